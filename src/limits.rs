@@ -1,0 +1,117 @@
+//! Every bound in one place: what is bounded, its unit, and how the bounds relate.
+//!
+//! What happens at each bound is written beside it, and tested.
+
+/// Bytes.
+pub const KIB: usize = 1024;
+/// Bytes.
+pub const MIB: usize = 1024 * KIB;
+/// Nanoseconds.
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// Nanoseconds.
+pub const MILLISECOND_NS: u64 = 1_000_000;
+
+// ---- HTTP ------------------------------------------------------------------
+
+/// Request line and headers together. Beyond: 431 and close.
+pub const HEAD_BYTES_MAX: usize = 8 * KIB;
+/// Header fields of one request. Beyond: 431 and close.
+pub const HEADERS_MAX: usize = 100;
+/// A request's body, decoded. Beyond: 413 and close.
+pub const BODY_BYTES_MAX: usize = 64 * KIB;
+/// A chunked body as it travels, with chunk sizes, extensions and trailers. Beyond: 413 and close.
+pub const BODY_ENCODED_BYTES_MAX: usize = 128 * KIB;
+/// Replies with a larger body are gzipped for clients that accept it.
+pub const GZIP_BYTES_MIN: usize = KIB;
+
+// ---- Connections -----------------------------------------------------------
+
+/// Open client connections of one core. Beyond: 503 and close.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Received and not yet answered. Beyond: the socket is not read until there is room.
+pub const INPUT_BYTES_MAX: usize = HEAD_BYTES_MAX + BODY_ENCODED_BYTES_MAX;
+/// Written and not yet sent. Beyond: no further request of that connection is taken up.
+pub const OUTPUT_BYTES_MAX: usize = 64 * KIB;
+/// Between requests. Beyond: closed.
+pub const IDLE_NS_MAX: u64 = 75 * SECOND_NS;
+/// From the first byte of a head to its last. Beyond: 408 and close.
+pub const HEAD_NS_MAX: u64 = 10 * SECOND_NS;
+/// From the end of a head to the end of its body. Beyond: 408 and close.
+pub const BODY_NS_MAX: u64 = 20 * SECOND_NS;
+/// Without the peer taking a byte of a reply. Beyond: dropped.
+pub const SEND_NS_MAX: u64 = 10 * SECOND_NS;
+/// Reading on after a refusal, so that the peer sees the reply and not a reset.
+pub const LINGER_NS: u64 = SECOND_NS;
+/// Buffers kept for reuse by one core. Beyond: freed.
+pub const BUFFERS_POOLED_MAX: usize = 256;
+/// A pooled buffer's size; one that grew past it is freed, not pooled.
+pub const BUFFER_BYTES: usize = 4 * KIB;
+
+// ---- Drivers ---------------------------------------------------------------
+
+/// Submission queue entries of a socket ring; when it is full, it is submitted early.
+pub const RING_ENTRIES: u32 = 1024;
+/// Completion queue entries of a socket ring.
+pub const COMPLETIONS_MAX: u32 = 4 * RING_ENTRIES;
+/// Completions (or ready sockets) taken up by one tick; the rest wait for the next.
+pub const TICK_EVENTS_MAX: usize = 256;
+/// Receive buffers lent to the kernel; when it has used all, receives are armed anew.
+pub const RECEIVE_BUFFERS: u16 = 128;
+/// One receive buffer.
+pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
+/// Accepting pauses for this long when descriptors run out.
+pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
+
+// ---- Links between nodes ---------------------------------------------------
+
+/// Commands sent over one link and not yet answered. Beyond: 503.
+pub const LINK_COMMANDS_MAX: usize = 4096;
+
+// ---- Shards ----------------------------------------------------------------
+
+/// Shards of one data directory.
+pub const SHARDS_MAX: usize = 1024;
+/// Cores of one process.
+pub const CORES_MAX: usize = 64;
+/// Characters of a description (the contest's rule).
+pub const DESCRIPTION_CHARS_MAX: usize = 10;
+/// The same in UTF-8.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 * DESCRIPTION_CHARS_MAX;
+/// Transactions that an account keeps for its statement (the contest's rule).
+pub const STATEMENT_TRANSACTIONS: usize = 10;
+
+/// What one tick may journal for one shard. Beyond: requests wait for the next tick.
+pub const JOURNAL_BATCH_BYTES_MAX: usize = MIB;
+/// A segment past this size is closed, and the next begun.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 16 * MIB as u64;
+/// A snapshot is begun after this much journal, or after as much as the last snapshot was large,
+/// whichever is more.
+pub const SNAPSHOT_JOURNAL_BYTES_MIN: u64 = 64 * MIB as u64;
+/// Copied out between two ticks while a snapshot is made.
+pub const SNAPSHOT_SLICE_BYTES: usize = 256 * KIB;
+/// Between two attempts to make a snapshot that failed.
+pub const SNAPSHOT_RETRY_NS: u64 = SECOND_NS;
+/// From a write to its `fdatasync`, with durability `process`.
+pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
+
+// ---- The process -----------------------------------------------------------
+
+/// From a signal to stop until the replies in flight are given up.
+pub const STOP_NS_MAX: u64 = 1_000 * MILLISECOND_NS;
+/// From a signal to stop until the closing snapshot is given up (the journal holds everything).
+pub const STOP_SNAPSHOT_NS_MAX: u64 = 1_700 * MILLISECOND_NS;
+
+const _: () = {
+    assert!(
+        RECEIVE_BUFFERS.is_power_of_two(),
+        "a provided buffer ring's size"
+    );
+    assert!(RECEIVE_BUFFER_BYTES <= INPUT_BYTES_MAX);
+    assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
+    assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
+    assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
+    assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
+    assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
+    assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < 2 * SECOND_NS);
+    assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
+};

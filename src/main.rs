@@ -1,0 +1,2 @@
+//! The `galo` binary.
+fn main() {}
