@@ -66,6 +66,9 @@ pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 
 /// Commands sent over one link and not yet answered. Beyond: 503.
 pub const LINK_COMMANDS_MAX: usize = 4096;
+/// One frame. A longer one is no frame of ours: the link is closed. The longest body is a
+/// statement's: ten descriptions of ten characters, each at most six bytes once escaped.
+pub const LINK_FRAME_BYTES_MAX: usize = 4 * KIB;
 
 // ---- Shards ----------------------------------------------------------------
 
@@ -96,6 +99,8 @@ pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 
 // ---- The process -----------------------------------------------------------
 
+/// From a signal to stop until idle connections are closed: a request may be on its way.
+pub const STOP_GRACE_NS: u64 = 20 * MILLISECOND_NS;
 /// From a signal to stop until the replies in flight are given up.
 pub const STOP_NS_MAX: u64 = 1_000 * MILLISECOND_NS;
 /// From a signal to stop until the closing snapshot is given up (the journal holds everything).
@@ -107,11 +112,13 @@ const _: () = {
         "a provided buffer ring's size"
     );
     assert!(RECEIVE_BUFFER_BYTES <= INPUT_BYTES_MAX);
+    assert!(STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX);
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
     assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
+    assert!(STOP_GRACE_NS < STOP_NS_MAX);
     assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < 2 * SECOND_NS);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
 };
