@@ -7,5 +7,6 @@
 compile_error!("galo runs on Linux only");
 
 pub mod bank;
+pub mod http;
 pub mod io;
 pub mod limits;
