@@ -61,6 +61,15 @@ pub const RECEIVE_BUFFERS: u16 = 128;
 pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
+/// Connections that wait to be accepted from one listener (the kernel may allow fewer:
+/// `net.core.somaxconn`). Beyond: the kernel makes them try again.
+pub const BACKLOG: i32 = 4096;
+/// Entries of each of glommio's own three rings of a core: they carry background jobs only.
+pub const GLOMMIO_RING_ENTRIES: usize = 16;
+/// What glommio pins for its own files of one core: its minimum.
+pub const GLOMMIO_IO_MEMORY_BYTES: usize = 64 * KIB;
+/// glommio refuses to start with a lower RLIMIT_MEMLOCK.
+pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
 
 // ---- Links between nodes ---------------------------------------------------
 

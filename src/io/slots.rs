@@ -1,0 +1,1 @@
+//! What both drivers know of a connection besides its socket's state.
