@@ -9,3 +9,4 @@ compile_error!("galo runs on Linux only");
 pub mod bank;
 pub mod io;
 pub mod limits;
+pub mod shard;
