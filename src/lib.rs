@@ -10,3 +10,4 @@ pub mod bank;
 pub mod http;
 pub mod io;
 pub mod limits;
+pub mod shard;

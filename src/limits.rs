@@ -94,6 +94,8 @@ pub const STATEMENT_TRANSACTIONS: usize = 10;
 
 /// What one tick may journal for one shard. Beyond: requests wait for the next tick.
 pub const JOURNAL_BATCH_BYTES_MAX: usize = MIB;
+/// One journal record. A longer one is damage.
+pub const RECORD_BYTES_MAX: usize = 512;
 /// A segment past this size is closed, and the next begun.
 pub const JOURNAL_SEGMENT_BYTES: u64 = 16 * MIB as u64;
 /// A snapshot is begun after this much journal, or after as much as the last snapshot was large,
@@ -101,6 +103,12 @@ pub const JOURNAL_SEGMENT_BYTES: u64 = 16 * MIB as u64;
 pub const SNAPSHOT_JOURNAL_BYTES_MIN: u64 = 64 * MIB as u64;
 /// Copied out between two ticks while a snapshot is made.
 pub const SNAPSHOT_SLICE_BYTES: usize = 256 * KIB;
+/// A snapshot of this size or more is checked by several threads when it is read.
+pub const CHECK_PARALLEL_BYTES_MIN: usize = 32 * MIB;
+/// Threads that check it; they are gone when the shard is there.
+pub const CHECK_THREADS_MAX: usize = 8;
+/// Resident at a time, for each of them. A multiple of the page size.
+pub const CHECK_CHUNK_BYTES: usize = 2 * MIB;
 /// Between two attempts to make a snapshot that failed.
 pub const SNAPSHOT_RETRY_NS: u64 = SECOND_NS;
 /// From a write to its `fdatasync`, with durability `process`.
@@ -125,6 +133,8 @@ const _: () = {
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
+    assert!(RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX);
+    assert!(CHECK_CHUNK_BYTES % 4096 == 0 && CHECK_CHUNK_BYTES <= CHECK_PARALLEL_BYTES_MIN);
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
     assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
     assert!(STOP_GRACE_NS < STOP_NS_MAX);

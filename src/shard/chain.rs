@@ -1,0 +1,1 @@
+//! What recovery and check make of a journal.

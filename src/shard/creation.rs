@@ -1,0 +1,135 @@
+//! Making a data directory.
+//!
+//! Shards first, each with a snapshot of the accounts at the start and an empty segment, all of it
+//! durable; `galo.meta` last, by rename. A crash on the way leaves no `galo.meta`, and the next start
+//! makes everything anew. Lock files are never removed: somebody may hold them.
+
+use std::path::Path;
+
+use super::accounts::bytes_of;
+use super::disk::{Disk, DiskFile};
+use super::error::{At, RecoveryError};
+use super::journal::{self, HEADER_BYTES};
+use super::snapshot::{Header, Position, Writer};
+use super::{layout, Identity, Meta};
+use crate::bank::Account;
+use crate::limits::{SHARDS_MAX, SNAPSHOT_SLICE_BYTES};
+
+/// A client to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its number.
+    pub id: u32,
+    /// Cents, not negative.
+    pub limit: i64,
+    /// Cents, not below the negative of the limit.
+    pub balance: i64,
+}
+
+/// Makes a data directory where [`Meta::read`] said that one can be made. `clients` have different
+/// ids. Hold the creation lock ([`layout::CREATION_LOCK`]) meanwhile.
+pub fn create<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    meta: &Meta,
+    clients: &[Client],
+) -> Result<(), RecoveryError> {
+    assert!(meta.shards > 0 && meta.shards as usize <= SHARDS_MAX);
+    disk.create_dir(dir).at("create", dir)?;
+    for name in disk.list(dir).at("list", dir)? {
+        if layout::is_shard_dir(&name) {
+            empty_shard(disk, &dir.join(name))?;
+        }
+    }
+    let mut clients = clients.to_vec();
+    clients.sort_unstable_by_key(|client| (client.id % meta.shards, client.id));
+    let mut rest = &clients[..];
+    for shard in 0..meta.shards {
+        let count = rest.partition_point(|client| client.id % meta.shards <= shard);
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        let shard_dir = layout::shard_dir(dir, shard);
+        disk.create_dir(&shard_dir).at("create", &shard_dir)?;
+        create_shard(disk, &shard_dir, &meta.identity(shard), own)?;
+    }
+    let file = dir.join(layout::META);
+    let temporary = layout::temporary(&file);
+    write(disk, &temporary, &meta.to_bytes())?;
+    disk.sync_dir(dir).at("sync", dir)?;
+    disk.rename(&temporary, &file).at("create", &file)?;
+    disk.sync_dir(dir).at("sync", dir)?;
+    match dir.parent() {
+        None => Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => {
+            disk.sync_dir(Path::new(".")).at("sync", Path::new("."))
+        }
+        Some(parent) => disk.sync_dir(parent).at("sync", parent),
+    }
+}
+
+/// Removes what an interrupted creation left in a shard's directory.
+fn empty_shard<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
+    let listing = layout::Listing::new(disk.list(dir).at("list", dir)?);
+    if let Some(name) = listing.others.first() {
+        return Err(RecoveryError::NotOurs {
+            dir: dir.to_owned(),
+            name: name.clone(),
+        });
+    }
+    let segments = listing
+        .segments
+        .iter()
+        .map(|first| layout::segment(dir, *first));
+    let snapshots = listing
+        .snapshots
+        .iter()
+        .map(|end| layout::snapshot(dir, *end));
+    let temporary = listing.temporary.iter().map(|name| dir.join(name));
+    for path in segments.chain(snapshots).chain(temporary) {
+        disk.remove(&path).at("remove", &path)?;
+    }
+    Ok(())
+}
+
+fn create_shard<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    identity: &Identity,
+    clients: &[Client],
+) -> Result<(), RecoveryError> {
+    let seed = journal::seed(identity);
+    let mut writer = Writer::new(disk.clone(), dir);
+    let snapshot = layout::snapshot(dir, 0);
+    for clients in clients.chunks(SNAPSHOT_SLICE_BYTES / size_of::<Account>()) {
+        assert!(clients.windows(2).all(|pair| pair[0].id < pair[1].id));
+        let accounts: Vec<Account> = clients
+            .iter()
+            .map(|client| Account::new(client.id, client.limit, client.balance))
+            .collect();
+        writer.slice(bytes_of(&accounts)).at("write", &snapshot)?;
+    }
+    let position = Position {
+        from: 1,
+        end: 0,
+        chain: seed,
+        time_us: 0,
+    };
+    let header = Header::new(identity, &position, clients.len(), writer.body_crc());
+    let segment = journal::Header {
+        directory: identity.directory,
+        shard: identity.shard,
+        first: 1,
+        chain: seed,
+    };
+    let segment: [u8; HEADER_BYTES] = segment.to_bytes();
+    write(disk, &layout::segment(dir, 1), &segment)?;
+    // Makes the directory durable, too.
+    writer.finish(&header).at("write", &snapshot)
+}
+
+fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<(), RecoveryError> {
+    let file = disk.create(path).at("create", path)?;
+    file.write_all_at(bytes, 0)
+        .and_then(|()| file.sync())
+        .at("write", path)
+}

@@ -1,0 +1,134 @@
+//! The seam to the file system: what a shard's files need of it, and no more.
+//!
+//! [`RealDisk`] is the file system; the simulator has a double with a `live` and a `durable` image,
+//! whose n-th operation fails. What the code above relies on:
+//!
+//! - bytes written are durable after [`DiskFile::sync`] of their file, which also makes its length so;
+//! - a file created, renamed or removed is durably so after [`Disk::sync_dir`] of its directory;
+//! - a rename replaces the target in one step;
+//! - until then a crash of the machine may lose or keep any of it, in any order; a crash of the
+//!   process loses nothing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::mapping::Mapping;
+
+/// A file system.
+pub trait Disk: Clone + Send + 'static {
+    /// An open file; closed when dropped.
+    type File: DiskFile;
+
+    /// Names in a directory, in any order. `NotFound` when there is no such directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// The whole file, privately mapped: not read before it is touched.
+    fn map(&self, path: &Path) -> io::Result<Mapping>;
+    /// The whole file, read.
+    fn read(&self, path: &Path) -> io::Result<Mapping>;
+    /// An existing file, for writing.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
+    /// A new file, for writing; one of that name is emptied.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+    /// Creates a directory, and those above it; not an error when it exists.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Replaces `to`, in one step.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// An open file of a [`Disk`].
+pub trait DiskFile: Send + Sync + 'static {
+    /// One write; how many bytes were taken (`pwrite`(2)).
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts or extends the file.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+    /// Makes contents and length durable (`fdatasync`(2)). After an error nothing may be assumed about
+    /// what was written before, and another try proves nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Writes all of it; one call unless the kernel takes less.
+    fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write_at(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error means that there is no room (now), rather than that something broke.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+/// The file system of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    type File = File;
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(dir)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Mapping> {
+        Mapping::of_file(&File::open(path)?)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Mapping> {
+        Mapping::read(&File::open(path)?)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).open(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        File::create(path)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        File::set_len(self, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

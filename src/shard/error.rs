@@ -1,0 +1,338 @@
+//! Why a data directory cannot be served.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::snapshot::SnapshotError;
+
+/// What recovery, creation and check refuse. Each message names the file, where in it, what is the
+/// likely cause, and what to do.
+#[derive(Debug)]
+pub enum RecoveryError {
+    /// The file system refused something.
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// There is no data directory here.
+    NotMade {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+    /// The directory is in use for something else.
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+        /// A name in it that is none of ours.
+        name: String,
+    },
+    /// `galo.meta` is not what was written.
+    MetaDamaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Written by a later version of galo.
+    Future {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The latest one that this galo reads.
+        known: u32,
+    },
+    /// The number of shards is fixed when a directory is made.
+    ShardsDiffer {
+        /// The directory.
+        dir: PathBuf,
+        /// What it has.
+        made_with: u32,
+        /// What was asked for.
+        asked: u32,
+    },
+    /// A file of another directory or shard.
+    Foreign {
+        /// The file.
+        file: PathBuf,
+    },
+    /// No snapshot can be read.
+    NoSnapshot {
+        /// The shard's directory.
+        dir: PathBuf,
+        /// What is wrong with each, newest first.
+        bad: Vec<(PathBuf, SnapshotError)>,
+    },
+    /// The journal has a hole.
+    SegmentMissing {
+        /// The shard's directory.
+        dir: PathBuf,
+        /// The first record that is not there.
+        sequence: u64,
+        /// Who says that it was there.
+        evidence: Evidence,
+    },
+    /// Records that were durable cannot be read.
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Of the first byte that is not part of a good record.
+        offset: u64,
+        /// What is wrong there.
+        reason: &'static str,
+        /// The record that should be there.
+        sequence: u64,
+        /// Who says that it was there.
+        evidence: Evidence,
+    },
+    /// A good record that cannot be what happened.
+    DoesNotApply {
+        /// The file.
+        file: PathBuf,
+        /// Of the record.
+        offset: u64,
+        /// Its number.
+        sequence: u64,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The journal ends before a snapshot that was made from it.
+    JournalShort {
+        /// The last segment.
+        file: PathBuf,
+        /// Where it ends.
+        offset: u64,
+        /// The last record.
+        sequence: u64,
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// What it contains.
+        end: u64,
+    },
+    /// Snapshot and journal are intact and do not belong together.
+    Disagree {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// The segment.
+        segment: PathBuf,
+        /// The record of which they say different things.
+        sequence: u64,
+    },
+    /// An account that breaks its own rules (only `galo check` looks).
+    Unsound {
+        /// The snapshot.
+        file: PathBuf,
+        /// Of the account.
+        offset: u64,
+        /// Its number.
+        client: u32,
+    },
+}
+
+/// What proves that a record was durable once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A later record, written when it was known.
+    Record {
+        /// Its file.
+        file: PathBuf,
+        /// Where it begins.
+        offset: u64,
+        /// Its number.
+        sequence: u64,
+    },
+    /// A snapshot, which gets its name only then.
+    Snapshot(PathBuf),
+    /// It is the first one that the snapshot needs, and nothing of the journal from there on exists.
+    Needed,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Evidence::Record {
+                file,
+                offset,
+                sequence,
+            } => write!(
+                f,
+                "record {sequence} at byte {offset} of {} was written after it was safely on disk",
+                file.display()
+            ),
+            Evidence::Snapshot(file) => {
+                write!(f, "{} was made when it was safely on disk", file.display())
+            }
+            Evidence::Needed => f.write_str("the snapshot continues there"),
+        }
+    }
+}
+
+const RESTORE: &str = "Restore the data directory from a copy, or move it away to begin anew";
+
+impl fmt::Display for RecoveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecoveryError::Io {
+                action,
+                path,
+                error,
+            } => write!(f, "cannot {action} {}: {error}", path.display()),
+            RecoveryError::NotMade { dir } => write!(
+                f,
+                "{} is not a data directory of galo (there is no galo.meta in it). Name the right one \
+                 with --data; `galo serve` makes one",
+                dir.display()
+            ),
+            RecoveryError::NotOurs { dir, name } => write!(
+                f,
+                "{} is not empty and not a data directory of galo: it contains {name:?}. Name an empty \
+                 or a new directory with --data",
+                dir.display()
+            ),
+            RecoveryError::MetaDamaged { file, reason } => write!(
+                f,
+                "{}: {reason}. {RESTORE}",
+                file.display()
+            ),
+            RecoveryError::Future {
+                file,
+                version,
+                known,
+            } => write!(
+                f,
+                "{} is of version {version}, and this galo knows versions up to {known}. Run the galo \
+                 that wrote it, or a later one",
+                file.display()
+            ),
+            RecoveryError::ShardsDiffer {
+                dir,
+                made_with,
+                asked,
+            } => write!(
+                f,
+                "{} was made with {made_with} shards, and {asked} are asked for. The number is fixed: \
+                 use --shards {made_with}, or leave it out",
+                dir.display()
+            ),
+            RecoveryError::Foreign { file } => write!(
+                f,
+                "{} belongs to another data directory or shard. It was probably copied here: move it \
+                 away, and bring back what was there",
+                file.display()
+            ),
+            RecoveryError::NoSnapshot { dir, bad } if bad.is_empty() => write!(
+                f,
+                "{}: there is no snapshot, and the journal alone is not enough. {RESTORE}",
+                dir.display()
+            ),
+            RecoveryError::NoSnapshot { dir, bad } => {
+                write!(f, "{}: no snapshot is good:", dir.display())?;
+                for (file, error) in bad {
+                    write!(f, " {}: {error};", file.display())?;
+                }
+                write!(f, " storage is failing, or something else wrote there. {RESTORE}")
+            }
+            RecoveryError::SegmentMissing {
+                dir,
+                sequence,
+                evidence,
+            } => write!(
+                f,
+                "{}: the journal's segment with record {sequence} is missing: {evidence}. Bring the \
+                 file back. {RESTORE}",
+                dir.display()
+            ),
+            RecoveryError::Damaged {
+                file,
+                offset,
+                reason,
+                sequence,
+                evidence,
+            } => write!(
+                f,
+                "{} is damaged at byte {offset}, record {sequence}: {reason}; and this is no torn tail: \
+                 {evidence}. Storage is failing, or something else wrote there. {RESTORE}",
+                file.display()
+            ),
+            RecoveryError::DoesNotApply {
+                file,
+                offset,
+                sequence,
+                reason,
+            } => write!(
+                f,
+                "{} at byte {offset}: record {sequence} is intact and does not apply: {reason}. Files of \
+                 different times were mixed, or a later galo wrote it. {RESTORE}",
+                file.display()
+            ),
+            RecoveryError::JournalShort {
+                file,
+                offset,
+                sequence,
+                snapshot,
+                end,
+            } => write!(
+                f,
+                "{} ends at byte {offset} with record {sequence}, but {} was made when record {end} was \
+                 safely on disk. The journal was cut or exchanged. {RESTORE}",
+                file.display(),
+                snapshot.display()
+            ),
+            RecoveryError::Disagree {
+                snapshot,
+                segment,
+                sequence,
+            } => write!(
+                f,
+                "{} and {} say different things about record {sequence}: files of different times were \
+                 mixed. {RESTORE}",
+                snapshot.display(),
+                segment.display()
+            ),
+            RecoveryError::Unsound {
+                file,
+                offset,
+                client,
+            } => write!(
+                f,
+                "{} at byte {offset}: the account of client {client} breaks its own rules. {RESTORE}",
+                file.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RecoveryError {}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::Io(error) => error.fmt(f),
+            SnapshotError::Damaged(offset, reason) => write!(f, "byte {offset}: {reason}"),
+            SnapshotError::Version(version) => write!(f, "version {version}"),
+            SnapshotError::Foreign(identity) => {
+                write!(f, "of shard {} of {}", identity.shard, identity.shards)
+            }
+        }
+    }
+}
+
+/// Names what was done, and to what, when the file system refuses.
+pub(super) trait At<T> {
+    fn at(self, action: &'static str, path: &std::path::Path) -> Result<T, RecoveryError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &std::path::Path) -> Result<T, RecoveryError> {
+        self.map_err(|error| RecoveryError::Io {
+            action,
+            path: path.to_owned(),
+            error,
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! The part of a shard's file work that waits for a device: run on a thread that is not a core's.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::disk::{Disk, DiskFile};
+use super::snapshot::{Header, Position, Writer};
+
+/// Blocking work of a [`Store`](super::Store), to be given back through
+/// [`Store::done`](super::Store::done).
+pub enum Job<D: Disk> {
+    /// Makes the journal durable.
+    Sync(Sync<D>),
+    /// Writes some accounts of a snapshot.
+    Slice(Slice<D>),
+    /// Ends a snapshot, and removes what it made superfluous.
+    Finish(Finish<D>),
+}
+
+/// See [`Job::Sync`].
+pub struct Sync<D: Disk> {
+    pub(super) shard: u32,
+    /// The last record written when this was handed out.
+    pub(super) sequence: u64,
+    /// Every segment with records that are not durable yet, oldest first.
+    pub(super) files: Vec<Arc<D::File>>,
+    /// Their directory, if one of them is new.
+    pub(super) dir: Option<(D, PathBuf)>,
+}
+
+/// See [`Job::Slice`].
+pub struct Slice<D: Disk> {
+    pub(super) shard: u32,
+    pub(super) writer: Writer<D>,
+    pub(super) accounts: Vec<u8>,
+}
+
+/// See [`Job::Finish`].
+pub struct Finish<D: Disk> {
+    pub(super) shard: u32,
+    pub(super) disk: D,
+    pub(super) writer: Writer<D>,
+    pub(super) header: Header,
+    /// To be removed afterwards, in this order.
+    pub(super) covered: Vec<PathBuf>,
+}
+
+/// What came of a [`Job`].
+pub enum Done<D: Disk> {
+    /// Records up to `sequence` are durable.
+    Synced {
+        /// Whose.
+        shard: u32,
+        /// The last one.
+        sequence: u64,
+        /// Nanoseconds that it took.
+        ns: u64,
+    },
+    /// What was written since the last sync may be lost, and another try would prove nothing: exit.
+    SyncFailed {
+        /// Whose.
+        shard: u32,
+        /// From `fdatasync` or `fsync`.
+        error: io::Error,
+    },
+    /// Some accounts are in the file.
+    SnapshotSlice {
+        /// Whose.
+        shard: u32,
+        /// For the next step.
+        writer: Writer<D>,
+    },
+    /// The snapshot has its name and is durable.
+    SnapshotDone {
+        /// Whose.
+        shard: u32,
+        /// Where it stands in the journal.
+        position: Position,
+        /// Bytes of the file.
+        bytes: u64,
+        /// Nanoseconds that the last step took.
+        ns: u64,
+        /// Files that are gone.
+        removed: Vec<PathBuf>,
+    },
+    /// No snapshot this time; the journal still has everything. To be tried again later.
+    SnapshotFailed {
+        /// Whose.
+        shard: u32,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl<D: Disk> Done<D> {
+    /// Which shard's store this is for.
+    pub fn shard(&self) -> u32 {
+        match self {
+            Done::Synced { shard, .. }
+            | Done::SyncFailed { shard, .. }
+            | Done::SnapshotSlice { shard, .. }
+            | Done::SnapshotDone { shard, .. }
+            | Done::SnapshotFailed { shard, .. } => *shard,
+        }
+    }
+}
+
+impl<D: Disk> crate::io::Job for Job<D> {
+    type Done = Done<D>;
+
+    fn run(self) -> Done<D> {
+        match self {
+            Job::Sync(job) => job.run(),
+            Job::Slice(job) => job.run(),
+            Job::Finish(job) => job.run(),
+        }
+    }
+}
+
+impl<D: Disk> Sync<D> {
+    fn run(self) -> Done<D> {
+        let Sync {
+            shard, sequence, ..
+        } = self;
+        let begin = Instant::now();
+        // Oldest first: a record is never durable before the one that it follows, segment by segment.
+        let synced = self.files.iter().try_for_each(|file| file.sync());
+        let synced = synced.and_then(|()| match &self.dir {
+            Some((disk, dir)) => disk.sync_dir(dir),
+            None => Ok(()),
+        });
+        match synced {
+            Ok(()) => Done::Synced {
+                shard,
+                sequence,
+                ns: elapsed_ns(begin),
+            },
+            Err(error) => Done::SyncFailed { shard, error },
+        }
+    }
+}
+
+impl<D: Disk> Slice<D> {
+    fn run(mut self) -> Done<D> {
+        let shard = self.shard;
+        match self.writer.slice(&self.accounts) {
+            Ok(()) => Done::SnapshotSlice {
+                shard,
+                writer: self.writer,
+            },
+            Err(error) => {
+                self.writer.abandon();
+                Done::SnapshotFailed { shard, error }
+            }
+        }
+    }
+}
+
+impl<D: Disk> Finish<D> {
+    fn run(mut self) -> Done<D> {
+        let shard = self.shard;
+        let begin = Instant::now();
+        if let Err(error) = self.writer.finish(&self.header) {
+            self.writer.abandon();
+            return Done::SnapshotFailed { shard, error };
+        }
+        let mut removed = Vec::new();
+        for path in self.covered {
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // It stays listed, and the next snapshot tries again; what is behind it stays, too.
+                    log::warn!("{} cannot be removed: {error}", path.display());
+                    break;
+                }
+                _ => removed.push(path),
+            }
+        }
+        Done::SnapshotDone {
+            shard,
+            position: self.header.position(),
+            bytes: self.writer.bytes(),
+            ns: elapsed_ns(begin),
+            removed,
+        }
+    }
+}
+
+fn elapsed_ns(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

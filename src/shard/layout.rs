@@ -1,0 +1,98 @@
+//! What a data directory consists of, by name.
+//!
+//! ```text
+//! galo.meta                            what this directory is (meta.rs)
+//! galo.lock                            held while the directory is made
+//! shard-0000/lock                      held by the shard's owner (ownership.rs)
+//! shard-0000/snapshot-<sequence>.rkyv  accounts, up to that record (snapshot.rs)
+//! shard-0000/journal-<sequence>.log    records from that one on (journal.rs)
+//! *.tmp                                being written; removed at the next start
+//! ```
+//!
+//! Sequence numbers are 16 hexadecimal digits.
+
+use std::path::{Path, PathBuf};
+
+/// Says what the directory is; written last when one is made.
+pub const META: &str = "galo.meta";
+/// Lock file for making a directory.
+pub const CREATION_LOCK: &str = "galo.lock";
+/// Lock file of a shard, in its directory.
+pub const SHARD_LOCK: &str = "lock";
+/// Ends the name of a file that is being written.
+pub const TEMPORARY: &str = ".tmp";
+
+const SHARD: &str = "shard-";
+const SEGMENT: (&str, &str) = ("journal-", ".log");
+const SNAPSHOT: (&str, &str) = ("snapshot-", ".rkyv");
+
+/// The directory of a shard.
+pub fn shard_dir(data: &Path, shard: u32) -> PathBuf {
+    data.join(format!("{SHARD}{shard:04}"))
+}
+
+/// Whether a name could be a shard's directory.
+pub fn is_shard_dir(name: &str) -> bool {
+    name.strip_prefix(SHARD)
+        .is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The segment that begins with record `first`.
+pub fn segment(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{}{first:016x}{}", SEGMENT.0, SEGMENT.1))
+}
+
+/// The snapshot that holds nothing later than record `end`.
+pub fn snapshot(dir: &Path, end: u64) -> PathBuf {
+    dir.join(format!("{}{end:016x}{}", SNAPSHOT.0, SNAPSHOT.1))
+}
+
+/// The same while it is written.
+pub fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    name.into()
+}
+
+/// The files of a shard.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// First sequence of each segment, ascending.
+    pub segments: Vec<u64>,
+    /// End sequence of each snapshot, ascending.
+    pub snapshots: Vec<u64>,
+    /// Names of temporary files.
+    pub temporary: Vec<String>,
+    /// Names of anything else, the lock excepted.
+    pub others: Vec<String>,
+}
+
+impl Listing {
+    /// Sorts out the names of a shard's directory.
+    pub fn new(names: Vec<String>) -> Listing {
+        let mut listing = Listing::default();
+        for name in names {
+            if let Some(first) = sequence(&name, SEGMENT) {
+                listing.segments.push(first);
+            } else if let Some(end) = sequence(&name, SNAPSHOT) {
+                listing.snapshots.push(end);
+            } else if name.ends_with(TEMPORARY) {
+                listing.temporary.push(name);
+            } else if name != SHARD_LOCK {
+                listing.others.push(name);
+            }
+        }
+        listing.segments.sort_unstable();
+        listing.snapshots.sort_unstable();
+        listing
+    }
+}
+
+fn sequence(name: &str, (prefix, suffix): (&str, &str)) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+    let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if digits.len() != 16 || !digits.bytes().all(lower) {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok()
+}

@@ -1,0 +1,195 @@
+//! Memory mapped from a file, or in place of one.
+//!
+//! A snapshot is mapped privately and worked on in place: pages that nobody touched stay the page
+//! cache's, and cost the process nothing. Snapshots are never changed after they got their name, only
+//! removed, so the mapping cannot lose its file's bytes under the process.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::FileExt;
+use std::ptr::NonNull;
+
+use nix::sys::mman::{madvise, mmap, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
+
+use crate::limits::{CHECK_CHUNK_BYTES, CHECK_PARALLEL_BYTES_MIN, CHECK_THREADS_MAX};
+
+/// Bytes that are this process's own to change; page-aligned; never written back to a file.
+#[derive(Debug)]
+pub struct Mapping {
+    pointer: NonNull<u8>,
+    /// 0: nothing is mapped, `pointer` dangles.
+    bytes: usize,
+    /// Untouched pages can be dropped and come back from the file.
+    of_file: bool,
+}
+
+/// Aligned as everything mapped is.
+#[repr(align(4096))]
+struct Page;
+
+// SAFETY: a Mapping owns its memory exclusively, as a Vec does; nothing in it belongs to a thread.
+unsafe impl Send for Mapping {}
+// SAFETY: shared access is read-only (`Deref`); changes need `&mut`.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps a whole file `MAP_PRIVATE` (mmap(2)). `file` must not shrink or change while the mapping lives.
+    pub fn of_file(file: &File) -> io::Result<Mapping> {
+        let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let Some(length) = NonZeroUsize::new(bytes) else {
+            return Ok(Mapping::EMPTY);
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing of ours.
+        let pointer = unsafe {
+            mmap(
+                None,
+                length,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
+                file,
+                0,
+            )
+        }?;
+        Ok(Mapping {
+            pointer: pointer.cast(),
+            bytes,
+            of_file: true,
+        })
+    }
+
+    /// Reads a whole file into memory that goes back to the system when this is dropped (a `Vec` of
+    /// this size may stay in the allocator).
+    pub fn read(file: &File) -> io::Result<Mapping> {
+        let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut mapping = Mapping::zeroed(bytes)?;
+        let mut filled = 0;
+        while filled < bytes {
+            match file.read_at(&mut mapping[filled..], filled as u64) {
+                // It shrank meanwhile.
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled == bytes {
+            return Ok(mapping);
+        }
+        Mapping::of_bytes(&mapping[..filled])
+    }
+
+    /// A copy of `bytes`; for test doubles of a disk.
+    pub fn of_bytes(bytes: &[u8]) -> io::Result<Mapping> {
+        let mut mapping = Mapping::zeroed(bytes.len())?;
+        mapping.copy_from_slice(bytes);
+        Ok(mapping)
+    }
+
+    const EMPTY: Mapping = Mapping {
+        pointer: NonNull::<Page>::dangling().cast(),
+        bytes: 0,
+        of_file: false,
+    };
+
+    fn zeroed(bytes: usize) -> io::Result<Mapping> {
+        let Some(length) = NonZeroUsize::new(bytes) else {
+            return Ok(Mapping::EMPTY);
+        };
+        // SAFETY: as in `of_file`.
+        let pointer = unsafe {
+            mmap_anonymous(
+                None,
+                length,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
+            )
+        }?;
+        Ok(Mapping {
+            pointer: pointer.cast(),
+            bytes,
+            of_file: false,
+        })
+    }
+
+    /// CRC-32C of everything from `start` on (a multiple of the page size). Reads it all once, on
+    /// several threads when it is large, and leaves nothing resident that was not before.
+    ///
+    /// Nothing in the mapping may have been changed yet: dropping a page drops its changes.
+    pub fn crc32c(&mut self, start: usize) -> u32 {
+        debug_assert!(start % 4096 == 0 && start <= self.bytes);
+        let bytes = self.bytes - start;
+        let threads = match std::thread::available_parallelism() {
+            Ok(cores) if bytes >= CHECK_PARALLEL_BYTES_MIN => cores.get().min(CHECK_THREADS_MAX),
+            _ => 1,
+        };
+        if threads == 1 {
+            return self.crc32c_part(start, self.bytes);
+        }
+        let part = bytes.div_ceil(threads).next_multiple_of(CHECK_CHUNK_BYTES);
+        let this = &*self;
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = (start..this.bytes)
+                .step_by(part)
+                .map(|from| {
+                    let to = (from + part).min(this.bytes);
+                    (to - from, scope.spawn(move || this.crc32c_part(from, to)))
+                })
+                .collect();
+            parts.into_iter().fold(0, |crc, (bytes, part)| {
+                let part = part.join().expect("a checksum does not panic");
+                crc32c::crc32c_combine(crc, part, bytes)
+            })
+        })
+    }
+
+    fn crc32c_part(&self, start: usize, end: usize) -> u32 {
+        let mut crc = 0;
+        for from in (start..end).step_by(CHECK_CHUNK_BYTES) {
+            let to = (from + CHECK_CHUNK_BYTES).min(end);
+            self.advise(from, to, MmapAdvise::MADV_POPULATE_READ);
+            crc = crc32c::crc32c_append(crc, &self[from..to]);
+            self.advise(from, to, MmapAdvise::MADV_DONTNEED);
+        }
+        crc
+    }
+
+    /// A hint; what the kernel does not know (MADV_POPULATE_READ before Linux 5.14) is only slower.
+    fn advise(&self, from: usize, to: usize, advice: MmapAdvise) {
+        if !self.of_file {
+            return;
+        }
+        debug_assert!(from < to && to <= self.bytes);
+        // SAFETY: the range lies in this mapping. Dropped pages come back from the file with the
+        // bytes that they had: nothing was changed in them yet (`crc32c` takes `&mut self` and says so).
+        let _ = unsafe { madvise(self.pointer.add(from).cast(), to - from, advice) };
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `bytes` bytes are mapped readable at `pointer` for as long as `self` lives; with 0
+        // bytes, any aligned pointer that is not null will do.
+        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.bytes) }
+    }
+}
+
+impl DerefMut for Mapping {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; mapped writable, and `&mut self` is the only way to it.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            // SAFETY: exactly what was mapped, and nobody can refer to it any more.
+            let unmapped = unsafe { munmap(self.pointer.cast(), self.bytes) };
+            debug_assert!(unmapped.is_ok());
+        }
+    }
+}

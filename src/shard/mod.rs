@@ -1,0 +1,49 @@
+//! A shard: a slice of the accounts, and where they are kept.
+//!
+//! - [`state`]: the accounts in memory and the tick's batch; deterministic, no I/O.
+//! - [`journal`], [`snapshot`], [`meta`]: the files' layouts, and reading and writing them.
+//! - [`layout`]: the files' names. [`disk`]: the seam to the file system.
+//! - [`store`]: a shard's files while it serves; [`job`]: the part of that which blocks.
+//! - [`recovery`]: from files to a shard; [`creation`]: the files of a new directory;
+//!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
+//! - [`ownership`]: at most one process serves a shard.
+
+pub mod accounts;
+pub mod chain;
+pub mod check;
+pub mod creation;
+pub mod disk;
+pub mod error;
+pub mod job;
+pub mod journal;
+pub mod layout;
+pub mod mapping;
+pub mod meta;
+pub mod ownership;
+pub mod recovery;
+pub mod snapshot;
+pub mod state;
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use creation::{create, Client};
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use error::RecoveryError;
+pub use job::{Done, Job};
+pub use meta::Meta;
+pub use recovery::{open, Recovered};
+pub use state::Shard;
+pub use store::{AppendError, Store};
+
+/// Which shard of which directory a file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Random, from when the directory was made.
+    pub directory: u128,
+    /// This shard, from 0.
+    pub shard: u32,
+    /// Shards of the directory; a client belongs to shard `client % shards`.
+    pub shards: u32,
+}

@@ -1,0 +1,275 @@
+//! Snapshots: what they look like, writing and reading them.
+//!
+//! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`Header`], zeros to its
+//! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`). Both are
+//! archived types of rkyv (little-endian, no pointers).
+//!
+//! A snapshot is fuzzy: accounts are copied out in slices while transactions go on. Each account
+//! names the last record that it contains, so replaying the journal from `from` over it and skipping
+//! what an account already has gives the state at any later record. No account contains a record
+//! later than `end`, and the file gets its name only when the journal is durable up to there:
+//! otherwise a power loss could leave balances whose transactions are gone.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor;
+use rkyv::rend::{u32_le, u64_le};
+use rkyv::Portable;
+
+use super::disk::{Disk, DiskFile};
+use super::mapping::Mapping;
+use super::{layout, Identity};
+use crate::bank::Account;
+
+/// The version that this code writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"GALOSNAP";
+/// Bytes before the first account: a page, so that the accounts can be mapped.
+pub const HEADER_BYTES: usize = 4096;
+
+/// What a snapshot says about itself: 128 bytes. Magic, version and checksum keep their places in
+/// every version.
+#[derive(Clone, Copy, Debug, Portable, CheckBytes)]
+#[bytecheck(crate = rkyv::bytecheck)]
+#[repr(C)]
+pub struct Header {
+    magic: [u8; 8],
+    version: u32_le,
+    shard: u32_le,
+    directory: [u64_le; 2],
+    shards: u32_le,
+    account_bytes: u32_le,
+    accounts: u64_le,
+    from: u64_le,
+    end: u64_le,
+    time_us: u64_le,
+    chain: u32_le,
+    body_crc: u32_le,
+    zero: [u8; 44],
+    crc: u32_le,
+}
+
+const HEADER_USED: usize = size_of::<Header>();
+const HEADER_CRC: usize = HEADER_USED - 4;
+
+const _: () = {
+    assert!(HEADER_USED == 128 && HEADER_USED <= HEADER_BYTES && align_of::<Header>() == 8);
+    assert!(HEADER_BYTES % align_of::<Account>() == 0);
+};
+
+/// Where a snapshot stands in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The first record to replay over it.
+    pub from: u64,
+    /// The last record that any of its accounts may contain.
+    pub end: u64,
+    /// Checksum of the record before `from`.
+    pub chain: u32,
+    /// The latest time handed out by then, microseconds since 1970.
+    pub time_us: u64,
+}
+
+/// Why a snapshot was not accepted.
+#[derive(Debug)]
+pub enum SnapshotError {
+    /// It cannot be read at all.
+    Io(io::Error),
+    /// Not what was written: where, and what.
+    Damaged(u64, &'static str),
+    /// Intact, and of a version that this code does not know.
+    Version(u32),
+    /// Intact, and of another directory or shard.
+    Foreign(Identity),
+}
+
+impl Header {
+    /// The header of a snapshot whose accounts have this checksum.
+    pub fn new(identity: &Identity, position: &Position, accounts: usize, body_crc: u32) -> Header {
+        debug_assert!(position.from <= position.end + 1);
+        let mut header = Header {
+            magic: MAGIC,
+            version: VERSION.into(),
+            shard: identity.shard.into(),
+            directory: [
+                (identity.directory as u64).into(),
+                ((identity.directory >> 64) as u64).into(),
+            ],
+            shards: identity.shards.into(),
+            account_bytes: (size_of::<Account>() as u32).into(),
+            accounts: (accounts as u64).into(),
+            from: position.from.into(),
+            end: position.end.into(),
+            time_us: position.time_us.into(),
+            chain: position.chain.into(),
+            body_crc: body_crc.into(),
+            zero: [0; 44],
+            crc: 0.into(),
+        };
+        header.crc = crc32c::crc32c(&header.as_bytes()[..HEADER_CRC]).into();
+        header
+    }
+
+    fn as_bytes(&self) -> &[u8; HEADER_USED] {
+        // SAFETY: a Header is `Portable` and `repr(C)` without padding (its fields add up to its
+        // size, asserted above): all of its bytes are initialised, and any alignment is enough.
+        unsafe { &*std::ptr::from_ref(self).cast() }
+    }
+
+    /// The first page of the file.
+    pub fn to_page(&self) -> Vec<u8> {
+        let mut page = vec![0; HEADER_BYTES];
+        page[..HEADER_USED].copy_from_slice(self.as_bytes());
+        page
+    }
+
+    /// Where it stands in the journal.
+    pub fn position(&self) -> Position {
+        Position {
+            from: self.from.to_native(),
+            end: self.end.to_native(),
+            chain: self.chain.to_native(),
+            time_us: self.time_us.to_native(),
+        }
+    }
+
+    /// Checks the first page of `file`, and the file's length.
+    fn read(file: &[u8], identity: &Identity) -> Result<Header, SnapshotError> {
+        let damaged = |reason| SnapshotError::Damaged(0, reason);
+        let Some((page, body)) = file.split_at_checked(HEADER_BYTES) else {
+            return Err(damaged("the header is cut short"));
+        };
+        let header = rkyv::access::<Header, rancor::Error>(&page[..HEADER_USED])
+            .map_err(|_| damaged("the header is not one"))?;
+        if header.magic != MAGIC {
+            return Err(damaged("it does not begin with GALOSNAP"));
+        }
+        if crc32c::crc32c(&page[..HEADER_CRC]) != header.crc.to_native() {
+            return Err(damaged("the header's checksum is wrong"));
+        }
+        if header.version != VERSION {
+            return Err(SnapshotError::Version(header.version.to_native()));
+        }
+        let [low, high] = header.directory.map(|half| u128::from(half.to_native()));
+        let found = Identity {
+            directory: high << 64 | low,
+            shard: header.shard.to_native(),
+            shards: header.shards.to_native(),
+        };
+        if found != *identity {
+            return Err(SnapshotError::Foreign(found));
+        }
+        if page[HEADER_USED..].iter().any(|byte| *byte != 0) {
+            return Err(damaged("the header is not followed by zeros"));
+        }
+        let bytes = u128::from(header.accounts.to_native()) * size_of::<Account>() as u128;
+        if header.account_bytes != size_of::<Account>() as u32 || body.len() as u128 != bytes {
+            return Err(damaged("the file is not as long as its header says"));
+        }
+        if header.from.to_native() > header.end.to_native().saturating_add(1) {
+            return Err(damaged("it ends before it begins"));
+        }
+        Ok(*header)
+    }
+}
+
+/// Maps the snapshot that ends with record `end`, and checks header and checksum.
+///
+/// The checksum is over what this code wrote from accounts that kept their rules, so the accounts are
+/// not looked at one by one; `galo check` does that.
+pub fn read<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    end: u64,
+    identity: &Identity,
+) -> Result<(Header, Mapping), SnapshotError> {
+    let mut mapping = disk
+        .map(&layout::snapshot(dir, end))
+        .map_err(SnapshotError::Io)?;
+    let header = Header::read(&mapping, identity)?;
+    if header.end != end {
+        return Err(SnapshotError::Damaged(
+            0,
+            "its name is not its end sequence",
+        ));
+    }
+    if mapping.crc32c(HEADER_BYTES) != header.body_crc.to_native() {
+        return Err(SnapshotError::Damaged(
+            HEADER_BYTES as u64,
+            "the checksum of the accounts is wrong",
+        ));
+    }
+    Ok((header, mapping))
+}
+
+/// A snapshot being written: handed from job to job.
+#[derive(Debug)]
+pub struct Writer<D: Disk> {
+    disk: D,
+    dir: PathBuf,
+    temporary: PathBuf,
+    file: Option<D::File>,
+    bytes: u64,
+    body_crc: u32,
+}
+
+impl<D: Disk> Writer<D> {
+    /// Nothing is created before the first slice or the end.
+    pub fn new(disk: D, dir: &Path) -> Writer<D> {
+        Writer {
+            disk,
+            dir: dir.to_owned(),
+            temporary: dir.join(format!("snapshot{}", layout::TEMPORARY)),
+            file: None,
+            bytes: HEADER_BYTES as u64,
+            body_crc: 0,
+        }
+    }
+
+    /// Of the accounts written so far.
+    pub fn body_crc(&self) -> u32 {
+        self.body_crc
+    }
+
+    /// Bytes of the file so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn file(&mut self) -> io::Result<&D::File> {
+        if self.file.is_none() {
+            self.file = Some(self.disk.create(&self.temporary)?);
+        }
+        Ok(self.file.as_ref().expect("just created"))
+    }
+
+    /// Writes the next accounts. Blocks.
+    pub fn slice(&mut self, accounts: &[u8]) -> io::Result<()> {
+        let offset = self.bytes;
+        self.file()?.write_all_at(accounts, offset)?;
+        self.bytes += accounts.len() as u64;
+        self.body_crc = crc32c::crc32c_append(self.body_crc, accounts);
+        Ok(())
+    }
+
+    /// Writes the header, makes the file durable, and only then gives it its name. Blocks. The
+    /// journal must be durable up to the header's end sequence.
+    pub fn finish(&mut self, header: &Header) -> io::Result<()> {
+        assert_eq!(header.body_crc.to_native(), self.body_crc);
+        let file = self.file()?;
+        file.write_all_at(&header.to_page(), 0)?;
+        file.sync()?;
+        let name = layout::snapshot(&self.dir, header.end.to_native());
+        self.disk.rename(&self.temporary, &name)?;
+        self.disk.sync_dir(&self.dir)
+    }
+
+    /// Removes the unfinished file, as far as that can be done: the next start does the rest.
+    pub fn abandon(self) {
+        if self.file.is_some() {
+            let _ = self.disk.remove(&self.temporary);
+        }
+    }
+}

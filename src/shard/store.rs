@@ -1,0 +1,396 @@
+//! The files of one shard while it serves.
+//!
+//! Writing the journal happens on the core ([`Store::append`], one `pwrite` a tick); whatever waits
+//! for a device is handed out as a [`Job`] and comes back through [`Store::done`]. At most one sync
+//! and one step of a snapshot are under way at a time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{is_full, Disk, DiskFile};
+use super::job::{Done, Finish, Job, Slice, Sync};
+use super::journal::{self, Header};
+use super::snapshot::{self, Writer};
+use super::{layout, Identity, Shard};
+use crate::limits::{JOURNAL_SEGMENT_BYTES, SNAPSHOT_JOURNAL_BYTES_MIN};
+
+/// Why a batch is not in the journal.
+#[derive(Debug)]
+pub enum AppendError {
+    /// No room (ENOSPC, EDQUOT), and the journal is as it was before: take the batch back, refuse
+    /// with 503, try the next one.
+    Full(io::Error),
+    /// The journal's end is unknown: the process must exit, and recover when it starts.
+    Fatal(io::Error),
+}
+
+/// For metrics; since the store was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Bytes of records written.
+    pub journal_bytes: u64,
+    /// Records written.
+    pub records: u64,
+    /// `fdatasync` jobs that ended well.
+    pub syncs: u64,
+    /// Nanoseconds that they took.
+    pub sync_ns: u64,
+    /// Snapshots that got their name.
+    pub snapshots: u64,
+    /// Snapshots that failed.
+    pub snapshots_failed: u64,
+    /// Bytes of the newest snapshot.
+    pub snapshot_bytes: u64,
+    /// Nanoseconds that its last step took: header, sync, rename, deletions.
+    pub snapshot_finish_ns: u64,
+}
+
+/// A snapshot that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// Its end sequence: its name.
+    pub end: u64,
+    /// The first record to replay over it.
+    pub from: u64,
+}
+
+/// A snapshot on its way.
+enum Snapshot<D: Disk> {
+    Idle,
+    /// Accounts are still to be copied.
+    Copying(Writer<D>),
+    /// All are in the file; waits for the journal to be durable that far.
+    Copied(Writer<D>, snapshot::Header),
+    /// A job has it.
+    Away,
+}
+
+/// What recovery found, for [`Store::new`].
+pub(super) struct Files<D: Disk> {
+    /// First sequences, ascending; the last one is written on.
+    pub segments: Vec<u64>,
+    /// The last segment, and its length.
+    pub current: D::File,
+    pub current_bytes: u64,
+    /// Segments before it with records that may not be durable.
+    pub unsynced: Vec<D::File>,
+    /// Whether all records are durable.
+    pub synced: bool,
+    /// Good ones, ascending.
+    pub snapshots: Vec<SnapshotFile>,
+    /// Bad ones: removed when a new one is durable.
+    pub bad: Vec<u64>,
+    /// Bytes of journal that the newest snapshot does not cover.
+    pub uncovered_bytes: u64,
+    /// Bytes of the newest snapshot.
+    pub snapshot_bytes: u64,
+    /// Last record in the journal.
+    pub written: u64,
+}
+
+/// See the top of this file.
+pub struct Store<D: Disk> {
+    disk: D,
+    dir: PathBuf,
+    identity: Identity,
+    /// First sequences, ascending; the last is `current`.
+    segments: Vec<u64>,
+    current: Arc<D::File>,
+    current_bytes: u64,
+    /// Segments written since a sync was last handed out.
+    unsynced: Vec<Arc<D::File>>,
+    /// A segment was created since then.
+    dir_unsynced: bool,
+    syncing: bool,
+    /// Last record in the journal.
+    written: u64,
+    /// Bytes of journal since the newest snapshot was begun.
+    uncovered_bytes: u64,
+    /// The same for the one under way.
+    uncovered_by_next_bytes: u64,
+    snapshots: Vec<SnapshotFile>,
+    bad: Vec<u64>,
+    snapshot: Snapshot<D>,
+    counters: Counters,
+}
+
+impl<D: Disk> Store<D> {
+    pub(super) fn new(disk: D, dir: PathBuf, identity: Identity, files: Files<D>) -> Store<D> {
+        assert!(!files.segments.is_empty() && !files.snapshots.is_empty());
+        let mut unsynced: Vec<_> = files.unsynced.into_iter().map(Arc::new).collect();
+        let current = Arc::new(files.current);
+        if !files.synced {
+            unsynced.push(current.clone());
+        }
+        debug_assert_eq!(files.synced, unsynced.is_empty());
+        Store {
+            disk,
+            dir,
+            identity,
+            segments: files.segments,
+            current,
+            current_bytes: files.current_bytes,
+            dir_unsynced: !unsynced.is_empty(),
+            unsynced,
+            syncing: false,
+            written: files.written,
+            uncovered_bytes: files.uncovered_bytes,
+            uncovered_by_next_bytes: 0,
+            snapshots: files.snapshots,
+            bad: files.bad,
+            snapshot: Snapshot::Idle,
+            counters: Counters {
+                snapshot_bytes: files.snapshot_bytes,
+                ..Counters::default()
+            },
+        }
+    }
+
+    /// For metrics.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The shard's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Writes a batch of whole records behind the journal: one `pwrite`, and now and then a new
+    /// segment before it. `first_sequence` is its first record's.
+    pub fn append(&mut self, first_sequence: u64, bytes: &[u8]) -> Result<(), AppendError> {
+        let batch = journal::measure(bytes);
+        assert_eq!(batch.first, first_sequence);
+        assert_eq!(batch.first, self.written + 1, "no gap and no overlap");
+        if self.current_bytes >= JOURNAL_SEGMENT_BYTES {
+            self.rotate(batch.first, batch.chain)?;
+        }
+        let result = self.current.write_all_at(bytes, self.current_bytes);
+        if let Err(error) = result {
+            return Err(self.cut_back(error));
+        }
+        self.mark_unsynced();
+        self.current_bytes += bytes.len() as u64;
+        self.written = batch.last;
+        self.uncovered_bytes += bytes.len() as u64;
+        self.uncovered_by_next_bytes += bytes.len() as u64;
+        self.counters.journal_bytes += bytes.len() as u64;
+        self.counters.records += batch.records;
+        Ok(())
+    }
+
+    /// After a write that failed: what it left behind is cut off, durably, because its clients are
+    /// told that it did not happen, and a power loss must not bring it back.
+    fn cut_back(&mut self, error: io::Error) -> AppendError {
+        if !is_full(&error) {
+            return AppendError::Fatal(error);
+        }
+        let cut = self
+            .current
+            .set_len(self.current_bytes)
+            .and_then(|()| self.current.sync());
+        match cut {
+            Ok(()) => AppendError::Full(error),
+            Err(error) => AppendError::Fatal(error),
+        }
+    }
+
+    fn mark_unsynced(&mut self) {
+        let marked = self.unsynced.last();
+        if !marked.is_some_and(|file| Arc::ptr_eq(file, &self.current)) {
+            self.unsynced.push(self.current.clone());
+        }
+    }
+
+    /// Begins a segment. The one before stays among `unsynced` until a sync covers both.
+    fn rotate(&mut self, first: u64, chain: u32) -> Result<(), AppendError> {
+        let path = layout::segment(&self.dir, first);
+        let header = Header {
+            directory: self.identity.directory,
+            shard: self.identity.shard,
+            first,
+            chain,
+        };
+        let created = self.disk.create(&path).and_then(|file| {
+            file.write_all_at(&header.to_bytes(), 0)?;
+            Ok(file)
+        });
+        let file = match created {
+            Ok(file) => file,
+            // A file without a whole header is a case that recovery knows, if it cannot be removed.
+            Err(error) if is_full(&error) => {
+                return Err(match self.disk.remove(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        AppendError::Fatal(error)
+                    }
+                    _ => AppendError::Full(error),
+                });
+            }
+            Err(error) => return Err(AppendError::Fatal(error)),
+        };
+        self.current = Arc::new(file);
+        self.current_bytes = journal::HEADER_BYTES as u64;
+        self.segments.push(first);
+        self.dir_unsynced = true;
+        self.mark_unsynced();
+        Ok(())
+    }
+
+    /// Whether anything written is not yet on its way to being durable.
+    pub fn needs_sync(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
+    /// Makes everything written so far durable; `None`: it is, or a sync is under way (ask again
+    /// when that is done).
+    pub fn sync(&mut self) -> Option<Job<D>> {
+        if self.syncing || self.unsynced.is_empty() {
+            return None;
+        }
+        self.syncing = true;
+        Some(Job::Sync(Sync {
+            shard: self.identity.shard,
+            sequence: self.written,
+            files: std::mem::take(&mut self.unsynced),
+            dir: std::mem::take(&mut self.dir_unsynced)
+                .then(|| (self.disk.clone(), self.dir.clone())),
+        }))
+    }
+
+    /// Whether there is journal enough for a new snapshot, and none under way.
+    pub fn snapshot_due(&self) -> bool {
+        let bytes = self.counters.snapshot_bytes.max(SNAPSHOT_JOURNAL_BYTES_MIN);
+        self.uncovered_bytes >= bytes && !self.snapshot_under_way()
+    }
+
+    /// Whether a snapshot was begun and is neither done nor failed.
+    pub fn snapshot_under_way(&self) -> bool {
+        !matches!(self.snapshot, Snapshot::Idle)
+    }
+
+    /// Begins a snapshot, between ticks; `false`: one is under way, or the newest one holds all
+    /// there is. Then call [`snapshot_step`](Self::snapshot_step) after every tick.
+    pub fn snapshot_begin(&mut self, shard: &mut Shard) -> bool {
+        let newest = self.snapshots.last().expect("there is one");
+        if self.snapshot_under_way() || newest.end == shard.sequence() {
+            return false;
+        }
+        shard.snapshot_begin();
+        self.uncovered_by_next_bytes = 0;
+        self.snapshot = Snapshot::Copying(Writer::new(self.disk.clone(), &self.dir));
+        true
+    }
+
+    /// The next step of the snapshot under way, if it can be taken now. Between ticks: what the tick
+    /// journalled was written or refused.
+    pub fn snapshot_step(&mut self, shard: &mut Shard) -> Option<Job<D>> {
+        if let Snapshot::Copying(_) = &self.snapshot {
+            let Snapshot::Copying(writer) = std::mem::replace(&mut self.snapshot, Snapshot::Away)
+            else {
+                unreachable!("just seen");
+            };
+            match shard.snapshot_slice() {
+                Some(accounts) => {
+                    return Some(Job::Slice(Slice {
+                        shard: self.identity.shard,
+                        writer,
+                        accounts,
+                    }));
+                }
+                None => {
+                    let header = shard.snapshot_header(writer.body_crc());
+                    self.snapshot = Snapshot::Copied(writer, header);
+                }
+            }
+        }
+        match &self.snapshot {
+            Snapshot::Copied(_, header) if header.position().end <= shard.synced_sequence() => {}
+            _ => return None,
+        }
+        let Snapshot::Copied(writer, header) =
+            std::mem::replace(&mut self.snapshot, Snapshot::Away)
+        else {
+            unreachable!("just seen");
+        };
+        Some(Job::Finish(Finish {
+            shard: self.identity.shard,
+            covered: self.covered(header.position().end),
+            disk: self.disk.clone(),
+            writer,
+            header,
+        }))
+    }
+
+    /// What can go once a snapshot that ends with `end` is durable: all snapshots but the newest of
+    /// now, and the segments that neither needs. In the order of removal: oldest first, so that
+    /// what is left of the journal has no hole.
+    fn covered(&self, end: u64) -> Vec<PathBuf> {
+        let (kept, old) = self.snapshots.split_last().expect("there is one");
+        let bad = self.bad.iter().filter(|bad| **bad != end);
+        let snapshots = old.iter().map(|snapshot| &snapshot.end).chain(bad);
+        let segments = self.segments.windows(2).filter(|pair| pair[1] <= kept.from);
+        snapshots
+            .map(|end| layout::snapshot(&self.dir, *end))
+            .chain(segments.map(|pair| layout::segment(&self.dir, pair[0])))
+            .collect()
+    }
+
+    /// Takes back what a job brought. `Err`: fatal; the process must exit, for nothing may be assumed
+    /// about what was written and not yet synced.
+    pub fn done(&mut self, shard: &mut Shard, done: Done<D>) -> io::Result<()> {
+        debug_assert_eq!(done.shard(), self.identity.shard);
+        match done {
+            Done::Synced { sequence, ns, .. } => {
+                self.syncing = false;
+                self.counters.syncs += 1;
+                self.counters.sync_ns += ns;
+                shard.synced(sequence);
+            }
+            Done::SyncFailed { error, .. } => return Err(error),
+            Done::SnapshotSlice { writer, .. } => self.snapshot = Snapshot::Copying(writer),
+            Done::SnapshotDone {
+                position,
+                bytes,
+                ns,
+                removed,
+                ..
+            } => {
+                self.snapshot = Snapshot::Idle;
+                self.uncovered_bytes = self.uncovered_by_next_bytes;
+                self.counters.snapshots += 1;
+                self.counters.snapshot_bytes = bytes;
+                self.counters.snapshot_finish_ns = ns;
+                let dir = &self.dir;
+                let gone = |path: PathBuf| removed.contains(&path);
+                self.snapshots
+                    .retain(|snapshot| !gone(layout::snapshot(dir, snapshot.end)));
+                self.bad
+                    .retain(|end| *end != position.end && !gone(layout::snapshot(dir, *end)));
+                self.segments
+                    .retain(|first| !gone(layout::segment(dir, *first)));
+                self.snapshots.push(SnapshotFile {
+                    end: position.end,
+                    from: position.from,
+                });
+            }
+            Done::SnapshotFailed { error, .. } => {
+                self.snapshot = Snapshot::Idle;
+                self.counters.snapshots_failed += 1;
+                shard.snapshot_abandon();
+                log::warn!("{}: no snapshot: {error}", self.dir.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// The snapshots that are there, oldest first.
+    pub fn snapshots(&self) -> &[SnapshotFile] {
+        &self.snapshots
+    }
+
+    /// First sequences of the segments that are there, ascending.
+    pub fn segments(&self) -> &[u64] {
+        &self.segments
+    }
+}
