@@ -9,11 +9,31 @@ use crate::shard::Client;
 
 /// The contest's clients; limits in cents.
 pub const CONTEST: [Client; 5] = [
-    Client { id: 1, limit: 100_000, balance: 0 },
-    Client { id: 2, limit: 80_000, balance: 0 },
-    Client { id: 3, limit: 1_000_000, balance: 0 },
-    Client { id: 4, limit: 10_000_000, balance: 0 },
-    Client { id: 5, limit: 500_000, balance: 0 },
+    Client {
+        id: 1,
+        limit: 100_000,
+        balance: 0,
+    },
+    Client {
+        id: 2,
+        limit: 80_000,
+        balance: 0,
+    },
+    Client {
+        id: 3,
+        limit: 1_000_000,
+        balance: 0,
+    },
+    Client {
+        id: 4,
+        limit: 10_000_000,
+        balance: 0,
+    },
+    Client {
+        id: 5,
+        limit: 500_000,
+        balance: 0,
+    },
 ];
 
 /// A file of clients that cannot be used.
@@ -39,7 +59,10 @@ impl fmt::Display for ClientsError {
         match self {
             ClientsError::Read(error) => write!(f, "cannot be read: {error}"),
             ClientsError::Json(error) => {
-                write!(f, "{error}; accepted: [{{\"id\":1,\"limite\":100000,\"saldo\":0}}, …]")
+                write!(
+                    f,
+                    "{error}; accepted: [{{\"id\":1,\"limite\":100000,\"saldo\":0}}, …]"
+                )
             }
             ClientsError::Rule { id, rule } => write!(f, "client {id}: {rule}"),
             ClientsError::Empty => write!(f, "the list is empty"),
@@ -69,7 +92,11 @@ fn parse(json: impl std::io::Read) -> Result<Vec<Client>, ClientsError> {
     let entries: Vec<Entry> = serde_json::from_reader(json).map_err(ClientsError::Json)?;
     let mut clients: Vec<Client> = entries
         .into_iter()
-        .map(|entry| Client { id: entry.id, limit: entry.limite, balance: entry.saldo })
+        .map(|entry| Client {
+            id: entry.id,
+            limit: entry.limite,
+            balance: entry.saldo,
+        })
         .collect();
     clients.sort_unstable_by_key(|client| client.id);
     let broken = |id, rule| Err(ClientsError::Rule { id, rule });
@@ -101,9 +128,18 @@ mod tests {
         let fields: Vec<_> = clients.iter().map(|c| (c.id, c.limit, c.balance)).collect();
         assert_eq!(fields, [(2, 0, 0), (9, 5, -5)]);
         for (json, message) in [
-            (r#"[{"id":1,"limite":-1}]"#, "client 1: limite is not negative"),
-            (r#"[{"id":1,"limite":4,"saldo":-5}]"#, "client 1: saldo is at least"),
-            (r#"[{"id":1,"limite":1},{"id":1,"limite":1}]"#, "client 1: an id occurs once"),
+            (
+                r#"[{"id":1,"limite":-1}]"#,
+                "client 1: limite is not negative",
+            ),
+            (
+                r#"[{"id":1,"limite":4,"saldo":-5}]"#,
+                "client 1: saldo is at least",
+            ),
+            (
+                r#"[{"id":1,"limite":1},{"id":1,"limite":1}]"#,
+                "client 1: an id occurs once",
+            ),
             ("[]", "the list is empty"),
             (r#"[{"id":1}]"#, "missing field `limite`"),
             (r#"[{"id":1,"limit":1}]"#, "unknown field `limit`"),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use crate::io::Address;
+use crate::io::{Address, Choice};
 use crate::limits::{CORES_MAX, SHARDS_MAX};
 use crate::log::Format;
 use crate::node::Durability;
@@ -80,17 +80,6 @@ pub enum Command {
     Version,
 }
 
-/// `--io`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Io {
-    /// uring if it can be, else epoll.
-    Auto,
-    /// uring or an error.
-    Uring,
-    /// epoll.
-    Epoll,
-}
-
 /// The settings of `galo serve`; see [`HELP`].
 #[derive(Debug, PartialEq)]
 pub struct Serve {
@@ -103,7 +92,7 @@ pub struct Serve {
     /// `--pin`.
     pub pin: bool,
     /// `--io`.
-    pub io: Io,
+    pub io: Choice,
     /// `--durability`.
     pub durability: Durability,
     /// `--clients`.
@@ -136,7 +125,12 @@ struct Flag {
 }
 
 const SERVE_FLAGS: [Flag; 11] = [
-    Flag { name: "listen", variable: "GALO_LISTEN", takes_value: true, set: set_listen },
+    Flag {
+        name: "listen",
+        variable: "GALO_LISTEN",
+        takes_value: true,
+        set: set_listen,
+    },
     Flag {
         name: "data",
         variable: "GALO_DATA",
@@ -160,7 +154,11 @@ const SERVE_FLAGS: [Flag; 11] = [
         variable: "GALO_IO",
         takes_value: true,
         set: |serve, value| {
-            let choices = [("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)];
+            let choices = [
+                ("auto", Choice::Auto),
+                ("uring", Choice::Uring),
+                ("epoll", Choice::Epoll),
+            ];
             one_of(value, &choices).map(|io| serve.io = io)
         },
     },
@@ -229,9 +227,11 @@ pub fn parse(
     let mut serve = Serve {
         listen: Vec::new(),
         data: PathBuf::from("./data"),
-        cores: std::thread::available_parallelism().map_or(1, usize::from).min(CORES_MAX),
+        cores: std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(CORES_MAX),
         pin: false,
-        io: Io::Auto,
+        io: Choice::Auto,
         durability: Durability::Process,
         clients: None,
         shards: None,
@@ -251,20 +251,27 @@ pub fn parse(
     let listen_by_variable = std::mem::take(&mut serve.listen);
     let mut url = HEALTHCHECK_URL.to_owned();
 
-    while let Some(arg) = parser.next().map_err(|error| UsageError(error.to_string()))? {
+    while let Some(arg) = parser
+        .next()
+        .map_err(|error| UsageError(error.to_string()))?
+    {
         match arg {
             lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(Command::Help),
             lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => return Ok(Command::Version),
             lexopt::Arg::Value(word) if command.is_none() => {
                 let word = utf8("command", word)?;
                 if !["serve", "check", "healthcheck"].contains(&word.as_str()) {
-                    let message = format!("unknown command '{word}'; accepted: serve, check, healthcheck");
+                    let message =
+                        format!("unknown command '{word}'; accepted: serve, check, healthcheck");
                     return Err(UsageError(message));
                 }
                 command = Some(word);
             }
             lexopt::Arg::Value(word) => {
-                let message = format!("'{}' is one word too many; see galo --help", word.to_string_lossy());
+                let message = format!(
+                    "'{}' is one word too many; see galo --help",
+                    word.to_string_lossy()
+                );
                 return Err(UsageError(message));
             }
             lexopt::Arg::Short(letter) => return Err(unknown(&command, &format!("-{letter}"))),
@@ -295,7 +302,8 @@ pub fn parse(
     }
     if let Some(shards) = serve.shards.filter(|shards| *shards < serve.cores) {
         let cores = serve.cores;
-        let message = format!("--shards: {shards} for {cores} cores; accepted: at least one shard a core");
+        let message =
+            format!("--shards: {shards} for {cores} cores; accepted: at least one shard a core");
         return Err(UsageError(message));
     }
     Ok(match command.as_deref() {
@@ -309,26 +317,31 @@ fn unknown(command: &Option<String>, flag: &str) -> UsageError {
     let accepted = match command.as_deref() {
         Some("check") => "--data".to_owned(),
         Some("healthcheck") => "--url".to_owned(),
-        _ => SERVE_FLAGS.map(|flag| format!("--{}", flag.name)).join(", "),
+        _ => SERVE_FLAGS
+            .map(|flag| format!("--{}", flag.name))
+            .join(", "),
     };
-    UsageError(format!("unknown flag '{flag}'; accepted: {accepted}, --help, --version"))
+    UsageError(format!(
+        "unknown flag '{flag}'; accepted: {accepted}, --help, --version"
+    ))
 }
 
 fn value(parser: &mut lexopt::Parser, name: &str) -> Result<String, UsageError> {
-    let value = parser.value().map_err(|_| UsageError(format!("--{name}: a value is missing")))?;
+    let value = parser
+        .value()
+        .map_err(|_| UsageError(format!("--{name}: a value is missing")))?;
     utf8(&format!("--{name}"), value)
 }
 
 fn utf8(name: &str, value: OsString) -> Result<String, UsageError> {
-    value.into_string().map_err(|value| UsageError(format!("{name}: {value:?} is not UTF-8")))
+    value
+        .into_string()
+        .map_err(|value| UsageError(format!("{name}: {value:?} is not UTF-8")))
 }
 
 fn set_listen(serve: &mut Serve, value: &str) -> Result<(), String> {
     for address in value.split(',') {
-        let address = address.parse().map_err(|error| {
-            format!("'{address}' is no address ({error}); accepted: HOST:PORT or unix:/PATH")
-        })?;
-        serve.listen.push(address);
+        serve.listen.push(address.parse()?);
     }
     Ok(())
 }
@@ -341,13 +354,22 @@ fn path(value: &str) -> Result<PathBuf, String> {
 }
 
 fn number(value: &str, max: usize) -> Result<usize, String> {
-    let number = value.parse().ok().filter(|number| (1..=max).contains(number));
+    let number = value
+        .parse()
+        .ok()
+        .filter(|number| (1..=max).contains(number));
     number.ok_or_else(|| format!("'{value}' is not accepted: a whole number from 1 to {max}"))
 }
 
 fn switch(value: &str) -> Result<bool, String> {
-    let choices =
-        [("true", true), ("1", true), ("on", true), ("false", false), ("0", false), ("off", false)];
+    let choices = [
+        ("true", true),
+        ("1", true),
+        ("on", true),
+        ("false", false),
+        ("0", false),
+        ("off", false),
+    ];
     one_of(value, &choices)
 }
 
@@ -365,7 +387,10 @@ mod tests {
 
     fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<Command, UsageError> {
         let variable = |name: &str| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| OsString::from(value))
         };
         parse(args.iter().map(OsString::from), variable)
     }
@@ -386,7 +411,10 @@ mod tests {
         let serve = serve(&[], &[]);
         assert_eq!(serve.listen, ["127.0.0.1:9999".parse().unwrap()]);
         assert_eq!(serve.data, PathBuf::from("./data"));
-        assert_eq!((serve.io, serve.durability), (Io::Auto, Durability::Process));
+        assert_eq!(
+            (serve.io, serve.durability),
+            (Choice::Auto, Durability::Process)
+        );
         assert!(serve.cores >= 1 && !serve.pin && !serve.allow_reset && serve.shards.is_none());
     }
 
@@ -400,20 +428,40 @@ mod tests {
             ("GALO_DATA", ""),
         ];
         let by_variable = serve(&[], &variables);
-        assert_eq!((by_variable.cores, by_variable.io, by_variable.pin), (3, Io::Epoll, true));
+        assert_eq!(
+            (by_variable.cores, by_variable.io, by_variable.pin),
+            (3, Choice::Epoll, true)
+        );
         assert_eq!(by_variable.listen.len(), 2);
         assert_eq!(by_variable.data, PathBuf::from("./data"));
-        let by_flag =
-            serve(&["serve", "--cores", "2", "--io=uring", "--listen", "127.0.0.1:2"], &variables);
-        assert_eq!((by_flag.cores, by_flag.io), (2, Io::Uring));
+        let by_flag = serve(
+            &[
+                "serve",
+                "--cores",
+                "2",
+                "--io=uring",
+                "--listen",
+                "127.0.0.1:2",
+            ],
+            &variables,
+        );
+        assert_eq!((by_flag.cores, by_flag.io), (2, Choice::Uring));
         assert_eq!(by_flag.listen, ["127.0.0.1:2".parse().unwrap()]);
     }
 
     #[test]
     fn every_variable_is_on_the_help_page_and_every_flag() {
         for flag in &SERVE_FLAGS {
-            assert!(HELP.contains(&format!("\n  --{}", flag.name)), "{}", flag.name);
-            assert!(HELP.contains(&format!("[{}", flag.variable)), "{}", flag.variable);
+            assert!(
+                HELP.contains(&format!("\n  --{}", flag.name)),
+                "{}",
+                flag.name
+            );
+            assert!(
+                HELP.contains(&format!("[{}", flag.variable)),
+                "{}",
+                flag.variable
+            );
             let derived = flag.name.replace('-', "_").to_ascii_uppercase();
             assert_eq!(flag.variable, format!("GALO_{derived}"));
         }
@@ -422,19 +470,49 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_is_accepted() {
         for (args, expected) in [
-            (&["--core", "2"][..], "unknown flag '--core'; accepted: --listen, --data"),
+            (
+                &["--core", "2"][..],
+                "unknown flag '--core'; accepted: --listen, --data",
+            ),
             (&["-x"], "unknown flag '-x'"),
-            (&["--cores", "0"], "--cores: '0' is not accepted: a whole number from 1 to 64"),
+            (
+                &["--cores", "0"],
+                "--cores: '0' is not accepted: a whole number from 1 to 64",
+            ),
             (&["--cores"], "--cores: a value is missing"),
-            (&["--io", "kqueue"], "--io: 'kqueue' is not accepted: auto, uring, epoll"),
-            (&["--durability", "none"], "--durability: 'none' is not accepted: process, disk"),
-            (&["--log-level", "loud"], "--log-level: 'loud' is not accepted: off, error"),
-            (&["--listen", "nowhere"], "--listen: 'nowhere' is no address"),
-            (&["serf"], "unknown command 'serf'; accepted: serve, check, healthcheck"),
+            (
+                &["--io", "kqueue"],
+                "--io: 'kqueue' is not accepted: auto, uring, epoll",
+            ),
+            (
+                &["--durability", "none"],
+                "--durability: 'none' is not accepted: process, disk",
+            ),
+            (
+                &["--log-level", "loud"],
+                "--log-level: 'loud' is not accepted: off, error",
+            ),
+            (
+                &["--listen", "nowhere"],
+                "--listen: `nowhere` is neither host:port nor unix:/path",
+            ),
+            (
+                &["serf"],
+                "unknown command 'serf'; accepted: serve, check, healthcheck",
+            ),
             (&["serve", "more"], "'more' is one word too many"),
-            (&["check", "--cores", "2"], "unknown flag '--cores'; accepted: --data"),
-            (&["healthcheck", "--data", "x"], "unknown flag '--data'; accepted: --url"),
-            (&["--cores", "4", "--shards", "2"], "--shards: 2 for 4 cores"),
+            (
+                &["check", "--cores", "2"],
+                "unknown flag '--cores'; accepted: --data",
+            ),
+            (
+                &["healthcheck", "--data", "x"],
+                "unknown flag '--data'; accepted: --url",
+            ),
+            (
+                &["--cores", "4", "--shards", "2"],
+                "--shards: 2 for 4 cores",
+            ),
         ] {
             let message = error(args);
             assert!(message.starts_with(expected), "{args:?}: {message}");
@@ -445,7 +523,10 @@ mod tests {
     #[test]
     fn the_other_commands_take_their_one_flag() {
         let data = PathBuf::from("/d");
-        assert_eq!(parse_with(&["check", "--data", "/d"], &[]), Ok(Command::Check { data }));
+        assert_eq!(
+            parse_with(&["check", "--data", "/d"], &[]),
+            Ok(Command::Check { data })
+        );
         let url = "unix:/s".to_owned();
         assert_eq!(
             parse_with(&["healthcheck", "--url", "unix:/s"], &[]),

@@ -41,9 +41,14 @@ impl<D: Disk> Host<D> {
         let durability = settings.durability;
         let cores = settings.cores;
         let started_us = settings.process.started_us;
-        let (shards, stores): (Vec<Shard>, Vec<Store<D>>) =
-            recovered.into_iter().map(|recovered| (recovered.shard, recovered.store)).unzip();
-        let schedule = || Schedule { snapshot_time_us: started_us, ..Schedule::default() };
+        let (shards, stores): (Vec<Shard>, Vec<Store<D>>) = recovered
+            .into_iter()
+            .map(|recovered| (recovered.shard, recovered.store))
+            .unzip();
+        let schedule = || Schedule {
+            snapshot_time_us: started_us,
+            ..Schedule::default()
+        };
         let schedules = stores.iter().map(|_| schedule()).collect();
         let node = Node::new(settings, shards);
         node.core_stats().snapshot_time_us.set(started_us);
@@ -80,7 +85,10 @@ impl<D: Disk> Host<D> {
                     wrote = true;
                 }
                 Err(AppendError::Full(error)) => {
-                    log::warn!("{}: journal: {error}; writes are refused", store.dir().display());
+                    log::warn!(
+                        "{}: journal: {error}; writes are refused",
+                        store.dir().display()
+                    );
                     self.node.core_stats().journal_full.add(1);
                     self.node.journal_refused(index);
                 }
@@ -93,8 +101,12 @@ impl<D: Disk> Host<D> {
         if wrote {
             let sum = |count: fn(&Store<D>) -> u64| self.stores.iter().map(count).sum();
             let stats = self.node.core_stats();
-            stats.journal_bytes.set(sum(|store| store.counters().journal_bytes));
-            stats.journal_records.set(sum(|store| store.counters().records));
+            stats
+                .journal_bytes
+                .set(sum(|store| store.counters().journal_bytes));
+            stats
+                .journal_records
+                .set(sum(|store| store.counters().records));
         }
     }
 
@@ -105,7 +117,9 @@ impl<D: Disk> Host<D> {
         for (index, store) in self.stores.iter_mut().enumerate() {
             let schedule = &mut self.schedules[index];
             if store.needs_sync() {
-                let due_ns = schedule.sync_due_ns.get_or_insert(now_ns + SYNC_DELAY_NS_MAX);
+                let due_ns = schedule
+                    .sync_due_ns
+                    .get_or_insert(now_ns + SYNC_DELAY_NS_MAX);
                 if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
                         schedule.sync_due_ns = None;
@@ -135,7 +149,9 @@ impl<D: Disk> Host<D> {
                 store.snapshot_begin(self.node.shard_mut(index));
             }
         }
-        let busy = |store: &Store<D>| store.snapshot_under_way() || store.is_syncing() || store.needs_sync();
+        let busy = |store: &Store<D>| {
+            store.snapshot_under_way() || store.is_syncing() || store.needs_sync()
+        };
         let done = self.closing && !self.stores.iter().any(busy);
         if done || self.node.now().monotonic_ns >= deadline_ns {
             self.exit(Exit::Stopped);
@@ -193,12 +209,19 @@ impl<D: Disk> Machine for Host<D> {
             }
             Done::SyncFailed { .. } | Done::SnapshotSlice { .. } => {}
         }
-        let oldest = self.schedules.iter().map(|schedule| schedule.snapshot_time_us).min();
+        let oldest = self
+            .schedules
+            .iter()
+            .map(|schedule| schedule.snapshot_time_us)
+            .min();
         stats.snapshot_time_us.set(oldest.unwrap_or(0));
         let synced = matches!(done, Done::Synced { .. });
         let store = &mut self.stores[index];
         if let Err(error) = store.done(self.node.shard_mut(index), done) {
-            let reason = format!("{}: fdatasync: {error}; what it covered may be lost", store.dir().display());
+            let reason = format!(
+                "{}: fdatasync: {error}; what it covered may be lost",
+                store.dir().display()
+            );
             return self.exit(Exit::Failed(reason));
         }
         if synced {
@@ -234,11 +257,25 @@ impl<D: Disk> Machine for Host<D> {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        let syncs = self.schedules.iter().filter_map(|schedule| schedule.sync_due_ns);
-        let retries = self.stores.iter().zip(&self.schedules).filter_map(|(store, schedule)| {
-            store.snapshot_due().then_some(schedule.snapshot_retry_ns)
-        });
-        syncs.chain(retries).chain(self.node.deadline_ns()).chain(self.stop_deadline_ns).min()
+        // While a sync is under way, the next one waits for it, not for a time.
+        let idle = self
+            .stores
+            .iter()
+            .zip(&self.schedules)
+            .filter(|(store, _)| !store.is_syncing());
+        let syncs = idle.filter_map(|(_, schedule)| schedule.sync_due_ns);
+        let retries = self
+            .stores
+            .iter()
+            .zip(&self.schedules)
+            .filter_map(|(store, schedule)| {
+                store.snapshot_due().then_some(schedule.snapshot_retry_ns)
+            });
+        syncs
+            .chain(retries)
+            .chain(self.node.deadline_ns())
+            .chain(self.stop_deadline_ns)
+            .min()
     }
 
     fn ready(&self) -> bool {

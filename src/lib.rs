@@ -6,8 +6,14 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("galo runs on Linux only");
 
+pub mod api;
 pub mod bank;
+pub mod clients;
+pub mod config;
+pub mod host;
 pub mod http;
 pub mod io;
 pub mod limits;
+pub mod log;
+pub mod node;
 pub mod shard;

@@ -129,7 +129,9 @@ const _: () = {
         "a provided buffer ring's size"
     );
     assert!(RECEIVE_BUFFER_BYTES <= INPUT_BYTES_MAX);
-    assert!(STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX);
+    assert!(
+        STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
+    );
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::http::write_iso8601;
+use crate::http::iso8601;
 
 /// `--log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +29,17 @@ pub fn install(format: Format, level: LevelFilter) {
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // What libraries have to say is for those who debug.
-        metadata.target().starts_with("galo") || metadata.level() <= log::max_level().min(LevelFilter::Warn)
+        metadata.target().starts_with("galo")
+            || metadata.level() <= log::max_level().min(LevelFilter::Warn)
     }
 
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let line = line(self.format, time.as_micros() as u64, record);
         // One write a line, so that lines of several threads do not mix; there is nobody to tell
         // when standard error is gone.
@@ -51,12 +54,12 @@ fn line(format: Format, time_us: u64, record: &Record<'_>) -> Vec<u8> {
     let message = record.args().to_string();
     match format {
         Format::Text => {
-            write_iso8601(&mut line, time_us);
+            line.extend_from_slice(&iso8601(time_us));
             write!(line, " {:<5} {message}", record.level())
         }
         Format::Json => {
             line.extend_from_slice(b"{\"time\":\"");
-            write_iso8601(&mut line, time_us);
+            line.extend_from_slice(&iso8601(time_us));
             let level = record.level().as_str().to_ascii_lowercase();
             let message = serde_json::Value::from(message);
             write!(line, "\",\"level\":\"{level}\",\"message\":{message}}}")
@@ -78,7 +81,10 @@ mod tests {
             let record = Record::builder().args(args).level(log::Level::Warn).build();
             String::from_utf8(line(format, 1_705_459_281_217_753, &record)).unwrap()
         };
-        assert_eq!(record(Format::Text), "2024-01-17T02:41:21.217753Z WARN  say \"1\"\n\n");
+        assert_eq!(
+            record(Format::Text),
+            "2024-01-17T02:41:21.217753Z WARN  say \"1\"\n\n"
+        );
         assert_eq!(
             record(Format::Json),
             "{\"time\":\"2024-01-17T02:41:21.217753Z\",\"level\":\"warn\",\"message\":\"say \\\"1\\\"\\n\"}\n"

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Call, Problem, Refused};
 use crate::bank::{Account, Description, Kind, Refusal};
-use crate::http::{write_iso8601, Status};
+use crate::http::{iso8601, Status};
 use crate::shard::Shard;
 
 /// What the owner of a shard is asked to do.
@@ -40,8 +40,11 @@ impl Command<'_> {
     }
 }
 
-pub(super) const NO_SUCH_CLIENT: Problem =
-    Problem { error: "not found", field: "id", rule: "the number of a client" };
+pub(super) const NO_SUCH_CLIENT: Problem = Problem {
+    error: "not found",
+    field: "id",
+    rule: "the number of a client",
+};
 const NOT_JSON: Problem = Problem::general("bad request", "the body is a JSON object");
 const NOT_AN_OBJECT: Problem = Problem::general(
     "invalid",
@@ -52,24 +55,36 @@ const AMOUNT: Problem = Problem {
     field: "valor",
     rule: "a positive integer of cents that fits 63 bits",
 };
-const KIND: Problem = Problem { error: "invalid", field: "tipo", rule: "c or d" };
-const DESCRIPTION: Problem =
-    Problem { error: "invalid", field: "descricao", rule: "a string of 1 to 10 characters" };
+const KIND: Problem = Problem {
+    error: "invalid",
+    field: "tipo",
+    rule: "c or d",
+};
+const DESCRIPTION: Problem = Problem {
+    error: "invalid",
+    field: "descricao",
+    rule: "a string of 1 to 10 characters",
+};
 const LIMIT: Problem = Problem {
     error: "limit",
     field: "valor",
     rule: "a debit leaves a balance of at least the negative of the limit",
 };
-const OVERFLOW: Problem =
-    Problem { error: "overflow", field: "valor", rule: "a balance fits 64 bits" };
+const OVERFLOW: Problem = Problem {
+    error: "overflow",
+    field: "valor",
+    rule: "a balance fits 64 bits",
+};
 /// The journal could not take the transaction.
 pub const STORAGE_FULL: Problem = Problem::general(
     "storage full",
     "the disk has no room for the journal; nothing was changed; reads go on, writes resume by themselves",
 );
 /// The owner of the account could not be asked.
-pub const UNAVAILABLE: Problem =
-    Problem::general("unavailable", "the owner of the account does not answer; try again");
+pub const UNAVAILABLE: Problem = Problem::general(
+    "unavailable",
+    "the owner of the account does not answer; try again",
+);
 
 /// The body of `POST /clientes/{id}/transacoes`. Members stay raw, because what is wrong with a
 /// member (422) is not what is wrong with the JSON (400), and because a number is judged by its
@@ -88,12 +103,16 @@ struct Body<'a> {
 pub fn transaction(client: u32, body: &[u8]) -> Call<'_> {
     match parse(client, body) {
         Ok(command) => Call::Bank(command),
-        Err((status, problem)) => Call::Refused(Refused { status, allow: None, problem }),
+        Err((status, problem)) => Call::Refused(Refused {
+            status,
+            allow: None,
+            problem,
+        }),
     }
 }
 
 fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
-    let unprocessable = |problem| (Status::UnprocessableContent, problem);
+    let unprocessable = |problem| (Status::Unprocessable, problem);
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| {
         // Of the wrong shape so far, which says nothing about the rest of it.
         let is_json = error.is_data() && serde_json::from_slice::<&RawValue>(body).is_ok();
@@ -121,7 +140,12 @@ fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
         .and_then(text)
         .filter(|text| Description::new(text).is_some())
         .ok_or(unprocessable(DESCRIPTION))?;
-    Ok(Command::Transact { client, kind, amount, description })
+    Ok(Command::Transact {
+        client,
+        kind,
+        amount,
+        description,
+    })
 }
 
 /// A JSON integer written as one: no fraction, no exponent.
@@ -158,7 +182,12 @@ pub fn execute(
             write_statement(body, shard.account(index), shard.time_us(realtime_us));
             Status::Ok
         }
-        Command::Transact { kind, amount, description, .. } => {
+        Command::Transact {
+            kind,
+            amount,
+            description,
+            ..
+        } => {
             let description = Description::new(description).expect("checked where it was read");
             match shard.transact(index, *kind, *amount, description, realtime_us) {
                 Ok(posted) => {
@@ -174,7 +203,7 @@ pub fn execute(
                         Refusal::Limit => LIMIT.write(body),
                         Refusal::Overflow => OVERFLOW.write(body),
                     }
-                    Status::UnprocessableContent
+                    Status::Unprocessable
                 }
             }
         }
@@ -189,7 +218,7 @@ fn write_statement(body: &mut Vec<u8>, account: &Account, time_us: u64) {
     body.extend_from_slice(b"{\"saldo\":{\"total\":");
     write_integer(body, account.balance());
     body.extend_from_slice(b",\"data_extrato\":\"");
-    write_iso8601(body, time_us);
+    body.extend_from_slice(&iso8601(time_us));
     body.extend_from_slice(b"\",\"limite\":");
     write_integer(body, account.limit());
     body.extend_from_slice(b"},\"ultimas_transacoes\":[");
@@ -205,7 +234,7 @@ fn write_statement(body: &mut Vec<u8>, account: &Account, time_us: u64) {
         serde_json::to_writer(&mut *body, transaction.description())
             .expect("writing to memory does not fail");
         body.extend_from_slice(b",\"realizada_em\":\"");
-        write_iso8601(body, transaction.time_us());
+        body.extend_from_slice(&iso8601(transaction.time_us()));
         body.extend_from_slice(b"\"}");
     }
     body.extend_from_slice(b"]}");
@@ -221,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_good_body_becomes_a_command() {
-        let command = verdict(r#" {"descricao":"ação ñandú","x":[1,{"y":2}],"valor":12,"tipo":"d"} "#);
+        let command =
+            verdict(r#" {"descricao":"ação ñandú","x":[1,{"y":2}],"valor":12,"tipo":"d"} "#);
         let expected = Command::Transact {
             client: 1,
             kind: Kind::Debit,
@@ -246,7 +276,10 @@ mod tests {
             (r#""valor":1e999,"tipo":"c","descricao":"x""#, "valor"),
             (r#""valor":"1","tipo":"c","descricao":"x""#, "valor"),
             (r#""valor":true,"tipo":"c","descricao":"x""#, "valor"),
-            (r#""valor":9223372036854775808,"tipo":"c","descricao":"x""#, "valor"),
+            (
+                r#""valor":9223372036854775808,"tipo":"c","descricao":"x""#,
+                "valor",
+            ),
             (r#""valor":1,"descricao":"x""#, "tipo"),
             (r#""valor":1,"tipo":null,"descricao":"x""#, "tipo"),
             (r#""valor":1,"tipo":"x","descricao":"x""#, "tipo"),
@@ -256,26 +289,52 @@ mod tests {
             (r#""valor":1,"tipo":"c""#, "descricao"),
             (r#""valor":1,"tipo":"c","descricao":null"#, "descricao"),
             (r#""valor":1,"tipo":"c","descricao":"""#, "descricao"),
-            (r#""valor":1,"tipo":"c","descricao":"12345678901""#, "descricao"),
-            (r#""valor":1,"tipo":"c","descricao":"ação ñandúu""#, "descricao"),
+            (
+                r#""valor":1,"tipo":"c","descricao":"12345678901""#,
+                "descricao",
+            ),
+            (
+                r#""valor":1,"tipo":"c","descricao":"ação ñandúu""#,
+                "descricao",
+            ),
             (r#""valor":1,"tipo":"c","descricao":["x"]"#, "descricao"),
             (r#""valor":1,"tipo":"c","descricao":"\ud800""#, "descricao"),
         ] {
             let body = format!("{{{members}}}");
-            assert_eq!(verdict(&body), Err((Status::UnprocessableContent, field)), "{body}");
+            assert_eq!(
+                verdict(&body),
+                Err((Status::Unprocessable, field)),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn other_json_is_422_and_what_is_not_json_is_400() {
-        for body in ["[]", "5", "null", "\"x\"", r#"{"valor":1,"valor":1,"tipo":"c","descricao":"x"}"#] {
-            assert_eq!(verdict(body), Err((Status::UnprocessableContent, "")), "{body}");
+        for body in [
+            "[]",
+            "5",
+            "null",
+            "\"x\"",
+            r#"{"valor":1,"valor":1,"tipo":"c","descricao":"x"}"#,
+        ] {
+            assert_eq!(verdict(body), Err((Status::Unprocessable, "")), "{body}");
         }
-        for body in ["", " ", "{", "[1,", r#"{"valor":1,"tipo":"c","descricao":"x"}x"#, "{valor:1}"] {
+        for body in [
+            "",
+            " ",
+            "{",
+            "[1,",
+            r#"{"valor":1,"tipo":"c","descricao":"x"}x"#,
+            "{valor:1}",
+        ] {
             assert_eq!(verdict(body), Err((Status::BadRequest, "")), "{body}");
         }
         let not_utf8 = b"{\"valor\":1,\"tipo\":\"c\",\"descricao\":\"\xff\"}";
-        assert_eq!(parse(1, not_utf8).map_err(|(status, _)| status), Err(Status::BadRequest));
+        assert_eq!(
+            parse(1, not_utf8).map_err(|(status, _)| status),
+            Err(Status::BadRequest)
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub mod operations;
 
 use std::borrow::Cow;
 
-use crate::http::{Method, Request, Status};
+use crate::http::{BadEscape, Method, Path, Request, Status};
 
 use bank::Command;
 
@@ -93,7 +93,11 @@ pub struct Problem {
 impl Problem {
     /// A problem of no single field.
     pub const fn general(error: &'static str, rule: &'static str) -> Problem {
-        Problem { error, field: "", rule }
+        Problem {
+            error,
+            field: "",
+            rule,
+        }
     }
 
     /// Appends it as JSON. None of the texts needs escaping: they are all ours.
@@ -112,17 +116,20 @@ impl Problem {
     /// What is said when the request could not even be framed.
     pub const fn of_framing(status: Status) -> Problem {
         match status {
-            Status::RequestTimeout => Problem::general("timeout", "a request must arrive whole in time"),
-            Status::ContentTooLarge => Problem::general("too large", "a body has at most 65536 bytes"),
-            Status::HeaderFieldsTooLarge => {
+            Status::RequestTimeout => {
+                Problem::general("timeout", "a request must arrive whole in time")
+            }
+            Status::BodyTooLarge => Problem::general("too large", "a body has at most 65536 bytes"),
+            Status::HeadTooLarge => {
                 Problem::general("too large", "a head has at most 8192 bytes and 100 fields")
             }
             Status::ExpectationFailed => {
                 Problem::general("expectation", "the only expectation known is 100-continue")
             }
-            Status::NotImplemented => {
-                Problem::general("not implemented", "the only transfer coding known is chunked")
-            }
+            Status::NotImplemented => Problem::general(
+                "not implemented",
+                "the only transfer coding known is chunked",
+            ),
             Status::VersionNotSupported => Problem::general("version", "HTTP/1.1 or HTTP/1.0"),
             _ => Problem::general("bad request", "HTTP/1.1 as in RFC 9112"),
         }
@@ -133,27 +140,29 @@ const NOT_FOUND: Problem = Problem::general(
     "not found",
     "known are /clientes/{id}/transacoes, /clientes/{id}/extrato, /health, /metrics, /reset",
 );
-const BAD_TARGET: Problem =
-    Problem::general("bad request", "a percent sign is followed by two hexadecimal digits");
+const BAD_TARGET: Problem = Problem::general(
+    "bad request",
+    "a percent sign is followed by two hexadecimal digits",
+);
 
 const READ: &str = "GET, HEAD";
 const WRITE: &str = "POST";
 
 /// Finds out what a request asks for.
 pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
-    let mut segments = request.path().segments();
+    let mut segments = Path::new(request.path).segments();
     let mut next = || segments.next().transpose();
     let parts = (|| Ok((next()?, next()?, next()?, next()?)))();
     let (first, second, third, rest) = match parts {
         Ok(parts) => parts,
-        Err(crate::http::BadEscape) => {
-            return (Endpoint::None, refused(Status::BadRequest, BAD_TARGET))
-        }
+        Err(BadEscape) => return (Endpoint::None, refused(Status::BadRequest, BAD_TARGET)),
     };
     match (first.as_deref(), second, third.as_deref(), rest) {
         (Some(b"clientes"), Some(id), Some(b"transacoes"), None) => (
             Endpoint::Transactions,
-            with_method(request, WRITE, || client(&id, |client| bank::transaction(client, request.body))),
+            with_method(request, WRITE, || {
+                client(&id, |client| bank::transaction(client, request.body))
+            }),
         ),
         (Some(b"clientes"), Some(id), Some(b"extrato"), None) => (
             Endpoint::Statement,
@@ -161,12 +170,14 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
                 client(&id, |client| Call::Bank(Command::Statement { client }))
             }),
         ),
-        (Some(b"health"), None, None, None) => {
-            (Endpoint::Health, with_method(request, READ, || Call::Health))
-        }
-        (Some(b"metrics"), None, None, None) => {
-            (Endpoint::Metrics, with_method(request, READ, || Call::Metrics))
-        }
+        (Some(b"health"), None, None, None) => (
+            Endpoint::Health,
+            with_method(request, READ, || Call::Health),
+        ),
+        (Some(b"metrics"), None, None, None) => (
+            Endpoint::Metrics,
+            with_method(request, READ, || Call::Metrics),
+        ),
         (Some(b"reset"), None, None, None) => {
             (Endpoint::Reset, with_method(request, WRITE, || Call::Reset))
         }
@@ -175,7 +186,11 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
 }
 
 const fn refused<'a>(status: Status, problem: Problem) -> Call<'a> {
-    Call::Refused(Refused { status, allow: None, problem })
+    Call::Refused(Refused {
+        status,
+        allow: None,
+        problem,
+    })
 }
 
 fn with_method<'a>(

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{Endpoint, Problem};
-use crate::http::{write_iso8601, Status};
+use crate::http::{iso8601, Status};
 use crate::node::stats::{CoreStats, Counter, Stats, DURATION_BOUNDS_NS};
 
 /// What `/reset` answers unless `--allow-reset` was given.
@@ -34,7 +34,7 @@ pub struct Process {
 pub fn write_health(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
     let stats = &process.stats;
     body.extend_from_slice(b"{\"status\":\"healthy\",\"timestamp\":\"");
-    write_iso8601(body, realtime_us);
+    body.extend_from_slice(&iso8601(realtime_us));
     let uptime_s = realtime_us.saturating_sub(process.started_us) as f64 / 1e6;
     let rest = format!(
         "\",\"version\":\"{}\",\"uptime\":{uptime_s:.3},\"requests\":{},\"connections\":{},\"driver\":\"{}\"}}",
@@ -62,9 +62,14 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
         process.version, process.git_hash, process.driver
     )?;
 
-    header(out, "galo_requests_total", "counter", "Replies, by endpoint and status.")?;
+    header(
+        out,
+        "galo_requests_total",
+        "counter",
+        "Replies, by endpoint and status.",
+    )?;
     for endpoint in Endpoint::ALL {
-        for status in Status::ALL {
+        for &status in Status::ALL {
             let count = stats.replies(endpoint, status);
             // The endpoints' usual replies are there from the start, others once they happen.
             if count > 0 || (status == Status::Ok && endpoint != Endpoint::None) {
@@ -79,44 +84,92 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
     }
 
     let name = "galo_request_duration_seconds";
-    header(out, name, "histogram", "From a request's last byte to the release of its reply.")?;
+    header(
+        out,
+        name,
+        "histogram",
+        "From a request's last byte to the release of its reply.",
+    )?;
     for endpoint in Endpoint::ALL {
         let mut count = 0;
         let label = endpoint.name();
         for (bucket, bound_ns) in DURATION_BOUNDS_NS.iter().enumerate() {
             count += stats.durations(endpoint, bucket);
             let bound_s = *bound_ns as f64 / 1e9;
-            writeln!(out, "{name}_bucket{{endpoint=\"{label}\",le=\"{bound_s}\"}} {count}")?;
+            writeln!(
+                out,
+                "{name}_bucket{{endpoint=\"{label}\",le=\"{bound_s}\"}} {count}"
+            )?;
         }
         count += stats.durations(endpoint, DURATION_BOUNDS_NS.len());
         let sum_s = stats.duration_sum_ns(endpoint) as f64 / 1e9;
-        writeln!(out, "{name}_bucket{{endpoint=\"{label}\",le=\"+Inf\"}} {count}")?;
+        writeln!(
+            out,
+            "{name}_bucket{{endpoint=\"{label}\",le=\"+Inf\"}} {count}"
+        )?;
         writeln!(out, "{name}_sum{{endpoint=\"{label}\"}} {sum_s}")?;
         writeln!(out, "{name}_count{{endpoint=\"{label}\"}} {count}")?;
     }
 
     type Of = fn(&CoreStats) -> &Counter;
     let sums: [(&str, &str, &str, Of); 10] = [
-        ("galo_connections", "gauge", "Clients connected.", |core| &core.connections),
-        ("galo_connections_total", "counter", "Connections accepted.", |core| {
-            &core.connections_total
+        ("galo_connections", "gauge", "Clients connected.", |core| {
+            &core.connections
         }),
-        ("galo_connections_refused_total", "counter", "Connections refused at the bound.", |core| {
-            &core.connections_refused
-        }),
-        ("galo_forwards_total", "counter", "Commands sent to another core.", |core| &core.forwards),
-        ("galo_journal_records_total", "counter", "Records appended.", |core| {
-            &core.journal_records
-        }),
-        ("galo_journal_bytes_total", "counter", "Bytes appended.", |core| &core.journal_bytes),
-        ("galo_journal_writes_total", "counter", "Writes that appended them.", |core| {
-            &core.journal_writes
-        }),
-        ("galo_journal_full_total", "counter", "Writes that found the disk full.", |core| {
-            &core.journal_full
-        }),
-        ("galo_journal_syncs_total", "counter", "Calls of fdatasync.", |core| &core.journal_syncs),
-        ("galo_snapshots_total", "counter", "Snapshots finished.", |core| &core.snapshots),
+        (
+            "galo_connections_total",
+            "counter",
+            "Connections accepted.",
+            |core| &core.connections_total,
+        ),
+        (
+            "galo_connections_refused_total",
+            "counter",
+            "Connections refused at the bound.",
+            |core| &core.connections_refused,
+        ),
+        (
+            "galo_forwards_total",
+            "counter",
+            "Commands sent to another core.",
+            |core| &core.forwards,
+        ),
+        (
+            "galo_journal_records_total",
+            "counter",
+            "Records appended.",
+            |core| &core.journal_records,
+        ),
+        (
+            "galo_journal_bytes_total",
+            "counter",
+            "Bytes appended.",
+            |core| &core.journal_bytes,
+        ),
+        (
+            "galo_journal_writes_total",
+            "counter",
+            "Writes that appended them.",
+            |core| &core.journal_writes,
+        ),
+        (
+            "galo_journal_full_total",
+            "counter",
+            "Writes that found the disk full.",
+            |core| &core.journal_full,
+        ),
+        (
+            "galo_journal_syncs_total",
+            "counter",
+            "Calls of fdatasync.",
+            |core| &core.journal_syncs,
+        ),
+        (
+            "galo_snapshots_total",
+            "counter",
+            "Snapshots finished.",
+            |core| &core.snapshots,
+        ),
     ];
     for (name, kind, help, counter) in sums {
         header(out, name, kind, help)?;
@@ -125,12 +178,30 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
 
     let snapshot_us = stats.min(|core| &core.snapshot_time_us);
     let age_s = realtime_us.saturating_sub(snapshot_us) as f64 / 1e6;
-    header(out, "galo_snapshot_age_seconds", "gauge", "Of the oldest shard's newest snapshot.")?;
+    header(
+        out,
+        "galo_snapshot_age_seconds",
+        "gauge",
+        "Of the oldest shard's newest snapshot.",
+    )?;
     writeln!(out, "galo_snapshot_age_seconds {age_s}")?;
-    header(out, "process_resident_memory_bytes", "gauge", "Resident memory.")?;
-    writeln!(out, "process_resident_memory_bytes {}", (process.resident_bytes)())?;
+    header(
+        out,
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory.",
+    )?;
+    writeln!(
+        out,
+        "process_resident_memory_bytes {}",
+        (process.resident_bytes)()
+    )?;
     header(out, "process_start_time_seconds", "gauge", "Since 1970.")?;
-    writeln!(out, "process_start_time_seconds {}", process.started_us as f64 / 1e6)
+    writeln!(
+        out,
+        "process_start_time_seconds {}",
+        process.started_us as f64 / 1e6
+    )
 }
 
 fn header(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {

@@ -72,6 +72,20 @@ impl Status {
     pub const fn code(self) -> u16 {
         self as u16
     }
+
+    /// The status of this code, if it is one of these.
+    pub fn from_code(code: u16) -> Option<Status> {
+        Status::ALL
+            .iter()
+            .copied()
+            .find(|status| status.code() == code)
+    }
+
+    /// Its place in [`ALL`](Self::ALL), for tables.
+    pub fn index(self) -> usize {
+        let place = Status::ALL.iter().position(|status| *status == self);
+        place.expect("ALL holds all")
+    }
 }
 
 /// What a body is.

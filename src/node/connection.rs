@@ -14,7 +14,9 @@ pub struct Buffers {
 impl Buffers {
     /// An empty buffer with room.
     pub fn take(&mut self) -> Vec<u8> {
-        self.free.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+        self.free
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
     }
 
     /// Gives a buffer back; one that grew, or one too many, is freed.
@@ -219,7 +221,10 @@ impl Connections {
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.slots.len() as u32;
             self.slots.push(Connection {
-                id: ConnectionId { index, generation: 0 },
+                id: ConnectionId {
+                    index,
+                    generation: 0,
+                },
                 peer,
                 state: State::Free,
                 input: Vec::new(),

@@ -62,7 +62,15 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
         out.extend_from_slice(&id.to_le_bytes());
     };
     match frame {
-        Frame::Command(id, Command::Transact { client, kind, amount, description }) => {
+        Frame::Command(
+            id,
+            Command::Transact {
+                client,
+                kind,
+                amount,
+                description,
+            },
+        ) => {
             head(TRANSACT, *id);
             out.extend_from_slice(&client.to_le_bytes());
             out.push(kind.to_byte());
@@ -132,7 +140,11 @@ fn content_of(content: &[u8]) -> Option<Frame<'_>> {
         RESET if rest.is_empty() => Frame::Reset(id),
         REPLY => {
             let (status, body) = rest.split_first_chunk()?;
-            Frame::Reply { id, status: u16::from_le_bytes(*status), body }
+            Frame::Reply {
+                id,
+                status: u16::from_le_bytes(*status),
+                body,
+            }
         }
         GOODBYE if rest.is_empty() => Frame::Goodbye,
         _ => return None,
@@ -154,7 +166,11 @@ mod tests {
             Frame::Command(1, transact),
             Frame::Command(u32::MAX, Command::Statement { client: 3 }),
             Frame::Reset(9),
-            Frame::Reply { id: 4, status: 422, body: b"{}" },
+            Frame::Reply {
+                id: 4,
+                status: 422,
+                body: b"{}",
+            },
             Frame::Goodbye,
         ]
     }

@@ -33,6 +33,12 @@ use peers::Link;
 use replies::{Asker, Hold, Op, Subject};
 use stats::CoreStats;
 
+/// Sent, without looking at what it asks, to a client beyond the bound.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/json\r\nContent-Length: 72\r\nRetry-After: 1\r\n\
+    Connection: close\r\n\r\n\
+    {\"error\":\"too many connections\",\"rule\":\"10000 at a time for each core\"}";
+
 /// When a reply leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -112,7 +118,9 @@ impl<J> Node<J> {
     /// `shards`: this core's, in ascending order.
     pub fn new(settings: Settings, shards: Vec<Shard>) -> Node<J> {
         assert!(settings.core < settings.cores && settings.cores <= settings.shards);
-        let own = (settings.core..settings.shards).step_by(settings.cores).count();
+        let own = (settings.core..settings.shards)
+            .step_by(settings.cores)
+            .count();
         assert_eq!(shards.len(), own);
         Node {
             links: (0..settings.cores).map(|_| Link::default()).collect(),
@@ -168,14 +176,16 @@ impl<J> Node<J> {
         }
         let Some(connection) = self.connections.open(peer, deadline_ns) else {
             self.stats().connections_refused.add(1);
-            return Err(http::TOO_MANY_CONNECTIONS);
+            return Err(TOO_MANY_CONNECTIONS);
         };
         let id = connection.id;
         match peer {
             Peer::Client => {
                 self.sweep_ns = self.sweep_ns.min(deadline_ns);
                 self.stats().connections_total.add(1);
-                self.stats().connections.set(self.connections.clients() as u64);
+                self.stats()
+                    .connections
+                    .set(self.connections.clients() as u64);
             }
             Peer::Core(core) => self.links[core].opened(id),
         }
@@ -252,7 +262,9 @@ impl<J> Node<J> {
     pub fn closed(&mut self, id: ConnectionId) {
         if self.connections.get(id).is_some() {
             self.connections.free(id.index as usize);
-            self.stats().connections.set(self.connections.clients() as u64);
+            self.stats()
+                .connections
+                .set(self.connections.clients() as u64);
         }
     }
 
@@ -262,7 +274,10 @@ impl<J> Node<J> {
             return;
         }
         let now_ns = self.now.monotonic_ns;
-        self.stop = Some(Stop { grace_ns: now_ns + STOP_GRACE_NS, deadline_ns: now_ns + STOP_NS_MAX });
+        self.stop = Some(Stop {
+            grace_ns: now_ns + STOP_GRACE_NS,
+            deadline_ns: now_ns + STOP_NS_MAX,
+        });
         self.sweep_ns = self.sweep_ns.min(now_ns + STOP_GRACE_NS);
         self.effects.push_back(Effect::StopAccepting);
     }
@@ -340,7 +355,11 @@ impl<J> Node<J> {
                     taken += consumed;
                 }
                 Parsed::Incomplete { send_continue } => {
-                    let part = if progress.in_body() { Arriving::Body } else { Arriving::Head };
+                    let part = if progress.in_body() {
+                        Arriving::Body
+                    } else {
+                        Arriving::Head
+                    };
                     self.arriving(index, part, send_continue);
                     break;
                 }
@@ -392,7 +411,13 @@ impl<J> Node<J> {
                 let shard = command.client() as usize % self.settings.shards;
                 let owner = shard % self.settings.cores;
                 if owner == self.settings.core {
-                    self.command(index, asker, endpoint, shard / self.settings.cores, &command)
+                    self.command(
+                        index,
+                        asker,
+                        endpoint,
+                        shard / self.settings.cores,
+                        &command,
+                    )
                 } else {
                     self.forward(index, owner, asker, endpoint, &command)
                 }
@@ -400,16 +425,34 @@ impl<J> Node<J> {
             // What needs no shard still waits for its turn among the connection's replies.
             _ if self.connections[index].waiting > 0 => Taken::NotYet,
             Call::Reset if self.settings.allow_reset => self.reset(index, asker),
-            Call::Reset => self.answer(index, asker, endpoint, Status::Forbidden, operations::RESET_FORBIDDEN),
+            Call::Reset => self.answer(
+                index,
+                asker,
+                endpoint,
+                Status::Forbidden,
+                operations::RESET_FORBIDDEN,
+            ),
             Call::Health => {
-                operations::write_health(&mut self.body, &self.settings.process, self.now.realtime_us);
+                operations::write_health(
+                    &mut self.body,
+                    &self.settings.process,
+                    self.now.realtime_us,
+                );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
             }
             Call::Metrics => {
-                operations::write_metrics(&mut self.body, &self.settings.process, self.now.realtime_us);
+                operations::write_metrics(
+                    &mut self.body,
+                    &self.settings.process,
+                    self.now.realtime_us,
+                );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
             }
-            Call::Refused(Refused { status, allow, problem }) => {
+            Call::Refused(Refused {
+                status,
+                allow,
+                problem,
+            }) => {
                 problem.write(&mut self.body);
                 self.reply_with(index, asker, endpoint, status, Subject::None, allow)
             }
@@ -437,7 +480,10 @@ impl<J> Node<J> {
         }
         let status = self.execute(shard, command);
         let subject = match command {
-            Command::Statement { client } => Subject::Read { shard, client: *client },
+            Command::Statement { client } => Subject::Read {
+                shard,
+                client: *client,
+            },
             Command::Transact { .. } => Subject::Write { shard },
         };
         self.reply(index, asker, endpoint, status, subject)
@@ -446,7 +492,12 @@ impl<J> Node<J> {
     /// Applies a command to a shard of this core; the reply's body is in `self.body`.
     fn execute(&mut self, shard: usize, command: &Command<'_>) -> Status {
         let realtime_us = self.now.realtime_us;
-        bank::execute(&mut self.shards[shard], command, realtime_us, &mut self.body)
+        bank::execute(
+            &mut self.shards[shard],
+            command,
+            realtime_us,
+            &mut self.body,
+        )
     }
 
     /// Sets the accounts of all shards back to the start: first the other cores', then ours.
@@ -494,9 +545,22 @@ impl<J> Node<J> {
         if self.connections[index].waiting > 0 {
             return Taken::NotYet;
         }
-        let framing = Framing { head_only: false, close: true, http10: false };
-        let asker = Asker::Client { framing, gzip: false };
-        self.answer(index, asker, Endpoint::None, status, Problem::of_framing(status));
+        let framing = Framing {
+            head_only: false,
+            close: true,
+            http10: false,
+        };
+        let asker = Asker::Client {
+            framing,
+            gzip: false,
+        };
+        self.answer(
+            index,
+            asker,
+            Endpoint::None,
+            status,
+            Problem::of_framing(status),
+        );
         self.connections[index].state = State::Refusing;
         Taken::Yes
     }
@@ -520,7 +584,9 @@ impl<J> Node<J> {
 
     /// A stop has come to where nothing new begins.
     fn is_past_grace(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| self.now.monotonic_ns >= stop.grace_ns)
+        self.stop
+            .as_ref()
+            .is_some_and(|stop| self.now.monotonic_ns >= stop.grace_ns)
     }
 
     fn close(&mut self, index: usize) {
@@ -571,7 +637,11 @@ impl<J> Node<J> {
             idle_close = now_ns >= stop.grace_ns;
             all_close = now_ns >= stop.deadline_ns;
             if !all_close {
-                next_ns = if idle_close { stop.deadline_ns } else { stop.grace_ns };
+                next_ns = if idle_close {
+                    stop.deadline_ns
+                } else {
+                    stop.grace_ns
+                };
             }
         }
         for index in 0..self.connections.len() {

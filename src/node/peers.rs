@@ -63,9 +63,17 @@ impl<J> Node<J> {
             if connection.waiting > 0 {
                 return Taken::NotYet;
             }
-            return self.answer(index, asker, endpoint, Status::ServiceUnavailable, UNAVAILABLE);
+            return self.answer(
+                index,
+                asker,
+                endpoint,
+                Status::ServiceUnavailable,
+                UNAVAILABLE,
+            );
         }
-        self.ask(index, owner, asker, endpoint, |id| Frame::Command(id, command.clone()));
+        self.ask(index, owner, asker, endpoint, |id| {
+            Frame::Command(id, command.clone())
+        });
         Taken::Yes
     }
 
@@ -81,7 +89,13 @@ impl<J> Node<J> {
             return self.reset_own(index, asker);
         }
         if self.links[core].connection.is_none() {
-            return self.answer(index, asker, Endpoint::Reset, Status::ServiceUnavailable, UNAVAILABLE);
+            return self.answer(
+                index,
+                asker,
+                Endpoint::Reset,
+                Status::ServiceUnavailable,
+                UNAVAILABLE,
+            );
         }
         self.ask(index, core, asker, Endpoint::Reset, Frame::Reset);
         Taken::Yes
@@ -103,7 +117,13 @@ impl<J> Node<J> {
         let link = &mut self.links[owner];
         let command_id = link.next_id;
         link.next_id = link.next_id.wrapping_add(1);
-        link.pending.push_back(Pending { id: command_id, connection: id, asker, endpoint, began_ns });
+        link.pending.push_back(Pending {
+            id: command_id,
+            connection: id,
+            asker,
+            endpoint,
+            began_ns,
+        });
         let at = link.connection.expect("the caller has seen the link").index as usize;
         self.write_frame(at, &frame(command_id));
         self.stats().forwards.add(1);
@@ -154,7 +174,10 @@ impl<J> Node<J> {
 
     /// A reply came for the oldest pending command.
     fn replied(&mut self, core: usize, id: u32, status: u16, body: &[u8]) {
-        let pending = self.links[core].pending.pop_front().expect("a reply follows a command");
+        let pending = self.links[core]
+            .pending
+            .pop_front()
+            .expect("a reply follows a command");
         assert_eq!(pending.id, id, "replies come in the order of the commands");
         let status = Status::from_code(status).expect("a status that a node of ours sent");
         self.settle(core, pending, status, body);
@@ -177,12 +200,24 @@ impl<J> Node<J> {
                 // Our own shards take nothing more in this tick: they are asked once again.
                 let body = b"{\"error\":\"busy\",\"rule\":\"try again\"}";
                 self.body.extend_from_slice(body);
-                self.reply(index, pending.asker, Endpoint::Reset, Status::ServiceUnavailable, Subject::None);
+                self.reply(
+                    index,
+                    pending.asker,
+                    Endpoint::Reset,
+                    Status::ServiceUnavailable,
+                    Subject::None,
+                );
             }
             return;
         }
         self.body.extend_from_slice(body);
-        self.reply_late(index, pending.asker, pending.endpoint, status, pending.began_ns);
+        self.reply_late(
+            index,
+            pending.asker,
+            pending.endpoint,
+            status,
+            pending.began_ns,
+        );
         self.resume(index);
     }
 

@@ -10,15 +10,20 @@ use super::{Durability, Node, Taken};
 use crate::api::bank::{Command, STORAGE_FULL};
 use crate::api::Endpoint;
 use crate::http::{self, ContentType, Framing, Reply, Status};
-use crate::io::{ConnectionId, Effect};
+use crate::io::ConnectionId;
 use crate::limits::GZIP_BYTES_MIN;
 
 /// For whom a reply is, and in which form.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
-    Client { framing: Framing, gzip: bool },
+    Client {
+        framing: Framing,
+        gzip: bool,
+    },
     /// Another node, by the command's id.
-    Node { id: u32 },
+    Node {
+        id: u32,
+    },
 }
 
 impl Asker {
@@ -32,8 +37,13 @@ impl Asker {
 pub(super) enum Subject {
     /// Nothing that could be taken back.
     None,
-    Read { shard: usize, client: u32 },
-    Write { shard: usize },
+    Read {
+        shard: usize,
+        client: u32,
+    },
+    Write {
+        shard: usize,
+    },
     WriteAll,
 }
 
@@ -78,7 +88,14 @@ impl<J> Node<J> {
         subject: Subject,
         allow: Option<&'static str>,
     ) -> Taken {
-        self.begin_op(index, asker, subject, endpoint, status, self.now.monotonic_ns);
+        self.begin_op(
+            index,
+            asker,
+            subject,
+            endpoint,
+            status,
+            self.now.monotonic_ns,
+        );
         self.encode(index, asker, endpoint, status, allow);
         Taken::Yes
     }
@@ -130,7 +147,15 @@ impl<J> Node<J> {
         debug_assert!(!matches!(connection.state, State::Free | State::Closing));
         let start = connection.output.end();
         let connection = connection.id;
-        self.ops.push(Op { connection, start, asker, subject, endpoint, status, began_ns });
+        self.ops.push(Op {
+            connection,
+            start,
+            asker,
+            subject,
+            endpoint,
+            status,
+            began_ns,
+        });
     }
 
     /// Appends the reply whose body is in `self.body`, and empties that.
@@ -146,7 +171,11 @@ impl<J> Node<J> {
         let out = connection.output.writer(buffers);
         match asker {
             Asker::Node { id } => {
-                let frame = Frame::Reply { id, status: status.code(), body: &self.body };
+                let frame = Frame::Reply {
+                    id,
+                    status: status.code(),
+                    body: &self.body,
+                };
                 link::write(out, &frame);
             }
             Asker::Client { framing, gzip } => {
@@ -159,7 +188,11 @@ impl<J> Node<J> {
                 let is_metrics = endpoint == Endpoint::Metrics && status == Status::Ok;
                 let reply = Reply {
                     status,
-                    content_type: if is_metrics { ContentType::Metrics } else { ContentType::Json },
+                    content_type: if is_metrics {
+                        ContentType::Metrics
+                    } else {
+                        ContentType::Json
+                    },
                     body: if gzipped { &self.zipped } else { &self.body },
                     gzipped,
                     vary: large,
@@ -182,21 +215,39 @@ impl<J> Node<J> {
             Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
             Subject::WriteAll => true,
         };
-        let mut connections: Vec<ConnectionId> =
-            ops.iter().filter(|op| touched(op.subject)).map(|op| op.connection).collect();
+        let mut connections: Vec<ConnectionId> = ops
+            .iter()
+            .filter(|op| touched(op.subject))
+            .map(|op| op.connection)
+            .collect();
         connections.sort_unstable_by_key(|id| id.index);
         connections.dedup();
         for id in connections {
             let index = id.index as usize;
-            if self.connections.get(id).is_none_or(|c| c.state == State::Closing) {
+            if self
+                .connections
+                .get(id)
+                .is_none_or(|c| c.state == State::Closing)
+            {
                 continue;
             }
             let output = &self.connections[index].output;
-            let own: Vec<usize> = (0..ops.len()).filter(|op| ops[*op].connection == id).collect();
-            let ends = own.iter().skip(1).map(|op| ops[*op].start).chain([output.end()]);
-            let bytes: Vec<Vec<u8>> =
-                own.iter().zip(ends).map(|(op, end)| output.written(ops[*op].start, end).to_vec()).collect();
-            self.connections[index].output.rewrite(ops[own[0]].start, &[]);
+            let own: Vec<usize> = (0..ops.len())
+                .filter(|op| ops[*op].connection == id)
+                .collect();
+            let ends = own
+                .iter()
+                .skip(1)
+                .map(|op| ops[*op].start)
+                .chain([output.end()]);
+            let bytes: Vec<Vec<u8>> = own
+                .iter()
+                .zip(ends)
+                .map(|(op, end)| output.written(ops[*op].start, end).to_vec())
+                .collect();
+            self.connections[index]
+                .output
+                .rewrite(ops[own[0]].start, &[]);
             for (op, bytes) in own.into_iter().zip(bytes) {
                 let op = &mut ops[op];
                 op.start = self.connections[index].output.end();
@@ -260,7 +311,11 @@ impl<J> Node<J> {
         for op in self.ops.drain(..) {
             // A command from another core is counted where its request came in.
             if matches!(op.asker, Asker::Client { .. }) {
-                stats.replied(op.endpoint, op.status, monotonic_ns.saturating_sub(op.began_ns));
+                stats.replied(
+                    op.endpoint,
+                    op.status,
+                    monotonic_ns.saturating_sub(op.began_ns),
+                );
             }
         }
         let mut listed = std::mem::take(&mut self.listed);
@@ -288,7 +343,11 @@ impl<J> Node<J> {
             if self.ticket <= safe {
                 connection.output.release(end);
             } else {
-                self.holds.push_back(Hold { connection: id, end, ticket: self.ticket });
+                self.holds.push_back(Hold {
+                    connection: id,
+                    end,
+                    ticket: self.ticket,
+                });
             }
             self.flush(id.index as usize);
         }

@@ -96,7 +96,9 @@ pub struct Stats {
 impl Stats {
     /// For so many cores.
     pub fn new(cores: usize) -> Stats {
-        Stats { cores: (0..cores).map(|_| CoreStats::default()).collect() }
+        Stats {
+            cores: (0..cores).map(|_| CoreStats::default()).collect(),
+        }
     }
 
     /// One core's.
@@ -111,7 +113,11 @@ impl Stats {
 
     /// The smallest over the cores.
     pub fn min(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
-        self.cores.iter().map(|core| counter(core).get()).min().unwrap_or(0)
+        self.cores
+            .iter()
+            .map(|core| counter(core).get())
+            .min()
+            .unwrap_or(0)
     }
 
     /// Replies to one endpoint with one status.
@@ -121,8 +127,12 @@ impl Stats {
 
     /// Replies of all kinds.
     pub fn replies_in_all(&self) -> u64 {
-        let pairs = Endpoint::ALL.iter().flat_map(|e| Status::ALL.iter().map(move |s| (*e, *s)));
-        pairs.map(|(endpoint, status)| self.replies(endpoint, status)).sum()
+        let pairs = Endpoint::ALL
+            .iter()
+            .flat_map(|e| Status::ALL.iter().map(move |s| (*e, *s)));
+        pairs
+            .map(|(endpoint, status)| self.replies(endpoint, status))
+            .sum()
     }
 
     /// Replies to an endpoint that fell into a bucket of [`DURATION_BOUNDS_NS`] (not added up).
