@@ -14,6 +14,7 @@ mod setup;
 mod slots;
 mod uring;
 
+pub use clock::monotonic_ns;
 pub use control::Control;
 pub use listen::{Address, ListenError, Listeners};
 pub use probe::{probe, raise_limits, Choice, Chosen, Probe};
