@@ -31,13 +31,9 @@ fn serve() -> Result<(), String> {
     let mut address: Address = "127.0.0.1:9999".parse()?;
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
-        let mut value = || {
-            let value = arguments.value().and_then(|value| value.string());
-            value.map_err(|error| error.to_string())
-        };
         match argument {
-            lexopt::Arg::Long("io") => choice = value()?.parse()?,
-            lexopt::Arg::Long("listen") => address = value()?.parse()?,
+            lexopt::Arg::Long("io") => choice = value(&mut arguments)?.parse()?,
+            lexopt::Arg::Long("listen") => address = value(&mut arguments)?.parse()?,
             other => return Err(other.unexpected().to_string()),
         }
     }
@@ -64,6 +60,11 @@ fn serve() -> Result<(), String> {
         Exit::Stopped => Ok(()),
         Exit::Failed(text) => Err(text),
     }
+}
+
+fn value(arguments: &mut lexopt::Parser) -> Result<String, String> {
+    let value = arguments.value().and_then(|value| value.string());
+    value.map_err(|error| error.to_string())
 }
 
 /// Blocks the signals here and in all threads to come, and waits for them in one.
