@@ -11,7 +11,8 @@ pub mod listen;
 mod probe;
 mod ring;
 mod setup;
-mod slots;
+mod socket;
+mod sockets;
 mod uring;
 
 pub use clock::monotonic_ns;
