@@ -35,7 +35,7 @@ use stats::CoreStats;
 
 /// Sent, without looking at what it asks, to a client beyond the bound.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    Content-Type: application/json\r\nContent-Length: 72\r\nRetry-After: 1\r\n\
+    Content-Type: application/json\r\nContent-Length: 71\r\nRetry-After: 1\r\n\
     Connection: close\r\n\r\n\
     {\"error\":\"too many connections\",\"rule\":\"10000 at a time for each core\"}";
 
