@@ -8,9 +8,10 @@ use nix::sys::socket::{
     SockType, SockaddrStorage, UnixAddr,
 };
 use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -256,7 +257,9 @@ fn bind_unix(
         Errno::EADDRINUSE => ListenError::InUse(address.clone()),
         errno => ListenError::System(address.clone(), "bind", errno),
     })?;
-    let file = SocketFile::new(path).map_err(failed("stat"))?;
+    let file = SocketFile::new(path).map_err(|error| {
+        failed("open")(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    })?;
     start(address, &first)?;
     let mut sockets = vec![first];
     while sockets.len() < cores {
@@ -298,27 +301,33 @@ fn remove_stale(address: &Address, path: &Path) -> Result<(), ListenError> {
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    /// Held open, so that no other file can get its inode's number.
+    file: File,
 }
 
 impl SocketFile {
-    fn new(path: &Path) -> Result<SocketFile, Errno> {
-        let metadata = std::fs::symlink_metadata(path)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    fn new(path: &Path) -> std::io::Result<SocketFile> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
         Ok(SocketFile {
             path: path.into(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
+            file,
         })
+    }
+
+    fn is_in_place(&self) -> std::io::Result<bool> {
+        let ours = self.file.metadata()?;
+        let there = std::fs::symlink_metadata(&self.path)?;
+        Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode));
-        if ours {
+        if self.is_in_place().unwrap_or(false) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
