@@ -132,6 +132,27 @@ fn not_ours() {
     assert!(directory.snapshot(0).exists(), "nothing was removed");
 }
 
+/// Making the directory anew would remove what people have.
+#[test]
+fn meta_missing() {
+    let (with_journal, _) = with_records(1, 0);
+    let (with_snapshot, _) = with_snapshots();
+    fs::remove_file(with_snapshot.segment(1)).unwrap();
+    for (directory, file) in [
+        (&with_journal, with_journal.segment(1)),
+        (&with_snapshot, with_snapshot.snapshot(4)),
+    ] {
+        fs::remove_file(directory.path().join(layout::META)).unwrap();
+        for error in [
+            Meta::read(&RealDisk, directory.path()).unwrap_err(),
+            create(&RealDisk, directory.path(), &directory.meta, &CLIENTS).unwrap_err(),
+        ] {
+            assert!(matches!(&error, RecoveryError::MetaMissing { file: named } if *named == file));
+        }
+        assert!(file.exists());
+    }
+}
+
 #[test]
 fn meta_damaged() {
     let directory = Directory::new();
