@@ -6,7 +6,17 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("galo runs on Linux only");
 
+pub mod api;
 pub mod bank;
+pub mod check;
+pub mod clients;
+pub mod config;
+pub mod healthcheck;
+pub mod host;
+pub mod http;
 pub mod io;
 pub mod limits;
+pub mod log;
+pub mod node;
+pub mod serve;
 pub mod shard;

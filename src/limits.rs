@@ -17,6 +17,15 @@ pub const MILLISECOND_NS: u64 = 1_000_000;
 pub const HEAD_BYTES_MAX: usize = 8 * KIB;
 /// Header fields of one request. Beyond: 431 and close.
 pub const HEADERS_MAX: usize = 100;
+/// Empty lines before a request line that are skipped, as RFC 9112 section 2.2 asks for the sake of
+/// old clients that end a body with one too many. Beyond: 400. They count as part of the head.
+pub const EMPTY_LINES_MAX: usize = 4;
+/// Digits of a chunk's size, leading zeros included: as many as 64 bits have. Beyond: 400.
+pub const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+/// A line with a chunk's size and extensions. Beyond: 400.
+pub const CHUNK_SIZE_LINE_BYTES_MAX: usize = 256;
+/// Trailers together are bounded like a head. Beyond: 431.
+pub const TRAILER_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// A request's body, decoded. Beyond: 413 and close.
 pub const BODY_BYTES_MAX: usize = 64 * KIB;
 /// A chunked body as it travels, with chunk sizes, extensions and trailers. Beyond: 413 and close.
@@ -59,13 +68,27 @@ pub const TICK_EVENTS_MAX: usize = 256;
 pub const RECEIVE_BUFFERS: u16 = 128;
 /// One receive buffer.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
+/// The epoll driver's one receive buffer.
+pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
+/// Connections that wait to be accepted from one listener (the kernel may allow fewer:
+/// `net.core.somaxconn`). Beyond: the kernel makes them try again.
+pub const BACKLOG: i32 = 4096;
+/// Entries of each of glommio's own three rings of a core: they carry background jobs only.
+pub const GLOMMIO_RING_ENTRIES: usize = 16;
+/// What glommio pins for its own files of one core: its minimum.
+pub const GLOMMIO_IO_MEMORY_BYTES: usize = 64 * KIB;
+/// glommio refuses to start with a lower RLIMIT_MEMLOCK.
+pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
 
 // ---- Links between nodes ---------------------------------------------------
 
 /// Commands sent over one link and not yet answered. Beyond: 503.
 pub const LINK_COMMANDS_MAX: usize = 4096;
+/// One frame. A longer one is no frame of ours: the link is closed. The longest body is a
+/// statement's: ten descriptions of ten characters, each at most six bytes once escaped.
+pub const LINK_FRAME_BYTES_MAX: usize = 4 * KIB;
 
 // ---- Shards ----------------------------------------------------------------
 
@@ -104,6 +127,8 @@ pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 
 // ---- The process -----------------------------------------------------------
 
+/// From a signal to stop until idle connections are closed: a request may be on its way.
+pub const STOP_GRACE_NS: u64 = 20 * MILLISECOND_NS;
 /// From a signal to stop until the replies in flight are given up.
 pub const STOP_NS_MAX: u64 = 1_000 * MILLISECOND_NS;
 /// From a signal to stop until the closing snapshot is given up (the journal holds everything).
@@ -115,6 +140,9 @@ const _: () = {
         "a provided buffer ring's size"
     );
     assert!(RECEIVE_BUFFER_BYTES <= INPUT_BYTES_MAX);
+    assert!(
+        STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
+    );
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
@@ -122,6 +150,7 @@ const _: () = {
     assert!(CHECK_CHUNK_BYTES % 4096 == 0 && CHECK_CHUNK_BYTES <= CHECK_PARALLEL_BYTES_MIN);
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
     assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
+    assert!(STOP_GRACE_NS < STOP_NS_MAX);
     assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < 2 * SECOND_NS);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
 };

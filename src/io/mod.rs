@@ -3,6 +3,24 @@
 //! A driver knows sockets, rings and timers; it never sees an account. Both drivers make the same
 //! loop visible: gather what is ready, feed it to the machine, end the tick, carry out the effects.
 
+mod buffers;
+mod clock;
+mod control;
+mod epoll;
+pub mod listen;
+mod probe;
+mod ring;
+mod setup;
+mod socket;
+mod sockets;
+mod uring;
+
+pub use clock::monotonic_ns;
+pub use control::Control;
+pub use listen::{Address, ListenError, Listeners};
+pub use probe::{probe, raise_limits, Choice, Chosen, Probe};
+pub use setup::{Driver, Setup};
+
 /// The time, as a driver reads it once at the start of each tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {

@@ -248,6 +248,11 @@ impl<D: Disk> Store<D> {
         !self.unsynced.is_empty()
     }
 
+    /// Whether a sync was handed out and is not back.
+    pub fn is_syncing(&self) -> bool {
+        self.syncing
+    }
+
     /// Makes everything written so far durable; `None`: it is, or a sync is under way (ask again
     /// when that is done).
     pub fn sync(&mut self) -> Option<Job<D>> {

@@ -1,0 +1,371 @@
+//! The bank's endpoints: bodies in, commands; outcomes, bodies out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Call, Problem, Refused};
+use crate::bank::{Account, Description, Kind, Refusal};
+use crate::http::{iso8601, Status};
+use crate::shard::Shard;
+
+/// What the owner of a shard is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// Credit or debit.
+    Transact {
+        /// The client's number.
+        client: u32,
+        /// Credit or debit.
+        kind: Kind,
+        /// Cents, positive.
+        amount: i64,
+        /// 1 to 10 characters, in [`Description::new`]'s sense.
+        description: Cow<'a, str>,
+    },
+    /// Balance and last transactions.
+    Statement {
+        /// The client's number.
+        client: u32,
+    },
+}
+
+impl Command<'_> {
+    /// Whose account it is about.
+    pub fn client(&self) -> u32 {
+        match *self {
+            Command::Transact { client, .. } | Command::Statement { client } => client,
+        }
+    }
+}
+
+pub(super) const NO_SUCH_CLIENT: Problem = Problem {
+    error: "not found",
+    field: "id",
+    rule: "the number of a client",
+};
+const NOT_JSON: Problem = Problem::general("bad request", "the body is a JSON object");
+const NOT_AN_OBJECT: Problem = Problem::general(
+    "invalid",
+    "the body is a JSON object with valor, tipo and descricao, each once",
+);
+const AMOUNT: Problem = Problem {
+    error: "invalid",
+    field: "valor",
+    rule: "a positive integer of cents that fits 63 bits",
+};
+const KIND: Problem = Problem {
+    error: "invalid",
+    field: "tipo",
+    rule: "c or d",
+};
+const DESCRIPTION: Problem = Problem {
+    error: "invalid",
+    field: "descricao",
+    rule: "a string of 1 to 10 characters",
+};
+const LIMIT: Problem = Problem {
+    error: "limit",
+    field: "valor",
+    rule: "a debit leaves a balance of at least the negative of the limit",
+};
+const OVERFLOW: Problem = Problem {
+    error: "overflow",
+    field: "valor",
+    rule: "a balance fits 64 bits",
+};
+/// The journal could not take the transaction.
+pub const STORAGE_FULL: Problem = Problem::general(
+    "storage full",
+    "the disk has no room for the journal; nothing was changed; reads go on, writes resume by themselves",
+);
+/// The owner of the account could not be asked.
+pub const UNAVAILABLE: Problem = Problem::general(
+    "unavailable",
+    "the owner of the account does not answer; try again",
+);
+
+/// The body of `POST /clientes/{id}/transacoes`. Members stay raw, because what is wrong with a
+/// member (422) is not what is wrong with the JSON (400), and because a number is judged by its
+/// digits: `1.0` and `1e2` are no integers here.
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    valor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tipo: Option<&'a RawValue>,
+    #[serde(borrow)]
+    descricao: Option<&'a RawValue>,
+}
+
+/// Reads the body of a transaction. Pure: this is what the fuzzer feeds.
+pub fn transaction(client: u32, body: &[u8]) -> Call<'_> {
+    match parse(client, body) {
+        Ok(command) => Call::Bank(command),
+        Err((status, problem)) => Call::Refused(Refused {
+            status,
+            allow: None,
+            problem,
+        }),
+    }
+}
+
+fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
+    let unprocessable = |problem| (Status::Unprocessable, problem);
+    let not_json = (Status::BadRequest, NOT_JSON);
+    // The JSON reader takes strings that it skips without looking at their bytes.
+    let body = std::str::from_utf8(body).map_err(|_| not_json)?;
+    let is_object = body.trim_ascii_start().starts_with('{');
+    let body: Body<'_> = serde_json::from_str(body).map_err(|error| {
+        // Of the wrong shape so far, which says nothing about the rest of it.
+        let is_json = error.is_data() && serde_json::from_str::<&RawValue>(body).is_ok();
+        if is_json {
+            unprocessable(NOT_AN_OBJECT)
+        } else {
+            not_json
+        }
+    })?;
+    // It would also read the members from a list, in their order.
+    if !is_object {
+        return Err(unprocessable(NOT_AN_OBJECT));
+    }
+    let amount = body
+        .valor
+        .and_then(|raw| integer(raw.get()))
+        .filter(|amount| *amount > 0)
+        .ok_or(unprocessable(AMOUNT))?;
+    let kind = body
+        .tipo
+        .and_then(text)
+        .and_then(|tipo| match tipo.as_bytes() {
+            [letter] => Kind::from_byte(*letter),
+            _ => None,
+        })
+        .ok_or(unprocessable(KIND))?;
+    let description = body
+        .descricao
+        .and_then(text)
+        .filter(|text| Description::new(text).is_some())
+        .ok_or(unprocessable(DESCRIPTION))?;
+    Ok(Command::Transact {
+        client,
+        kind,
+        amount,
+        description,
+    })
+}
+
+/// A JSON integer written as one: no fraction, no exponent.
+fn integer(raw: &str) -> Option<i64> {
+    // JSON allows no plus sign and no zeros in front, so what `parse` would allow beyond it
+    // cannot be here.
+    raw.parse().ok()
+}
+
+/// A JSON string; borrowed unless it holds escapes. `None` for other values, and for escapes that
+/// are no characters (a lone surrogate).
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let raw = raw.get();
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
+}
+
+/// Carries a command out on the shard that holds its account. Appends the reply's body.
+pub fn execute(
+    shard: &mut Shard,
+    command: &Command<'_>,
+    realtime_us: u64,
+    body: &mut Vec<u8>,
+) -> Status {
+    let Some(index) = shard.find(command.client()) else {
+        NO_SUCH_CLIENT.write(body);
+        return Status::NotFound;
+    };
+    match command {
+        Command::Statement { .. } => {
+            write_statement(body, shard.account(index), shard.time_us(realtime_us));
+            Status::Ok
+        }
+        Command::Transact {
+            kind,
+            amount,
+            description,
+            ..
+        } => {
+            let description = Description::new(description).expect("checked where it was read");
+            match shard.transact(index, *kind, *amount, description, realtime_us) {
+                Ok(posted) => {
+                    body.extend_from_slice(b"{\"limite\":");
+                    write_integer(body, posted.limit);
+                    body.extend_from_slice(b",\"saldo\":");
+                    write_integer(body, posted.balance);
+                    body.push(b'}');
+                    Status::Ok
+                }
+                Err(refusal) => {
+                    match refusal {
+                        Refusal::Limit => LIMIT.write(body),
+                        Refusal::Overflow => OVERFLOW.write(body),
+                    }
+                    Status::Unprocessable
+                }
+            }
+        }
+    }
+}
+
+fn write_integer(body: &mut Vec<u8>, number: i64) {
+    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn write_statement(body: &mut Vec<u8>, account: &Account, time_us: u64) {
+    body.extend_from_slice(b"{\"saldo\":{\"total\":");
+    write_integer(body, account.balance());
+    body.extend_from_slice(b",\"data_extrato\":\"");
+    body.extend_from_slice(&iso8601(time_us));
+    body.extend_from_slice(b"\",\"limite\":");
+    write_integer(body, account.limit());
+    body.extend_from_slice(b"},\"ultimas_transacoes\":[");
+    for (position, transaction) in account.statement().enumerate() {
+        if position > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(b"{\"valor\":");
+        write_integer(body, transaction.amount());
+        body.extend_from_slice(b",\"tipo\":\"");
+        body.push(transaction.kind().to_byte());
+        body.extend_from_slice(b"\",\"descricao\":");
+        serde_json::to_writer(&mut *body, transaction.description())
+            .expect("writing to memory does not fail");
+        body.extend_from_slice(b",\"realizada_em\":\"");
+        body.extend_from_slice(&iso8601(transaction.time_us()));
+        body.extend_from_slice(b"\"}");
+    }
+    body.extend_from_slice(b"]}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(body: &str) -> Result<Command<'_>, (Status, &'static str)> {
+        parse(1, body.as_bytes()).map_err(|(status, problem)| (status, problem.field))
+    }
+
+    #[test]
+    fn a_good_body_becomes_a_command() {
+        let command =
+            verdict(r#" {"descricao":"ação ñandú","x":[1,{"y":2}],"valor":12,"tipo":"d"} "#);
+        let expected = Command::Transact {
+            client: 1,
+            kind: Kind::Debit,
+            amount: 12,
+            description: "ação ñandú".into(),
+        };
+        assert_eq!(command, Ok(expected));
+        assert!(verdict(r#"{"valor":1,"tipo":"\u0063","descri\u0063ao":"a\n\u00e9"}"#).is_ok());
+        assert!(verdict(r#"{"valor":9223372036854775807,"tipo":"c","descricao":"x"}"#).is_ok());
+    }
+
+    #[test]
+    fn every_bad_member_is_a_422_that_names_it() {
+        for (members, field) in [
+            (r#""tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":null,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":0,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":-1,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":1.2,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":1.0,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":1e2,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":1e999,"tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":"1","tipo":"c","descricao":"x""#, "valor"),
+            (r#""valor":true,"tipo":"c","descricao":"x""#, "valor"),
+            (
+                r#""valor":9223372036854775808,"tipo":"c","descricao":"x""#,
+                "valor",
+            ),
+            (r#""valor":1,"descricao":"x""#, "tipo"),
+            (r#""valor":1,"tipo":null,"descricao":"x""#, "tipo"),
+            (r#""valor":1,"tipo":"x","descricao":"x""#, "tipo"),
+            (r#""valor":1,"tipo":"C","descricao":"x""#, "tipo"),
+            (r#""valor":1,"tipo":"cc","descricao":"x""#, "tipo"),
+            (r#""valor":1,"tipo":1,"descricao":"x""#, "tipo"),
+            (r#""valor":1,"tipo":"c""#, "descricao"),
+            (r#""valor":1,"tipo":"c","descricao":null"#, "descricao"),
+            (r#""valor":1,"tipo":"c","descricao":"""#, "descricao"),
+            (
+                r#""valor":1,"tipo":"c","descricao":"12345678901""#,
+                "descricao",
+            ),
+            (
+                r#""valor":1,"tipo":"c","descricao":"ação ñandúu""#,
+                "descricao",
+            ),
+            (r#""valor":1,"tipo":"c","descricao":["x"]"#, "descricao"),
+            (r#""valor":1,"tipo":"c","descricao":"\ud800""#, "descricao"),
+        ] {
+            let body = format!("{{{members}}}");
+            assert_eq!(
+                verdict(&body),
+                Err((Status::Unprocessable, field)),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_json_is_422_and_what_is_not_json_is_400() {
+        for body in [
+            "[]",
+            "5",
+            "null",
+            "\"x\"",
+            r#"[1,"c","x"]"#,
+            r#"{"valor":1,"valor":1,"tipo":"c","descricao":"x"}"#,
+        ] {
+            assert_eq!(verdict(body), Err((Status::Unprocessable, "")), "{body}");
+        }
+        for body in [
+            "",
+            " ",
+            "{",
+            "[1,",
+            r#"{"valor":1,"tipo":"c","descricao":"x"}x"#,
+            "{valor:1}",
+        ] {
+            assert_eq!(verdict(body), Err((Status::BadRequest, "")), "{body}");
+        }
+        let not_utf8 = b"{\"valor\":1,\"tipo\":\"c\",\"descricao\":\"\xff\"}";
+        assert_eq!(
+            parse(1, not_utf8).map_err(|(status, _)| status),
+            Err(Status::BadRequest)
+        );
+    }
+
+    #[test]
+    fn a_statement_lists_the_newest_first_and_escapes() {
+        let mut account = Account::new(1, 1000, 0);
+        for (sequence, text) in ["um", "do\"is"].into_iter().enumerate() {
+            let description = Description::new(text).unwrap();
+            let time_us = 1_705_459_238_543_030 + sequence as u64;
+            let transaction = crate::bank::Transaction::new(Kind::Debit, 7, description, time_us);
+            let balance = account.check(Kind::Debit, 7).unwrap();
+            account.post(&transaction, balance, sequence as u64 + 1);
+        }
+        let mut body = Vec::new();
+        write_statement(&mut body, &account, 1_705_459_300_000_000);
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            concat!(
+                r#"{"saldo":{"total":-14,"data_extrato":"2024-01-17T02:41:40.000000Z","limite":1000},"#,
+                r#""ultimas_transacoes":[{"valor":7,"tipo":"d","descricao":"do\"is","#,
+                r#""realizada_em":"2024-01-17T02:40:38.543031Z"},{"valor":7,"tipo":"d","#,
+                r#""descricao":"um","realizada_em":"2024-01-17T02:40:38.543030Z"}]}"#
+            )
+        );
+    }
+}

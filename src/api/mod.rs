@@ -1,0 +1,231 @@
+//! From the bytes of a request to a command, and from an outcome to the bytes of a reply.
+//!
+//! One file per family of endpoints; this one holds the routes.
+
+pub mod bank;
+pub mod operations;
+
+use crate::http::{BadEscape, Method, Path, Request, Status};
+
+use bank::Command;
+
+/// Endpoints, as `/metrics` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Endpoint {
+    /// `POST /clientes/{id}/transacoes`
+    Transactions,
+    /// `GET /clientes/{id}/extrato`
+    Statement,
+    /// `GET /health`
+    Health,
+    /// `GET /metrics`
+    Metrics,
+    /// `POST /reset`
+    Reset,
+    /// Whatever was refused before it reached an endpoint.
+    None,
+}
+
+impl Endpoint {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Endpoint; 6] = [
+        Endpoint::Transactions,
+        Endpoint::Statement,
+        Endpoint::Health,
+        Endpoint::Metrics,
+        Endpoint::Reset,
+        Endpoint::None,
+    ];
+
+    /// The label's value in `/metrics`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Endpoint::Transactions => "transacoes",
+            Endpoint::Statement => "extrato",
+            Endpoint::Health => "health",
+            Endpoint::Metrics => "metrics",
+            Endpoint::Reset => "reset",
+            Endpoint::None => "none",
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, PartialEq)]
+pub enum Call<'a> {
+    /// Something that the owner of a shard does.
+    Bank(Command<'a>),
+    /// How this process is.
+    Health,
+    /// The same as numbers, for Prometheus.
+    Metrics,
+    /// Everything back to the start.
+    Reset,
+    /// Answered as it stands.
+    Refused(Refused),
+}
+
+/// An answer that needs no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// 400, 404, 405 or 422.
+    pub status: Status,
+    /// The methods that would do, for a 405.
+    pub allow: Option<&'static str>,
+    /// What is said about it.
+    pub problem: Problem,
+}
+
+/// The body of every error: `{"error":…,"field":…,"rule":…}`, the last two only where they apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A short, stable code.
+    pub error: &'static str,
+    /// The member of the request at fault, empty for none.
+    pub field: &'static str,
+    /// What would have been right.
+    pub rule: &'static str,
+}
+
+impl Problem {
+    /// A problem of no single field.
+    pub const fn general(error: &'static str, rule: &'static str) -> Problem {
+        Problem {
+            error,
+            field: "",
+            rule,
+        }
+    }
+
+    /// Appends it as JSON. None of the texts needs escaping: they are all ours.
+    pub fn write(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(b"{\"error\":\"");
+        body.extend_from_slice(self.error.as_bytes());
+        if !self.field.is_empty() {
+            body.extend_from_slice(b"\",\"field\":\"");
+            body.extend_from_slice(self.field.as_bytes());
+        }
+        body.extend_from_slice(b"\",\"rule\":\"");
+        body.extend_from_slice(self.rule.as_bytes());
+        body.extend_from_slice(b"\"}");
+    }
+
+    /// What is said when the request could not even be framed.
+    pub const fn of_framing(status: Status) -> Problem {
+        match status {
+            Status::RequestTimeout => {
+                Problem::general("timeout", "a request must arrive whole in time")
+            }
+            Status::BodyTooLarge => Problem::general("too large", "a body has at most 65536 bytes"),
+            Status::HeadTooLarge => {
+                Problem::general("too large", "a head has at most 8192 bytes and 100 fields")
+            }
+            Status::ExpectationFailed => {
+                Problem::general("expectation", "the only expectation known is 100-continue")
+            }
+            Status::NotImplemented => Problem::general(
+                "not implemented",
+                "the only transfer coding known is chunked",
+            ),
+            Status::VersionNotSupported => Problem::general("version", "HTTP/1.1 or HTTP/1.0"),
+            _ => Problem::general("bad request", "HTTP/1.1 as in RFC 9112"),
+        }
+    }
+}
+
+const NOT_FOUND: Problem = Problem::general(
+    "not found",
+    "known are /clientes/{id}/transacoes, /clientes/{id}/extrato, /health, /metrics, /reset",
+);
+const BAD_TARGET: Problem = Problem::general(
+    "bad request",
+    "a percent sign is followed by two hexadecimal digits",
+);
+
+const READ: &str = "GET, HEAD";
+const WRITE: &str = "POST";
+
+/// Finds out what a request asks for.
+pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
+    let mut segments = Path::new(request.path).segments();
+    let mut next = || segments.next().transpose();
+    let parts = (|| Ok((next()?, next()?, next()?, next()?)))();
+    let (first, second, third, rest) = match parts {
+        Ok(parts) => parts,
+        Err(BadEscape) => return (Endpoint::None, refused(Status::BadRequest, BAD_TARGET)),
+    };
+    match (first.as_deref(), second, third.as_deref(), rest) {
+        (Some(b"clientes"), Some(id), Some(b"transacoes"), None) => (
+            Endpoint::Transactions,
+            with_method(request, WRITE, || {
+                client(&id, |client| bank::transaction(client, request.body))
+            }),
+        ),
+        (Some(b"clientes"), Some(id), Some(b"extrato"), None) => (
+            Endpoint::Statement,
+            with_method(request, READ, || {
+                client(&id, |client| Call::Bank(Command::Statement { client }))
+            }),
+        ),
+        (Some(b"health"), None, None, None) => (
+            Endpoint::Health,
+            with_method(request, READ, || Call::Health),
+        ),
+        (Some(b"metrics"), None, None, None) => (
+            Endpoint::Metrics,
+            with_method(request, READ, || Call::Metrics),
+        ),
+        (Some(b"reset"), None, None, None) => {
+            (Endpoint::Reset, with_method(request, WRITE, || Call::Reset))
+        }
+        _ => (Endpoint::None, refused(Status::NotFound, NOT_FOUND)),
+    }
+}
+
+const fn refused<'a>(status: Status, problem: Problem) -> Call<'a> {
+    Call::Refused(Refused {
+        status,
+        allow: None,
+        problem,
+    })
+}
+
+fn with_method<'a>(
+    request: &Request<'_>,
+    allow: &'static str,
+    call: impl FnOnce() -> Call<'a>,
+) -> Call<'a> {
+    let allowed = match request.method {
+        Method::Get | Method::Head => allow == READ,
+        Method::Post => allow == WRITE,
+        Method::Other => false,
+    };
+    if allowed {
+        return call();
+    }
+    Call::Refused(Refused {
+        status: Status::MethodNotAllowed,
+        allow: Some(allow),
+        problem: Problem::general("method not allowed", "see the header Allow"),
+    })
+}
+
+/// `{id}` is a plain decimal number: digits, without sign and without zeros in front.
+fn client<'a>(id: &[u8], call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
+    let plain = !id.is_empty()
+        && id.len() <= 10
+        && id.iter().all(u8::is_ascii_digit)
+        && (id[0] != b'0' || id.len() == 1);
+    let number = if plain {
+        id.iter().try_fold(0u32, |number, digit| {
+            number.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+        })
+    } else {
+        None
+    };
+    match number {
+        Some(number) => call(number),
+        None => refused(Status::NotFound, bank::NO_SUCH_CLIENT),
+    }
+}

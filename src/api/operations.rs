@@ -1,0 +1,209 @@
+//! The endpoints for those who run it: health, metrics, reset.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::{Endpoint, Problem};
+use crate::http::{iso8601, Status};
+use crate::node::stats::{CoreStats, Counter, Stats, DURATION_BOUNDS_NS};
+
+/// What `/reset` answers unless `--allow-reset` was given.
+pub const RESET_FORBIDDEN: Problem = Problem::general(
+    "forbidden",
+    "this would set every account back to its start; run galo with --allow-reset to permit it",
+);
+
+/// Facts about the process that its replies tell, fixed at its start.
+#[derive(Clone)]
+pub struct Process {
+    /// `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// The commit it was built from, or `unknown`.
+    pub git_hash: &'static str,
+    /// `uring`, `epoll` or `simulator`.
+    pub driver: &'static str,
+    /// Microseconds since 1970.
+    pub started_us: u64,
+    /// Bytes; reads `/proc`, so it is asked only for `/metrics`.
+    pub resident_bytes: fn() -> u64,
+    /// The counters of all cores.
+    pub stats: Arc<Stats>,
+}
+
+/// Appends the body of `GET /health`.
+pub fn write_health(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
+    let stats = &process.stats;
+    body.extend_from_slice(b"{\"status\":\"healthy\",\"timestamp\":\"");
+    body.extend_from_slice(&iso8601(realtime_us));
+    let uptime_s = realtime_us.saturating_sub(process.started_us) as f64 / 1e6;
+    let rest = format!(
+        "\",\"version\":\"{}\",\"uptime\":{uptime_s:.3},\"requests\":{},\"connections\":{},\"driver\":\"{}\"}}",
+        process.version,
+        stats.replies_in_all(),
+        stats.sum(|core| &core.connections),
+        process.driver,
+    );
+    body.extend_from_slice(rest.as_bytes());
+}
+
+/// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4.
+pub fn write_metrics(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
+    let mut text = String::with_capacity(8 * 1024);
+    describe(&mut text, process, realtime_us).expect("writing to memory does not fail");
+    body.extend_from_slice(text.as_bytes());
+}
+
+fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::Result {
+    let stats = &*process.stats;
+    header(out, "galo_build_info", "gauge", "What this is; always 1.")?;
+    writeln!(
+        out,
+        "galo_build_info{{version=\"{}\",commit=\"{}\",driver=\"{}\"}} 1",
+        process.version, process.git_hash, process.driver
+    )?;
+
+    header(
+        out,
+        "galo_requests_total",
+        "counter",
+        "Replies, by endpoint and status.",
+    )?;
+    for endpoint in Endpoint::ALL {
+        for &status in Status::ALL {
+            let count = stats.replies(endpoint, status);
+            // The endpoints' usual replies are there from the start, others once they happen.
+            if count > 0 || (status == Status::Ok && endpoint != Endpoint::None) {
+                writeln!(
+                    out,
+                    "galo_requests_total{{endpoint=\"{}\",status=\"{}\"}} {count}",
+                    endpoint.name(),
+                    status.code()
+                )?;
+            }
+        }
+    }
+
+    let name = "galo_request_duration_seconds";
+    header(
+        out,
+        name,
+        "histogram",
+        "From a request's last byte to the release of its reply.",
+    )?;
+    for endpoint in Endpoint::ALL {
+        let mut count = 0;
+        let label = endpoint.name();
+        for (bucket, bound_ns) in DURATION_BOUNDS_NS.iter().enumerate() {
+            count += stats.durations(endpoint, bucket);
+            let bound_s = *bound_ns as f64 / 1e9;
+            writeln!(
+                out,
+                "{name}_bucket{{endpoint=\"{label}\",le=\"{bound_s}\"}} {count}"
+            )?;
+        }
+        count += stats.durations(endpoint, DURATION_BOUNDS_NS.len());
+        let sum_s = stats.duration_sum_ns(endpoint) as f64 / 1e9;
+        writeln!(
+            out,
+            "{name}_bucket{{endpoint=\"{label}\",le=\"+Inf\"}} {count}"
+        )?;
+        writeln!(out, "{name}_sum{{endpoint=\"{label}\"}} {sum_s}")?;
+        writeln!(out, "{name}_count{{endpoint=\"{label}\"}} {count}")?;
+    }
+
+    type Of = fn(&CoreStats) -> &Counter;
+    let sums: [(&str, &str, &str, Of); 10] = [
+        ("galo_connections", "gauge", "Clients connected.", |core| {
+            &core.connections
+        }),
+        (
+            "galo_connections_total",
+            "counter",
+            "Connections accepted.",
+            |core| &core.connections_total,
+        ),
+        (
+            "galo_connections_refused_total",
+            "counter",
+            "Connections refused at the bound.",
+            |core| &core.connections_refused,
+        ),
+        (
+            "galo_forwards_total",
+            "counter",
+            "Commands sent to another core.",
+            |core| &core.forwards,
+        ),
+        (
+            "galo_journal_records_total",
+            "counter",
+            "Records appended.",
+            |core| &core.journal_records,
+        ),
+        (
+            "galo_journal_bytes_total",
+            "counter",
+            "Bytes appended.",
+            |core| &core.journal_bytes,
+        ),
+        (
+            "galo_journal_writes_total",
+            "counter",
+            "Writes that appended them.",
+            |core| &core.journal_writes,
+        ),
+        (
+            "galo_journal_full_total",
+            "counter",
+            "Writes that found the disk full.",
+            |core| &core.journal_full,
+        ),
+        (
+            "galo_journal_syncs_total",
+            "counter",
+            "Calls of fdatasync.",
+            |core| &core.journal_syncs,
+        ),
+        (
+            "galo_snapshots_total",
+            "counter",
+            "Snapshots finished.",
+            |core| &core.snapshots,
+        ),
+    ];
+    for (name, kind, help, counter) in sums {
+        header(out, name, kind, help)?;
+        writeln!(out, "{name} {}", stats.sum(counter))?;
+    }
+
+    let snapshot_us = stats.min(|core| &core.snapshot_time_us);
+    let age_s = realtime_us.saturating_sub(snapshot_us) as f64 / 1e6;
+    header(
+        out,
+        "galo_snapshot_age_seconds",
+        "gauge",
+        "Of the oldest shard's newest snapshot.",
+    )?;
+    writeln!(out, "galo_snapshot_age_seconds {age_s}")?;
+    header(
+        out,
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory.",
+    )?;
+    writeln!(
+        out,
+        "process_resident_memory_bytes {}",
+        (process.resident_bytes)()
+    )?;
+    header(out, "process_start_time_seconds", "gauge", "Since 1970.")?;
+    writeln!(
+        out,
+        "process_start_time_seconds {}",
+        process.started_us as f64 / 1e6
+    )
+}
+
+fn header(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}

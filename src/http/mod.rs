@@ -1,0 +1,31 @@
+//! HTTP/1.1 as values: bytes of a request in, bytes of a reply out. No I/O, no clock.
+//!
+//! [`parse`] finds the request at the front of what a connection has received, and judges it by
+//! RFC 9112 strictly: what two readers could frame differently is refused, never guessed at. Its
+//! verdict depends on the bytes alone, not on how they were cut on their way. [`write()`] encodes a
+//! reply.
+//!
+//! | file | what |
+//! |---|---|
+//! | `request` | framing: where a request begins and ends, resumably |
+//! | `head` | judging a complete head: request line and header fields |
+//! | `chunked` | the chunked transfer coding |
+//! | `target` | segments of a path, percent-decoded |
+//! | `response` | status lines, replies |
+//! | `date` | `Date` of a reply, timestamps in bodies |
+//! | `gzip` | compressed bodies |
+
+pub mod date;
+pub mod gzip;
+pub mod request;
+pub mod response;
+pub mod target;
+
+mod chunked;
+mod head;
+
+pub use date::{iso8601, Date};
+pub use gzip::Gzip;
+pub use request::{parse, Method, Parsed, Progress, Request};
+pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
+pub use target::{BadEscape, Path};

@@ -1,0 +1,428 @@
+//! Where to listen: addresses, and the sockets bound to them.
+
+use crate::limits::BACKLOG;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{ReuseAddr, ReusePort, TcpNoDelay};
+use nix::sys::socket::{
+    bind, getsockname, listen, setsockopt, socket, AddressFamily, Backlog, SockFlag, SockProtocol,
+    SockType, SockaddrStorage, UnixAddr,
+};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// `host:port` or `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A name or a number (IPv6 in brackets), and a port (0: the kernel chooses).
+    Tcp(String, u16),
+    /// A file.
+    Unix(PathBuf),
+}
+
+/// Why an address cannot be listened on. Each names the address, and where it can the fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenError {
+    /// Another process listens there.
+    InUse(Address),
+    /// The host has no address.
+    Unresolved(Address, String),
+    /// The path exists and is no socket.
+    NotASocket(PathBuf),
+    /// Anything else: the call that failed, and why.
+    System(Address, &'static str, Errno),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match UnixAddr::new(path) {
+                Ok(_) if path.is_empty() => Err(format!("`{text}` lacks a path: unix:/path")),
+                Ok(_) => Ok(Address::Unix(path.into())),
+                Err(_) => Err(format!(
+                    "`{text}` is too long: a socket's path has at most 107 bytes"
+                )),
+            };
+        }
+        let wanted = || format!("`{text}` is neither host:port nor unix:/path");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wanted)?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        if host.is_empty() || (bare.is_none() && host.contains([':', '[', ']', '/'])) {
+            return Err(wanted());
+        }
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        match port.parse() {
+            Ok(port) if digits => Ok(Address::Tcp(bare.unwrap_or(host).into(), port)),
+            _ => Err(format!("`{text}`: the port is a number from 0 to 65535")),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::InUse(address) => write!(
+                f,
+                "cannot listen on {address}: another process does; stop it, or choose another --listen"
+            ),
+            ListenError::Unresolved(address, cause) => {
+                write!(f, "cannot listen on {address}: no such host ({cause})")
+            }
+            ListenError::NotASocket(path) => write!(
+                f,
+                "cannot listen on unix:{0}: {0} exists and is not a socket; remove it, or choose another --listen",
+                path.display()
+            ),
+            ListenError::System(address, call, errno) => {
+                let hint = match errno {
+                    Errno::EACCES => " (ports below 1024 need a privilege, a socket's directory must be writable)",
+                    Errno::EADDRNOTAVAIL => " (this machine has no such address)",
+                    Errno::ENOENT => " (the directory does not exist)",
+                    _ => "",
+                };
+                write!(f, "cannot listen on {address}: {call}: {}{hint}", errno.desc())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+/// Bound and listening sockets, a set for each core. Dropping it removes the files of Unix sockets,
+/// so it lives as long as the server.
+#[derive(Debug)]
+pub struct Listeners {
+    addresses: Vec<Address>,
+    cores: Vec<Vec<OwnedFd>>,
+    files: Vec<SocketFile>,
+}
+
+impl Listeners {
+    /// Listens on every address, for this many cores: on TCP each core has a socket of its own
+    /// (`SO_REUSEPORT`), a Unix socket is shared. Connections inherit `TCP_NODELAY`.
+    pub fn bind(addresses: &[Address], cores: usize) -> Result<Listeners, ListenError> {
+        assert!(cores > 0);
+        let mut listeners = Listeners {
+            addresses: Vec::with_capacity(addresses.len()),
+            cores: (0..cores).map(|_| Vec::new()).collect(),
+            files: Vec::new(),
+        };
+        for address in addresses {
+            let (actual, sockets) = match address {
+                Address::Tcp(..) => bind_tcp(address, cores)?,
+                Address::Unix(path) => {
+                    let (file, sockets) = bind_unix(address, path, cores)?;
+                    listeners.files.push(file);
+                    (address.clone(), sockets)
+                }
+            };
+            listeners.addresses.push(actual);
+            for (core, socket) in listeners.cores.iter_mut().zip(sockets) {
+                core.push(socket);
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// Where it really listens, ports and all, in the order of [`bind`](Self::bind).
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// A core's sockets, for [`super::Setup::listeners`]. Once per core.
+    pub fn take(&mut self, core: usize) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.cores[core])
+    }
+}
+
+fn bind_tcp(address: &Address, cores: usize) -> Result<(Address, Vec<OwnedFd>), ListenError> {
+    let Address::Tcp(host, port) = address else {
+        unreachable!("bind_tcp gets TCP addresses")
+    };
+    let unresolved = |cause: String| ListenError::Unresolved(address.clone(), cause);
+    let resolved = (host.as_str(), *port)
+        .to_socket_addrs()
+        .map_err(|error| unresolved(error.to_string()))?;
+    let mut last = unresolved("no address".into());
+    for candidate in resolved {
+        match bind_tcp_at(address, candidate, cores) {
+            Ok((at, sockets)) => {
+                return Ok((Address::Tcp(at.ip().to_string(), at.port()), sockets))
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind_tcp_at(
+    address: &Address,
+    at: SocketAddr,
+    cores: usize,
+) -> Result<(SocketAddr, Vec<OwnedFd>), ListenError> {
+    // SO_REUSEPORT would let us join another process of this user unseen. So the first socket is
+    // bound without it, which fails if anybody listens there. It never listens itself.
+    let first = tcp_socket(address, at, false)?;
+    let name: SockaddrStorage = getsockname(first.as_raw_fd())
+        .map_err(|errno| ListenError::System(address.clone(), "getsockname", errno))?;
+    let port = name
+        .as_sockaddr_in()
+        .map(|name| name.port())
+        .or(name.as_sockaddr_in6().map(|name| name.port()))
+        .expect("a TCP socket's name has a port");
+    let at = SocketAddr::new(at.ip(), port);
+    let sockets = if cores == 1 {
+        vec![first]
+    } else {
+        drop(first);
+        (0..cores)
+            .map(|_| tcp_socket(address, at, true))
+            .collect::<Result<_, _>>()?
+    };
+    for socket in &sockets {
+        start(address, socket)?;
+    }
+    Ok((at, sockets))
+}
+
+fn tcp_socket(address: &Address, at: SocketAddr, share: bool) -> Result<OwnedFd, ListenError> {
+    let failed = |call| {
+        let address = address.clone();
+        move |errno| match errno {
+            Errno::EADDRINUSE => ListenError::InUse(address),
+            errno => ListenError::System(address, call, errno),
+        }
+    };
+    let family = match at {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let socket = socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::Tcp,
+    )
+    .map_err(failed("socket"))?;
+    setsockopt(&socket, ReuseAddr, &true).map_err(failed("SO_REUSEADDR"))?;
+    setsockopt(&socket, TcpNoDelay, &true).map_err(failed("TCP_NODELAY"))?;
+    if share {
+        setsockopt(&socket, ReusePort, &true).map_err(failed("SO_REUSEPORT"))?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(at)).map_err(failed("bind"))?;
+    Ok(socket)
+}
+
+fn start(address: &Address, socket: &OwnedFd) -> Result<(), ListenError> {
+    let backlog = Backlog::new(BACKLOG).expect("a valid backlog");
+    listen(socket, backlog).map_err(|errno| match errno {
+        Errno::EADDRINUSE => ListenError::InUse(address.clone()),
+        errno => ListenError::System(address.clone(), "listen", errno),
+    })
+}
+
+fn bind_unix(
+    address: &Address,
+    path: &Path,
+    cores: usize,
+) -> Result<(SocketFile, Vec<OwnedFd>), ListenError> {
+    let failed = |call| move |errno| ListenError::System(address.clone(), call, errno);
+    remove_stale(address, path)?;
+    let name = UnixAddr::new(path).map_err(failed("path"))?;
+    let first = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .map_err(failed("socket"))?;
+    bind(first.as_raw_fd(), &name).map_err(|errno| match errno {
+        Errno::EADDRINUSE => ListenError::InUse(address.clone()),
+        errno => ListenError::System(address.clone(), "bind", errno),
+    })?;
+    let file = SocketFile::new(path).map_err(|error| {
+        failed("open")(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    })?;
+    start(address, &first)?;
+    let mut sockets = vec![first];
+    while sockets.len() < cores {
+        let copy = sockets[0].try_clone().map_err(|error| {
+            failed("dup")(error.raw_os_error().map_or(Errno::EMFILE, Errno::from_raw))
+        })?;
+        sockets.push(copy);
+    }
+    Ok((file, sockets))
+}
+
+/// Removes a socket that a dead process left behind.
+fn remove_stale(address: &Address, path: &Path) -> Result<(), ListenError> {
+    match std::fs::symlink_metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(ListenError::NotASocket(path.into()))
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| {
+                let errno = error.raw_os_error().map_or(Errno::EACCES, Errno::from_raw);
+                ListenError::System(address.clone(), "unlink of the stale socket", errno)
+            })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.raw_os_error() != Some(libc::EAGAIN) => {
+            let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+            Err(ListenError::System(address.clone(), "connect", errno))
+        }
+        // Somebody listens, though its backlog may be full (EAGAIN).
+        _ => Err(ListenError::InUse(address.clone())),
+    }
+}
+
+/// The file of a Unix socket, removed when dropped unless another has taken its place.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Held open, so that no other file can get its inode's number.
+    file: File,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> std::io::Result<SocketFile> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
+        Ok(SocketFile {
+            path: path.into(),
+            file,
+        })
+    }
+
+    fn is_in_place(&self) -> std::io::Result<bool> {
+        let ours = self.file.metadata()?;
+        let there = std::fs::symlink_metadata(&self.path)?;
+        Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.is_in_place().unwrap_or(false) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_parse_and_print() {
+        for text in [
+            "127.0.0.1:9999",
+            "localhost:0",
+            "[::1]:80",
+            "unix:/run/galo.sock",
+            "unix:relative.sock",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert_eq!(
+            "[::]:1".parse(),
+            Ok(Address::Tcp("::".into(), 1)),
+            "brackets are not part of the host"
+        );
+    }
+
+    #[test]
+    fn bad_addresses_are_named() {
+        for text in [
+            "",
+            "9999",
+            ":9999",
+            "host",
+            "host:",
+            "host:x",
+            "host:+1",
+            "host:65536",
+            "::1:80",
+            "http://host:80",
+            "unix:",
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+        let long = format!("unix:/{}", "x".repeat(120));
+        assert!(long.parse::<Address>().unwrap_err().contains("107"));
+    }
+
+    #[test]
+    fn ports_are_told_and_taken_ports_noticed() {
+        for cores in [1, 3] {
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut bound = Listeners::bind(&[any], cores).unwrap();
+            assert_eq!(bound.take(cores - 1).len(), 1);
+            let actual = bound.addresses()[0].clone();
+            assert!(!matches!(actual, Address::Tcp(_, 0)));
+            for cores in [1, 2] {
+                // One core's socket was taken and dropped; with one core nobody listens any more.
+                if bound.cores.iter().any(|sockets| !sockets.is_empty()) {
+                    let error = Listeners::bind(&[actual.clone()], cores).unwrap_err();
+                    assert_eq!(error, ListenError::InUse(actual.clone()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unresolved_hosts_are_named() {
+        let nowhere: Address = "no-such-host.invalid:1".parse().unwrap();
+        let error = Listeners::bind(&[nowhere.clone()], 1).unwrap_err();
+        assert!(matches!(error, ListenError::Unresolved(at, _) if at == nowhere));
+    }
+
+    #[test]
+    fn unix_sockets_come_and_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let address = Address::Unix(path.clone());
+        let addresses = [address.clone()];
+        let mut first = Listeners::bind(&addresses, 2).unwrap();
+        let error = Listeners::bind(&addresses, 1).unwrap_err();
+        assert_eq!(error, ListenError::InUse(address));
+
+        // Nobody listens, and the file is still there: stale.
+        first.take(0);
+        first.take(1);
+        let second = Listeners::bind(&addresses, 1).unwrap();
+        drop(first);
+        assert!(path.exists(), "the first must not remove the second's file");
+        drop(second);
+        assert!(!path.exists());
+
+        std::fs::write(&path, "precious").unwrap();
+        let error = Listeners::bind(&addresses, 1).unwrap_err();
+        assert_eq!(error, ListenError::NotASocket(path));
+    }
+}

@@ -1,0 +1,362 @@
+//! The socket ring: one io_uring with the flags, sizes and calls that the uring driver uses.
+
+use super::buffers::Buffers;
+use crate::limits::{COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES};
+use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
+use io_uring::{cqueue, opcode, squeue, EnterFlags, IoUring};
+use nix::errno::Errno;
+use std::fmt;
+use std::os::fd::RawFd;
+
+/// What a completion is about: operation (8 bits), generation (24), index (32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub operation: Operation,
+    pub generation: u32,
+    pub index: u32,
+}
+
+/// Kinds of operations. `repr(u8)`: stored in a [`Tag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Operation {
+    /// Nobody waits for it (cancelling, closing).
+    Forgotten = 0,
+    /// Index: the listener's.
+    Accept = 1,
+    /// Index and generation: the connection's.
+    Receive = 2,
+    /// The same.
+    Send = 3,
+    /// The control's eventfd is readable.
+    Wake = 4,
+    /// Generation: which arming.
+    Timeout = 5,
+}
+
+/// A system call of the ring that failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Error {
+    pub call: &'static str,
+    pub errno: Errno,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} failed ({:?}): {}",
+            self.call,
+            self.errno,
+            self.errno.desc()
+        )
+    }
+}
+
+impl Error {
+    fn from_io(call: &'static str) -> impl Fn(std::io::Error) -> Error {
+        move |error| Error {
+            call,
+            errno: error
+                .raw_os_error()
+                .map_or(Errno::UnknownErrno, Errno::from_raw),
+        }
+    }
+}
+
+impl Tag {
+    const GENERATION_MASK: u32 = 0xff_ffff;
+
+    pub(super) fn new(operation: Operation, generation: u32, index: u32) -> Tag {
+        debug_assert!(generation <= Tag::GENERATION_MASK);
+        Tag {
+            operation,
+            generation,
+            index,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        (self.operation as u64) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(super) fn unpack(user_data: u64) -> Tag {
+        Tag {
+            operation: match user_data >> 56 {
+                1 => Operation::Accept,
+                2 => Operation::Receive,
+                3 => Operation::Send,
+                4 => Operation::Wake,
+                5 => Operation::Timeout,
+                _ => Operation::Forgotten,
+            },
+            generation: (user_data >> 32) as u32 & Tag::GENERATION_MASK,
+            index: user_data as u32,
+        }
+    }
+}
+
+/// The group of the only provided buffer ring.
+const BUFFER_GROUP: u16 = 0;
+
+/// One io_uring for sockets, with its receive buffers. Belongs to one thread.
+pub(super) struct Ring {
+    /// First, so that it is gone before the memory that it writes to.
+    uring: IoUring,
+    buffers: Buffers,
+    /// Read by the kernel when a timeout is submitted, which is before the next is armed.
+    timespec: Box<Timespec>,
+}
+
+impl Ring {
+    /// A ring with this many submission entries. Needs Linux 6.1.
+    pub(super) fn new(entries: u32) -> Result<Ring, Error> {
+        let uring = IoUring::builder()
+            // Completions are worked off in our calls only, never by interrupting us.
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            // One bad entry does not hold up the others.
+            .setup_submit_all()
+            .setup_clamp()
+            .setup_cqsize(COMPLETIONS_MAX)
+            .build(entries)
+            .map_err(Error::from_io("io_uring_setup"))?;
+        let buffers =
+            Buffers::new(RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES).map_err(|errno| Error {
+                call: "mmap",
+                errno,
+            })?;
+        // SAFETY: the buffer ring is mapped for as long as `buffers` lives, which is longer than
+        // `uring` (fields are dropped in order).
+        unsafe {
+            uring.submitter().register_buf_ring_with_flags(
+                buffers.ring_address(),
+                buffers.count(),
+                BUFFER_GROUP,
+                0,
+            )
+        }
+        .map_err(Error::from_io("io_uring_register"))?;
+        Ok(Ring {
+            uring,
+            buffers,
+            timespec: Box::new(Timespec::new()),
+        })
+    }
+
+    pub(super) fn register_probe(&self, probe: &mut io_uring::Probe) -> Result<(), Error> {
+        self.uring
+            .submitter()
+            .register_probe(probe)
+            .map_err(Error::from_io("io_uring_register"))
+    }
+
+    /// Whether `io_uring_enter` is allowed.
+    pub(super) fn try_enter(&self) -> Result<(), Error> {
+        self.enter_raw(0, 0)
+    }
+
+    fn enter_raw(&self, submit: u32, wait: u32) -> Result<(), Error> {
+        // SAFETY: no argument is passed; the flag is one that takes none.
+        let result = unsafe {
+            self.uring.submitter().enter::<libc::sigset_t>(
+                submit,
+                wait,
+                EnterFlags::GETEVENTS.bits(),
+                None,
+            )
+        };
+        match result.map_err(Error::from_io("io_uring_enter")) {
+            Ok(_) => Ok(()),
+            // A signal came while waiting; or completions are to be drained before more is
+            // submitted: both are what happens next anyway.
+            Err(error) if matches!(error.errno, Errno::EINTR | Errno::EBUSY | Errno::EAGAIN) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Submits what is queued, and waits for this many completions (0: works off what is there).
+    pub(super) fn enter(&mut self, wait: u32) -> Result<(), Error> {
+        let submit = self.uring.submission().len() as u32;
+        self.enter_raw(submit, wait)
+    }
+
+    /// Whether anything waits to be submitted.
+    pub(super) fn has_submissions(&mut self) -> bool {
+        !self.uring.submission().is_empty()
+    }
+
+    /// Whether there is anything to drain.
+    pub(super) fn has_completions(&mut self) -> bool {
+        !self.uring.completion().is_empty()
+    }
+
+    /// Moves completions into `into`, up to its capacity.
+    pub(super) fn drain(&mut self, into: &mut Vec<cqueue::Entry>) {
+        let room = into.capacity() - into.len();
+        into.extend(self.uring.completion().take(room));
+    }
+
+    /// The bytes of a receive completion, and the buffer to [`give_back`](Self::give_back).
+    pub(super) fn received(&self, completion: &cqueue::Entry) -> Option<(u16, &[u8])> {
+        let buffer = cqueue::buffer_select(completion.flags())?;
+        Some((
+            buffer,
+            self.buffers
+                .get(buffer, completion.result().max(0) as usize),
+        ))
+    }
+
+    /// Lends a buffer to the kernel again, once [`publish`](Self::publish) is called.
+    pub(super) fn give_back(&mut self, buffer: u16) {
+        self.buffers.give_back(buffer);
+    }
+
+    /// Makes the buffers that were given back visible to the kernel.
+    pub(super) fn publish(&mut self) {
+        self.buffers.publish();
+    }
+
+    /// # Safety
+    /// What the entry points to must stay as it is until its completion was drained.
+    unsafe fn push(&mut self, entry: squeue::Entry) -> Result<(), Error> {
+        loop {
+            // SAFETY: the caller's promise.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return Ok(());
+            }
+            self.enter(0)?;
+        }
+    }
+
+    /// Accepts until it is cancelled or fails.
+    pub(super) fn accept(&mut self, listener: RawFd, tag: Tag) -> Result<(), Error> {
+        let entry = opcode::AcceptMulti::new(Fd(listener))
+            .flags(libc::SOCK_CLOEXEC)
+            .build()
+            .user_data(tag.pack());
+        // SAFETY: points to nothing.
+        unsafe { self.push(entry) }
+    }
+
+    /// Receives into provided buffers until the end, a failure, or a cancellation.
+    pub(super) fn receive(&mut self, socket: RawFd, tag: Tag) -> Result<(), Error> {
+        let entry = opcode::RecvMulti::new(Fd(socket), BUFFER_GROUP)
+            .build()
+            .user_data(tag.pack());
+        // SAFETY: the buffers of the group live as long as the ring.
+        unsafe { self.push(entry) }
+    }
+
+    /// Sends.
+    ///
+    /// # Safety
+    /// `bytes` must stay where and as they are until this tag's completion was drained.
+    pub(super) unsafe fn send(
+        &mut self,
+        socket: RawFd,
+        bytes: &[u8],
+        tag: Tag,
+    ) -> Result<(), Error> {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL)
+            .build()
+            .user_data(tag.pack());
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) }
+    }
+
+    /// Polls a descriptor once for input.
+    pub(super) fn poll(&mut self, fd: RawFd, tag: Tag) -> Result<(), Error> {
+        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32)
+            .build()
+            .user_data(tag.pack());
+        // SAFETY: points to nothing.
+        unsafe { self.push(entry) }
+    }
+
+    /// Cancels one operation.
+    pub(super) fn cancel(&mut self, tag: Tag) -> Result<(), Error> {
+        self.cancel_with(CancelBuilder::user_data(tag.pack()))
+    }
+
+    /// Cancels every operation on a descriptor.
+    pub(super) fn cancel_fd(&mut self, fd: RawFd) -> Result<(), Error> {
+        self.cancel_with(CancelBuilder::fd(Fd(fd)).all())
+    }
+
+    /// Cancels every operation.
+    pub(super) fn cancel_all(&mut self) -> Result<(), Error> {
+        self.cancel_with(CancelBuilder::any())
+    }
+
+    fn cancel_with(&mut self, target: CancelBuilder) -> Result<(), Error> {
+        let entry = opcode::AsyncCancel2::new(target)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(Tag::new(Operation::Forgotten, 0, 0).pack());
+        // SAFETY: points to nothing.
+        unsafe { self.push(entry) }
+    }
+
+    /// Closes a descriptor.
+    pub(super) fn close(&mut self, fd: RawFd) -> Result<(), Error> {
+        let entry = opcode::Close::new(Fd(fd))
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(Tag::new(Operation::Forgotten, 0, 0).pack());
+        // SAFETY: points to nothing.
+        unsafe { self.push(entry) }
+    }
+
+    /// Completes at this time. No more than one per submission.
+    pub(super) fn timeout(&mut self, monotonic_ns: u64, tag: Tag) -> Result<(), Error> {
+        *self.timespec = Timespec::new()
+            .sec(monotonic_ns / 1_000_000_000)
+            .nsec((monotonic_ns % 1_000_000_000) as u32);
+        let timespec: *const Timespec = &*self.timespec;
+        let entry = opcode::Timeout::new(timespec)
+            .flags(TimeoutFlags::ABS)
+            .build()
+            .user_data(tag.pack());
+        // SAFETY: the kernel copies the time when the entry is submitted; until then it is not
+        // written again (one timeout per submission), and it lives on the heap as long as the ring.
+        unsafe { self.push(entry) }
+    }
+
+    /// Takes a timeout back; it completes at once.
+    pub(super) fn timeout_remove(&mut self, tag: Tag) -> Result<(), Error> {
+        let entry = opcode::TimeoutRemove::new(tag.pack())
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(Tag::new(Operation::Forgotten, 0, 0).pack());
+        // SAFETY: points to nothing.
+        unsafe { self.push(entry) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_survive_packing() {
+        for operation in [
+            Operation::Forgotten,
+            Operation::Accept,
+            Operation::Receive,
+            Operation::Send,
+            Operation::Wake,
+            Operation::Timeout,
+        ] {
+            for (generation, index) in [(0, 0), (1, u32::MAX), (0xff_ffff, 7)] {
+                let tag = Tag::new(operation, generation, index);
+                assert_eq!(Tag::unpack(tag.pack()), tag);
+            }
+        }
+    }
+}

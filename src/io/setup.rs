@@ -1,0 +1,61 @@
+//! What a driver is started with, and which drivers there are.
+
+use super::{epoll, uring, Control, Exit, Machine};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What moves the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// A glommio executor, and a socket ring of our own on it.
+    Uring,
+    /// Plain epoll, for where io_uring is refused.
+    Epoll,
+}
+
+/// Everything that one core is started with.
+pub struct Setup<M> {
+    /// What is driven.
+    pub machine: M,
+    /// Listening sockets of this core; see [`super::Listeners::take`]. Closed on
+    /// [`super::Effect::StopAccepting`].
+    pub listeners: Vec<OwnedFd>,
+    /// Connected stream sockets to other cores, by the other core's number. They are opened
+    /// before anything else happens, in this order.
+    pub peers: Vec<(usize, OwnedFd)>,
+    /// Shared with the thread that stops the cores.
+    pub control: Arc<Control>,
+    /// This core's number.
+    pub core: usize,
+    /// The CPU to stay on. `None`: wherever the kernel likes.
+    pub pin: Option<usize>,
+}
+
+impl Driver {
+    /// Every driver.
+    pub const ALL: [Driver; 2] = [Driver::Uring, Driver::Epoll];
+
+    /// As in `--io`, logs and `/health`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Driver::Uring => "uring",
+            Driver::Epoll => "epoll",
+        }
+    }
+
+    /// Runs a core on the calling thread until its machine says [`super::Effect::Exit`].
+    pub fn run<M: Machine>(self, setup: Setup<M>) -> Exit {
+        match self {
+            Driver::Uring => uring::run(setup),
+            Driver::Epoll => epoll::run(setup),
+        }
+    }
+}
+
+/// Keeps the calling thread on one CPU.
+pub(super) fn pin(cpu: usize) -> Result<(), String> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(cpu)
+        .and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set))
+        .map_err(|error| format!("cannot pin to CPU {cpu}: {error}; run without --pin"))
+}

@@ -1,0 +1,308 @@
+//! What a node keeps of each connection: unread input, replies on their way out, and deadlines.
+
+use crate::http;
+use crate::io::{ConnectionId, Peer};
+use crate::limits::{BUFFERS_POOLED_MAX, BUFFER_BYTES, CONNECTIONS_MAX, OUTPUT_BYTES_MAX};
+
+/// Buffers that go from connection to connection, so that a warm request allocates nothing and an
+/// idle connection holds nothing.
+#[derive(Default)]
+pub struct Buffers {
+    free: Vec<Vec<u8>>,
+}
+
+impl Buffers {
+    /// An empty buffer with room.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.free
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Gives a buffer back; one that grew, or one too many, is freed.
+    pub fn give(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == BUFFER_BYTES && self.free.len() < BUFFERS_POOLED_MAX {
+            buffer.clear();
+            self.free.push(buffer);
+        }
+    }
+}
+
+/// Bytes on their way out, in three stages: written, released (what they tell is in the journal),
+/// and in the kernel's hands. Positions are counted from the connection's first byte.
+#[derive(Default)]
+pub struct Output {
+    /// Not yet in the kernel's hands; begins at `base`.
+    pending: Vec<u8>,
+    base: u64,
+    released: u64,
+    /// In the kernel's hands, from `sent` on.
+    sending: Vec<u8>,
+    sent: usize,
+}
+
+impl Output {
+    /// Where the next byte will be.
+    pub fn end(&self) -> u64 {
+        self.base + self.pending.len() as u64
+    }
+
+    /// The buffer to write a reply into.
+    pub fn writer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
+        if self.pending.capacity() == 0 {
+            self.pending = buffers.take();
+        }
+        &mut self.pending
+    }
+
+    /// What was written from `start` to `end`, none of which is in the kernel's hands.
+    pub fn written(&self, start: u64, end: u64) -> &[u8] {
+        &self.pending[(start - self.base) as usize..(end - self.base) as usize]
+    }
+
+    /// Takes back what was written from `start` on and puts `bytes` there.
+    pub fn rewrite(&mut self, start: u64, bytes: &[u8]) {
+        debug_assert!(start >= self.released);
+        self.pending.truncate((start - self.base) as usize);
+        self.pending.extend_from_slice(bytes);
+    }
+
+    /// Lets everything before `end` go.
+    pub fn release(&mut self, end: u64) {
+        debug_assert!(end <= self.end());
+        self.released = self.released.max(end);
+    }
+
+    /// Hands what is released to the kernel, unless it still has the last lot. Whether it did.
+    pub fn start(&mut self, buffers: &mut Buffers) -> bool {
+        let ready = (self.released - self.base) as usize;
+        if ready == 0 || !self.sending.is_empty() {
+            return false;
+        }
+        buffers.give(std::mem::take(&mut self.sending));
+        if ready == self.pending.len() {
+            self.sending = std::mem::take(&mut self.pending);
+        } else {
+            self.sending = buffers.take();
+            self.sending.extend_from_slice(&self.pending[..ready]);
+            self.pending.drain(..ready);
+        }
+        self.base += ready as u64;
+        true
+    }
+
+    /// What the kernel is to send.
+    pub fn sending(&self) -> &[u8] {
+        &self.sending[self.sent..]
+    }
+
+    /// The kernel took `bytes`. Whether that was all of the lot.
+    pub fn sent(&mut self, bytes: usize, buffers: &mut Buffers) -> bool {
+        self.sent += bytes;
+        debug_assert!(self.sent <= self.sending.len());
+        if self.sent < self.sending.len() {
+            return false;
+        }
+        self.sent = 0;
+        buffers.give(std::mem::take(&mut self.sending));
+        true
+    }
+
+    /// Nothing is written that is not sent.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.sending.is_empty()
+    }
+
+    /// Nothing is in the kernel's hands.
+    pub fn is_idle(&self) -> bool {
+        self.sending.is_empty()
+    }
+
+    /// Too much is waiting for the peer to take it.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() + self.sending.len() - self.sent > OUTPUT_BYTES_MAX
+    }
+
+    fn clear(&mut self, buffers: &mut Buffers) {
+        buffers.give(std::mem::take(&mut self.pending));
+        buffers.give(std::mem::take(&mut self.sending));
+        *self = Output::default();
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The slot waits for a connection.
+    Free,
+    /// Requests are taken up.
+    Open,
+    /// No further request; closed once everything is sent.
+    Finishing,
+    /// The same, but the peer may still be sending: FIN first, then its bytes are read and thrown
+    /// away until it closes or the time for that is over, so that it gets to see the reply.
+    Refusing,
+    /// FIN is sent; see [`Refusing`](State::Refusing).
+    Lingering,
+    /// The driver was told to close.
+    Closing,
+}
+
+/// What of a request is there, where it is not all there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arriving {
+    /// No byte of it.
+    Nothing,
+    /// Some of its head.
+    Head,
+    /// Its head, and perhaps some of its body.
+    Body,
+}
+
+/// One connection.
+pub struct Connection {
+    pub id: ConnectionId,
+    pub peer: Peer,
+    pub state: State,
+    /// Received, not taken up.
+    pub input: Vec<u8>,
+    /// Where the request at the front of the input stands.
+    pub progress: http::Progress,
+    /// What the peer is in the middle of sending.
+    pub arriving: Arriving,
+    pub output: Output,
+    /// Replies that another node owes this connection.
+    pub waiting: u32,
+    /// The link that owes them. All come from one: their order is then the order of the requests.
+    pub waiting_for: usize,
+    /// The driver was told to stop reading.
+    pub paused: bool,
+    /// The peer will send no more.
+    pub input_ended: bool,
+    /// On the list of what this tick has to look at.
+    pub listed: bool,
+    /// On the list of what the next tick takes up again.
+    pub postponed: bool,
+    /// For the peer to send something. Monotonic.
+    pub arrival_deadline_ns: u64,
+    /// For the peer to take something, while anything is in the kernel's hands. Monotonic.
+    pub send_deadline_ns: u64,
+}
+
+impl Connection {
+    /// The deadline that counts.
+    pub fn deadline_ns(&self) -> u64 {
+        if self.output.is_idle() {
+            self.arrival_deadline_ns
+        } else {
+            self.send_deadline_ns
+        }
+    }
+}
+
+/// All connections of a node, in slots that are used again.
+#[derive(Default)]
+pub struct Connections {
+    slots: Vec<Connection>,
+    free: Vec<u32>,
+    clients: usize,
+    pub buffers: Buffers,
+}
+
+impl Connections {
+    /// Takes a slot. `None`: there are as many clients as there may be.
+    pub fn open(&mut self, peer: Peer, deadline_ns: u64) -> Option<&mut Connection> {
+        if peer == Peer::Client {
+            if self.clients == CONNECTIONS_MAX {
+                return None;
+            }
+            self.clients += 1;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            let index = self.slots.len() as u32;
+            self.slots.push(Connection {
+                id: ConnectionId {
+                    index,
+                    generation: 0,
+                },
+                peer,
+                state: State::Free,
+                input: Vec::new(),
+                progress: http::Progress::default(),
+                arriving: Arriving::Nothing,
+                output: Output::default(),
+                waiting: 0,
+                waiting_for: 0,
+                paused: false,
+                input_ended: false,
+                listed: false,
+                postponed: false,
+                arrival_deadline_ns: 0,
+                send_deadline_ns: 0,
+            });
+            index
+        });
+        let connection = &mut self.slots[index as usize];
+        debug_assert_eq!(connection.state, State::Free);
+        connection.state = State::Open;
+        connection.peer = peer;
+        connection.arrival_deadline_ns = deadline_ns;
+        Some(connection)
+    }
+
+    /// Frees a slot; what still names it by the old id finds nothing.
+    pub fn free(&mut self, index: usize) {
+        let connection = &mut self.slots[index];
+        debug_assert_eq!(connection.state, State::Closing);
+        if connection.peer == Peer::Client {
+            self.clients -= 1;
+        }
+        connection.state = State::Free;
+        connection.id.generation = (connection.id.generation + 1) & 0x00ff_ffff;
+        connection.output.clear(&mut self.buffers);
+        self.buffers.give(std::mem::take(&mut connection.input));
+        connection.progress = http::Progress::default();
+        connection.waiting = 0;
+        connection.arriving = Arriving::Nothing;
+        connection.paused = false;
+        connection.listed = false;
+        connection.postponed = false;
+        connection.input_ended = false;
+        self.free.push(index as u32);
+    }
+
+    /// The connection of this id, if it is still that one.
+    pub fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.slots
+            .get_mut(id.index as usize)
+            .filter(|connection| connection.id == id && connection.state != State::Free)
+    }
+
+    /// A connection and the buffers that it writes with.
+    pub fn with_buffers(&mut self, index: usize) -> (&mut Connection, &mut Buffers) {
+        (&mut self.slots[index], &mut self.buffers)
+    }
+
+    /// Clients connected.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Slots, free ones too.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+impl std::ops::Index<usize> for Connections {
+    type Output = Connection;
+    fn index(&self, index: usize) -> &Connection {
+        &self.slots[index]
+    }
+}
+
+impl std::ops::IndexMut<usize> for Connections {
+    fn index_mut(&mut self, index: usize) -> &mut Connection {
+        &mut self.slots[index]
+    }
+}

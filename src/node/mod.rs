@@ -1,0 +1,591 @@
+//! The node: the deterministic machine that a core runs.
+//!
+//! Bytes of a connection come in, are parsed into requests, each request is applied to a shard at
+//! once and its reply written behind the connection's earlier ones; nothing leaves before the end
+//! of the tick, when what the tick journalled has been written ([`Node::release`]). No I/O, no
+//! clock, no thread: files are [`crate::host`]'s, sockets are [`crate::io`]'s.
+//!
+//! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
+//! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
+
+pub mod stats;
+
+mod connection;
+mod lifecycle;
+mod link;
+mod peers;
+mod replies;
+
+use std::collections::VecDeque;
+
+use crate::api::bank::Command;
+use crate::api::operations::{self, Process};
+use crate::api::{self, bank, Call, Endpoint, Problem, Refused};
+use crate::http::{self, Date, Framing, Gzip, Parsed, Request, Status};
+use crate::io::{ConnectionId, Effect, Now, Peer};
+use crate::limits::{BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, SEND_NS_MAX};
+use crate::shard::Shard;
+
+use connection::{Arriving, Connections, State};
+use lifecycle::Stop;
+use peers::Link;
+use replies::{Asker, Hold, Op, Subject};
+use stats::CoreStats;
+
+/// Sent, without looking at what it asks, to a client beyond the bound.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/json\r\nContent-Length: 71\r\nRetry-After: 1\r\n\
+    Connection: close\r\n\r\n\
+    {\"error\":\"too many connections\",\"rule\":\"10000 at a time for each core\"}";
+
+/// When a reply leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// After the `pwrite`: survives the process, not a power loss (`fdatasync` follows shortly).
+    Process,
+    /// After the `fdatasync`: survives a power loss.
+    Disk,
+}
+
+/// What a node is told at its start.
+#[derive(Clone)]
+pub struct Settings {
+    /// Which core this is.
+    pub core: usize,
+    /// Of how many. Shard `s` belongs to core `s % cores`.
+    pub cores: usize,
+    /// Shards in all. Client `c` is in shard `c % shards`.
+    pub shards: usize,
+    /// When a reply leaves.
+    pub durability: Durability,
+    /// Whether `POST /reset` may.
+    pub allow_reset: bool,
+    /// What `/health` and `/metrics` tell.
+    pub process: Process,
+}
+
+/// See the module.
+pub struct Node<J> {
+    settings: Settings,
+    /// This core's: shard `core`, `core + cores`, …
+    shards: Vec<Shard>,
+    connections: Connections,
+    links: Vec<Link>,
+    now: Now,
+    date: Date,
+    gzip: Gzip,
+    /// Decoded chunked bodies.
+    decoded: Vec<u8>,
+    /// The reply's body that is being made.
+    body: Vec<u8>,
+    zipped: Vec<u8>,
+    /// What this tick wrote, in order.
+    ops: Vec<Op>,
+    /// Connections that this tick has to look at before it ends.
+    listed: Vec<ConnectionId>,
+    /// Connections that wait for the next tick, because a shard took no more in this one.
+    postponed: Vec<ConnectionId>,
+    /// Replies that wait for an `fdatasync`, oldest first.
+    holds: VecDeque<Hold>,
+    /// Counts the ticks that journalled something; see [`Hold`].
+    ticket: u64,
+    /// By own shard: the ticket when its running sync was started, and when its last one was.
+    sync_tickets: Vec<(u64, u64)>,
+    effects: VecDeque<Effect<J>>,
+    /// Not after the earliest deadline of any connection.
+    sweep_ns: u64,
+    stop: Option<Stop>,
+}
+
+/// What became of a request at the front of a connection's input.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// It stays where it is, to be looked at again.
+    NotYet,
+}
+
+impl<J> Node<J> {
+    /// `shards`: this core's, in ascending order.
+    pub fn new(settings: Settings, shards: Vec<Shard>) -> Node<J> {
+        assert!(settings.core < settings.cores && settings.cores <= settings.shards);
+        let own = (settings.core..settings.shards)
+            .step_by(settings.cores)
+            .count();
+        assert_eq!(shards.len(), own);
+        Node {
+            links: (0..settings.cores).map(|_| Link::default()).collect(),
+            sync_tickets: vec![(0, 0); shards.len()],
+            settings,
+            shards,
+            connections: Connections::default(),
+            now: Now::default(),
+            date: Date::default(),
+            gzip: Gzip::default(),
+            decoded: Vec::new(),
+            body: Vec::with_capacity(BUFFER_BYTES),
+            zipped: Vec::new(),
+            ops: Vec::new(),
+            listed: Vec::new(),
+            postponed: Vec::new(),
+            holds: VecDeque::new(),
+            ticket: 0,
+            effects: VecDeque::new(),
+            sweep_ns: u64::MAX,
+            stop: None,
+        }
+    }
+
+    fn stats(&self) -> &CoreStats {
+        self.settings.process.stats.core(self.settings.core)
+    }
+
+    // ---- Events ------------------------------------------------------------
+
+    /// See [`crate::io::Machine::tick_begin`].
+    pub fn tick_begin(&mut self, now: Now) {
+        debug_assert!(now.monotonic_ns >= self.now.monotonic_ns);
+        self.now = now;
+        self.date.update(now.realtime_us);
+        if now.monotonic_ns >= self.sweep_ns {
+            self.sweep();
+        }
+        for id in std::mem::take(&mut self.postponed) {
+            if let Some(connection) = self.connections.get(id) {
+                connection.postponed = false;
+                self.list(id.index as usize);
+                self.resume(id.index as usize);
+            }
+        }
+    }
+
+    /// See [`crate::io::Machine::opened`].
+    pub fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]> {
+        let deadline_ns = self.now.monotonic_ns + IDLE_NS_MAX;
+        if self.is_past_grace() {
+            return Err(b"");
+        }
+        let Some(connection) = self.connections.open(peer, deadline_ns) else {
+            self.stats().connections_refused.add(1);
+            return Err(TOO_MANY_CONNECTIONS);
+        };
+        let id = connection.id;
+        match peer {
+            Peer::Client => {
+                self.sweep_ns = self.sweep_ns.min(deadline_ns);
+                self.stats().connections_total.add(1);
+                self.stats()
+                    .connections
+                    .set(self.connections.clients() as u64);
+            }
+            Peer::Core(core) => self.links[core].opened(id),
+        }
+        Ok(id)
+    }
+
+    /// See [`crate::io::Machine::received`].
+    pub fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        let index = id.index as usize;
+        if connection.state != State::Open {
+            return; // Finishing, or lingering: read and thrown away.
+        }
+        if connection.input.is_empty() {
+            let taken = self.take_up(index, bytes);
+            self.keep(index, &bytes[taken..]);
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.resume(index);
+        }
+    }
+
+    /// See [`crate::io::Machine::input_ended`].
+    pub fn input_ended(&mut self, id: ConnectionId, reset: bool) {
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        connection.input_ended = true;
+        let peer = connection.peer;
+        if let Peer::Core(core) = peer {
+            self.link_lost(core);
+        }
+        if reset {
+            self.close(id.index as usize);
+        } else {
+            self.list(id.index as usize);
+        }
+    }
+
+    /// See [`crate::io::Machine::sent`].
+    pub fn sent(&mut self, id: ConnectionId, bytes: Result<usize, ()>) {
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        let index = id.index as usize;
+        let Ok(bytes) = bytes else {
+            let peer = connection.peer;
+            if let Peer::Core(core) = peer {
+                self.link_lost(core);
+            }
+            return self.close(index);
+        };
+        if connection.state == State::Closing {
+            return;
+        }
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if connection.output.sent(bytes, buffers) {
+            if connection.arriving == Arriving::Nothing {
+                self.expect_arrival(index, IDLE_NS_MAX);
+            } else {
+                self.sweep_ns = self.sweep_ns.min(connection.arrival_deadline_ns);
+            }
+            self.list(index);
+            self.resume(index);
+        } else {
+            connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
+            self.effects.push_back(Effect::Send(id));
+        }
+    }
+
+    /// See [`crate::io::Machine::closed`].
+    pub fn closed(&mut self, id: ConnectionId) {
+        if self.connections.get(id).is_some() {
+            self.connections.free(id.index as usize);
+            self.stats()
+                .connections
+                .set(self.connections.clients() as u64);
+        }
+    }
+
+    // ---- The path of a request -----------------------------------------------
+
+    /// Takes up what is in a connection's own buffer.
+    fn resume(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.state != State::Open || connection.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut connection.input);
+        let taken = self.take_up(index, &input);
+        if self.connections[index].state != State::Open || taken == input.len() {
+            self.connections.buffers.give(input);
+        } else {
+            input.drain(..taken);
+            self.connections[index].input = input;
+        }
+        self.steer(index);
+    }
+
+    /// Keeps what could not be taken up yet.
+    fn keep(&mut self, index: usize, rest: &[u8]) {
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if rest.is_empty() || connection.state != State::Open {
+            return;
+        }
+        debug_assert!(connection.input.is_empty());
+        connection.input = buffers.take();
+        connection.input.extend_from_slice(rest);
+        self.steer(index);
+    }
+
+    /// Reads a connection's socket, or does not, by how much of its input lies unused.
+    fn steer(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        // An incomplete request is bounded by the parser and must go on arriving; what lies behind
+        // a request that waits need not.
+        let stuck = connection.postponed || connection.waiting > 0 || connection.output.is_full();
+        if stuck && !connection.paused && connection.input.len() >= BUFFER_BYTES {
+            connection.paused = true;
+            self.effects.push_back(Effect::Pause(connection.id));
+        } else if connection.paused && !stuck && connection.state == State::Open {
+            connection.paused = false;
+            self.effects.push_back(Effect::Resume(connection.id));
+        }
+    }
+
+    /// Takes up the requests at the front of `input`, one by one: how many bytes that was.
+    fn take_up(&mut self, index: usize, input: &[u8]) -> usize {
+        if let Peer::Core(core) = self.connections[index].peer {
+            return self.take_up_frames(index, core, input);
+        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let mut progress = std::mem::take(&mut self.connections[index].progress);
+        let mut taken = 0;
+        while taken < input.len() && self.takes_requests(index) {
+            match http::parse(&input[taken..], &mut progress, &mut decoded) {
+                Parsed::Request { request, consumed } => {
+                    let last = taken + consumed == input.len();
+                    if self.request(index, &request, last) == Taken::NotYet {
+                        break;
+                    }
+                    self.connections[index].arriving = Arriving::Nothing;
+                    taken += consumed;
+                }
+                Parsed::Incomplete { send_continue } => {
+                    // A line end too many behind a body is not the beginning of a head.
+                    let idle = input[taken..]
+                        .iter()
+                        .all(|byte| matches!(byte, b'\r' | b'\n'));
+                    let part = match progress.in_body() {
+                        true => Arriving::Body,
+                        false if idle => Arriving::Nothing,
+                        false => Arriving::Head,
+                    };
+                    self.arriving(index, part, send_continue);
+                    break;
+                }
+                Parsed::Bad(status) => {
+                    if self.refuse(index, status) == Taken::Yes {
+                        taken = input.len();
+                    }
+                    break;
+                }
+            }
+        }
+        self.connections[index].progress = progress;
+        self.decoded = decoded;
+        taken
+    }
+
+    /// Whether the next request of this connection may be looked at.
+    fn takes_requests(&self, index: usize) -> bool {
+        let connection = &self.connections[index];
+        connection.state == State::Open && !connection.postponed && !connection.output.is_full()
+    }
+
+    /// The request at the front is not all there yet: its time is running, anew once its head is
+    /// there. Who drips bytes gains nothing.
+    fn arriving(&mut self, index: usize, part: Arriving, send_continue: bool) {
+        let connection = &mut self.connections[index];
+        if std::mem::replace(&mut connection.arriving, part) != part {
+            self.expect_arrival(
+                index,
+                match part {
+                    Arriving::Nothing => IDLE_NS_MAX,
+                    Arriving::Head => HEAD_NS_MAX,
+                    Arriving::Body => BODY_NS_MAX,
+                },
+            );
+        }
+        if send_continue {
+            self.write_raw(index, http::CONTINUE);
+        }
+    }
+
+    /// Answers one request, or begins to. `last`: nothing is received behind it.
+    fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Taken {
+        let asker = Asker::Client {
+            framing: Framing {
+                head_only: request.method == http::Method::Head,
+                // What was received is finished before a stop closes.
+                close: request.close || (last && self.stop.is_some()),
+                http10: request.http10,
+            },
+            gzip: request.accepts_gzip,
+        };
+        let (endpoint, call) = api::route(request);
+        let taken = match call {
+            Call::Bank(command) => {
+                let shard = command.client() as usize % self.settings.shards;
+                let owner = shard % self.settings.cores;
+                if owner == self.settings.core {
+                    self.command(
+                        index,
+                        asker,
+                        endpoint,
+                        shard / self.settings.cores,
+                        &command,
+                    )
+                } else {
+                    self.forward(index, owner, asker, endpoint, &command)
+                }
+            }
+            // What needs no shard still waits for its turn among the connection's replies.
+            _ if self.connections[index].waiting > 0 => Taken::NotYet,
+            Call::Reset if self.settings.allow_reset => self.reset(index, asker),
+            Call::Reset => self.answer(
+                index,
+                asker,
+                endpoint,
+                Status::Forbidden,
+                operations::RESET_FORBIDDEN,
+            ),
+            Call::Health => {
+                operations::write_health(
+                    &mut self.body,
+                    &self.settings.process,
+                    self.now.realtime_us,
+                );
+                self.reply(index, asker, endpoint, Status::Ok, Subject::None)
+            }
+            Call::Metrics => {
+                operations::write_metrics(
+                    &mut self.body,
+                    &self.settings.process,
+                    self.now.realtime_us,
+                );
+                self.reply(index, asker, endpoint, Status::Ok, Subject::None)
+            }
+            Call::Refused(Refused {
+                status,
+                allow,
+                problem,
+            }) => {
+                problem.write(&mut self.body);
+                self.reply_with(index, asker, endpoint, status, Subject::None, allow)
+            }
+        };
+        if taken == Taken::Yes && asker.closes() && self.connections[index].state == State::Open {
+            self.connections[index].state = State::Finishing;
+        }
+        taken
+    }
+
+    /// Carries out a command for a shard of this core.
+    fn command(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        shard: usize,
+        command: &Command<'_>,
+    ) -> Taken {
+        if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
+            return Taken::NotYet;
+        }
+        if !self.shards[shard].accepts() {
+            return self.postpone(index);
+        }
+        let status = self.execute(shard, command);
+        let subject = match command {
+            Command::Statement { client } => Subject::Read {
+                shard,
+                client: *client,
+            },
+            Command::Transact { .. } => Subject::Write { shard },
+        };
+        self.reply(index, asker, endpoint, status, subject)
+    }
+
+    /// Applies a command to a shard of this core; the reply's body is in `self.body`.
+    fn execute(&mut self, shard: usize, command: &Command<'_>) -> Status {
+        let realtime_us = self.now.realtime_us;
+        bank::execute(
+            &mut self.shards[shard],
+            command,
+            realtime_us,
+            &mut self.body,
+        )
+    }
+
+    /// Sets the accounts of all shards back to the start: first the other cores', then ours.
+    fn reset(&mut self, index: usize, asker: Asker) -> Taken {
+        if self.settings.cores > 1 {
+            return self.reset_others(index, asker);
+        }
+        self.reset_own(index, asker)
+    }
+
+    fn reset_own(&mut self, index: usize, asker: Asker) -> Taken {
+        if !self.shards.iter().all(Shard::accepts) {
+            return self.postpone(index);
+        }
+        for shard in &mut self.shards {
+            shard.reset(self.now.realtime_us);
+        }
+        self.body.extend_from_slice(b"{\"status\":\"reset\"}");
+        self.reply(index, asker, Endpoint::Reset, Status::Ok, Subject::WriteAll)
+    }
+
+    fn postpone(&mut self, index: usize) -> Taken {
+        let connection = &mut self.connections[index];
+        if !connection.postponed {
+            connection.postponed = true;
+            self.postponed.push(connection.id);
+        }
+        Taken::NotYet
+    }
+
+    fn answer(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        status: Status,
+        problem: Problem,
+    ) -> Taken {
+        problem.write(&mut self.body);
+        self.reply(index, asker, endpoint, status, Subject::None)
+    }
+
+    /// Refuses what cannot be understood, or did not come in time, and closes.
+    fn refuse(&mut self, index: usize, status: Status) -> Taken {
+        if self.connections[index].waiting > 0 {
+            return Taken::NotYet;
+        }
+        let framing = Framing {
+            head_only: false,
+            close: true,
+            http10: false,
+        };
+        let asker = Asker::Client {
+            framing,
+            gzip: false,
+        };
+        self.answer(
+            index,
+            asker,
+            Endpoint::None,
+            status,
+            Problem::of_framing(status),
+        );
+        self.connections[index].state = State::Refusing;
+        Taken::Yes
+    }
+
+    // ---- What the host needs -----------------------------------------------------
+
+    /// This core's shards, ascending.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// One of them, between ticks: its batch is written or refused.
+    pub fn shard_mut(&mut self, index: usize) -> &mut Shard {
+        &mut self.shards[index]
+    }
+
+    /// Counters of this core.
+    pub fn core_stats(&self) -> &CoreStats {
+        self.stats()
+    }
+
+    /// Where effects are put, in order.
+    pub fn effects(&mut self) -> &mut VecDeque<Effect<J>> {
+        &mut self.effects
+    }
+
+    /// The time of this tick.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// See [`crate::io::Machine::output`].
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        let connection = &self.connections[id.index as usize];
+        debug_assert_eq!(connection.id, id);
+        connection.output.sending()
+    }
+
+    /// See [`crate::io::Machine::deadline_ns`].
+    pub fn deadline_ns(&self) -> Option<u64> {
+        (self.sweep_ns != u64::MAX).then_some(self.sweep_ns)
+    }
+
+    /// See [`crate::io::Machine::ready`].
+    pub fn ready(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+}

@@ -1,0 +1,361 @@
+//! Replies: written when a request is applied, released when what they tell is safe.
+//!
+//! A reply is written straight behind its connection's earlier output. Until the tick's journal
+//! write is done it may have to be taken back ([`Node::journal_refused`]); with durability `disk`
+//! it then waits for an `fdatasync` ([`Hold`]).
+
+use super::connection::State;
+use super::link::{self, Frame};
+use super::{Durability, Node, Taken};
+use crate::api::bank::{Command, STORAGE_FULL};
+use crate::api::Endpoint;
+use crate::http::{self, ContentType, Framing, Reply, Status};
+use crate::io::ConnectionId;
+use crate::limits::GZIP_BYTES_MIN;
+
+/// For whom a reply is, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker {
+    Client {
+        framing: Framing,
+        gzip: bool,
+    },
+    /// Another node, by the command's id.
+    Node {
+        id: u32,
+    },
+}
+
+impl Asker {
+    pub(super) fn closes(&self) -> bool {
+        matches!(self, Asker::Client { framing, .. } if framing.close)
+    }
+}
+
+/// What a reply rests on; the numbers are positions among this core's shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Nothing that could be taken back.
+    None,
+    Read {
+        shard: usize,
+        client: u32,
+    },
+    Write {
+        shard: usize,
+    },
+    WriteAll,
+}
+
+/// One thing that this tick wrote to a connection.
+pub(super) struct Op {
+    connection: ConnectionId,
+    /// Its first byte's position; it ends where the connection's next one begins.
+    start: u64,
+    asker: Asker,
+    subject: Subject,
+    endpoint: Endpoint,
+    status: Status,
+    began_ns: u64,
+}
+
+/// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
+pub(super) struct Hold {
+    connection: ConnectionId,
+    end: u64,
+    ticket: u64,
+}
+
+impl<J> Node<J> {
+    /// Writes a reply whose body is in `self.body`.
+    pub(super) fn reply(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        status: Status,
+        subject: Subject,
+    ) -> Taken {
+        self.reply_with(index, asker, endpoint, status, subject, None)
+    }
+
+    pub(super) fn reply_with(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        status: Status,
+        subject: Subject,
+        allow: Option<&'static str>,
+    ) -> Taken {
+        self.begin_op(
+            index,
+            asker,
+            subject,
+            endpoint,
+            status,
+            self.now.monotonic_ns,
+        );
+        self.encode(index, asker, endpoint, status, allow);
+        Taken::Yes
+    }
+
+    /// The reply to a request that was forwarded at `began_ns`.
+    pub(super) fn reply_late(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        status: Status,
+        began_ns: u64,
+    ) {
+        self.begin_op(index, asker, Subject::None, endpoint, status, began_ns);
+        self.encode(index, asker, endpoint, status, None);
+    }
+
+    /// Writes bytes that are no reply.
+    pub(super) fn write_raw(&mut self, index: usize, bytes: &[u8]) {
+        self.begin_raw(index);
+        let (connection, buffers) = self.connections.with_buffers(index);
+        connection.output.writer(buffers).extend_from_slice(bytes);
+    }
+
+    /// Writes a frame that is no reply.
+    pub(super) fn write_frame(&mut self, index: usize, frame: &Frame<'_>) {
+        self.begin_raw(index);
+        let (connection, buffers) = self.connections.with_buffers(index);
+        link::write(connection.output.writer(buffers), frame);
+    }
+
+    /// What is no reply is noted all the same: it marks where the reply before it ends.
+    fn begin_raw(&mut self, index: usize) {
+        let nobody = Asker::Node { id: 0 };
+        self.begin_op(index, nobody, Subject::None, Endpoint::None, Status::Ok, 0);
+    }
+
+    fn begin_op(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        subject: Subject,
+        endpoint: Endpoint,
+        status: Status,
+        began_ns: u64,
+    ) {
+        self.list(index);
+        let connection = &self.connections[index];
+        debug_assert!(!matches!(connection.state, State::Free | State::Closing));
+        let start = connection.output.end();
+        let connection = connection.id;
+        self.ops.push(Op {
+            connection,
+            start,
+            asker,
+            subject,
+            endpoint,
+            status,
+            began_ns,
+        });
+    }
+
+    /// Appends the reply whose body is in `self.body`, and empties that.
+    fn encode(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        status: Status,
+        allow: Option<&'static str>,
+    ) {
+        let (connection, buffers) = self.connections.with_buffers(index);
+        let out = connection.output.writer(buffers);
+        match asker {
+            Asker::Node { id } => {
+                let frame = Frame::Reply {
+                    id,
+                    status: status.code(),
+                    body: &self.body,
+                };
+                link::write(out, &frame);
+            }
+            Asker::Client { framing, gzip } => {
+                let large = self.body.len() > GZIP_BYTES_MIN;
+                let gzipped = large && gzip;
+                if gzipped {
+                    self.zipped.clear();
+                    self.gzip.compress(&self.body, &mut self.zipped);
+                }
+                let is_metrics = endpoint == Endpoint::Metrics && status == Status::Ok;
+                let reply = Reply {
+                    status,
+                    content_type: if is_metrics {
+                        ContentType::Metrics
+                    } else {
+                        ContentType::Json
+                    },
+                    body: if gzipped { &self.zipped } else { &self.body },
+                    gzipped,
+                    vary: large,
+                    allow,
+                    retry_after_s: (status == Status::ServiceUnavailable).then_some(1),
+                };
+                http::write(out, &reply, &self.date, framing);
+            }
+        }
+        self.body.clear();
+    }
+
+    /// The tick's journal write for a shard found no room: what the shard did is undone, and its
+    /// replies are written anew.
+    pub fn journal_refused(&mut self, shard: usize) {
+        self.shards[shard].refused();
+        let mut ops = std::mem::take(&mut self.ops);
+        let touched = |subject: Subject| match subject {
+            Subject::None => false,
+            Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
+            Subject::WriteAll => true,
+        };
+        let mut connections: Vec<ConnectionId> = ops
+            .iter()
+            .filter(|op| touched(op.subject))
+            .map(|op| op.connection)
+            .collect();
+        connections.sort_unstable_by_key(|id| id.index);
+        connections.dedup();
+        for id in connections {
+            let index = id.index as usize;
+            if self
+                .connections
+                .get(id)
+                .is_none_or(|c| c.state == State::Closing)
+            {
+                continue;
+            }
+            let output = &self.connections[index].output;
+            let own: Vec<usize> = (0..ops.len())
+                .filter(|op| ops[*op].connection == id)
+                .collect();
+            let ends = own
+                .iter()
+                .skip(1)
+                .map(|op| ops[*op].start)
+                .chain([output.end()]);
+            let bytes: Vec<Vec<u8>> = own
+                .iter()
+                .zip(ends)
+                .map(|(op, end)| output.written(ops[*op].start, end).to_vec())
+                .collect();
+            self.connections[index]
+                .output
+                .rewrite(ops[own[0]].start, &[]);
+            for (op, bytes) in own.into_iter().zip(bytes) {
+                let op = &mut ops[op];
+                op.start = self.connections[index].output.end();
+                if touched(op.subject) {
+                    self.reencode(index, op);
+                } else {
+                    let (connection, buffers) = self.connections.with_buffers(index);
+                    connection.output.writer(buffers).extend_from_slice(&bytes);
+                }
+            }
+        }
+        self.ops = ops;
+    }
+
+    /// Reads see the state after the undoing; whatever was, or could have been, a write is 503.
+    fn reencode(&mut self, index: usize, op: &mut Op) {
+        op.status = match op.subject {
+            Subject::Read { shard, client } => self.execute(shard, &Command::Statement { client }),
+            _ => {
+                STORAGE_FULL.write(&mut self.body);
+                op.subject = Subject::None;
+                Status::ServiceUnavailable
+            }
+        };
+        self.encode(index, op.asker, op.endpoint, op.status, None);
+    }
+
+    /// The tick's batch of a shard is in the journal.
+    pub fn journal_written(&mut self, shard: usize) {
+        self.shards[shard].written();
+        self.ticket += 1;
+    }
+
+    /// An `fdatasync` of a shard begins; it covers everything written so far.
+    pub fn sync_started(&mut self, shard: usize) {
+        self.sync_tickets[shard].0 = self.ticket;
+    }
+
+    /// It is done.
+    pub fn synced(&mut self, shard: usize) {
+        self.sync_tickets[shard].1 = self.sync_tickets[shard].0;
+    }
+
+    /// Up to which ticket every journal write is synced.
+    fn synced_ticket(&self) -> u64 {
+        let unsynced = self.shards.iter().zip(&self.sync_tickets);
+        unsynced
+            .filter(|(shard, _)| shard.synced_sequence() < shard.sequence())
+            .map(|(_, tickets)| tickets.1)
+            .min()
+            .unwrap_or(self.ticket)
+    }
+
+    /// Ends the tick: counts its replies, releases what may leave, and sends it. `monotonic_ns`:
+    /// the present, after the journal writes.
+    pub fn release(&mut self, monotonic_ns: u64) {
+        if self.is_past_grace() && self.connections.clients() == 0 {
+            self.say_goodbye();
+        }
+        let stats = self.settings.process.stats.core(self.settings.core);
+        for op in self.ops.drain(..) {
+            // A command from another core is counted where its request came in.
+            if matches!(op.asker, Asker::Client { .. }) {
+                stats.replied(
+                    op.endpoint,
+                    op.status,
+                    monotonic_ns.saturating_sub(op.began_ns),
+                );
+            }
+        }
+        let mut listed = std::mem::take(&mut self.listed);
+        let safe = match self.settings.durability {
+            Durability::Process => u64::MAX,
+            Durability::Disk => self.synced_ticket(),
+        };
+        // Those before these first: a connection's bytes keep their order.
+        while let Some(hold) = self.holds.front().filter(|hold| hold.ticket <= safe) {
+            let (id, end) = (hold.connection, hold.end);
+            self.holds.pop_front();
+            if let Some(connection) = self.connections.get(id) {
+                connection.output.release(end);
+                if !std::mem::replace(&mut connection.listed, true) {
+                    listed.push(id);
+                }
+            }
+        }
+        for id in listed.drain(..) {
+            let Some(connection) = self.connections.get(id) else {
+                continue;
+            };
+            connection.listed = false;
+            let end = connection.output.end();
+            if self.ticket <= safe {
+                connection.output.release(end);
+            } else {
+                self.holds.push_back(Hold {
+                    connection: id,
+                    end,
+                    ticket: self.ticket,
+                });
+            }
+            self.flush(id.index as usize);
+        }
+        self.listed = listed;
+    }
+
+    /// Everything that was written is released, and nothing waits for a sync.
+    pub fn has_holds(&self) -> bool {
+        !self.holds.is_empty()
+    }
+}
