@@ -1,6 +1,9 @@
 //! What must hold for any journal, however it was damaged; and for taking back, and for snapshots made
 //! while transactions go on.
 
+#[path = "../fuzz/journal.rs"]
+mod fuzz_journal;
+
 use std::path::Path;
 
 use galo::bank::{Account, Description, Kind};
@@ -278,6 +281,12 @@ proptest! {
         }
     }
 
+    /// What the fuzz target checks.
+    #[test]
+    fn a_changed_journal_yields_a_prefix(data in vec(any::<u8>(), 0..40)) {
+        fuzz_journal::check(&data);
+    }
+
     /// Whatever follows a header, reading it ends well.
     #[test]
     fn any_bytes_are_read_without_panic(body in vec(any::<u8>(), 0..2000)) {
@@ -342,6 +351,14 @@ proptest! {
             prop_assert_eq!(recovered.report.snapshot, older.end);
             prop_assert_eq!(state(&recovered.shard), state(&shard));
         }
+    }
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_target_hold() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/journal");
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        fuzz_journal::check(&std::fs::read(seed.unwrap().path()).unwrap());
     }
 }
 

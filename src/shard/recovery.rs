@@ -1,7 +1,7 @@
 //! From files to a shard: what can be found in a data directory, and what is done about it.
 //!
 //! Of each table exactly one row matches, the first that does. Every row has a test of its name in
-//! `tests/recovery.rs`.
+//! `tests/recovery.rs` or, for the journal, `tests/recovery_journal.rs`.
 //!
 //! The directory ([`Meta::read`], [`create`](super::create)):
 //!
