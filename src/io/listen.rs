@@ -327,6 +327,8 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::slice::from_ref;
 
     #[test]
     fn addresses_parse_and_print() {
@@ -379,7 +381,7 @@ mod tests {
             for cores in [1, 2] {
                 // One core's socket was taken and dropped; with one core nobody listens any more.
                 if bound.cores.iter().any(|sockets| !sockets.is_empty()) {
-                    let error = Listeners::bind(&[actual.clone()], cores).unwrap_err();
+                    let error = Listeners::bind(from_ref(&actual), cores).unwrap_err();
                     assert_eq!(error, ListenError::InUse(actual.clone()));
                 }
             }
@@ -387,9 +389,26 @@ mod tests {
     }
 
     #[test]
+    fn connections_inherit_nodelay() {
+        for cores in [1, 2] {
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut bound = Listeners::bind(&[any], cores).unwrap();
+            let Address::Tcp(host, port) = bound.addresses()[0].clone() else {
+                unreachable!()
+            };
+            // The other core's socket is closed, so that this one gets the connection.
+            let listener = TcpListener::from(bound.take(0).remove(0));
+            bound.cores.clear();
+            let _client = TcpStream::connect((host, port)).unwrap();
+            let (connection, _) = listener.accept().unwrap();
+            assert!(connection.nodelay().unwrap());
+        }
+    }
+
+    #[test]
     fn unresolved_hosts_are_named() {
         let nowhere: Address = "no-such-host.invalid:1".parse().unwrap();
-        let error = Listeners::bind(&[nowhere.clone()], 1).unwrap_err();
+        let error = Listeners::bind(from_ref(&nowhere), 1).unwrap_err();
         assert!(matches!(error, ListenError::Unresolved(at, _) if at == nowhere));
     }
 
