@@ -21,7 +21,9 @@ fn metadata() -> Value {
 /// The strings of the list `allow = [ … ]` in `deny.toml`.
 fn allowed() -> Vec<String> {
     let deny = include_str!("../deny.toml");
-    let (_, list) = deny.split_once("allow = [").expect("deny.toml has the list");
+    let (_, list) = deny
+        .split_once("allow = [")
+        .expect("deny.toml has the list");
     let (list, _) = list.split_once(']').expect("the list ends");
     let strings = list.split('"').skip(1).step_by(2);
     strings.map(str::to_owned).collect()
@@ -61,6 +63,10 @@ fn every_dependency_comes_from_the_registry() {
     for package in metadata()["packages"].as_array().expect("a list") {
         // None: a package of this workspace.
         let source = package["source"].as_str().unwrap_or("registry+");
-        assert!(source.starts_with("registry+"), "{}: {source}", package["name"]);
+        assert!(
+            source.starts_with("registry+"),
+            "{}: {source}",
+            package["name"]
+        );
     }
 }
