@@ -589,3 +589,6 @@ impl<J> Node<J> {
         !self.postponed.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

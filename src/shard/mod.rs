@@ -26,7 +26,7 @@ pub mod state;
 pub mod store;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use creation::{create, Client};
 pub use disk::{Disk, DiskFile, RealDisk};

@@ -1,7 +1,7 @@
 //! Tests of the shard, and what they share.
 
 mod check;
-mod faulty;
+pub(crate) mod faulty;
 mod journal;
 mod ownership;
 mod recovery;

@@ -1,0 +1,87 @@
+//! Several cores: whichever a client is connected to, it sees one bank.
+
+use super::*;
+
+/// Client `c` is in the shard, and at the core, of number `c % cores`.
+fn cores(cores: usize) -> Plan {
+    Plan {
+        cores,
+        shards: cores,
+        ..ONE
+    }
+}
+
+#[test]
+fn any_core_answers_for_any_account() {
+    let mut rig = Rig::new(cores(3));
+    for core in 0..3 {
+        let client = rig.connect(core);
+        for account in 1..=5 {
+            let reply = rig.ask(client, transact(account, 'c', 5));
+            assert_eq!(reply.balance(), 5 * (core as i64 + 1));
+        }
+        assert_eq!(rig.ask(client, statement(6)).status, 404);
+        assert_eq!(rig.ask(client, transact(2, 'd', 90_000)).status, 422);
+    }
+    assert_eq!(rig.stats.replies_in_all(), 3 * 7, "each counted once");
+}
+
+#[test]
+fn replies_keep_the_order_of_requests_for_different_cores() {
+    let mut rig = Rig::new(cores(3));
+    let client = rig.connect(0);
+    let accounts = [1, 1, 2, 3, 4, 2, 1, 5, 3, 3, 1];
+    let requests = accounts.map(|id| transact(id, 'c', i64::from(id)) + &get("/nowhere"));
+    rig.send(client, requests.concat());
+    rig.run();
+    let replies = rig.replies(client);
+    let mut balances = [0; 6];
+    assert_eq!(replies.len(), 2 * accounts.len());
+    for (account, replies) in accounts.iter().zip(replies.chunks(2)) {
+        balances[*account as usize] += i64::from(*account);
+        assert_eq!(replies[0].balance(), balances[*account as usize]);
+        assert_eq!(replies[1].status, 404);
+    }
+}
+
+#[test]
+fn two_cores_may_reset_each_other() {
+    let mut rig = Rig::new(cores(2));
+    let clients = [rig.connect(0), rig.connect(1)];
+    for client in clients {
+        rig.send(client, transact(1, 'c', 5) + reset() + &statement(1));
+    }
+    rig.run();
+    for client in clients {
+        assert_eq!(rig.statuses(client), [200, 200, 200]);
+    }
+}
+
+#[test]
+fn what_was_asked_of_a_core_that_is_gone_is_503_in_its_place() {
+    let mut rig = Rig::new(cores(2));
+    let client = rig.connect(0);
+    rig.send(client, transact(1, 'c', 5) + &statement(2) + &statement(1));
+    rig.tick(0, |_| ());
+    rig.kill(1);
+    rig.run();
+    assert_eq!(rig.statuses(client), [503, 200, 503]);
+    rig.send(client, statement(1) + reset() + &statement(2));
+    rig.run();
+    assert_eq!(rig.statuses(client), [503, 503, 200]);
+}
+
+#[test]
+fn a_client_that_is_gone_is_not_answered() {
+    let mut rig = Rig::new(cores(2));
+    let client = rig.connect(0);
+    rig.send(client, transact(1, 'c', 5));
+    rig.tick(0, |_| ());
+    let id = rig.socket(client).id;
+    rig.tick(0, |host| host.input_ended(id, true));
+    let next = rig.connect(0);
+    rig.run();
+    assert!(rig.statuses(client).is_empty());
+    assert!(rig.statuses(next).is_empty());
+    assert_eq!(rig.ask(next, statement(1)).balance(), 5);
+}
