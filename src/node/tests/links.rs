@@ -1,6 +1,7 @@
 //! Several cores: whichever a client is connected to, it sees one bank.
 
 use super::*;
+use crate::limits::BUFFER_BYTES;
 
 /// Client `c` is in the shard, and at the core, of number `c % cores`.
 fn cores(cores: usize) -> Plan {
@@ -84,4 +85,21 @@ fn a_client_that_is_gone_is_not_answered() {
     assert!(rig.statuses(client).is_empty());
     assert!(rig.statuses(next).is_empty());
     assert_eq!(rig.ask(next, statement(1)).balance(), 5);
+}
+
+#[test]
+fn a_client_whose_last_requests_were_forwarded_is_read_again() {
+    let mut rig = Rig::new(cores(2));
+    let client = rig.connect(0);
+    let padding = format!("\r\nX: {}\r\nHost", "x".repeat(2 * BUFFER_BYTES / 3));
+    let long = statement(1).replacen("\r\nHost", &padding, 1);
+    // While the first waits for core 1, the second waits for it, and what is behind fills the input.
+    rig.send(client, statement(1) + &statement(2) + &long + &long);
+    rig.tick(0, |_| ());
+    assert!(!rig.socket(client).reading, "paused");
+    rig.run();
+    assert_eq!(rig.statuses(client), [200; 4]);
+    rig.send(client, statement(2));
+    rig.run();
+    assert_eq!(rig.statuses(client), [200]);
 }

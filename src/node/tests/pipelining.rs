@@ -179,3 +179,24 @@ fn a_client_that_waits_with_its_body_is_told_to_go_on_once() {
     rig.run();
     assert_eq!(rig.statuses(client), [200]);
 }
+
+#[test]
+fn a_pause_ends_even_when_the_last_of_the_input_fills_the_output() {
+    let mut rig = Rig::new(ONE);
+    for count in 1..40 {
+        let client = rig.connect(0);
+        rig.take_only(client, 0);
+        let large = format!(
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+            "x".repeat(900)
+        );
+        rig.send(client, large.repeat(count));
+        rig.run();
+        rig.take_only(client, usize::MAX);
+        rig.run();
+        assert_eq!(rig.statuses(client), vec![200; count], "{count}");
+        rig.send(client, get("/health"));
+        rig.run();
+        assert_eq!(rig.statuses(client), [200], "{count}: it is read again");
+    }
+}
