@@ -340,8 +340,10 @@ impl<J> Node<J> {
                     break;
                 }
                 Parsed::Bad(status) => {
-                    if self.refuse(index, status) == Taken::Yes {
-                        taken = input.len();
+                    match self.refuse(index, status) {
+                        Taken::Yes => taken = input.len(),
+                        // Judged anew then: the parser does not say twice what is bad.
+                        Taken::NotYet => progress = http::Progress::default(),
                     }
                     break;
                 }

@@ -103,3 +103,25 @@ fn a_client_whose_last_requests_were_forwarded_is_read_again() {
     rig.run();
     assert_eq!(rig.statuses(client), [200]);
 }
+
+#[test]
+fn a_bad_request_behind_one_that_was_forwarded_is_refused_all_the_same() {
+    let chunked =
+        "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for bad in [
+        "GET / HTTP/1.1\r\nHost : x\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\nHost: x\n\n".to_owned(),
+        format!("{chunked}zz\r\n"),
+        format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(9000)),
+    ] {
+        let mut rig = Rig::new(cores(2));
+        let client = rig.connect(0);
+        rig.send(client, statement(1) + &bad);
+        rig.run();
+        let statuses = rig.statuses(client);
+        assert_eq!(statuses.len(), 2, "{bad}");
+        assert!(statuses[0] == 200 && statuses[1] >= 400, "{bad}");
+        assert!(rig.socket(client).finished, "{bad}");
+    }
+}
