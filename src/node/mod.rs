@@ -326,6 +326,13 @@ impl<J> Node<J> {
                     self.connections[index].arriving = Arriving::Nothing;
                     taken += consumed;
                 }
+                Parsed::Incomplete {
+                    send_continue: true,
+                } if self.connections[index].waiting > 0 => {
+                    // Behind the replies before it; until then it counts as not looked at.
+                    progress = http::Progress::default();
+                    break;
+                }
                 Parsed::Incomplete { send_continue } => {
                     // A line end too many behind a body is not the beginning of a head.
                     let idle = input[taken..]

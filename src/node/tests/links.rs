@@ -125,3 +125,17 @@ fn a_bad_request_behind_one_that_was_forwarded_is_refused_all_the_same() {
         assert!(rig.socket(client).finished, "{bad}");
     }
 }
+
+#[test]
+fn a_client_is_told_to_go_on_behind_the_reply_that_it_waits_for() {
+    let mut rig = Rig::new(cores(2));
+    let client = rig.connect(0);
+    let request = transact(1, 'c', 5).replacen("Host", "Expect: 100-continue\r\nHost", 1);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    rig.send(client, statement(1) + &statement(1) + head + "\r\n\r\n");
+    rig.run();
+    assert_eq!(rig.statuses(client), [200, 200, 100]);
+    rig.send(client, body);
+    rig.run();
+    assert_eq!(rig.statuses(client), [200]);
+}
