@@ -173,8 +173,9 @@ pub struct Connection {
     pub output: Output,
     /// Replies that another node owes this connection.
     pub waiting: u32,
-    /// The link that owes them. All come from one: their order is then the order of the requests.
-    pub waiting_for: usize,
+    /// The core that owes them. All come from one: their order is then the order of the requests.
+    /// `None`: there is one, and it may come from any.
+    pub waiting_for: Option<usize>,
     /// The driver was told to stop reading.
     pub paused: bool,
     /// The peer will send no more.
@@ -232,7 +233,7 @@ impl Connections {
                 arriving: Arriving::Nothing,
                 output: Output::default(),
                 waiting: 0,
-                waiting_for: 0,
+                waiting_for: None,
                 paused: false,
                 input_ended: false,
                 listed: false,

@@ -85,6 +85,8 @@ pub struct Node<J> {
     listed: Vec<ConnectionId>,
     /// Connections that wait for the next tick, because a shard took no more in this one.
     postponed: Vec<ConnectionId>,
+    /// Resets that all other cores have carried out, and that ours could not take in this tick.
+    resets_postponed: Vec<(ConnectionId, Asker)>,
     /// Replies that wait for an `fdatasync`, oldest first.
     holds: VecDeque<Hold>,
     /// Counts the ticks that journalled something; see [`Hold`].
@@ -128,6 +130,7 @@ impl<J> Node<J> {
             ops: Vec::new(),
             listed: Vec::new(),
             postponed: Vec::new(),
+            resets_postponed: Vec::new(),
             holds: VecDeque::new(),
             ticket: 0,
             effects: VecDeque::new(),
@@ -150,6 +153,7 @@ impl<J> Node<J> {
         if now.monotonic_ns >= self.sweep_ns {
             self.sweep();
         }
+        self.resume_resets();
         for id in std::mem::take(&mut self.postponed) {
             if let Some(connection) = self.connections.get(id) {
                 connection.postponed = false;
@@ -495,13 +499,18 @@ impl<J> Node<J> {
     /// Sets the accounts of all shards back to the start: first the other cores', then ours.
     fn reset(&mut self, index: usize, asker: Asker) -> Taken {
         if self.settings.cores > 1 {
-            return self.reset_others(index, asker);
+            self.reset_others(index, asker);
+            return Taken::Yes;
         }
         self.reset_own(index, asker)
     }
 
+    fn accepts_reset(&self) -> bool {
+        self.shards.iter().all(Shard::accepts)
+    }
+
     fn reset_own(&mut self, index: usize, asker: Asker) -> Taken {
-        if !self.shards.iter().all(Shard::accepts) {
+        if !self.accepts_reset() {
             return self.postpone(index);
         }
         for shard in &mut self.shards {
@@ -598,7 +607,7 @@ impl<J> Node<J> {
 
     /// See [`crate::io::Machine::ready`].
     pub fn ready(&self) -> bool {
-        !self.postponed.is_empty()
+        !self.postponed.is_empty() || !self.resets_postponed.is_empty()
     }
 }
 

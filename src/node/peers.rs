@@ -7,12 +7,10 @@ use super::link::{self, Frame};
 use super::replies::Asker;
 use super::{Node, Taken};
 use crate::api::bank::{Command, UNAVAILABLE};
-use crate::api::{Endpoint, Problem};
+use crate::api::Endpoint;
 use crate::http::Status;
 use crate::io::ConnectionId;
 use crate::limits::LINK_COMMANDS_MAX;
-
-const BUSY: Problem = Problem::general("busy", "too much at once; try again");
 
 /// This node's end of the link to one other core.
 #[derive(Default)]
@@ -61,7 +59,7 @@ impl<J> Node<J> {
         command: &Command<'_>,
     ) -> Taken {
         let connection = &self.connections[index];
-        if connection.waiting > 0 && connection.waiting_for != owner {
+        if connection.waiting > 0 && connection.waiting_for != Some(owner) {
             return Taken::NotYet;
         }
         let reachable = self.links[owner].connection.is_some();
@@ -83,28 +81,18 @@ impl<J> Node<J> {
         Taken::Yes
     }
 
-    /// Has the other cores reset theirs; ours follow when all have ([`Node::take_up_frames`]).
-    pub(super) fn reset_others(&mut self, index: usize, asker: Asker) -> Taken {
-        // One after the other: each reply asks the next core.
+    /// Has the other cores reset theirs, one after the other, and then ours.
+    pub(super) fn reset_others(&mut self, index: usize, asker: Asker) {
         let first = usize::from(self.settings.core == 0);
-        self.reset_at(index, first, asker)
+        self.reset_at(index, first, asker);
     }
 
-    fn reset_at(&mut self, index: usize, core: usize, asker: Asker) -> Taken {
-        if core >= self.settings.cores {
-            return self.reset_own(index, asker);
+    fn reset_at(&mut self, index: usize, core: usize, asker: Asker) {
+        if self.links[core].connection.is_some() {
+            return self.ask(index, core, asker, Endpoint::Reset, Frame::Reset);
         }
-        if self.links[core].connection.is_none() {
-            return self.answer(
-                index,
-                asker,
-                Endpoint::Reset,
-                Status::ServiceUnavailable,
-                UNAVAILABLE,
-            );
-        }
-        self.ask(index, core, asker, Endpoint::Reset, Frame::Reset);
-        Taken::Yes
+        let status = Status::ServiceUnavailable;
+        self.answer(index, asker, Endpoint::Reset, status, UNAVAILABLE);
     }
 
     fn ask<'f>(
@@ -118,7 +106,8 @@ impl<J> Node<J> {
         let began_ns = self.now.monotonic_ns;
         let connection = &mut self.connections[index];
         connection.waiting += 1;
-        connection.waiting_for = owner;
+        // A reset goes on to other cores: nothing may be asked behind it before it is through.
+        connection.waiting_for = (endpoint != Endpoint::Reset).then_some(owner);
         let id = connection.id;
         let link = &mut self.links[owner];
         let command_id = link.next_id;
@@ -214,20 +203,38 @@ impl<J> Node<J> {
         self.resume(index);
     }
 
-    /// A core has reset its shards: the next one's turn.
+    /// A core has reset its shards: the next one's turn, and ours when there is none.
     fn reset_next(&mut self, index: usize, core: usize, asker: Asker) {
-        let next = (core + 1..).find(|next| *next != self.settings.core);
-        let next = next.expect("the range has no end");
-        if self.reset_at(index, next, asker) == Taken::NotYet {
-            // Our own shards take nothing more in this tick, and the request is no longer there
-            // to be looked at again.
-            self.answer(
-                index,
-                asker,
-                Endpoint::Reset,
-                Status::ServiceUnavailable,
-                BUSY,
-            );
+        let next = (core + 1..self.settings.cores).find(|next| *next != self.settings.core);
+        match next {
+            Some(next) => self.reset_at(index, next, asker),
+            None => self.reset_last(index, asker),
+        }
+    }
+
+    /// Resets ours, now or, where they take nothing more in this tick, in the next one.
+    fn reset_last(&mut self, index: usize, asker: Asker) {
+        if self.accepts_reset() {
+            self.reset_own(index, asker);
+            return;
+        }
+        let connection = &mut self.connections[index];
+        connection.waiting += 1;
+        connection.waiting_for = None;
+        self.resets_postponed.push((connection.id, asker));
+    }
+
+    /// Takes up the resets that only our shards are missing from.
+    pub(super) fn resume_resets(&mut self) {
+        for (id, asker) in std::mem::take(&mut self.resets_postponed) {
+            let Some(connection) = self.connections.get(id) else {
+                continue;
+            };
+            connection.waiting -= 1;
+            if connection.state != State::Closing {
+                self.reset_last(id.index as usize, asker);
+                self.resume(id.index as usize);
+            }
         }
     }
 

@@ -139,3 +139,21 @@ fn a_client_is_told_to_go_on_behind_the_reply_that_it_waits_for() {
     rig.run();
     assert_eq!(rig.statuses(client), [200]);
 }
+
+#[test]
+fn a_reset_reaches_every_core_and_keeps_its_place_among_the_replies() {
+    for core in 0..3 {
+        let mut rig = Rig::new(cores(3));
+        let client = rig.connect(core);
+        let credits = [1, 2, 3, 4, 5].map(|id| transact(id, 'c', 5)).concat();
+        let statements = [1, 2, 3, 4, 5].map(statement).concat();
+        rig.send(client, credits + reset() + &statements);
+        rig.run();
+        let replies = rig.replies(client);
+        assert_eq!(replies.len(), 11);
+        assert_eq!(replies[5].body, "{\"status\":\"reset\"}", "core {core}");
+        for reply in &replies[6..] {
+            assert_eq!(reply.balance(), 0);
+        }
+    }
+}
