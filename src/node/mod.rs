@@ -215,7 +215,8 @@ impl<J> Node<J> {
         if let Peer::Core(core) = peer {
             self.link_lost(core);
         }
-        if reset {
+        // A client may close one half and read on; a core that says nothing more is gone.
+        if reset || peer != Peer::Client {
             self.close(id.index as usize);
         } else {
             self.list(id.index as usize);

@@ -157,3 +157,21 @@ fn a_reset_reaches_every_core_and_keeps_its_place_among_the_replies() {
         }
     }
 }
+
+#[test]
+fn frames_left_of_a_core_that_is_gone_are_dropped() {
+    let mut rig = Rig::new(cores(2));
+    let (here, resets, credits) = (rig.connect(0), rig.connect(1), rig.connect(1));
+    rig.send(here, statement(1));
+    rig.tick(0, |_| ());
+    // Core 1 answers that behind a command that has to wait, because a reset is before it.
+    rig.cores[1].sockets[0].reading = false;
+    rig.send(resets, reset());
+    rig.send(credits, transact(2, 'c', 5));
+    rig.tick(1, |_| ());
+    rig.cores[1].sockets[0].reading = true;
+    rig.tick(1, |_| ());
+    rig.kill(1);
+    rig.run();
+    assert_eq!(rig.statuses(here), [503]);
+}
