@@ -86,6 +86,9 @@ pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
 
 /// Commands sent over one link and not yet answered. Beyond: 503.
 pub const LINK_COMMANDS_MAX: usize = 4096;
+/// The same for one connection. Beyond: its next request waits. The replies are written whether it
+/// reads or not, so this bounds its output, too.
+pub const CONNECTION_FORWARDS_MAX: u32 = 64;
 /// One frame. A longer one is no frame of ours: the link is closed. The longest body is a
 /// statement's: ten descriptions of ten characters, each at most six bytes once escaped.
 pub const LINK_FRAME_BYTES_MAX: usize = 4 * KIB;
@@ -144,6 +147,7 @@ const _: () = {
         STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
     );
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
+    assert!((CONNECTION_FORWARDS_MAX as usize) < LINK_COMMANDS_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
     assert!(RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX);

@@ -10,7 +10,7 @@ use crate::api::bank::{Command, UNAVAILABLE};
 use crate::api::Endpoint;
 use crate::http::Status;
 use crate::io::ConnectionId;
-use crate::limits::LINK_COMMANDS_MAX;
+use crate::limits::{CONNECTION_FORWARDS_MAX, LINK_COMMANDS_MAX};
 
 /// This node's end of the link to one other core.
 #[derive(Default)]
@@ -59,7 +59,9 @@ impl<J> Node<J> {
         command: &Command<'_>,
     ) -> Taken {
         let connection = &self.connections[index];
-        if connection.waiting > 0 && connection.waiting_for != Some(owner) {
+        let one_more =
+            connection.waiting_for == Some(owner) && connection.waiting < CONNECTION_FORWARDS_MAX;
+        if connection.waiting > 0 && !one_more {
             return Taken::NotYet;
         }
         let reachable = self.links[owner].connection.is_some();

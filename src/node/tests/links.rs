@@ -1,7 +1,7 @@
 //! Several cores: whichever a client is connected to, it sees one bank.
 
 use super::*;
-use crate::limits::BUFFER_BYTES;
+use crate::limits::{BUFFER_BYTES, CONNECTION_FORWARDS_MAX};
 
 /// Client `c` is in the shard, and at the core, of number `c % cores`.
 fn cores(cores: usize) -> Plan {
@@ -174,4 +174,17 @@ fn frames_left_of_a_core_that_is_gone_are_dropped() {
     rig.kill(1);
     rig.run();
     assert_eq!(rig.statuses(here), [503]);
+}
+
+#[test]
+fn one_client_has_a_bounded_number_of_commands_at_other_cores() {
+    let mut rig = Rig::new(cores(2));
+    let client = rig.connect(0);
+    let count = 3 * CONNECTION_FORWARDS_MAX as usize + 1;
+    rig.send(client, statement(1).repeat(count));
+    rig.tick(0, |_| ());
+    let forwards = rig.stats.sum(|core| &core.forwards);
+    assert_eq!(forwards, u64::from(CONNECTION_FORWARDS_MAX));
+    rig.run();
+    assert_eq!(rig.statuses(client), vec![200; count]);
 }
