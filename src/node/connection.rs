@@ -191,6 +191,15 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A client that is owed nothing, and is in the middle of nothing.
+    pub fn is_idle(&self) -> bool {
+        self.peer == Peer::Client
+            && self.waiting == 0
+            && !self.postponed
+            && self.output.is_empty()
+            && self.arriving == Arriving::Nothing
+    }
+
     /// The deadline that counts.
     pub fn deadline_ns(&self) -> u64 {
         if self.output.is_idle() {

@@ -50,6 +50,7 @@ impl<J> Node<J> {
 
     /// Sends what may leave, and moves a connection on that has nothing left to send.
     pub(super) fn flush(&mut self, index: usize) {
+        let past_grace = self.is_past_grace();
         let (connection, buffers) = self.connections.with_buffers(index);
         let id = connection.id;
         if matches!(connection.state, State::Free | State::Closing) {
@@ -69,6 +70,7 @@ impl<J> Node<J> {
             State::Open | State::Lingering | State::Refusing if connection.input_ended => {
                 self.close(index)
             }
+            State::Open if past_grace && connection.is_idle() => self.close(index),
             State::Refusing => {
                 connection.state = State::Lingering;
                 if std::mem::take(&mut connection.paused) {
@@ -104,11 +106,7 @@ impl<J> Node<J> {
             {
                 continue;
             }
-            let idle = connection.waiting == 0
-                && !connection.postponed
-                && connection.output.is_empty()
-                && connection.arriving == Arriving::Nothing;
-            if all_close || (idle_close && idle) {
+            if all_close || (idle_close && connection.is_idle()) {
                 self.close(index);
             } else if now_ns >= connection.deadline_ns() {
                 self.timed_out(index);

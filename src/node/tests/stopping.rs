@@ -152,3 +152,22 @@ fn a_core_that_hangs_does_not_keep_the_others() {
     assert!(rig.now_ns <= SECOND_NS + STOP_SNAPSHOT_NS_MAX);
     assert!(rig.is_closed(client) && rig.is_closed(idle));
 }
+
+#[test]
+fn a_reply_that_was_late_at_the_grace_is_sent_and_then_nothing_is_waited_for() {
+    let mut rig = Rig::new(Plan {
+        durability: Durability::Disk,
+        ..ONE
+    });
+    let client = rig.connect(0);
+    rig.disk_stuck(0, true);
+    rig.send(client, transact(1, 'c', 5));
+    rig.run();
+    rig.stop();
+    rig.pass(2 * STOP_GRACE_NS);
+    rig.disk_stuck(0, false);
+    rig.run();
+    assert_eq!(rig.statuses(client), [200]);
+    assert!(rig.is_closed(client), "it has nothing more to come for");
+    assert!(stopped(&rig));
+}
