@@ -13,6 +13,12 @@ pub const RESET_FORBIDDEN: Problem = Problem::general(
     "this would set every account back to its start; run galo with --allow-reset to permit it",
 );
 
+/// A journal could not take the reset; those of other shards may have.
+pub const RESET_INCOMPLETE: Problem = Problem::general(
+    "storage full",
+    "the disk has no room for the journal; some accounts may be back at their start; try again",
+);
+
 /// Facts about the process that its replies tell, fixed at its start.
 #[derive(Clone)]
 pub struct Process {

@@ -8,6 +8,7 @@ use super::connection::State;
 use super::link::{self, Frame};
 use super::{Durability, Node, Taken};
 use crate::api::bank::{Command, STORAGE_FULL};
+use crate::api::operations::RESET_INCOMPLETE;
 use crate::api::Endpoint;
 use crate::http::{self, ContentType, Framing, Reply, Status};
 use crate::io::ConnectionId;
@@ -266,8 +267,12 @@ impl<J> Node<J> {
     fn reencode(&mut self, index: usize, op: &mut Op) {
         op.status = match op.subject {
             Subject::Read { shard, client } => self.execute(shard, &Command::Statement { client }),
-            _ => {
-                STORAGE_FULL.write(&mut self.body);
+            subject => {
+                let problem = match subject {
+                    Subject::WriteAll => RESET_INCOMPLETE,
+                    _ => STORAGE_FULL,
+                };
+                problem.write(&mut self.body);
                 op.subject = Subject::None;
                 Status::ServiceUnavailable
             }

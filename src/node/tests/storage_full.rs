@@ -111,3 +111,25 @@ fn what_is_held_for_the_disk_is_not_taken_back_by_a_later_refusal() {
     assert_eq!(rig.statuses(client), [200, 503]);
     assert_eq!(rig.ask(client, statement(1)).balance(), 5);
 }
+
+#[test]
+fn a_refused_reset_says_that_some_accounts_may_be_back_at_the_start() {
+    for full in [0, 1] {
+        let mut rig = Rig::new(TWO_SHARDS);
+        let client = rig.connect(0);
+        rig.send(client, transact(1, 'c', 5) + &transact(2, 'c', 5));
+        rig.run();
+        assert_eq!(rig.statuses(client), [200, 200]);
+        rig.disk_full_once(full);
+        let reply = rig.ask(client, reset());
+        assert_eq!(reply.status, 503);
+        assert!(
+            !reply.body.contains("nothing was changed"),
+            "{}",
+            reply.body
+        );
+        assert_eq!(rig.ask(client, reset()).status, 200);
+        assert_eq!(rig.ask(client, statement(1)).balance(), 0);
+        assert_eq!(rig.ask(client, statement(2)).balance(), 0);
+    }
+}
