@@ -72,6 +72,12 @@ impl<D: Disk> Host<D> {
         self.node.shards()
     }
 
+    /// To look at from outside.
+    #[cfg(test)]
+    pub(crate) fn node(&self) -> &Node<Job<D>> {
+        &self.node
+    }
+
     /// Writes what the tick journalled: one `pwrite` a shard.
     fn commit(&mut self) {
         let mut wrote = false;

@@ -73,6 +73,11 @@ impl Output {
         self.released = self.released.max(end);
     }
 
+    /// Something was written that may not leave yet.
+    pub fn has_unreleased(&self) -> bool {
+        self.released < self.end()
+    }
+
     /// Hands what is released to the kernel, unless it still has the last lot. Whether it did.
     pub fn start(&mut self, buffers: &mut Buffers) -> bool {
         let ready = (self.released - self.base) as usize;

@@ -347,7 +347,7 @@ impl<J> Node<J> {
             let end = connection.output.end();
             if self.ticket <= safe {
                 connection.output.release(end);
-            } else {
+            } else if connection.output.has_unreleased() {
                 self.holds.push_back(Hold {
                     connection: id,
                     end,
@@ -357,10 +357,5 @@ impl<J> Node<J> {
             self.flush(id.index as usize);
         }
         self.listed = listed;
-    }
-
-    /// Everything that was written is released, and nothing waits for a sync.
-    pub fn has_holds(&self) -> bool {
-        !self.holds.is_empty()
     }
 }

@@ -104,3 +104,19 @@ fn a_write_that_breaks_ends_the_core_and_acknowledges_nothing() {
     assert!(rig.statuses(client).is_empty());
     assert!(matches!(rig.exit(0), Some(Exit::Failed(reason)) if reason.contains("journal")));
 }
+
+#[test]
+fn with_disk_connections_that_come_and_go_leave_nothing_behind() {
+    let mut rig = Rig::new(DISK);
+    let writer = rig.connect(0);
+    rig.disk_stuck(0, true);
+    rig.send(writer, transact(1, 'c', 5));
+    rig.run();
+    for _ in 0..100 {
+        let client = rig.connect(0);
+        rig.finish(client);
+        rig.run();
+        assert!(rig.is_closed(client));
+    }
+    assert_eq!(rig.cores[0].host.node().holds.len(), 1, "for the one reply");
+}
