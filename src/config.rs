@@ -239,9 +239,7 @@ pub fn parse(
     let mut serve = Serve {
         listen: Vec::new(),
         data: PathBuf::from("./data"),
-        cores: std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(CORES_MAX),
+        cores: 0, // Not given.
         pin: false,
         io: Choice::Auto,
         durability: Durability::Process,
@@ -312,17 +310,23 @@ pub fn parse(
     if serve.listen.is_empty() {
         set_listen(&mut serve, "127.0.0.1:9999").expect("the default is an address");
     }
-    if let Some(shards) = serve.shards.filter(|shards| *shards < serve.cores) {
+    match command.as_deref() {
+        Some("check") => return Ok(Command::Check { data: serve.data }),
+        Some("healthcheck") => return Ok(Command::Healthcheck { url }),
+        _ => {}
+    }
+    let shards = serve.shards.unwrap_or(SHARDS_MAX);
+    if serve.cores == 0 {
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        serve.cores = available.min(CORES_MAX).min(shards);
+    }
+    if shards < serve.cores {
         let cores = serve.cores;
         let message =
             format!("--shards: {shards} for {cores} cores; accepted: at least one shard a core");
         return Err(UsageError(message));
     }
-    Ok(match command.as_deref() {
-        Some("check") => Command::Check { data: serve.data },
-        Some("healthcheck") => Command::Healthcheck { url },
-        _ => Command::Serve(serve),
-    })
+    Ok(Command::Serve(serve))
 }
 
 fn unknown(command: &Option<String>, flag: &str) -> UsageError {
@@ -459,6 +463,16 @@ mod tests {
         );
         assert_eq!((by_flag.cores, by_flag.io), (2, Choice::Uring));
         assert_eq!(by_flag.listen, ["127.0.0.1:2".parse().unwrap()]);
+    }
+
+    #[test]
+    fn few_shards_ask_for_no_more_cores() {
+        assert_eq!(serve(&["--shards", "1"], &[]).cores, 1);
+        assert_eq!(serve(&[], &[("GALO_SHARDS", "1")]).cores, 1);
+        let data = PathBuf::from("./data");
+        let variables = [("GALO_SHARDS", "1"), ("GALO_CORES", "2")];
+        let check = parse_with(&["check"], &variables);
+        assert_eq!(check, Ok(Command::Check { data }), "of no concern to it");
     }
 
     #[test]
