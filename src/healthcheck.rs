@@ -1,14 +1,15 @@
 //! `galo healthcheck`: asks a running server how it is, with nothing but a socket.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// More than any status line.
-const REPLY_BYTES_MAX: u64 = 4096;
+const LINE_BYTES_MAX: u64 = 4096;
 
 /// Why the server does not count as healthy.
 #[derive(Debug)]
@@ -38,7 +39,14 @@ impl fmt::Display for HealthError {
 
 /// `Ok`: the server answered 200 within two seconds.
 pub fn run(url: &str) -> Result<(), HealthError> {
-    let first_line = ask(url)?;
+    let (sender, receiver) = mpsc::channel();
+    let asked = url.to_owned();
+    // A thread, because some of what it may wait for knows no time-out, and none knows one in all
+    // (a name, the backlog of a Unix socket, a reply that drips). It ends with the process.
+    std::thread::spawn(move || sender.send(ask(&asked)));
+    let first_line = receiver
+        .recv_timeout(TIMEOUT)
+        .unwrap_or_else(|_| Err(HealthError::Io(url.to_owned(), ErrorKind::TimedOut.into())))?;
     // The version is the server's to choose (RFC 9110, section 6.2).
     if first_line.starts_with("HTTP/1.") && first_line.get(8..13) == Some(" 200 ") {
         return Ok(());
@@ -50,7 +58,6 @@ fn ask(url: &str) -> Result<String, HealthError> {
     let failed = |error| HealthError::Io(url.to_owned(), error);
     if let Some(path) = url.strip_prefix("unix:") {
         let stream = UnixStream::connect(path).map_err(failed)?;
-        stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
         return exchange(stream, "localhost", "/health").map_err(failed);
     }
     let refused = || HealthError::Url(url.to_owned());
@@ -67,17 +74,8 @@ fn ask(url: &str) -> Result<String, HealthError> {
     } else {
         format!("{host}:80")
     };
-    let mut last = refused();
-    for address in with_port.to_socket_addrs().map_err(failed)? {
-        match TcpStream::connect_timeout(&address, TIMEOUT) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
-                return exchange(stream, host, path).map_err(failed);
-            }
-            Err(error) => last = failed(error),
-        }
-    }
-    Err(last)
+    let stream = TcpStream::connect(with_port).map_err(failed)?;
+    exchange(stream, host, path).map_err(failed)
 }
 
 fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<String> {
@@ -85,11 +83,46 @@ fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result
         stream,
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     )?;
-    let mut reply = Vec::new();
-    stream.take(REPLY_BYTES_MAX).read_to_end(&mut reply)?;
-    let end = reply
-        .iter()
-        .position(|byte| *byte == b'\r')
-        .unwrap_or(reply.len());
-    Ok(String::from_utf8_lossy(&reply[..end]).into_owned())
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let line = String::from_utf8_lossy(&line);
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    /// A server that says this, waits for so long, and then says that.
+    fn server(first: &'static str, pause: Duration, then: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/health", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(first.as_bytes()).unwrap();
+            std::thread::sleep(pause);
+            let _ = stream.write_all(then.as_bytes());
+            std::thread::sleep(pause);
+        });
+        url
+    }
+
+    #[test]
+    fn the_status_line_is_all_that_it_waits_for() {
+        let long = 10 * TIMEOUT;
+        assert!(run(&server("HTTP/1.1 200 OK\r\nDate: x\r\n", long, "")).is_ok());
+        assert!(run(&server("HTTP/1.1 200 \r\n", long, "")).is_ok());
+        let error = run(&server("HTTP/1.1 503 No\r\n\r\n", long, "")).unwrap_err();
+        assert_eq!(error.to_string(), "not healthy: HTTP/1.1 503 No");
+    }
+
+    #[test]
+    fn a_server_that_drips_is_not_healthy() {
+        let began = Instant::now();
+        let url = server("HTTP/1.1 ", TIMEOUT * 3 / 4, "2");
+        assert!(run(&url).is_err());
+        assert!(began.elapsed() < TIMEOUT * 5 / 4, "{:?}", began.elapsed());
+    }
 }
