@@ -128,6 +128,12 @@ impl Output {
         self.pending.len() + self.sending.len() - self.sent > OUTPUT_BYTES_MAX
     }
 
+    /// Bytes of memory that it holds.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.pending.capacity() + self.sending.capacity()
+    }
+
     fn clear(&mut self, buffers: &mut Buffers) {
         buffers.give(std::mem::take(&mut self.pending));
         buffers.give(std::mem::take(&mut self.sending));

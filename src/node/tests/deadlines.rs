@@ -128,3 +128,21 @@ fn a_core_that_owes_nothing_wants_no_tick() {
     assert!(rig.is_closed(client));
     assert_eq!(rig.cores[0].host.deadline_ns(), None);
 }
+
+#[test]
+fn a_request_that_is_late_while_the_disk_hangs_costs_no_tick_after_tick() {
+    let mut rig = Rig::new(Plan {
+        durability: Durability::Disk,
+        ..ONE
+    });
+    let (writer, late) = (rig.connect(0), rig.connect(0));
+    rig.disk_stuck(0, true);
+    rig.send(writer, transact(1, 'c', 5));
+    rig.send(late, "GET /hea");
+    rig.pass(HEAD_NS_MAX);
+    rig.pass(IDLE_NS_MAX);
+    rig.disk_stuck(0, false);
+    rig.run();
+    assert_eq!(rig.statuses(writer), [200]);
+    assert_eq!(rig.statuses(late), [408]);
+}

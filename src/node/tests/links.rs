@@ -188,3 +188,17 @@ fn one_client_has_a_bounded_number_of_commands_at_other_cores() {
     rig.run();
     assert_eq!(rig.statuses(client), vec![200; count]);
 }
+
+#[test]
+fn resets_at_once_at_every_core_are_all_carried_out() {
+    let mut rig = Rig::new(cores(3));
+    let clients: Vec<Client> = (0..9).map(|at| rig.connect(at % 3)).collect();
+    for client in &clients {
+        rig.send(*client, transact(1, 'c', 5) + reset());
+    }
+    rig.run();
+    for client in &clients {
+        assert_eq!(rig.statuses(*client), [200, 200]);
+    }
+    assert_eq!(rig.ask(clients[0], statement(1)).balance(), 0);
+}

@@ -1,9 +1,12 @@
 //! Tests of the node with its files, one file per theme, and the driver that they share: sockets are
 //! byte strings, a disk does what it is told, and time stands still until it is told to pass.
 
+mod anything;
+mod bounds;
 mod deadlines;
 mod durability;
 mod links;
+
 mod pipelining;
 mod stopping;
 mod storage_full;
