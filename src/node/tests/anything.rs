@@ -18,7 +18,8 @@ impl Random {
 /// A client, what it has yet to send, and what it may expect.
 struct Talk {
     client: Client,
-    unsent: Vec<u8>,
+    /// Requests, the first perhaps without its beginning.
+    unsent: VecDeque<Vec<u8>>,
     /// By reply: its status, and the account if that may also be 503.
     expected: Vec<(u16, Option<u32>)>,
     got: Vec<Reply>,
@@ -28,7 +29,7 @@ fn talk(rig: &mut Rig, random: &mut Random) -> Talk {
     let client = rig.connect(random.below(rig.cores.len()));
     let mut talk = Talk {
         client,
-        unsent: Vec::new(),
+        unsent: VecDeque::new(),
         expected: Vec::new(),
         got: Vec::new(),
     };
@@ -41,12 +42,12 @@ fn talk(rig: &mut Rig, random: &mut Random) -> Talk {
             6 => (get("/nowhere"), 404, None),
             _ => (get("/metrics"), 200, None),
         };
-        talk.unsent.extend_from_slice(request.as_bytes());
+        talk.unsent.push_back(request.into_bytes());
         talk.expected.push((status, account));
     }
     if random.below(2) == 0 {
-        talk.unsent
-            .extend_from_slice(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n");
+        let bad = "GET / HTTP/1.1\r\nHost : x\r\n\r\n";
+        talk.unsent.push_back(bad.into());
         talk.expected.push((400, None));
     }
     talk
@@ -70,8 +71,14 @@ fn play(seed: u64) {
     for _ in 0..60 {
         for talk in &mut talks {
             if random.below(3) == 0 {
-                let some = random.below(talk.unsent.len().min(9000) + 1);
-                rig.send(talk.client, talk.unsent.drain(..some).as_slice());
+                let whole = random.below(talk.unsent.len() + 1);
+                for request in talk.unsent.drain(..whole) {
+                    rig.send(talk.client, request);
+                }
+                if let Some(next) = talk.unsent.front_mut().filter(|_| whole % 2 == 0) {
+                    let cut = random.below(next.len());
+                    rig.send(talk.client, next.drain(..cut).as_slice());
+                }
             }
             if random.below(4) == 0 {
                 let room = [0, 1, 5000, usize::MAX][random.below(4)];
@@ -92,7 +99,9 @@ fn play(seed: u64) {
     }
     (0..cores).for_each(|core| rig.disk_stuck(core, false));
     for talk in &mut talks {
-        rig.send(talk.client, &talk.unsent);
+        for request in talk.unsent.drain(..) {
+            rig.send(talk.client, request);
+        }
         rig.take_only(talk.client, usize::MAX);
     }
     rig.run();
