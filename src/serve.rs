@@ -81,6 +81,7 @@ impl From<RecoveryError> for ServeError {
 /// Serves until it is told to stop.
 pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     log::info!("{}", config::version());
+    abort_on_panic();
     crate::io::raise_limits();
     let chosen = settings.io.decide().map_err(ServeError::Driver)?;
     let disk = RealDisk;
@@ -218,6 +219,15 @@ fn announce(
     for address in listeners.addresses() {
         log::info!("listening on {address}");
     }
+}
+
+/// A core that panicked may have left anything behind: the process ends, and recovers when it starts.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
 }
 
 /// What [`watch`] waits for.

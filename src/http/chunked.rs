@@ -11,14 +11,10 @@
 
 use super::head::{is_token_byte, is_value_byte};
 use super::response::Status;
-use crate::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX};
-
-/// Digits of a chunk's size, leading zeros included: as many as 64 bits have. Beyond: 400.
-const SIZE_DIGITS_MAX: u8 = 16;
-/// A line with a chunk's size and extensions. Beyond: 400.
-const SIZE_LINE_BYTES_MAX: usize = 256;
-/// Trailers together are bounded like a head. Beyond: 431.
-const TRAILER_BYTES_MAX: usize = HEAD_BYTES_MAX;
+use crate::limits::{
+    BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, CHUNK_SIZE_LINE_BYTES_MAX,
+    HEADERS_MAX, TRAILER_BYTES_MAX,
+};
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,21 +44,26 @@ pub(super) struct Decoder {
     digits: u8,
     trailers: u8,
     /// Of the encoded body, bytes taken.
-    position: usize,
+    position: u32,
     /// Bytes of the present size line, or of the trailers.
-    section: usize,
+    section: u16,
     /// The present chunk's size, then what is left of it.
     chunk: u64,
     /// Bytes in all chunks so far.
-    decoded: usize,
+    decoded: u32,
 }
 
-const _: () = assert!(HEADERS_MAX < u8::MAX as usize);
+const _: () = {
+    assert!(HEADERS_MAX < u8::MAX as usize);
+    assert!(CHUNK_SIZE_LINE_BYTES_MAX < u16::MAX as usize);
+    assert!(TRAILER_BYTES_MAX < u16::MAX as usize);
+    assert!(BODY_ENCODED_BYTES_MAX <= u32::MAX as usize);
+};
 
 impl Decoder {
     /// Bytes in the chunks that have begun.
     pub fn decoded(&self) -> usize {
-        self.decoded
+        self.decoded as usize
     }
 
     /// Goes on where it stood. `encoded` is all that was received of the body, from its first byte;
@@ -79,7 +80,7 @@ impl Decoder {
     ) -> Result<Option<usize>, Status> {
         let window = &encoded[..encoded.len().min(BODY_ENCODED_BYTES_MAX)];
         while self.phase != Phase::End {
-            let Some(&byte) = window.get(self.position) else {
+            let Some(&byte) = window.get(self.position as usize) else {
                 return if window.len() == BODY_ENCODED_BYTES_MAX {
                     Err(Status::BodyTooLarge)
                 } else {
@@ -87,11 +88,11 @@ impl Decoder {
                 };
             };
             if self.phase == Phase::Data {
-                let rest = &window[self.position..];
+                let rest = &window[self.position as usize..];
                 // The chunk's size was checked against BODY_BYTES_MAX.
                 let taken = rest.len().min(self.chunk as usize);
                 data(&rest[..taken]);
-                self.position += taken;
+                self.position += taken as u32;
                 self.chunk -= taken as u64;
                 if self.chunk == 0 {
                     self.phase = Phase::DataCr;
@@ -101,7 +102,7 @@ impl Decoder {
                 self.position += 1;
             }
         }
-        Ok(Some(self.position))
+        Ok(Some(self.position as usize))
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Status> {
@@ -110,7 +111,7 @@ impl Decoder {
         self.phase = match (self.phase, byte) {
             (Phase::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.digits += 1;
-                if self.digits > SIZE_DIGITS_MAX {
+                if self.digits > CHUNK_SIZE_DIGITS_MAX {
                     return Err(Status::BadRequest);
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or_default();
@@ -153,10 +154,10 @@ impl Decoder {
         if self.chunk == 0 {
             return Ok(Phase::TrailerStart);
         }
-        if self.chunk > (BODY_BYTES_MAX - self.decoded) as u64 {
+        if self.chunk > BODY_BYTES_MAX as u64 - u64::from(self.decoded) {
             return Err(Status::BodyTooLarge);
         }
-        self.decoded += self.chunk as usize;
+        self.decoded += self.chunk as u32;
         Ok(Phase::Data)
     }
 
@@ -164,7 +165,7 @@ impl Decoder {
     fn check_section(&self) -> Result<(), Status> {
         match self.phase {
             Phase::Size | Phase::Blank | Phase::Extension | Phase::SizeLf
-                if self.section > SIZE_LINE_BYTES_MAX =>
+                if usize::from(self.section) > CHUNK_SIZE_LINE_BYTES_MAX =>
             {
                 Err(Status::BadRequest)
             }
@@ -173,7 +174,7 @@ impl Decoder {
             | Phase::TrailerValue
             | Phase::TrailerLf
             | Phase::EndLf
-                if self.section > TRAILER_BYTES_MAX =>
+                if usize::from(self.section) > TRAILER_BYTES_MAX =>
             {
                 Err(Status::HeadTooLarge)
             }
