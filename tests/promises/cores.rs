@@ -49,6 +49,29 @@ fn pipelined_requests_across_shards_are_answered_in_order() {
     });
 }
 
+/// A connection that was not read while its replies were on their way from the other core is read
+/// again after them.
+#[test]
+fn a_connection_goes_on_after_a_long_pipeline() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let server = Launch::driver(dir.path(), driver).cores(2).start();
+        let requests: Vec<u8> = (0..60)
+            .flat_map(|count| transaction(1 + count % 2, 'c', 1, "um"))
+            .collect();
+        for _ in 0..20 {
+            let mut connection = server.connect();
+            for _ in 0..5 {
+                connection.send(&requests);
+                for _ in 0..60 {
+                    connection.reply().posted();
+                }
+            }
+        }
+        assert_eq!((server.balance(1), server.balance(2)), (3_000, 3_000));
+    });
+}
+
 /// The kernel spreads connections over the cores; every one of them reaches every account.
 #[test]
 fn every_connection_reaches_every_account() {
