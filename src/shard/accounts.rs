@@ -41,6 +41,11 @@ impl Accounts {
         accounts
     }
 
+    /// The memory, changes included.
+    pub fn into_mapping(self) -> Mapping {
+        self.mapping
+    }
+
     /// Where a client's account is.
     pub fn find(&self, client: u32) -> Option<usize> {
         // Accounts that are there in full are found without touching another account.

@@ -68,6 +68,15 @@ pub enum RecoveryError {
         /// What is wrong with each, newest first.
         bad: Vec<(PathBuf, SnapshotError)>,
     },
+    /// A snapshot is not what was written (only `galo check` stops at that).
+    SnapshotDamaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
     /// The journal has a hole.
     SegmentMissing {
         /// The shard's directory.
@@ -237,6 +246,16 @@ impl fmt::Display for RecoveryError {
                 }
                 write!(f, " storage is failing, or something else wrote there. {RESTORE}")
             }
+            RecoveryError::SnapshotDamaged {
+                file,
+                offset,
+                reason,
+            } => write!(
+                f,
+                "{} is damaged at byte {offset}: {reason}. Storage is failing, or something else wrote \
+                 there. galo can start if an older snapshot is good, and will replace this one",
+                file.display()
+            ),
             RecoveryError::SegmentMissing {
                 dir,
                 sequence,

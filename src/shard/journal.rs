@@ -412,8 +412,8 @@ impl<'a> Reader<'a> {
         self.sequence
     }
 
-    /// Checksum of the last record.
-    pub fn chain(&self) -> u32 {
+    /// Checksum of the last good record.
+    pub fn crc(&self) -> u32 {
         self.chain
     }
 }

@@ -1,9 +1,58 @@
-//! From files to a shard.
+//! From files to a shard: what can be found in a data directory, and what is done about it.
+//!
+//! Of each table exactly one row matches, the first that does. Every row has a test of its name in
+//! `tests/recovery.rs`.
+//!
+//! The directory ([`Meta::read`], [`create`](super::create)):
+//!
+//! | label | what is there | what happens |
+//! |---|---|---|
+//! | fresh | nothing, or only what an interrupted creation left | it is made, from the client list |
+//! | not_ours | somebody else's files, no `galo.meta` | refused |
+//! | meta_damaged | a `galo.meta` that is not what was written | refused |
+//! | meta_future | one of a later version | refused |
+//! | shards_differ | one with another number of shards than asked for | refused, with both |
+//! | made | a good one | go on |
+//!
+//! The snapshots of a shard, newest first; `.tmp` files (label leftover) are removed before:
+//!
+//! | label | what is there | what happens |
+//! |---|---|---|
+//! | snapshot_future | one of a later version, before a good one | refused |
+//! | snapshot_foreign | one of another directory or shard, before a good one | refused |
+//! | snapshot_newest | the newest is good | mapped, and worked on |
+//! | snapshot_older | the newest is bad, an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
+//! | snapshot_none | none is good | refused |
+//!
+//! The journal, from the segment with the snapshot's first record on ([`chain`](super::chain)):
+//!
+//! | label | what is there | what happens |
+//! |---|---|---|
+//! | journal_future | a segment of a later version | refused |
+//! | journal_foreign | a segment of another directory or shard | refused |
+//! | does_not_apply | an intact record of an unknown account, against the rules, or of an unknown kind | refused |
+//! | disagree | it says something else than the snapshot about the record where both meet | refused |
+//! | damaged | something unreadable, and proof that it was durable: a later record that vouches for it, or a snapshot | refused, with file and offset |
+//! | segment_missing | the same, and what is missing is a file | refused |
+//! | half_segment | the last segment has no whole header, and nothing of value follows | removed, made anew when needed |
+//! | torn_tail | something unreadable, and no such proof | cut off, later segments removed, a warning |
+//! | journal_short | all of it is good, and it ends before a snapshot does | refused |
+//! | clean | all of it is good, the snapshot has everything | |
+//! | replay | all of it is good | what the snapshot lacks is applied |
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use super::disk::Disk;
-use super::{Meta, RecoveryError, Shard, Store};
+use super::chain::{Chain, End, Torn};
+use super::disk::{Disk, DiskFile};
+use super::error::{At, RecoveryError};
+use super::journal::HEADER_BYTES;
+use super::layout::Listing;
+use super::mapping::Mapping;
+use super::snapshot::{self, Position, SnapshotError};
+use super::state::Tip;
+use super::store::{Files, SnapshotFile};
+use super::{layout, Identity, Meta, Shard, Store};
 
 /// A shard that is ready to serve.
 pub struct Recovered<D: Disk> {
@@ -22,10 +71,29 @@ pub struct Report {
     pub accounts: usize,
     /// End sequence of the snapshot that was used.
     pub snapshot: u64,
-    /// Records replayed over it.
+    /// Newer snapshots that are bad.
+    pub snapshots_bad: Vec<PathBuf>,
+    /// Records replayed over the snapshot.
     pub replayed: u64,
     /// The last record.
     pub sequence: u64,
+    /// How the journal ended.
+    pub journal: JournalCase,
+    /// Temporary files removed.
+    pub leftovers: usize,
+}
+
+/// How a journal that could be used ended: see the table at the top of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalCase {
+    /// The snapshot has everything.
+    Clean,
+    /// What the snapshot lacks was applied.
+    Replay,
+    /// What follows the last good record was cut off.
+    TornTail(Torn),
+    /// The last segment had no whole header.
+    HalfSegment(PathBuf),
 }
 
 /// Opens one shard of a data directory that [`Meta::read`] found. Hold the shard's
@@ -36,6 +104,279 @@ pub fn open<D: Disk>(
     meta: &Meta,
     shard: u32,
 ) -> Result<Recovered<D>, RecoveryError> {
-    let _ = (disk, dir, meta, shard);
-    todo!("recovery")
+    let identity = meta.identity(shard);
+    let dir = layout::shard_dir(dir, shard);
+    let listing = list(disk, &dir)?;
+    for name in &listing.temporary {
+        let path = dir.join(name);
+        log::info!("{}: left over, removed", path.display());
+        disk.remove(&path).at("remove", &path)?;
+    }
+    let snapshots = find_snapshot(disk, &dir, &listing, &identity)?;
+    let position = snapshots.position;
+    let snapshots_bad = snapshots.bad_paths(&dir);
+    let chain = Chain {
+        disk,
+        dir: &dir,
+        identity: &identity,
+        segments: &listing.segments,
+        durable: *listing.snapshots.last().expect("one was found"),
+    };
+    let (shard, end, replayed) = replay(&chain, &position, snapshots.mapping)?;
+    let journal = match &end.torn {
+        None if replayed == 0 => JournalCase::Clean,
+        None => JournalCase::Replay,
+        Some(torn)
+            if torn.offset == 0
+                && torn.superfluous.len() == 1
+                && torn.bytes <= HEADER_BYTES as u64 =>
+        {
+            log::warn!("{}: half created, removed", torn.file.display());
+            JournalCase::HalfSegment(torn.file.clone())
+        }
+        Some(torn) => {
+            log::warn!(
+                "{} at byte {}: {}; {} bytes that were never known to be on disk are dropped, the \
+                 journal ends with record {}",
+                torn.file.display(),
+                torn.offset,
+                torn.reason,
+                torn.bytes,
+                end.tip.sequence
+            );
+            JournalCase::TornTail(torn.clone())
+        }
+    };
+    cut(disk, &dir, &end)?;
+    let report = Report {
+        accounts: shard.accounts().len(),
+        snapshot: position.end,
+        snapshots_bad,
+        replayed,
+        sequence: end.tip.sequence,
+        journal,
+        leftovers: listing.temporary.len(),
+    };
+    let files = files(disk, &chain, &end, snapshots.files, snapshots.bad)?;
+    let store = Store::new(disk.clone(), dir, identity, files);
+    Ok(Recovered {
+        shard,
+        store,
+        report,
+    })
+}
+
+pub(super) fn list<D: Disk>(disk: &D, dir: &Path) -> Result<Listing, RecoveryError> {
+    match disk.list(dir) {
+        // A shard without a directory is a shard without a snapshot.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listing::default()),
+        names => Ok(Listing::new(names.at("list", dir)?)),
+    }
+}
+
+/// The newest good snapshot, and what is known of the others.
+struct Snapshots {
+    position: Position,
+    mapping: Mapping,
+    /// Good ones, ascending: of those older than the one used, only the headers were looked at.
+    files: Vec<SnapshotFile>,
+    bad: Vec<u64>,
+}
+
+impl Snapshots {
+    fn bad_paths(&self, dir: &Path) -> Vec<PathBuf> {
+        let newer = self.bad.iter().filter(|end| self.position.end < **end);
+        newer.map(|end| layout::snapshot(dir, *end)).collect()
+    }
+}
+
+fn find_snapshot<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    listing: &Listing,
+    identity: &Identity,
+) -> Result<Snapshots, RecoveryError> {
+    let mut bad = Vec::new();
+    let mut newest = listing.snapshots.iter().rev();
+    let (header, mapping) = loop {
+        let Some(end) = newest.next() else {
+            return Err(RecoveryError::NoSnapshot {
+                dir: dir.to_owned(),
+                bad,
+            });
+        };
+        let path = layout::snapshot(dir, *end);
+        match snapshot::read(disk, dir, *end, identity) {
+            Ok(found) => break found,
+            Err(error) => bad.push((path.clone(), tolerable(error, path)?)),
+        }
+    };
+    for (path, error) in &bad {
+        log::warn!("{}: {error}; using an older snapshot", path.display());
+    }
+    let position = header.position();
+    let end = position.end;
+    let mut snapshots = Snapshots {
+        position,
+        mapping,
+        files: vec![SnapshotFile {
+            end,
+            from: position.from,
+        }],
+        bad: listing
+            .snapshots
+            .iter()
+            .copied()
+            .filter(|bad| *bad > end)
+            .collect(),
+    };
+    for end in newest {
+        match snapshot::read_header(disk, dir, *end, identity) {
+            Ok((header, _)) => snapshots.files.insert(
+                0,
+                SnapshotFile {
+                    end: *end,
+                    from: header.position().from,
+                },
+            ),
+            Err(error) => {
+                let path = layout::snapshot(dir, *end);
+                let error = tolerable(error, path.clone())?;
+                log::warn!("{}: {error}; not needed", path.display());
+                snapshots.bad.push(*end);
+            }
+        }
+    }
+    Ok(snapshots)
+}
+
+/// Whether another snapshot can take this one's place.
+fn tolerable(error: SnapshotError, file: PathBuf) -> Result<SnapshotError, RecoveryError> {
+    match error {
+        SnapshotError::Damaged(..) => Ok(error),
+        // The device cannot read it; anything else may pass, and says nothing about the file.
+        SnapshotError::Io(error) if error.raw_os_error() == Some(libc::EIO) => {
+            Ok(SnapshotError::Io(error))
+        }
+        SnapshotError::Io(error) => Err(RecoveryError::Io {
+            action: "read",
+            path: file,
+            error,
+        }),
+        SnapshotError::Version(version) => Err(RecoveryError::Future {
+            file,
+            version,
+            known: snapshot::VERSION,
+        }),
+        SnapshotError::Foreign(_) => Err(RecoveryError::Foreign { file }),
+    }
+}
+
+/// Replays the journal over a snapshot: the shard, the journal's end, and how many records the
+/// snapshot lacked.
+pub(super) fn replay<D: Disk>(
+    chain: &Chain<'_, D>,
+    position: &Position,
+    mapping: Mapping,
+) -> Result<(Shard, End, u64), RecoveryError> {
+    let begin = Tip {
+        sequence: position.end,
+        chain: position.chain,
+        time_us: position.time_us,
+    };
+    let mut shard = Shard::new(*chain.identity, mapping, begin, 0);
+    let disagree = |segment: &Path| RecoveryError::Disagree {
+        snapshot: layout::snapshot(chain.dir, position.end),
+        segment: segment.to_owned(),
+        sequence: position.from - 1,
+    };
+    let mut replayed = 0;
+    let mut end = chain.walk(position.from, |record, path| {
+        let sequence = record.stamp.sequence;
+        if sequence < position.from {
+            return Ok(());
+        }
+        if sequence == position.from && record.stamp.chain != position.chain {
+            return Err(disagree(path));
+        }
+        replayed += u64::from(sequence > position.end);
+        shard
+            .replay(record)
+            .map_err(|reason| RecoveryError::DoesNotApply {
+                file: path.to_owned(),
+                offset: record.offset as u64,
+                sequence,
+                reason,
+            })
+    })?;
+    if end.tip.sequence + 1 == position.from && end.tip.chain != position.chain {
+        let last = end.segments.last().expect("one was read").first;
+        return Err(disagree(&layout::segment(chain.dir, last)));
+    }
+    end.tip.time_us = end.tip.time_us.max(position.time_us);
+    assert!(end.tip.sequence >= chain.durable, "else the walk refuses");
+    shard.resume(end.tip, chain.durable);
+    Ok((shard, end, replayed))
+}
+
+/// Removes what follows the end of the journal. Later segments first, newest first, and durably so
+/// before the cut: after a crash in between, what is left still reads as a torn tail.
+fn cut<D: Disk>(disk: &D, dir: &Path, end: &End) -> Result<(), RecoveryError> {
+    let Some(torn) = &end.torn else {
+        return Ok(());
+    };
+    for first in torn.superfluous.iter().rev() {
+        let path = layout::segment(dir, *first);
+        disk.remove(&path).at("remove", &path)?;
+    }
+    if !torn.superfluous.is_empty() {
+        disk.sync_dir(dir).at("sync", dir)?;
+    }
+    if torn.offset > 0 {
+        let file = disk.open(&torn.file).at("open", &torn.file)?;
+        file.set_len(torn.offset)
+            .and_then(|()| file.sync())
+            .at("cut", &torn.file)?;
+    }
+    Ok(())
+}
+
+/// Opens what will be written on or synced. What the last owner wrote after its last snapshot may
+/// never have been synced: nothing later than that counts as durable until this owner syncs it.
+fn files<D: Disk>(
+    disk: &D,
+    chain: &Chain<'_, D>,
+    end: &End,
+    snapshots: Vec<SnapshotFile>,
+    bad: Vec<u64>,
+) -> Result<Files<D>, RecoveryError> {
+    let open = |first: u64| {
+        let path = layout::segment(chain.dir, first);
+        disk.open(&path).at("open", &path)
+    };
+    let (current, before) = end.segments.split_last().expect("one was read");
+    let unsynced = before
+        .iter()
+        .filter(|segment| segment.last > chain.durable)
+        .map(|segment| open(segment.first))
+        .collect::<Result<_, _>>()?;
+    let newest = snapshots.last().expect("one was found").end;
+    let newest = layout::snapshot(chain.dir, newest);
+    Ok(Files {
+        segments: chain
+            .segments
+            .iter()
+            .copied()
+            .filter(|first| *first <= current.first)
+            .collect(),
+        current: open(current.first)?,
+        current_bytes: current.bytes,
+        unsynced,
+        synced: end.tip.sequence == chain.durable,
+        snapshots,
+        bad,
+        uncovered_bytes: end.segments.iter().map(|segment| segment.bytes).sum(),
+        snapshot_bytes: disk.map(&newest).at("map", &newest)?.len() as u64,
+        written: end.tip.sequence,
+    })
 }

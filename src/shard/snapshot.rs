@@ -185,21 +185,29 @@ pub fn read<D: Disk>(
     end: u64,
     identity: &Identity,
 ) -> Result<(Header, Mapping), SnapshotError> {
-    let mut mapping = disk
-        .map(&layout::snapshot(dir, end))
-        .map_err(SnapshotError::Io)?;
-    let header = Header::read(&mapping, identity)?;
-    if header.end != end {
-        return Err(SnapshotError::Damaged(
-            0,
-            "its name is not its end sequence",
-        ));
-    }
+    let (header, mut mapping) = read_header(disk, dir, end, identity)?;
     if mapping.crc32c(HEADER_BYTES) != header.body_crc.to_native() {
         return Err(SnapshotError::Damaged(
             HEADER_BYTES as u64,
             "the checksum of the accounts is wrong",
         ));
+    }
+    Ok((header, mapping))
+}
+
+/// The same without looking at the accounts.
+pub fn read_header<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    end: u64,
+    identity: &Identity,
+) -> Result<(Header, Mapping), SnapshotError> {
+    let path = layout::snapshot(dir, end);
+    let mapping = disk.map(&path).map_err(SnapshotError::Io)?;
+    let header = Header::read(&mapping, identity)?;
+    if header.end != end {
+        let reason = "its name is not its end sequence";
+        return Err(SnapshotError::Damaged(0, reason));
     }
     Ok((header, mapping))
 }

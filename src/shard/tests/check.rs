@@ -1,0 +1,101 @@
+//! `galo check`.
+
+use super::*;
+use crate::shard::check::check;
+
+fn lines(directory: &Directory) -> (Result<crate::shard::check::Summary, RecoveryError>, String) {
+    let mut output = Vec::new();
+    let summary = check(directory.path(), &mut output);
+    (summary, String::from_utf8(output).unwrap())
+}
+
+fn with_records() -> Directory {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    for n in 0..10 {
+        credit(&mut shard, &mut store, 1 + n % 5);
+        if n == 6 {
+            sync(&mut shard, &mut store);
+            take_snapshot(&mut shard, &mut store);
+        }
+    }
+    directory
+}
+
+#[test]
+fn says_what_is_there() {
+    let directory = with_records();
+    let (summary, output) = lines(&directory);
+    let summary = summary.unwrap();
+    assert_eq!(
+        (summary.shards, summary.accounts, summary.records),
+        (1, 5, 10)
+    );
+    let bytes: u64 = fs::read_dir(directory.shard_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert_eq!(summary.bytes, bytes);
+    assert!(output.contains("last sequence 10"), "{output}");
+}
+
+#[test]
+fn a_torn_tail_is_no_damage_and_stays() {
+    let directory = with_records();
+    edit(&directory.segment(1), |bytes| bytes.extend([7; 9]));
+    let before = fs::read(directory.segment(1)).unwrap();
+    let (summary, output) = lines(&directory);
+    assert_eq!(summary.unwrap().records, 10);
+    assert!(output.contains("9 bytes of a torn tail"), "{output}");
+    assert_eq!(fs::read(directory.segment(1)).unwrap(), before);
+}
+
+#[test]
+fn finds_damage_anywhere_in_a_snapshot() {
+    for snapshot in [0, 7] {
+        for offset in [0, 8, 40, 127, 128, 4095, 4096, 4096 + 3519] {
+            let directory = with_records();
+            edit(&directory.snapshot(snapshot), |bytes| bytes[offset] ^= 0x10);
+            let (summary, _) = lines(&directory);
+            let error = summary.unwrap_err();
+            let name = directory.snapshot(snapshot).display().to_string();
+            assert!(error.to_string().contains(&name), "{error}");
+        }
+    }
+}
+
+#[test]
+fn finds_an_account_that_breaks_its_rules() {
+    let directory = with_records();
+    edit(&directory.snapshot(7), |bytes| {
+        // The second account's limit; and every checksum as it should be.
+        bytes[4096 + 704 + 15] = 0x80;
+        let body = crc32c::crc32c(&bytes[4096..]);
+        bytes[76..80].copy_from_slice(&body.to_le_bytes());
+        let header = crc32c::crc32c(&bytes[..124]);
+        bytes[124..128].copy_from_slice(&header.to_le_bytes());
+    });
+    let error = lines(&directory).0.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RecoveryError::Unsound {
+                offset: 4800,
+                client: 2,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn refuses_what_is_no_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = check(dir.path(), &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, RecoveryError::NotMade { .. }));
+}

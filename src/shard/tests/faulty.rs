@@ -1,0 +1,109 @@
+//! A disk whose operations fail when they are told to.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use crate::shard::disk::{Disk, DiskFile, RealDisk};
+use crate::shard::mapping::Mapping;
+
+/// What becomes of one write.
+#[derive(Clone, Copy, Debug)]
+pub enum Write {
+    /// Only so many bytes are taken.
+    Short(usize),
+    /// An errno.
+    Fails(i32),
+}
+
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// For the next writes; then they all go well.
+    pub writes: VecDeque<Write>,
+    /// Every sync fails with this errno.
+    pub sync: Option<i32>,
+    /// Every cut fails with this errno.
+    pub set_len: Option<i32>,
+    /// Every creation fails with this errno.
+    pub create: Option<i32>,
+    /// Every rename fails with this errno.
+    pub rename: Option<i32>,
+    /// How often a file was synced.
+    pub syncs: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Faulty(pub Arc<Mutex<Plan>>);
+
+pub struct FaultyFile(File, Faulty);
+
+fn result(errno: Option<i32>) -> io::Result<()> {
+    errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+}
+
+impl Disk for Faulty {
+    type File = FaultyFile;
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        RealDisk.list(dir)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Mapping> {
+        Mapping::of_bytes(&RealDisk.read(path)?)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Mapping> {
+        RealDisk.read(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<FaultyFile> {
+        Ok(FaultyFile(RealDisk.open(path)?, self.clone()))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<FaultyFile> {
+        result(self.0.lock().unwrap().create)?;
+        Ok(FaultyFile(RealDisk.create(path)?, self.clone()))
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.create_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        result(self.0.lock().unwrap().rename)?;
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(dir)
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let write = self.1 .0.lock().unwrap().writes.pop_front();
+        match write {
+            None => DiskFile::write_at(&self.0, bytes, offset),
+            Some(Write::Short(taken)) => DiskFile::write_at(&self.0, &bytes[..taken], offset),
+            Some(Write::Fails(errno)) => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        result(self.1 .0.lock().unwrap().set_len)?;
+        DiskFile::set_len(&self.0, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut plan = self.1 .0.lock().unwrap();
+        plan.syncs += 1;
+        result(plan.sync)?;
+        DiskFile::sync(&self.0)
+    }
+}
