@@ -143,9 +143,12 @@ mod tests {
             ("[]", "the list is empty"),
             (r#"[{"id":1}]"#, "missing field `limite`"),
             (r#"[{"id":1,"limit":1}]"#, "unknown field `limit`"),
-            ("{", "EOF"),
+            ("[{", "EOF"),
         ] {
-            let error = parse(json.as_bytes()).err().expect(json).to_string();
+            let error = parse(json.as_bytes())
+                .map(|_| ())
+                .expect_err(json)
+                .to_string();
             assert!(error.starts_with(message), "{json}: {error}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use crate::io::{Address, Choice};
+use crate::io::{Address, Choice, Driver};
 use crate::limits::{CORES_MAX, SHARDS_MAX};
 use crate::log::Format;
 use crate::node::Durability;
@@ -58,6 +58,18 @@ endpoints:
 SIGTERM or SIGINT: finish what was received, write a snapshot, exit 0 within
 2 s; a second one: exit at once. Nothing acknowledged is lost either way.
 ";
+
+/// The commit this was built from, or `unknown`.
+pub const GIT_HASH: &str = env!("GALO_GIT_HASH");
+
+/// What `galo --version` prints.
+pub fn version() -> String {
+    let drivers = Driver::ALL.map(Driver::name).join(", ");
+    format!(
+        "galo {} ({GIT_HASH}), I/O drivers: {drivers}",
+        env!("CARGO_PKG_VERSION")
+    )
+}
 
 /// What to do.
 #[derive(Debug, PartialEq)]

@@ -29,6 +29,8 @@ pub struct Host<D: Disk> {
 #[derive(Default)]
 struct Schedule {
     sync_due_ns: Option<u64>,
+    /// The last write found no room.
+    full: bool,
     /// After a failed snapshot: not before this.
     snapshot_retry_ns: u64,
     /// When the newest snapshot was finished; microseconds since 1970.
@@ -80,15 +82,20 @@ impl<D: Disk> Host<D> {
             }
             match store.append(shard.batch_first(), shard.batch()) {
                 Ok(()) => {
+                    if std::mem::take(&mut self.schedules[index].full) {
+                        log::info!("{}: there is room again", store.dir().display());
+                    }
                     self.node.journal_written(index);
                     self.node.core_stats().journal_writes.add(1);
                     wrote = true;
                 }
                 Err(AppendError::Full(error)) => {
-                    log::warn!(
-                        "{}: journal: {error}; writes are refused",
-                        store.dir().display()
-                    );
+                    if !std::mem::replace(&mut self.schedules[index].full, true) {
+                        let dir = store.dir().display();
+                        log::warn!(
+                            "{dir}: journal: {error}; writes are refused until there is room"
+                        );
+                    }
                     self.node.core_stats().journal_full.add(1);
                     self.node.journal_refused(index);
                 }

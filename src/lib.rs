@@ -8,12 +8,15 @@ compile_error!("galo runs on Linux only");
 
 pub mod api;
 pub mod bank;
+pub mod check;
 pub mod clients;
 pub mod config;
+pub mod healthcheck;
 pub mod host;
 pub mod http;
 pub mod io;
 pub mod limits;
 pub mod log;
 pub mod node;
+pub mod serve;
 pub mod shard;

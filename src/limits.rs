@@ -59,6 +59,8 @@ pub const TICK_EVENTS_MAX: usize = 256;
 pub const RECEIVE_BUFFERS: u16 = 128;
 /// One receive buffer.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
+/// The epoll driver's one receive buffer.
+pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// Connections that wait to be accepted from one listener (the kernel may allow fewer:

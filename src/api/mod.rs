@@ -5,8 +5,6 @@
 pub mod bank;
 pub mod operations;
 
-use std::borrow::Cow;
-
 use crate::http::{BadEscape, Method, Path, Request, Status};
 
 use bank::Command;
@@ -214,7 +212,7 @@ fn with_method<'a>(
 }
 
 /// `{id}` is a plain decimal number: digits, without sign and without zeros in front.
-fn client<'a>(id: &Cow<'_, [u8]>, call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
+fn client<'a>(id: &[u8], call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
     let plain = !id.is_empty()
         && id.len() <= 10
         && id.iter().all(u8::is_ascii_digit)

@@ -48,21 +48,25 @@ pub(super) struct Decoder {
     digits: u8,
     trailers: u8,
     /// Of the encoded body, bytes taken.
-    position: usize,
+    position: u32,
     /// Bytes of the present size line, or of the trailers.
-    section: usize,
+    section: u16,
     /// The present chunk's size, then what is left of it.
     chunk: u64,
     /// Bytes in all chunks so far.
-    decoded: usize,
+    decoded: u32,
 }
 
-const _: () = assert!(HEADERS_MAX < u8::MAX as usize);
+const _: () = {
+    assert!(HEADERS_MAX < u8::MAX as usize);
+    assert!(SIZE_LINE_BYTES_MAX < u16::MAX as usize && TRAILER_BYTES_MAX < u16::MAX as usize);
+    assert!(BODY_ENCODED_BYTES_MAX <= u32::MAX as usize);
+};
 
 impl Decoder {
     /// Bytes in the chunks that have begun.
     pub fn decoded(&self) -> usize {
-        self.decoded
+        self.decoded as usize
     }
 
     /// Goes on where it stood. `encoded` is all that was received of the body, from its first byte;
@@ -79,7 +83,7 @@ impl Decoder {
     ) -> Result<Option<usize>, Status> {
         let window = &encoded[..encoded.len().min(BODY_ENCODED_BYTES_MAX)];
         while self.phase != Phase::End {
-            let Some(&byte) = window.get(self.position) else {
+            let Some(&byte) = window.get(self.position as usize) else {
                 return if window.len() == BODY_ENCODED_BYTES_MAX {
                     Err(Status::BodyTooLarge)
                 } else {
@@ -87,11 +91,11 @@ impl Decoder {
                 };
             };
             if self.phase == Phase::Data {
-                let rest = &window[self.position..];
+                let rest = &window[self.position as usize..];
                 // The chunk's size was checked against BODY_BYTES_MAX.
                 let taken = rest.len().min(self.chunk as usize);
                 data(&rest[..taken]);
-                self.position += taken;
+                self.position += taken as u32;
                 self.chunk -= taken as u64;
                 if self.chunk == 0 {
                     self.phase = Phase::DataCr;
@@ -101,7 +105,7 @@ impl Decoder {
                 self.position += 1;
             }
         }
-        Ok(Some(self.position))
+        Ok(Some(self.position as usize))
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Status> {
@@ -153,10 +157,10 @@ impl Decoder {
         if self.chunk == 0 {
             return Ok(Phase::TrailerStart);
         }
-        if self.chunk > (BODY_BYTES_MAX - self.decoded) as u64 {
+        if self.chunk > BODY_BYTES_MAX as u64 - u64::from(self.decoded) {
             return Err(Status::BodyTooLarge);
         }
-        self.decoded += self.chunk as usize;
+        self.decoded += self.chunk as u32;
         Ok(Phase::Data)
     }
 
@@ -164,7 +168,7 @@ impl Decoder {
     fn check_section(&self) -> Result<(), Status> {
         match self.phase {
             Phase::Size | Phase::Blank | Phase::Extension | Phase::SizeLf
-                if self.section > SIZE_LINE_BYTES_MAX =>
+                if usize::from(self.section) > SIZE_LINE_BYTES_MAX =>
             {
                 Err(Status::BadRequest)
             }
@@ -173,7 +177,7 @@ impl Decoder {
             | Phase::TrailerValue
             | Phase::TrailerLf
             | Phase::EndLf
-                if self.section > TRAILER_BYTES_MAX =>
+                if usize::from(self.section) > TRAILER_BYTES_MAX =>
             {
                 Err(Status::HeadTooLarge)
             }

@@ -75,9 +75,9 @@ pub enum Parsed<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Where the head begins, after empty lines.
-    start: usize,
+    start: u16,
     /// Before this offset there is no end of the head.
-    scanned: usize,
+    scanned: u16,
     /// A line of the head ended in LF without CR.
     bare_lf: bool,
     /// Set while the body is awaited.
@@ -102,12 +102,12 @@ impl Progress {
         let window = &input[..input.len().min(HEAD_BYTES_MAX)];
         if self.scanned == self.start {
             match first_byte(window)? {
-                Some(start) => (self.start, self.scanned) = (start, start),
+                Some(start) => (self.start, self.scanned) = (start as u16, start as u16),
                 None => return Ok(None),
             }
         }
-        let from = self.scanned;
-        self.scanned = window.len();
+        let from = usize::from(self.scanned);
+        self.scanned = window.len() as u16;
         for newline in memchr_iter(b'\n', &window[from..]) {
             let at = from + newline;
             // A method's first byte comes before any LF.
@@ -120,7 +120,7 @@ impl Progress {
                 }
                 [] | [b'\r'] => {
                     // Whether the head ends here, the next byte will tell.
-                    self.scanned = at;
+                    self.scanned = at as u16;
                     break;
                 }
                 _ => continue,
@@ -167,32 +167,41 @@ fn first_byte(input: &[u8]) -> Result<Option<usize>, Status> {
 /// the call that returns the request: it may be shared between connections. Otherwise it is
 /// untouched, and nothing is allocated.
 pub fn parse<'a>(input: &'a [u8], progress: &mut Progress, scratch: &'a mut Vec<u8>) -> Parsed<'a> {
-    let (head, fresh) = match progress.head.take() {
-        Some(head) => (head, false),
-        None => {
-            let end = match progress.head_end(input) {
-                Ok(Some(end)) => end,
-                Ok(None) => {
-                    return Parsed::Incomplete {
-                        send_continue: false,
-                    }
-                }
-                Err(status) => return Parsed::Bad(status),
-            };
-            match head::judge(input, progress.start, end) {
-                Ok(head) => (head, true),
-                Err(status) => return Parsed::Bad(status),
+    if let Some(head) = progress.head.take() {
+        return take_body(head, false, input, progress, scratch);
+    }
+    let judged = match progress.head_end(input) {
+        Ok(Some(end)) => head::judge(input, progress.start.into(), end),
+        Ok(None) => {
+            return Parsed::Incomplete {
+                send_continue: false,
             }
         }
+        Err(status) => Err(status),
     };
-    let received = &input[head.end..];
-    let (body, consumed) = match head.body {
-        Body::Length(length) if received.len() >= length => {
-            (&received[..length], head.end + length)
-        }
-        Body::Length(_) => return awaiting_body(head, fresh, received, progress),
+    match judged {
+        Ok(head) => take_body(head, true, input, progress, scratch),
+        Err(status) => Parsed::Bad(status),
+    }
+}
+
+/// `fresh`: the head was completed by this very call.
+#[inline]
+fn take_body<'a>(
+    head: Head,
+    fresh: bool,
+    input: &'a [u8],
+    progress: &mut Progress,
+    scratch: &'a mut Vec<u8>,
+) -> Parsed<'a> {
+    let received = &input[head.end()..];
+    let (body, encoded) = match head.body {
+        Body::Length(length) => match received.get(..length as usize) {
+            Some(body) => (body, body.len()),
+            None => return await_body(head, fresh, received, progress),
+        },
         Body::Chunked => match progress.decoder.advance(received, |_| ()) {
-            Ok(None) => return awaiting_body(head, fresh, received, progress),
+            Ok(None) => return await_body(head, fresh, received, progress),
             Ok(Some(encoded)) => {
                 scratch.clear();
                 scratch.reserve(progress.decoder.decoded());
@@ -200,7 +209,7 @@ pub fn parse<'a>(input: &'a [u8], progress: &mut Progress, scratch: &'a mut Vec<
                     scratch.extend_from_slice(data);
                 });
                 debug_assert_eq!(again, Ok(Some(encoded)));
-                (&scratch[..], head.end + encoded)
+                (&scratch[..], encoded)
             }
             Err(status) => return Parsed::Bad(status),
         },
@@ -217,17 +226,12 @@ pub fn parse<'a>(input: &'a [u8], progress: &mut Progress, scratch: &'a mut Vec<
             http10: head.http10,
             accepts_gzip: head.accepts_gzip,
         },
-        consumed,
+        consumed: head.end() + encoded,
     }
 }
 
-/// `fresh`: the head was completed by this very call. A client whose body has begun waits no more.
-fn awaiting_body<'a>(
-    head: Head,
-    fresh: bool,
-    received: &[u8],
-    progress: &mut Progress,
-) -> Parsed<'a> {
+fn await_body<'a>(head: Head, fresh: bool, received: &[u8], progress: &mut Progress) -> Parsed<'a> {
+    // A client whose body has begun does not wait.
     let send_continue = fresh && head.expects_continue && received.is_empty();
     progress.head = Some(head);
     Parsed::Incomplete { send_continue }

@@ -15,7 +15,7 @@ pub(super) fn now() -> Now {
 }
 
 /// `CLOCK_MONOTONIC`, nanoseconds.
-pub(super) fn monotonic_ns() -> u64 {
+pub fn monotonic_ns() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }

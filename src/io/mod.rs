@@ -11,9 +11,11 @@ pub mod listen;
 mod probe;
 mod ring;
 mod setup;
-mod slots;
+mod socket;
+mod sockets;
 mod uring;
 
+pub use clock::monotonic_ns;
 pub use control::Control;
 pub use listen::{Address, ListenError, Listeners};
 pub use probe::{probe, raise_limits, Choice, Chosen, Probe};

@@ -119,9 +119,13 @@ pub fn raise_limits() {
 
 /// Tries everything that the uring driver will do. Call [`raise_limits`] before.
 pub fn probe() -> Probe {
-    match attempt() {
-        Ok(()) => Probe::Available,
-        Err(probe) => probe,
+    // In a thread of its own: the kernel takes a ring down behind our back, and interrupts system
+    // calls of the thread that made it (EINTR) to do so.
+    let attempted = std::thread::Builder::new().spawn(attempt);
+    match attempted.map(|thread| thread.join().expect("a probe does not panic")) {
+        Ok(Ok(())) => Probe::Available,
+        Ok(Err(probe)) => probe,
+        Err(error) => Probe::Exhausted(format!("cannot start a thread: {error}")),
     }
 }
 

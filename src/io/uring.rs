@@ -1,7 +1,199 @@
-//! Driver.
-use super::{Exit, Machine, Setup};
+//! The uring driver: a glommio executor runs the core, a ring of our own carries its sockets.
+//!
+//! glommio gives the core its background threads; its rings lack DEFER_TASKRUN, and its streams
+//! poll, then receive, then send, so the sockets have a ring with one multishot receive each.
 
-/// Runs a core.
-pub(super) fn run<M: Machine>(_setup: Setup<M>) -> Exit {
-    Exit::Stopped
+use super::ring::{Error, Ring};
+use super::setup::pin;
+use super::sockets::Sockets;
+use super::{clock, Control, Effect, Exit, Job, Machine, Peer, Setup};
+use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, RING_ENTRIES};
+use glommio::{LocalExecutorBuilder, Placement};
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::sync::{mpsc, Arc};
+use std::task::Poll;
+
+/// Runs a core on this thread.
+pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
+    // Unbound: glommio would put the cores of two containers on the same CPU.
+    let executor = match LocalExecutorBuilder::new(Placement::Unbound)
+        .io_memory(GLOMMIO_IO_MEMORY_BYTES)
+        .ring_depth(GLOMMIO_RING_ENTRIES)
+        .make()
+    {
+        Ok(executor) => executor,
+        Err(error) => return Exit::Failed(format!("glommio does not start: {error}")),
+    };
+    // After glommio has started its background thread, which is to stay free.
+    if let Some(Err(text)) = setup.pin.map(pin) {
+        return Exit::Failed(text);
+    }
+    let (exit, jobs_left) = executor.run(drive(setup));
+    if jobs_left > 0 {
+        // A background thread whose executor is gone panics when its job is done.
+        std::mem::forget(executor);
+    }
+    exit
+}
+
+/// Drives a core to its end. Says how it ended, and how many jobs are still running.
+async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
+    let ring = Ring::new(RING_ENTRIES);
+    let sockets = ring
+        .and_then(|ring| Sockets::new(ring, setup.listeners, setup.control.clone(), setup.core));
+    let mut core = match sockets {
+        Ok(sockets) => Core {
+            sockets,
+            machine: setup.machine,
+            jobs: Jobs::new(setup.control.clone(), setup.core),
+            control: setup.control,
+            peers: setup.peers,
+            stop_told: false,
+        },
+        Err(error) => return (Exit::Failed(error.to_string()), 0),
+    };
+    let exit = loop {
+        match core.tick() {
+            Ok(None) => {}
+            Ok(Some(exit)) => break exit,
+            Err(error) => break Exit::Failed(error.to_string()),
+        }
+        if std::mem::take(&mut core.jobs.want_executor) {
+            let_executor_run().await;
+        }
+    };
+    if let Err(error) = core.sockets.finish() {
+        log::error!("{error}");
+        // The kernel may still read the machine's output.
+        std::mem::forget(core.machine);
+    }
+    (exit, core.jobs.outstanding)
+}
+
+struct Core<M: Machine> {
+    /// Before the machine, whose output the kernel may be reading.
+    sockets: Sockets,
+    machine: M,
+    jobs: Jobs<M::Job>,
+    control: Arc<Control>,
+    /// To be opened by the first tick.
+    peers: Vec<(usize, OwnedFd)>,
+    stop_told: bool,
+}
+
+impl<M: Machine> Core<M> {
+    /// One tick; then submits, and waits if there is nothing to go on with.
+    fn tick(&mut self) -> Result<Option<Exit>, Error> {
+        let now = clock::now();
+        self.machine.tick_begin(now);
+        for (core, socket) in self.peers.drain(..) {
+            self.sockets
+                .open(&mut self.machine, Peer::Core(core), socket)?;
+        }
+        self.sockets.feed(&mut self.machine, now.monotonic_ns)?;
+        while let Some(done) = self.jobs.next_done() {
+            self.machine.job_done(done);
+        }
+        if self.control.stopping() && !std::mem::replace(&mut self.stop_told, true) {
+            self.machine.stop();
+        }
+        self.machine.tick_end();
+
+        while let Some(effect) = self.machine.next_effect() {
+            if let Some(exit) = self.carry_out(effect)? {
+                return Ok(Some(exit));
+            }
+        }
+
+        let deadline_ns = self.machine.deadline_ns();
+        let busy = self.machine.ready()
+            || self.jobs.want_executor
+            || self.sockets.has_events()
+            || deadline_ns.is_some_and(|at| at <= now.monotonic_ns);
+        match busy {
+            true => self.sockets.submit()?,
+            false => self.sockets.wait(deadline_ns)?,
+        }
+        Ok(None)
+    }
+
+    fn carry_out(&mut self, effect: Effect<M::Job>) -> Result<Option<Exit>, Error> {
+        match effect {
+            // SAFETY: the machine keeps its output in place until it is told `sent` or `closed`
+            // (`Effect::Send`); and it is dropped after `Sockets::finish`, or not at all.
+            Effect::Send(id) => unsafe { self.sockets.send(id, self.machine.output(id))? },
+            Effect::Pause(id) => self.sockets.pause(id)?,
+            Effect::Resume(id) => self.sockets.resume(id)?,
+            Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
+            Effect::Close(id) => self.sockets.close(id)?,
+            Effect::Start(job) => self.jobs.start(job),
+            Effect::StopAccepting => self.sockets.stop_accepting()?,
+            Effect::Exit(exit) => return Ok(Some(exit)),
+        }
+        Ok(None)
+    }
+}
+
+/// The jobs that a core has given to glommio's background thread.
+struct Jobs<J: Job> {
+    results: mpsc::Receiver<J::Done>,
+    sender: mpsc::Sender<J::Done>,
+    control: Arc<Control>,
+    core: usize,
+    outstanding: usize,
+    /// glommio's own tasks have something to do: a job to hand over, or one to clear away.
+    want_executor: bool,
+}
+
+impl<J: Job> Jobs<J> {
+    fn new(control: Arc<Control>, core: usize) -> Jobs<J> {
+        let (sender, results) = mpsc::channel();
+        Jobs {
+            results,
+            sender,
+            control,
+            core,
+            outstanding: 0,
+            want_executor: false,
+        }
+    }
+
+    fn start(&mut self, job: J) {
+        let sender = self.sender.clone();
+        let control = self.control.clone();
+        let core = self.core;
+        // The result comes back by the channel and a wake, so that the core waits in one place.
+        let running = glommio::executor().spawn_blocking(move || {
+            // Fails when the core has left; then nobody wants to know.
+            let _ = sender.send(job.run());
+            control.wake(core);
+        });
+        glommio::spawn_local(running).detach();
+        self.outstanding += 1;
+        self.want_executor = true;
+    }
+
+    fn next_done(&mut self) -> Option<J::Done> {
+        if self.outstanding == 0 {
+            return None;
+        }
+        let done = self.results.try_recv().ok()?;
+        self.outstanding -= 1;
+        self.want_executor = true;
+        Some(done)
+    }
+}
+
+/// Lets the executor poll its other tasks, once.
+async fn let_executor_run() {
+    let mut passed = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -283,11 +283,6 @@ impl Connections {
         (&mut self.slots[index], &mut self.buffers)
     }
 
-    /// Every slot, free ones too.
-    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.slots.iter()
-    }
-
     /// Clients connected.
     pub fn clients(&self) -> usize {
         self.clients

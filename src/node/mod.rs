@@ -8,10 +8,10 @@
 //! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
-pub mod connection;
-pub mod link;
 pub mod stats;
 
+mod connection;
+mod link;
 mod peers;
 mod replies;
 
@@ -288,7 +288,16 @@ impl<J> Node<J> {
             return false;
         };
         self.now.monotonic_ns >= stop.deadline_ns
-            || (self.connections.clients() == 0 && self.links.iter().all(Link::is_quiet))
+            || (self.connections.clients() == 0
+                && self.links.iter().all(|link| self.is_done_with(link)))
+    }
+
+    /// Neither end of a link will ask anything any more, and both know.
+    fn is_done_with(&self, link: &Link) -> bool {
+        match link.connection() {
+            None => true,
+            Some(id) => link.is_quiet() && self.connections[id.index as usize].output.is_empty(),
+        }
     }
 
     // ---- The path of a request -----------------------------------------------
@@ -348,7 +357,8 @@ impl<J> Node<J> {
         while taken < input.len() && self.takes_requests(index) {
             match http::parse(&input[taken..], &mut progress, &mut decoded) {
                 Parsed::Request { request, consumed } => {
-                    if self.request(index, &request) == Taken::NotYet {
+                    let last = taken + consumed == input.len();
+                    if self.request(index, &request, last) == Taken::NotYet {
                         break;
                     }
                     self.connections[index].arriving = Arriving::Nothing;
@@ -395,12 +405,13 @@ impl<J> Node<J> {
         }
     }
 
-    /// Answers one request, or begins to.
-    fn request(&mut self, index: usize, request: &Request<'_>) -> Taken {
+    /// Answers one request, or begins to. `last`: nothing is received behind it.
+    fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Taken {
         let asker = Asker::Client {
             framing: Framing {
                 head_only: request.method == http::Method::Head,
-                close: request.close || self.stop.is_some(),
+                // What was received is finished before a stop closes.
+                close: request.close || (last && self.stop.is_some()),
                 http10: request.http10,
             },
             gzip: request.accepts_gzip,
@@ -621,6 +632,9 @@ impl<J> Node<J> {
             }
             State::Refusing => {
                 connection.state = State::Lingering;
+                if std::mem::take(&mut connection.paused) {
+                    self.effects.push_back(Effect::Resume(id));
+                }
                 self.effects.push_back(Effect::ShutdownWrite(id));
                 self.expect_arrival(index, LINGER_NS);
             }

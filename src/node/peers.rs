@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 
 use super::connection::State;
 use super::link::{self, Frame};
-use super::replies::{Asker, Subject};
+use super::replies::Asker;
 use super::{Node, Taken};
 use crate::api::bank::{Command, UNAVAILABLE};
-use crate::api::Endpoint;
+use crate::api::{Endpoint, Problem};
 use crate::http::Status;
 use crate::io::ConnectionId;
 use crate::limits::LINK_COMMANDS_MAX;
+
+const BUSY: Problem = Problem::general("busy", "too much at once; try again");
 
 /// This node's end of the link to one other core.
 #[derive(Default)]
@@ -37,10 +39,14 @@ impl Link {
         self.connection = Some(connection);
     }
 
+    /// While the link is there.
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        self.connection
+    }
+
     /// Neither end will ask anything any more.
     pub(super) fn is_quiet(&self) -> bool {
-        self.connection.is_none()
-            || (self.goodbye_sent && self.goodbye_received && self.pending.is_empty())
+        self.goodbye_sent && self.goodbye_received && self.pending.is_empty()
     }
 }
 
@@ -194,31 +200,35 @@ impl<J> Node<J> {
             return;
         }
         if pending.endpoint == Endpoint::Reset && status == Status::Ok {
-            let next = (core + 1..).find(|next| *next != self.settings.core);
-            let next = next.expect("the range has no end");
-            if self.reset_at(index, next, pending.asker) == Taken::NotYet {
-                // Our own shards take nothing more in this tick: they are asked once again.
-                let body = b"{\"error\":\"busy\",\"rule\":\"try again\"}";
-                self.body.extend_from_slice(body);
-                self.reply(
-                    index,
-                    pending.asker,
-                    Endpoint::Reset,
-                    Status::ServiceUnavailable,
-                    Subject::None,
-                );
-            }
-            return;
+            self.reset_next(index, core, pending.asker);
+        } else {
+            self.body.extend_from_slice(body);
+            self.reply_late(
+                index,
+                pending.asker,
+                pending.endpoint,
+                status,
+                pending.began_ns,
+            );
         }
-        self.body.extend_from_slice(body);
-        self.reply_late(
-            index,
-            pending.asker,
-            pending.endpoint,
-            status,
-            pending.began_ns,
-        );
         self.resume(index);
+    }
+
+    /// A core has reset its shards: the next one's turn.
+    fn reset_next(&mut self, index: usize, core: usize, asker: Asker) {
+        let next = (core + 1..).find(|next| *next != self.settings.core);
+        let next = next.expect("the range has no end");
+        if self.reset_at(index, next, asker) == Taken::NotYet {
+            // Our own shards take nothing more in this tick, and the request is no longer there
+            // to be looked at again.
+            self.answer(
+                index,
+                asker,
+                Endpoint::Reset,
+                Status::ServiceUnavailable,
+                BUSY,
+            );
+        }
     }
 
     /// The link is gone: what was asked over it gets no answer.

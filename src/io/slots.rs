@@ -1,1 +1,0 @@
-//! What both drivers know of a connection besides its socket's state.

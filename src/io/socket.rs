@@ -1,0 +1,61 @@
+//! The few calls on a single socket that both drivers make directly.
+
+use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::sys::socket::{recv, send, shutdown, MsgFlags, Shutdown};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// epoll wants sockets that never block; io_uring wants ones that may, or it answers `EAGAIN`
+/// instead of waiting.
+pub(super) fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<(), Errno> {
+    let mut flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, nonblocking);
+    fcntl(&socket, FcntlArg::F_SETFL(flags)).map(drop)
+}
+
+/// Sends FIN. A socket that is already broken needs none.
+pub(super) fn shutdown_write(socket: &OwnedFd) {
+    let _ = shutdown(socket.as_raw_fd(), Shutdown::Write);
+}
+
+/// Says why and closes, without waiting for anything. What the peer has sent is taken first, as far
+/// as it is there: closing over unread bytes would send a reset, which overtakes the words.
+pub(super) fn refuse(socket: OwnedFd, words: &[u8]) {
+    let fd = socket.as_raw_fd();
+    let _ = send(fd, words, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+    shutdown_write(&socket);
+    let mut unread = [0; 4096];
+    let _ = recv(fd, &mut unread, MsgFlags::MSG_DONTWAIT);
+}
+
+/// Whether accepting may go on at once after this error. After any other (descriptors or memory
+/// have run out) it pauses.
+pub(super) fn accept_goes_on(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ECONNABORTED | Errno::EINTR | Errno::EAGAIN | Errno::EPROTO
+    )
+}
+
+/// Says once that accepting pauses, until it has worked again.
+#[derive(Default)]
+pub(super) struct AcceptLog {
+    paused: bool,
+}
+
+impl AcceptLog {
+    pub(super) fn pauses(&mut self, errno: Errno) {
+        if !std::mem::replace(&mut self.paused, true) {
+            log::warn!(
+                "accepting pauses: {} ({errno:?}); connections wait in the backlog",
+                errno.desc()
+            );
+        }
+    }
+
+    pub(super) fn works(&mut self) {
+        if std::mem::replace(&mut self.paused, false) {
+            log::info!("accepting again");
+        }
+    }
+}

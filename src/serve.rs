@@ -1,0 +1,394 @@
+//! `galo serve`: from settings to running cores, and back to nothing.
+//!
+//! The order at the start: what needs no file is found out first (limits, driver), then what can be
+//! taken by somebody else (addresses, the data directory's locks), then recovery, then the cores.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::api::operations::Process;
+use crate::clients::{self, ClientsError};
+use crate::config::{self, Serve};
+use crate::host::Host;
+use crate::io::{Chosen, Control, Exit, ListenError, Listeners, Setup};
+use crate::node::stats::Stats;
+use crate::node::{Durability, Settings};
+use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
+use crate::shard::ownership::{Ownership, OwnershipError};
+use crate::shard::{self, Client, Meta, RealDisk, Recovered, RecoveryError};
+
+/// From the first signal to stop until it is no longer waited for.
+const STOP_MAX: Duration = Duration::from_millis(1_950);
+
+/// Why it does not serve, or no longer.
+#[derive(Debug)]
+pub enum ServeError {
+    /// No driver can run here.
+    Driver(String),
+    /// An address cannot be listened on.
+    Listen(ListenError),
+    /// The clients' file cannot be used.
+    Clients(PathBuf, ClientsError),
+    /// Another process has the data.
+    Ownership(OwnershipError),
+    /// The data cannot be used.
+    Data(RecoveryError),
+    /// The system refused something that a process needs.
+    System(&'static str, io::Error),
+    /// A core must not go on.
+    Core(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Driver(text) | ServeError::Core(text) => f.write_str(text),
+            ServeError::Listen(error) => error.fmt(f),
+            ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
+            ServeError::Ownership(error) => error.fmt(f),
+            ServeError::Data(error) => error.fmt(f),
+            ServeError::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl From<ListenError> for ServeError {
+    fn from(error: ListenError) -> ServeError {
+        ServeError::Listen(error)
+    }
+}
+
+impl From<OwnershipError> for ServeError {
+    fn from(error: OwnershipError) -> ServeError {
+        ServeError::Ownership(error)
+    }
+}
+
+impl From<RecoveryError> for ServeError {
+    fn from(error: RecoveryError) -> ServeError {
+        ServeError::Data(error)
+    }
+}
+
+/// Serves until it is told to stop.
+pub fn run(mut settings: Serve) -> Result<(), ServeError> {
+    log::info!("{}", config::version());
+    abort_on_panic();
+    crate::io::raise_limits();
+    let chosen = settings.io.decide().map_err(ServeError::Driver)?;
+    let disk = RealDisk;
+    let made = Meta::read(&disk, &settings.data)?;
+    if let (Some(meta), Some(asked)) = (&made, settings.shards) {
+        meta.expect_shards(&settings.data, asked as u32)?;
+    }
+    let shards = made.map_or(settings.shards.unwrap_or(settings.cores), |meta| {
+        meta.shards as usize
+    });
+    if settings.cores > shards {
+        let data = settings.data.display();
+        log::warn!(
+            "{data} has {shards} shards: {} cores would be idle",
+            settings.cores - shards
+        );
+        settings.cores = shards;
+    }
+    let mut listeners = Listeners::bind(&settings.listen, settings.cores)?;
+    let began = Instant::now();
+    let meta = match made {
+        Some(meta) => meta,
+        None => create(&disk, &settings, shards as u32)?,
+    };
+    let (recovered, _ownerships) = recover(&disk, &settings.data, &meta)?;
+    announce(&settings, &chosen, &listeners, &recovered, began.elapsed());
+
+    block_signals()?;
+    let control = Control::new(settings.cores)
+        .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
+    let (events, inbox) = mpsc::channel();
+    start_cores(
+        &settings,
+        &chosen,
+        &mut listeners,
+        &control,
+        recovered,
+        &events,
+    )?;
+    start_signals(events)?;
+    let stopped = watch(&inbox, &control, settings.cores);
+    drop(listeners); // Removes the sockets' files.
+    stopped
+}
+
+fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeError> {
+    let data = &settings.data;
+    let clients: Vec<Client> = match &settings.clients {
+        None => clients::CONTEST.to_vec(),
+        Some(path) => {
+            clients::read(path).map_err(|error| ServeError::Clients(path.clone(), error))?
+        }
+    };
+    std::fs::create_dir_all(data)
+        .map_err(|error| ServeError::System("cannot make the data directory (--data)", error))?;
+    // Whoever is second waits here, and finds the directory made.
+    let _lock = Ownership::wait(&data.join(CREATION_LOCK))?;
+    if let Some(meta) = Meta::read(disk, data)? {
+        meta.expect_shards(data, shards)?;
+        return Ok(meta);
+    }
+    let meta = Meta {
+        directory: random_id()?,
+        shards,
+    };
+    shard::create(disk, data, &meta, &clients)?;
+    log::info!(
+        "{} made: {} clients in {shards} shards",
+        data.display(),
+        clients.len()
+    );
+    Ok(meta)
+}
+
+fn random_id() -> Result<u128, ServeError> {
+    let mut bytes = [0; 16];
+    let file = std::fs::File::open("/dev/urandom");
+    file.and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(|error| ServeError::System("cannot read /dev/urandom", error))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+/// Takes and opens all shards.
+#[allow(clippy::type_complexity)]
+fn recover(
+    disk: &RealDisk,
+    data: &Path,
+    meta: &Meta,
+) -> Result<(Vec<Recovered<RealDisk>>, Vec<Ownership>), ServeError> {
+    let mut recovered = Vec::new();
+    let mut ownerships = Vec::new();
+    for shard in 0..meta.shards {
+        ownerships.push(Ownership::acquire(
+            &shard_dir(data, shard).join(SHARD_LOCK),
+        )?);
+        recovered.push(shard::open(disk, data, meta, shard)?);
+    }
+    Ok((recovered, ownerships))
+}
+
+/// All that somebody who starts it wants to know, on one screen.
+fn announce(
+    settings: &Serve,
+    chosen: &Chosen,
+    listeners: &Listeners,
+    recovered: &[Recovered<RealDisk>],
+    took: Duration,
+) {
+    let driver = format!("I/O driver {}: {}", chosen.driver.name(), chosen.reason);
+    if chosen.fallback {
+        log::warn!("{driver}");
+    } else {
+        log::info!("{driver}");
+    }
+    let pinned = if settings.pin {
+        "one CPU each"
+    } else {
+        "not pinned"
+    };
+    log::info!("cores: {} ({pinned})", settings.cores);
+    let durability = match settings.durability {
+        Durability::Process => "process: acknowledged means written, synced within 100 ms",
+        Durability::Disk => "disk: acknowledged means synced",
+    };
+    log::info!("durability {durability}");
+    let sum = |of: fn(&Recovered<RealDisk>) -> u64| recovered.iter().map(of).sum::<u64>();
+    log::info!(
+        "data {}: {} accounts in {} shards, {} records replayed, recovered in {:.1} ms",
+        settings.data.display(),
+        sum(|recovered| recovered.report.accounts as u64),
+        recovered.len(),
+        sum(|recovered| recovered.report.replayed),
+        took.as_secs_f64() * 1e3
+    );
+    for address in listeners.addresses() {
+        log::info!("listening on {address}");
+    }
+}
+
+/// A core that panicked may have left anything behind: the process ends, and recovers when it starts.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}
+
+/// What [`watch`] waits for.
+enum Event {
+    Signal(Signal),
+    Ended(usize, Exit),
+}
+
+fn start_cores(
+    settings: &Serve,
+    chosen: &Chosen,
+    listeners: &mut Listeners,
+    control: &Arc<Control>,
+    recovered: Vec<Recovered<RealDisk>>,
+    events: &Sender<Event>,
+) -> Result<(), ServeError> {
+    let cores = settings.cores;
+    let started = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let process = Process {
+        version: env!("CARGO_PKG_VERSION"),
+        git_hash: config::GIT_HASH,
+        driver: chosen.driver.name(),
+        started_us: started.as_micros() as u64,
+        resident_bytes,
+        stats: Arc::new(Stats::new(cores)),
+    };
+    let shards = recovered.len();
+    let mut shares: Vec<Vec<Recovered<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
+    for (shard, recovered) in recovered.into_iter().enumerate() {
+        shares[shard % cores].push(recovered);
+    }
+    let cpus = allowed_cpus()
+        .map_err(|error| ServeError::System("cannot read the CPU set", error.into()))?;
+    let mut links =
+        link(cores).map_err(|error| ServeError::System("cannot link the cores", error))?;
+    for (core, share) in shares.into_iter().enumerate() {
+        let node = Settings {
+            core,
+            cores,
+            shards,
+            durability: settings.durability,
+            allow_reset: settings.allow_reset,
+            process: process.clone(),
+        };
+        let setup = Setup {
+            machine: Host::new(node, share, crate::io::monotonic_ns),
+            listeners: listeners.take(core),
+            peers: std::mem::take(&mut links[core]),
+            control: control.clone(),
+            core,
+            pin: settings.pin.then(|| cpus[core % cpus.len()]),
+        };
+        let driver = chosen.driver;
+        let events = events.clone();
+        let run = move || {
+            let exit = driver.run(setup);
+            // Nobody listens any more when the process is ending.
+            let _ = events.send(Event::Ended(core, exit));
+        };
+        std::thread::Builder::new()
+            .name(format!("core-{core}"))
+            .spawn(run)
+            .map_err(|error| ServeError::System("cannot start a thread", error))?;
+    }
+    Ok(())
+}
+
+/// A socket pair for every pair of cores.
+fn link(cores: usize) -> io::Result<Vec<Vec<(usize, OwnedFd)>>> {
+    let mut links: Vec<Vec<(usize, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
+    for one in 0..cores {
+        for other in one + 1..cores {
+            let (ours, theirs) = UnixStream::pair()?;
+            links[one].push((other, ours.into()));
+            links[other].push((one, theirs.into()));
+        }
+    }
+    Ok(links)
+}
+
+fn allowed_cpus() -> nix::Result<Vec<usize>> {
+    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
+    let is_in = |cpu: &usize| set.is_set(*cpu).unwrap_or(false);
+    Ok((0..nix::sched::CpuSet::count()).filter(is_in).collect())
+}
+
+fn signals() -> SigSet {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals
+}
+
+/// For this thread and those that it starts: a thread of its own takes them.
+fn block_signals() -> Result<(), ServeError> {
+    signals()
+        .thread_block()
+        .map_err(|errno| ServeError::System("cannot block signals", errno.into()))
+}
+
+fn start_signals(events: Sender<Event>) -> Result<(), ServeError> {
+    let run = move || {
+        while let Ok(signal) = signals().wait() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(run)
+        .map(|_| ())
+        .map_err(|error| ServeError::System("cannot start a thread", error))
+}
+
+/// Waits for the end: of all cores after a signal, or of one that failed.
+fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(), ServeError> {
+    let mut running = cores;
+    let mut stopping: Option<Instant> = None;
+    while running > 0 {
+        let event = match stopping {
+            None => inbox.recv().ok(),
+            Some(since) => inbox
+                .recv_timeout(STOP_MAX.saturating_sub(since.elapsed()))
+                .ok(),
+        };
+        match event {
+            Some(Event::Signal(signal)) if stopping.is_none() => {
+                log::info!("{signal}: finishing what was received; once more stops at once");
+                stopping = Some(Instant::now());
+                control.stop();
+            }
+            Some(Event::Signal(signal)) => {
+                log::warn!("{signal} again: stopped at once");
+                return Ok(());
+            }
+            Some(Event::Ended(_, Exit::Stopped)) => running -= 1,
+            Some(Event::Ended(core, Exit::Failed(reason))) => {
+                return Err(ServeError::Core(format!(
+                    "core {core} cannot go on: {reason}"
+                )));
+            }
+            None => {
+                log::warn!("{running} cores are not done in time: the journal holds everything");
+                return Ok(());
+            }
+        }
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Resident memory of this process, bytes; 0 where `/proc` is not to be read.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten();
+    pages.unwrap_or(0) * page_bytes.unwrap_or(4096) as u64
+}

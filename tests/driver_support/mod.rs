@@ -1,0 +1,495 @@
+//! A machine that does what its clients tell it, line by line, and reports all that its driver
+//! tells it; and a server that runs it. What it answers:
+//!
+//! - `echo TEXT`: TEXT. `big N`: N bytes that count up. `length` and anything: how long the line is.
+//! - `hold`: nothing more is read here until `release` comes from another connection.
+//! - `job N`: N, after a job. `jobs N`: N, after N jobs.  `after MS`: `due`, when it is time.
+//! - `bye`: closes; `drop`: closes every other client's connection. `fin`: `bye`, and FIN.
+//! - `ask TEXT`: sends `echo TEXT` to the next core. `deaf`: `deaf`, and closes the listeners.
+
+use galo::io::{
+    Address, ConnectionId, Control, Driver, Effect, Exit, Job, Listeners, Machine, Now, Peer, Setup,
+};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{mpsc, Arc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What the driver told the machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Opened(Peer),
+    Received(ConnectionId, usize),
+    InputEnded { reset: bool },
+    Sent(Result<usize, ()>),
+    Closed(ConnectionId),
+    FromCore(usize, String),
+    Stop,
+}
+
+/// Longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Bytes of a `big` reply, from `at` on.
+pub fn pattern(at: usize, length: usize) -> Vec<u8> {
+    const PERIOD: usize = 251;
+    let period: Vec<u8> = (0..=255).take(PERIOD).collect();
+    let mut bytes = period.repeat(length / PERIOD + 2);
+    bytes.drain(..at % PERIOD);
+    bytes.truncate(length);
+    bytes
+}
+
+pub struct Scripted {
+    events: mpsc::Sender<Event>,
+    connections: Vec<Option<Connection>>,
+    generation: u32,
+    bound: usize,
+    effects: VecDeque<Effect<Sleep>>,
+    now: Now,
+    deadlines: Vec<(u64, ConnectionId)>,
+    jobs_left: Vec<(ConnectionId, u32, u32)>,
+    in_tick: bool,
+}
+
+struct Connection {
+    id: ConnectionId,
+    peer: Peer,
+    line: Vec<u8>,
+    held: bool,
+    /// From `sent` on it is what is being sent.
+    output: Vec<u8>,
+    sent: usize,
+    sending: bool,
+    next: Vec<u8>,
+    ended: bool,
+    closing: bool,
+    fin: bool,
+}
+
+/// A job that takes a moment.
+#[derive(Debug)]
+pub struct Sleep(ConnectionId);
+
+impl Job for Sleep {
+    type Done = ConnectionId;
+
+    fn run(self) -> ConnectionId {
+        std::thread::sleep(Duration::from_millis(1));
+        self.0
+    }
+}
+
+impl Scripted {
+    pub fn new(events: mpsc::Sender<Event>, bound: usize) -> Scripted {
+        Scripted {
+            events,
+            connections: Vec::new(),
+            generation: 0,
+            bound,
+            effects: VecDeque::new(),
+            now: Now::default(),
+            deadlines: Vec::new(),
+            jobs_left: Vec::new(),
+            in_tick: false,
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        assert!(self.in_tick, "{event:?} outside of a tick");
+        // The test may have seen enough.
+        let _ = self.events.send(event);
+    }
+
+    fn get(&mut self, id: ConnectionId) -> &mut Connection {
+        let connection = self.connections[id.index as usize].as_mut();
+        connection
+            .filter(|connection| connection.id == id)
+            .expect("the driver speaks of connections that are there")
+    }
+
+    fn reply(&mut self, id: ConnectionId, text: &str) {
+        let open = self.connections[id.index as usize].as_mut();
+        if let Some(connection) = open.filter(|connection| connection.id == id) {
+            connection.next.extend_from_slice(text.as_bytes());
+            connection.next.push(b'\n');
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if !std::mem::replace(&mut self.get(id).closing, true) {
+            self.effects.push_back(Effect::Close(id));
+        }
+    }
+
+    fn others(&self, id: ConnectionId) -> Vec<ConnectionId> {
+        self.connections
+            .iter()
+            .flatten()
+            .filter(|other| other.id != id && other.peer == Peer::Client)
+            .map(|other| other.id)
+            .collect()
+    }
+
+    fn obey(&mut self, id: ConnectionId, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let number = || rest.parse::<u32>().expect("a number");
+        match word {
+            "echo" => self.reply(id, rest),
+            "big" => {
+                let bytes = pattern(0, number() as usize);
+                self.get(id).next.extend_from_slice(&bytes);
+            }
+            "hold" => {
+                self.get(id).held = true;
+                self.effects.push_back(Effect::Pause(id));
+            }
+            "release" => {
+                for other in self.others(id) {
+                    if std::mem::take(&mut self.get(other).held) {
+                        self.effects.push_back(Effect::Resume(other));
+                    }
+                }
+            }
+            "job" => self.effects.push_back(Effect::Start(Sleep(id))),
+            "jobs" => {
+                self.jobs_left.push((id, number(), number()));
+                for _ in 0..number() {
+                    self.effects.push_back(Effect::Start(Sleep(id)));
+                }
+            }
+            "after" => {
+                let at = self.now.monotonic_ns + u64::from(number()) * 1_000_000;
+                self.deadlines.push((at, id));
+            }
+            "bye" => self.close(id),
+            "drop" => {
+                for other in self.others(id) {
+                    self.close(other);
+                }
+            }
+            "fin" => {
+                self.reply(id, "bye");
+                self.get(id).fin = true;
+            }
+            "ask" => {
+                let core = self.connections.iter().flatten();
+                let to = core
+                    .clone()
+                    .find(|connection| connection.peer != Peer::Client)
+                    .expect("another core")
+                    .id;
+                self.reply(to, &format!("echo {rest}"));
+            }
+            "deaf" => {
+                self.effects.push_back(Effect::StopAccepting);
+                self.reply(id, "deaf");
+            }
+            _ => self.reply(id, &line.len().to_string()),
+        }
+    }
+}
+
+impl Machine for Scripted {
+    type Job = Sleep;
+
+    fn tick_begin(&mut self, now: Now) {
+        assert!(!std::mem::replace(&mut self.in_tick, true));
+        assert!(now.monotonic_ns >= self.now.monotonic_ns && now.realtime_us > 0);
+        self.now = now;
+        let mut due = Vec::new();
+        self.deadlines.retain(|(at, id)| {
+            let waits = *at > now.monotonic_ns;
+            if !waits {
+                due.push(*id);
+            }
+            waits
+        });
+        for id in due {
+            self.reply(id, "due");
+        }
+    }
+
+    fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]> {
+        self.tell(Event::Opened(peer));
+        if self.connections.iter().flatten().count() == self.bound {
+            return Err(b"full\n");
+        }
+        let free = self.connections.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        self.generation += 1;
+        let id = ConnectionId {
+            index: index as u32,
+            generation: self.generation,
+        };
+        self.connections[index] = Some(Connection {
+            id,
+            peer,
+            line: Vec::new(),
+            held: false,
+            output: Vec::new(),
+            sent: 0,
+            sending: false,
+            next: Vec::new(),
+            ended: false,
+            closing: false,
+            fin: false,
+        });
+        Ok(id)
+    }
+
+    fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
+        assert!(!bytes.is_empty());
+        self.tell(Event::Received(id, bytes.len()));
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let mut line = std::mem::take(&mut self.get(id).line);
+            line.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            let line = String::from_utf8(line).expect("text");
+            match self.get(id).peer {
+                Peer::Core(core) if !line.starts_with("echo ") => {
+                    self.tell(Event::FromCore(core, line));
+                }
+                _ => self.obey(id, &line),
+            }
+        }
+        self.get(id).line.extend_from_slice(rest);
+    }
+
+    fn input_ended(&mut self, id: ConnectionId, reset: bool) {
+        self.tell(Event::InputEnded { reset });
+        assert!(!std::mem::replace(&mut self.get(id).ended, true), "twice");
+    }
+
+    fn sent(&mut self, id: ConnectionId, bytes: Result<usize, ()>) {
+        self.tell(Event::Sent(bytes));
+        let connection = self.get(id);
+        assert!(std::mem::take(&mut connection.sending));
+        match bytes {
+            Ok(count) => connection.sent += count,
+            Err(()) => {
+                connection.sent = connection.output.len();
+                connection.next.clear();
+                connection.ended = true;
+            }
+        }
+        assert!(connection.sent <= connection.output.len());
+    }
+
+    fn closed(&mut self, id: ConnectionId) {
+        self.tell(Event::Closed(id));
+        assert!(self.get(id).closing);
+        // Whoever still reads this will be noticed.
+        self.get(id).output.fill(0xff);
+        self.connections[id.index as usize] = None;
+    }
+
+    fn job_done(&mut self, id: ConnectionId) {
+        assert!(self.in_tick);
+        let Some(at) = self.jobs_left.iter().position(|(of, ..)| *of == id) else {
+            return self.reply(id, "done");
+        };
+        self.jobs_left[at].1 -= 1;
+        if self.jobs_left[at].1 == 0 {
+            let (_, _, all) = self.jobs_left.remove(at);
+            self.reply(id, &all.to_string());
+        }
+    }
+
+    fn stop(&mut self) {
+        self.tell(Event::Stop);
+        self.effects.push_back(Effect::StopAccepting);
+        self.effects.push_back(Effect::Exit(Exit::Stopped));
+    }
+
+    fn tick_end(&mut self) {
+        assert!(std::mem::take(&mut self.in_tick));
+        let mut closing = Vec::new();
+        for connection in self.connections.iter_mut().flatten() {
+            if connection.sending || connection.closing {
+                continue;
+            }
+            let id = connection.id;
+            if connection.sent == connection.output.len() {
+                connection.output = std::mem::take(&mut connection.next);
+                connection.sent = 0;
+            }
+            if !connection.output.is_empty() {
+                connection.sending = true;
+                self.effects.push_back(Effect::Send(id));
+            }
+            if std::mem::take(&mut connection.fin) {
+                self.effects.push_back(Effect::ShutdownWrite(id));
+            } else if connection.ended && !connection.sending {
+                closing.push(id);
+            }
+        }
+        for id in closing {
+            self.close(id);
+        }
+    }
+
+    fn next_effect(&mut self) -> Option<Effect<Sleep>> {
+        assert!(!self.in_tick);
+        self.effects.pop_front()
+    }
+
+    fn output(&self, id: ConnectionId) -> &[u8] {
+        let connection = self.connections[id.index as usize].as_ref().unwrap();
+        &connection.output[connection.sent..]
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.deadlines.iter().map(|(at, _)| *at).min()
+    }
+
+    fn ready(&self) -> bool {
+        false
+    }
+}
+
+/// One core in a thread, or more of them, joined by socket pairs.
+pub struct Server {
+    pub address: Address,
+    pub events: mpsc::Receiver<Event>,
+    pub control: Arc<Control>,
+    threads: Vec<JoinHandle<Exit>>,
+    _listeners: Listeners,
+}
+
+impl Server {
+    pub fn start(driver: Driver, address: &str) -> Server {
+        Server::start_with(driver, address, 1, usize::MAX)
+    }
+
+    pub fn start_with(driver: Driver, address: &str, cores: usize, bound: usize) -> Server {
+        let mut listeners = Listeners::bind(&[address.parse().unwrap()], cores).unwrap();
+        let control = Control::new(cores).unwrap();
+        let (sender, events) = mpsc::channel();
+        let mut peers: Vec<Vec<(usize, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
+        for a in 0..cores {
+            for b in 0..a {
+                let (to_a, to_b) = UnixStream::pair().unwrap();
+                peers[a].push((b, to_b.into()));
+                peers[b].push((a, to_a.into()));
+            }
+        }
+        let threads = peers
+            .into_iter()
+            .enumerate()
+            .map(|(core, peers)| {
+                let events = sender.clone();
+                let control = control.clone();
+                let listeners = listeners.take(core);
+                std::thread::spawn(move || {
+                    driver.run(Setup {
+                        machine: Scripted::new(events, bound),
+                        listeners,
+                        peers,
+                        control,
+                        core,
+                        pin: None,
+                    })
+                })
+            })
+            .collect();
+        Server {
+            address: listeners.addresses()[0].clone(),
+            events,
+            control,
+            threads,
+            _listeners: listeners,
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(&self.address)
+    }
+
+    /// Waits for an event, passing over others.
+    pub fn await_event(&self, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE).expect("the event");
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    pub fn stop(self) {
+        self.control.stop();
+        for thread in self.threads {
+            assert_eq!(thread.join().unwrap(), Exit::Stopped);
+        }
+        let stops = self.events.iter().filter(|event| *event == Event::Stop);
+        assert!(stops.count() >= 1);
+    }
+}
+
+/// A client of either kind of socket.
+pub enum Client {
+    Tcp(BufReader<TcpStream>),
+    Unix(BufReader<UnixStream>),
+}
+
+impl Client {
+    pub fn connect(address: &Address) -> Client {
+        match address {
+            Address::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                Client::Tcp(BufReader::new(stream))
+            }
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                Client::Unix(BufReader::new(stream))
+            }
+        }
+    }
+
+    pub fn tcp(&mut self) -> &mut TcpStream {
+        match self {
+            Client::Tcp(reader) => reader.get_mut(),
+            Client::Unix(_) => panic!("not TCP"),
+        }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        match self {
+            Client::Tcp(reader) => reader.get_mut().write_all(bytes).unwrap(),
+            Client::Unix(reader) => reader.get_mut().write_all(bytes).unwrap(),
+        }
+    }
+
+    /// The next line, without its end; empty at the end of the stream.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        match self {
+            Client::Tcp(reader) => reader.read_line(&mut line).unwrap(),
+            Client::Unix(reader) => reader.read_line(&mut line).unwrap(),
+        };
+        line.trim_end().to_string()
+    }
+
+    pub fn ask(&mut self, line: &str) -> String {
+        self.write(format!("{line}\n").as_bytes());
+        self.line()
+    }
+
+    pub fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Client::Tcp(reader) => reader.read(into),
+            Client::Unix(reader) => reader.read(into),
+        }
+    }
+}

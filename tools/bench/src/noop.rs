@@ -1,0 +1,302 @@
+//! `galo-noop`: a server on galo's drivers that does nothing. It finds where each request ends and
+//! answers it with the same reply, so it stands for the limit of what galo can reach.
+//!
+//! Usage: `galo-noop [--io auto|uring|epoll] [--listen host:port|unix:/path]`
+
+use galo::io::{
+    raise_limits, Address, Choice, ConnectionId, Control, Effect, Exit, Job, Listeners, Machine,
+    Now, Peer, Setup,
+};
+use lexopt::ValueExt;
+use nix::sys::signal::{SigSet, Signal};
+use std::collections::VecDeque;
+use std::process::ExitCode;
+
+/// As large as the reply to a transaction.
+const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+    Content-Length: 32\r\n\r\n{\"limite\":100000,\"saldo\":-9098}\n";
+
+fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("galo-noop: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), String> {
+    let mut choice = Choice::Auto;
+    let mut address: Address = "127.0.0.1:9999".parse()?;
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
+        match argument {
+            lexopt::Arg::Long("io") => choice = value(&mut arguments)?.parse()?,
+            lexopt::Arg::Long("listen") => address = value(&mut arguments)?.parse()?,
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    raise_limits();
+    let chosen = choice.decide()?;
+    let mut listeners = Listeners::bind(&[address], 1).map_err(|error| error.to_string())?;
+    let control = Control::new(1).map_err(|error| error.to_string())?;
+    stop_on_signal(control.clone())?;
+    println!(
+        "galo-noop on {} through {} ({})",
+        listeners.addresses()[0],
+        chosen.driver.name(),
+        chosen.reason
+    );
+    let exit = chosen.driver.run(Setup {
+        machine: NoOp::default(),
+        listeners: listeners.take(0),
+        peers: Vec::new(),
+        control,
+        core: 0,
+        pin: None,
+    });
+    match exit {
+        Exit::Stopped => Ok(()),
+        Exit::Failed(text) => Err(text),
+    }
+}
+
+fn value(arguments: &mut lexopt::Parser) -> Result<String, String> {
+    let value = arguments.value().and_then(|value| value.string());
+    value.map_err(|error| error.to_string())
+}
+
+/// Blocks the signals here and in all threads to come, and waits for them in one.
+fn stop_on_signal(control: std::sync::Arc<Control>) -> Result<(), String> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    signals.thread_block().map_err(|error| error.to_string())?;
+    std::thread::spawn(move || {
+        if signals.wait().is_ok() {
+            control.stop();
+        }
+    });
+    Ok(())
+}
+
+/// How long the request at the start of `input` is: `None` while it is incomplete. `Err`: it is no
+/// request.
+fn request_end(input: &[u8]) -> Result<Option<usize>, ()> {
+    let mut headers = [const { std::mem::MaybeUninit::uninit() }; 64];
+    let mut request = httparse::Request::new(&mut []);
+    let head = match request.parse_with_uninit_headers(input, &mut headers) {
+        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(()),
+    };
+    let mut body = 0;
+    for header in request.headers.iter() {
+        if header.name.eq_ignore_ascii_case("content-length") {
+            let text = std::str::from_utf8(header.value).map_err(drop)?;
+            body = text.parse::<usize>().map_err(drop)?;
+        }
+    }
+    let end = head.checked_add(body).ok_or(())?;
+    Ok((end <= input.len()).then_some(end))
+}
+
+#[derive(Default)]
+struct NoOp {
+    connections: Vec<Connection>,
+    free: Vec<u32>,
+    /// With replies to release at the end of the tick.
+    dirty: Vec<u32>,
+    effects: VecDeque<Effect<Never>>,
+}
+
+#[derive(Default)]
+struct Connection {
+    generation: u32,
+    open: bool,
+    /// The beginning of a request whose end has not come yet.
+    partial: Vec<u8>,
+    /// Being sent, from `sent` on.
+    output: Vec<u8>,
+    sent: usize,
+    sending: bool,
+    /// To be sent next.
+    replies: Vec<u8>,
+    dirty: bool,
+    ended: bool,
+}
+
+impl NoOp {
+    fn answer(&mut self, index: u32, input: &[u8]) -> usize {
+        let connection = &mut self.connections[index as usize];
+        let mut at = 0;
+        loop {
+            match request_end(&input[at..]) {
+                Ok(Some(length)) => {
+                    at += length;
+                    connection.replies.extend_from_slice(REPLY);
+                    if at == input.len() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(()) => {
+                    connection.ended = true;
+                    at = input.len();
+                    break;
+                }
+            }
+        }
+        self.mark(index);
+        at
+    }
+
+    fn mark(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        if !std::mem::replace(&mut connection.dirty, true) {
+            self.dirty.push(index);
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        let connection = &mut self.connections[id.index as usize];
+        if std::mem::replace(&mut connection.open, false) {
+            self.effects.push_back(Effect::Close(id));
+        }
+    }
+}
+
+impl Machine for NoOp {
+    type Job = Never;
+
+    fn tick_begin(&mut self, _now: Now) {}
+
+    fn opened(&mut self, _peer: Peer) -> Result<ConnectionId, &'static [u8]> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(Connection::default());
+            self.connections.len() as u32 - 1
+        });
+        let connection = &mut self.connections[index as usize];
+        connection.open = true;
+        Ok(ConnectionId {
+            index,
+            generation: connection.generation,
+        })
+    }
+
+    fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let connection = &mut self.connections[id.index as usize];
+        if connection.ended || !connection.open {
+            return;
+        }
+        if connection.partial.is_empty() {
+            let taken = self.answer(id.index, bytes);
+            let rest = &bytes[taken..];
+            if !rest.is_empty() {
+                self.connections[id.index as usize]
+                    .partial
+                    .extend_from_slice(rest);
+            }
+        } else {
+            let mut partial = std::mem::take(&mut connection.partial);
+            partial.extend_from_slice(bytes);
+            let taken = self.answer(id.index, &partial);
+            partial.drain(..taken);
+            self.connections[id.index as usize].partial = partial;
+        }
+    }
+
+    fn input_ended(&mut self, id: ConnectionId, _reset: bool) {
+        self.connections[id.index as usize].ended = true;
+        self.mark(id.index);
+    }
+
+    fn sent(&mut self, id: ConnectionId, bytes: Result<usize, ()>) {
+        let connection = &mut self.connections[id.index as usize];
+        connection.sending = false;
+        match bytes {
+            Ok(count) => connection.sent += count,
+            Err(()) => {
+                connection.ended = true;
+                connection.output.clear();
+                connection.replies.clear();
+            }
+        }
+        if connection.sent >= connection.output.len() {
+            connection.output.clear();
+            connection.sent = 0;
+        }
+        if connection.ended || !connection.output.is_empty() || !connection.replies.is_empty() {
+            self.mark(id.index);
+        }
+    }
+
+    fn closed(&mut self, id: ConnectionId) {
+        self.connections[id.index as usize] = Connection {
+            generation: (id.generation + 1) & 0xff_ffff,
+            ..Connection::default()
+        };
+        self.free.push(id.index);
+    }
+
+    fn job_done(&mut self, done: Never) {
+        match done {}
+    }
+
+    fn stop(&mut self) {
+        self.effects.push_back(Effect::Exit(Exit::Stopped));
+    }
+
+    fn tick_end(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            let connection = &mut self.connections[index as usize];
+            connection.dirty = false;
+            if !connection.open || connection.sending {
+                continue;
+            }
+            let id = ConnectionId {
+                index,
+                generation: connection.generation,
+            };
+            if connection.output.is_empty() {
+                std::mem::swap(&mut connection.output, &mut connection.replies);
+            }
+            if !connection.output.is_empty() {
+                connection.sending = true;
+                self.effects.push_back(Effect::Send(id));
+            } else if connection.ended {
+                self.close(id);
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    fn next_effect(&mut self) -> Option<Effect<Never>> {
+        self.effects.pop_front()
+    }
+
+    fn output(&self, id: ConnectionId) -> &[u8] {
+        let connection = &self.connections[id.index as usize];
+        &connection.output[connection.sent..]
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        None
+    }
+
+    fn ready(&self) -> bool {
+        false
+    }
+}
+
+/// There are no jobs.
+#[derive(Debug)]
+enum Never {}
+
+impl Job for Never {
+    type Done = Never;
+
+    fn run(self) -> Never {
+        self
+    }
+}
