@@ -17,6 +17,15 @@ pub const MILLISECOND_NS: u64 = 1_000_000;
 pub const HEAD_BYTES_MAX: usize = 8 * KIB;
 /// Header fields of one request. Beyond: 431 and close.
 pub const HEADERS_MAX: usize = 100;
+/// Empty lines before a request line that are skipped, as RFC 9112 section 2.2 asks for the sake of
+/// old clients that end a body with one too many. Beyond: 400. They count as part of the head.
+pub const EMPTY_LINES_MAX: usize = 4;
+/// Digits of a chunk's size, leading zeros included: as many as 64 bits have. Beyond: 400.
+pub const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+/// A line with a chunk's size and extensions. Beyond: 400.
+pub const CHUNK_SIZE_LINE_BYTES_MAX: usize = 256;
+/// Trailers together are bounded like a head. Beyond: 431.
+pub const TRAILER_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// A request's body, decoded. Beyond: 413 and close.
 pub const BODY_BYTES_MAX: usize = 64 * KIB;
 /// A chunked body as it travels, with chunk sizes, extensions and trailers. Beyond: 413 and close.

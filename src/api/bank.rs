@@ -113,15 +113,21 @@ pub fn transaction(client: u32, body: &[u8]) -> Call<'_> {
 
 fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
     let unprocessable = |problem| (Status::Unprocessable, problem);
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| {
-        // Of the wrong shape so far, which says nothing about the rest of it.
-        let is_json = error.is_data() && serde_json::from_slice::<&RawValue>(body).is_ok();
-        if is_json {
-            unprocessable(NOT_AN_OBJECT)
-        } else {
-            (Status::BadRequest, NOT_JSON)
+    let not_json = (Status::BadRequest, NOT_JSON);
+    // The JSON reader takes strings that it skips without looking at their bytes.
+    let body = std::str::from_utf8(body).map_err(|_| not_json)?;
+    let is_object = body.trim_ascii_start().starts_with('{');
+    let body: Body<'_> = serde_json::from_str(body).map_err(|_| {
+        // Of the wrong shape, or no JSON at all: the error's kind does not tell reliably.
+        match serde_json::from_str::<&RawValue>(body) {
+            Ok(_) => unprocessable(NOT_AN_OBJECT),
+            Err(_) => not_json,
         }
     })?;
+    // It would also read the members from a list, in their order.
+    if !is_object {
+        return Err(unprocessable(NOT_AN_OBJECT));
+    }
     let amount = body
         .valor
         .and_then(|raw| integer(raw.get()))
@@ -316,6 +322,7 @@ mod tests {
             "5",
             "null",
             "\"x\"",
+            r#"[1,"c","x"]"#,
             r#"{"valor":1,"valor":1,"tipo":"c","descricao":"x"}"#,
         ] {
             assert_eq!(verdict(body), Err((Status::Unprocessable, "")), "{body}");

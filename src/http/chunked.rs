@@ -11,14 +11,10 @@
 
 use super::head::{is_token_byte, is_value_byte};
 use super::response::Status;
-use crate::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX};
-
-/// Digits of a chunk's size, leading zeros included: as many as 64 bits have. Beyond: 400.
-const SIZE_DIGITS_MAX: u8 = 16;
-/// A line with a chunk's size and extensions. Beyond: 400.
-const SIZE_LINE_BYTES_MAX: usize = 256;
-/// Trailers together are bounded like a head. Beyond: 431.
-const TRAILER_BYTES_MAX: usize = HEAD_BYTES_MAX;
+use crate::limits::{
+    BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, CHUNK_SIZE_LINE_BYTES_MAX,
+    HEADERS_MAX, TRAILER_BYTES_MAX,
+};
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +55,8 @@ pub(super) struct Decoder {
 
 const _: () = {
     assert!(HEADERS_MAX < u8::MAX as usize);
-    assert!(SIZE_LINE_BYTES_MAX < u16::MAX as usize && TRAILER_BYTES_MAX < u16::MAX as usize);
+    assert!(CHUNK_SIZE_LINE_BYTES_MAX < u16::MAX as usize);
+    assert!(TRAILER_BYTES_MAX < u16::MAX as usize);
     assert!(BODY_ENCODED_BYTES_MAX <= u32::MAX as usize);
 };
 
@@ -114,7 +111,7 @@ impl Decoder {
         self.phase = match (self.phase, byte) {
             (Phase::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.digits += 1;
-                if self.digits > SIZE_DIGITS_MAX {
+                if self.digits > CHUNK_SIZE_DIGITS_MAX {
                     return Err(Status::BadRequest);
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or_default();
@@ -168,7 +165,7 @@ impl Decoder {
     fn check_section(&self) -> Result<(), Status> {
         match self.phase {
             Phase::Size | Phase::Blank | Phase::Extension | Phase::SizeLf
-                if usize::from(self.section) > SIZE_LINE_BYTES_MAX =>
+                if usize::from(self.section) > CHUNK_SIZE_LINE_BYTES_MAX =>
             {
                 Err(Status::BadRequest)
             }

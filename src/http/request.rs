@@ -10,11 +10,7 @@ use memchr::memchr_iter;
 use super::chunked::Decoder;
 use super::head::{self, Body, Head};
 use super::response::Status;
-use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
-
-/// Empty lines before a request line that are skipped, as RFC 9112 section 2.2 asks for the sake of
-/// old clients that end a body with one too many. Beyond: 400. They count as part of the head.
-pub const EMPTY_LINES_MAX: usize = 4;
+use crate::limits::{BODY_BYTES_MAX, EMPTY_LINES_MAX, HEAD_BYTES_MAX};
 
 /// What the server tells apart; a method's name is case-sensitive (RFC 9110, section 9.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use nix::sys::socket::{
     SockType, SockaddrStorage, UnixAddr,
 };
 use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -256,7 +257,7 @@ fn bind_unix(
         Errno::EADDRINUSE => ListenError::InUse(address.clone()),
         errno => ListenError::System(address.clone(), "bind", errno),
     })?;
-    let file = SocketFile::new(path).map_err(failed("stat"))?;
+    let file = SocketFile::new(path).map_err(failed("open"))?;
     start(address, &first)?;
     let mut sockets = vec![first];
     while sockets.len() < cores {
@@ -298,28 +299,30 @@ fn remove_stale(address: &Address, path: &Path) -> Result<(), ListenError> {
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    /// Opened as a path only. While it is open, no other file can get the same inode.
+    file: File,
 }
 
 impl SocketFile {
     fn new(path: &Path) -> Result<SocketFile, Errno> {
-        let metadata = std::fs::symlink_metadata(path)
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+            .open(path)
             .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
         Ok(SocketFile {
             path: path.into(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
+            file,
         })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode));
-        if ours {
-            let _ = std::fs::remove_file(&self.path);
+        if let (Ok(ours), Ok(now)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path)) {
+            if (ours.dev(), ours.ino()) == (now.dev(), now.ino()) {
+                let _ = std::fs::remove_file(&self.path);
+            }
         }
     }
 }
@@ -327,6 +330,8 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::slice::from_ref;
 
     #[test]
     fn addresses_parse_and_print() {
@@ -379,7 +384,7 @@ mod tests {
             for cores in [1, 2] {
                 // One core's socket was taken and dropped; with one core nobody listens any more.
                 if bound.cores.iter().any(|sockets| !sockets.is_empty()) {
-                    let error = Listeners::bind(&[actual.clone()], cores).unwrap_err();
+                    let error = Listeners::bind(from_ref(&actual), cores).unwrap_err();
                     assert_eq!(error, ListenError::InUse(actual.clone()));
                 }
             }
@@ -387,9 +392,26 @@ mod tests {
     }
 
     #[test]
+    fn connections_inherit_nodelay() {
+        for cores in [1, 2] {
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut bound = Listeners::bind(&[any], cores).unwrap();
+            let Address::Tcp(host, port) = bound.addresses()[0].clone() else {
+                unreachable!()
+            };
+            // The other core's socket is closed, so that this one gets the connection.
+            let listener = TcpListener::from(bound.take(0).remove(0));
+            bound.cores.clear();
+            let _client = TcpStream::connect((host, port)).unwrap();
+            let (connection, _) = listener.accept().unwrap();
+            assert!(connection.nodelay().unwrap());
+        }
+    }
+
+    #[test]
     fn unresolved_hosts_are_named() {
         let nowhere: Address = "no-such-host.invalid:1".parse().unwrap();
-        let error = Listeners::bind(&[nowhere.clone()], 1).unwrap_err();
+        let error = Listeners::bind(from_ref(&nowhere), 1).unwrap_err();
         assert!(matches!(error, ListenError::Unresolved(at, _) if at == nowhere));
     }
 

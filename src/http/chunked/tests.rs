@@ -59,10 +59,10 @@ fn sizes_are_bounded() {
 #[test]
 fn extensions_are_bounded() {
     let line = |bytes: usize| format!("0;{}\r\n\r\n", "x".repeat(bytes - "0;\r\n".len()));
-    let largest = line(SIZE_LINE_BYTES_MAX);
+    let largest = line(CHUNK_SIZE_LINE_BYTES_MAX);
     assert_eq!(decoded(&largest), Ok(Some((largest.len(), String::new()))));
     assert_eq!(
-        decoded(&line(SIZE_LINE_BYTES_MAX + 1)),
+        decoded(&line(CHUNK_SIZE_LINE_BYTES_MAX + 1)),
         Err(Status::BadRequest)
     );
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// As large as the reply to a transaction.
 const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
-    Content-Length: 32\r\n\r\n{\"limite\":100000,\"saldo\":-9098}\n";
+    Content-Length: 31\r\n\r\n{\"limite\":100000,\"saldo\":-9098}";
 
 fn main() -> ExitCode {
     match serve() {

@@ -1,0 +1,169 @@
+//! The life of a connection beside its requests: what is sent when, deadlines, closing, and the end
+//! of all of them when the node stops.
+
+use super::connection::{Arriving, State};
+use super::peers::Link;
+use super::Node;
+use crate::http::Status;
+use crate::io::{Effect, Peer};
+use crate::limits::{IDLE_NS_MAX, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_NS_MAX};
+
+/// A stop in progress; all monotonic.
+pub(super) struct Stop {
+    /// Until then, idle connections may still bring a request that was on its way.
+    grace_ns: u64,
+    /// From then on, whatever is unfinished is given up.
+    deadline_ns: u64,
+}
+
+impl<J> Node<J> {
+    pub(super) fn list(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if !connection.listed {
+            connection.listed = true;
+            self.listed.push(connection.id);
+        }
+    }
+
+    /// The peer has this long to send something.
+    pub(super) fn expect_arrival(&mut self, index: usize, within_ns: u64) {
+        let deadline_ns = self.now.monotonic_ns + within_ns;
+        self.connections[index].arrival_deadline_ns = deadline_ns;
+        self.sweep_ns = self.sweep_ns.min(deadline_ns);
+    }
+
+    /// A stop has come to where nothing new begins.
+    pub(super) fn is_past_grace(&self) -> bool {
+        self.stop
+            .as_ref()
+            .is_some_and(|stop| self.now.monotonic_ns >= stop.grace_ns)
+    }
+
+    pub(super) fn close(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.state != State::Closing {
+            debug_assert_ne!(connection.state, State::Free);
+            connection.state = State::Closing;
+            self.effects.push_back(Effect::Close(connection.id));
+        }
+    }
+
+    /// Sends what may leave, and moves a connection on that has nothing left to send.
+    pub(super) fn flush(&mut self, index: usize) {
+        let (connection, buffers) = self.connections.with_buffers(index);
+        let id = connection.id;
+        if matches!(connection.state, State::Free | State::Closing) {
+            return;
+        }
+        if connection.output.start(buffers) {
+            self.effects.push_back(Effect::Send(id));
+            connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
+            self.sweep_ns = self.sweep_ns.min(connection.send_deadline_ns);
+            return;
+        }
+        if !connection.output.is_empty() || connection.waiting > 0 || connection.postponed {
+            return;
+        }
+        match connection.state {
+            State::Finishing => self.close(index),
+            State::Open | State::Lingering | State::Refusing if connection.input_ended => {
+                self.close(index)
+            }
+            State::Refusing => {
+                connection.state = State::Lingering;
+                if std::mem::take(&mut connection.paused) {
+                    self.effects.push_back(Effect::Resume(id));
+                }
+                self.effects.push_back(Effect::ShutdownWrite(id));
+                self.expect_arrival(index, LINGER_NS);
+            }
+            _ => {}
+        }
+    }
+
+    /// Deals with every deadline that has passed, and finds the next.
+    pub(super) fn sweep(&mut self) {
+        let now_ns = self.now.monotonic_ns;
+        let mut next_ns = u64::MAX;
+        let (mut idle_close, mut all_close) = (false, false);
+        if let Some(stop) = &self.stop {
+            idle_close = now_ns >= stop.grace_ns;
+            all_close = now_ns >= stop.deadline_ns;
+            if !all_close {
+                next_ns = if idle_close {
+                    stop.deadline_ns
+                } else {
+                    stop.grace_ns
+                };
+            }
+        }
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            if connection.peer != Peer::Client
+                || matches!(connection.state, State::Free | State::Closing)
+            {
+                continue;
+            }
+            let idle = connection.waiting == 0
+                && !connection.postponed
+                && connection.output.is_empty()
+                && connection.arriving == Arriving::Nothing;
+            if all_close || (idle_close && idle) {
+                self.close(index);
+            } else if now_ns >= connection.deadline_ns() {
+                self.timed_out(index);
+            }
+            if self.connections[index].state != State::Closing {
+                next_ns = next_ns.min(self.connections[index].deadline_ns());
+            }
+        }
+        self.sweep_ns = next_ns;
+    }
+
+    fn timed_out(&mut self, index: usize) {
+        let connection = &self.connections[index];
+        if connection.state == State::Lingering || !connection.output.is_idle() {
+            self.close(index); // The peer does not close, or does not read.
+        } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
+            self.expect_arrival(index, IDLE_NS_MAX); // It is we who owe something.
+        } else if connection.arriving == Arriving::Nothing {
+            self.close(index);
+        } else {
+            self.refuse(index, Status::RequestTimeout);
+        }
+    }
+
+    // ---- Stopping ---
+
+    /// See [`crate::io::Machine::stop`].
+    pub fn stop(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        let now_ns = self.now.monotonic_ns;
+        self.stop = Some(Stop {
+            grace_ns: now_ns + STOP_GRACE_NS,
+            deadline_ns: now_ns + STOP_NS_MAX,
+        });
+        self.sweep_ns = self.sweep_ns.min(now_ns + STOP_GRACE_NS);
+        self.effects.push_back(Effect::StopAccepting);
+    }
+
+    /// Whether a stop has come to where no client is left, and no other node will ask any more.
+    pub fn is_quiet(&self) -> bool {
+        let Some(stop) = &self.stop else {
+            return false;
+        };
+        self.now.monotonic_ns >= stop.deadline_ns
+            || (self.connections.clients() == 0
+                && self.links.iter().all(|link| self.is_done_with(link)))
+    }
+
+    /// Neither end of a link will ask anything any more, and both know.
+    fn is_done_with(&self, link: &Link) -> bool {
+        match link.connection() {
+            None => true,
+            Some(id) => link.is_quiet() && self.connections[id.index as usize].output.is_empty(),
+        }
+    }
+}
