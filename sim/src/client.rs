@@ -19,6 +19,8 @@ pub struct Context {
     pub durable: bool,
     pub stopping: bool,
     pub full_events: u64,
+    /// Nothing goes wrong from then on.
+    pub calm_ns: u64,
 }
 
 impl World {
@@ -116,12 +118,13 @@ impl World {
             written_ns: self.now_ns,
             full_events: self.disk.events().full,
             delivered: false,
+            delivered_ns: 0,
         };
         client.written = asked.end;
         let mut cut = false;
         if matches!(asked.expect, Expect::Malformed(_)) {
             client.finished = true;
-        } else if !self.calm && self.random.percent(2) {
+        } else if self.calm_ns == u64::MAX && self.random.percent(2) {
             // The rest never comes.
             bytes.truncate(self.random.index(bytes.len()));
             client.finished = true;
@@ -190,7 +193,7 @@ impl Client {
         context: &Context,
     ) -> Checked {
         let malformed = matches!(asked.expect, Expect::Malformed(_));
-        let timed_out = reply.status == 408 && !malformed;
+        let timed_out = reply.status == 408;
         require!(
             asked.delivered || malformed || timed_out,
             "answered before it was there"
@@ -213,13 +216,16 @@ impl Client {
         }
         if reply.status == 503 {
             if body.contains("storage full") {
-                require!(context.full_events > asked.full_events, "there was room");
+                let was_full = context.full_events > asked.full_events;
+                let is_calm = asked.written_ns >= context.calm_ns;
+                require!(was_full && !is_calm, "there was room");
                 match asked.expect {
                     Expect::Transaction(tag) => model.refused(tag)?,
-                    Expect::Reset => {}
+                    // It might have been refused for what the full disk took back.
+                    Expect::Reset | Expect::Status(404) => {}
                     _ => violation!("not a write"),
                 }
-            } else if body.contains("unavailable") {
+            } else if body.contains("unavailable") || asked.head_only {
                 require!(context.stopping, "the other core is there");
             } else {
                 let reset = matches!(asked.expect, Expect::Reset);

@@ -253,7 +253,7 @@ impl State {
 
 impl SimDisk {
     /// An empty file system.
-    pub fn new(random: Random, sabotage: Option<Sabotage>) -> SimDisk {
+    pub fn new(random: Random) -> SimDisk {
         SimDisk(Arc::new(Mutex::new(State {
             random,
             inodes: Vec::new(),
@@ -263,7 +263,7 @@ impl SimDisk {
             dirs: BTreeSet::new(),
             faults: Faults::default(),
             events: Events::default(),
-            sabotage,
+            sabotage: None,
         })))
     }
 
@@ -274,6 +274,11 @@ impl SimDisk {
     /// Decides what goes wrong from now on.
     pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.state().faults);
+    }
+
+    /// Makes it a disk that lies.
+    pub fn set_sabotage(&self, sabotage: Option<Sabotage>) {
+        self.state().sabotage = sabotage;
     }
 
     /// What went wrong since the last crash.

@@ -23,11 +23,17 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins with the oldest segment that is there.
-    pub fn new(disk: &SimDisk, data: &Path, identity: Identity) -> Checked<Journal> {
+    /// Begins with the segment that holds record `from`. (Of those before it a loss of power may have
+    /// brought some back, and others not.)
+    pub fn new(disk: &SimDisk, data: &Path, identity: Identity, from: u64) -> Checked<Journal> {
         let dir = layout::shard_dir(data, identity.shard);
         let listing = Listing::new(disk.names(&dir));
-        let Some(first) = listing.segments.first().copied() else {
+        let mut before = listing
+            .segments
+            .iter()
+            .copied()
+            .filter(|first| *first <= from);
+        let Some(first) = before.next_back() else {
             violation!("shard {} has no journal", identity.shard);
         };
         let mut journal = Journal {

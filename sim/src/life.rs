@@ -1,6 +1,6 @@
 //! One life of the process: recovery, serving, its end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use galo::api::operations::Process as Facts;
@@ -237,7 +237,9 @@ impl World {
             self.coverage.bad_snapshots += recovered.report.snapshots_bad.len() as u64;
             self.model.cut(number, sequence)?;
             let identity = meta.identity(number as u32);
-            let mut journal = Journal::new(&self.disk, &PathBuf::from(DATA), identity)?;
+            let newest = recovered.store.snapshots().last();
+            let from = newest.map_or(1, |snapshot| snapshot.from);
+            let mut journal = Journal::new(&self.disk, Path::new(DATA), identity, from)?;
             journal.read_to(&self.disk, sequence, &mut self.model)?;
             self.model.compare(&recovered.shard, false)?;
             journals.push(journal);
@@ -255,6 +257,8 @@ impl World {
         journals: Vec<Journal>,
     ) -> Process {
         let cores = life.cores;
+        // What was made is sound: it must be found in what is done with it.
+        self.disk.set_sabotage(self.sabotage);
         self.trace.note(format_args!("begins: {life:?}"));
         let started_us = (self.realtime_us + (self.now_ns / 1_000) as i64).max(0) as u64;
         let process = Facts {
@@ -301,6 +305,7 @@ impl World {
     fn link(&mut self, process: &mut Process) {
         let count = process.cores.len();
         assert!(self.sockets.is_empty());
+        self.core_gone = false;
         let place = |from: usize, to: usize| from * (count - 1) + to - usize::from(to > from);
         for from in 0..count {
             let host = &mut process.cores[from].host;
@@ -323,7 +328,7 @@ impl World {
     /// Faults are switched off, clients read: everything that was asked gets its answer.
     pub fn calm_down(&mut self, process: &mut Process) -> Checked {
         self.trace.note(format_args!("calm"));
-        self.calm = true;
+        self.calm_ns = self.now_ns;
         self.disk.make_room();
         self.disk.set_faults(|faults| faults.short_writes = 0);
         let links = process.links();

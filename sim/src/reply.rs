@@ -74,12 +74,14 @@ pub fn read(input: &[u8], head_only: bool) -> Checked<Option<(Reply, usize)>> {
     }
     require!(date == 1, "a reply with {date} dates: {head:?}");
     let content_length: usize = length.ok_or_else(|| bad("no length"))?;
-    let sent = if head_only { 0 } else { content_length };
+    // Who times out has not said yet, for all that the server knows, that it wants no body.
+    let bodyless = head_only && status != 408;
+    let sent = if bodyless { 0 } else { content_length };
     let Some(body) = input.get(end..end + sent) else {
         return Ok(None);
     };
     let mut decoded = Vec::new();
-    if gzipped && !head_only {
+    if gzipped && !bodyless {
         flate2::read::GzDecoder::new(body)
             .read_to_end(&mut decoded)
             .map_err(|error| Violation(format!("a body that is no gzip: {error}")))?;

@@ -45,6 +45,8 @@ pub struct Asked {
     pub full_events: u64,
     /// All of it has reached the server.
     pub delivered: bool,
+    /// In the tick of this time.
+    pub delivered_ns: u64,
 }
 
 /// A request before it is written.

@@ -115,7 +115,7 @@ impl Coverage {
 pub fn run(seed: u64, options: Options) -> Outcome {
     let mut random = Random::new(seed);
     let plan = Plan::new(&mut random);
-    let disk = SimDisk::new(random.fork(), options.sabotage);
+    let disk = SimDisk::new(random.fork());
     let mut trace = Trace::new(options.trace);
     trace.note(format_args!("{plan:?}"));
     let mut world = World {
@@ -127,11 +127,13 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         coverage: Coverage::default(),
         sabotage: options.sabotage,
         now_ns: 0,
+        tick_ns: 0,
         realtime_us: 1_700_000_000_000_000,
         sockets: Vec::new(),
         jobs: Vec::new(),
         names: 0,
-        calm: false,
+        calm_ns: u64::MAX,
+        core_gone: false,
     };
     let result = lives(&mut world);
     world.coverage.records = world.model.records();

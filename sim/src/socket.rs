@@ -26,8 +26,12 @@ pub struct Socket {
     pub allowance: usize,
     /// The core wants to send since then.
     pub sending_since_ns: Option<u64>,
+    /// When that came to its end in the last moment: the time of the tick.
+    pub stalled_ns: u64,
     /// The core wants it closed.
     pub closing: bool,
+    /// Since the tick of this time.
+    pub closing_ns: u64,
 }
 
 /// How the other end ended its direction.
@@ -91,7 +95,9 @@ impl Socket {
             paused: false,
             allowance: 0,
             sending_since_ns: None,
+            stalled_ns: u64::MAX,
             closing: false,
+            closing_ns: 0,
         }
     }
 

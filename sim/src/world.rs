@@ -2,7 +2,7 @@
 
 use galo::io::{Effect, Exit, Job as _, Machine, Now, Peer};
 use galo::limits::{
-    GZIP_BYTES_MIN, OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, STOP_NS_MAX, STOP_SNAPSHOT_NS_MAX,
+    OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_NS_MAX, STOP_SNAPSHOT_NS_MAX,
 };
 use galo::shard::{Done, Job};
 
@@ -11,13 +11,13 @@ use crate::life::{Core, Process};
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::request::Asked;
 use crate::run::Coverage;
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far, Socket};
 use crate::trace::{Checked, Trace};
 use crate::{require, violation};
 
-const _: () = assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
 /// The longest single reply (`/metrics`), and what may be appended before a bound is looked at.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -32,14 +32,18 @@ pub struct World {
     pub coverage: Coverage,
     pub sabotage: Option<Sabotage>,
     pub now_ns: u64,
+    /// When the last tick began.
+    pub tick_ns: u64,
     /// Real time at `now_ns` 0.
     pub realtime_us: i64,
     /// Links first, at fixed places; then clients'.
     pub sockets: Vec<Socket>,
     pub jobs: Vec<Running>,
     pub names: u64,
-    /// No faults and no new work: what is under way must come to its end.
-    pub calm: bool,
+    /// From then on no faults and no new work: what is under way must come to its end.
+    pub calm_ns: u64,
+    /// A core has exited.
+    pub core_gone: bool,
 }
 
 /// A job that was handed out.
@@ -112,7 +116,7 @@ impl World {
                 ));
                 Ok(())
             }
-            97 if self.plan.full_disk && !self.calm => {
+            97 if self.plan.full_disk && self.calm_ns == u64::MAX => {
                 if self.random.percent(50) {
                     let room = self.random.below(600);
                     self.trace
@@ -138,7 +142,7 @@ impl World {
         let deadline_ns = alive.filter_map(|core| core.host.deadline_ns()).min();
         if let Some(deadline_ns) = deadline_ns {
             let soon = deadline_ns < self.now_ns + SECOND_NS / 5;
-            if soon || (self.plan.timeouts && !self.calm && !process.is_stopping()) {
+            if soon || (self.plan.timeouts && self.calm_ns == u64::MAX && !process.is_stopping()) {
                 until_ns = deadline_ns;
             }
         }
@@ -205,6 +209,7 @@ impl World {
             return Ok(());
         }
         let now = self.now();
+        self.tick_ns = self.now_ns;
         let count = self.random.skewed(self.plan.tick_events_max);
         let core = &mut process.cores[index];
         core.host.tick_begin(now);
@@ -314,8 +319,15 @@ impl World {
                 core.host.closed(id);
                 let stopped_ns = core.stopped_ns;
                 self.closed_by_server(at, stopped_ns)?;
-                if matches!(self.sockets[at].far, Far::Link(_)) {
-                    violation!("a link was closed while both cores live");
+                let socket = &mut self.sockets[at];
+                if matches!(socket.far, Far::Link(_)) {
+                    require!(
+                        socket.input_end.is_some(),
+                        "a link was closed while both cores live"
+                    );
+                    // It keeps its place.
+                    socket.id = None;
+                    return Ok(false);
                 }
                 self.drop_socket(at);
             }
@@ -347,6 +359,7 @@ impl World {
             for asked in &mut client.asked {
                 if !asked.delivered && asked.end <= client.delivered {
                     asked.delivered = true;
+                    asked.delivered_ns = self.tick_ns;
                     if let crate::request::Expect::Transaction(tag) = asked.expect {
                         self.model.delivered(tag);
                     }
@@ -371,7 +384,10 @@ impl World {
         let now_ns = self.now_ns;
         let socket = &mut self.sockets[at];
         let id = socket.id.expect("open");
-        socket.sending_since_ns = None;
+        let since_ns = socket.sending_since_ns.take().unwrap_or(0);
+        if self.tick_ns >= since_ns + SEND_NS_MAX {
+            socket.stalled_ns = self.tick_ns;
+        }
         if socket.input_end == Some(Ended::Reset) {
             socket.end_seen = true;
             core.host.sent(id, Err(()));
@@ -403,8 +419,9 @@ impl World {
                 let context = crate::client::Context {
                     now_ns,
                     durable: core.durable,
-                    stopping: core.stop_wanted,
+                    stopping: core.stop_wanted || self.core_gone,
                     full_events: self.disk.events().full,
+                    calm_ns: self.calm_ns,
                 };
                 client.read(
                     &mut self.model,
@@ -433,7 +450,7 @@ impl World {
             match effect {
                 Effect::Send(id) => {
                     let at = self.find(index, id)?;
-                    let now_ns = self.now_ns;
+                    let now_ns = self.tick_ns;
                     let socket = &mut self.sockets[at];
                     let length = core.host.output(id).len();
                     require!(socket.sending_since_ns.is_none(), "two Sends of {id:?}");
@@ -467,6 +484,8 @@ impl World {
                 Effect::Close(id) => {
                     let at = self.find(index, id)?;
                     self.sockets[at].closing = true;
+                    self.sockets[at].closing_ns = self.tick_ns;
+                    self.trace.note(format_args!("  close {at}"));
                 }
                 Effect::Start(job) => {
                     let sequences = (0..self.plan.shards as usize)
@@ -505,6 +524,7 @@ impl World {
                     }
                     core.exited = Some(exit);
                     self.exited(index, core.stopped_ns, failed)?;
+                    break; // The loop is left.
                 }
             }
         }
@@ -521,6 +541,7 @@ impl World {
 
     /// A core is gone: what it had open is closed.
     fn exited(&mut self, index: usize, stopped_ns: Option<u64>, failed: bool) -> Checked {
+        self.core_gone = true;
         for at in (0..self.sockets.len()).rev() {
             if self.sockets[at].core != index {
                 continue;
@@ -549,9 +570,15 @@ impl World {
             // It does not read.
             || socket
                 .sending_since_ns
-                .is_some_and(|since_ns| self.now_ns >= since_ns + galo::limits::SEND_NS_MAX)
+                .is_some_and(|since_ns| self.now_ns >= since_ns + SEND_NS_MAX)
+            || socket.stalled_ns == socket.closing_ns
             || stopped_ns.is_some_and(|at_ns| self.now_ns >= at_ns + STOP_NS_MAX);
-        let unanswered = client.asked.iter().find(|asked| asked.delivered);
+        // What arrives in the tick in which an idle connection is given up is too late.
+        let may_be_idle = self.plan.timeouts || stopped_ns.is_some();
+        let in_time = |asked: &&Asked| {
+            asked.delivered && !(may_be_idle && asked.delivered_ns == socket.closing_ns)
+        };
+        let unanswered = client.asked.iter().find(in_time);
         if let (false, Some(asked)) = (may, unanswered) {
             violation!(
                 "client {}: closed without an answer to {asked:?}",

@@ -282,7 +282,10 @@ impl<D: Disk> Store<D> {
 
     /// Whether there is journal enough for a new snapshot, and none under way.
     pub fn snapshot_due(&self) -> bool {
-        let bytes = self.counters.snapshot_bytes.max(self.snapshot_journal_bytes);
+        let bytes = self
+            .counters
+            .snapshot_bytes
+            .max(self.snapshot_journal_bytes);
         self.uncovered_bytes >= bytes && !self.snapshot_under_way()
     }
 
