@@ -75,6 +75,7 @@ impl World {
     /// Serves until it ends; then the disk is as the end left it. What the next life must find.
     pub fn live(&mut self, life: &Life, promise: Promise, last: bool) -> Checked<Promise> {
         let mut process = self.recover(life, promise)?;
+        self.slow_jobs = life.slow_jobs;
         self.disk
             .set_faults(|faults| faults.short_writes = self.plan.short_writes);
         for step in 0..life.steps {
@@ -329,6 +330,7 @@ impl World {
     pub fn calm_down(&mut self, process: &mut Process) -> Checked {
         self.trace.note(format_args!("calm"));
         self.calm_ns = self.now_ns;
+        self.slow_jobs = false;
         self.disk.make_room();
         self.disk.set_faults(|faults| faults.short_writes = 0);
         let links = process.links();
@@ -396,6 +398,7 @@ impl World {
     /// SIGTERM: it ends in time, and everything is on the disk.
     fn stop(&mut self, process: &mut Process) -> Checked {
         self.trace.note(format_args!("stop"));
+        self.slow_jobs = false;
         self.disk
             .set_faults(|faults| (faults.fail_in, faults.sync_fails_in) = (None, None));
         for core in &mut process.cores {

@@ -69,6 +69,8 @@ pub struct Life {
     pub steps: u64,
     /// How.
     pub ending: Ending,
+    /// What a device does takes long.
+    pub slow_jobs: bool,
 }
 
 impl Plan {
@@ -138,12 +140,16 @@ impl Plan {
         Life {
             cores: random.between(1, u64::from(self.shards.min(3))) as usize,
             durability,
-            steps: random.skewed(700) + 50,
+            steps: match random.percent(25) {
+                true => random.skewed(60),
+                false => random.skewed(700) + 50,
+            },
             ending: if last {
                 StopThenPower
             } else {
                 *random.pick(&endings)
             },
+            slow_jobs: random.percent(25),
         }
     }
 }

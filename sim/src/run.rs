@@ -134,6 +134,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         names: 0,
         calm_ns: u64::MAX,
         core_gone: false,
+        slow_jobs: false,
     };
     let result = lives(&mut world);
     world.coverage.records = world.model.records();

@@ -42,6 +42,8 @@ pub struct World {
     pub names: u64,
     /// From then on no faults and no new work: what is under way must come to its end.
     pub calm_ns: u64,
+    /// What a device does takes long.
+    pub slow_jobs: bool,
     /// A core has exited.
     pub core_gone: bool,
 }
@@ -102,7 +104,7 @@ impl World {
                 self.tick(process, core)
             }
             45..=79 => self.act(process),
-            80..=92 => self.run_any_job(),
+            80..=92 if !self.slow_jobs || self.random.percent(8) => self.run_any_job(),
             93..=95 => {
                 self.wait(process);
                 Ok(())
