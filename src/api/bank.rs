@@ -117,13 +117,11 @@ fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
     // The JSON reader takes strings that it skips without looking at their bytes.
     let body = std::str::from_utf8(body).map_err(|_| not_json)?;
     let is_object = body.trim_ascii_start().starts_with('{');
-    let body: Body<'_> = serde_json::from_str(body).map_err(|error| {
-        // Of the wrong shape so far, which says nothing about the rest of it.
-        let is_json = error.is_data() && serde_json::from_str::<&RawValue>(body).is_ok();
-        if is_json {
-            unprocessable(NOT_AN_OBJECT)
-        } else {
-            not_json
+    let body: Body<'_> = serde_json::from_str(body).map_err(|_| {
+        // Of the wrong shape, or no JSON at all: the error's kind does not tell reliably.
+        match serde_json::from_str::<&RawValue>(body) {
+            Ok(_) => unprocessable(NOT_AN_OBJECT),
+            Err(_) => not_json,
         }
     })?;
     // It would also read the members from a list, in their order.

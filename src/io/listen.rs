@@ -257,9 +257,7 @@ fn bind_unix(
         Errno::EADDRINUSE => ListenError::InUse(address.clone()),
         errno => ListenError::System(address.clone(), "bind", errno),
     })?;
-    let file = SocketFile::new(path).map_err(|error| {
-        failed("open")(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
-    })?;
+    let file = SocketFile::new(path).map_err(failed("open"))?;
     start(address, &first)?;
     let mut sockets = vec![first];
     while sockets.len() < cores {
@@ -301,34 +299,30 @@ fn remove_stale(address: &Address, path: &Path) -> Result<(), ListenError> {
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    /// Held open, so that no other file can get its inode's number.
+    /// Opened as a path only. While it is open, no other file can get the same inode.
     file: File,
 }
 
 impl SocketFile {
-    fn new(path: &Path) -> std::io::Result<SocketFile> {
-        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    fn new(path: &Path) -> Result<SocketFile, Errno> {
         let file = OpenOptions::new()
             .read(true)
-            .custom_flags(flags)
-            .open(path)?;
+            .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+            .open(path)
+            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
         Ok(SocketFile {
             path: path.into(),
             file,
         })
     }
-
-    fn is_in_place(&self) -> std::io::Result<bool> {
-        let ours = self.file.metadata()?;
-        let there = std::fs::symlink_metadata(&self.path)?;
-        Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
-    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_in_place().unwrap_or(false) {
-            let _ = std::fs::remove_file(&self.path);
+        if let (Ok(ours), Ok(now)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path)) {
+            if (ours.dev(), ours.ino()) == (now.dev(), now.ino()) {
+                let _ = std::fs::remove_file(&self.path);
+            }
         }
     }
 }
@@ -336,6 +330,8 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::slice::from_ref;
 
     #[test]
     fn addresses_parse_and_print() {
@@ -388,7 +384,7 @@ mod tests {
             for cores in [1, 2] {
                 // One core's socket was taken and dropped; with one core nobody listens any more.
                 if bound.cores.iter().any(|sockets| !sockets.is_empty()) {
-                    let error = Listeners::bind(&[actual.clone()], cores).unwrap_err();
+                    let error = Listeners::bind(from_ref(&actual), cores).unwrap_err();
                     assert_eq!(error, ListenError::InUse(actual.clone()));
                 }
             }
@@ -396,9 +392,26 @@ mod tests {
     }
 
     #[test]
+    fn connections_inherit_nodelay() {
+        for cores in [1, 2] {
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut bound = Listeners::bind(&[any], cores).unwrap();
+            let Address::Tcp(host, port) = bound.addresses()[0].clone() else {
+                unreachable!()
+            };
+            // The other core's socket is closed, so that this one gets the connection.
+            let listener = TcpListener::from(bound.take(0).remove(0));
+            bound.cores.clear();
+            let _client = TcpStream::connect((host, port)).unwrap();
+            let (connection, _) = listener.accept().unwrap();
+            assert!(connection.nodelay().unwrap());
+        }
+    }
+
+    #[test]
     fn unresolved_hosts_are_named() {
         let nowhere: Address = "no-such-host.invalid:1".parse().unwrap();
-        let error = Listeners::bind(&[nowhere.clone()], 1).unwrap_err();
+        let error = Listeners::bind(from_ref(&nowhere), 1).unwrap_err();
         assert!(matches!(error, ListenError::Unresolved(at, _) if at == nowhere));
     }
 

@@ -59,9 +59,10 @@ pub enum Effect<Job> {
     Pause(ConnectionId),
     /// Read it again.
     Resume(ConnectionId),
-    /// Send FIN, go on reading.
+    /// Send FIN behind the output that was asked to be sent, go on reading.
     ShutdownWrite(ConnectionId),
-    /// Close the socket, giving up what is in flight; then [`Machine::closed`].
+    /// Close the socket, giving up what is in flight; then [`Machine::closed`], and no other event
+    /// of this connection before it.
     Close(ConnectionId),
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
@@ -102,7 +103,9 @@ pub trait Machine {
     /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once,
     /// and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
-    /// Bytes arrived, never none.
+    /// Bytes arrived, never none. After [`Effect::Pause`] what was already on its way still comes:
+    /// with io_uring up to all receive buffers' worth
+    /// ([`crate::limits::RECEIVE_BUFFERS`] × [`crate::limits::RECEIVE_BUFFER_BYTES`]).
     fn received(&mut self, id: ConnectionId, bytes: &[u8]);
     /// The peer will send no more: end of file, or an error (`reset`).
     fn input_ended(&mut self, id: ConnectionId, reset: bool);
@@ -122,7 +125,8 @@ pub trait Machine {
     /// The bytes to send, stable from [`Effect::Send`] to [`Machine::sent`], or to
     /// [`Machine::closed`].
     fn output(&self, id: ConnectionId) -> &[u8];
-    /// When the machine wants a tick even if nothing happens (monotonic nanoseconds).
+    /// When the machine wants a tick even if nothing happens (monotonic nanoseconds). A driver may
+    /// tick earlier; one that has passed already is a tick without waiting.
     fn deadline_ns(&self) -> Option<u64>;
     /// Whether the machine has work left that needs no event: tick again without waiting.
     fn ready(&self) -> bool;

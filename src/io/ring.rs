@@ -106,6 +106,7 @@ pub(super) struct Ring {
     buffers: Buffers,
     /// Read by the kernel when a timeout is submitted, which is before the next is armed.
     timespec: Box<Timespec>,
+    enter_flags: EnterFlags,
 }
 
 impl Ring {
@@ -138,8 +139,13 @@ impl Ring {
             )
         }
         .map_err(Error::from_io("io_uring_register"))?;
+        let mut enter_flags = EnterFlags::GETEVENTS;
+        // Or an idle core, whose receives are all in flight, would look like one that waits for a
+        // disk (Linux 6.15).
+        enter_flags.set(EnterFlags::NO_IOWAIT, uring.params().is_feature_no_iowait());
         Ok(Ring {
             uring,
+            enter_flags,
             buffers,
             timespec: Box::new(Timespec::new()),
         })
@@ -158,12 +164,12 @@ impl Ring {
     }
 
     fn enter_raw(&self, submit: u32, wait: u32) -> Result<(), Error> {
-        // SAFETY: no argument is passed; the flag is one that takes none.
+        // SAFETY: no argument is passed; the flags are ones that take none.
         let result = unsafe {
             self.uring.submitter().enter::<libc::sigset_t>(
                 submit,
                 wait,
-                EnterFlags::GETEVENTS.bits(),
+                self.enter_flags.bits(),
                 None,
             )
         };

@@ -2,6 +2,12 @@
 //!
 //! glommio gives the core its background threads; its rings lack DEFER_TASKRUN, and its streams
 //! poll, then receive, then send, so the sockets have a ring with one multishot receive each.
+//!
+//! A core with nothing to do waits in the socket ring, not in the executor: what else can wake it (a
+//! job that is done, a request to stop) writes to the eventfd that the ring polls. The executor runs
+//! when it has a job to hand over or to clear away. Parking it on a read of an eventfd that the ring
+//! signals was measured too: 2.6 system calls per request against 2.0 at one connection, and at 32
+//! 129,000 requests per CPU second against 151,000 (medians of four interleaved runs).
 
 use super::ring::{Error, Ring};
 use super::setup::pin;

@@ -122,7 +122,8 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
     let mut accounts = 0;
     let mut mapped = None;
     // Replaying begins with the older one of the two that are kept.
-    let older = listing.snapshots.iter().rev().take(2).last();
+    let kept = &listing.snapshots[listing.snapshots.len().saturating_sub(2)..];
+    let older = kept.first();
     for end in &listing.snapshots {
         let file = layout::snapshot(&dir, *end);
         let (header, mapping) =

@@ -36,7 +36,9 @@ pub fn create<D: Disk>(
 ) -> Result<(), RecoveryError> {
     assert!(meta.shards > 0 && meta.shards as usize <= SHARDS_MAX);
     disk.create_dir(dir).at("create", dir)?;
-    for name in disk.list(dir).at("list", dir)? {
+    let names = disk.list(dir).at("list", dir)?;
+    expect_half_made(disk, dir, &names)?;
+    for name in names {
         if layout::is_shard_dir(&name) {
             empty_shard(disk, &dir.join(name))?;
         }
@@ -67,15 +69,49 @@ pub fn create<D: Disk>(
     }
 }
 
+/// Refuses unless a data directory holds nothing but what an interrupted creation leaves: above all,
+/// no journal with records in it, whose `galo.meta` was lost.
+pub(super) fn expect_half_made<D: Disk>(
+    disk: &D,
+    data: &Path,
+    names: &[String],
+) -> Result<(), RecoveryError> {
+    let not_ours = |dir: &Path, name: &String| RecoveryError::NotOurs {
+        dir: dir.to_owned(),
+        name: name.clone(),
+    };
+    let temporary = format!("{}{}", layout::META, layout::TEMPORARY);
+    for name in names {
+        // mkfs.ext4 puts lost+found into every file system.
+        if *name == temporary || name == layout::CREATION_LOCK || name == "lost+found" {
+            continue;
+        }
+        if !layout::is_shard_dir(name) {
+            return Err(not_ours(data, name));
+        }
+        let dir = data.join(name);
+        let listing = layout::Listing::new(disk.list(&dir).at("list", &dir)?);
+        if let Some(name) = listing.others.first() {
+            return Err(not_ours(&dir, name));
+        }
+        for first in &listing.segments {
+            let file = layout::segment(&dir, *first);
+            let records = disk.map(&file).at("map", &file)?.len() > HEADER_BYTES;
+            if records || *first != 1 {
+                return Err(RecoveryError::MetaMissing { file });
+            }
+        }
+        if let Some(end) = listing.snapshots.iter().find(|end| **end != 0) {
+            let file = layout::snapshot(&dir, *end);
+            return Err(RecoveryError::MetaMissing { file });
+        }
+    }
+    Ok(())
+}
+
 /// Removes what an interrupted creation left in a shard's directory.
 fn empty_shard<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
     let listing = layout::Listing::new(disk.list(dir).at("list", dir)?);
-    if let Some(name) = listing.others.first() {
-        return Err(RecoveryError::NotOurs {
-            dir: dir.to_owned(),
-            name: name.clone(),
-        });
-    }
     let segments = listing
         .segments
         .iter()

@@ -52,14 +52,17 @@ pub trait DiskFile: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
 
     /// Writes all of it; one call unless the kernel takes less.
-    fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.write_at(bytes, offset) {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_counting(bytes, offset, &mut 0)
+    }
+
+    /// The same; `written` says how many bytes were taken, also when it fails then.
+    fn write_counting(&self, bytes: &[u8], offset: u64, written: &mut usize) -> io::Result<()> {
+        *written = 0;
+        while *written < bytes.len() {
+            match self.write_at(&bytes[*written..], offset + *written as u64) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    bytes = &bytes[written..];
-                    offset += written as u64;
-                }
+                Ok(taken) => *written += taken,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -31,6 +31,11 @@ pub enum RecoveryError {
         /// A name in it that is none of ours.
         name: String,
     },
+    /// There is a journal or a snapshot, and no `galo.meta`.
+    MetaMissing {
+        /// The file that no interrupted creation leaves.
+        file: PathBuf,
+    },
     /// `galo.meta` is not what was written.
     MetaDamaged {
         /// The file.
@@ -202,6 +207,12 @@ impl fmt::Display for RecoveryError {
                 "{} is not empty and not a data directory of galo: it contains {name:?}. Name an empty \
                  or a new directory with --data",
                 dir.display()
+            ),
+            RecoveryError::MetaMissing { file } => write!(
+                f,
+                "{} holds accounts, but galo.meta is missing from the data directory: it was removed, or \
+                 not copied along. Bring it back. {RESTORE}",
+                file.display()
             ),
             RecoveryError::MetaDamaged { file, reason } => write!(
                 f,

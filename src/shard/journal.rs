@@ -182,19 +182,33 @@ pub struct Stamp {
     pub time_us: u64,
 }
 
-fn append(into: &mut Vec<u8>, seed: u32, kind: u8, stamp: &Stamp, record: &mut [u8]) -> u32 {
-    debug_assert!(record.len() % 8 == 0 && record.len() >= RECORD_BYTES_MIN);
+/// A record while it is put together. Aligned, because that is what the checksum is fastest over; of
+/// one size, because copying that is faster than copying what is used of it.
+#[repr(C, align(8))]
+struct Buffer([u8; TRANSACTION_BYTES_MAX]);
+
+fn append(
+    into: &mut Vec<u8>,
+    seed: u32,
+    kind: u8,
+    stamp: &Stamp,
+    buffer: &mut Buffer,
+    bytes: usize,
+) -> u32 {
+    debug_assert!(bytes % 8 == 0 && (RECORD_BYTES_MIN..=buffer.0.len()).contains(&bytes));
     debug_assert!(stamp.unsynced > 0 && stamp.sequence > 0);
+    let record = &mut buffer.0;
     record[CHAIN..LENGTH].copy_from_slice(&stamp.chain.to_le_bytes());
-    let bytes = record.len() as u16;
-    record[LENGTH..KIND].copy_from_slice(&bytes.to_le_bytes());
+    record[LENGTH..KIND].copy_from_slice(&(bytes as u16).to_le_bytes());
     record[KIND] = kind;
     record[UNSYNCED..SEQUENCE].copy_from_slice(&stamp.unsynced.to_le_bytes());
     record[SEQUENCE..TIME].copy_from_slice(&stamp.sequence.to_le_bytes());
     record[TIME..RECORD_BYTES_MIN].copy_from_slice(&stamp.time_us.to_le_bytes());
-    let crc = crc32c::crc32c_append(seed, &record[CHAIN..]);
+    let crc = crc32c::crc32c_append(seed, &record[CHAIN..bytes]);
     record[CRC..CHAIN].copy_from_slice(&crc.to_le_bytes());
+    let end = into.len() + bytes;
     into.extend_from_slice(record);
+    into.truncate(end);
     crc
 }
 
@@ -210,20 +224,21 @@ pub fn append_transaction(
 ) -> u32 {
     debug_assert!(amount > 0);
     let text = description.as_str().as_bytes();
-    let mut record = [0; TRANSACTION_BYTES_MAX];
+    let mut buffer = Buffer([0; TRANSACTION_BYTES_MAX]);
+    let record = &mut buffer.0;
     record[ACCOUNT..DIRECTION].copy_from_slice(&account.to_le_bytes());
     record[DIRECTION] = kind.to_byte();
     record[DESCRIPTION_LENGTH] = text.len() as u8;
     record[AMOUNT..DESCRIPTION].copy_from_slice(&amount.to_le_bytes());
     record[DESCRIPTION..DESCRIPTION + text.len()].copy_from_slice(text);
     let bytes = (DESCRIPTION + text.len()).next_multiple_of(8);
-    append(into, seed, KIND_TRANSACTION, stamp, &mut record[..bytes])
+    append(into, seed, KIND_TRANSACTION, stamp, &mut buffer, bytes)
 }
 
 /// Appends the record of a reset of all accounts; its checksum.
 pub fn append_reset(into: &mut Vec<u8>, seed: u32, stamp: &Stamp) -> u32 {
-    let mut record = [0; RECORD_BYTES_MIN];
-    append(into, seed, KIND_RESET, stamp, &mut record)
+    let mut buffer = Buffer([0; TRANSACTION_BYTES_MAX]);
+    append(into, seed, KIND_RESET, stamp, &mut buffer, RECORD_BYTES_MIN)
 }
 
 // ---- Reading records ---------------------------------------------------------
@@ -306,7 +321,7 @@ pub fn record_at(segment: &[u8], offset: usize, seed: u32) -> Result<Record<'_>,
         return Err(Reason::Partial);
     };
     let bytes = usize::from(u16_at(head, LENGTH));
-    if bytes < RECORD_BYTES_MIN || bytes > RECORD_BYTES_MAX || bytes % 8 != 0 {
+    if !(RECORD_BYTES_MIN..=RECORD_BYTES_MAX).contains(&bytes) || bytes % 8 != 0 {
         let zeros = head.iter().all(|byte| *byte == 0);
         return Err(if zeros { Reason::Zeros } else { Reason::Length });
     }

@@ -12,6 +12,7 @@
 use std::io;
 use std::path::Path;
 
+use super::creation::expect_half_made;
 use super::disk::Disk;
 use super::error::{At, RecoveryError};
 use super::{layout, Identity};
@@ -79,21 +80,7 @@ impl Meta {
             names => names.at("list", dir)?,
         };
         if !names.iter().any(|name| name == layout::META) {
-            let temporary = format!("{}{}", layout::META, layout::TEMPORARY);
-            let ours = |name: &&String| {
-                **name == temporary
-                    || *name == layout::CREATION_LOCK
-                    || layout::is_shard_dir(name)
-                    // What mkfs.ext4 puts into every file system.
-                    || *name == "lost+found"
-            };
-            return match names.iter().find(|name| !ours(name)) {
-                None => Ok(None),
-                Some(name) => Err(RecoveryError::NotOurs {
-                    dir: dir.to_owned(),
-                    name: name.clone(),
-                }),
-            };
+            return expect_half_made(disk, dir, &names).map(|()| None);
         }
         let file = dir.join(layout::META);
         let bytes = disk.read(&file).at("read", &file)?;

@@ -1,7 +1,7 @@
 //! From files to a shard: what can be found in a data directory, and what is done about it.
 //!
 //! Of each table exactly one row matches, the first that does. Every row has a test of its name in
-//! `tests/recovery.rs`.
+//! `tests/recovery.rs` or, for the journal, `tests/recovery_journal.rs`.
 //!
 //! The directory ([`Meta::read`], [`create`](super::create)):
 //!
@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | fresh | nothing, or only what an interrupted creation left | it is made, from the client list |
 //! | not_ours | somebody else's files, no `galo.meta` | refused |
+//! | meta_missing | a journal with records, or a later snapshot, and no `galo.meta` | refused |
 //! | meta_damaged | a `galo.meta` that is not what was written | refused |
 //! | meta_future | one of a later version | refused |
 //! | shards_differ | one with another number of shards than asked for | refused, with both |

@@ -166,9 +166,11 @@ impl<D: Disk> Store<D> {
         if self.current_bytes >= JOURNAL_SEGMENT_BYTES {
             self.rotate(batch.first, batch.chain)?;
         }
-        let result = self.current.write_all_at(bytes, self.current_bytes);
+        let mut written = 0;
+        let offset = self.current_bytes;
+        let result = self.current.write_counting(bytes, offset, &mut written);
         if let Err(error) = result {
-            return Err(self.cut_back(error));
+            return Err(self.cut_back(error, written));
         }
         self.mark_unsynced();
         self.current_bytes += bytes.len() as u64;
@@ -182,9 +184,13 @@ impl<D: Disk> Store<D> {
 
     /// After a write that failed: what it left behind is cut off, durably, because its clients are
     /// told that it did not happen, and a power loss must not bring it back.
-    fn cut_back(&mut self, error: io::Error) -> AppendError {
+    /// A write that took nothing left nothing: while the disk is full, refusing costs no sync.
+    fn cut_back(&self, error: io::Error, written: usize) -> AppendError {
         if !is_full(&error) {
             return AppendError::Fatal(error);
+        }
+        if written == 0 {
+            return AppendError::Full(error);
         }
         let cut = self
             .current

@@ -7,6 +7,9 @@
 //! - `bye`: closes; `drop`: closes every other client's connection. `fin`: `bye`, and FIN.
 //! - `ask TEXT`: sends `echo TEXT` to the next core. `deaf`: `deaf`, and closes the listeners.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use galo::io::{
     Address, ConnectionId, Control, Driver, Effect, Exit, Job, Listeners, Machine, Now, Peer, Setup,
 };

@@ -5,6 +5,7 @@ mod faulty;
 mod journal;
 mod ownership;
 mod recovery;
+mod recovery_journal;
 mod state;
 mod store;
 

@@ -49,6 +49,20 @@ fn a_full_disk_leaves_the_journal_as_it_was() {
 }
 
 #[test]
+fn refusing_on_a_full_disk_costs_no_sync() {
+    let directory = Directory::new();
+    let (disk, mut shard, mut store) = faulty(&directory);
+    for _ in 0..3 {
+        transact(&mut shard, 1);
+        disk.0.lock().unwrap().writes = [Write::Fails(libc::ENOSPC)].into();
+        let result = store.append(shard.batch_first(), shard.batch());
+        assert!(matches!(result, Err(AppendError::Full(_))));
+        shard.refused();
+    }
+    assert_eq!(disk.0.lock().unwrap().syncs, 0);
+}
+
+#[test]
 fn a_broken_disk_is_fatal() {
     let directory = Directory::new();
     let (disk, mut shard, mut store) = faulty(&directory);

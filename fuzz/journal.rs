@@ -1,0 +1,102 @@
+//! What must hold for any journal segment. Shared by the fuzz target and by the properties that
+//! `cargo test` checks.
+
+use galo::bank::{Description, Kind};
+use galo::shard::journal::{self, Event, Header, Reader, Record, Stamp, HEADER_BYTES};
+
+const SEED: u32 = 0x5eed;
+const HEADER: Header = Header {
+    directory: 1,
+    shard: 0,
+    first: 1,
+    chain: SEED,
+};
+
+/// More could be a forged checksum, which a fuzzer finds and a failing device does not.
+const CHANGES_MAX: usize = 3;
+
+/// The first byte says how many records are written; then each three bytes change one byte
+/// (little-endian offset, what is flipped in it); what is left over is appended.
+pub fn check(data: &[u8]) {
+    let Some((&records, changes)) = data.split_first() else {
+        return;
+    };
+    let written = journal_of(records);
+    let mut segment = written.clone();
+    let changes = changes.chunks_exact(3);
+    segment.extend(changes.remainder());
+    for change in changes.take(CHANGES_MAX) {
+        let offset = usize::from(u16::from_le_bytes([change[0], change[1]]));
+        if let Some(byte) = segment.get_mut(HEADER_BYTES + offset) {
+            *byte ^= change[2];
+        }
+    }
+    let mut reader = Reader::new(&segment, &HEADER, SEED);
+    let mut again = HEADER.to_bytes().to_vec();
+    let mut stop = None;
+    for record in reader.by_ref() {
+        match record {
+            Ok(record) => append(&mut again, &record),
+            Err(at) => stop = Some(at),
+        }
+    }
+    // A prefix of what was written, whatever was changed, and nothing besides.
+    assert_eq!(written[..reader.offset()], segment[..reader.offset()]);
+    assert_eq!(written[..reader.offset()], again);
+    assert_eq!(stop.is_none(), reader.offset() == segment.len());
+    if let Some(stop) = stop {
+        assert_eq!(stop.offset, reader.offset());
+        if let Some((durable, record)) =
+            journal::vouched(&segment, stop.offset, reader.sequence(), SEED)
+        {
+            assert!(durable < record.stamp.sequence);
+            assert!(record.stamp.sequence <= u64::from(records));
+        }
+    }
+    let _ = Header::read(data);
+    let _ = journal::record_at(data, 0, 0);
+}
+
+fn stamp(sequence: u64, chain: u32) -> Stamp {
+    Stamp {
+        chain,
+        unsynced: 1 + (sequence as u32 - 1) % 4,
+        sequence,
+        time_us: sequence / 3,
+    }
+}
+
+fn journal_of(records: u8) -> Vec<u8> {
+    let mut bytes = HEADER.to_bytes().to_vec();
+    let mut chain = SEED;
+    for sequence in 1..=u64::from(records) {
+        let stamp = stamp(sequence, chain);
+        chain = if sequence % 7 == 0 {
+            journal::append_reset(&mut bytes, SEED, &stamp)
+        } else {
+            let text = &"galo garnis\u{e9} \u{1f413}"[..1 + sequence as usize % 10];
+            let text = Description::new(text).expect("1 to 10 characters");
+            let (client, amount) = (sequence as u32 % 5, sequence as i64);
+            journal::append_transaction(&mut bytes, SEED, &stamp, client, Kind::Debit, amount, text)
+        };
+    }
+    bytes
+}
+
+/// What was read says all that was written.
+fn append(into: &mut Vec<u8>, record: &Record<'_>) {
+    let crc = match record.event {
+        Event::Transaction {
+            account,
+            kind,
+            amount,
+            description,
+        } => {
+            let stamp = &record.stamp;
+            journal::append_transaction(into, SEED, stamp, account, kind, amount, description)
+        }
+        Event::Reset => journal::append_reset(into, SEED, &record.stamp),
+        Event::Unknown(reason) => panic!("never written: {reason}"),
+    };
+    assert_eq!(crc, record.crc);
+}

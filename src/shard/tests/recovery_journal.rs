@@ -1,0 +1,334 @@
+//! One test for each label of the journal's table in `recovery.rs`.
+
+use super::recovery::{at, future, is_future, segment_of, with_records, with_snapshots};
+use super::*;
+use crate::shard::error::Evidence;
+use crate::shard::journal::{self, Stamp};
+use crate::shard::recovery::JournalCase;
+use crate::shard::Identity;
+
+#[test]
+fn journal_future() {
+    let (directory, _) = with_records(3, 0);
+    future(&directory.segment(1), 60);
+    assert!(is_future(&directory.refusal(), &directory.segment(1)));
+}
+
+#[test]
+fn journal_foreign() {
+    let (directory, _) = with_records(3, 0);
+    let identity = Identity {
+        directory: 7,
+        ..directory.meta.identity(0)
+    };
+    let header = journal::Header {
+        directory: identity.directory,
+        shard: 0,
+        first: 4,
+        chain: 0,
+    };
+    fs::write(directory.segment(4), header.to_bytes()).unwrap();
+    let error = directory.refusal();
+    assert!(matches!(error, RecoveryError::Foreign { file } if file == directory.segment(4)));
+}
+
+#[test]
+fn clean() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    credit(&mut shard, &mut store, 1);
+    sync(&mut shard, &mut store);
+    take_snapshot(&mut shard, &mut store);
+    let report = directory.open().report;
+    assert_eq!(report.journal, JournalCase::Clean);
+    assert_eq!(
+        (report.snapshot, report.replayed, report.sequence),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn replay() {
+    let (directory, state_before) = with_records(7, 3);
+    let Recovered {
+        mut shard,
+        mut store,
+        report,
+    } = directory.open();
+    assert_eq!(report.journal, JournalCase::Replay);
+    assert_eq!((report.replayed, report.sequence), (7, 7));
+    assert!(state(&shard) == state_before);
+    // And on: nothing counts as synced that this owner has not synced.
+    assert_eq!(shard.synced_sequence(), 0);
+    assert_eq!(shard.time_us(0), TIME_US);
+    assert!(store.needs_sync());
+    credit(&mut shard, &mut store, 1);
+    sync(&mut shard, &mut store);
+    assert_eq!(directory.open().report.sequence, 8);
+}
+
+#[test]
+fn torn_tail() {
+    type Damage = fn(&mut Vec<u8>);
+    // Seven records, the first three synced: what is lost behind those is a torn tail.
+    let cases: [(usize, Damage); 7] = [
+        (6, |bytes| bytes.truncate(at(7) + 63)),
+        (6, |bytes| bytes.truncate(at(7) + 1)),
+        (6, |bytes| bytes[at(7) + 50] ^= 1),
+        (6, |bytes| bytes[at(7)..].fill(0)),
+        (7, |bytes| bytes.resize(bytes.len() + 4096, 0)),
+        (7, |bytes| bytes.extend(*b"GALO")),
+        // Later pages arrived, this one did not: none of those vouches for it.
+        (4, |bytes| bytes[at(5)..at(6)].fill(0)),
+    ];
+    for (sequence, damage) in cases {
+        let (directory, _) = with_records(7, 3);
+        edit(&directory.segment(1), damage);
+        let Recovered {
+            mut shard,
+            mut store,
+            report,
+        } = directory.open();
+        let JournalCase::TornTail(torn) = &report.journal else {
+            panic!("{report:?}");
+        };
+        assert_eq!(torn.offset as usize, at(sequence + 1));
+        assert_eq!(report.sequence as usize, sequence);
+        let length = fs::metadata(directory.segment(1)).unwrap().len();
+        assert_eq!(length, torn.offset);
+        // What comes after the cut is found again.
+        credit(&mut shard, &mut store, 2);
+        let again = directory.open();
+        assert_eq!(again.report.journal, JournalCase::Replay);
+        assert!(state(&again.shard) == state(&shard));
+    }
+}
+
+#[test]
+fn torn_tail_with_later_segments() {
+    let (directory, _) = with_records(3, 0);
+    edit(&directory.segment(1), |bytes| bytes.truncate(at(3)));
+    segment_of(&directory, 4, |bytes, seed, stamp| {
+        let stamp = Stamp {
+            unsynced: 4,
+            ..stamp
+        };
+        journal::append_reset(bytes, seed, &stamp);
+    });
+    let report = directory.open().report;
+    let JournalCase::TornTail(torn) = report.journal else {
+        panic!("{report:?}");
+    };
+    assert_eq!((torn.superfluous, report.sequence), (vec![4], 2));
+    assert!(!directory.segment(4).exists());
+    assert_eq!(directory.open().report.journal, JournalCase::Replay);
+}
+
+#[test]
+fn damaged() {
+    type Damage = fn(&mut Vec<u8>);
+    let cases: [(usize, Damage); 4] = [
+        (2, |bytes| bytes[at(2) + 48] ^= 1),
+        (3, |bytes| bytes[at(3)..at(3) + 8].fill(0)),
+        (1, |bytes| bytes[at(1) + 8] ^= 8),
+        (2, |bytes| {
+            bytes.drain(at(2)..at(3));
+        }),
+    ];
+    for (sequence, damage) in cases {
+        let (directory, _) = with_records(7, 3);
+        edit(&directory.segment(1), damage);
+        let before = fs::read(directory.segment(1)).unwrap();
+        let error = directory.refusal();
+        let RecoveryError::Damaged {
+            file,
+            offset,
+            sequence: missing,
+            evidence: Evidence::Record {
+                sequence: later, ..
+            },
+            ..
+        } = &error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(file, &directory.segment(1));
+        assert_eq!(
+            (*offset as usize, *missing as usize),
+            (at(sequence), sequence)
+        );
+        assert!(*later >= 4, "written after the sync");
+        assert!(error.to_string().contains(&format!("byte {offset}")));
+        assert_eq!(fs::read(directory.segment(1)).unwrap(), before, "untouched");
+    }
+}
+
+#[test]
+fn damaged_says_a_snapshot() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    for _ in 0..3 {
+        credit(&mut shard, &mut store, 1);
+    }
+    sync(&mut shard, &mut store);
+    take_snapshot(&mut shard, &mut store);
+    edit(&directory.segment(1), |bytes| bytes[at(3)] ^= 1);
+    let error = directory.refusal();
+    assert!(matches!(
+        error,
+        RecoveryError::Damaged { sequence: 3, evidence: Evidence::Snapshot(file), .. }
+            if file == directory.snapshot(3)
+    ));
+}
+
+#[test]
+fn segment_missing() {
+    let (directory, _) = with_records(3, 3);
+    segment_of(&directory, 6, |bytes, seed, stamp| {
+        journal::append_reset(bytes, seed, &stamp);
+    });
+    let error = directory.refusal();
+    assert!(matches!(
+        error,
+        RecoveryError::SegmentMissing { sequence: 4, .. }
+    ));
+
+    fs::remove_file(directory.segment(1)).unwrap();
+    let error = directory.refusal();
+    assert!(matches!(
+        error,
+        RecoveryError::SegmentMissing {
+            sequence: 1,
+            evidence: Evidence::Needed,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn half_segment() {
+    for half in [0, 1, 63] {
+        let (directory, state_before) = with_records(3, 3);
+        let header = fs::read(directory.segment(1)).unwrap();
+        fs::write(directory.segment(4), &header[..half]).unwrap();
+        let recovered = directory.open();
+        let file = directory.segment(4);
+        assert_eq!(
+            recovered.report.journal,
+            JournalCase::HalfSegment(file.clone())
+        );
+        assert!(!file.exists());
+        assert!(state(&recovered.shard) == state_before);
+        assert_eq!(directory.open().report.journal, JournalCase::Replay);
+    }
+}
+
+#[test]
+fn half_segment_where_the_snapshot_continues() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    credit(&mut shard, &mut store, 1);
+    sync(&mut shard, &mut store);
+    take_snapshot(&mut shard, &mut store);
+    fs::write(directory.segment(2), b"GALO").unwrap();
+    let report = directory.open().report;
+    assert_eq!(
+        report.journal,
+        JournalCase::HalfSegment(directory.segment(2))
+    );
+}
+
+#[test]
+fn journal_short() {
+    let (directory, _) = with_snapshots();
+    edit(&directory.segment(1), |bytes| bytes.truncate(at(4)));
+    let error = directory.refusal();
+    assert!(matches!(
+        error,
+        RecoveryError::JournalShort {
+            sequence: 3,
+            end: 4,
+            ..
+        }
+    ));
+    // A bad snapshot is a witness, too.
+    edit(&directory.snapshot(4), |bytes| bytes[5000] ^= 1);
+    let error = directory.refusal();
+    assert!(matches!(
+        error,
+        RecoveryError::JournalShort {
+            sequence: 3,
+            end: 4,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn disagree() {
+    let (directory, _) = with_snapshots();
+    // Another journal of the same directory: record 4 is a different one.
+    fs::remove_file(directory.segment(1)).unwrap();
+    segment_of(&directory, 1, |bytes, seed, mut stamp| {
+        for sequence in 1..=6 {
+            stamp.sequence = sequence;
+            stamp.unsynced = sequence as u32;
+            stamp.chain =
+                journal::append_transaction(bytes, seed, &stamp, 2, Kind::Credit, 7, text("other"));
+        }
+    });
+    let error = directory.refusal();
+    assert!(matches!(error, RecoveryError::Disagree { sequence: 4, .. }));
+}
+
+#[test]
+fn does_not_apply() {
+    let cases: [(u32, Kind, i64, &str); 2] = [
+        (77, Kind::Credit, 1, "no such account"),
+        (1, Kind::Debit, 100_001, "out of its bounds"),
+    ];
+    for (client, kind, amount, reason) in cases {
+        let directory = Directory::new();
+        segment_of(&directory, 1, |bytes, seed, stamp| {
+            journal::append_transaction(bytes, seed, &stamp, client, kind, amount, text("x"));
+        });
+        let error = directory.refusal();
+        assert!(
+            matches!(
+                error,
+                RecoveryError::DoesNotApply {
+                    offset: 64,
+                    sequence: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    // An intact record of a kind from the future.
+    let directory = Directory::new();
+    segment_of(&directory, 1, |bytes, seed, stamp| {
+        journal::append_reset(bytes, seed, &stamp);
+        bytes[at(1) + 10] = 3;
+        let crc = crc32c::crc32c_append(seed, &bytes[at(1) + 4..]);
+        bytes[at(1)..at(1) + 4].copy_from_slice(&crc.to_le_bytes());
+    });
+    let error = directory.refusal();
+    assert!(
+        matches!(error, RecoveryError::DoesNotApply { offset: 64, .. }),
+        "{error}"
+    );
+}
