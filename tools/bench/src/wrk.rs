@@ -93,7 +93,7 @@ fn script(pipelined: usize) -> String {
     );
     if pipelined > 1 {
         script += &format!(
-            "function init()\n  wrk.init()\n  batch = string.rep(wrk.format(), {pipelined})\nend\n\
+            "function init()\n  batch = string.rep(wrk.format(), {pipelined})\nend\n\
              function request() return batch end\n"
         );
     }
