@@ -327,6 +327,13 @@ impl<J> Node<J> {
                     self.connections[index].arriving = Arriving::Nothing;
                     taken += consumed;
                 }
+                Parsed::Incomplete {
+                    send_continue: true,
+                } if self.connections[index].waiting > 0 => {
+                    // `100 Continue` has its place among the replies, too: asked once more later.
+                    progress = http::Progress::default();
+                    break;
+                }
                 Parsed::Incomplete { send_continue } => {
                     // A line end too many behind a body is not the beginning of a head.
                     let idle = input[taken..]
@@ -344,6 +351,8 @@ impl<J> Node<J> {
                     if self.refuse(index, status) == Taken::Yes {
                         taken = input.len();
                     }
+                    // If it waits for its turn, it is judged from its first byte again.
+                    progress = http::Progress::default();
                     break;
                 }
             }
