@@ -8,7 +8,6 @@ compile_error!("galo runs on Linux only");
 
 pub mod api;
 pub mod bank;
-pub mod check;
 pub mod clients;
 pub mod config;
 pub mod healthcheck;

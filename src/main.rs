@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use galo::config::{self, Command};
-use galo::{check, healthcheck, serve};
+use galo::{healthcheck, serve, shard};
 
 fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
@@ -24,7 +24,9 @@ fn main() -> ExitCode {
             println!("{}", config::version());
             Ok(())
         }
-        Command::Check { data } => check::run(&data).map_err(|error| error.to_string()),
+        Command::Check { data } => shard::check::check(&data, &mut std::io::stdout().lock())
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
         Command::Healthcheck { url } => healthcheck::run(&url).map_err(|error| error.to_string()),
         Command::Serve(settings) => {
             galo::log::install(settings.log, settings.log_level);

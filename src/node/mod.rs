@@ -269,8 +269,12 @@ impl<J> Node<J> {
     /// Takes up what is in a connection's own buffer.
     fn resume(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if connection.state != State::Open || connection.input.is_empty() {
+        if connection.state != State::Open {
             return;
+        }
+        if connection.input.is_empty() {
+            // The last of it may have been taken up while its reply was waited for.
+            return self.steer(index);
         }
         let mut input = std::mem::take(&mut connection.input);
         let taken = self.take_up(index, &input);
