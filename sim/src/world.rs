@@ -479,9 +479,9 @@ impl World {
                 }
                 Effect::ShutdownWrite(id) => {
                     let at = self.find(index, id)?;
-                    self.sockets[at]
-                        .client_mut()
-                        .map(|client| client.finished = true);
+                    if let Some(client) = self.sockets[at].client_mut() {
+                        client.finished = true;
+                    }
                 }
                 Effect::Close(id) => {
                     let at = self.find(index, id)?;

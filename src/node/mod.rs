@@ -113,6 +113,11 @@ impl<J> Node<J> {
             .step_by(settings.cores)
             .count();
         assert_eq!(shards.len(), own);
+        // What was recovered may be in the page cache only: with durability `disk` even a read of it
+        // waits for the first sync.
+        let unsynced = shards
+            .iter()
+            .any(|shard| shard.synced_sequence() < shard.sequence());
         Node {
             links: (0..settings.cores).map(|_| Link::default()).collect(),
             sync_tickets: vec![(0, 0); shards.len()],
@@ -129,7 +134,7 @@ impl<J> Node<J> {
             listed: Vec::new(),
             postponed: Vec::new(),
             holds: VecDeque::new(),
-            ticket: 0,
+            ticket: u64::from(unsynced),
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
             stop: None,
