@@ -6,7 +6,7 @@
 //! run at once. One test program rather than one a file, so that tests which only wait do not wait
 //! one after the other.
 //!
-//! `cargo test --features root-tests` adds what needs root (a file system of its own to fill up).
+//! What needs root is in `tests/root`.
 
 mod support;
 
@@ -16,8 +16,6 @@ mod contest;
 mod cores;
 mod crash;
 mod data_directory;
-#[cfg(feature = "root-tests")]
-mod full_disk;
 mod http;
 mod idle;
 mod io_uring_refused;

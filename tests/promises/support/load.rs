@@ -89,24 +89,8 @@ impl Writer {
         }
     }
 
-    /// Writes until the server has refused to ten times, because the disk is full.
-    #[cfg(feature = "root-tests")]
-    pub fn run_until_refused(&mut self, address: &Address) {
-        let mut connection = Connection::open(address).expect("a connection");
-        let mut refused = 0;
-        while refused < 10 {
-            let reply = connection.ask(&self.request());
-            if reply.status == 503 {
-                refused += 1;
-            } else {
-                reply.posted();
-                self.acknowledged += 1;
-            }
-        }
-    }
-
-    /// The next one.
-    fn request(&self) -> Vec<u8> {
+    /// The next to be sent.
+    pub fn request(&self) -> Vec<u8> {
         assert!(self.acknowledged + 2 < 1 << BITS, "the balance has no room");
         let amount = 1 << (BITS * self.number);
         let description = format!("{}n{}", self.number, self.acknowledged + 1);

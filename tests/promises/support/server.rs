@@ -327,7 +327,7 @@ impl Server {
         self.log().into_iter().find(has).expect("it was there")
     }
 
-    /// A value of `/metrics` without labels.
+    /// A value of `/metrics`, by name and labels as they stand there.
     pub fn metric(&self, name: &str) -> f64 {
         let reply = self.get("/metrics");
         let text = String::from_utf8(reply.body).expect("text");

@@ -155,8 +155,19 @@ fn a_disk_that_fills_up_under_load_loses_nothing() {
         let mut writers = Writer::several(10);
         std::thread::scope(|scope| {
             for writer in &mut writers {
-                let address = server.address();
-                scope.spawn(move || writer.run_until_refused(address));
+                let mut connection = server.connect();
+                scope.spawn(move || {
+                    let mut refused = 0;
+                    while refused < 10 {
+                        let reply = connection.ask(&writer.request());
+                        if reply.status == 503 {
+                            refused += 1;
+                        } else {
+                            reply.posted();
+                            writer.acknowledged += 1;
+                        }
+                    }
+                });
             }
         });
         fs::remove_file(filler).unwrap();
