@@ -61,7 +61,7 @@ impl World {
             5..=10 if !client.reads => client.reads = true,
             5.. if self.random.percent(slow_percent) => client.reads = false,
             _ => {
-                let depth = self.random.skewed(6);
+                let depth = self.random.skewed(self.plan.pipeline_max);
                 for _ in 0..depth {
                     self.ask(at, |author| author.any());
                 }
@@ -76,7 +76,7 @@ impl World {
         let Some(client) = self.sockets[at].client() else {
             return;
         };
-        if client.finished || client.asked.len() >= 24 {
+        if client.finished || client.asked.len() as u64 >= 20 + self.plan.pipeline_max {
             return;
         }
         let limit = match self.random.percent(90) {
@@ -96,6 +96,7 @@ impl World {
             clients: &clients,
             resets: self.plan.resets,
             limit,
+            keep_alive: self.plan.pipeline_max > 100,
         });
         let about = match expect {
             Expect::Transaction(tag) => Some(self.model.client_of(tag)),
@@ -124,7 +125,10 @@ impl World {
         let mut cut = false;
         if matches!(asked.expect, Expect::Malformed(_)) {
             client.finished = true;
-        } else if self.calm_ns == u64::MAX && self.random.percent(2) {
+        } else if self.calm_ns == u64::MAX
+            && self.plan.pipeline_max <= 100
+            && self.random.percent(2)
+        {
             // The rest never comes.
             bytes.truncate(self.random.index(bytes.len()));
             client.finished = true;

@@ -16,13 +16,13 @@ pub mod run;
 pub mod sabotage;
 
 mod client;
-mod crash;
-mod disk;
+pub mod crash;
+pub mod disk;
 mod journals;
 mod life;
 mod model;
 mod plan;
-mod random;
+pub mod random;
 mod reply;
 mod request;
 mod socket;

@@ -76,6 +76,7 @@ impl World {
     pub fn live(&mut self, life: &Life, promise: Promise, last: bool) -> Checked<Promise> {
         let mut process = self.recover(life, promise)?;
         self.slow_jobs = life.slow_jobs;
+        self.calm_ns = u64::MAX;
         self.disk
             .set_faults(|faults| faults.short_writes = self.plan.short_writes);
         for step in 0..life.steps {
@@ -103,7 +104,7 @@ impl World {
         } else if self.disk.events().killed {
             self.coverage.killed_within += 1;
         } else {
-            if last {
+            if last || self.random.percent(30) {
                 self.calm_down(&mut process)?;
                 self.probe(&mut process)?;
             }
@@ -332,7 +333,10 @@ impl World {
         self.calm_ns = self.now_ns;
         self.slow_jobs = false;
         self.disk.make_room();
-        self.disk.set_faults(|faults| faults.short_writes = 0);
+        self.disk.set_faults(|faults| {
+            faults.short_writes = 0;
+            (faults.fail_in, faults.sync_fails_in, faults.kill_in) = (None, None, None);
+        });
         let links = process.links();
         for socket in &mut self.sockets[links..] {
             let client = socket.client_mut().expect("behind the links");
@@ -351,7 +355,8 @@ impl World {
                 let client = socket.client().expect("behind the links");
                 !client.asked.is_empty()
             });
-            if !waiting {
+            // A sync may have failed before it became calm, and be told only now.
+            if !waiting || process.has_failed() {
                 return Ok(());
             }
             self.round(process)?;

@@ -25,6 +25,8 @@ pub struct Plan {
     pub amount_max: u64,
     /// Connections at a time.
     pub connections_max: usize,
+    /// Requests that a client sends at once.
+    pub pipeline_max: u64,
     /// Events that a tick takes at most.
     pub tick_events_max: u64,
     /// Writes that take less than they were given, percent.
@@ -111,6 +113,7 @@ impl Plan {
             },
             amount_max: *random.pick(&[10, 10_000, 200_000, i64::MAX as u64]),
             connections_max: random.between(1, 12) as usize,
+            pipeline_max: *random.pick(&[1, 6, 6, 6, 150]),
             tick_events_max: random.skewed(32),
             short_writes: *random.pick(&[0, 0, 10, 50]),
             full_disk: random.percent(30),

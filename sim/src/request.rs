@@ -75,8 +75,10 @@ pub struct Author<'a> {
     pub clients: &'a [u32],
     /// Whether resets are sent, and what comes of them.
     pub resets: Option<bool>,
-    /// Small amounts only, or all that there are.
+    /// Amounts are at most this.
     pub limit: u64,
+    /// Nothing that would end the connection.
+    pub keep_alive: bool,
 }
 
 const SPECIAL: [&str; 8] = ["t", "é", "ñ", "日", "\"", "\\", "\u{1}", "😀"];
@@ -118,7 +120,7 @@ impl Author<'_> {
             }
             82..=86 => self.elsewhere(),
             87 | 88 => self.reset(),
-            89..=91 => self.malformed(),
+            89..=91 if !self.keep_alive => self.malformed(),
             _ => self.transaction(),
         }
     }
@@ -287,10 +289,10 @@ impl Author<'_> {
             _ => {}
         }
         let http10 = self.random.percent(6);
-        let keep_alive = http10 && self.random.percent(70);
+        let keep_alive = http10 && (self.keep_alive || self.random.percent(70));
         let version = if http10 { "1.0" } else { "1.1" };
         let mut head = format!("{method} {target} HTTP/{version}\r\nHost: localhost\r\n");
-        let asks_close = !http10 && self.random.percent(6);
+        let asks_close = !http10 && !self.keep_alive && self.random.percent(6);
         if asks_close {
             head.push_str("connection: Close\r\n");
         } else if keep_alive {
