@@ -8,6 +8,7 @@ use crate::shard::{AppendError, Done};
 fn faulty(directory: &Directory) -> (Faulty, Shard, Store<Faulty>) {
     let disk = Faulty::default();
     let recovered = open(&disk, directory.path(), &directory.meta, 0).unwrap();
+    *disk.0.lock().unwrap() = Default::default();
     (disk, recovered.shard, recovered.store)
 }
 
