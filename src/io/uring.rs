@@ -14,6 +14,7 @@ use super::setup::pin;
 use super::sockets::Sockets;
 use super::{clock, Control, Effect, Exit, Job, Machine, Peer, Setup};
 use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, RING_ENTRIES};
+use glommio::task::JoinHandle;
 use glommio::{LocalExecutorBuilder, Placement};
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
@@ -73,6 +74,11 @@ async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
         log::error!("{error}");
         // The kernel may still read the machine's output.
         std::mem::forget(core.machine);
+    }
+    if core.jobs.outstanding == 0 {
+        if let Some(last) = core.jobs.last.take() {
+            last.await;
+        }
     }
     (exit, core.jobs.outstanding)
 }
@@ -148,6 +154,10 @@ struct Jobs<J: Job> {
     control: Arc<Control>,
     core: usize,
     outstanding: usize,
+    /// The last one that was started. glommio's thread has something to do for it when we have its
+    /// result already, and panics if the executor is gone by then. It takes one job at a time, so
+    /// the last is the only one to wait for.
+    last: Option<JoinHandle<()>>,
     /// glommio's own tasks have something to do: a job to hand over, or one to clear away.
     want_executor: bool,
 }
@@ -161,6 +171,7 @@ impl<J: Job> Jobs<J> {
             control,
             core,
             outstanding: 0,
+            last: None,
             want_executor: false,
         }
     }
@@ -175,7 +186,7 @@ impl<J: Job> Jobs<J> {
             let _ = sender.send(job.run());
             control.wake(core);
         });
-        glommio::spawn_local(running).detach();
+        self.last = Some(glommio::spawn_local(running).detach());
         self.outstanding += 1;
         self.want_executor = true;
     }
