@@ -262,7 +262,8 @@ impl<D: Disk> Store<D> {
     /// Whether there is journal enough for a new snapshot, and none under way.
     pub fn snapshot_due(&self) -> bool {
         let bytes = self.counters.snapshot_bytes.max(SNAPSHOT_JOURNAL_BYTES_MIN);
-        self.uncovered_bytes >= bytes && !self.snapshot_under_way()
+        let newest = self.snapshots.last().expect("there is one");
+        self.uncovered_bytes >= bytes && newest.end < self.written && !self.snapshot_under_way()
     }
 
     /// Whether a snapshot was begun and is neither done nor failed.
