@@ -113,6 +113,11 @@ impl<J> Node<J> {
             .step_by(settings.cores)
             .count();
         assert_eq!(shards.len(), own);
+        // What was recovered may be in the page cache only: with durability `disk` even a read of it
+        // waits for the first sync.
+        let unsynced = shards
+            .iter()
+            .any(|shard| shard.synced_sequence() < shard.sequence());
         Node {
             links: (0..settings.cores).map(|_| Link::default()).collect(),
             sync_tickets: vec![(0, 0); shards.len()],
@@ -129,7 +134,7 @@ impl<J> Node<J> {
             listed: Vec::new(),
             postponed: Vec::new(),
             holds: VecDeque::new(),
-            ticket: 0,
+            ticket: u64::from(unsynced),
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
             stop: None,
@@ -264,8 +269,12 @@ impl<J> Node<J> {
     /// Takes up what is in a connection's own buffer.
     fn resume(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if connection.state != State::Open || connection.input.is_empty() {
+        if connection.state != State::Open {
             return;
+        }
+        if connection.input.is_empty() {
+            // The last of it may have been taken up while its reply was waited for.
+            return self.steer(index);
         }
         let mut input = std::mem::take(&mut connection.input);
         let taken = self.take_up(index, &input);
@@ -323,6 +332,13 @@ impl<J> Node<J> {
                     self.connections[index].arriving = Arriving::Nothing;
                     taken += consumed;
                 }
+                Parsed::Incomplete {
+                    send_continue: true,
+                } if self.connections[index].waiting > 0 => {
+                    // `100 Continue` has its place among the replies, too: asked once more later.
+                    progress = http::Progress::default();
+                    break;
+                }
                 Parsed::Incomplete { send_continue } => {
                     // A line end too many behind a body is not the beginning of a head.
                     let idle = input[taken..]
@@ -340,6 +356,8 @@ impl<J> Node<J> {
                     if self.refuse(index, status) == Taken::Yes {
                         taken = input.len();
                     }
+                    // If it waits for its turn, it is judged from its first byte again.
+                    progress = http::Progress::default();
                     break;
                 }
             }

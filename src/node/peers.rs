@@ -104,6 +104,9 @@ impl<J> Node<J> {
             );
         }
         self.ask(index, core, asker, Endpoint::Reset, Frame::Reset);
+        // The reply comes when all cores have answered: nothing of this connection may be forwarded
+        // meanwhile, for its reply would come first.
+        self.connections[index].waiting_for = usize::MAX;
         Taken::Yes
     }
 

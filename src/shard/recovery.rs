@@ -49,6 +49,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Chain, End, Torn};
+use super::creation::sync_names;
 use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
@@ -110,8 +111,14 @@ pub fn open<D: Disk>(
     shard: u32,
 ) -> Result<Recovered<D>, RecoveryError> {
     let identity = meta.identity(shard);
-    let dir = layout::shard_dir(dir, shard);
+    let data = dir;
+    let dir = layout::shard_dir(data, shard);
     let listing = list(disk, &dir)?;
+    if listing.snapshots.last() == Some(&0) {
+        // Nobody but its maker has stopped in good order here. If that was killed before its last
+        // sync, `galo.meta` would still go with the power, and all that is written from now on with it.
+        sync_names(disk, data)?;
+    }
     for name in &listing.temporary {
         let path = dir.join(name);
         log::info!("{}: left over, removed", path.display());

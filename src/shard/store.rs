@@ -101,6 +101,8 @@ pub struct Store<D: Disk> {
     syncing: bool,
     /// Last record in the journal.
     written: u64,
+    segment_bytes: u64,
+    snapshot_journal_bytes: u64,
     /// Bytes of journal since the newest snapshot was begun.
     uncovered_bytes: u64,
     /// The same for the one under way.
@@ -125,6 +127,8 @@ impl<D: Disk> Store<D> {
             dir_unsynced: false,
             syncing: false,
             written: files.written,
+            segment_bytes: JOURNAL_SEGMENT_BYTES,
+            snapshot_journal_bytes: SNAPSHOT_JOURNAL_BYTES_MIN,
             uncovered_bytes: files.uncovered_bytes,
             uncovered_by_next_bytes: 0,
             snapshots: files.snapshots,
@@ -135,6 +139,13 @@ impl<D: Disk> Store<D> {
                 ..Counters::default()
             },
         }
+    }
+
+    /// Other thresholds than JOURNAL_SEGMENT_BYTES and SNAPSHOT_JOURNAL_BYTES_MIN: the simulator's,
+    /// so that a few hundred records fill segments and are worth a snapshot.
+    pub fn set_thresholds(&mut self, segment_bytes: u64, snapshot_journal_bytes: u64) {
+        self.segment_bytes = segment_bytes;
+        self.snapshot_journal_bytes = snapshot_journal_bytes;
     }
 
     /// For metrics.
@@ -153,7 +164,7 @@ impl<D: Disk> Store<D> {
         let batch = journal::measure(bytes);
         assert_eq!(batch.first, first_sequence);
         assert_eq!(batch.first, self.written + 1, "no gap and no overlap");
-        if self.current_bytes >= JOURNAL_SEGMENT_BYTES {
+        if self.current_bytes >= self.segment_bytes {
             self.rotate(batch.first, batch.chain)?;
         }
         let mut written = 0;
@@ -261,7 +272,10 @@ impl<D: Disk> Store<D> {
 
     /// Whether there is journal enough for a new snapshot, and none under way.
     pub fn snapshot_due(&self) -> bool {
-        let bytes = self.counters.snapshot_bytes.max(SNAPSHOT_JOURNAL_BYTES_MIN);
+        let bytes = self
+            .counters
+            .snapshot_bytes
+            .max(self.snapshot_journal_bytes);
         let newest = self.snapshots.last().expect("there is one");
         self.uncovered_bytes >= bytes && newest.end < self.written && !self.snapshot_under_way()
     }
