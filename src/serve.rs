@@ -106,7 +106,10 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         Some(meta) => meta,
         None => create(&disk, &settings, shards as u32)?,
     };
-    let (recovered, _ownerships) = recover(&disk, &settings.data, &meta)?;
+    let (recovered, ownerships) = recover(&disk, &settings.data, &meta)?;
+    // Kept until the kernel drops them with the process. When this function returns, cores may still
+    // write (a second signal, a failure, a stop that took too long): nobody else may own their shards.
+    std::mem::forget(ownerships);
     // Before it is announced: whoever reads that it listens may stop it properly.
     block_signals()?;
     announce(&settings, &chosen, &listeners, &recovered, began.elapsed());

@@ -66,17 +66,13 @@ enum Snapshot<D: Disk> {
     Away,
 }
 
-/// What recovery found, for [`Store::new`].
+/// What recovery found, all of it durable, for [`Store::new`].
 pub(super) struct Files<D: Disk> {
     /// First sequences, ascending; the last one is written on.
     pub segments: Vec<u64>,
     /// The last segment, and its length.
     pub current: D::File,
     pub current_bytes: u64,
-    /// Segments before it with records that may not be durable.
-    pub unsynced: Vec<D::File>,
-    /// Whether all records are durable.
-    pub synced: bool,
     /// Good ones, ascending.
     pub snapshots: Vec<SnapshotFile>,
     /// Bad ones: removed when a new one is durable.
@@ -120,21 +116,15 @@ pub struct Store<D: Disk> {
 impl<D: Disk> Store<D> {
     pub(super) fn new(disk: D, dir: PathBuf, identity: Identity, files: Files<D>) -> Store<D> {
         assert!(!files.segments.is_empty() && !files.snapshots.is_empty());
-        let mut unsynced: Vec<_> = files.unsynced.into_iter().map(Arc::new).collect();
-        let current = Arc::new(files.current);
-        if !files.synced {
-            unsynced.push(current.clone());
-        }
-        debug_assert_eq!(files.synced, unsynced.is_empty());
         Store {
             disk,
             dir,
             identity,
             segments: files.segments,
-            current,
+            current: Arc::new(files.current),
             current_bytes: files.current_bytes,
-            dir_unsynced: !unsynced.is_empty(),
-            unsynced,
+            unsynced: Vec::new(),
+            dir_unsynced: false,
             syncing: false,
             written: files.written,
             segment_bytes: JOURNAL_SEGMENT_BYTES,
@@ -286,7 +276,8 @@ impl<D: Disk> Store<D> {
             .counters
             .snapshot_bytes
             .max(self.snapshot_journal_bytes);
-        self.uncovered_bytes >= bytes && !self.snapshot_under_way()
+        let newest = self.snapshots.last().expect("there is one");
+        self.uncovered_bytes >= bytes && newest.end < self.written && !self.snapshot_under_way()
     }
 
     /// Whether a snapshot was begun and is neither done nor failed.
