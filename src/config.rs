@@ -28,7 +28,7 @@ flags of serve, each with its environment variable and default:
   --data DIR         where accounts and journal are kept; made if missing
                      [GALO_DATA; ./data]
   --cores N          threads, each with sockets and shards of its own
-                     [GALO_CORES; what the process may use, cgroup quota included]
+                     [GALO_CORES; what the process may use, cgroup quota too]
   --pin              keep thread N on the Nth CPU that the process may use
                      [GALO_PIN; off]
   --io DRIVER        auto, uring or epoll: auto is uring, or epoll where the

@@ -106,10 +106,14 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         Some(meta) => meta,
         None => create(&disk, &settings, shards as u32)?,
     };
-    let (recovered, _ownerships) = recover(&disk, &settings.data, &meta)?;
+    let (recovered, ownerships) = recover(&disk, &settings.data, &meta)?;
+    // Kept until the kernel drops them with the process. When this function returns, cores may still
+    // write (a second signal, a failure, a stop that took too long): nobody else may own their shards.
+    std::mem::forget(ownerships);
+    // Before it is announced: whoever reads that it listens may stop it properly.
+    block_signals()?;
     announce(&settings, &chosen, &listeners, &recovered, began.elapsed());
 
-    block_signals()?;
     let control = Control::new(settings.cores)
         .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
     let (events, inbox) = mpsc::channel();
@@ -135,8 +139,11 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
             clients::read(path).map_err(|error| ServeError::Clients(path.clone(), error))?
         }
     };
-    std::fs::create_dir_all(data)
-        .map_err(|error| ServeError::System("cannot make the data directory (--data)", error))?;
+    std::fs::create_dir_all(data).map_err(|error| RecoveryError::Io {
+        action: "make the data directory",
+        path: data.clone(),
+        error,
+    })?;
     // Whoever is second waits here, and finds the directory made.
     let _lock = Ownership::wait(&data.join(CREATION_LOCK))?;
     if let Some(meta) = Meta::read(disk, data)? {

@@ -122,7 +122,7 @@ fn fin_goes_out_and_reading_goes_on(driver: Driver) {
     server.await_event(|event| matches!(event, Event::Received(_, 12)));
     // FIN waits for what is being sent.
     let mut client = server.connect();
-    client.write(b"big 3000000\nfin\n");
+    client.write(b"big 30000000\nfin\n");
     let mut at = 0;
     let mut bytes = vec![0; 1 << 16];
     loop {
@@ -131,7 +131,7 @@ fn fin_goes_out_and_reading_goes_on(driver: Driver) {
             count => at += count,
         }
     }
-    assert_eq!(at, 3_000_000 + "bye\n".len());
+    assert_eq!(at, 30_000_000 + "bye\n".len());
     server.stop();
 }
 

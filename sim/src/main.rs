@@ -1,2 +1,122 @@
-//! Simulator.
-fn main() {}
+//! `galo-sim`: runs seeds, and says which of them broke a promise.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use galo_sim::many::many;
+use galo_sim::run::Options;
+use galo_sim::sabotage::Sabotage;
+
+const HELP: &str = "\
+galo-sim: a deterministic simulator for galo
+
+  --seed S            runs one seed
+  --trace             and prints everything that happens in it
+  --seeds N           runs N seeds, on all CPUs (default: 1000)
+  --from S            beginning with this one (default: 0)
+  --self-test         puts known-wrong behaviour in, and expects that it is found
+  --coverage          prints what the runs met
+
+Exit status 1: a promise was broken (or, with --self-test, none was).
+";
+
+/// Seeds within which every kind of sabotage must be found.
+const SELF_TEST_SEEDS: u64 = 400;
+
+struct Arguments {
+    seed: Option<u64>,
+    seeds: u64,
+    from: u64,
+    trace: bool,
+    self_test: bool,
+    coverage: bool,
+}
+
+fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut arguments = Arguments {
+        seed: None,
+        seeds: 1000,
+        from: 0,
+        trace: false,
+        self_test: false,
+        coverage: false,
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("seed") => arguments.seed = Some(parser.value()?.parse()?),
+            Long("seeds") => arguments.seeds = parser.value()?.parse()?,
+            Long("from") => arguments.from = parser.value()?.parse()?,
+            Long("trace") => arguments.trace = true,
+            Long("self-test") => arguments.self_test = true,
+            Long("coverage") => arguments.coverage = true,
+            Long("help") | Short('h') => return Ok(None),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Some(arguments))
+}
+
+fn main() -> ExitCode {
+    match arguments() {
+        Err(error) => {
+            eprintln!("galo-sim: {error}; see --help");
+            ExitCode::from(2)
+        }
+        Ok(None) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(arguments)) if arguments.self_test => self_test(arguments.from),
+        Ok(Some(arguments)) => seeds(&arguments),
+    }
+}
+
+fn seeds(arguments: &Arguments) -> ExitCode {
+    let (from, count) = match arguments.seed {
+        Some(seed) => (seed, 1),
+        None => (arguments.from, arguments.seeds),
+    };
+    let options = Options {
+        trace: arguments.trace && arguments.seed.is_some(),
+        sabotage: None,
+    };
+    let begin = Instant::now();
+    let summary = many(from, count, options, false, |seed, violation| {
+        println!("seed {seed}: {violation}");
+        println!("  replay: cargo run --release -p galo-sim -- --seed {seed} --trace");
+    });
+    if arguments.coverage {
+        for (name, count) in summary.coverage.list() {
+            println!("{name:>24} {count}");
+        }
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{count} seeds from {from} in {seconds:.1} s");
+    println!("{} passed, {} failed", summary.passed, summary.failed.len());
+    ExitCode::from(u8::from(!summary.failed.is_empty()))
+}
+
+fn self_test(from: u64) -> ExitCode {
+    let mut missed = 0;
+    for sabotage in Sabotage::ALL {
+        let options = Options {
+            trace: false,
+            sabotage: Some(sabotage),
+        };
+        let summary = many(from, SELF_TEST_SEEDS, options, true, |_, _| {});
+        match summary.failed.first_key_value() {
+            Some((seed, violation)) => {
+                let short: String = violation.chars().take(100).collect();
+                println!("{sabotage:?}: found with seed {seed}: {short}");
+            }
+            None => {
+                missed += 1;
+                println!("{sabotage:?}: NOT FOUND with {SELF_TEST_SEEDS} seeds");
+            }
+        }
+    }
+    println!("{} found, {missed} missed", Sabotage::ALL.len() - missed);
+    ExitCode::from(u8::from(missed > 0))
+}

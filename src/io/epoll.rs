@@ -131,6 +131,8 @@ struct Connection {
     ended: bool,
     /// A send waits for room.
     stuck: bool,
+    /// The kernel has not yet taken all of what was asked to be sent.
+    unsent: bool,
     /// FIN follows when that send is through.
     shutdown_after_send: bool,
 }
@@ -335,6 +337,7 @@ impl Sockets {
             reading: true,
             ended: false,
             stuck: false,
+            unsent: false,
             shutdown_after_send: false,
         });
         assert!(before.is_none(), "an index is free after closed()");
@@ -360,11 +363,13 @@ impl Sockets {
             Ok(count) => Ok(count),
             Err(Errno::EAGAIN) => {
                 connection.stuck = true;
+                connection.unsent = true;
                 return Ok(());
             }
             Err(Errno::EINTR) => Ok(0),
             Err(_) => Err(()),
         };
+        connection.unsent = sent.is_ok_and(|count| count < bytes.len());
         if sent == Ok(bytes.len()) && std::mem::take(&mut connection.shutdown_after_send) {
             shutdown_write(&connection.socket);
         }
@@ -381,7 +386,7 @@ impl Sockets {
 
     fn shutdown_write(&mut self, id: ConnectionId) {
         if let Some(connection) = get(&mut self.connections, id) {
-            match connection.stuck {
+            match connection.unsent {
                 true => connection.shutdown_after_send = true,
                 false => shutdown_write(&connection.socket),
             }

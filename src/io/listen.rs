@@ -4,15 +4,14 @@ use crate::limits::BACKLOG;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReuseAddr, ReusePort, TcpNoDelay};
 use nix::sys::socket::{
-    bind, getsockname, listen, setsockopt, socket, AddressFamily, Backlog, SockFlag, SockProtocol,
-    SockType, SockaddrStorage, UnixAddr,
+    bind, connect, getsockname, listen, setsockopt, socket, AddressFamily, Backlog, SockFlag,
+    SockProtocol, SockType, SockaddrStorage, UnixAddr,
 };
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -278,20 +277,21 @@ fn remove_stale(address: &Address, path: &Path) -> Result<(), ListenError> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| {
-                let errno = error.raw_os_error().map_or(Errno::EACCES, Errno::from_raw);
-                ListenError::System(address.clone(), "unlink of the stale socket", errno)
-            })
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.raw_os_error() != Some(libc::EAGAIN) => {
-            let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-            Err(ListenError::System(address.clone(), "connect", errno))
-        }
-        // Somebody listens, though its backlog may be full (EAGAIN).
-        _ => Err(ListenError::InUse(address.clone())),
+    let failed = |call| move |errno| ListenError::System(address.clone(), call, errno);
+    // Or it would wait for as long as the owner's backlog is full.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let probe =
+        socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket"))?;
+    let name = UnixAddr::new(path).map_err(failed("path"))?;
+    match connect(probe.as_raw_fd(), &name) {
+        Err(Errno::ECONNREFUSED) => std::fs::remove_file(path).map_err(|error| {
+            let errno = error.raw_os_error().map_or(Errno::EACCES, Errno::from_raw);
+            failed("unlink of the stale socket")(errno)
+        }),
+        Err(Errno::ENOENT) => Ok(()),
+        // Somebody listens.
+        Ok(()) | Err(Errno::EAGAIN) => Err(ListenError::InUse(address.clone())),
+        Err(errno) => Err(failed("connect")(errno)),
     }
 }
 
@@ -331,7 +331,9 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::slice::from_ref;
+    use std::time::Duration;
 
     #[test]
     fn addresses_parse_and_print() {
@@ -423,7 +425,7 @@ mod tests {
         let addresses = [address.clone()];
         let mut first = Listeners::bind(&addresses, 2).unwrap();
         let error = Listeners::bind(&addresses, 1).unwrap_err();
-        assert_eq!(error, ListenError::InUse(address));
+        assert_eq!(error, ListenError::InUse(address.clone()));
 
         // Nobody listens, and the file is still there: stale.
         first.take(0);
@@ -434,8 +436,18 @@ mod tests {
         drop(second);
         assert!(!path.exists());
 
+        // The owner lives, and accepts nothing: its backlog is full.
+        let owner = UnixListener::bind(&path).unwrap();
+        listen(&owner, Backlog::new(0).unwrap()).unwrap();
+        let _waiting = UnixStream::connect(&path).unwrap();
+        let (sender, bound) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(Listeners::bind(&addresses, 1).err()));
+        let error = bound.recv_timeout(Duration::from_secs(10));
+        assert_eq!(error, Ok(Some(ListenError::InUse(address))), "no waiting");
+        std::fs::remove_file(&path).unwrap();
+
         std::fs::write(&path, "precious").unwrap();
-        let error = Listeners::bind(&addresses, 1).unwrap_err();
+        let error = Listeners::bind(&[Address::Unix(path.clone())], 1).unwrap_err();
         assert_eq!(error, ListenError::NotASocket(path));
     }
 }

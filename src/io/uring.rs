@@ -15,8 +15,10 @@ use super::sockets::Sockets;
 use super::{clock, Control, Effect, Exit, Job, Machine, Peer, Setup};
 use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, RING_ENTRIES};
 use glommio::{LocalExecutorBuilder, Placement};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::{mpsc, Arc};
 use std::task::Poll;
 
@@ -37,13 +39,14 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
     }
     let (exit, jobs_left) = executor.run(drive(setup));
     if jobs_left > 0 {
-        // A background thread whose executor is gone panics when its job is done.
+        // A background thread whose executor is gone panics when its job is done, even one whose
+        // result has come back already: it has yet to tell the executor.
         std::mem::forget(executor);
     }
     exit
 }
 
-/// Drives a core to its end. Says how it ended, and how many jobs are still running.
+/// Drives a core to its end. Says how it ended, and how many jobs glommio has not done with.
 async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
     let ring = Ring::new(RING_ENTRIES);
     let sockets = ring
@@ -74,7 +77,7 @@ async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
         // The kernel may still read the machine's output.
         std::mem::forget(core.machine);
     }
-    (exit, core.jobs.outstanding)
+    (exit, core.jobs.unfinished.get())
 }
 
 struct Core<M: Machine> {
@@ -147,7 +150,10 @@ struct Jobs<J: Job> {
     sender: mpsc::Sender<J::Done>,
     control: Arc<Control>,
     core: usize,
+    /// Without a result yet.
     outstanding: usize,
+    /// Of which glommio's own tasks have not heard yet: those, and some that have a result.
+    unfinished: Rc<Cell<usize>>,
     /// glommio's own tasks have something to do: a job to hand over, or one to clear away.
     want_executor: bool,
 }
@@ -161,6 +167,7 @@ impl<J: Job> Jobs<J> {
             control,
             core,
             outstanding: 0,
+            unfinished: Rc::default(),
             want_executor: false,
         }
     }
@@ -175,7 +182,13 @@ impl<J: Job> Jobs<J> {
             let _ = sender.send(job.run());
             control.wake(core);
         });
-        glommio::spawn_local(running).detach();
+        let unfinished = self.unfinished.clone();
+        unfinished.set(unfinished.get() + 1);
+        glommio::spawn_local(async move {
+            running.await;
+            unfinished.set(unfinished.get() - 1);
+        })
+        .detach();
         self.outstanding += 1;
         self.want_executor = true;
     }

@@ -115,6 +115,11 @@ impl<J> Node<J> {
             .step_by(settings.cores)
             .count();
         assert_eq!(shards.len(), own);
+        // What was recovered may be in the page cache only: with durability `disk` even a read of it
+        // waits for the first sync.
+        let unsynced = shards
+            .iter()
+            .any(|shard| shard.synced_sequence() < shard.sequence());
         Node {
             links: (0..settings.cores).map(|_| Link::default()).collect(),
             sync_tickets: vec![(0, 0); shards.len()],
@@ -132,7 +137,7 @@ impl<J> Node<J> {
             postponed: Vec::new(),
             resets_postponed: Vec::new(),
             holds: VecDeque::new(),
-            ticket: 0,
+            ticket: u64::from(unsynced),
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
             stop: None,
@@ -273,7 +278,8 @@ impl<J> Node<J> {
             return;
         }
         if connection.input.is_empty() {
-            return self.steer(index); // It may have been what it waited for that used it up.
+            // The last of it may have been taken up while its reply was waited for.
+            return self.steer(index);
         }
         let mut input = std::mem::take(&mut connection.input);
         let taken = self.take_up(index, &input);
@@ -334,7 +340,7 @@ impl<J> Node<J> {
                 Parsed::Incomplete {
                     send_continue: true,
                 } if self.connections[index].waiting > 0 => {
-                    // Behind the replies before it; until then it counts as not looked at.
+                    // `100 Continue` has its place among the replies, too: asked once more later.
                     progress = http::Progress::default();
                     break;
                 }
@@ -352,11 +358,11 @@ impl<J> Node<J> {
                     break;
                 }
                 Parsed::Bad(status) => {
-                    match self.refuse(index, status) {
-                        Taken::Yes => taken = input.len(),
-                        // Judged anew then: the parser does not say twice what is bad.
-                        Taken::NotYet => progress = http::Progress::default(),
+                    if self.refuse(index, status) == Taken::Yes {
+                        taken = input.len();
                     }
+                    // If it waits for its turn, it is judged from its first byte again.
+                    progress = http::Progress::default();
                     break;
                 }
             }

@@ -44,6 +44,8 @@ pub struct End {
     pub segments: Vec<Segment>,
     /// Records read.
     pub records: u64,
+    /// The last record that something vouches for: a snapshot, or a later record.
+    pub durable: u64,
     /// What follows, if it is not nothing.
     pub torn: Option<Torn>,
 }
@@ -152,6 +154,7 @@ impl<D: Disk> Chain<'_, D> {
             },
             segments: Vec::new(),
             records: 0,
+            durable: self.durable,
             torn: None,
         };
         for index in start..self.segments.len() {
@@ -187,6 +190,7 @@ impl<D: Disk> Chain<'_, D> {
                         visit(&record, &path)?;
                         end.records += 1;
                         end.tip.time_us = end.tip.time_us.max(record.stamp.time_us);
+                        end.durable = end.durable.max(record.stamp.vouches_for());
                     }
                     Err(at) => stopped = Some(stop(at.offset, at.reason.as_str(), false)),
                 }

@@ -59,6 +59,11 @@ pub fn create<D: Disk>(
     write(disk, &temporary, &meta.to_bytes())?;
     disk.sync_dir(dir).at("sync", dir)?;
     disk.rename(&temporary, &file).at("create", &file)?;
+    sync_names(disk, dir)
+}
+
+/// Makes the names of `galo.meta` and of the data directory itself durable.
+pub(super) fn sync_names<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
     disk.sync_dir(dir).at("sync", dir)?;
     match dir.parent() {
         None => Ok(()),

@@ -182,6 +182,17 @@ pub struct Stamp {
     pub time_us: u64,
 }
 
+impl Stamp {
+    /// The last record that was durable when this one was written, as far as it says; 0: it does not.
+    pub fn vouches_for(&self) -> u64 {
+        match self.unsynced {
+            // A count at its limit says "that many or more".
+            u32::MAX => 0,
+            unsynced => self.sequence.saturating_sub(unsynced.into()),
+        }
+    }
+}
+
 /// A record while it is put together. Aligned, because that is what the checksum is fastest over; of
 /// one size, because copying that is faster than copying what is used of it.
 #[repr(C, align(8))]
@@ -482,11 +493,7 @@ pub fn vouched(segment: &[u8], start: usize, first: u64, seed: u32) -> Option<(u
         let room = ((offset - start) / RECORD_BYTES_MIN) as u64;
         match record_at(segment, offset, seed) {
             Ok(record) if (first..=first.saturating_add(room)).contains(&record.stamp.sequence) => {
-                // A count at its limit says "that many or more", and vouches for nothing.
-                let durable = match record.stamp.unsynced {
-                    u32::MAX => 0,
-                    unsynced => record.stamp.sequence.saturating_sub(unsynced.into()),
-                };
+                let durable = record.stamp.vouches_for();
                 if best.is_none_or(|(most, _)| durable > most) {
                     best = Some((durable, record));
                 }
@@ -496,6 +503,16 @@ pub fn vouched(segment: &[u8], start: usize, first: u64, seed: u32) -> Option<(u
         }
     }
     best
+}
+
+/// Where the record behind the first `records` records begins, in a segment that was read and found
+/// good that far.
+pub fn offset_behind(segment: &[u8], records: u64) -> usize {
+    let mut offset = HEADER_BYTES;
+    for _ in 0..records {
+        offset += usize::from(u16_at(segment, offset + LENGTH));
+    }
+    offset
 }
 
 /// Walks over whole records written by this code: how many, the last one's sequence, and the chain

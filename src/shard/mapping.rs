@@ -11,6 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
+use nix::errno::Errno;
 use nix::sys::mman::{madvise, mmap, mmap_anonymous, munmap, MapFlags, MmapAdvise, ProtFlags};
 
 use crate::limits::{CHECK_CHUNK_BYTES, CHECK_PARALLEL_BYTES_MIN, CHECK_THREADS_MAX};
@@ -35,7 +36,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a whole file `MAP_PRIVATE` (mmap(2)). `file` must not shrink or change while the mapping lives.
+    /// Maps a whole file `MAP_PRIVATE` (mmap(2)), and reads its first page. `file` must not shrink or
+    /// change while the mapping lives.
     pub fn of_file(file: &File) -> io::Result<Mapping> {
         let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let Some(length) = NonZeroUsize::new(bytes) else {
@@ -52,11 +54,13 @@ impl Mapping {
                 0,
             )
         }?;
-        Ok(Mapping {
+        let mapping = Mapping {
             pointer: pointer.cast(),
             bytes,
             of_file: true,
-        })
+        };
+        mapping.populate(0, bytes.min(4096))?;
+        Ok(mapping)
     }
 
     /// Reads a whole file into memory that goes back to the system when this is dropped (a `Vec` of
@@ -114,10 +118,11 @@ impl Mapping {
     }
 
     /// CRC-32C of everything from `start` on (a multiple of the page size). Reads it all once, on
-    /// several threads when it is large, and leaves nothing resident that was not before.
+    /// several threads when it is large, and leaves nothing resident that was not before. An error of
+    /// the device is an error here (Linux 5.14; before, and later on, it is SIGBUS).
     ///
     /// Nothing in the mapping may have been changed yet: dropping a page drops its changes.
-    pub fn crc32c(&mut self, start: usize) -> u32 {
+    pub fn crc32c(&mut self, start: usize) -> io::Result<u32> {
         debug_assert!(start % 4096 == 0 && start <= self.bytes);
         let bytes = self.bytes - start;
         let threads = match std::thread::available_parallelism() {
@@ -137,33 +142,43 @@ impl Mapping {
                     (to - from, scope.spawn(move || this.crc32c_part(from, to)))
                 })
                 .collect();
-            parts.into_iter().fold(0, |crc, (bytes, part)| {
-                let part = part.join().expect("a checksum does not panic");
-                crc32c::crc32c_combine(crc, part, bytes)
+            parts.into_iter().try_fold(0, |crc, (bytes, part)| {
+                let part = part.join().expect("a checksum does not panic")?;
+                Ok(crc32c::crc32c_combine(crc, part, bytes))
             })
         })
     }
 
-    fn crc32c_part(&self, start: usize, end: usize) -> u32 {
+    fn crc32c_part(&self, start: usize, end: usize) -> io::Result<u32> {
         let mut crc = 0;
         for from in (start..end).step_by(CHECK_CHUNK_BYTES) {
             let to = (from + CHECK_CHUNK_BYTES).min(end);
-            self.advise(from, to, MmapAdvise::MADV_POPULATE_READ);
+            self.populate(from, to)?;
             crc = crc32c::crc32c_append(crc, &self[from..to]);
-            self.advise(from, to, MmapAdvise::MADV_DONTNEED);
+            // A hint.
+            let _ = self.advise(from, to, MmapAdvise::MADV_DONTNEED);
         }
-        crc
+        Ok(crc)
     }
 
-    /// A hint; what the kernel does not know (MADV_POPULATE_READ before Linux 5.14) is only slower.
-    fn advise(&self, from: usize, to: usize, advice: MmapAdvise) {
+    /// Reads from the file what is not there yet.
+    fn populate(&self, from: usize, to: usize) -> io::Result<()> {
+        match self.advise(from, to, MmapAdvise::MADV_POPULATE_READ) {
+            // Touching it would be SIGBUS.
+            Err(Errno::EFAULT | Errno::EHWPOISON) => Err(Errno::EIO.into()),
+            // Without it (Linux before 5.14) reading is only slower.
+            _ => Ok(()),
+        }
+    }
+
+    fn advise(&self, from: usize, to: usize, advice: MmapAdvise) -> nix::Result<()> {
         if !self.of_file {
-            return;
+            return Ok(());
         }
         debug_assert!(from < to && to <= self.bytes);
         // SAFETY: the range lies in this mapping. Dropped pages come back from the file with the
         // bytes that they had: nothing was changed in them yet (`crc32c` takes `&mut self` and says so).
-        let _ = unsafe { madvise(self.pointer.add(from).cast(), to - from, advice) };
+        unsafe { madvise(self.pointer.add(from).cast(), to - from, advice) }
     }
 }
 

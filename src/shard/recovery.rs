@@ -40,14 +40,19 @@
 //! | journal_short | all of it is good, and it ends before a snapshot does | refused |
 //! | clean | all of it is good, the snapshot has everything | |
 //! | replay | all of it is good | what the snapshot lacks is applied |
+//!
+//! Before anybody is told of what was recovered, it is made durable: what nothing vouches for is
+//! written once more, byte for byte, and synced. A sync alone would not do: after one that failed, the
+//! kernel calls pages clean that it still has and the disk never got, and syncs nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Chain, End, Torn};
+use super::creation::sync_names;
 use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
-use super::journal::HEADER_BYTES;
+use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
 use super::mapping::Mapping;
 use super::snapshot::{self, Position, SnapshotError};
@@ -106,8 +111,14 @@ pub fn open<D: Disk>(
     shard: u32,
 ) -> Result<Recovered<D>, RecoveryError> {
     let identity = meta.identity(shard);
-    let dir = layout::shard_dir(dir, shard);
+    let data = dir;
+    let dir = layout::shard_dir(data, shard);
     let listing = list(disk, &dir)?;
+    if listing.snapshots.last() == Some(&0) {
+        // Nobody but its maker has stopped in good order here. If that was killed before its last
+        // sync, `galo.meta` would still go with the power, and all that is written from now on with it.
+        sync_names(disk, data)?;
+    }
     for name in &listing.temporary {
         let path = dir.join(name);
         log::info!("{}: left over, removed", path.display());
@@ -123,7 +134,7 @@ pub fn open<D: Disk>(
         segments: &listing.segments,
         durable: *listing.snapshots.last().expect("one was found"),
     };
-    let (shard, end, replayed) = replay(&chain, &position, snapshots.mapping)?;
+    let (mut shard, end, replayed) = replay(&chain, &position, snapshots.mapping)?;
     let journal = match &end.torn {
         None if replayed == 0 => JournalCase::Clean,
         None => JournalCase::Replay,
@@ -149,6 +160,8 @@ pub fn open<D: Disk>(
         }
     };
     cut(disk, &dir, &end)?;
+    settle(&chain, &end)?;
+    shard.synced(end.tip.sequence);
     let report = Report {
         accounts: shard.accounts().len(),
         snapshot: position.end,
@@ -342,8 +355,34 @@ fn cut<D: Disk>(disk: &D, dir: &Path, end: &End) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-/// Opens what will be written on or synced. What the last owner wrote after its last snapshot may
-/// never have been synced: nothing later than that counts as durable until this owner syncs it.
+/// Makes all of the journal durable: see the top of the file.
+fn settle<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<(), RecoveryError> {
+    let disk = chain.disk;
+    let mut settled = true;
+    for segment in &end.segments {
+        if segment.first.max(segment.last) <= end.durable {
+            continue;
+        }
+        settled = false;
+        let path = layout::segment(chain.dir, segment.first);
+        let bytes = disk.read(&path).at("read", &path)?;
+        // With a segment whose first record may not be there, nor may its header.
+        let from = match (end.durable + 1).checked_sub(segment.first) {
+            None | Some(0) => 0,
+            Some(durable) => journal::offset_behind(&bytes, durable),
+        };
+        let file = disk.open(&path).at("open", &path)?;
+        file.write_all_at(&bytes[from..segment.bytes as usize], from as u64)
+            .and_then(|()| file.sync())
+            .at("write", &path)?;
+    }
+    if !settled {
+        disk.sync_dir(chain.dir).at("sync", chain.dir)?;
+    }
+    Ok(())
+}
+
+/// What will be written on.
 fn files<D: Disk>(
     disk: &D,
     chain: &Chain<'_, D>,
@@ -351,16 +390,8 @@ fn files<D: Disk>(
     snapshots: Vec<SnapshotFile>,
     bad: Vec<u64>,
 ) -> Result<Files<D>, RecoveryError> {
-    let open = |first: u64| {
-        let path = layout::segment(chain.dir, first);
-        disk.open(&path).at("open", &path)
-    };
-    let (current, before) = end.segments.split_last().expect("one was read");
-    let unsynced = before
-        .iter()
-        .filter(|segment| segment.last > chain.durable)
-        .map(|segment| open(segment.first))
-        .collect::<Result<_, _>>()?;
+    let current = end.segments.last().expect("one was read");
+    let path = layout::segment(chain.dir, current.first);
     let newest = snapshots.last().expect("one was found").end;
     let newest = layout::snapshot(chain.dir, newest);
     Ok(Files {
@@ -370,10 +401,8 @@ fn files<D: Disk>(
             .copied()
             .filter(|first| *first <= current.first)
             .collect(),
-        current: open(current.first)?,
+        current: disk.open(&path).at("open", &path)?,
         current_bytes: current.bytes,
-        unsynced,
-        synced: end.tip.sequence == chain.durable,
         snapshots,
         bad,
         uncovered_bytes: end.segments.iter().map(|segment| segment.bytes).sum(),

@@ -186,7 +186,8 @@ pub fn read<D: Disk>(
     identity: &Identity,
 ) -> Result<(Header, Mapping), SnapshotError> {
     let (header, mut mapping) = read_header(disk, dir, end, identity)?;
-    if mapping.crc32c(HEADER_BYTES) != header.body_crc.to_native() {
+    let body_crc = mapping.crc32c(HEADER_BYTES).map_err(SnapshotError::Io)?;
+    if body_crc != header.body_crc.to_native() {
         return Err(SnapshotError::Damaged(
             HEADER_BYTES as u64,
             "the checksum of the accounts is wrong",

@@ -66,17 +66,13 @@ enum Snapshot<D: Disk> {
     Away,
 }
 
-/// What recovery found, for [`Store::new`].
+/// What recovery found, all of it durable, for [`Store::new`].
 pub(super) struct Files<D: Disk> {
     /// First sequences, ascending; the last one is written on.
     pub segments: Vec<u64>,
     /// The last segment, and its length.
     pub current: D::File,
     pub current_bytes: u64,
-    /// Segments before it with records that may not be durable.
-    pub unsynced: Vec<D::File>,
-    /// Whether all records are durable.
-    pub synced: bool,
     /// Good ones, ascending.
     pub snapshots: Vec<SnapshotFile>,
     /// Bad ones: removed when a new one is durable.
@@ -105,6 +101,8 @@ pub struct Store<D: Disk> {
     syncing: bool,
     /// Last record in the journal.
     written: u64,
+    segment_bytes: u64,
+    snapshot_journal_bytes: u64,
     /// Bytes of journal since the newest snapshot was begun.
     uncovered_bytes: u64,
     /// The same for the one under way.
@@ -118,23 +116,19 @@ pub struct Store<D: Disk> {
 impl<D: Disk> Store<D> {
     pub(super) fn new(disk: D, dir: PathBuf, identity: Identity, files: Files<D>) -> Store<D> {
         assert!(!files.segments.is_empty() && !files.snapshots.is_empty());
-        let mut unsynced: Vec<_> = files.unsynced.into_iter().map(Arc::new).collect();
-        let current = Arc::new(files.current);
-        if !files.synced {
-            unsynced.push(current.clone());
-        }
-        debug_assert_eq!(files.synced, unsynced.is_empty());
         Store {
             disk,
             dir,
             identity,
             segments: files.segments,
-            current,
+            current: Arc::new(files.current),
             current_bytes: files.current_bytes,
-            dir_unsynced: !unsynced.is_empty(),
-            unsynced,
+            unsynced: Vec::new(),
+            dir_unsynced: false,
             syncing: false,
             written: files.written,
+            segment_bytes: JOURNAL_SEGMENT_BYTES,
+            snapshot_journal_bytes: SNAPSHOT_JOURNAL_BYTES_MIN,
             uncovered_bytes: files.uncovered_bytes,
             uncovered_by_next_bytes: 0,
             snapshots: files.snapshots,
@@ -145,6 +139,13 @@ impl<D: Disk> Store<D> {
                 ..Counters::default()
             },
         }
+    }
+
+    /// Other thresholds than JOURNAL_SEGMENT_BYTES and SNAPSHOT_JOURNAL_BYTES_MIN: the simulator's,
+    /// so that a few hundred records fill segments and are worth a snapshot.
+    pub fn set_thresholds(&mut self, segment_bytes: u64, snapshot_journal_bytes: u64) {
+        self.segment_bytes = segment_bytes;
+        self.snapshot_journal_bytes = snapshot_journal_bytes;
     }
 
     /// For metrics.
@@ -163,7 +164,7 @@ impl<D: Disk> Store<D> {
         let batch = journal::measure(bytes);
         assert_eq!(batch.first, first_sequence);
         assert_eq!(batch.first, self.written + 1, "no gap and no overlap");
-        if self.current_bytes >= JOURNAL_SEGMENT_BYTES {
+        if self.current_bytes >= self.segment_bytes {
             self.rotate(batch.first, batch.chain)?;
         }
         let mut written = 0;
@@ -271,8 +272,12 @@ impl<D: Disk> Store<D> {
 
     /// Whether there is journal enough for a new snapshot, and none under way.
     pub fn snapshot_due(&self) -> bool {
-        let bytes = self.counters.snapshot_bytes.max(SNAPSHOT_JOURNAL_BYTES_MIN);
-        self.uncovered_bytes >= bytes && !self.snapshot_under_way()
+        let bytes = self
+            .counters
+            .snapshot_bytes
+            .max(self.snapshot_journal_bytes);
+        let newest = self.snapshots.last().expect("there is one");
+        self.uncovered_bytes >= bytes && newest.end < self.written && !self.snapshot_under_way()
     }
 
     /// Whether a snapshot was begun and is neither done nor failed.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::shard::disk::{Disk, DiskFile, RealDisk};
@@ -32,12 +32,16 @@ pub struct Plan {
     pub rename: Option<i32>,
     /// How often a file was synced.
     pub syncs: usize,
+    /// How often a directory was.
+    pub dir_syncs: usize,
+    /// What was written: file, offset, bytes.
+    pub written: Vec<(PathBuf, u64, usize)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Faulty(pub Arc<Mutex<Plan>>);
 
-pub struct FaultyFile(File, Faulty);
+pub struct FaultyFile(File, Faulty, PathBuf);
 
 fn result(errno: Option<i32>) -> io::Result<()> {
     errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
@@ -59,12 +63,20 @@ impl Disk for Faulty {
     }
 
     fn open(&self, path: &Path) -> io::Result<FaultyFile> {
-        Ok(FaultyFile(RealDisk.open(path)?, self.clone()))
+        Ok(FaultyFile(
+            RealDisk.open(path)?,
+            self.clone(),
+            path.to_owned(),
+        ))
     }
 
     fn create(&self, path: &Path) -> io::Result<FaultyFile> {
         result(self.0.lock().unwrap().create)?;
-        Ok(FaultyFile(RealDisk.create(path)?, self.clone()))
+        Ok(FaultyFile(
+            RealDisk.create(path)?,
+            self.clone(),
+            path.to_owned(),
+        ))
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -81,18 +93,21 @@ impl Disk for Faulty {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.lock().unwrap().dir_syncs += 1;
         RealDisk.sync_dir(dir)
     }
 }
 
 impl DiskFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let write = self.1 .0.lock().unwrap().writes.pop_front();
-        match write {
-            None => DiskFile::write_at(&self.0, bytes, offset),
-            Some(Write::Short(taken)) => DiskFile::write_at(&self.0, &bytes[..taken], offset),
-            Some(Write::Fails(errno)) => Err(io::Error::from_raw_os_error(errno)),
-        }
+        let mut plan = self.1 .0.lock().unwrap();
+        let taken = match plan.writes.pop_front() {
+            None => DiskFile::write_at(&self.0, bytes, offset)?,
+            Some(Write::Short(taken)) => DiskFile::write_at(&self.0, &bytes[..taken], offset)?,
+            Some(Write::Fails(errno)) => return Err(io::Error::from_raw_os_error(errno)),
+        };
+        plan.written.push((self.2.clone(), offset, taken));
+        Ok(taken)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

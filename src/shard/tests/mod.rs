@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod faulty;
 mod journal;
+mod mapping;
 mod ownership;
 mod recovery;
 mod recovery_journal;

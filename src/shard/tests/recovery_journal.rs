@@ -1,5 +1,6 @@
 //! One test for each label of the journal's table in `recovery.rs`.
 
+use super::faulty::{Faulty, Write};
 use super::recovery::{at, future, is_future, segment_of, with_records, with_snapshots};
 use super::*;
 use crate::shard::error::Evidence;
@@ -62,13 +63,78 @@ fn replay() {
     assert_eq!(report.journal, JournalCase::Replay);
     assert_eq!((report.replayed, report.sequence), (7, 7));
     assert!(state(&shard) == state_before);
-    // And on: nothing counts as synced that this owner has not synced.
-    assert_eq!(shard.synced_sequence(), 0);
+    // And on: all of it is durable by now.
+    assert_eq!(shard.synced_sequence(), 7);
     assert_eq!(shard.time_us(0), TIME_US);
-    assert!(store.needs_sync());
+    assert!(!store.needs_sync());
     credit(&mut shard, &mut store, 1);
     sync(&mut shard, &mut store);
     assert_eq!(directory.open().report.sequence, 8);
+}
+
+/// After a failed sync the kernel may call pages clean that are not on the disk: the next process
+/// reads them, its own syncs succeed, its records vouch for them, and a power loss takes them.
+#[test]
+fn what_a_failed_sync_left_in_memory_is_written_again() {
+    let (directory, _) = with_records(7, 3);
+    let disk = Faulty::default();
+    let open = || open(&disk, directory.path(), &directory.meta, 0);
+    // Record 7 vouches for the first three.
+    let tail = (directory.segment(1), at(4) as u64, 4 * 64);
+    for (sync, write) in [(Some(libc::EIO), None), (None, Some(libc::EIO))] {
+        let mut plan = disk.0.lock().unwrap();
+        plan.sync = sync;
+        plan.writes = write.map(Write::Fails).into_iter().collect();
+        drop(plan);
+        let Err(RecoveryError::Io { path, .. }) = open() else {
+            panic!("nobody may be told of records that are not durable");
+        };
+        assert_eq!(path, directory.segment(1));
+    }
+    *disk.0.lock().unwrap() = Default::default();
+    let recovered = open().unwrap();
+    assert_eq!(recovered.shard.synced_sequence(), 7);
+    assert!(!recovered.store.needs_sync());
+    let plan = disk.0.lock().unwrap();
+    assert_eq!(plan.written, [tail]);
+    assert_eq!((plan.syncs, plan.dir_syncs), (1, 1));
+}
+
+/// Rotation was all that the last process came to: the new segment's name may not be durable, and
+/// the syncs of what is written into it do not make it so.
+#[test]
+fn a_segment_without_records_gets_a_durable_name() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    credit(&mut shard, &mut store, 1);
+    sync(&mut shard, &mut store);
+    take_snapshot(&mut shard, &mut store);
+    let header = journal::Header {
+        directory: directory.meta.directory,
+        shard: 0,
+        first: 2,
+        chain: shard.tip().chain,
+    };
+    fs::write(directory.segment(2), header.to_bytes()).unwrap();
+    let disk = Faulty::default();
+    let recovered = open(&disk, directory.path(), &directory.meta, 0).unwrap();
+    assert_eq!(recovered.report.journal, JournalCase::Clean);
+    let plan = disk.0.lock().unwrap();
+    assert_eq!(plan.written, [(directory.segment(2), 0, 64)]);
+    assert_eq!((plan.syncs, plan.dir_syncs), (1, 1));
+}
+
+#[test]
+fn what_a_snapshot_vouches_for_is_not_written_again() {
+    let (directory, _) = with_snapshots();
+    let disk = Faulty::default();
+    open(&disk, directory.path(), &directory.meta, 0).unwrap();
+    let tail = (directory.segment(1), at(5) as u64, 2 * 64);
+    assert_eq!(disk.0.lock().unwrap().written, [tail]);
 }
 
 #[test]

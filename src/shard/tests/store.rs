@@ -2,12 +2,13 @@
 
 use super::faulty::{Faulty, Write};
 use super::*;
-use crate::limits::{JOURNAL_SEGMENT_BYTES, SNAPSHOT_SLICE_BYTES};
+use crate::limits::{JOURNAL_SEGMENT_BYTES, SNAPSHOT_JOURNAL_BYTES_MIN, SNAPSHOT_SLICE_BYTES};
 use crate::shard::{AppendError, Done};
 
 fn faulty(directory: &Directory) -> (Faulty, Shard, Store<Faulty>) {
     let disk = Faulty::default();
     let recovered = open(&disk, directory.path(), &directory.meta, 0).unwrap();
+    *disk.0.lock().unwrap() = Default::default();
     (disk, recovered.shard, recovered.store)
 }
 
@@ -193,6 +194,28 @@ fn a_snapshot_waits_for_the_journal() {
     run(&mut shard, &mut store, job);
     assert_eq!(store.snapshots().last().unwrap().end, 2);
     assert_eq!(store.snapshots().last().unwrap().from, 2);
+}
+
+/// More was journalled while a snapshot was copied than the next one waits for; that one already has
+/// it all. It was due and never begun, and an idle core ticked without pause.
+#[test]
+fn a_snapshot_that_has_everything_is_followed_by_none() {
+    let directory = Directory::new();
+    let (_, mut shard, mut store) = faulty(&directory);
+    credit(&mut shard, &mut store, 1);
+    assert!(store.snapshot_begin(&mut shard));
+    let job = store.snapshot_step(&mut shard);
+    run(&mut shard, &mut store, job);
+    while store.counters().journal_bytes < SNAPSHOT_JOURNAL_BYTES_MIN + 64 {
+        fill_segment(&mut shard, &mut store);
+    }
+    sync(&mut shard, &mut store);
+    let job = store.snapshot_step(&mut shard);
+    run(&mut shard, &mut store, job);
+    assert_eq!(store.snapshots().last().unwrap().end, shard.sequence());
+    assert!(!store.snapshot_due(), "nothing new");
+    credit(&mut shard, &mut store, 1);
+    assert!(store.snapshot_due());
 }
 
 #[test]

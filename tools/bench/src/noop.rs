@@ -1,8 +1,9 @@
-//! `galo-noop`: a server on galo's drivers that does nothing. It finds where each request ends and
-//! answers it with the same reply, so it stands for the limit of what galo can reach.
+//! `galo-noop`: a server on galo's drivers, with galo's parser, that does nothing: it answers every
+//! request with the same reply, so it stands for the limit of what galo can reach.
 //!
 //! Usage: `galo-noop [--io auto|uring|epoll] [--listen host:port|unix:/path]`
 
+use galo::http::{self, Parsed};
 use galo::io::{
     raise_limits, Address, Choice, ConnectionId, Control, Effect, Exit, Job, Listeners, Machine,
     Now, Peer, Setup,
@@ -12,9 +13,10 @@ use nix::sys::signal::{SigSet, Signal};
 use std::collections::VecDeque;
 use std::process::ExitCode;
 
-/// As large as the reply to a transaction.
-const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
-    Content-Length: 31\r\n\r\n{\"limite\":100000,\"saldo\":-9098}";
+/// Byte for byte as long as galo's reply to a transaction when the balance has seven digits.
+const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Wed, 17 Jan 2024 02:34:41 GMT\r\n\
+    Content-Type: application/json\r\nContent-Length: 33\r\n\r\n\
+    {\"limite\":100000,\"saldo\":1234567}";
 
 fn main() -> ExitCode {
     match serve() {
@@ -79,33 +81,14 @@ fn stop_on_signal(control: std::sync::Arc<Control>) -> Result<(), String> {
     Ok(())
 }
 
-/// How long the request at the start of `input` is: `None` while it is incomplete. `Err`: it is no
-/// request.
-fn request_end(input: &[u8]) -> Result<Option<usize>, ()> {
-    let mut headers = [const { std::mem::MaybeUninit::uninit() }; 64];
-    let mut request = httparse::Request::new(&mut []);
-    let head = match request.parse_with_uninit_headers(input, &mut headers) {
-        Ok(httparse::Status::Complete(head)) => head,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(()),
-    };
-    let mut body = 0;
-    for header in request.headers.iter() {
-        if header.name.eq_ignore_ascii_case("content-length") {
-            let text = std::str::from_utf8(header.value).map_err(drop)?;
-            body = text.parse::<usize>().map_err(drop)?;
-        }
-    }
-    let end = head.checked_add(body).ok_or(())?;
-    Ok((end <= input.len()).then_some(end))
-}
-
 #[derive(Default)]
 struct NoOp {
     connections: Vec<Connection>,
     free: Vec<u32>,
     /// With replies to release at the end of the tick.
     dirty: Vec<u32>,
+    /// Decoded chunked bodies, which nobody looks at.
+    decoded: Vec<u8>,
     effects: VecDeque<Effect<Never>>,
 }
 
@@ -113,8 +96,9 @@ struct NoOp {
 struct Connection {
     generation: u32,
     open: bool,
-    /// The beginning of a request whose end has not come yet.
+    /// The beginning of a request whose end has not come yet, and where parsing of it stands.
     partial: Vec<u8>,
+    progress: http::Progress,
     /// Being sent, from `sent` on.
     output: Vec<u8>,
     sent: usize,
@@ -126,28 +110,25 @@ struct Connection {
 }
 
 impl NoOp {
+    /// Answers what is complete at the front of `input`: how many bytes that was.
     fn answer(&mut self, index: u32, input: &[u8]) -> usize {
         let connection = &mut self.connections[index as usize];
-        let mut at = 0;
-        loop {
-            match request_end(&input[at..]) {
-                Ok(Some(length)) => {
-                    at += length;
+        let mut taken = 0;
+        while taken < input.len() {
+            match http::parse(&input[taken..], &mut connection.progress, &mut self.decoded) {
+                Parsed::Request { consumed, .. } => {
+                    taken += consumed;
                     connection.replies.extend_from_slice(REPLY);
-                    if at == input.len() {
-                        break;
-                    }
                 }
-                Ok(None) => break,
-                Err(()) => {
+                Parsed::Incomplete { .. } => break,
+                Parsed::Bad(_) => {
                     connection.ended = true;
-                    at = input.len();
-                    break;
+                    taken = input.len();
                 }
             }
         }
         self.mark(index);
-        at
+        taken
     }
 
     fn mark(&mut self, index: u32) {

@@ -1,0 +1,287 @@
+//! What clients do, and what they make of the replies.
+
+use galo::limits::HEAD_NS_MAX;
+
+use crate::life::Process;
+use crate::model::Model;
+use crate::reply::{self, Reply};
+use crate::request::{Asked, Author, Draft, Expect};
+use crate::run::Coverage;
+use crate::socket::{Client, Ended, Socket};
+use crate::trace::{Checked, Trace};
+use crate::world::World;
+use crate::{require, violation};
+
+/// What the world was like when a reply arrived.
+pub struct Context {
+    pub now_ns: u64,
+    /// What is replied must survive a loss of power.
+    pub durable: bool,
+    pub stopping: bool,
+    pub full_events: u64,
+    /// Nothing goes wrong from then on.
+    pub calm_ns: u64,
+}
+
+impl World {
+    /// Some client does something.
+    pub fn act(&mut self, process: &Process) -> Checked {
+        let links = process.links();
+        let clients = self.sockets.len() - links;
+        let opens =
+            clients == 0 || (clients < self.plan.connections_max && self.random.percent(15));
+        if opens {
+            let core = self.random.index(process.cores.len());
+            self.names += 1;
+            self.sockets.push(Socket::of_client(core, self.names));
+            return Ok(());
+        }
+        let at = links + self.random.index(clients);
+        let slow_percent = if self.plan.timeouts { 10 } else { 3 };
+        let socket = &mut self.sockets[at];
+        let Some(client) = socket.client_mut() else {
+            return Ok(());
+        };
+        if client.finished {
+            if socket.input_end.is_none() && self.random.percent(30) {
+                let reset = self.random.percent(10);
+                socket.input_end = Some(if reset { Ended::Reset } else { Ended::Fin });
+            }
+            return Ok(());
+        }
+        match self.random.below(100) {
+            0..=3 => {
+                client.finished = true;
+                socket.input_end = Some(Ended::Fin);
+            }
+            4 if self.random.percent(50) => {
+                client.finished = true;
+                socket.input_end = Some(Ended::Reset);
+            }
+            5..=10 if !client.reads => client.reads = true,
+            5.. if self.random.percent(slow_percent) => client.reads = false,
+            _ => {
+                let depth = self.random.skewed(self.plan.pipeline_max);
+                for _ in 0..depth {
+                    self.ask(at, |author| author.any());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A client sends a request, if it may still send one.
+    pub fn ask(&mut self, at: usize, draft: impl FnOnce(&mut Author<'_>) -> Draft) {
+        let clients: Vec<u32> = self.plan.clients.iter().map(|client| client.id).collect();
+        let Some(client) = self.sockets[at].client() else {
+            return;
+        };
+        if client.finished || client.asked.len() as u64 >= 20 + self.plan.pipeline_max {
+            return;
+        }
+        let limit = match self.random.percent(90) {
+            true => self.plan.amount_max,
+            false => 100,
+        };
+        let Draft {
+            mut bytes,
+            expect,
+            head_only,
+            close,
+            continues,
+            gzip,
+        } = draft(&mut Author {
+            random: &mut self.random,
+            model: &mut self.model,
+            clients: &clients,
+            resets: self.plan.resets,
+            limit,
+            keep_alive: self.plan.pipeline_max > 100,
+        });
+        let about = match expect {
+            Expect::Transaction(tag) => Some(self.model.client_of(tag)),
+            Expect::Statement(client) => Some(client),
+            Expect::Reset => None,
+            _ => Some(u32::MAX),
+        };
+        let since = self.model.since(about);
+        let socket = &mut self.sockets[at];
+        let client = socket.client_mut().expect("seen above");
+        let name = client.name;
+        let asked = Asked {
+            expect,
+            end: client.written + bytes.len() as u64,
+            head_only,
+            close,
+            continues,
+            gzip,
+            since,
+            written_ns: self.now_ns,
+            full_events: self.disk.events().full,
+            delivered: false,
+            delivered_ns: 0,
+        };
+        client.written = asked.end;
+        let mut cut = false;
+        if matches!(asked.expect, Expect::Malformed(_)) {
+            client.finished = true;
+        } else if self.calm_ns == u64::MAX
+            && self.plan.pipeline_max <= 100
+            && self.random.percent(2)
+        {
+            // The rest never comes.
+            bytes.truncate(self.random.index(bytes.len()));
+            client.finished = true;
+            cut = true;
+        }
+        self.trace.note(format_args!(
+            "client {name} asks {:?}{}",
+            asked.expect,
+            if cut { ", in part" } else { "" }
+        ));
+        client.asked.push_back(asked);
+        socket.input.extend(bytes);
+    }
+}
+
+impl Client {
+    /// Makes what it can of what was received.
+    pub fn read(
+        &mut self,
+        model: &mut Model,
+        trace: &mut Trace,
+        coverage: &mut Coverage,
+        context: &Context,
+    ) -> Checked {
+        while !self.inbox.is_empty() {
+            let Some(asked) = self.asked.front() else {
+                let text = String::from_utf8_lossy(&self.inbox);
+                violation!("client {} asked nothing and got {text:?}", self.name);
+            };
+            let Some((reply, length)) = reply::read(&self.inbox, asked.head_only)? else {
+                return Ok(());
+            };
+            self.inbox.drain(..length);
+            trace.note(format_args!("client {} gets {}", self.name, reply.text()));
+            coverage.replied(reply.status);
+            if reply.status == 100 {
+                require!(asked.continues, "100 for {asked:?}");
+                continue;
+            }
+            let asked = self.asked.pop_front().expect("just seen");
+            self.judge(&asked, &reply, model, context)
+                .map_err(|violation| {
+                    let text = format!("{}; asked {asked:?}, got {}", violation.0, reply.text());
+                    crate::trace::Violation(text)
+                })?;
+            if reply.close {
+                self.last_reply_seen = true;
+                self.finished = true;
+                // What was sent behind it is not taken up.
+                for asked in self.asked.drain(..) {
+                    if let Expect::Transaction(tag) = asked.expect {
+                        model.refused(tag)?;
+                    }
+                }
+                require!(self.inbox.is_empty(), "something follows the last reply");
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &mut self,
+        asked: &Asked,
+        reply: &Reply,
+        model: &mut Model,
+        context: &Context,
+    ) -> Checked {
+        let malformed = matches!(asked.expect, Expect::Malformed(_));
+        let timed_out = reply.status == 408;
+        require!(
+            asked.delivered || malformed || timed_out,
+            "answered before it was there"
+        );
+        require!(!asked.close || reply.close, "the connection stays open");
+        require!(
+            asked.close || !reply.close || timed_out || context.stopping,
+            "the connection is closed"
+        );
+        require!(asked.gzip || !reply.gzipped, "gzipped");
+        require!((reply.status == 405) == reply.allow, "Allow");
+        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        if timed_out {
+            let waited_ns = context.now_ns - asked.written_ns;
+            require!(waited_ns >= HEAD_NS_MAX, "timed out after {waited_ns} ns");
+            if let Expect::Transaction(tag) = asked.expect {
+                model.refused(tag)?;
+            }
+            return Ok(());
+        }
+        if reply.status == 503 {
+            if body.contains("storage full") {
+                let was_full = context.full_events > asked.full_events;
+                let is_calm = asked.written_ns >= context.calm_ns;
+                require!(was_full && !is_calm, "there was room");
+                match asked.expect {
+                    Expect::Transaction(tag) => model.refused(tag)?,
+                    // It might have been refused for what the full disk took back.
+                    Expect::Reset | Expect::Status(404) => {}
+                    _ => violation!("not a write"),
+                }
+            } else if body.contains("unavailable") || asked.head_only {
+                require!(context.stopping, "the other core is there");
+            } else {
+                let reset = matches!(asked.expect, Expect::Reset);
+                require!(reset && body.contains("busy"), "no reason for this");
+            }
+            return Ok(());
+        }
+        let mut seen = None;
+        match asked.expect {
+            Expect::Transaction(tag) => {
+                let position = match reply.status {
+                    200 => model.acknowledged(tag, reply, context.durable)?,
+                    422 => model.limited(tag, &asked.since, context.durable)?,
+                    _ => violation!("a wrong status"),
+                };
+                seen = Some((model.client_of(tag), position));
+            }
+            Expect::Statement(client) => {
+                require!(reply.status == 200, "a wrong status");
+                if asked.head_only {
+                    require!(reply.content_length > 0, "no length");
+                } else {
+                    let position = model.stated(client, reply, &asked.since, context.durable)?;
+                    seen = Some((client, position));
+                }
+            }
+            Expect::Reset => {
+                require!(reply.status == 200, "a wrong status");
+                model.was_reset(&asked.since, context.durable)?;
+            }
+            Expect::Contains(text) => {
+                require!(reply.status == 200, "a wrong status");
+                require!(asked.head_only || body.contains(text), "a wrong body");
+            }
+            Expect::Status(status) => require!(reply.status == status, "a wrong status"),
+            Expect::Malformed(status) => {
+                require!(reply.status == status && reply.close, "a wrong status");
+            }
+        }
+        // On one connection nothing older is seen later.
+        if let Some((client, position)) = seen {
+            for later in &mut self.asked {
+                let about = match later.expect {
+                    Expect::Transaction(tag) => model.client_of(tag),
+                    Expect::Statement(client) => client,
+                    _ => continue,
+                };
+                if about == client {
+                    later.since.raise(position);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Many runs, on all CPUs. A run that panics is a run that failed, whatever `panic` is set to.
+
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::run::{run, Coverage, Options, Outcome};
+
+/// What came of all of them.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Runs in which every promise was kept.
+    pub passed: u64,
+    /// What went wrong, by seed.
+    pub failed: BTreeMap<u64, String>,
+    /// What all of them met.
+    pub coverage: Coverage,
+}
+
+std::thread_local! {
+    /// In a thread that runs seeds: the present one, and where a panic is to be told.
+    static PRESENT: std::cell::RefCell<Option<(u64, Sender<Message>)>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+enum Message {
+    Done(u64, Box<Outcome>),
+    /// The thread is of no use any more.
+    Panicked(u64, String),
+    /// There are no seeds left.
+    Idle,
+}
+
+/// Runs `count` seeds from `from` on; `progress` is told of every failure as it happens. Stops early
+/// at the first failure if `first`.
+pub fn many(
+    from: u64,
+    count: u64,
+    options: Options,
+    first: bool,
+    mut progress: impl FnMut(u64, &str),
+) -> Summary {
+    tell_panics();
+    let (sender, receiver) = mpsc::channel();
+    let next = Arc::new(AtomicU64::new(0));
+    let spawn = || {
+        let (sender, next) = (sender.clone(), next.clone());
+        thread::spawn(move || work(from, count, options, &sender, &next))
+    };
+    let threads = thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+    let mut working = threads.min(count.max(1));
+    for _ in 0..working {
+        spawn();
+    }
+    let mut summary = Summary::default();
+    while working > 0 {
+        let (seed, violation) = match receiver.recv().expect("there is a sender") {
+            Message::Idle => {
+                working -= 1;
+                continue;
+            }
+            Message::Panicked(seed, message) => {
+                spawn();
+                (seed, message)
+            }
+            Message::Done(seed, outcome) => {
+                summary.coverage.add(&outcome.coverage);
+                match outcome.violation {
+                    None => {
+                        summary.passed += 1;
+                        continue;
+                    }
+                    Some(violation) => (seed, violation),
+                }
+            }
+        };
+        progress(seed, &violation);
+        summary.failed.insert(seed, violation);
+        if first {
+            next.store(count, Ordering::Relaxed);
+        }
+    }
+    summary
+}
+
+fn work(from: u64, count: u64, options: Options, sender: &Sender<Message>, next: &AtomicU64) {
+    loop {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        if index >= count {
+            break;
+        }
+        let seed = from.wrapping_add(index);
+        PRESENT.replace(Some((seed, sender.clone())));
+        let outcome = run(seed, options);
+        PRESENT.replace(None);
+        let _ = sender.send(Message::Done(seed, Box::new(outcome)));
+    }
+    let _ = sender.send(Message::Idle);
+}
+
+/// Where `panic` is `abort`, nothing can be done after the hook; so a thread that panics in a run
+/// tells what happened, and never leaves it.
+fn tell_panics() {
+    static ONCE: Mutex<bool> = Mutex::new(false);
+    let mut installed = ONCE.lock().expect("nobody panics with it");
+    if std::mem::replace(&mut *installed, true) {
+        return;
+    }
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let present = PRESENT.try_with(|present| present.borrow_mut().take());
+        let Ok(Some((seed, sender))) = present else {
+            return usual(info);
+        };
+        let _ = sender.send(Message::Panicked(seed, format!("panic: {info}")));
+        loop {
+            thread::park();
+        }
+    }));
+}

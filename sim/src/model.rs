@@ -1,0 +1,551 @@
+//! The oracle: a plain bank, fed with what the journals say, and asked whether replies and
+//! recovered accounts agree with it.
+//!
+//! Each transaction that a client sends has a description of its own, so every journal record can
+//! be matched with the request that it comes from. The journal gives the one order in which
+//! everything happened; replies must be explainable by it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use galo::bank::Kind;
+use galo::http::iso8601;
+use galo::shard::journal::{Event, Record};
+use galo::shard::Client;
+
+use crate::reply::{self, Reply};
+use crate::trace::{Checked, Violation};
+use crate::{require, violation};
+
+/// A transaction that a client made up; a position in the model's list.
+pub type Tag = usize;
+
+/// What is known of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not all of it has reached the server.
+    Unsent,
+    /// It has; anything may come of it.
+    Open,
+    /// It is in its shard's journal.
+    Applied { sequence: u64, position: usize },
+    /// It must never be there: refused, or its connection ended before it was taken up.
+    Refused,
+    /// It was not in the journal, or no longer, after a crash.
+    Lost,
+}
+
+/// See [`Tag`].
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    pub client: u32,
+    pub kind: Kind,
+    /// Cents.
+    pub amount: i64,
+    pub description: String,
+    pub fate: Fate,
+    /// Answered with 200.
+    pub acknowledged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Start,
+    Transaction(Tag),
+    Reset,
+}
+
+/// An account after one of its records.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    sequence: u64,
+    what: What,
+    balance: i64,
+    time_us: u64,
+}
+
+struct Account {
+    limit: i64,
+    start: i64,
+    log: Vec<Entry>,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// By sequence, from 1.
+    records: Vec<(What, u64)>,
+    /// What must survive a loss of power: the last record of it.
+    floor: u64,
+}
+
+/// See the module.
+pub struct Model {
+    accounts: BTreeMap<u32, Account>,
+    shards: Vec<Shard>,
+    transactions: Vec<Transaction>,
+    by_description: HashMap<String, Tag>,
+    resets_sent: usize,
+    /// Replies that were checked.
+    pub checked: u64,
+}
+
+/// What a request rests on: nothing that it sees may be older.
+#[derive(Clone, Debug, Default)]
+pub struct Since {
+    /// Of the account that it is about.
+    position: usize,
+    /// Of each shard, for a reset.
+    sequences: Vec<u64>,
+}
+
+impl Model {
+    /// A bank at its start.
+    pub fn new(clients: &[Client], shards: u32) -> Model {
+        let account = |client: &Client| {
+            let start = Entry {
+                sequence: 0,
+                what: What::Start,
+                balance: client.balance,
+                time_us: 0,
+            };
+            let account = Account {
+                limit: client.limit,
+                start: client.balance,
+                log: vec![start],
+            };
+            (client.id, account)
+        };
+        Model {
+            accounts: clients.iter().map(account).collect(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            transactions: Vec::new(),
+            by_description: HashMap::new(),
+            resets_sent: 0,
+            checked: 0,
+        }
+    }
+
+    fn shard_of(&self, client: u32) -> usize {
+        client as usize % self.shards.len()
+    }
+
+    // ---- Requests ------------------------------------------------------------
+
+    /// A client is about to send this; `description` is unique.
+    pub fn begin(&mut self, client: u32, kind: Kind, amount: i64, description: String) -> Tag {
+        let tag = self.transactions.len();
+        let previous = self.by_description.insert(description.clone(), tag);
+        assert!(previous.is_none());
+        self.transactions.push(Transaction {
+            client,
+            kind,
+            amount,
+            description,
+            fate: Fate::Unsent,
+            acknowledged: false,
+        });
+        tag
+    }
+
+    /// How many transactions clients have made up.
+    pub fn tags(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// A client is about to send a reset.
+    pub fn begin_reset(&mut self) {
+        self.resets_sent += 1;
+    }
+
+    /// All of its bytes have reached the server.
+    pub fn delivered(&mut self, tag: Tag) {
+        let fate = &mut self.transactions[tag].fate;
+        assert_eq!(*fate, Fate::Unsent);
+        *fate = Fate::Open;
+    }
+
+    /// It can have no effect any more.
+    pub fn refused(&mut self, tag: Tag) -> Checked {
+        let transaction = &mut self.transactions[tag];
+        if let Fate::Applied { sequence, .. } = transaction.fate {
+            violation!("refused or never taken up, yet record {sequence}: {transaction:?}");
+        }
+        if transaction.fate != Fate::Lost {
+            transaction.fate = Fate::Refused;
+        }
+        Ok(())
+    }
+
+    /// Its connection is gone.
+    pub fn abandoned(&mut self, tag: Tag) {
+        let transaction = &mut self.transactions[tag];
+        if transaction.fate == Fate::Unsent {
+            transaction.fate = Fate::Refused;
+        }
+    }
+
+    /// What a request of now, about this client, may rest on.
+    pub fn since(&self, client: Option<u32>) -> Since {
+        let account = client.and_then(|client| self.accounts.get(&client));
+        Since {
+            position: account.map_or(0, |account| account.log.len() - 1),
+            sequences: match client {
+                Some(_) => Vec::new(),
+                None => self.shards.iter().map(|s| s.records.len() as u64).collect(),
+            },
+        }
+    }
+
+    // ---- Journals ------------------------------------------------------------
+
+    /// The last record of a shard.
+    pub fn sequence(&self, shard: usize) -> u64 {
+        self.shards[shard].records.len() as u64
+    }
+
+    /// What must survive a loss of power.
+    pub fn floor(&self, shard: usize) -> u64 {
+        self.shards[shard].floor
+    }
+
+    /// Records up to here must survive a loss of power.
+    pub fn raise_floor(&mut self, shard: usize, sequence: u64) {
+        let floor = &mut self.shards[shard].floor;
+        *floor = (*floor).max(sequence);
+    }
+
+    /// A record that was found in a shard's journal: the next one, or one that is known.
+    pub fn record(&mut self, shard: usize, record: &Record<'_>) -> Checked {
+        let sequence = record.stamp.sequence;
+        let time_us = record.stamp.time_us;
+        let known = self.shards[shard].records.get(sequence as usize - 1);
+        let what = match record.event {
+            Event::Transaction {
+                account,
+                kind,
+                amount,
+                description,
+            } => {
+                let Some(tag) = self.by_description.get(description.as_str()).copied() else {
+                    violation!("record {sequence} of shard {shard} is nobody's: {record:?}");
+                };
+                let sent = &self.transactions[tag];
+                require!(
+                    (sent.client, sent.kind, sent.amount) == (account, kind, amount)
+                        && account as usize % self.shards.len() == shard,
+                    "record {sequence} of shard {shard} is not what was asked for: {record:?}, {sent:?}"
+                );
+                What::Transaction(tag)
+            }
+            Event::Reset => What::Reset,
+            Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
+        };
+        if let Some(known) = known {
+            require!(
+                *known == (what, time_us),
+                "record {sequence} of shard {shard} was {known:?}, and is {what:?} at {time_us}"
+            );
+            return Ok(());
+        }
+        require!(
+            sequence == self.sequence(shard) + 1,
+            "record {sequence} of shard {shard} does not follow {}",
+            self.sequence(shard)
+        );
+        if let What::Transaction(tag) = what {
+            let transaction = &self.transactions[tag];
+            require!(
+                transaction.fate == Fate::Open,
+                "record {sequence} of shard {shard} must not be there: {transaction:?}"
+            );
+        } else {
+            let resets = self.shards[shard].records.iter();
+            let resets = resets.filter(|(what, _)| *what == What::Reset).count();
+            require!(resets < self.resets_sent, "a reset that nobody sent");
+        }
+        self.apply(shard, what, time_us)
+    }
+
+    fn apply(&mut self, shard: usize, what: What, time_us: u64) -> Checked {
+        let shards = self.shards.len();
+        let records = &mut self.shards[shard].records;
+        let latest_us = records.last().map_or(0, |(_, time_us)| *time_us);
+        require!(
+            time_us >= latest_us,
+            "time goes backwards in shard {shard}: {time_us} after {latest_us}"
+        );
+        records.push((what, time_us));
+        let sequence = records.len() as u64;
+        let entry = |balance| Entry {
+            sequence,
+            what,
+            balance,
+            time_us,
+        };
+        match what {
+            What::Start => unreachable!("no record"),
+            What::Transaction(tag) => {
+                let transaction = &mut self.transactions[tag];
+                let Some(account) = self.accounts.get_mut(&transaction.client) else {
+                    violation!("a transaction of an unknown client: {transaction:?}");
+                };
+                let before = account.log.last().expect("never empty").balance;
+                let Some(after) = after(before, account.limit, transaction) else {
+                    violation!("{transaction:?} is not allowed at a balance of {before}");
+                };
+                transaction.fate = Fate::Applied {
+                    sequence,
+                    position: account.log.len(),
+                };
+                account.log.push(entry(after));
+            }
+            What::Reset => {
+                let own = |client: &u32| *client as usize % shards == shard;
+                for (_, account) in self.accounts.iter_mut().filter(|(id, _)| own(id)) {
+                    account.log.push(entry(account.start));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After a crash: a shard's journal ends here now.
+    pub fn cut(&mut self, shard: usize, sequence: u64) -> Checked {
+        let records = &self.shards[shard].records;
+        if sequence < records.len() as u64 {
+            let mut records = records.clone();
+            for (what, _) in records.drain(sequence as usize..) {
+                if let What::Transaction(tag) = what {
+                    self.transactions[tag].fate = Fate::Lost;
+                }
+            }
+            self.shards[shard].records.clear();
+            let shards = self.shards.len();
+            let own = |client: &u32| *client as usize % shards == shard;
+            for (_, account) in self.accounts.iter_mut().filter(|(id, _)| own(id)) {
+                account.log.truncate(1);
+            }
+            for (what, time_us) in records {
+                self.apply(shard, what, time_us)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a crash: what is not in a journal by now never will be.
+    pub fn forget_open(&mut self) {
+        for transaction in &mut self.transactions {
+            if matches!(transaction.fate, Fate::Open | Fate::Unsent) {
+                transaction.fate = Fate::Lost;
+            }
+        }
+    }
+
+    /// Whether a shard's accounts are what its journal makes of them.
+    pub fn compare(&self, shard: &galo::shard::Shard, only_newest: bool) -> Checked {
+        let number = shard.identity().shard as usize;
+        require!(
+            shard.sequence() == self.sequence(number),
+            "shard {number} is at {}, its journal at {}",
+            shard.sequence(),
+            self.sequence(number)
+        );
+        let own = |client: &u32| *client as usize % self.shards.len() == number;
+        let mut count = 0;
+        for (id, model) in self.accounts.iter().filter(|(id, _)| own(id)) {
+            count += 1;
+            let entry = model.log.last().expect("never empty");
+            if only_newest && entry.sequence + 64 < shard.sequence() {
+                continue;
+            }
+            let Some(index) = shard.find(*id) else {
+                violation!("client {id} is gone");
+            };
+            let account = shard.account(index);
+            let found = (account.balance(), account.limit(), account.sequence());
+            let expected = (entry.balance, model.limit, entry.sequence);
+            require!(
+                found == expected,
+                "client {id}: balance, limit and sequence are {found:?}, should be {expected:?}"
+            );
+            let statement = self.statement(model, model.log.len() - 1);
+            let found: Vec<_> = account
+                .statement()
+                .map(|t| (t.description(), t.kind(), t.amount(), t.time_us()))
+                .collect();
+            let expected: Vec<_> = statement
+                .iter()
+                .map(|(t, time_us)| (t.description.as_str(), t.kind, t.amount, *time_us))
+                .collect();
+            require!(
+                found == expected,
+                "client {id}: the statement is {found:?}, should be {expected:?}"
+            );
+        }
+        require!(
+            count == shard.accounts().len(),
+            "shard {number} has {} accounts, should have {count}",
+            shard.accounts().len()
+        );
+        Ok(())
+    }
+
+    /// Newest first, with their times.
+    fn statement(&self, account: &Account, position: usize) -> Vec<(&Transaction, u64)> {
+        let mut statement = Vec::new();
+        for entry in account.log[..=position].iter().rev() {
+            match entry.what {
+                What::Transaction(tag) if statement.len() < 10 => {
+                    statement.push((&self.transactions[tag], entry.time_us));
+                }
+                _ => break,
+            }
+        }
+        statement
+    }
+
+    // ---- Replies ---------------------------------------------------------------
+
+    /// A transaction was answered with 200. `durable`: it must survive a loss of power.
+    pub fn acknowledged(&mut self, tag: Tag, reply: &Reply, durable: bool) -> Checked<usize> {
+        self.checked += 1;
+        let (limit, balance) = reply::posted(&reply.body)?;
+        let transaction = &mut self.transactions[tag];
+        let Fate::Applied { sequence, position } = transaction.fate else {
+            violation!("acknowledged, and not in the journal: {transaction:?}");
+        };
+        require!(
+            !transaction.acknowledged,
+            "acknowledged twice: {transaction:?}"
+        );
+        transaction.acknowledged = true;
+        let client = transaction.client;
+        let account = &self.accounts[&client];
+        let expected = (account.limit, account.log[position].balance);
+        require!(
+            (limit, balance) == expected,
+            "limit and balance are said to be {:?}, and are {expected:?} after {transaction:?}",
+            (limit, balance)
+        );
+        if durable {
+            self.raise_floor(self.shard_of(client), sequence);
+        }
+        Ok(position)
+    }
+
+    /// A transaction was answered with 422 for its amount: there was a moment when that was right.
+    pub fn limited(&mut self, tag: Tag, since: &Since, durable: bool) -> Checked<usize> {
+        self.checked += 1;
+        self.refused(tag)?;
+        let transaction = &self.transactions[tag];
+        let account = &self.accounts[&transaction.client];
+        let entries = account.log.iter().enumerate().skip(since.position);
+        let mut refusing =
+            entries.filter(|(_, e)| after(e.balance, account.limit, transaction).is_none());
+        let Some((position, entry)) = refusing.next() else {
+            violation!("refused with 422 though it never was out of bounds: {transaction:?}");
+        };
+        if durable {
+            self.raise_floor(self.shard_of(transaction.client), entry.sequence);
+        }
+        Ok(position)
+    }
+
+    /// A statement: there was a moment when that was right.
+    pub fn stated(
+        &mut self,
+        client: u32,
+        reply: &Reply,
+        since: &Since,
+        durable: bool,
+    ) -> Checked<usize> {
+        self.checked += 1;
+        let json: serde_json::Value = serde_json::from_slice(&reply.body)
+            .map_err(|error| Violation(format!("a statement that is no JSON: {error}")))?;
+        let head = &json["saldo"];
+        let (total, limit) = (head["total"].as_i64(), head["limite"].as_i64());
+        let account = &self.accounts[&client];
+        require!(limit == Some(account.limit), "a wrong limit: {json}");
+        let said_at = head["data_extrato"].as_str().unwrap_or_default();
+        let list = json["ultimas_transacoes"].as_array();
+        let Some(list) = list else {
+            violation!("a statement without its list: {json}");
+        };
+        let is_right = |position: usize| {
+            let entry = &account.log[position];
+            let statement = self.statement(account, position);
+            total == Some(entry.balance)
+                && list.len() == statement.len()
+                && list.iter().zip(&statement).all(|(found, (sent, time_us))| {
+                    let kind = [sent.kind.to_byte()];
+                    let time = iso8601(*time_us);
+                    found["descricao"].as_str() == Some(&sent.description)
+                        && found["valor"].as_i64() == Some(sent.amount)
+                        && found["tipo"].as_str().map(str::as_bytes) == Some(&kind)
+                        && found["realizada_em"].as_str().map(str::as_bytes) == Some(&time[..])
+                })
+        };
+        let Some(position) = (since.position..account.log.len()).find(|at| is_right(*at)) else {
+            let now = account.log.last().expect("never empty");
+            violation!(
+                "client {client}: a statement that was never right since position {}: {json}; now {now:?}",
+                since.position
+            );
+        };
+        let entry = &account.log[position];
+        let time = iso8601(entry.time_us);
+        require!(
+            said_at.as_bytes() >= &time[..],
+            "older than its last line: {json}"
+        );
+        let sequence = entry.sequence;
+        if durable {
+            self.raise_floor(self.shard_of(client), sequence);
+        }
+        Ok(position)
+    }
+
+    /// A reset was answered with 200: every shard has one since.
+    pub fn was_reset(&mut self, since: &Since, durable: bool) -> Checked {
+        self.checked += 1;
+        for shard in 0..self.shards.len() {
+            let from = since.sequences[shard] as usize;
+            let records = self.shards[shard].records.iter().enumerate().skip(from);
+            let mut resets = records.filter(|(_, (what, _))| *what == What::Reset);
+            let Some((index, _)) = resets.next() else {
+                violation!("acknowledged, and shard {shard} was not reset");
+            };
+            if durable {
+                self.raise_floor(shard, index as u64 + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The account that a transaction is about.
+    pub fn client_of(&self, tag: Tag) -> u32 {
+        self.transactions[tag].client
+    }
+
+    /// Records in all journals.
+    pub fn records(&self) -> u64 {
+        (0..self.shards.len()).map(|s| self.sequence(s)).sum()
+    }
+}
+
+impl Since {
+    /// Nothing older than this may be seen any more.
+    pub fn raise(&mut self, position: usize) {
+        self.position = self.position.max(position);
+    }
+}
+
+/// The balance after a transaction; `None`: it is not allowed.
+fn after(before: i64, limit: i64, transaction: &Transaction) -> Option<i64> {
+    let (before, amount) = (i128::from(before), i128::from(transaction.amount));
+    let after = match transaction.kind {
+        Kind::Credit => before + amount,
+        Kind::Debit => before - amount,
+    };
+    let allowed = transaction.kind == Kind::Credit || after >= -i128::from(limit);
+    i64::try_from(after).ok().filter(|_| allowed)
+}

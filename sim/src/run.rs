@@ -1,0 +1,167 @@
+//! One run: what a seed does, and what came of it.
+
+use crate::disk::SimDisk;
+use crate::life::Promise;
+use crate::model::Model;
+use crate::plan::{Ending, Life, Plan};
+use crate::random::Random;
+use crate::sabotage::Sabotage;
+use crate::trace::{Checked, Trace};
+use crate::world::World;
+
+/// How a run is done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Everything that happens goes to standard error.
+    pub trace: bool,
+    /// What is wrong in this world.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Of everything that happened.
+    pub hash: u64,
+    /// What was met on the way.
+    pub coverage: Coverage,
+    /// The promise that was broken.
+    pub violation: Option<String>,
+}
+
+macro_rules! coverage {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What runs met: a simulator that meets nothing finds nothing.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Coverage {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Coverage {
+            /// Adds another run's.
+            pub fn add(&mut self, other: &Coverage) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Names and numbers.
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+        }
+    };
+}
+
+coverage! {
+    /// Journal records at the end.
+    records,
+    /// Replies checked against the model.
+    checked,
+    /// 200.
+    ok,
+    /// 422.
+    unprocessable,
+    /// 503.
+    unavailable,
+    /// 408.
+    timed_out,
+    /// Others.
+    other,
+    /// `fdatasync` jobs done.
+    syncs,
+    /// Snapshots finished.
+    snapshots,
+    /// Segments begun.
+    segments,
+    /// Sockets paused.
+    pauses,
+    /// Lives that ended with the kernel intact.
+    kills,
+    /// Lives that ended with a loss of power, or a failed sync.
+    power_losses,
+    /// Lives that ended within an operation on the disk.
+    killed_within,
+    /// Lives in which a core gave up.
+    failures,
+    /// Stops that were done in time.
+    clean_stops,
+    /// Recoveries that were interrupted.
+    interrupted_recoveries,
+    /// Records that a loss of power took.
+    lost_records,
+    /// Records replayed.
+    replayed,
+    /// Tails cut off.
+    torn_tails,
+    /// Segments half created.
+    half_segments,
+    /// Snapshots that could not be used.
+    bad_snapshots,
+}
+
+impl Coverage {
+    /// Counts a reply.
+    pub fn replied(&mut self, status: u16) {
+        *match status {
+            200 => &mut self.ok,
+            422 => &mut self.unprocessable,
+            503 => &mut self.unavailable,
+            408 => &mut self.timed_out,
+            _ => &mut self.other,
+        } += 1;
+    }
+}
+
+/// Does what the seed says.
+pub fn run(seed: u64, options: Options) -> Outcome {
+    let mut random = Random::new(seed);
+    let plan = Plan::new(&mut random);
+    let disk = SimDisk::new(random.fork());
+    let mut trace = Trace::new(options.trace);
+    trace.note(format_args!("{plan:?}"));
+    let mut world = World {
+        model: Model::new(&plan.clients, plan.shards),
+        plan,
+        random,
+        trace,
+        disk,
+        coverage: Coverage::default(),
+        sabotage: options.sabotage,
+        now_ns: 0,
+        tick_ns: 0,
+        realtime_us: 1_700_000_000_000_000,
+        sockets: Vec::new(),
+        jobs: Vec::new(),
+        names: 0,
+        calm_ns: u64::MAX,
+        core_gone: false,
+        slow_jobs: false,
+    };
+    let result = lives(&mut world);
+    world.coverage.records = world.model.records();
+    world.coverage.checked = world.model.checked;
+    Outcome {
+        hash: world.trace.hash(),
+        coverage: world.coverage,
+        violation: result.err().map(|violation| violation.0),
+    }
+}
+
+fn lives(world: &mut World) -> Checked {
+    let start_ns = world.random.skewed(1 << 50);
+    world.set_clock(start_ns);
+    let mut promise = Promise::Durable;
+    for _ in 0..world.plan.lives {
+        let life = world.plan.life(&mut world.random, false);
+        promise = world.live(&life, promise, false)?;
+    }
+    let life = world.plan.life(&mut world.random, true);
+    promise = world.live(&life, promise, true)?;
+    // Once more, only to look.
+    let life = Life {
+        steps: 0,
+        ending: Ending::Kill,
+        ..life
+    };
+    world.live(&life, promise, false)?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Known-wrong behaviour, put in through the seams that the simulator owns: each one must be found.
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The end of a process loses what was written and not synced.
+    KillLosesWrites,
+    /// `fdatasync` does nothing.
+    SyncIgnored,
+    /// `fdatasync` makes the newest write durable, and leaves out the one before.
+    SyncReordered,
+    /// `fsync` of a directory does nothing.
+    DirSyncIgnored,
+    /// Now and then a write is said to be done, and is not.
+    WriteDropped,
+    /// Now and then the journal gets a wrong byte.
+    WriteDamaged,
+    /// Cutting a file back does nothing.
+    CutIgnored,
+    /// A request reaches the server twice.
+    RequestRepeated,
+    /// A digit of a reply is another one.
+    ReplyChanged,
+    /// A reply never arrives.
+    ReplyDropped,
+    /// The disk stays full when it should have room again.
+    FullForever,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Sabotage; 11] = [
+        Sabotage::KillLosesWrites,
+        Sabotage::SyncIgnored,
+        Sabotage::SyncReordered,
+        Sabotage::DirSyncIgnored,
+        Sabotage::WriteDropped,
+        Sabotage::WriteDamaged,
+        Sabotage::CutIgnored,
+        Sabotage::RequestRepeated,
+        Sabotage::ReplyChanged,
+        Sabotage::ReplyDropped,
+        Sabotage::FullForever,
+    ];
+}

@@ -1,0 +1,124 @@
+//! Connections between the machines and whoever is at the other end, byte by byte.
+
+use std::collections::VecDeque;
+
+use galo::io::ConnectionId;
+
+use crate::request::Asked;
+
+/// One end of a connection: a core's.
+pub struct Socket {
+    /// Whose.
+    pub core: usize,
+    /// Once it is taken up.
+    pub id: Option<ConnectionId>,
+    /// Who is at the other end.
+    pub far: Far,
+    /// On its way to the core.
+    pub input: VecDeque<u8>,
+    /// After the input: the end, by FIN or by RST.
+    pub input_end: Option<Ended>,
+    /// The core knows of the end.
+    pub end_seen: bool,
+    /// The core wants no input.
+    pub paused: bool,
+    /// How many bytes may still be delivered all the same.
+    pub allowance: usize,
+    /// The core wants to send since then.
+    pub sending_since_ns: Option<u64>,
+    /// When that came to its end in the last moment: the time of the tick.
+    pub stalled_ns: u64,
+    /// The core wants it closed.
+    pub closing: bool,
+    /// Since the tick of this time.
+    pub closing_ns: u64,
+}
+
+/// How the other end ended its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It will send no more.
+    Fin,
+    /// It is gone.
+    Reset,
+}
+
+/// See [`Socket::far`].
+pub enum Far {
+    /// The socket of another core, by its place.
+    Link(usize),
+    /// A client.
+    Client(Client),
+}
+
+/// A client's side of a connection.
+#[derive(Default)]
+pub struct Client {
+    /// For the trace.
+    pub name: u64,
+    /// Bytes written so far.
+    pub written: u64,
+    /// Bytes that the machine has got.
+    pub delivered: u64,
+    /// Without an answer, oldest first.
+    pub asked: VecDeque<Asked>,
+    /// Received and not understood yet.
+    pub inbox: Vec<u8>,
+    /// It takes what is sent.
+    pub reads: bool,
+    /// It will write no more.
+    pub finished: bool,
+    /// A reply said that it is the last.
+    pub last_reply_seen: bool,
+}
+
+impl Socket {
+    /// A connection that a client makes.
+    pub fn of_client(core: usize, name: u64) -> Socket {
+        let client = Client {
+            name,
+            reads: true,
+            ..Client::default()
+        };
+        Socket::new(core, Far::Client(client))
+    }
+
+    /// Nothing has happened on it.
+    pub fn new(core: usize, far: Far) -> Socket {
+        Socket {
+            core,
+            id: None,
+            far,
+            input: VecDeque::new(),
+            input_end: None,
+            end_seen: false,
+            paused: false,
+            allowance: 0,
+            sending_since_ns: None,
+            stalled_ns: u64::MAX,
+            closing: false,
+            closing_ns: 0,
+        }
+    }
+
+    /// The client at the other end.
+    pub fn client(&self) -> Option<&Client> {
+        match &self.far {
+            Far::Client(client) => Some(client),
+            Far::Link(_) => None,
+        }
+    }
+
+    /// The client at the other end.
+    pub fn client_mut(&mut self) -> Option<&mut Client> {
+        match &mut self.far {
+            Far::Client(client) => Some(client),
+            Far::Link(_) => None,
+        }
+    }
+
+    /// Whether the other end takes what the core sends.
+    pub fn reads(&self) -> bool {
+        self.client().is_none_or(|client| client.reads)
+    }
+}

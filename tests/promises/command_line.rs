@@ -1,0 +1,223 @@
+//! Commands, flags and variables: what is accepted, and one line for what is not.
+
+use std::collections::BTreeMap;
+
+use crate::support::{data_dir, on_both_drivers, Launch};
+
+const FLAGS: [&str; 11] = [
+    "listen",
+    "data",
+    "cores",
+    "pin",
+    "io",
+    "durability",
+    "clients",
+    "shards",
+    "allow-reset",
+    "log",
+    "log-level",
+];
+
+#[test]
+fn help_names_every_flag_with_its_variable() {
+    for arg in ["--help", "-h"] {
+        let help = Launch::bare().arg(arg).run().good();
+        for flag in FLAGS {
+            let variable = format!("GALO_{}", flag.to_uppercase().replace('-', "_"));
+            assert!(help.contains(&format!("--{flag}")), "{flag}");
+            assert!(help.contains(&variable), "{variable}");
+        }
+        for word in ["serve", "check", "healthcheck", "127.0.0.1:9999", "/health"] {
+            assert!(help.contains(word), "{word}");
+        }
+        assert!(help.lines().all(|line| line.chars().count() <= 80));
+    }
+}
+
+#[test]
+fn version_names_version_commit_and_drivers() {
+    for arg in ["--version", "-V"] {
+        let version = Launch::bare().arg(arg).run().good();
+        assert_eq!(version.lines().count(), 1);
+        for word in [env!("CARGO_PKG_VERSION"), "uring", "epoll"] {
+            assert!(version.contains(word), "{word} is not in {version}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_accepted_is_named_with_what_is() {
+    let cases: [(&[&str], &[&str]); 17] = [
+        (&["--lisen", "x"], &["--lisen", "--listen"]),
+        (&["serve", "--nada"], &["--nada", "--data"]),
+        (&["-x"], &["-x", "--help"]),
+        (&["sirva"], &["sirva", "serve, check, healthcheck"]),
+        (&["serve", "check"], &["check"]),
+        (&["--cores", "0"], &["--cores", "'0'", "1 to 64"]),
+        (&["--cores", "x"], &["--cores", "'x'", "1 to 64"]),
+        (&["--cores"], &["--cores", "missing"]),
+        (&["--shards", "9999"], &["--shards", "'9999'", "1 to 1024"]),
+        (&["--cores", "2", "--shards", "1"], &["--shards", "2 cores"]),
+        (&["--io", "poll"], &["--io", "'poll'", "auto, uring, epoll"]),
+        (&["--durability", "x"], &["--durability", "process, disk"]),
+        (&["--log", "xml"], &["--log", "text, json"]),
+        (&["--log-level", "x"], &["--log-level", "info, debug"]),
+        (&["--listen", "9999"], &["--listen", "9999", "host:port"]),
+        (&["--listen", "a:99999"], &["--listen", "0 to 65535"]),
+        (&["check", "--cores", "1"], &["--cores", "--data"]),
+    ];
+    for (args, words) in cases {
+        let launch = args
+            .iter()
+            .fold(Launch::bare(), |launch, arg| launch.arg(arg));
+        launch.run().refused(2, words);
+    }
+    let outcome = Launch::bare().env("GALO_CORES", "many").run();
+    outcome.refused(2, &["GALO_CORES", "'many'", "1 to 64"]);
+    let outcome = Launch::bare().env("GALO_ALLOW_RESET", "perhaps").run();
+    outcome.refused(2, &["GALO_ALLOW_RESET", "'perhaps'", "true"]);
+}
+
+#[test]
+fn a_flag_beats_its_variable_and_a_variable_the_default() {
+    let dir = data_dir();
+    let data = dir.path().join("by-variable");
+    let with_variables = || {
+        Launch::bare()
+            .env("GALO_IO", "epoll")
+            .env("GALO_CORES", "2")
+            .env("GALO_DATA", &data)
+            .env("GALO_ALLOW_RESET", "on")
+            .env("GALO_LOG", "json")
+            .env("GALO_DURABILITY", "disk")
+            .env("GALO_SHARDS", "")
+    };
+    let server = with_variables().start();
+    let log = server.log();
+    for line in &log {
+        let json: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
+        assert!(json["message"].is_string() && json["time"].is_string());
+    }
+    let said = |log: &[String], words: &str| {
+        assert!(
+            log.iter().any(|line| line.contains(words)),
+            "{words}: {log:?}"
+        );
+    };
+    said(&log, "I/O driver epoll: --io epoll");
+    said(&log, "cores: 2");
+    said(&log, "durability disk");
+    said(&log, "by-variable: 5 accounts in 2 shards");
+    assert_eq!(server.ask(&crate::support::post("/reset", "")).status, 200);
+    server.stop();
+    let server = with_variables()
+        .flag("io", "uring")
+        .flag("cores", "1")
+        .flag("log", "text")
+        .flag("durability", "process")
+        .start();
+    let log = server.log();
+    said(&log, "I/O driver uring: --io uring");
+    said(&log, "cores: 1");
+    said(&log, "durability process");
+    said(&log, "5 accounts in 2 shards");
+    assert!(log.iter().all(|line| line.starts_with("20")), "{log:?}");
+}
+
+#[test]
+fn listen_by_variable_is_a_list() {
+    let dir = data_dir();
+    let path = dir.path().join("galo.sock");
+    let listen = format!("127.0.0.1:0,unix:{}", path.display());
+    let server = Launch::bare()
+        .env("GALO_LISTEN", listen)
+        .env("GALO_DATA", dir.path().join("data"))
+        .start_listening(2);
+    assert_eq!(server.addresses.len(), 2);
+    for address in &server.addresses {
+        let mut connection = crate::support::Connection::open(address).unwrap();
+        assert_eq!(connection.ask(&crate::support::get("/health")).status, 200);
+    }
+}
+
+#[test]
+fn data_is_kept_in_the_working_directory_unless_told() {
+    let dir = data_dir();
+    let server = Launch::bare().current_dir(dir.path()).start();
+    server.transact(1, 'c', 1, "um").posted();
+    assert!(dir.path().join("data").is_dir());
+}
+
+#[test]
+fn a_quiet_log_level_is_quiet() {
+    let dir = data_dir();
+    let path = dir.path().join("galo.sock");
+    let mut server = Launch::serve(&dir.path().join("data"))
+        .flag("log-level", "off")
+        .flag("listen", format!("unix:{}", path.display()))
+        .start_listening(0);
+    let begin = std::time::Instant::now();
+    while std::os::unix::net::UnixStream::connect(&path).is_err() {
+        assert!(begin.elapsed() < crate::support::PATIENCE && server.is_running());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(server.log(), [""; 0]);
+}
+
+#[test]
+fn pinned_threads_stay_on_one_cpu() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let server = Launch::driver(dir.path(), driver)
+            .cores(2)
+            .arg("--pin")
+            .start();
+        // Both cores work, so both have pinned themselves.
+        server.transact(1, 'c', 1, "um").posted();
+        server.transact(2, 'c', 1, "um").posted();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        // By name of the thread; one that only helps a core has inherited its name, not its CPU.
+        let mut pinned = BTreeMap::new();
+        for task in tasks {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.expect("a field").trim().to_owned()
+            };
+            if let Ok(cpu) = field("Cpus_allowed_list:").parse::<u32>() {
+                pinned.insert(field("Name:"), cpu);
+            }
+        }
+        let names: Vec<&String> = pinned.keys().collect();
+        assert_eq!(names, ["core-0", "core-1"], "{pinned:?}");
+    });
+}
+
+#[test]
+fn healthcheck_tells_by_its_exit_status() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let path = dir.path().join("galo.sock");
+        let unix = format!("unix:{}", path.display());
+        let server = Launch::driver(&dir.path().join("data"), driver)
+            .listen("127.0.0.1:0")
+            .listen(&unix)
+            .start();
+        let tcp = server.address().tcp().to_owned();
+        let check = |url: &str| {
+            let launch = Launch::bare().arg("healthcheck").flag("url", url);
+            // It has no business with data, and leaves none behind.
+            let outcome = launch.current_dir(dir.path()).run();
+            assert!(!dir.path().join("data/data").exists());
+            outcome
+        };
+        assert_eq!(check(&format!("http://{tcp}/health")).good(), "");
+        assert_eq!(check(&format!("http://{tcp}")).good(), "");
+        assert_eq!(check(&unix).good(), "");
+        check(&format!("http://{tcp}/nada")).refused(1, &["404"]);
+        check("ftp://x").refused(1, &["ftp://x", "http://"]);
+        server.stop();
+        check(&format!("http://{tcp}/health")).refused(1, &[&tcp]);
+        check(&unix).refused(1, &[&unix]);
+    });
+}

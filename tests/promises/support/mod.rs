@@ -1,0 +1,23 @@
+//! A server to test, and a client to test it with.
+
+mod client;
+mod load;
+mod server;
+
+pub use client::{get, post, transaction, Address, Connection, Reply};
+pub use load::{Random, Writer};
+pub use server::{data_dir, on_both_drivers, Driver, Launch, Server};
+
+use std::time::Duration;
+
+/// For whatever takes no time unless something is broken: a loaded machine must not fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The contest's clients and their limits.
+pub const CONTEST: [(u32, i64); 5] = [
+    (1, 100_000),
+    (2, 80_000),
+    (3, 1_000_000),
+    (4, 10_000_000),
+    (5, 500_000),
+];

@@ -1,0 +1,91 @@
+//! A few requests without a tool.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+
+/// For one reply.
+const REPLY_MAX: Duration = Duration::from_secs(10);
+
+/// The body that every row posts. A credit of one cent to an account is never refused.
+pub const BODY: &str = r#"{"valor":1,"tipo":"c","descricao":"bench"}"#;
+/// Where it is posted.
+pub const PATH: &str = "/clientes/1/transacoes";
+
+/// Whether a server answers 200 to a statement, now.
+pub fn answers(address: SocketAddr) -> bool {
+    let request = "GET /clientes/1/extrato HTTP/1.1\r\nHost: galo\r\n\r\n";
+    let ask = || {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_nodelay(true).ok()?;
+        exchange(&mut stream, request).ok()
+    };
+    ask().is_some()
+}
+
+/// Posts one transaction; the length of the reply in bytes.
+pub fn post(stream: &mut TcpStream) -> Result<usize> {
+    let length = BODY.len();
+    exchange(
+        stream,
+        &format!(
+            "POST {PATH} HTTP/1.1\r\nHost: galo\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{BODY}"
+        ),
+    )
+}
+
+/// Sends a request and reads its reply, which must be a 200; its length in bytes.
+fn exchange(stream: &mut TcpStream, request: &str) -> Result<usize> {
+    stream.set_read_timeout(Some(REPLY_MAX))?;
+    stream.write_all(request.as_bytes())?;
+    let mut reply = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        match stream.read(&mut part) {
+            Ok(0) => bail!("the connection was closed before the reply was complete"),
+            Ok(count) => reply.extend_from_slice(&part[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error).context("reading a reply"),
+        }
+        if let Some(length) = reply_length(&reply)? {
+            return Ok(length);
+        }
+    }
+}
+
+/// How long the reply at the front is, once all of it is there.
+fn reply_length(reply: &[u8]) -> Result<Option<usize>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = parsed.parse(reply)? else {
+        return Ok(None);
+    };
+    if parsed.code != Some(200) {
+        bail!("the reply is {}", String::from_utf8_lossy(reply));
+    }
+    let length = parsed
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+        .context("a reply without Content-Length")?;
+    let length: usize = std::str::from_utf8(length.value)?.parse()?;
+    Ok((reply.len() >= head + length).then_some(head + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_complete_with_its_last_byte() {
+        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        for cut in 0..reply.len() {
+            assert_eq!(reply_length(&reply[..cut]).unwrap(), None, "{cut}");
+        }
+        assert_eq!(reply_length(reply).unwrap(), Some(reply.len()));
+        assert!(reply_length(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").is_err());
+    }
+}

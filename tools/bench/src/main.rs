@@ -1,0 +1,130 @@
+//! `galo-bench`: measures galo against the no-op server, on this machine, in one run, and prints the
+//! table of `docs/design.md`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `rows` | what is measured: one function for each row of the table |
+//! | `rounds` | load on several servers in turn, and the ratios between them |
+//! | `server` | a server as a child process, and what `/proc` says of it |
+//! | `wrk`, `strace` | the tools that load and count, and reading what they print |
+//! | `client` | a few requests without a tool |
+//! | `report` | figures, the table, the JSON |
+//! | `machine` | where it was measured |
+
+mod client;
+mod machine;
+mod report;
+mod rounds;
+mod rows;
+mod server;
+mod strace;
+mod wrk;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{bail, Context, Result};
+use clap::Parser;
+
+use machine::Machine;
+use rows::{Bench, Row, Scale};
+
+/// Measures galo against the no-op server, and prints the table.
+#[derive(Parser)]
+struct Arguments {
+    /// A smoke run: everything once, short, the large directory smaller; its figures mean little.
+    #[arg(long)]
+    quick: bool,
+    /// Only this row; may be repeated.
+    #[arg(long, value_name = "ROW")]
+    only: Vec<Row>,
+    /// Where the figures go, with every sample.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Exit with status 1 if a must is missed.
+    #[arg(long)]
+    check: bool,
+    /// Interleaved rounds of the rows that compare servers.
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Seconds of load for each server in each round.
+    #[arg(long, value_name = "S")]
+    seconds: Option<u64>,
+    /// Where data directories are made (and removed). Best on a real file system.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("galo-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the run is to count as passed.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let programs = server::Programs::find()?;
+    for (tool, package) in [("wrk", "wrk"), ("strace", "strace")] {
+        if !on_path(tool) {
+            bail!(
+                "{tool} is missing; install it (Debian, Ubuntu, Fedora, Arch: package {package})"
+            );
+        }
+    }
+    let target = programs.directory.parent().map(PathBuf::from);
+    let target = target.context("the executable has no directory above it")?;
+    let dir = match &arguments.dir {
+        Some(dir) => dir.clone(),
+        None => std::env::var_os("TMPDIR").map_or(target.clone(), PathBuf::from),
+    };
+    let scratch = tempfile::Builder::new()
+        .prefix("galo-bench-")
+        .tempdir_in(&dir)
+        .with_context(|| format!("no directory can be made in {}", dir.display()))?;
+    let mut scale = if arguments.quick {
+        Scale::QUICK
+    } else {
+        Scale::FULL
+    };
+    scale.rounds = arguments.rounds.unwrap_or(scale.rounds).max(1);
+    scale.seconds = arguments.seconds.unwrap_or(scale.seconds).max(1);
+
+    let machine = Machine::here(scratch.path(), &programs.galo)?;
+    println!("{machine}\n");
+    let bench = Bench::new(programs, scratch.path(), scale)?;
+    let rows: Vec<Row> = match arguments.only.as_slice() {
+        [] => Row::ALL.to_vec(),
+        only => only.to_vec(),
+    };
+    let mut figures = Vec::new();
+    for row in rows {
+        eprintln!("{} …", row.name());
+        figures.extend(
+            bench
+                .measure(row)
+                .with_context(|| format!("row {}", row.name()))?,
+        );
+    }
+    print!("{}", report::table(&figures));
+    let json = match &arguments.json {
+        Some(path) => path.clone(),
+        None => target.join("bench.json"),
+    };
+    let text = serde_json::to_string_pretty(&report::json(&machine, &scale, &figures))?;
+    std::fs::write(&json, text + "\n").with_context(|| format!("{}", json.display()))?;
+    println!("\nsamples: {}", json.display());
+    let missed = figures
+        .iter()
+        .any(|figure| figure.meets_must() == Some(false));
+    Ok(!(arguments.check && missed))
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}

@@ -1,0 +1,129 @@
+//! Load on several servers in turn, so that whatever slows the machine slows all of them, and the
+//! ratios between them.
+
+use anyhow::Result;
+use serde_json::{json, Value};
+
+use crate::server::{ticks_per_second, Server};
+use crate::wrk::{Load, Run, Wrk};
+
+/// One server under load, once.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub run: Run,
+    /// User and system time that the server took for it.
+    pub cpu_seconds: f64,
+}
+
+impl Sample {
+    pub fn requests_per_s(&self) -> f64 {
+        self.run.requests as f64 / self.run.seconds
+    }
+
+    pub fn requests_per_cpu_s(&self) -> f64 {
+        self.run.requests as f64 / self.cpu_seconds
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "requests": self.run.requests,
+            "seconds": self.run.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "p50_us": self.run.p50_us,
+            "p99_us": self.run.p99_us,
+        })
+    }
+}
+
+/// The samples of each server, in the order of `servers`. The n-th samples of all are one round;
+/// every other round runs backwards, so that no server always comes first.
+pub fn rounds(
+    servers: &[&Server],
+    wrk: &Wrk,
+    load: Load,
+    rounds: usize,
+) -> Result<Vec<Vec<Sample>>> {
+    let warm_up = Load { seconds: 1, ..load };
+    for server in servers {
+        sample(server, wrk, warm_up)?;
+    }
+    let mut samples = vec![Vec::with_capacity(rounds); servers.len()];
+    for round in 0..rounds {
+        for position in 0..servers.len() {
+            let index = match round % 2 {
+                0 => position,
+                _ => servers.len() - 1 - position,
+            };
+            samples[index].push(sample(servers[index], wrk, load)?);
+        }
+    }
+    Ok(samples)
+}
+
+fn sample(server: &Server, wrk: &Wrk, load: Load) -> Result<Sample> {
+    let before = server.cpu_ticks()?;
+    let run = wrk.run(server.address, load)?;
+    // A tick at least: it is a divisor.
+    let ticks = (server.cpu_ticks()? - before).max(1);
+    Ok(Sample {
+        run,
+        cpu_seconds: ticks as f64 / ticks_per_second()?,
+    })
+}
+
+/// The median of the rounds' ratios, and each of them.
+pub fn ratio(of: &[Sample], to: &[Sample], speed: impl Fn(&Sample) -> f64) -> (f64, Vec<f64>) {
+    let pairs = of.iter().zip(to);
+    let ratios: Vec<f64> = pairs.map(|(of, to)| speed(of) / speed(to)).collect();
+    (median(&ratios), ratios)
+}
+
+/// The middle one, or the mean of the two.
+pub fn median(samples: &[f64]) -> f64 {
+    assert!(!samples.is_empty());
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        0 => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        _ => sorted[middle],
+    }
+}
+
+/// What the median of something about the samples is.
+pub fn median_of(samples: &[Sample], what: impl Fn(&Sample) -> f64) -> f64 {
+    median(&samples.iter().map(what).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&[7.0]), 7.0);
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_each_round() {
+        let sample = |requests| Sample {
+            run: Run {
+                requests,
+                seconds: 2.0,
+                p50_us: 0.0,
+                p99_us: 0.0,
+                refused: 0,
+                socket_errors: 0,
+            },
+            cpu_seconds: 1.0,
+        };
+        let (of, to) = (
+            [sample(90), sample(10), sample(45)],
+            [100, 20, 50].map(sample),
+        );
+        let (median, each) = ratio(&of, &to, Sample::requests_per_s);
+        assert_eq!((median, each), (0.9, vec![0.9, 0.5, 0.9]));
+    }
+}
