@@ -51,11 +51,18 @@ impl SimDisk {
             state.live = state.durable.clone();
         }
         for inode in &mut state.inodes {
-            if crash == Crash::Power || inode.doubtful {
+            if crash == Crash::Process && inode.doubtful && random.percent(50) {
+                // What ext4 does: it can still be read, and is called clean, so no sync writes it.
+                inode.durable = survivor(inode, random);
+                inode.pending.clear();
+                inode.doubtful = false;
+                inode.falsely_clean = true;
+            } else if crash == Crash::Power || inode.doubtful {
                 inode.durable = survivor(inode, random);
                 inode.live = inode.durable.clone();
                 inode.pending.clear();
                 inode.doubtful = false;
+                inode.falsely_clean = false;
             } else if loses_all {
                 inode.live = inode.durable.clone();
                 inode.pending.clear();

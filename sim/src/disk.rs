@@ -66,6 +66,8 @@ pub(crate) struct Inode {
     pub pending: Vec<Change>,
     /// A sync failed: the kernel may have dropped what was pending.
     pub doubtful: bool,
+    /// It did, and what it dropped can still be read.
+    pub falsely_clean: bool,
 }
 
 /// Names that change together.
@@ -244,7 +246,8 @@ impl State {
                 for change in inode.pending.drain(..) {
                     change.apply(&mut inode.durable);
                 }
-                debug_assert!(inode.doubtful || inode.durable == inode.live);
+                let doubtful = inode.doubtful || inode.falsely_clean;
+                debug_assert!(doubtful || inode.durable == inode.live);
             }
         }
         Ok(())

@@ -32,8 +32,8 @@ pub struct Plan {
     pub rename: Option<i32>,
     /// How often a file was synced.
     pub syncs: usize,
-    /// How often a directory was.
-    pub dir_syncs: usize,
+    /// Directories that were synced.
+    pub dir_syncs: Vec<PathBuf>,
     /// What was written: file, offset, bytes.
     pub written: Vec<(PathBuf, u64, usize)>,
 }
@@ -93,7 +93,7 @@ impl Disk for Faulty {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.lock().unwrap().dir_syncs += 1;
+        self.0.lock().unwrap().dir_syncs.push(dir.to_owned());
         RealDisk.sync_dir(dir)
     }
 }
