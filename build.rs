@@ -2,11 +2,8 @@
 
 use std::process::Command;
 
-fn git_hash() -> Option<String> {
-    let output = Command::new("git")
-        .args(["rev-parse", "--short=12", "HEAD"])
-        .output()
-        .ok()?;
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
     if !output.status.success() {
         return None;
     }
@@ -14,12 +11,15 @@ fn git_hash() -> Option<String> {
 }
 
 fn main() {
-    let hash = git_hash().unwrap_or_else(|| "unknown".to_owned());
+    let hash = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo:rustc-env=GALO_GIT_HASH={hash}");
     println!("cargo:rerun-if-changed=build.rs");
-    for path in [".git/HEAD", ".git/logs/HEAD"] {
-        if std::path::Path::new(path).exists() {
-            println!("cargo:rerun-if-changed={path}");
+    // In a worktree these are not below .git.
+    for name in ["HEAD", "logs/HEAD"] {
+        if let Some(path) = git(&["rev-parse", "--git-path", name]) {
+            if std::path::Path::new(&path).exists() {
+                println!("cargo:rerun-if-changed={path}");
+            }
         }
     }
 }

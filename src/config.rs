@@ -249,14 +249,18 @@ pub fn parse(
         log: Format::Text,
         log_level: LevelFilter::Info,
     };
+    // Of no interest to --help, nor to a healthcheck in the same environment.
+    let mut bad_variable = None;
     for flag in &SERVE_FLAGS {
         // An empty variable is as good as none: that is how compose files leave one out.
         let Some(value) = variable(flag.variable).filter(|value| !value.is_empty()) else {
             continue;
         };
-        let value = utf8(flag.variable, value)?;
-        (flag.set)(&mut serve, &value)
-            .map_err(|error| UsageError(format!("{}: {error}", flag.variable)))?;
+        let set = utf8(flag.variable, value).and_then(|value| {
+            (flag.set)(&mut serve, &value)
+                .map_err(|error| UsageError(format!("{}: {error}", flag.variable)))
+        });
+        bad_variable = bad_variable.or(set.err());
     }
     let listen_by_variable = std::mem::take(&mut serve.listen);
     let mut url = HEALTHCHECK_URL.to_owned();
@@ -314,6 +318,9 @@ pub fn parse(
         Some("check") => return Ok(Command::Check { data: serve.data }),
         Some("healthcheck") => return Ok(Command::Healthcheck { url }),
         _ => {}
+    }
+    if let Some(error) = bad_variable {
+        return Err(error);
     }
     let shards = serve.shards.unwrap_or(SHARDS_MAX);
     if serve.cores == 0 {
@@ -463,6 +470,16 @@ mod tests {
         );
         assert_eq!((by_flag.cores, by_flag.io), (2, Choice::Uring));
         assert_eq!(by_flag.listen, ["127.0.0.1:2".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_bad_variable_stops_serve_and_nothing_else() {
+        let variables = [("GALO_IO", "kqueue")];
+        let error = parse_with(&[], &variables).unwrap_err().to_string();
+        assert!(error.starts_with("GALO_IO: "), "{error}");
+        assert_eq!(parse_with(&["--help"], &variables), Ok(Command::Help));
+        assert!(parse_with(&["check"], &variables).is_ok());
+        assert!(parse_with(&["healthcheck"], &variables).is_ok());
     }
 
     #[test]

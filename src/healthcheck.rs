@@ -7,7 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(2);
+use crate::limits::HEALTHCHECK_NS_MAX;
+
+const TIMEOUT: Duration = Duration::from_nanos(HEALTHCHECK_NS_MAX);
 /// More than any status line.
 const LINE_BYTES_MAX: u64 = 4096;
 

@@ -127,6 +127,7 @@ impl<D: Disk> Host<D> {
     fn schedule(&mut self) {
         let now_ns = self.node.now().monotonic_ns;
         let at_once = self.durability == Durability::Disk || self.closing;
+        let mut copying = self.stores.iter().any(Store::snapshot_under_way);
         for (index, store) in self.stores.iter_mut().enumerate() {
             let schedule = &mut self.schedules[index];
             if store.needs_sync() {
@@ -142,8 +143,8 @@ impl<D: Disk> Host<D> {
                 }
             }
             let shard = self.node.shard_mut(index);
-            if store.snapshot_due() && now_ns >= schedule.snapshot_retry_ns {
-                store.snapshot_begin(shard);
+            if !copying && store.snapshot_due() && now_ns >= schedule.snapshot_retry_ns {
+                copying = store.snapshot_begin(shard);
             }
             if let Some(job) = store.snapshot_step(shard) {
                 self.node.effects().push_back(Effect::Start(job));
@@ -277,13 +278,14 @@ impl<D: Disk> Machine for Host<D> {
             .zip(&self.schedules)
             .filter(|(store, _)| !store.is_syncing());
         let syncs = idle.filter_map(|(_, schedule)| schedule.sync_due_ns);
-        let retries = self
+        // Nor does the next snapshot, while one is made.
+        let copying = self.stores.iter().any(Store::snapshot_under_way);
+        let due = self
             .stores
             .iter()
             .zip(&self.schedules)
-            .filter_map(|(store, schedule)| {
-                store.snapshot_due().then_some(schedule.snapshot_retry_ns)
-            });
+            .filter(|(store, _)| !copying && store.snapshot_due());
+        let retries = due.map(|(_, schedule)| schedule.snapshot_retry_ns);
         syncs
             .chain(retries)
             .chain(self.node.deadline_ns())

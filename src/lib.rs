@@ -19,3 +19,4 @@ pub mod log;
 pub mod node;
 pub mod serve;
 pub mod shard;
+pub mod stats;

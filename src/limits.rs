@@ -37,8 +37,10 @@ pub const GZIP_BYTES_MIN: usize = KIB;
 
 /// Open client connections of one core. Beyond: 503 and close.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Received and not yet answered. Beyond: the socket is not read until there is room.
-pub const INPUT_BYTES_MAX: usize = HEAD_BYTES_MAX + BODY_ENCODED_BYTES_MAX;
+/// Received behind a request that waits for something. Beyond: the socket is not read until it has
+/// gone on; what the uring driver's receive buffers hold by then still comes. (A request that is not
+/// all there yet is bounded by the bounds of its head and body.)
+pub const STUCK_INPUT_BYTES_MAX: usize = 4 * KIB;
 /// Written and not yet sent. Beyond: no further request of that connection is taken up.
 pub const OUTPUT_BYTES_MAX: usize = 64 * KIB;
 /// Between requests. Beyond: closed.
@@ -49,12 +51,17 @@ pub const HEAD_NS_MAX: u64 = 10 * SECOND_NS;
 pub const BODY_NS_MAX: u64 = 20 * SECOND_NS;
 /// Without the peer taking a byte of a reply. Beyond: dropped.
 pub const SEND_NS_MAX: u64 = 10 * SECOND_NS;
+/// A process that wakes up so much later than it wanted was paused or starved: its clients get as
+/// much time again before their deadlines count.
+pub const LATE_NS: u64 = 50 * MILLISECOND_NS;
 /// Reading on after a refusal, so that the peer sees the reply and not a reset.
 pub const LINGER_NS: u64 = SECOND_NS;
-/// Buffers kept for reuse by one core. Beyond: freed.
-pub const BUFFERS_POOLED_MAX: usize = 256;
-/// A pooled buffer's size; one that grew past it is freed, not pooled.
+/// A new buffer for input or output.
 pub const BUFFER_BYTES: usize = 4 * KIB;
+/// One that grew past this is freed, not kept for reuse.
+pub const BUFFER_BYTES_MAX: usize = 16 * KIB;
+/// Buffers kept for reuse by one core, together. Beyond: freed.
+pub const BUFFERS_POOLED_BYTES_MAX: usize = MIB;
 
 // ---- Drivers ---------------------------------------------------------------
 
@@ -124,12 +131,21 @@ pub const CHECK_THREADS_MAX: usize = 8;
 /// Resident at a time, for each of them. A multiple of the page size.
 pub const CHECK_CHUNK_BYTES: usize = 2 * MIB;
 /// Between two attempts to make a snapshot that failed.
-pub const SNAPSHOT_RETRY_NS: u64 = SECOND_NS;
+pub const SNAPSHOT_RETRY_NS: u64 = 30 * SECOND_NS;
 /// From a write to its `fdatasync`, with durability `process`.
 pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 
 // ---- The process -----------------------------------------------------------
 
+/// Threads of one core for what blocks: a sync never waits behind a snapshot's, of which there is
+/// one at a time.
+pub const JOB_THREADS: usize = 2;
+/// A healthcheck that has no answer by then has failed.
+pub const HEALTHCHECK_NS_MAX: u64 = 2 * SECOND_NS;
+/// From a signal to stop until it is no longer waited for.
+pub const STOP_WAIT_NS_MAX: u64 = 1_950 * MILLISECOND_NS;
+/// A signal so soon after the first is the same wish: perf and docker may send two.
+pub const STOP_REPEAT_NS_MIN: u64 = 100 * MILLISECOND_NS;
 /// From a signal to stop until idle connections are closed: a request may be on its way.
 pub const STOP_GRACE_NS: u64 = 20 * MILLISECOND_NS;
 /// From a signal to stop until the replies in flight are given up.
@@ -142,7 +158,6 @@ const _: () = {
         RECEIVE_BUFFERS.is_power_of_two(),
         "a provided buffer ring's size"
     );
-    assert!(RECEIVE_BUFFER_BYTES <= INPUT_BYTES_MAX);
     assert!(
         STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
     );
@@ -156,6 +171,8 @@ const _: () = {
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
     assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
     assert!(STOP_GRACE_NS < STOP_NS_MAX);
-    assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < 2 * SECOND_NS);
+    assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < STOP_WAIT_NS_MAX);
+    assert!(STOP_WAIT_NS_MAX < 2 * SECOND_NS && STOP_REPEAT_NS_MIN < STOP_NS_MAX);
+    assert!(BUFFER_BYTES <= BUFFER_BYTES_MAX && BUFFER_BYTES_MAX <= BUFFERS_POOLED_BYTES_MAX);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
 };

@@ -19,14 +19,15 @@ use crate::clients::{self, ClientsError};
 use crate::config::{self, Serve};
 use crate::host::Host;
 use crate::io::{Chosen, Control, Exit, ListenError, Listeners, Setup};
-use crate::node::stats::Stats;
+use crate::limits::{STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
 use crate::node::{Durability, Settings};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::ownership::{Ownership, OwnershipError};
 use crate::shard::{self, Client, Meta, RealDisk, Recovered, RecoveryError};
+use crate::stats::Stats;
 
-/// From the first signal to stop until it is no longer waited for.
-const STOP_MAX: Duration = Duration::from_millis(1_950);
+const STOP_WAIT_MAX: Duration = Duration::from_nanos(STOP_WAIT_NS_MAX);
+const STOP_REPEAT_MIN: Duration = Duration::from_nanos(STOP_REPEAT_NS_MIN);
 
 /// Why it does not serve, or no longer.
 #[derive(Debug)]
@@ -139,7 +140,7 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
             clients::read(path).map_err(|error| ServeError::Clients(path.clone(), error))?
         }
     };
-    std::fs::create_dir_all(data).map_err(|error| RecoveryError::Io {
+    make_directory(data).map_err(|error| RecoveryError::Io {
         action: "make the data directory",
         path: data.clone(),
         error,
@@ -161,6 +162,20 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
         clients.len()
     );
     Ok(meta)
+}
+
+/// Makes a directory and those above it that are missing, durably: each new name is synced.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let missing = path
+        .ancestors()
+        .take_while(|at| !at.as_os_str().is_empty() && !at.exists());
+    let missing: Vec<&Path> = missing.collect();
+    std::fs::create_dir_all(path)?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        std::fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn random_id() -> Result<u128, ServeError> {
@@ -360,7 +375,7 @@ fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(),
         let event = match stopping {
             None => inbox.recv().ok(),
             Some(since) => inbox
-                .recv_timeout(STOP_MAX.saturating_sub(since.elapsed()))
+                .recv_timeout(STOP_WAIT_MAX.saturating_sub(since.elapsed()))
                 .ok(),
         };
         match event {
@@ -369,6 +384,7 @@ fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(),
                 stopping = Some(Instant::now());
                 control.stop();
             }
+            Some(Event::Signal(_)) if is_repeated(stopping) => {}
             Some(Event::Signal(signal)) => {
                 log::warn!("{signal} again: stopped at once");
                 return Ok(());
@@ -387,6 +403,11 @@ fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(),
     }
     log::info!("stopped");
     Ok(())
+}
+
+/// Whether a signal now only says again what the one at `stopping` said.
+fn is_repeated(stopping: Option<Instant>) -> bool {
+    stopping.is_some_and(|since| since.elapsed() < STOP_REPEAT_MIN)
 }
 
 /// Resident memory of this process, bytes; 0 where `/proc` is not to be read.

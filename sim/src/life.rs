@@ -6,10 +6,10 @@ use std::sync::Arc;
 use galo::api::operations::Process as Facts;
 use galo::host::Host;
 use galo::io::{Exit, Machine, Now, Peer};
-use galo::node::stats::Stats;
 use galo::node::{Durability, Settings};
 use galo::shard::recovery::JournalCase;
 use galo::shard::{self, check, Meta, Recovered, RecoveryError};
+use galo::stats::Stats;
 
 use crate::crash::Crash;
 use crate::disk::SimDisk;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Endpoint, Problem};
 use crate::http::{iso8601, Status};
-use crate::node::stats::{CoreStats, Counter, Stats, DURATION_BOUNDS_NS};
+use crate::stats::{CoreStats, Counter, Stats, DURATION_BOUNDS_NS};
 
 /// What `/reset` answers unless `--allow-reset` was given.
 pub const RESET_FORBIDDEN: Problem = Problem::general(

@@ -7,18 +7,18 @@ use super::setup::pin;
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::sockets::earliest;
 use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup};
-use crate::limits::{ACCEPT_RETRY_NS, EPOLL_RECEIVE_BYTES, TICK_EVENTS_MAX};
+use crate::limits::{ACCEPT_RETRY_NS, EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{accept4, recv, send, MsgFlags, SockFlag};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Mutex};
 
 /// Runs a core on this thread.
 pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
     let run = || -> Result<Exit, String> {
-        let jobs = Jobs::start_thread(setup.control.clone(), setup.core)?;
-        // After the background thread has started, which is to stay free.
+        let jobs = Jobs::start_threads(setup.control.clone(), setup.core)?;
+        // After the background threads have started, which are to stay free.
         if let Some(cpu) = setup.pin {
             pin(cpu)?;
         }
@@ -445,7 +445,7 @@ fn get(connections: &mut [Option<Connection>], id: ConnectionId) -> Option<&mut 
         .filter(|connection| connection.generation == id.generation)
 }
 
-/// One background thread, which takes jobs in turn.
+/// Background threads, which take jobs in turn.
 struct Jobs<J: Job> {
     jobs: mpsc::Sender<J>,
     results: mpsc::Receiver<J::Done>,
@@ -453,19 +453,24 @@ struct Jobs<J: Job> {
 }
 
 impl<J: Job> Jobs<J> {
-    fn start_thread(control: Arc<Control>, core: usize) -> Result<Jobs<J>, String> {
+    fn start_threads(control: Arc<Control>, core: usize) -> Result<Jobs<J>, String> {
         let (jobs, waiting) = mpsc::channel::<J>();
+        let waiting = Arc::new(Mutex::new(waiting));
         let (sender, results) = mpsc::channel();
-        std::thread::Builder::new()
-            .name(format!("jobs-{core}"))
-            .spawn(move || {
-                // Ends when the core is gone.
-                for job in waiting {
-                    let _ = sender.send(job.run());
-                    control.wake(core);
-                }
-            })
-            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        for _ in 0..JOB_THREADS {
+            let (waiting, sender, control) = (waiting.clone(), sender.clone(), control.clone());
+            let next = move || waiting.lock().expect("no job runs under it").recv();
+            std::thread::Builder::new()
+                .name(format!("jobs-{core}"))
+                .spawn(move || {
+                    // Ends when the core is gone.
+                    while let Ok(job) = next() {
+                        let _ = sender.send(job.run());
+                        control.wake(core);
+                    }
+                })
+                .map_err(|error| format!("cannot start a thread: {error}"))?;
+        }
         Ok(Jobs {
             jobs,
             results,
@@ -474,7 +479,7 @@ impl<J: Job> Jobs<J> {
     }
 
     fn start(&mut self, job: J) {
-        self.jobs.send(job).expect("the thread outlives its core");
+        self.jobs.send(job).expect("the threads outlive their core");
         self.outstanding += 1;
     }
 

@@ -13,8 +13,8 @@ use super::ring::{Error, Ring};
 use super::setup::pin;
 use super::sockets::Sockets;
 use super::{clock, Control, Effect, Exit, Job, Machine, Peer, Setup};
-use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, RING_ENTRIES};
-use glommio::{LocalExecutorBuilder, Placement};
+use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS, RING_ENTRIES};
+use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
@@ -28,12 +28,13 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
     let executor = match LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(GLOMMIO_IO_MEMORY_BYTES)
         .ring_depth(GLOMMIO_RING_ENTRIES)
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(JOB_THREADS))
         .make()
     {
         Ok(executor) => executor,
         Err(error) => return Exit::Failed(format!("glommio does not start: {error}")),
     };
-    // After glommio has started its background thread, which is to stay free.
+    // After glommio has started its background threads, which are to stay free.
     if let Some(Err(text)) = setup.pin.map(pin) {
         return Exit::Failed(text);
     }

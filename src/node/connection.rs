@@ -2,27 +2,38 @@
 
 use crate::http;
 use crate::io::{ConnectionId, Peer};
-use crate::limits::{BUFFERS_POOLED_MAX, BUFFER_BYTES, CONNECTIONS_MAX, OUTPUT_BYTES_MAX};
+use crate::limits::{
+    BUFFERS_POOLED_BYTES_MAX, BUFFER_BYTES, BUFFER_BYTES_MAX, CONNECTIONS_MAX, OUTPUT_BYTES_MAX,
+};
 
 /// Buffers that go from connection to connection, so that a warm request allocates nothing and an
 /// idle connection holds nothing.
 #[derive(Default)]
 pub struct Buffers {
     free: Vec<Vec<u8>>,
+    free_bytes: usize,
 }
 
 impl Buffers {
     /// An empty buffer with room.
     pub fn take(&mut self) -> Vec<u8> {
-        self.free
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+        match self.free.pop() {
+            Some(buffer) => {
+                self.free_bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(BUFFER_BYTES),
+        }
     }
 
-    /// Gives a buffer back; one that grew, or one too many, is freed.
+    /// Gives a buffer back; one that grew too large, or one too many, is freed.
     pub fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == BUFFER_BYTES && self.free.len() < BUFFERS_POOLED_MAX {
+        let bytes = buffer.capacity();
+        let fits = (BUFFER_BYTES..=BUFFER_BYTES_MAX).contains(&bytes)
+            && self.free_bytes + bytes <= BUFFERS_POOLED_BYTES_MAX;
+        if fits {
             buffer.clear();
+            self.free_bytes += bytes;
             self.free.push(buffer);
         }
     }

@@ -6,7 +6,7 @@ use super::peers::Link;
 use super::Node;
 use crate::http::Status;
 use crate::io::{Effect, Peer};
-use crate::limits::{IDLE_NS_MAX, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_NS_MAX};
+use crate::limits::{IDLE_NS_MAX, LATE_NS, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_NS_MAX};
 
 /// A stop in progress; all monotonic.
 pub(super) struct Stop {
@@ -83,8 +83,23 @@ impl<J> Node<J> {
         }
     }
 
+    /// Sweeps when it is time. At the end of a tick, because what arrived in time may only now have
+    /// been looked at; and later still when this process itself was late (paused, or starved), for
+    /// then there may be more of that in the sockets.
+    pub(super) fn sweep_if_due(&mut self) {
+        let now_ns = self.now.monotonic_ns;
+        if now_ns < self.sweep_ns {
+            return;
+        }
+        if now_ns - self.sweep_ns > LATE_NS {
+            self.sweep_ns = now_ns + LATE_NS;
+        } else {
+            self.sweep();
+        }
+    }
+
     /// Deals with every deadline that has passed, and finds the next.
-    pub(super) fn sweep(&mut self) {
+    fn sweep(&mut self) {
         let now_ns = self.now.monotonic_ns;
         let mut next_ns = u64::MAX;
         let (mut idle_close, mut all_close) = (false, false);
@@ -124,10 +139,11 @@ impl<J> Node<J> {
             self.close(index); // The peer does not close, or does not read.
         } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
             self.expect_arrival(index, IDLE_NS_MAX); // It is we who owe something.
-        } else if connection.arriving == Arriving::Nothing {
+        } else if connection.arriving == Arriving::Nothing || connection.state != State::Open {
             self.close(index);
         } else {
             self.refuse(index, Status::RequestTimeout);
+            self.expect_arrival(index, LINGER_NS); // Before it is closed after all.
         }
     }
 

@@ -8,8 +8,6 @@
 //! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
-pub mod stats;
-
 mod connection;
 mod lifecycle;
 mod link;
@@ -23,14 +21,16 @@ use crate::api::operations::{self, Process};
 use crate::api::{self, bank, Call, Endpoint, Problem, Refused};
 use crate::http::{self, Date, Framing, Gzip, Parsed, Request, Status};
 use crate::io::{ConnectionId, Effect, Now, Peer};
-use crate::limits::{BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, SEND_NS_MAX};
+use crate::limits::{
+    BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, SEND_NS_MAX, STUCK_INPUT_BYTES_MAX,
+};
 use crate::shard::Shard;
 
+use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
 use lifecycle::Stop;
 use peers::Link;
 use replies::{Asker, Hold, Op, Subject};
-use stats::CoreStats;
 
 /// Sent, without looking at what it asks, to a client beyond the bound.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -155,9 +155,6 @@ impl<J> Node<J> {
         debug_assert!(now.monotonic_ns >= self.now.monotonic_ns);
         self.now = now;
         self.date.update(now.realtime_us);
-        if now.monotonic_ns >= self.sweep_ns {
-            self.sweep();
-        }
         self.resume_resets();
         for id in std::mem::take(&mut self.postponed) {
             if let Some(connection) = self.connections.get(id) {
@@ -198,8 +195,12 @@ impl<J> Node<J> {
             return;
         };
         let index = id.index as usize;
+        if connection.state == State::Finishing {
+            // It is still sending: closing at once would reset it before it has read its reply.
+            connection.state = State::Refusing;
+        }
         if connection.state != State::Open {
-            return; // Finishing, or lingering: read and thrown away.
+            return; // Read and thrown away.
         }
         if connection.input.is_empty() {
             let taken = self.take_up(index, bytes);
@@ -310,7 +311,7 @@ impl<J> Node<J> {
         // An incomplete request is bounded by the parser and must go on arriving; what lies behind
         // a request that waits need not.
         let stuck = connection.postponed || connection.waiting > 0 || connection.output.is_full();
-        if stuck && !connection.paused && connection.input.len() >= BUFFER_BYTES {
+        if stuck && !connection.paused && connection.input.len() >= STUCK_INPUT_BYTES_MAX {
             connection.paused = true;
             self.effects.push_back(Effect::Pause(connection.id));
         } else if connection.paused && !stuck && connection.state == State::Open {

@@ -169,13 +169,16 @@ fn a_second_signal_stops_at_once() {
         assert_eq!(server.get("/health").status, 200);
         server.signal(Signal::SIGTERM);
         server.wait_for_log("finishing what was received");
+        // So soon after the first it says nothing new: perf and docker send two.
+        server.signal(Signal::SIGINT);
+        thread::sleep(Duration::from_millis(200));
         assert!(server.is_running());
         let again = Instant::now();
         server.signal(Signal::SIGINT);
         let status = server.wait(PATIENCE);
         assert!(status.code() == Some(0) && status.signal().is_none());
         let took = again.elapsed();
-        assert!(took < Duration::from_millis(900), "took {took:?}");
+        assert!(took < Duration::from_millis(700), "took {took:?}");
         let server = launch().start();
         assert_eq!(server.balance(1), 1, "the journal has it");
     });

@@ -1,7 +1,7 @@
 //! Clients that are too slow.
 
 use super::*;
-use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, LINGER_NS, SEND_NS_MAX};
+use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, LATE_NS, LINGER_NS, SEND_NS_MAX};
 
 /// Sends one byte after the other at even intervals, each before anything is due.
 fn drip(rig: &mut Rig, client: Client, bytes: &str, every_ns: u64) {
@@ -50,6 +50,27 @@ fn a_head_that_drips_in_is_408_and_closed_when_the_time_for_it_is_over() {
     rig.pass(LINGER_NS);
     assert!(rig.statuses(client).is_empty());
     assert!(rig.is_closed(client));
+}
+
+#[test]
+fn what_arrived_while_the_process_was_paused_is_in_time() {
+    let mut rig = Rig::new(ONE);
+    let (half, idle) = (rig.connect(0), rig.connect(0));
+    rig.send(half, "GET /health HT");
+    rig.run();
+    rig.pause(2 * IDLE_NS_MAX);
+    // Both are overdue by now, and what they sent meanwhile is still in their sockets.
+    rig.send(half, "TP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(rig.ask(idle, get("/health")).status, 200);
+    assert_eq!(rig.statuses(half), [200]);
+    // Who sent nothing is told so, soon after.
+    let late = rig.connect(0);
+    rig.send(late, "GET /health HT");
+    rig.run();
+    rig.pause(2 * HEAD_NS_MAX);
+    assert!(rig.statuses(late).is_empty());
+    rig.pass(LATE_NS);
+    assert_eq!(rig.statuses(late), [408]);
 }
 
 #[test]

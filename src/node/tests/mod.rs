@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::stats::Stats;
 use super::{Durability, Settings};
 use crate::api::operations::Process;
 use crate::clients::CONTEST;
@@ -25,6 +24,7 @@ use crate::io::{ConnectionId, Effect, Exit, Job as _, Machine, Now, Peer};
 use crate::limits::{RECEIVE_BUFFER_BYTES, SECOND_NS};
 use crate::shard::tests::faulty::{Faulty, Write};
 use crate::shard::{self, Done, Job, Meta};
+use crate::stats::Stats;
 
 /// More ticks than any of these tests needs without time passing: beyond, a core is spinning.
 const TICKS_MAX: usize = 2000;
@@ -272,6 +272,15 @@ impl Rig {
             }
         }
         self.now_ns = end_ns;
+        self.run();
+    }
+
+    /// Time passes without a tick: the process is paused. Then it goes on.
+    fn pause(&mut self, ns: u64) {
+        self.now_ns += ns;
+        for core in 0..self.cores.len() {
+            self.tick(core, |_| ());
+        }
         self.run();
     }
 
