@@ -95,7 +95,6 @@ impl Output {
         if ready == 0 || !self.sending.is_empty() {
             return false;
         }
-        buffers.give(std::mem::take(&mut self.sending));
         if ready == self.pending.len() {
             self.sending = std::mem::take(&mut self.pending);
         } else {
@@ -145,10 +144,10 @@ impl Output {
         self.pending.capacity() + self.sending.capacity()
     }
 
-    fn clear(&mut self, buffers: &mut Buffers) {
+    /// Gives up what is not sent.
+    fn give_back(&mut self, buffers: &mut Buffers) {
         buffers.give(std::mem::take(&mut self.pending));
         buffers.give(std::mem::take(&mut self.sending));
-        *self = Output::default();
     }
 }
 
@@ -213,6 +212,27 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A slot that waits for a connection.
+    fn free(id: ConnectionId) -> Connection {
+        Connection {
+            id,
+            peer: Peer::Client,
+            state: State::Free,
+            input: Vec::new(),
+            progress: http::Progress::default(),
+            arriving: Arriving::Nothing,
+            output: Output::default(),
+            waiting: 0,
+            waiting_for: None,
+            paused: false,
+            input_ended: false,
+            listed: false,
+            postponed: false,
+            arrival_deadline_ns: 0,
+            send_deadline_ns: 0,
+        }
+    }
+
     /// A client that is owed nothing, and is in the middle of nothing.
     pub fn is_idle(&self) -> bool {
         self.peer == Peer::Client
@@ -252,26 +272,9 @@ impl Connections {
         }
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.slots.len() as u32;
-            self.slots.push(Connection {
-                id: ConnectionId {
-                    index,
-                    generation: 0,
-                },
-                peer,
-                state: State::Free,
-                input: Vec::new(),
-                progress: http::Progress::default(),
-                arriving: Arriving::Nothing,
-                output: Output::default(),
-                waiting: 0,
-                waiting_for: None,
-                paused: false,
-                input_ended: false,
-                listed: false,
-                postponed: false,
-                arrival_deadline_ns: 0,
-                send_deadline_ns: 0,
-            });
+            let generation = 0;
+            self.slots
+                .push(Connection::free(ConnectionId { index, generation }));
             index
         });
         let connection = &mut self.slots[index as usize];
@@ -289,17 +292,12 @@ impl Connections {
         if connection.peer == Peer::Client {
             self.clients -= 1;
         }
-        connection.state = State::Free;
-        connection.id.generation = (connection.id.generation + 1) & 0x00ff_ffff;
-        connection.output.clear(&mut self.buffers);
+        connection.output.give_back(&mut self.buffers);
         self.buffers.give(std::mem::take(&mut connection.input));
-        connection.progress = http::Progress::default();
-        connection.waiting = 0;
-        connection.arriving = Arriving::Nothing;
-        connection.paused = false;
-        connection.listed = false;
-        connection.postponed = false;
-        connection.input_ended = false;
+        *connection = Connection::free(ConnectionId {
+            index: index as u32,
+            generation: (connection.id.generation + 1) & 0x00ff_ffff,
+        });
         self.free.push(index as u32);
     }
 

@@ -13,11 +13,12 @@ mod lifecycle;
 mod link;
 mod peers;
 mod replies;
+mod settings;
 
 use std::collections::VecDeque;
 
 use crate::api::bank::Command;
-use crate::api::operations::{self, Process};
+use crate::api::operations;
 use crate::api::{self, bank, Call, Endpoint, Problem, Refused};
 use crate::http::{self, Date, Framing, Gzip, Parsed, Request, Status};
 use crate::io::{ConnectionId, Effect, Now, Peer};
@@ -28,6 +29,8 @@ use crate::shard::Shard;
 
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
+pub use settings::{Durability, Settings};
+
 use lifecycle::Stop;
 use peers::Link;
 use replies::{Asker, Hold, Op, Subject};
@@ -37,32 +40,6 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nContent-Length: 71\r\nRetry-After: 1\r\n\
     Connection: close\r\n\r\n\
     {\"error\":\"too many connections\",\"rule\":\"10000 at a time for each core\"}";
-
-/// When a reply leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// After the `pwrite`: survives the process, not a power loss (`fdatasync` follows shortly).
-    Process,
-    /// After the `fdatasync`: survives a power loss.
-    Disk,
-}
-
-/// What a node is told at its start.
-#[derive(Clone)]
-pub struct Settings {
-    /// Which core this is.
-    pub core: usize,
-    /// Of how many. Shard `s` belongs to core `s % cores`.
-    pub cores: usize,
-    /// Shards in all. Client `c` is in shard `c % shards`.
-    pub shards: usize,
-    /// When a reply leaves.
-    pub durability: Durability,
-    /// Whether `POST /reset` may.
-    pub allow_reset: bool,
-    /// What `/health` and `/metrics` tell.
-    pub process: Process,
-}
 
 /// See the module.
 pub struct Node<J> {
@@ -103,7 +80,13 @@ pub struct Node<J> {
 #[derive(PartialEq, Eq)]
 enum Taken {
     Yes,
-    /// It stays where it is, to be looked at again.
+    /// It stays where it is. Each reason to wait has its waker, which calls [`Node::resume`]:
+    ///
+    /// | why | until |
+    /// |---|---|
+    /// | a reply from another core must come before (`waiting`) | [`Node::settle`] |
+    /// | the shard takes no more in this tick (`postponed`) | [`Node::tick_begin`] |
+    /// | too much waits to be sent (`Output::is_full`) | [`Node::sent`] |
     NotYet,
 }
 
