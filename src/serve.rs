@@ -1,7 +1,7 @@
 //! `galo serve`: from settings to running cores, and back to nothing.
 //!
 //! The order at the start: what needs no file is found out first (limits, driver), then what can be
-//! taken by somebody else (addresses, the data directory's locks), then recovery, then the cores.
+//! taken by somebody else (the data directory's locks, addresses), then recovery, then the cores.
 
 use std::fmt;
 use std::io;
@@ -101,16 +101,17 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         );
         settings.cores = shards;
     }
-    let mut listeners = Listeners::bind(&settings.listen, settings.cores)?;
     let began = Instant::now();
     let meta = match made {
         Some(meta) => meta,
         None => create(&disk, &settings, shards as u32)?,
     };
-    let (recovered, ownerships) = recover(&disk, &settings.data, &meta)?;
     // Kept until the kernel drops them with the process. When this function returns, cores may still
     // write (a second signal, a failure, a stop that took too long): nobody else may own their shards.
-    std::mem::forget(ownerships);
+    std::mem::forget(own(&settings.data, &meta)?);
+    // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
+    let mut listeners = Listeners::bind(&settings.listen, settings.cores)?;
+    let recovered = recover(&disk, &settings.data, &meta)?;
     // Before it is announced: whoever reads that it listens may stop it properly.
     block_signals()?;
     announce(&settings, &chosen, &listeners, &recovered, began.elapsed());
@@ -186,22 +187,21 @@ fn random_id() -> Result<u128, ServeError> {
     Ok(u128::from_le_bytes(bytes))
 }
 
-/// Takes and opens all shards.
-#[allow(clippy::type_complexity)]
+/// Takes the locks of all shards.
+fn own(data: &Path, meta: &Meta) -> Result<Vec<Ownership>, OwnershipError> {
+    let locks = (0..meta.shards).map(|shard| shard_dir(data, shard).join(SHARD_LOCK));
+    locks.map(|lock| Ownership::acquire(&lock)).collect()
+}
+
+/// Opens all shards.
 fn recover(
     disk: &RealDisk,
     data: &Path,
     meta: &Meta,
-) -> Result<(Vec<Recovered<RealDisk>>, Vec<Ownership>), ServeError> {
-    let mut recovered = Vec::new();
-    let mut ownerships = Vec::new();
-    for shard in 0..meta.shards {
-        ownerships.push(Ownership::acquire(
-            &shard_dir(data, shard).join(SHARD_LOCK),
-        )?);
-        recovered.push(shard::open(disk, data, meta, shard)?);
-    }
-    Ok((recovered, ownerships))
+) -> Result<Vec<Recovered<RealDisk>>, RecoveryError> {
+    (0..meta.shards)
+        .map(|shard| shard::open(disk, data, meta, shard))
+        .collect()
 }
 
 /// All that somebody who starts it wants to know, on one screen.

@@ -1,0 +1,157 @@
+//! Nothing is allocated for a request once its connection is warm.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use galo::api::operations::Process;
+use galo::clients::CONTEST;
+use galo::host::Host;
+use galo::io::{ConnectionId, Effect, Machine, Now, Peer};
+use galo::node::{Durability, Settings};
+use galo::shard::{self, Meta, RealDisk};
+use galo::stats::Stats;
+
+/// The system's allocator, counting what this thread asks of it.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    ALLOCATIONS.with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it is; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps `dealloc`'s contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps `realloc`'s contract.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One core on a real directory, and a connection to it.
+struct Server {
+    host: Host<RealDisk>,
+    connection: ConnectionId,
+    now: Now,
+}
+
+impl Server {
+    fn start(data: &std::path::Path) -> Server {
+        let meta = Meta {
+            directory: 1,
+            shards: 1,
+        };
+        shard::create(&RealDisk, data, &meta, &CONTEST).unwrap();
+        let recovered = shard::open(&RealDisk, data, &meta, 0).unwrap();
+        let settings = Settings {
+            core: 0,
+            cores: 1,
+            shards: 1,
+            durability: Durability::Process,
+            allow_reset: false,
+            process: Process {
+                version: "test",
+                git_hash: "test",
+                driver: "test",
+                started_us: 1,
+                resident_bytes: || 0,
+                stats: Arc::new(Stats::new(1)),
+            },
+        };
+        let mut host = Host::new(settings, vec![recovered], galo::io::monotonic_ns);
+        let now = Now {
+            monotonic_ns: galo::io::monotonic_ns(),
+            realtime_us: 1,
+        };
+        host.tick_begin(now);
+        let connection = host.opened(Peer::Client).unwrap();
+        host.tick_end();
+        Server {
+            host,
+            connection,
+            now,
+        }
+    }
+
+    /// One tick in which `bytes` arrive in two pieces, and one in which the replies are taken; how
+    /// many bytes those were.
+    fn serve(&mut self, bytes: &[u8]) -> usize {
+        // No time passes, so that no sync and no snapshot becomes due: those may allocate.
+        self.host.tick_begin(self.now);
+        let (first, second) = bytes.split_at(bytes.len() / 2 + 1);
+        self.host.received(self.connection, first);
+        self.host.received(self.connection, second);
+        self.host.tick_end();
+        let mut sent = 0;
+        while let Some(effect) = self.host.next_effect() {
+            assert!(
+                matches!(effect, Effect::Send(_)),
+                "only replies are expected"
+            );
+            sent += self.host.output(self.connection).len();
+        }
+        self.host.tick_begin(self.now);
+        self.host.sent(self.connection, Ok(sent));
+        self.host.tick_end();
+        assert!(self.host.next_effect().is_none());
+        sent
+    }
+}
+
+#[test]
+fn a_warm_request_allocates_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start(data.path());
+    let post = |body: &str| {
+        let path = "/clientes/1/transacoes";
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let good = post(r#"{"valor":1,"tipo":"c","descricao":"descriça"}"#);
+    let bad = post("{}");
+    let get = "GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n";
+    // A request for each kind of path, and all of them pipelined several times over.
+    let all = [&good, get, &bad].concat().repeat(8);
+    let rounds = [&good, get, &bad, all.as_str()];
+    let least = [120, 800, 120, 8_000];
+    let mut bytes = [0; 4];
+    let mut before = 0;
+    for turn in 0..600 {
+        if turn == 100 {
+            before = ALLOCATIONS.with(Cell::get); // Warm by now.
+        }
+        for (round, bytes) in rounds.iter().zip(&mut bytes) {
+            *bytes = server.serve(round.as_bytes());
+        }
+    }
+    let allocations = ALLOCATIONS.with(Cell::get) - before;
+    assert!(
+        bytes
+            .iter()
+            .zip(&least)
+            .all(|(bytes, least)| bytes >= least),
+        "{bytes:?}"
+    );
+    assert_eq!(allocations, 0);
+    // And the counter counts.
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 1);
+}
