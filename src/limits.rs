@@ -137,6 +137,11 @@ pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 
 // ---- The process -----------------------------------------------------------
 
+/// An address that is in use at the start is tried again for this long: its owner may have been
+/// killed just now. Beyond: exit 1.
+pub const LISTEN_WAIT_NS_MAX: u64 = SECOND_NS;
+/// Between two such attempts.
+pub const LISTEN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
 /// Threads of one core for what blocks: a sync never waits behind a snapshot's, of which there is
 /// one at a time.
 pub const JOB_THREADS: usize = 2;

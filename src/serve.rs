@@ -19,13 +19,15 @@ use crate::clients::{self, ClientsError};
 use crate::config::{self, Serve};
 use crate::host::Host;
 use crate::io::{Chosen, Control, Exit, ListenError, Listeners, Setup};
-use crate::limits::{STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
+use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
 use crate::node::{Durability, Settings};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::ownership::{Ownership, OwnershipError};
 use crate::shard::{self, Client, Meta, RealDisk, Recovered, RecoveryError};
 use crate::stats::Stats;
 
+const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
+const LISTEN_RETRY: Duration = Duration::from_nanos(LISTEN_RETRY_NS);
 const STOP_WAIT_MAX: Duration = Duration::from_nanos(STOP_WAIT_NS_MAX);
 const STOP_REPEAT_MIN: Duration = Duration::from_nanos(STOP_REPEAT_NS_MIN);
 
@@ -110,7 +112,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     // write (a second signal, a failure, a stop that took too long): nobody else may own their shards.
     std::mem::forget(own(&settings.data, &meta)?);
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
-    let mut listeners = Listeners::bind(&settings.listen, settings.cores)?;
+    let mut listeners = listen(&settings)?;
     let recovered = recover(&disk, &settings.data, &meta)?;
     // Before it is announced: whoever reads that it listens may stop it properly.
     block_signals()?;
@@ -185,6 +187,20 @@ fn random_id() -> Result<u128, ServeError> {
     file.and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
         .map_err(|error| ServeError::System("cannot read /dev/urandom", error))?;
     Ok(u128::from_le_bytes(bytes))
+}
+
+/// Listens. The kernel takes a killed process's ring down after the process is gone, and until then
+/// its listeners are in use: so an address that is may be so no longer in a moment.
+fn listen(settings: &Serve) -> Result<Listeners, ListenError> {
+    let began = Instant::now();
+    loop {
+        match Listeners::bind(&settings.listen, settings.cores) {
+            Err(ListenError::InUse(_)) if began.elapsed() < LISTEN_WAIT_MAX => {
+                std::thread::sleep(LISTEN_RETRY);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Takes the locks of all shards.
