@@ -9,7 +9,6 @@ use crate::limits::{GLOMMIO_MEMLOCK_BYTES_MIN, KIB, RING_ENTRIES};
 use io_uring::opcode;
 use nix::errno::Errno;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
-use std::fmt;
 use std::str::FromStr;
 
 /// What this kernel, container and process say to io_uring.
@@ -58,16 +57,6 @@ impl FromStr for Choice {
             "epoll" => Ok(Choice::Epoll),
             _ => Err(format!("`{text}` is none of auto, uring, epoll")),
         }
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Choice::Auto => "auto",
-            Choice::Uring => "uring",
-            Choice::Epoll => "epoll",
-        })
     }
 }
 

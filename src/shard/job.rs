@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::disk::{Disk, DiskFile};
 use super::snapshot::{Header, Position, Writer};
@@ -55,8 +54,6 @@ pub enum Done<D: Disk> {
         shard: u32,
         /// The last one.
         sequence: u64,
-        /// Nanoseconds that it took.
-        ns: u64,
     },
     /// What was written since the last sync may be lost, and another try would prove nothing: exit.
     SyncFailed {
@@ -80,8 +77,6 @@ pub enum Done<D: Disk> {
         position: Position,
         /// Bytes of the file.
         bytes: u64,
-        /// Nanoseconds that the last step took.
-        ns: u64,
         /// Files that are gone.
         removed: Vec<PathBuf>,
     },
@@ -124,7 +119,6 @@ impl<D: Disk> Sync<D> {
         let Sync {
             shard, sequence, ..
         } = self;
-        let begin = Instant::now();
         // Oldest first: a record is never durable before the one that it follows, segment by segment.
         let synced = self.files.iter().try_for_each(|file| file.sync());
         let synced = synced.and_then(|()| match &self.dir {
@@ -132,11 +126,7 @@ impl<D: Disk> Sync<D> {
             None => Ok(()),
         });
         match synced {
-            Ok(()) => Done::Synced {
-                shard,
-                sequence,
-                ns: elapsed_ns(begin),
-            },
+            Ok(()) => Done::Synced { shard, sequence },
             Err(error) => Done::SyncFailed { shard, error },
         }
     }
@@ -161,7 +151,6 @@ impl<D: Disk> Slice<D> {
 impl<D: Disk> Finish<D> {
     fn run(mut self) -> Done<D> {
         let shard = self.shard;
-        let begin = Instant::now();
         if let Err(error) = self.writer.finish(&self.header) {
             self.writer.abandon();
             return Done::SnapshotFailed { shard, error };
@@ -181,12 +170,7 @@ impl<D: Disk> Finish<D> {
             shard,
             position: self.header.position(),
             bytes: self.writer.bytes(),
-            ns: elapsed_ns(begin),
             removed,
         }
     }
-}
-
-fn elapsed_ns(begin: Instant) -> u64 {
-    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

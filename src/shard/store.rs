@@ -32,18 +32,10 @@ pub struct Counters {
     pub journal_bytes: u64,
     /// Records written.
     pub records: u64,
-    /// `fdatasync` jobs that ended well.
-    pub syncs: u64,
-    /// Nanoseconds that they took.
-    pub sync_ns: u64,
-    /// Snapshots that got their name.
-    pub snapshots: u64,
     /// Snapshots that failed.
     pub snapshots_failed: u64,
     /// Bytes of the newest snapshot.
     pub snapshot_bytes: u64,
-    /// Nanoseconds that its last step took: header, sync, rename, deletions.
-    pub snapshot_finish_ns: u64,
 }
 
 /// A snapshot that is there.
@@ -357,10 +349,8 @@ impl<D: Disk> Store<D> {
     pub fn done(&mut self, shard: &mut Shard, done: Done<D>) -> io::Result<()> {
         debug_assert_eq!(done.shard(), self.identity.shard);
         match done {
-            Done::Synced { sequence, ns, .. } => {
+            Done::Synced { sequence, .. } => {
                 self.syncing = false;
-                self.counters.syncs += 1;
-                self.counters.sync_ns += ns;
                 shard.synced(sequence);
             }
             Done::SyncFailed { error, .. } => return Err(error),
@@ -368,15 +358,12 @@ impl<D: Disk> Store<D> {
             Done::SnapshotDone {
                 position,
                 bytes,
-                ns,
                 removed,
                 ..
             } => {
                 self.snapshot = Snapshot::Idle;
                 self.uncovered_bytes = self.uncovered_by_next_bytes;
-                self.counters.snapshots += 1;
                 self.counters.snapshot_bytes = bytes;
-                self.counters.snapshot_finish_ns = ns;
                 let dir = &self.dir;
                 let gone = |path: PathBuf| removed.contains(&path);
                 self.snapshots
