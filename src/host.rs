@@ -7,12 +7,16 @@
 use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer};
 use crate::limits::{SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX};
 use crate::node::{Durability, Node, Settings};
-use crate::shard::{AppendError, Disk, Done, Job, Recovered, Shard, Store};
+use crate::shard::{AppendError, Directory, Disk, Done, Job, Owned, Shard, Store};
 
 /// See the module.
 pub struct Host<D: Disk> {
     node: Node<Job<D>>,
+    #[expect(dead_code, reason = "shards change hands soon")]
+    directory: Directory<D>,
     stores: Vec<Store<D>>,
+    #[expect(dead_code, reason = "kept for as long as the shards are")]
+    locks: Vec<D::Lock>,
     schedules: Vec<Schedule>,
     durability: Durability,
     cores: usize,
@@ -38,15 +42,22 @@ struct Schedule {
 }
 
 impl<D: Disk> Host<D> {
-    /// `recovered`: this core's shards, ascending.
-    pub fn new(settings: Settings, recovered: Vec<Recovered<D>>, clock: fn() -> u64) -> Host<D> {
+    /// `owned`: this core's shards, ascending.
+    pub fn new(
+        settings: Settings,
+        directory: Directory<D>,
+        owned: Vec<Owned<D>>,
+        clock: fn() -> u64,
+    ) -> Host<D> {
         let durability = settings.durability;
-        let cores = settings.cores;
+        let cores = settings.members.cores;
         let started_us = settings.process.started_us;
-        let (shards, stores): (Vec<Shard>, Vec<Store<D>>) = recovered
-            .into_iter()
-            .map(|recovered| (recovered.shard, recovered.store))
-            .unzip();
+        let (mut shards, mut stores, mut locks) = (Vec::new(), Vec::new(), Vec::new());
+        for Owned { recovered, lock } in owned {
+            shards.push(recovered.shard);
+            stores.push(recovered.store);
+            locks.push(lock);
+        }
         let schedule = || Schedule {
             snapshot_time_us: started_us,
             ..Schedule::default()
@@ -56,7 +67,9 @@ impl<D: Disk> Host<D> {
         node.core_stats().snapshot_time_us.set(started_us);
         Host {
             node,
+            directory,
             stores,
+            locks,
             schedules,
             durability,
             cores,
@@ -191,6 +204,10 @@ impl<D: Disk> Machine for Host<D> {
         self.node.opened(peer)
     }
 
+    fn connect_failed(&mut self, member: usize) {
+        self.node.connect_failed(member);
+    }
+
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         self.node.received(id, bytes);
     }
@@ -221,7 +238,7 @@ impl<D: Disk> Machine for Host<D> {
             Done::SnapshotFailed { .. } => {
                 schedule.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;
             }
-            Done::SyncFailed { .. } | Done::SnapshotSlice { .. } => {}
+            Done::SyncFailed { .. } | Done::SnapshotSlice { .. } | Done::Acquired { .. } => {}
         }
         let oldest = self
             .schedules

@@ -93,6 +93,19 @@ pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
 
 /// Commands sent over one link and not yet answered. Beyond: 503.
 pub const LINK_COMMANDS_MAX: usize = 4096;
+/// Commands of one node for one shard that wait for its owner, or for the owner's answer. Beyond: 503.
+/// An owner remembers as many of each node, so that one that is repeated gets its first outcome.
+pub const SHARD_COMMANDS_MAX: usize = 4096;
+/// For a shard's owner to appear, and to answer. Beyond: 503.
+pub const COMMAND_NS_MAX: u64 = 2 * SECOND_NS;
+/// Idempotency keys that a shard remembers. Beyond: the oldest is forgotten.
+pub const KEYS_MAX: usize = 100_000;
+/// For how long it does. Beyond: forgotten.
+pub const KEY_NS_MAX: u64 = 600 * SECOND_NS;
+/// Characters of an `Idempotency-Key`. Beyond: 400.
+pub const KEY_CHARS_MAX: usize = 64;
+/// Nodes (processes) of a cluster.
+pub const NODES_MAX: usize = 16;
 /// The same for one connection. Beyond: its next request waits. The replies are written whether it
 /// reads or not, so this bounds its output, too.
 pub const CONNECTION_FORWARDS_MAX: u32 = 64;

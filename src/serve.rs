@@ -20,10 +20,12 @@ use crate::config::{self, Serve};
 use crate::host::Host;
 use crate::io::{Chosen, Control, Exit, ListenError, Listeners, Setup};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
-use crate::node::{Durability, Settings};
+use crate::node::{Durability, Members, Settings};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
-use crate::shard::ownership::{Ownership, OwnershipError};
-use crate::shard::{self, Client, Meta, RealDisk, Recovered, RecoveryError};
+use crate::shard::ownership::Ownership;
+use crate::shard::{
+    self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
+};
 use crate::stats::Stats;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
@@ -40,8 +42,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// The clients' file cannot be used.
     Clients(PathBuf, ClientsError),
-    /// Another process has the data.
-    Ownership(OwnershipError),
+    /// Another process has a shard: its lock file, and the card in it.
+    Held(PathBuf, String),
     /// The data cannot be used.
     Data(RecoveryError),
     /// The system refused something that a process needs.
@@ -56,7 +58,12 @@ impl fmt::Display for ServeError {
             ServeError::Driver(text) | ServeError::Core(text) => f.write_str(text),
             ServeError::Listen(error) => error.fmt(f),
             ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
-            ServeError::Ownership(error) => error.fmt(f),
+            ServeError::Held(path, card) => write!(
+                f,
+                "another galo owns this shard: {} is locked by {card}. \
+                 Stop it, or name another directory with --data",
+                path.display()
+            ),
             ServeError::Data(error) => error.fmt(f),
             ServeError::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -66,12 +73,6 @@ impl fmt::Display for ServeError {
 impl From<ListenError> for ServeError {
     fn from(error: ListenError) -> ServeError {
         ServeError::Listen(error)
-    }
-}
-
-impl From<OwnershipError> for ServeError {
-    fn from(error: OwnershipError) -> ServeError {
-        ServeError::Ownership(error)
     }
 }
 
@@ -108,15 +109,18 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         Some(meta) => meta,
         None => create(&disk, &settings, shards as u32)?,
     };
-    // Kept until the kernel drops them with the process. When this function returns, cores may still
-    // write (a second signal, a failure, a stop that took too long): nobody else may own their shards.
-    std::mem::forget(own(&settings.data, &meta)?);
+    let directory = Directory {
+        disk,
+        path: settings.data.clone(),
+        meta,
+        card: format!("process {}", std::process::id()),
+    };
+    let owned = own(&directory)?;
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
     let mut listeners = listen(&settings)?;
-    let recovered = recover(&disk, &settings.data, &meta)?;
     // Before it is announced: whoever reads that it listens may stop it properly.
     block_signals()?;
-    announce(&settings, &chosen, &listeners, &recovered, began.elapsed());
+    announce(&settings, &chosen, &listeners, &owned, began.elapsed());
 
     let control = Control::new(settings.cores)
         .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
@@ -126,7 +130,8 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         &chosen,
         &mut listeners,
         &control,
-        recovered,
+        directory,
+        owned,
         &events,
     )?;
     start_signals(events)?;
@@ -149,7 +154,13 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
         error,
     })?;
     // Whoever is second waits here, and finds the directory made.
-    let _lock = Ownership::wait(&data.join(CREATION_LOCK))?;
+    let lock = data.join(CREATION_LOCK);
+    let card = format!("process {}", std::process::id());
+    let _lock = Ownership::wait(&lock, &card).map_err(|error| RecoveryError::Io {
+        action: "lock",
+        path: lock,
+        error,
+    })?;
     if let Some(meta) = Meta::read(disk, data)? {
         meta.expect_shards(data, shards)?;
         return Ok(meta);
@@ -203,21 +214,16 @@ fn listen(settings: &Serve) -> Result<Listeners, ListenError> {
     }
 }
 
-/// Takes the locks of all shards.
-fn own(data: &Path, meta: &Meta) -> Result<Vec<Ownership>, OwnershipError> {
-    let locks = (0..meta.shards).map(|shard| shard_dir(data, shard).join(SHARD_LOCK));
-    locks.map(|lock| Ownership::acquire(&lock)).collect()
-}
-
-/// Opens all shards.
-fn recover(
-    disk: &RealDisk,
-    data: &Path,
-    meta: &Meta,
-) -> Result<Vec<Recovered<RealDisk>>, RecoveryError> {
-    (0..meta.shards)
-        .map(|shard| shard::open(disk, data, meta, shard))
-        .collect()
+/// Takes all shards.
+fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeError> {
+    let own = |shard| match directory.acquire(shard)? {
+        Acquired::Ours(owned) => Ok(*owned),
+        Acquired::Held(card) => {
+            let lock = shard_dir(&directory.path, shard).join(SHARD_LOCK);
+            Err(ServeError::Held(lock, card))
+        }
+    };
+    (0..directory.meta.shards).map(own).collect()
 }
 
 /// All that somebody who starts it wants to know, on one screen.
@@ -225,7 +231,7 @@ fn announce(
     settings: &Serve,
     chosen: &Chosen,
     listeners: &Listeners,
-    recovered: &[Recovered<RealDisk>],
+    owned: &[Owned<RealDisk>],
     took: Duration,
 ) {
     let driver = format!("I/O driver {}: {}", chosen.driver.name(), chosen.reason);
@@ -245,12 +251,14 @@ fn announce(
         Durability::Disk => "disk: acknowledged means synced",
     };
     log::info!("durability {durability}");
-    let sum = |of: fn(&Recovered<RealDisk>) -> u64| recovered.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&Recovered<RealDisk>) -> u64| -> u64 {
+        owned.iter().map(|owned| of(&owned.recovered)).sum()
+    };
     log::info!(
         "data {}: {} accounts in {} shards, {} records replayed, recovered in {:.1} ms",
         settings.data.display(),
         sum(|recovered| recovered.report.accounts as u64),
-        recovered.len(),
+        owned.len(),
         sum(|recovered| recovered.report.replayed),
         took.as_secs_f64() * 1e3
     );
@@ -279,7 +287,8 @@ fn start_cores(
     chosen: &Chosen,
     listeners: &mut Listeners,
     control: &Arc<Control>,
-    recovered: Vec<Recovered<RealDisk>>,
+    directory: Directory<RealDisk>,
+    owned: Vec<Owned<RealDisk>>,
     events: &Sender<Event>,
 ) -> Result<(), ServeError> {
     let cores = settings.cores;
@@ -294,10 +303,10 @@ fn start_cores(
         resident_bytes,
         stats: Arc::new(Stats::new(cores)),
     };
-    let shards = recovered.len();
-    let mut shares: Vec<Vec<Recovered<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
-    for (shard, recovered) in recovered.into_iter().enumerate() {
-        shares[shard % cores].push(recovered);
+    let shards = owned.len();
+    let mut shares: Vec<Vec<Owned<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
+    for (shard, owned) in owned.into_iter().enumerate() {
+        shares[shard % cores].push(owned);
     }
     let cpus = allowed_cpus()
         .map_err(|error| ServeError::System("cannot read the CPU set", error.into()))?;
@@ -305,17 +314,18 @@ fn start_cores(
         link(cores).map_err(|error| ServeError::System("cannot link the cores", error))?;
     for (core, share) in shares.into_iter().enumerate() {
         let node = Settings {
-            core,
-            cores,
-            shards,
+            members: Members::alone(core, cores, shards),
+            epoch: 0,
             durability: settings.durability,
             allow_reset: settings.allow_reset,
             process: process.clone(),
         };
         let setup = Setup {
-            machine: Host::new(node, share, crate::io::monotonic_ns),
+            machine: Host::new(node, directory.clone(), share, crate::io::monotonic_ns),
             listeners: listeners.take(core),
             peers: std::mem::take(&mut links[core]),
+            link_listener: None,
+            link_paths: Vec::new(),
             control: control.clone(),
             core,
             pin: settings.pin.then(|| cpus[core % cpus.len()]),

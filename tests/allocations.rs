@@ -8,8 +8,8 @@ use galo::api::operations::Process;
 use galo::clients::CONTEST;
 use galo::host::Host;
 use galo::io::{ConnectionId, Effect, Machine, Now, Peer};
-use galo::node::{Durability, Settings};
-use galo::shard::{self, Meta, RealDisk};
+use galo::node::{Durability, Members, Settings};
+use galo::shard::{self, Acquired, Directory, Meta, RealDisk};
 use galo::stats::Stats;
 
 /// The system's allocator, counting what this thread asks of it.
@@ -60,11 +60,18 @@ impl Server {
             shards: 1,
         };
         shard::create(&RealDisk, data, &meta, &CONTEST).unwrap();
-        let recovered = shard::open(&RealDisk, data, &meta, 0).unwrap();
+        let directory = Directory {
+            disk: RealDisk,
+            path: data.to_owned(),
+            meta,
+            card: "test".to_owned(),
+        };
+        let Acquired::Ours(owned) = directory.acquire(0).unwrap() else {
+            panic!("nobody else has it");
+        };
         let settings = Settings {
-            core: 0,
-            cores: 1,
-            shards: 1,
+            members: Members::alone(0, 1, 1),
+            epoch: 0,
             durability: Durability::Process,
             allow_reset: false,
             process: Process {
@@ -76,7 +83,7 @@ impl Server {
                 stats: Arc::new(Stats::new(1)),
             },
         };
-        let mut host = Host::new(settings, vec![recovered], galo::io::monotonic_ns);
+        let mut host = Host::new(settings, directory, vec![*owned], galo::io::monotonic_ns);
         let now = Now {
             monotonic_ns: galo::io::monotonic_ns(),
             realtime_us: 1,

@@ -334,7 +334,7 @@ fn cores_talk(driver: Driver) {
     server.stop();
     let server = Server::start_with(driver, ANY, 3, usize::MAX);
     for _ in 0..6 {
-        server.await_event(|event| matches!(event, Event::Opened(Peer::Core(_))));
+        server.await_event(|event| matches!(event, Event::Opened(Peer::Member(_))));
     }
     server.stop();
 }

@@ -74,6 +74,8 @@ fn leaving_right_after_a_job_leaves_no_panic_behind() {
                 machine: Leaver::default(),
                 listeners: Vec::new(),
                 peers: Vec::new(),
+                link_listener: None,
+                link_paths: Vec::new(),
                 control: Control::new(1).unwrap(),
                 core: 0,
                 pin: None,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use galo::shard::mapping::Mapping;
-use galo::shard::{Disk, DiskFile};
+use galo::shard::{Disk, DiskFile, Locked};
 
 use crate::random::Random;
 use crate::sabotage::Sabotage;
@@ -342,6 +342,11 @@ fn dir_of(path: &Path) -> &Path {
 
 impl Disk for SimDisk {
     type File = SimFile;
+    type Lock = ();
+
+    fn lock(&self, _: &Path, _: &str) -> io::Result<Locked<()>> {
+        Ok(Locked::Ours(()))
+    }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut state = self.state();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use galo::api::operations::Process as Facts;
 use galo::host::Host;
 use galo::io::{Exit, Machine, Now, Peer};
-use galo::node::{Durability, Settings};
+use galo::node::{Durability, Members, Settings};
 use galo::shard::recovery::JournalCase;
-use galo::shard::{self, check, Meta, Recovered, RecoveryError};
+use galo::shard::{self, check, Directory, Meta, Owned, Recovered, RecoveryError};
 use galo::stats::Stats;
 
 use crate::crash::Crash;
@@ -183,7 +183,7 @@ impl World {
         self.disk
             .set_faults(|faults| (faults.fail_in, faults.kill_in) = (None, None));
         let journals = self.verify(&meta, &recovered, promise)?;
-        Ok(self.start(life, recovered, journals))
+        Ok(self.start(life, &meta, recovered, journals))
     }
 
     fn open(&mut self) -> Result<(Meta, Vec<Recovered<SimDisk>>), RecoveryError> {
@@ -255,6 +255,7 @@ impl World {
     fn start(
         &mut self,
         life: &Life,
+        meta: &Meta,
         recovered: Vec<Recovered<SimDisk>>,
         journals: Vec<Journal>,
     ) -> Process {
@@ -271,24 +272,30 @@ impl World {
             resident_bytes: || 4096,
             stats: Arc::new(Stats::new(cores)),
         };
-        let mut shards: Vec<Vec<Recovered<SimDisk>>> = (0..cores).map(|_| Vec::new()).collect();
+        let mut shards: Vec<Vec<Owned<SimDisk>>> = (0..cores).map(|_| Vec::new()).collect();
         for (number, mut recovered) in recovered.into_iter().enumerate() {
             recovered
                 .store
                 .set_thresholds(self.plan.segment_bytes, self.plan.snapshot_bytes);
-            shards[number % cores].push(recovered);
+            let lock = ();
+            shards[number % cores].push(Owned { recovered, lock });
         }
+        let directory = Directory {
+            disk: self.disk.clone(),
+            path: DATA.into(),
+            meta: *meta,
+            card: String::new(),
+        };
         let host = |(core, recovered)| {
             let settings = Settings {
-                core,
-                cores,
-                shards: self.plan.shards as usize,
+                members: Members::alone(core, cores, self.plan.shards as usize),
+                epoch: 0,
                 durability: life.durability,
                 allow_reset: self.plan.resets == Some(true),
                 process: process.clone(),
             };
             Core {
-                host: Host::new(settings, recovered, clock_ns),
+                host: Host::new(settings, directory.clone(), recovered, clock_ns),
                 durable: life.durability == Durability::Disk,
                 accepts: true,
                 stop_wanted: false,
@@ -318,7 +325,7 @@ impl World {
             for to in (0..count).filter(|to| *to != from) {
                 assert_eq!(self.sockets.len(), place(from, to));
                 let mut socket = Socket::new(from, Far::Link(place(to, from)));
-                socket.id = Some(host.opened(Peer::Core(to)).expect("links have no bound"));
+                socket.id = Some(host.opened(Peer::Member(to)).expect("links have no bound"));
                 self.sockets.push(socket);
             }
             // The tick is ended by the first one of the world, which begins with no effects.

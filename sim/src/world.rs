@@ -193,6 +193,7 @@ impl World {
                 "snapshot done"
             }
             Done::SnapshotFailed { .. } => "snapshot failed",
+            Done::Acquired { .. } => "acquired",
         };
         self.trace.note(format_args!(
             "core {} shard {}: {what}",
@@ -505,6 +506,7 @@ impl World {
                     }
                     self.jobs.push(running);
                 }
+                Effect::Connect(_) => violation!("nobody is there to connect to"),
                 Effect::StopAccepting => core.accepts = false,
                 Effect::Exit(exit) => {
                     self.trace

@@ -32,6 +32,7 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
             core: setup.core,
             peers: setup.peers,
             stop_told: false,
+            connects_failed: Vec::new(),
         };
         loop {
             match core.tick() {
@@ -53,6 +54,7 @@ struct Core<M: Machine> {
     /// To be opened by the first tick.
     peers: Vec<(usize, OwnedFd)>,
     stop_told: bool,
+    connects_failed: Vec<usize>,
 }
 
 impl<M: Machine> Core<M> {
@@ -60,13 +62,16 @@ impl<M: Machine> Core<M> {
     fn tick(&mut self) -> Result<Option<Exit>, Errno> {
         let now = clock::now();
         self.machine.tick_begin(now);
-        for (core, socket) in self.peers.drain(..) {
+        for (member, socket) in self.peers.drain(..) {
             set_nonblocking(&socket, true)?;
             self.sockets
-                .open(&mut self.machine, Peer::Core(core), socket)?;
+                .open(&mut self.machine, Peer::Member(member), socket)?;
         }
         if self.sockets.feed(&mut self.machine, now.monotonic_ns)? {
             self.control.clear(self.core);
+        }
+        for member in self.connects_failed.drain(..) {
+            self.machine.connect_failed(member);
         }
         while let Some(done) = self.jobs.next_done() {
             self.machine.job_done(done);
@@ -82,7 +87,7 @@ impl<M: Machine> Core<M> {
             }
         }
 
-        let busy = self.machine.ready();
+        let busy = self.machine.ready() || !self.connects_failed.is_empty();
         self.sockets
             .gather(busy, self.machine.deadline_ns(), now.monotonic_ns)?;
         Ok(None)
@@ -95,6 +100,8 @@ impl<M: Machine> Core<M> {
             Effect::Resume(id) => self.sockets.read(id, true)?,
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id),
+            // Not made yet: nobody listens.
+            Effect::Connect(member) => self.connects_failed.push(member),
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting(),
             Effect::Exit(exit) => return Ok(Some(exit)),

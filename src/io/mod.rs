@@ -45,8 +45,11 @@ pub struct ConnectionId {
 pub enum Peer {
     /// Accepted from a listener; speaks HTTP.
     Client,
-    /// Another core of this process, by its number; speaks the link protocol.
-    Core(usize),
+    /// A node of the cluster, by its member's number ([`crate::node::Members`]), to which this side
+    /// made the link: [`Effect::Connect`], or a socket pair of the process; speaks the link protocol.
+    Member(usize),
+    /// Who connected to our link socket; the link protocol's first frame says which member it is.
+    Linker,
 }
 
 /// What a machine asks of its driver.
@@ -64,6 +67,9 @@ pub enum Effect<Job> {
     /// Close the socket, giving up what is in flight; then [`Machine::closed`], and no other event
     /// of this connection before it.
     Close(ConnectionId),
+    /// Connect to the link socket of this member ([`Setup::link_paths`]); then [`Machine::opened`]
+    /// with [`Peer::Member`], or [`Machine::connect_failed`], in the next tick.
+    Connect(usize),
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
     /// Close the listeners.
@@ -103,6 +109,8 @@ pub trait Machine {
     /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once,
     /// and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
+    /// Nobody listens on the link socket of this member, or its queue is full.
+    fn connect_failed(&mut self, member: usize);
     /// Bytes arrived, never none. After [`Effect::Pause`] what was already on its way still comes:
     /// with io_uring up to all receive buffers' worth
     /// ([`crate::limits::RECEIVE_BUFFERS`] × [`crate::limits::RECEIVE_BUFFER_BYTES`]).

@@ -2,6 +2,7 @@
 
 use super::{epoll, uring, Control, Exit, Machine};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What moves the bytes.
@@ -20,9 +21,14 @@ pub struct Setup<M> {
     /// Listening sockets of this core; see [`super::Listeners::take`]. Closed on
     /// [`super::Effect::StopAccepting`].
     pub listeners: Vec<OwnedFd>,
-    /// Connected stream sockets to other cores, by the other core's number. They are opened
-    /// before anything else happens, in this order.
+    /// Connected stream sockets to other cores of the process, by the other's member number. They
+    /// are opened before anything else happens, in this order.
     pub peers: Vec<(usize, OwnedFd)>,
+    /// Where other members of this cluster connect to this one; only this user's processes are let in
+    /// (SO_PEERCRED). Stays open on [`super::Effect::StopAccepting`].
+    pub link_listener: Option<OwnedFd>,
+    /// The Unix sockets of the other members, by member number.
+    pub link_paths: Vec<PathBuf>,
     /// Shared with the thread that stops the cores.
     pub control: Arc<Control>,
     /// This core's number.

@@ -60,6 +60,7 @@ async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
             control: setup.control,
             peers: setup.peers,
             stop_told: false,
+            connects_failed: Vec::new(),
         },
         Err(error) => return (Exit::Failed(error.to_string()), 0),
     };
@@ -90,6 +91,7 @@ struct Core<M: Machine> {
     /// To be opened by the first tick.
     peers: Vec<(usize, OwnedFd)>,
     stop_told: bool,
+    connects_failed: Vec<usize>,
 }
 
 impl<M: Machine> Core<M> {
@@ -97,11 +99,14 @@ impl<M: Machine> Core<M> {
     fn tick(&mut self) -> Result<Option<Exit>, Error> {
         let now = clock::now();
         self.machine.tick_begin(now);
-        for (core, socket) in self.peers.drain(..) {
+        for (member, socket) in self.peers.drain(..) {
             self.sockets
-                .open(&mut self.machine, Peer::Core(core), socket)?;
+                .open(&mut self.machine, Peer::Member(member), socket)?;
         }
         self.sockets.feed(&mut self.machine, now.monotonic_ns)?;
+        for member in self.connects_failed.drain(..) {
+            self.machine.connect_failed(member);
+        }
         while let Some(done) = self.jobs.next_done() {
             self.machine.job_done(done);
         }
@@ -118,6 +123,7 @@ impl<M: Machine> Core<M> {
 
         let deadline_ns = self.machine.deadline_ns();
         let busy = self.machine.ready()
+            || !self.connects_failed.is_empty()
             || self.jobs.want_executor
             || self.sockets.has_events()
             || deadline_ns.is_some_and(|at| at <= now.monotonic_ns);
@@ -137,6 +143,8 @@ impl<M: Machine> Core<M> {
             Effect::Resume(id) => self.sockets.resume(id)?,
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id)?,
+            // Not made yet: nobody listens.
+            Effect::Connect(member) => self.connects_failed.push(member),
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting()?,
             Effect::Exit(exit) => return Ok(Some(exit)),

@@ -11,6 +11,7 @@
 mod connection;
 mod lifecycle;
 mod link;
+mod members;
 mod peers;
 mod replies;
 mod settings;
@@ -29,6 +30,7 @@ use crate::shard::Shard;
 
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
+pub use members::Members;
 pub use settings::{Durability, Settings};
 
 use lifecycle::Stop;
@@ -93,9 +95,12 @@ enum Taken {
 impl<J> Node<J> {
     /// `shards`: this core's, in ascending order.
     pub fn new(settings: Settings, shards: Vec<Shard>) -> Node<J> {
-        assert!(settings.core < settings.cores && settings.cores <= settings.shards);
-        let own = (settings.core..settings.shards)
-            .step_by(settings.cores)
+        assert!(
+            settings.members.core < settings.members.cores
+                && settings.members.cores <= settings.members.shards
+        );
+        let own = (settings.members.core..settings.members.shards)
+            .step_by(settings.members.cores)
             .count();
         assert_eq!(shards.len(), own);
         // What was recovered may be in the page cache only: with durability `disk` even a read of it
@@ -104,7 +109,9 @@ impl<J> Node<J> {
             .iter()
             .any(|shard| shard.synced_sequence() < shard.sequence());
         Node {
-            links: (0..settings.cores).map(|_| Link::default()).collect(),
+            links: (0..settings.members.cores)
+                .map(|_| Link::default())
+                .collect(),
             sync_tickets: vec![(0, 0); shards.len()],
             settings,
             shards,
@@ -128,7 +135,7 @@ impl<J> Node<J> {
     }
 
     fn stats(&self) -> &CoreStats {
-        self.settings.process.stats.core(self.settings.core)
+        self.settings.process.stats.core(self.settings.members.core)
     }
 
     // ---- Events ------------------------------------------------------------
@@ -167,10 +174,14 @@ impl<J> Node<J> {
                     .connections
                     .set(self.connections.clients() as u64);
             }
-            Peer::Core(core) => self.links[core].opened(id),
+            Peer::Member(member) => self.links[member].opened(id),
+            Peer::Linker => todo!(),
         }
         Ok(id)
     }
+
+    /// See [`crate::io::Machine::connect_failed`].
+    pub fn connect_failed(&mut self, _member: usize) {}
 
     /// See [`crate::io::Machine::received`].
     pub fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
@@ -201,7 +212,7 @@ impl<J> Node<J> {
         };
         connection.input_ended = true;
         let peer = connection.peer;
-        if let Peer::Core(core) = peer {
+        if let Peer::Member(core) = peer {
             self.link_lost(core);
         }
         // A client may close one half and read on; a core that says nothing more is gone.
@@ -220,7 +231,7 @@ impl<J> Node<J> {
         let index = id.index as usize;
         let Ok(bytes) = bytes else {
             let peer = connection.peer;
-            if let Peer::Core(core) = peer {
+            if let Peer::Member(core) = peer {
                 self.link_lost(core);
             }
             return self.close(index);
@@ -305,7 +316,7 @@ impl<J> Node<J> {
 
     /// Takes up the requests at the front of `input`, one by one: how many bytes that was.
     fn take_up(&mut self, index: usize, input: &[u8]) -> usize {
-        if let Peer::Core(core) = self.connections[index].peer {
+        if let Peer::Member(core) = self.connections[index].peer {
             return self.take_up_frames(index, core, input);
         }
         let mut decoded = std::mem::take(&mut self.decoded);
@@ -395,14 +406,14 @@ impl<J> Node<J> {
         let (endpoint, call) = api::route(request);
         let taken = match call {
             Call::Bank(command) => {
-                let shard = command.client() as usize % self.settings.shards;
-                let owner = shard % self.settings.cores;
-                if owner == self.settings.core {
+                let shard = command.client() as usize % self.settings.members.shards;
+                let owner = shard % self.settings.members.cores;
+                if owner == self.settings.members.core {
                     self.command(
                         index,
                         asker,
                         endpoint,
-                        shard / self.settings.cores,
+                        shard / self.settings.members.cores,
                         &command,
                     )
                 } else {
@@ -489,7 +500,7 @@ impl<J> Node<J> {
 
     /// Sets the accounts of all shards back to the start: first the other cores', then ours.
     fn reset(&mut self, index: usize, asker: Asker) -> Taken {
-        if self.settings.cores > 1 {
+        if self.settings.members.cores > 1 {
             self.reset_others(index, asker);
             return Taken::Yes;
         }

@@ -85,7 +85,7 @@ impl<J> Node<J> {
 
     /// Has the other cores reset theirs, one after the other, and then ours.
     pub(super) fn reset_others(&mut self, index: usize, asker: Asker) {
-        let first = usize::from(self.settings.core == 0);
+        let first = usize::from(self.settings.members.core == 0);
         self.reset_at(index, first, asker);
     }
 
@@ -143,8 +143,8 @@ impl<J> Node<J> {
             };
             let done = match frame {
                 Frame::Command(id, command) => {
-                    let shard = command.client() as usize % self.settings.shards;
-                    let own = shard / self.settings.cores;
+                    let shard = command.client() as usize % self.settings.members.shards;
+                    let own = shard / self.settings.members.cores;
                     let endpoint = match command {
                         Command::Transact { .. } => Endpoint::Transactions,
                         Command::Statement { .. } => Endpoint::Statement,
@@ -207,7 +207,8 @@ impl<J> Node<J> {
 
     /// A core has reset its shards: the next one's turn, and ours when there is none.
     fn reset_next(&mut self, index: usize, core: usize, asker: Asker) {
-        let next = (core + 1..self.settings.cores).find(|next| *next != self.settings.core);
+        let next = (core + 1..self.settings.members.cores)
+            .find(|next| *next != self.settings.members.core);
         match next {
             Some(next) => self.reset_at(index, next, asker),
             None => self.reset_last(index, asker),

@@ -313,7 +313,7 @@ impl<J> Node<J> {
         if self.is_past_grace() && self.connections.clients() == 0 {
             self.say_goodbye();
         }
-        let stats = self.settings.process.stats.core(self.settings.core);
+        let stats = self.settings.process.stats.core(self.settings.members.core);
         for op in self.ops.drain(..) {
             // A command from another core is counted where its request came in.
             if matches!(op.asker, Asker::Client { .. }) {

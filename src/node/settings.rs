@@ -1,5 +1,6 @@
 //! What a node is told at its start.
 
+use super::Members;
 use crate::api::operations::Process;
 
 /// When a reply leaves.
@@ -14,12 +15,10 @@ pub enum Durability {
 /// What a node is told at its start.
 #[derive(Clone)]
 pub struct Settings {
-    /// Which core this is.
-    pub core: usize,
-    /// Of how many. Shard `s` belongs to core `s % cores`.
-    pub cores: usize,
-    /// Shards in all. Client `c` is in shard `c % shards`.
-    pub shards: usize,
+    /// The cluster, and which member of it this is.
+    pub members: Members,
+    /// Random: tells this life of the member from its others. 48 bits.
+    pub epoch: u64,
     /// When a reply leaves.
     pub durability: Durability,
     /// Whether `POST /reset` may.

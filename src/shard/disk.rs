@@ -15,11 +15,18 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::mapping::Mapping;
+use super::ownership::Ownership;
 
 /// A file system.
 pub trait Disk: Clone + Send + 'static {
     /// An open file; closed when dropped.
     type File: DiskFile;
+    /// A lock; given up when dropped, or when the process ends.
+    type Lock: Send + 'static;
+
+    /// Takes the lock on a file (created if need be), if nobody has it; `card` says who we are, for
+    /// those who do not get it.
+    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Self::Lock>>;
 
     /// Names in a directory, in any order. `NotFound` when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -39,6 +46,15 @@ pub trait Disk: Clone + Send + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// What came of trying to lock.
+#[derive(Debug)]
+pub enum Locked<L> {
+    /// It is ours.
+    Ours(L),
+    /// Somebody else has it: its card, as far as it is written.
+    Held(String),
 }
 
 /// An open file of a [`Disk`].
@@ -82,6 +98,11 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     type File = File;
+    type Lock = Ownership;
+
+    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
+        Ownership::acquire(path, card)
+    }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         fs::read_dir(dir)?

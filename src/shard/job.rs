@@ -4,11 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::acquire::{Acquired, Directory};
 use super::disk::{Disk, DiskFile};
+use super::error::RecoveryError;
 use super::snapshot::{Header, Position, Writer};
 
-/// Blocking work of a [`Store`](super::Store), to be given back through
-/// [`Store::done`](super::Store::done).
+/// Blocking work: of a [`Store`](super::Store), to be given back through
+/// [`Store::done`](super::Store::done), or before there is one.
 pub enum Job<D: Disk> {
     /// Makes the journal durable.
     Sync(Sync<D>),
@@ -16,6 +18,8 @@ pub enum Job<D: Disk> {
     Slice(Slice<D>),
     /// Ends a snapshot, and removes what it made superfluous.
     Finish(Finish<D>),
+    /// Becomes the owner of a shard.
+    Acquire(Directory<D>, u32),
 }
 
 /// See [`Job::Sync`].
@@ -87,6 +91,13 @@ pub enum Done<D: Disk> {
         /// Why.
         error: io::Error,
     },
+    /// Whether the shard is ours now.
+    Acquired {
+        /// Which.
+        shard: u32,
+        /// What came of it; an error leaves it to others.
+        acquired: Result<Acquired<D>, RecoveryError>,
+    },
 }
 
 impl<D: Disk> Done<D> {
@@ -97,7 +108,8 @@ impl<D: Disk> Done<D> {
             | Done::SyncFailed { shard, .. }
             | Done::SnapshotSlice { shard, .. }
             | Done::SnapshotDone { shard, .. }
-            | Done::SnapshotFailed { shard, .. } => *shard,
+            | Done::SnapshotFailed { shard, .. }
+            | Done::Acquired { shard, .. } => *shard,
         }
     }
 }
@@ -110,6 +122,10 @@ impl<D: Disk> crate::io::Job for Job<D> {
             Job::Sync(job) => job.run(),
             Job::Slice(job) => job.run(),
             Job::Finish(job) => job.run(),
+            Job::Acquire(directory, shard) => Done::Acquired {
+                shard,
+                acquired: directory.acquire(shard),
+            },
         }
     }
 }

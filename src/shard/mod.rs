@@ -6,14 +6,17 @@
 //! - [`store`]: a shard's files while it serves; [`job`]: the part of that which blocks.
 //! - [`recovery`]: from files to a shard; [`creation`]: the files of a new directory;
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
-//! - [`ownership`]: at most one process serves a shard.
+//! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
+//! - [`ids`]: by what a repeated command is known again.
 
 pub mod accounts;
+pub mod acquire;
 pub mod chain;
 pub mod check;
 pub mod creation;
 pub mod disk;
 pub mod error;
+pub mod ids;
 pub mod job;
 pub mod journal;
 pub mod layout;
@@ -28,9 +31,11 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use acquire::{Acquired, Directory, Owned};
 pub use creation::{create, Client};
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use disk::{Disk, DiskFile, Locked, RealDisk};
 pub use error::RecoveryError;
+pub use ids::{ForwardId, Ids, Origin};
 pub use job::{Done, Job};
 pub use meta::Meta;
 pub use recovery::{open, Recovered};

@@ -1,14 +1,18 @@
 //! At most one process serves a shard: an open-file-description lock on its lock file (fcntl(2),
 //! F_OFD_SETLK). The kernel drops it when the owner is gone, whatever ended it; a paused owner keeps it.
+//!
+//! The file holds the owner's card, one line that says who it is. It is written after the lock is
+//! taken, so for a moment it may be the card of the owner before.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
+
+use super::disk::Locked;
 
 /// The lock, held until this is dropped or the process ends.
 #[derive(Debug)]
@@ -16,71 +20,27 @@ pub struct Ownership {
     _file: File,
 }
 
-/// Why the lock is not ours.
-#[derive(Debug)]
-pub enum OwnershipError {
-    /// Another galo has it.
-    Held {
-        /// The lock file.
-        path: PathBuf,
-        /// What the owner wrote into it: its process id, in its own pid namespace.
-        pid: Option<u32>,
-    },
-    /// The lock file cannot be opened or locked.
-    Io {
-        /// The lock file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for OwnershipError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OwnershipError::Held { path, pid } => {
-                write!(
-                    f,
-                    "another galo owns this shard: {} is locked",
-                    path.display()
-                )?;
-                if let Some(pid) = pid {
-                    write!(f, " by process {pid}")?;
-                }
-                f.write_str(". Stop it, or name another directory with --data")
-            }
-            OwnershipError::Io { path, error } => {
-                write!(f, "cannot lock {}: {error}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for OwnershipError {}
-
 impl Ownership {
     /// Takes the lock on a file (created if need be, its directory must be there), or says who has it.
-    pub fn acquire(path: &Path) -> Result<Ownership, OwnershipError> {
-        Ownership::lock(path, false)
+    pub fn acquire(path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
+        Ownership::lock(path, card, false)
     }
 
     /// The same, waiting for as long as another has it.
-    pub fn wait(path: &Path) -> Result<Ownership, OwnershipError> {
-        Ownership::lock(path, true)
+    pub fn wait(path: &Path, card: &str) -> io::Result<Ownership> {
+        match Ownership::lock(path, card, true)? {
+            Locked::Ours(lock) => Ok(lock),
+            Locked::Held(_) => unreachable!("F_OFD_SETLKW waits"),
+        }
     }
 
-    fn lock(path: &Path, wait: bool) -> Result<Ownership, OwnershipError> {
-        let failed = |error| OwnershipError::Io {
-            path: path.to_owned(),
-            error,
-        };
+    fn lock(path: &Path, card: &str, wait: bool) -> io::Result<Locked<Ownership>> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+            .open(path)?;
         let whole_file = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -97,19 +57,16 @@ impl Ownership {
                 Ok(_) => break,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::EACCES) => {
-                    let mut pid = String::new();
-                    let _ = file.read_to_string(&mut pid);
-                    return Err(OwnershipError::Held {
-                        path: path.to_owned(),
-                        pid: pid.trim().parse().ok(),
-                    });
+                    let mut holder = String::new();
+                    let _ = file.read_to_string(&mut holder);
+                    return Ok(Locked::Held(holder.trim().to_owned()));
                 }
-                Err(errno) => return Err(failed(errno.into())),
+                Err(errno) => return Err(errno.into()),
             }
         }
-        // Only for the message above, so a full disk does not matter.
+        // Only for messages, so a full disk does not matter.
         let _ = file.set_len(0);
-        let _ = file.write_at(format!("{}\n", std::process::id()).as_bytes(), 0);
-        Ok(Ownership { _file: file })
+        let _ = file.write_at(format!("{card}\n").as_bytes(), 0);
+        Ok(Locked::Ours(Ownership { _file: file }))
     }
 }

@@ -383,6 +383,7 @@ impl<D: Disk> Store<D> {
                 shard.snapshot_abandon();
                 log::warn!("{}: no snapshot: {error}", self.dir.display());
             }
+            Done::Acquired { .. } => unreachable!("there is a store already"),
         }
         Ok(())
     }

@@ -248,6 +248,8 @@ impl Machine for Scripted {
         Ok(id)
     }
 
+    fn connect_failed(&mut self, _: usize) {}
+
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         assert!(!bytes.is_empty());
         self.tell(Event::Received(id, bytes.len()));
@@ -258,7 +260,7 @@ impl Machine for Scripted {
             rest = &rest[end + 1..];
             let line = String::from_utf8(line).expect("text");
             match self.get(id).peer {
-                Peer::Core(core) if !line.starts_with("echo ") => {
+                Peer::Member(core) if !line.starts_with("echo ") => {
                     self.tell(Event::FromCore(core, line));
                 }
                 _ => self.obey(id, &line),
@@ -397,6 +399,8 @@ impl Server {
                         machine: Scripted::new(events, bound),
                         listeners,
                         peers,
+                        link_listener: None,
+                        link_paths: Vec::new(),
                         control,
                         core,
                         pin: None,

@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{Durability, Settings};
+use super::{Durability, Members, Settings};
 use crate::api::operations::Process;
 use crate::clients::CONTEST;
 use crate::host::Host;
 use crate::io::{ConnectionId, Effect, Exit, Job as _, Machine, Now, Peer};
 use crate::limits::{RECEIVE_BUFFER_BYTES, SECOND_NS};
 use crate::shard::tests::faulty::{Faulty, Write};
-use crate::shard::{self, Done, Job, Meta};
+use crate::shard::{self, Acquired, Directory, Done, Job, Meta};
 use crate::stats::Stats;
 
 /// More ticks than any of these tests needs without time passing: beyond, a core is spinning.
@@ -122,9 +122,8 @@ impl Rig {
         let stats = Arc::new(Stats::new(plan.cores));
         let core = |core: usize| {
             let settings = Settings {
-                core,
-                cores: plan.cores,
-                shards: plan.shards,
+                members: Members::alone(core, plan.cores, plan.shards),
+                epoch: 0,
                 durability: plan.durability,
                 allow_reset: true,
                 process: Process {
@@ -137,10 +136,20 @@ impl Rig {
                 },
             };
             let own = (core..plan.shards).step_by(plan.cores);
-            let recovered =
-                own.map(|shard| shard::open(&disks[shard], &data, &meta, shard as u32).unwrap());
+            let directory = |shard: usize| Directory {
+                disk: disks[shard].clone(),
+                path: data.clone(),
+                meta,
+                card: format!("core {core}"),
+            };
+            let owned = own.map(
+                |shard| match directory(shard).acquire(shard as u32).unwrap() {
+                    Acquired::Ours(owned) => *owned,
+                    Acquired::Held(card) => panic!("{card} has it"),
+                },
+            );
             Core {
-                host: Host::new(settings, recovered.collect(), || 0),
+                host: Host::new(settings, directory(0), owned.collect(), || 0),
                 sockets: Vec::new(),
                 sent: Vec::new(),
                 closed: Vec::new(),
@@ -161,8 +170,8 @@ impl Rig {
         for one in 0..plan.cores {
             for other in one + 1..plan.cores {
                 let (ours, theirs) = (
-                    rig.open(one, Peer::Core(other)),
-                    rig.open(other, Peer::Core(one)),
+                    rig.open(one, Peer::Member(other)),
+                    rig.open(other, Peer::Member(one)),
                 );
                 rig.cores[one].sockets[ours].linked = Some((other, theirs));
                 rig.cores[other].sockets[theirs].linked = Some((one, ours));
@@ -362,6 +371,7 @@ impl Rig {
             at.expect("an effect is for an open socket")
         };
         match effect {
+            Effect::Connect(_) => unreachable!("cores of one process are linked from the start"),
             Effect::Send(id) => {
                 let at = of(id, &core.sockets);
                 assert!(!core.sockets[at].sending, "one send at a time");

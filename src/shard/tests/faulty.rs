@@ -6,8 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::shard::disk::{Disk, DiskFile, RealDisk};
+use crate::shard::disk::{Disk, DiskFile, Locked, RealDisk};
 use crate::shard::mapping::Mapping;
+use crate::shard::ownership::Ownership;
 
 /// What becomes of one write.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,11 @@ fn result(errno: Option<i32>) -> io::Result<()> {
 
 impl Disk for Faulty {
     type File = FaultyFile;
+    type Lock = Ownership;
+
+    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
+        RealDisk.lock(path, card)
+    }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         RealDisk.list(dir)

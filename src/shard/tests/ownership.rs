@@ -1,29 +1,31 @@
 //! The lock.
 
-use crate::shard::ownership::{Ownership, OwnershipError};
+use crate::shard::ownership::Ownership;
+use crate::shard::Locked;
 
 #[test]
 fn one_owner_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
-    let owner = Ownership::acquire(&path).unwrap();
-    let error = Ownership::acquire(&path).unwrap_err();
-    let OwnershipError::Held { pid, .. } = &error else {
-        panic!("{error}");
+    let Locked::Ours(owner) = Ownership::acquire(&path, "the first").unwrap() else {
+        panic!("nobody has it");
     };
-    assert_eq!(*pid, Some(std::process::id()));
-    assert!(error.to_string().contains("another galo owns this shard"));
+    let Locked::Held(card) = Ownership::acquire(&path, "the second").unwrap() else {
+        panic!("the first has it");
+    };
+    assert_eq!(card, "the first");
     drop(owner);
-    Ownership::acquire(&path).unwrap();
+    let again = Ownership::acquire(&path, "the second").unwrap();
+    assert!(matches!(again, Locked::Ours(_)));
 }
 
 #[test]
 fn waits_for_the_owner() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
-    let owner = Ownership::acquire(&path).unwrap();
+    let owner = Ownership::wait(&path, "the first").unwrap();
     std::thread::scope(|scope| {
-        let next = scope.spawn(|| Ownership::wait(&path).map(drop));
+        let next = scope.spawn(|| Ownership::wait(&path, "the second").map(drop));
         std::thread::sleep(std::time::Duration::from_millis(20));
         assert!(!next.is_finished());
         drop(owner);

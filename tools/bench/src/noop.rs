@@ -54,6 +54,8 @@ fn serve() -> Result<(), String> {
         machine: NoOp::default(),
         listeners: listeners.take(0),
         peers: Vec::new(),
+        link_listener: None,
+        link_paths: Vec::new(),
         control,
         core: 0,
         pin: None,
@@ -163,6 +165,8 @@ impl Machine for NoOp {
             generation: connection.generation,
         })
     }
+
+    fn connect_failed(&mut self, _: usize) {}
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         let connection = &mut self.connections[id.index as usize];

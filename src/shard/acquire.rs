@@ -1,0 +1,50 @@
+//! Becoming the owner of a shard: its lock, then its recovery.
+
+use std::path::PathBuf;
+
+use super::disk::{Disk, Locked};
+use super::error::{At, RecoveryError};
+use super::layout::{shard_dir, SHARD_LOCK};
+use super::{Meta, Recovered};
+
+/// A data directory, for somebody who may own shards of it.
+#[derive(Clone)]
+pub struct Directory<D: Disk> {
+    /// Where the directory is.
+    pub disk: D,
+    /// Its path.
+    pub path: PathBuf,
+    /// What it is.
+    pub meta: Meta,
+    /// Who we are, one line: for others who want the same shards.
+    pub card: String,
+}
+
+/// A shard that is ours: nobody else serves it before this is dropped.
+pub struct Owned<D: Disk> {
+    /// What serves it.
+    pub recovered: Recovered<D>,
+    /// Dropped last, and only when no job of the shard is under way.
+    pub lock: D::Lock,
+}
+
+/// What came of trying to own a shard.
+pub enum Acquired<D: Disk> {
+    /// It is ours.
+    Ours(Box<Owned<D>>),
+    /// Another has it: its card, as far as it is written.
+    Held(String),
+}
+
+impl<D: Disk> Directory<D> {
+    /// Takes a shard's lock and recovers it, unless somebody else has the lock. Blocks.
+    pub fn acquire(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
+        let path = shard_dir(&self.path, shard).join(SHARD_LOCK);
+        let lock = match self.disk.lock(&path, &self.card).at("lock", &path)? {
+            Locked::Ours(lock) => lock,
+            Locked::Held(card) => return Ok(Acquired::Held(card)),
+        };
+        let recovered = super::open(&self.disk, &self.path, &self.meta, shard)?;
+        Ok(Acquired::Ours(Box::new(Owned { recovered, lock })))
+    }
+}
