@@ -28,6 +28,7 @@ impl Machine for Leaver {
     fn opened(&mut self, _: Peer) -> Result<ConnectionId, &'static [u8]> {
         Err(b"")
     }
+    fn connect_failed(&mut self, _: usize) {}
     fn received(&mut self, _: ConnectionId, _: &[u8]) {}
     fn input_ended(&mut self, _: ConnectionId, _: bool) {}
     fn sent(&mut self, _: ConnectionId, _: Result<usize, ()>) {}
