@@ -83,7 +83,12 @@ pub const STORAGE_FULL: Problem = Problem::general(
 /// The owner of the account could not be asked.
 pub const UNAVAILABLE: Problem = Problem::general(
     "unavailable",
-    "the owner of the account does not answer; try again",
+    "the owner of the account cannot be reached; nothing was changed; try again",
+);
+/// The owner of the account was asked, and has not answered in time.
+pub const UNANSWERED: Problem = Problem::general(
+    "unanswered",
+    "the owner of the account does not answer; it may yet carry this out: a repeat is safe with the same Idempotency-Key only",
 );
 
 /// The body of `POST /clientes/{id}/transacoes`. Members stay raw, because what is wrong with a
