@@ -443,7 +443,8 @@ fn a_link_that_is_refused_is_closed(driver: Driver) {
     b.await_event(|event| matches!(event, Event::InputEnded { .. }));
     b.await_event(|event| matches!(event, Event::Closed(_)));
     assert_eq!(to_a.ask("echo well"), "well");
-    (a.stop(), b.stop());
+    a.stop();
+    b.stop();
 }
 
 fn stops_accepting(driver: Driver) {

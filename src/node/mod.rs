@@ -405,7 +405,7 @@ impl<J> Node<J> {
         };
         let (endpoint, call) = api::route(request);
         let taken = match call {
-            Call::Bank(command) => {
+            Call::Bank(command, _key) => {
                 let shard = command.client() as usize % self.settings.members.shards;
                 let owner = shard % self.settings.members.cores;
                 if owner == self.settings.members.core {
