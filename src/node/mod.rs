@@ -30,7 +30,7 @@ use crate::limits::{
     BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, LINKERS_MAX, SEND_NS_MAX,
     STUCK_INPUT_BYTES_MAX,
 };
-use crate::shard::{Ids, Shard};
+use crate::shard::{ids, Ids, Shard};
 
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
@@ -436,9 +436,9 @@ impl<J> Node<J> {
         };
         let (endpoint, call) = api::route(request);
         let taken = match call {
-            Call::Bank(command) => {
+            Call::Bank(command, key) => {
                 let shard = self.settings.members.shard_of(command.client());
-                let key = None;
+                let key = key.map(|text| ids::key(self.settings.directory, text));
                 if self.serves(shard) {
                     let ids = Ids { forward: None, key };
                     self.command(index, asker, shard, &command, &ids)
