@@ -11,7 +11,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -266,6 +266,28 @@ fn bind_unix(
         sockets.push(copy);
     }
     Ok((file, sockets))
+}
+
+/// A link socket. Dropping it removes its file.
+#[derive(Debug)]
+pub struct LinkListener {
+    /// For [`super::Setup::link_listener`].
+    pub socket: OwnedFd,
+    _file: SocketFile,
+}
+
+/// Listens for other nodes, 0600.
+pub fn bind_link(path: &Path) -> Result<LinkListener, ListenError> {
+    let address = Address::Unix(path.into());
+    let (file, mut sockets) = bind_unix(&address, path, 1)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|error| {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        ListenError::System(address.clone(), "chmod", errno)
+    })?;
+    Ok(LinkListener {
+        socket: sockets.remove(0),
+        _file: file,
+    })
 }
 
 /// Removes a socket that a dead process left behind.

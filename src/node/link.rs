@@ -19,6 +19,9 @@ use crate::api::bank::Command;
 use crate::bank::{Description, Kind};
 use crate::limits::LINK_FRAME_BYTES_MAX;
 
+/// Of the protocol: nodes that speak another do not link.
+pub const VERSION: u32 = 1;
+
 const TRANSACT: u8 = 1;
 const STATEMENT: u8 = 2;
 const RESET: u8 = 3;

@@ -30,6 +30,7 @@ use crate::shard::Shard;
 
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
+pub use link::VERSION as LINK_VERSION;
 pub use members::Members;
 pub use settings::{Durability, Settings};
 
