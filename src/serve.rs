@@ -8,6 +8,7 @@ mod cores;
 
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -17,10 +18,9 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::clients::{self, ClientsError};
 use crate::cluster::{self, Card, JoinError};
 use crate::config::{self, Serve};
-use crate::io::listen::{bind_link, LinkListener};
-use crate::io::{Chosen, Control, Exit, ListenError, Listeners};
+use crate::io::{bind_link, Chosen, Control, Exit, ListenError, Listeners, SocketFile};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
-use crate::node::{Durability, Members, LINK_VERSION};
+use crate::node::{link, Durability, Members};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::ownership::Ownership;
 use crate::shard::{
@@ -146,6 +146,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
     let mut listeners = listen(&settings)?;
     let links = listen_for_nodes(&settings)?;
+    let (link_files, links): (Vec<SocketFile>, Vec<OwnedFd>) = links.into_iter().unzip();
     // Before it is announced: whoever reads that it listens may stop it properly.
     block_signals()?;
     announce(
@@ -168,10 +169,10 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         directory,
         events: &events,
     };
-    cores.start(&mut listeners, &links, owned)?;
+    cores.start(&mut listeners, links, owned)?;
     start_signals(events)?;
     let stopped = watch(&inbox, &control, settings.cores);
-    drop((listeners, links)); // Removes the sockets' files.
+    drop((listeners, link_files)); // Removes the sockets' files.
     stopped
 }
 
@@ -198,7 +199,7 @@ fn card(settings: &Serve, meta: &Meta) -> Option<Card> {
         cores: settings.cores,
         shards: meta.shards,
         directory: meta.directory,
-        protocol: LINK_VERSION,
+        protocol: link::VERSION,
         pid: std::process::id(),
     })
 }
@@ -278,7 +279,7 @@ fn listen(settings: &Serve) -> Result<Listeners, ListenError> {
 }
 
 /// The link sockets, one for each core.
-fn listen_for_nodes(settings: &Serve) -> Result<Vec<LinkListener>, ListenError> {
+fn listen_for_nodes(settings: &Serve) -> Result<Vec<(SocketFile, OwnedFd)>, ListenError> {
     let Some(cluster) = &settings.cluster else {
         return Ok(Vec::new());
     };

@@ -62,13 +62,13 @@ pub struct CoreStats {
     pub connections_refused: Counter,
     /// Commands sent to other cores, of this process or another.
     pub forwards: Counter,
-    /// Shards taken over that are at home at another node.
+    /// Shards taken over from other nodes.
     pub takeovers: Counter,
-    /// Shards handed back to where they are at home.
+    /// Shards that came back home.
     pub handbacks: Counter,
-    /// Commands sent or carried out again after their shard's owner was lost.
+    /// Commands sent, or carried out, again, because their owner was lost.
     pub retries: Counter,
-    /// Commands that had been carried out before, and got their first outcome again.
+    /// Repeats that were answered with the first outcome.
     pub duplicates: Counter,
     /// Records appended.
     pub journal_records: Counter,
@@ -97,16 +97,15 @@ impl CoreStats {
     }
 }
 
-/// How a core's link to a member of the cluster is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// How it is with the link between two members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum LinkState {
     /// There is none.
-    #[default]
-    None,
-    /// Somebody is at the other end; hellos are on their way.
+    Down,
+    /// Connected, not yet greeted.
     Connecting,
-    /// Both know each other.
+    /// In use.
     Up,
 }
 
@@ -163,7 +162,7 @@ impl Stats {
 
     fn link_state(&self, core: usize, member: usize) -> LinkState {
         match self.links[core * self.members.count() + member].load(Relaxed) {
-            0 => LinkState::None,
+            0 => LinkState::Down,
             1 => LinkState::Connecting,
             _ => LinkState::Up,
         }
@@ -177,17 +176,17 @@ impl Stats {
         pairs.map(|(core, member)| self.link_state(core, member))
     }
 
-    /// How the links to another node are: up if all are, none if none is.
+    /// How the links to another node are: up if all are, down if none is there.
     pub fn link_to(&self, node: usize) -> LinkState {
         let mut least = LinkState::Up;
-        let mut most = LinkState::None;
+        let mut most = LinkState::Down;
         for state in self.links_to(node) {
             least = least.min(state);
             most = most.max(state);
         }
         match (least, most) {
             (LinkState::Up, _) => LinkState::Up,
-            (_, LinkState::None) => LinkState::None,
+            (_, LinkState::Down) => LinkState::Down,
             _ => LinkState::Connecting,
         }
     }
@@ -257,7 +256,7 @@ mod tests {
             cores: 2,
             shards: 6,
         });
-        assert_eq!(stats.link_to(2), LinkState::None);
+        assert_eq!(stats.link_to(2), LinkState::Down);
         stats.link(0, 4, LinkState::Connecting);
         assert_eq!(stats.link_to(2), LinkState::Connecting);
         for (core, member) in [(0, 4), (0, 5), (1, 4)] {
@@ -267,11 +266,11 @@ mod tests {
         stats.link(1, 5, LinkState::Up);
         assert_eq!(
             (stats.link_to(2), stats.link_to(0)),
-            (LinkState::Up, LinkState::None)
+            (LinkState::Up, LinkState::Down)
         );
         stats.link(0, 3, LinkState::Up); // Between our own cores: not counted.
         assert_eq!(stats.links_up(), 4);
-        stats.link(1, 4, LinkState::None);
+        stats.link(1, 4, LinkState::Down);
         assert_eq!(
             (stats.link_to(2), stats.links_up()),
             (LinkState::Connecting, 3)

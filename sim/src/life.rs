@@ -291,6 +291,7 @@ impl World {
             let settings = Settings {
                 members: members(core),
                 epoch: 0,
+                directory: meta.directory,
                 durability: life.durability,
                 allow_reset: self.plan.resets == Some(true),
                 process: process.clone(),

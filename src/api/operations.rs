@@ -62,7 +62,7 @@ fn write_cluster(body: &mut Vec<u8>, stats: &Stats) {
     for (node, name) in members.nodes.iter().enumerate() {
         let link = match stats.link_to(node) {
             _ if node == members.node => "self",
-            LinkState::None => "down",
+            LinkState::Down => "down",
             LinkState::Connecting => "connecting",
             LinkState::Up => "up",
         };
@@ -178,7 +178,7 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
         (
             "galo_handbacks_total",
             "counter",
-            "Shards handed back to the node where they are at home.",
+            "Shards that came back home from another node.",
             |core| &core.handbacks,
         ),
         (

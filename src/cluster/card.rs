@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::node::LINK_VERSION;
+use crate::node::link;
 
 /// See the module. What all nodes of a cluster must agree on, and which of them this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Disagreement {
     pub(super) fn unreadable(node: &str, card: &str) -> Disagreement {
         Disagreement {
             theirs: format!("node {node} has a card that says '{card}'"),
-            ours: format!("link protocol {}", LINK_VERSION),
+            ours: format!("link protocol {}", link::VERSION),
             fix: "run the same version of galo in all nodes",
         }
     }
@@ -153,7 +153,7 @@ pub(super) mod tests {
             cores: 1,
             shards: 2,
             directory: 0xabc,
-            protocol: LINK_VERSION,
+            protocol: link::VERSION,
             pid: 12,
         }
     }

@@ -11,7 +11,6 @@ use super::{random, Event, ServeError};
 use crate::api::operations::Process;
 use crate::config::{self, Serve};
 use crate::host::Host;
-use crate::io::listen::LinkListener;
 use crate::io::{Chosen, Control, Listeners, Setup};
 use crate::node::{Members, Settings};
 use crate::shard::{Directory, Owned, RealDisk};
@@ -35,7 +34,7 @@ impl Cores<'_> {
     pub fn start(
         &self,
         listeners: &mut Listeners,
-        links: &[LinkListener],
+        links: Vec<OwnedFd>,
         owned: Vec<Owned<RealDisk>>,
     ) -> Result<(), ServeError> {
         let cores = self.members.cores;
@@ -60,6 +59,7 @@ impl Cores<'_> {
             .map_err(|error| ServeError::System("cannot read the CPU set", error.into()))?;
         let mut pairs = pair(&self.members)
             .map_err(|error| ServeError::System("cannot link the cores", error))?;
+        let mut links = links.into_iter();
         let cluster = self.settings.cluster.as_ref();
         for (core, share) in shares.into_iter().enumerate() {
             let node = Settings {
@@ -68,19 +68,17 @@ impl Cores<'_> {
                     ..self.members.clone()
                 },
                 epoch: random()? as u64 & EPOCH_MASK,
+                directory: self.directory.meta.directory,
                 durability: self.settings.durability,
                 allow_reset: self.settings.allow_reset,
                 process: process.clone(),
             };
             let directory = self.directory.clone();
-            let link_listener = links.get(core).map(|link| link.socket.try_clone());
             let setup = Setup {
                 machine: Host::new(node, directory, share, crate::io::monotonic_ns),
                 listeners: listeners.take(core),
                 peers: std::mem::take(&mut pairs[core]),
-                link_listener: link_listener
-                    .transpose()
-                    .map_err(|error| ServeError::System("cannot share a link socket", error))?,
+                link_listener: links.next(),
                 link_paths: cluster.map_or_else(Vec::new, |cluster| cluster.socket_paths(cores)),
                 control: self.control.clone(),
                 core,

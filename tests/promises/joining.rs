@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::{data_dir, on_both_drivers, Driver, Launch, Server, PATIENCE};
 
@@ -203,10 +203,29 @@ fn health_tells_of_nodes_and_shards() {
 
     // Each gets what is at home there, whoever was first.
     let second = place.node("api02").start();
+    until(|| (shards(&first), shards(&second)) == (vec![0], vec![1]));
+    until(|| (link(&first, 1), link(&second, 0)) == ("up".to_owned(), "up".to_owned()));
+    assert_eq!(first.metric("galo_links_up"), 1.0);
+    assert_eq!(second.metric("galo_shards_owned"), 1.0);
+    let takeovers = first.metric("galo_takeovers_total");
+    second.kill();
+    until(|| shards(&first) == [0, 1] && link(&first, 1) == "down");
+    assert_eq!(first.metric("galo_links_up"), 0.0);
+    assert_eq!(first.metric("galo_takeovers_total"), takeovers + 1.0);
+}
+
+/// How the link to a node is.
+fn link(server: &Server, node: usize) -> String {
+    let health = server.get("/health").json();
+    let link = health["nodes"][node]["link"].as_str();
+    link.expect("a state").to_owned()
+}
+
+fn until(mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
-    while (shards(&first), shards(&second)) != (vec![0], vec![1]) {
+    while !is_so() {
         assert!(began.elapsed() < PATIENCE);
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
