@@ -26,7 +26,7 @@ use crate::io::{ConnectionId, Effect, Now, Peer};
 use crate::limits::{
     BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, SEND_NS_MAX, STUCK_INPUT_BYTES_MAX,
 };
-use crate::shard::Shard;
+use crate::shard::{Ids, Shard};
 
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
@@ -493,9 +493,11 @@ impl<J> Node<J> {
         bank::execute(
             &mut self.shards[shard],
             command,
+            &Ids::default(),
             realtime_us,
             &mut self.body,
         )
+        .status
     }
 
     /// Sets the accounts of all shards back to the start: first the other cores', then ours.
