@@ -290,6 +290,7 @@ impl World {
             let settings = Settings {
                 members: Members::alone(core, cores, self.plan.shards as usize),
                 epoch: 0,
+                directory: meta.directory,
                 durability: life.durability,
                 allow_reset: self.plan.resets == Some(true),
                 process: process.clone(),
