@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::{json, Value};
 
 use super::{Bench, Row, MB};
+use crate::client;
 use crate::report::Figure;
 use crate::server::Server;
 use crate::strace;
@@ -16,6 +17,7 @@ impl Bench {
     pub(super) fn syscalls(&self) -> Result<Vec<Figure>> {
         let row = Row::Syscalls.name();
         let load = Load {
+            client: client::CLIENT,
             connections: 64,
             pipelined: 1,
             seconds: self.scale.seconds,

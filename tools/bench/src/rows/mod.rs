@@ -1,8 +1,10 @@
 //! What is measured: one function for each row of the table in `docs/design.md`, one file for each
 //! family of them.
 
+mod cluster;
 mod cost;
 mod speed;
+mod stack;
 mod start;
 
 use std::cell::Cell;
@@ -43,10 +45,20 @@ pub enum Row {
     Durability,
     /// Pipelined transactions against the no-op server.
     Pipelined,
+    /// Transactions through nginx and two nodes, against two no-op servers.
+    Stack,
+    /// Memory of nginx and two nodes under load.
+    StackMemory,
+    /// The contest's pace through nginx, a connection for each request.
+    Paced,
+    /// What a forwarded request costs either node.
+    Forward,
+    /// From the kill -9 of a node to the first reply for its shard.
+    Takeover,
 }
 
 impl Row {
-    pub const ALL: [Row; 8] = [
+    pub const ALL: [Row; 13] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -55,6 +67,11 @@ impl Row {
         Row::Idle,
         Row::Durability,
         Row::Pipelined,
+        Row::Stack,
+        Row::StackMemory,
+        Row::Paced,
+        Row::Forward,
+        Row::Takeover,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -67,6 +84,11 @@ impl Row {
             Row::Idle => "idle",
             Row::Durability => "durability",
             Row::Pipelined => "pipelined",
+            Row::Stack => "stack",
+            Row::StackMemory => "stack-memory",
+            Row::Paced => "paced",
+            Row::Forward => "forward",
+            Row::Takeover => "takeover",
         }
     }
 }
@@ -83,6 +105,7 @@ pub struct Scale {
     pub large_accounts: u32,
     pub large_starts: usize,
     pub idle_seconds: u64,
+    pub takeovers: usize,
 }
 
 impl Scale {
@@ -94,6 +117,7 @@ impl Scale {
         large_accounts: 1_000_000,
         large_starts: 5,
         idle_seconds: 10,
+        takeovers: 10,
     };
     pub const QUICK: Scale = Scale {
         rounds: 1,
@@ -103,6 +127,7 @@ impl Scale {
         large_accounts: 20_000,
         large_starts: 2,
         idle_seconds: 2,
+        takeovers: 2,
     };
 
     pub fn json(&self) -> Value {
@@ -114,6 +139,7 @@ impl Scale {
             "large_accounts": self.large_accounts,
             "large_starts": self.large_starts,
             "idle_seconds": self.idle_seconds,
+            "takeovers": self.takeovers,
         })
     }
 }
@@ -163,6 +189,11 @@ impl Bench {
             Row::Idle => self.idle(),
             Row::Durability => self.durability(),
             Row::Pipelined => self.pipelined(),
+            Row::Stack => self.stack(),
+            Row::StackMemory => self.stack_memory(),
+            Row::Paced => self.paced(),
+            Row::Forward => self.forward(),
+            Row::Takeover => self.takeover(),
         }
     }
 
@@ -174,19 +205,23 @@ impl Bench {
     }
 
     /// galo with one core. `cpu`: see [`Launch::cpu`].
-    fn galo_with(&self, data: &Path, cpu: Option<usize>, more: &[(&str, &Path)]) -> Result<Server> {
+    fn galo_launch(&self, data: &Path, cpu: Option<usize>, more: &[(&str, &Path)]) -> Launch<'_> {
         let mut arguments: Vec<OsString> = ["--cores", "1", "--data"].map(OsString::from).into();
         arguments.push(data.into());
         for (flag, value) in more {
             arguments.push(flag.into());
             arguments.push(value.into());
         }
-        Server::start(&Launch {
+        Launch {
             program: &self.programs.galo,
             arguments,
             cpu,
-            log: &self.new_path("galo.log"),
-        })
+            log: self.new_path("galo.log"),
+        }
+    }
+
+    fn galo_with(&self, data: &Path, cpu: Option<usize>, more: &[(&str, &Path)]) -> Result<Server> {
+        Server::start(&self.galo_launch(data, cpu, more))
     }
 
     /// galo with five accounts in a directory of its own, on the server's CPU.
@@ -195,13 +230,17 @@ impl Bench {
         self.galo_with(&self.new_path("data"), Some(self.cpus.server), &flags)
     }
 
-    fn noop(&self, driver: &str) -> Result<Server> {
-        Server::start(&Launch {
+    fn noop_launch(&self, driver: &str) -> Launch<'_> {
+        Launch {
             program: &self.programs.noop,
             arguments: ["--io", driver].map(OsString::from).into(),
             cpu: Some(self.cpus.server),
-            log: &self.new_path("noop.log"),
-        })
+            log: self.new_path("noop.log"),
+        }
+    }
+
+    fn noop(&self, driver: &str) -> Result<Server> {
+        Server::start(&self.noop_launch(driver))
     }
 
     /// This many connections, each of which has posted once.
@@ -209,7 +248,7 @@ impl Bench {
         (0..count)
             .map(|_| {
                 let mut stream = TcpStream::connect(server.address)?;
-                client::post(&mut stream)?;
+                client::post(&mut stream, client::CLIENT)?;
                 Ok(stream)
             })
             .collect()

@@ -7,8 +7,7 @@ use anyhow::Result;
 use super::{compare, json_of, spread, Bench, Row};
 use crate::client;
 use crate::report::Figure;
-use crate::rounds::{median_of, ratio, rounds, Sample};
-use crate::server::Server;
+use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
 use crate::wrk::Load;
 
 /// Requests in one piece, where they are pipelined.
@@ -18,6 +17,7 @@ impl Bench {
     pub(super) fn transactions(&self) -> Result<Vec<Figure>> {
         let row = Row::Transactions.name();
         let load = Load {
+            client: client::CLIENT,
             connections: 32,
             pipelined: 1,
             seconds: self.scale.seconds,
@@ -34,9 +34,9 @@ impl Bench {
         }
         let lengths = servers
             .iter()
-            .map(|server| client::post(&mut TcpStream::connect(server.address)?))
+            .map(|server| client::post(&mut TcpStream::connect(server.address)?, client::CLIENT))
             .collect::<Result<Vec<usize>>>()?;
-        let references: Vec<&Server> = servers.iter().collect();
+        let references: Vec<&dyn Loaded> = servers.iter().map(|server| server as _).collect();
         let samples = rounds(&references, &self.wrk, load, self.scale.rounds)?;
 
         let what = format!(
@@ -77,6 +77,7 @@ impl Bench {
     pub(super) fn durability(&self) -> Result<Vec<Figure>> {
         let row = Row::Durability.name();
         let load = Load {
+            client: client::CLIENT,
             connections: 32,
             pipelined: 1,
             seconds: self.scale.seconds,
@@ -101,6 +102,7 @@ impl Bench {
     pub(super) fn pipelined(&self) -> Result<Vec<Figure>> {
         let row = Row::Pipelined.name();
         let load = Load {
+            client: client::CLIENT,
             connections: 32,
             pipelined: PIPELINED,
             seconds: self.scale.seconds,
