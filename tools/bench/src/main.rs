@@ -81,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             );
         }
     }
+    nginx::expect_installed().map_err(anyhow::Error::msg)?;
     let target = programs.directory.parent().map(PathBuf::from);
     let target = target.context("the executable has no directory above it")?;
     let dir = match &arguments.dir {

@@ -59,9 +59,8 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts it before `api01.sock` and `api02.sock` in `run`, and waits until it listens.
-    /// The error says what is to be installed if that is it.
     pub fn start(balancer: Balancer, run: &Path, scratch: &Path) -> Result<Nginx, String> {
-        expect_stream_module()?;
+        expect_installed()?;
         let mut said = String::new();
         for _ in 0..ATTEMPTS_MAX {
             match Nginx::attempt(balancer, run, scratch)? {
@@ -96,7 +95,7 @@ impl Nginx {
         } else {
             ""
         };
-        let mut command = Command::new("nginx");
+        let mut command = Command::new(program());
         command
             .args(["-e", "stderr", "-g"])
             .arg(format!("daemon off; {user}"))
@@ -158,9 +157,17 @@ impl Drop for Nginx {
     }
 }
 
-/// That there is an nginx, with what the configurations need.
-fn expect_stream_module() -> Result<(), String> {
-    let output = Command::new("nginx")
+/// Debian keeps it where not every user looks for programs.
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join("nginx"));
+    let found = found.find(|path| path.is_file());
+    found.unwrap_or_else(|| PathBuf::from("/usr/sbin/nginx"))
+}
+
+/// That there is an nginx, with what the configurations need. The error says what is to be installed.
+pub fn expect_installed() -> Result<(), String> {
+    let output = Command::new(program())
         .arg("-V")
         .stdin(Stdio::null())
         .output()
