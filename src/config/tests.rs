@@ -181,6 +181,15 @@ fn the_other_commands_take_their_one_flag() {
         parse_with(&["healthcheck", "--url", "unix:/s"], &[]),
         Ok(Command::Healthcheck { url })
     );
+    for (listen, expected) in [
+        ("", "http://127.0.0.1:9999/health"),
+        ("0.0.0.0:80,unix:/s", "http://0.0.0.0:80/health"),
+        ("unix:/s,[::1]:80", "unix:/s"),
+    ] {
+        let url = expected.to_owned();
+        let parsed = parse_with(&["healthcheck"], &[("GALO_LISTEN", listen)]);
+        assert_eq!(parsed, Ok(Command::Healthcheck { url }));
+    }
     assert_eq!(parse_with(&["--version"], &[]), Ok(Command::Version));
     assert_eq!(parse_with(&["check", "--help"], &[]), Ok(Command::Help));
 }
