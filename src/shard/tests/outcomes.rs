@@ -458,11 +458,11 @@ fn keys_may_be_forgotten_while_they_are_copied() {
         assert!((5 * 704..=SNAPSHOT_SLICE_BYTES).contains(&slice.bytes.len()));
         run(&mut shard, &mut store, job);
     }
-    more(&mut shard, &mut store, 20_000);
+    more(&mut shard, &mut store, 7_000);
     // Forgotten, though copied, and used again.
     post(&mut shard, 2, &key(100));
     write(&mut shard, &mut store);
-    more(&mut shard, &mut store, 1_000);
+    more(&mut shard, &mut store, 14_000);
     sync(&mut shard, &mut store);
     let mut keys = 0;
     while let Some(job) = store.snapshot_step(&mut shard) {
