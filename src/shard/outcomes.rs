@@ -233,6 +233,7 @@ impl Outcomes {
     }
 
     /// Bytes that are allocated, used or not.
+    #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         self.origins.allocated_bytes() + self.keys.allocated_bytes()
     }

@@ -110,7 +110,8 @@ impl Shard {
     }
 
     /// What is remembered of commands with ids.
-    pub fn outcomes(&self) -> &Outcomes {
+    #[cfg(test)]
+    pub(super) fn outcomes(&self) -> &Outcomes {
         &self.outcomes
     }
 

@@ -300,6 +300,7 @@ impl Keys {
     }
 
     /// Bytes that are allocated, used or not.
+    #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         self.ring.capacity() * size_of::<Entry>() + self.index.allocation_size()
     }

@@ -248,6 +248,7 @@ impl Origins {
     }
 
     /// Bytes that are allocated, used or not.
+    #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         let entries = self.windows.iter().map(|window| window.entries.capacity());
         self.windows.capacity() * size_of::<Window>() + entries.sum::<usize>() * size_of::<Entry>()
