@@ -7,7 +7,8 @@
 use super::connection::State;
 use super::link::{self, BadFrame, Frame, Hello};
 use super::replies::Asker;
-use super::{Node, Taken};
+use super::requests::Taken;
+use super::Node;
 use crate::io::{ConnectionId, Effect, Peer};
 use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX};
 use crate::shard::{ForwardId, Ids, Origin};

@@ -6,7 +6,8 @@
 
 use super::connection::State;
 use super::link::{self, Frame};
-use super::{Durability, Node, Taken};
+use super::requests::Taken;
+use super::{Durability, Node};
 use crate::api::bank::{Command, STORAGE_FULL};
 use crate::api::operations::RESET_INCOMPLETE;
 use crate::api::Endpoint;

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 use super::link::Frame;
 use super::replies::{Asker, Subject};
-use super::{Node, Taken};
+use super::requests::Taken;
+use super::Node;
 use crate::api::bank::{Command, UNANSWERED, UNAVAILABLE};
 use crate::api::Endpoint;
 use crate::bank::{Description, Kind};
