@@ -219,22 +219,22 @@ impl Model {
         let time_us = record.stamp.time_us;
         let known = self.shards[shard].records.get(sequence as usize - 1);
         let what = match record.event {
-            Event::Transaction {
-                account,
-                kind,
-                amount,
-                description,
-            } => {
-                let Some(tag) = self.by_description.get(description.as_str()).copied() else {
+            Event::Transaction { order, .. } => {
+                let text = order.description.as_str();
+                let Some(tag) = self.by_description.get(text).copied() else {
                     violation!("record {sequence} of shard {shard} is nobody's: {record:?}");
                 };
                 let sent = &self.transactions[tag];
                 require!(
-                    (sent.client, sent.kind, sent.amount) == (account, kind, amount)
-                        && account as usize % self.shards.len() == shard,
+                    (sent.client, sent.kind, sent.amount)
+                        == (order.client, order.kind, order.amount)
+                        && order.client as usize % self.shards.len() == shard,
                     "record {sequence} of shard {shard} is not what was asked for: {record:?}, {sent:?}"
                 );
                 What::Transaction(tag)
+            }
+            Event::Refused { .. } => {
+                violation!("record {sequence} has a key, and nobody sent one: {record:?}")
             }
             Event::Reset => What::Reset,
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),

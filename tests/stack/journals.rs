@@ -51,17 +51,11 @@ pub fn read(data: &Path) -> Vec<Journalled> {
 
 fn transaction(event: Event<'_>) -> Option<Journalled> {
     match event {
-        Event::Transaction {
-            account,
-            kind,
-            amount,
-            description,
-            ..
-        } => Some(Journalled {
-            client: account,
-            kind: if kind == Kind::Credit { 'c' } else { 'd' },
-            amount,
-            description: description.as_str().to_owned(),
+        Event::Transaction { order, .. } => Some(Journalled {
+            client: order.client,
+            kind: if order.kind == Kind::Credit { 'c' } else { 'd' },
+            amount: order.amount,
+            description: order.description.as_str().to_owned(),
         }),
         _ => None,
     }
