@@ -2,6 +2,7 @@
 //! the balances must then say.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
@@ -38,11 +39,11 @@ enum Told {
     Applied(i64),
     /// 422: the limit.
     Refused,
-    /// No reply: the connection ended.
+    /// Neither: see [`Failure`].
     Nothing,
 }
 
-/// A request without a reply.
+/// A request without the reply that it was promised.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The node behind the connection, where nginx leaves them together and it was known.
@@ -50,7 +51,34 @@ pub struct Failure {
     /// When the connection was made, and when it ended.
     pub from: Instant,
     pub to: Instant,
-    pub how: io::ErrorKind,
+    pub how: How,
+}
+
+/// See [`Failure`].
+#[derive(Clone, Debug)]
+pub enum How {
+    /// The connection ended before the reply.
+    Ended(io::ErrorKind),
+    /// Neither 200 nor the limit's 422.
+    Replied(Reply),
+}
+
+impl From<io::Error> for How {
+    fn from(error: io::Error) -> How {
+        How::Ended(error.kind())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = self.node.map_or("a node unknown", |node| NODES[node]);
+        let lived = self.to.duration_since(self.from);
+        write!(f, "a connection to {node}, after {lived:?}: ")?;
+        match &self.how {
+            How::Ended(kind) => write!(f, "{kind}"),
+            How::Replied(reply) => write!(f, "{reply:?}"),
+        }
+    }
 }
 
 /// What all clients have seen.
@@ -110,12 +138,12 @@ impl Client<'_> {
             };
             let from = Instant::now();
             let mut node = None;
-            if let Err(error) = self.connection(requests, &mut node, end) {
+            if let Err(how) = self.connection(requests, &mut node, end) {
                 self.seen.lock().unwrap().failures.push(Failure {
                     node,
                     from,
                     to: Instant::now(),
-                    how: error.kind(),
+                    how,
                 });
             }
         }
@@ -127,7 +155,7 @@ impl Client<'_> {
         requests: u64,
         node: &mut Option<usize>,
         end: &AtomicBool,
-    ) -> io::Result<()> {
+    ) -> Result<(), How> {
         let mut connection = Connection::open(self.address)?;
         if self.tells_nodes {
             *node = Some(Health::of(&mut connection)?.node);
@@ -147,15 +175,18 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn ask_statement(&mut self, connection: &mut Connection) -> io::Result<Reply> {
+    fn ask_statement(&mut self, connection: &mut Connection) -> Result<Reply, How> {
         let (client, limit) = CONTEST[self.random.within(0, 4) as usize];
         connection.try_send(&get(&format!("/clientes/{client}/extrato")))?;
         let reply = connection.try_reply()?;
+        if reply.status != 200 {
+            return Err(How::Replied(reply));
+        }
         assert_eq!(reply.statement().limit, limit);
         Ok(reply)
     }
 
-    fn ask_transaction(&mut self, connection: &mut Connection) -> io::Result<Reply> {
+    fn ask_transaction(&mut self, connection: &mut Connection) -> Result<Reply, How> {
         let (client, limit) = CONTEST[self.random.within(0, 4) as usize];
         // More debits than credits: some must be refused.
         let kind = if self.random.within(0, 2) == 0 {
@@ -177,12 +208,13 @@ impl Client<'_> {
         connection.try_send(&request)?;
         let reply = connection.try_reply()?;
         let told = match reply.status {
-            422 if kind == 'd' => Told::Refused,
-            _ => {
+            200 => {
                 let (found, balance) = reply.posted();
                 assert_eq!(found, limit);
                 Told::Applied(balance)
             }
+            422 if kind == 'd' => Told::Refused,
+            _ => return Err(How::Replied(reply)),
         };
         self.note(&description, Asked { told, ..asked });
         Ok(reply)
@@ -209,6 +241,11 @@ impl Seen {
             NODES[1],
             self.replies[1]
         );
+    }
+
+    pub fn expect_no_failure(&self) {
+        let failures: Vec<String> = self.failures.iter().map(Failure::to_string).collect();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 
     /// Every acknowledged transaction is journalled once, with the balance that was told; nothing

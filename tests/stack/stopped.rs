@@ -27,8 +27,7 @@ fn a_graceful_stop_and_return_lose_nothing() {
         }
     });
     seen.print();
-    let failures: Vec<_> = seen.failures.iter().collect();
-    assert!(failures.is_empty(), "{failures:?}");
+    seen.expect_no_failure();
     seen.check(&stack);
 }
 
