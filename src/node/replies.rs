@@ -330,8 +330,6 @@ impl<J> Node<J> {
     /// Ends the tick: counts its replies, releases what may leave, and sends it. `monotonic_ns`:
     /// the present, after the journal writes.
     pub fn release(&mut self, monotonic_ns: u64) {
-        self.sweep_if_due();
-        self.expire_if_due();
         if self.is_past_grace() && self.connections.clients() == 0 {
             self.say_goodbye();
         }

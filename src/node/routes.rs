@@ -439,3 +439,25 @@ impl<J> Node<J> {
         }
     }
 }
+
+#[cfg(test)]
+impl<J> Node<J> {
+    /// Between ticks: all counts of commands are what they count.
+    #[track_caller]
+    pub(crate) fn check_counts(&self) {
+        let pending = || self.routes.iter().flat_map(|route| &route.pending);
+        assert_eq!(self.commands, pending().count());
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            let waiting = pending().filter(|it| it.connection == connection.id);
+            if self.resets.is_empty() {
+                assert_eq!(connection.waiting as usize, waiting.count());
+            }
+        }
+        for route in &self.routes {
+            assert!(route.sent <= route.pending.len());
+            let counters = route.pending.iter().rev().map(|it| it.counter);
+            assert!(counters.eq((1..=route.counter).rev().take(route.pending.len())));
+        }
+    }
+}
