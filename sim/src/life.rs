@@ -264,13 +264,14 @@ impl World {
         self.disk.set_sabotage(self.sabotage);
         self.trace.note(format_args!("begins: {life:?}"));
         let started_us = (self.realtime_us + (self.now_ns / 1_000) as i64).max(0) as u64;
+        let members = |core| Members::alone(core, cores, self.plan.shards as usize);
         let process = Facts {
             version: "0.0.0",
             git_hash: "unknown",
             driver: "simulator",
             started_us,
             resident_bytes: || 4096,
-            stats: Arc::new(Stats::new(cores)),
+            stats: Arc::new(Stats::new(&members(0))),
         };
         let mut shards: Vec<Vec<Owned<SimDisk>>> = (0..cores).map(|_| Vec::new()).collect();
         for (number, mut recovered) in recovered.into_iter().enumerate() {
@@ -288,7 +289,7 @@ impl World {
         };
         let host = |(core, recovered)| {
             let settings = Settings {
-                members: Members::alone(core, cores, self.plan.shards as usize),
+                members: members(core),
                 epoch: 0,
                 directory: meta.directory,
                 durability: life.durability,
