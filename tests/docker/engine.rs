@@ -131,7 +131,10 @@ impl Drop for Own {
             std::thread::sleep(Duration::from_millis(50));
         }
         if matches!(self.process.try_wait(), Ok(None)) {
-            eprintln!("dockerd does not stop, and is killed; it says:\n{}", self.log());
+            eprintln!(
+                "dockerd does not stop, and is killed; it says:\n{}",
+                self.log()
+            );
             let _ = self.process.kill();
             let _ = self.process.wait();
         }

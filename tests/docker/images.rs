@@ -45,11 +45,14 @@ impl Images<'_> {
     /// What the image says of itself is what the binary says.
     pub fn expect_labels(&self) {
         let label = |name: &str| {
-            let format = format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}");
+            let format =
+                format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}");
             let arguments = ["image", "inspect", "--format", &format, &self.galo];
             self.engine.docker(&arguments)
         };
-        let version = self.engine.docker(&["run", "--rm", &self.galo, "--version"]);
+        let version = self
+            .engine
+            .docker(&["run", "--rm", &self.galo, "--version"]);
         let expected = format!("galo {} (", label("version"));
         assert!(version.starts_with(&expected), "{version}");
         assert_eq!(label("licenses"), env!("CARGO_PKG_LICENSE"));

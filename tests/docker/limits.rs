@@ -24,7 +24,10 @@ pub fn add_up(project: &Project<'_>) {
             ("{{.Config.User}}", "10001:10001"),
             ("{{.HostConfig.ReadonlyRootfs}}", "true"),
             ("{{.HostConfig.CapDrop}}", "[ALL]"),
-            ("{{index .HostConfig.SecurityOpt 0}}", "no-new-privileges:true"),
+            (
+                "{{index .HostConfig.SecurityOpt 0}}",
+                "no-new-privileges:true",
+            ),
         ] {
             let said = project.inspect(service, template);
             assert_eq!(said, expected, "{service}: {template}");

@@ -9,7 +9,7 @@ use crate::project::{Project, SERVICES};
 use crate::support::{transaction, Connection};
 
 const RESIDENT_KIB_MAX: u64 = 30_000_000 / 1024;
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: u32 = 32;
 const LOAD: Duration = Duration::from_secs(3);
 /// More than a client's statement shows: what is measured has been in use.
 const REQUESTS_MIN: u64 = 1_000;
@@ -18,8 +18,9 @@ const REQUESTS_MIN: u64 = 1_000;
 pub fn stays_below_its_limit(project: &Project<'_>) {
     let stop = AtomicBool::new(false);
     let (asked, peak) = thread::scope(|scope| {
+        let stop = &stop;
         let loads: Vec<_> = (0..CONNECTIONS)
-            .map(|index| scope.spawn(|| load(project, index as u32 % 5 + 1, &stop)))
+            .map(|index| scope.spawn(move || load(project, 1 + index % 5, stop)))
             .collect();
         let peak = measure(project);
         stop.store(true, Ordering::Relaxed);
@@ -39,7 +40,9 @@ fn load(project: &Project<'_>, client: u32, stop: &AtomicBool) -> u64 {
     let mut connection = Connection::open(&project.address).expect("a connection");
     let mut asked = 0;
     while !stop.load(Ordering::Relaxed) {
-        connection.ask(&transaction(client, 'c', 1, "memoria")).posted();
+        connection
+            .ask(&transaction(client, 'c', 1, "memoria"))
+            .posted();
         asked += 1;
     }
     asked
