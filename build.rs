@@ -1,4 +1,5 @@
-//! Puts the git hash into `--version`; a tree without git builds all the same.
+//! Puts the git hash into `--version`: that of the tree, or where it is built without git (in a
+//! container, from an archive) that of the variable `GALO_GIT_HASH`, or `unknown`.
 
 use std::process::Command;
 
@@ -11,8 +12,12 @@ fn git(arguments: &[&str]) -> Option<String> {
 }
 
 fn main() {
-    let hash = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
+    let hash = git(&["rev-parse", "--short=12", "HEAD"])
+        .or_else(|| std::env::var("GALO_GIT_HASH").ok())
+        .filter(|hash| !hash.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned());
     println!("cargo:rustc-env=GALO_GIT_HASH={hash}");
+    println!("cargo:rerun-if-env-changed=GALO_GIT_HASH");
     println!("cargo:rerun-if-changed=build.rs");
     // In a worktree these are not below .git.
     for name in ["HEAD", "logs/HEAD"] {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub fn check(body: &[u8]) {
     let is_json = std::str::from_utf8(body)
         .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
-    match transaction(7, body) {
+    match transaction(7, None, body) {
         Call::Refused(refused) => {
             let expected = if is_json {
                 Status::Unprocessable
@@ -22,12 +22,15 @@ pub fn check(body: &[u8]) {
             };
             assert_eq!(refused.status, expected, "{:?}", refused.problem);
         }
-        Call::Bank(Command::Transact {
-            client,
-            kind,
-            amount,
-            description,
-        }) => {
+        Call::Bank(
+            Command::Transact {
+                client,
+                kind,
+                amount,
+                description,
+            },
+            None,
+        ) => {
             let members: BTreeMap<String, &RawValue> =
                 serde_json::from_slice(body).expect("taken, so an object");
             let text = |name| serde_json::from_str::<String>(members[name].get()).unwrap();

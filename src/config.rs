@@ -20,6 +20,7 @@ usage:
   galo check [--data DIR]           verify a data directory, change nothing;
                                     exit 1 at the first damage
   galo healthcheck [--url URL]      ask a running server how it is: exit 0 or 1
+                                    [the first address of GALO_LISTEN]
   galo --help | --version
 
 flags of serve, each with its environment variable and default:
@@ -223,8 +224,7 @@ const SERVE_FLAGS: [Flag; 11] = [
     },
 ];
 
-/// The one flag of `galo check` is `--data`, the one of `galo healthcheck` this.
-const HEALTHCHECK_URL: &str = "http://127.0.0.1:9999/health";
+const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
 
 /// Reads the command line and the environment. `args` are without the program's name.
 ///
@@ -263,7 +263,8 @@ pub fn parse(
         bad_variable = bad_variable.or(set.err());
     }
     let listen_by_variable = std::mem::take(&mut serve.listen);
-    let mut url = HEALTHCHECK_URL.to_owned();
+    // The one flag of `galo healthcheck`, as `--data` is the one of `galo check`.
+    let mut url = None;
 
     while let Some(arg) = parser
         .next()
@@ -297,7 +298,7 @@ pub fn parse(
                     ("serve", Some(_)) => value(&mut parser, &name)?,
                     ("check", Some(_)) if name == "data" => value(&mut parser, &name)?,
                     ("healthcheck", _) if name == "url" => {
-                        url = value(&mut parser, &name)?;
+                        url = Some(value(&mut parser, &name)?);
                         continue;
                     }
                     _ => return Err(unknown(&command, &format!("--{name}"))),
@@ -312,11 +313,14 @@ pub fn parse(
         serve.listen = listen_by_variable;
     }
     if serve.listen.is_empty() {
-        set_listen(&mut serve, "127.0.0.1:9999").expect("the default is an address");
+        set_listen(&mut serve, LISTEN_DEFAULT).expect("the default is an address");
     }
     match command.as_deref() {
         Some("check") => return Ok(Command::Check { data: serve.data }),
-        Some("healthcheck") => return Ok(Command::Healthcheck { url }),
+        Some("healthcheck") => {
+            let url = url.unwrap_or_else(|| health_url(&serve.listen[0]));
+            return Ok(Command::Healthcheck { url });
+        }
         _ => {}
     }
     if let Some(error) = bad_variable {
@@ -334,6 +338,15 @@ pub fn parse(
         return Err(UsageError(message));
     }
     Ok(Command::Serve(serve))
+}
+
+/// Where a server that listens there is asked. One that listens on all addresses (0.0.0.0) is asked
+/// at just that: Linux takes it for this machine.
+fn health_url(address: &Address) -> String {
+    match address {
+        Address::Unix(_) => address.to_string(),
+        Address::Tcp(..) => format!("http://{address}/health"),
+    }
 }
 
 fn unknown(command: &Option<String>, flag: &str) -> UsageError {
@@ -575,6 +588,15 @@ mod tests {
             parse_with(&["healthcheck", "--url", "unix:/s"], &[]),
             Ok(Command::Healthcheck { url })
         );
+        for (listen, expected) in [
+            ("", "http://127.0.0.1:9999/health"),
+            ("0.0.0.0:80,unix:/s", "http://0.0.0.0:80/health"),
+            ("unix:/s,[::1]:80", "unix:/s"),
+        ] {
+            let url = expected.to_owned();
+            let parsed = parse_with(&["healthcheck"], &[("GALO_LISTEN", listen)]);
+            assert_eq!(parsed, Ok(Command::Healthcheck { url }));
+        }
         assert_eq!(parse_with(&["--version"], &[]), Ok(Command::Version));
         assert_eq!(parse_with(&["check", "--help"], &[]), Ok(Command::Help));
     }

@@ -7,21 +7,22 @@
 use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer};
 use crate::limits::{SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX};
 use crate::node::{Durability, Node, Settings};
-use crate::shard::{AppendError, Directory, Disk, Done, Job, Owned, Shard, Store};
+use crate::shard::{
+    Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,
+};
 
 /// See the module.
 pub struct Host<D: Disk> {
     node: Node<Job<D>>,
-    #[expect(dead_code, reason = "shards change hands soon")]
     directory: Directory<D>,
-    stores: Vec<Store<D>>,
-    #[expect(dead_code, reason = "kept for as long as the shards are")]
-    locks: Vec<D::Lock>,
-    schedules: Vec<Schedule>,
+    /// Our shards' files, in any order.
+    holdings: Vec<Holding<D>>,
     durability: Durability,
-    cores: usize,
     /// `CLOCK_MONOTONIC`, nanoseconds: read once more when the journal is written.
     clock: fn() -> u64,
+    /// What the files of new holdings are begun with, other than their own: see
+    /// [`Store::set_thresholds`].
+    thresholds: Option<(u64, u64)>,
     /// Of a stop: when to give its snapshots up. Monotonic.
     stop_deadline_ns: Option<u64>,
     /// Of a stop: its snapshots are under way.
@@ -29,9 +30,11 @@ pub struct Host<D: Disk> {
     exited: bool,
 }
 
-/// What a shard's files have coming; all monotonic.
-#[derive(Default)]
-struct Schedule {
+/// A shard that is ours: its files, and what they have coming; times are monotonic.
+struct Holding<D: Disk> {
+    shard: usize,
+    store: Store<D>,
+    lock: D::Lock,
     sync_due_ns: Option<u64>,
     /// The last write found no room.
     full: bool,
@@ -41,8 +44,25 @@ struct Schedule {
     snapshot_time_us: u64,
 }
 
+impl<D: Disk> Holding<D> {
+    /// With the shard for the node.
+    fn new(owned: Owned<D>, now_us: u64) -> (Holding<D>, Shard) {
+        let Owned { recovered, lock } = owned;
+        let holding = Holding {
+            shard: recovered.shard.identity().shard as usize,
+            store: recovered.store,
+            lock,
+            sync_due_ns: None,
+            full: false,
+            snapshot_retry_ns: 0,
+            snapshot_time_us: now_us,
+        };
+        (holding, recovered.shard)
+    }
+}
+
 impl<D: Disk> Host<D> {
-    /// `owned`: this core's shards, ascending.
+    /// `owned`: what this core owns at the start.
     pub fn new(
         settings: Settings,
         directory: Directory<D>,
@@ -50,39 +70,36 @@ impl<D: Disk> Host<D> {
         clock: fn() -> u64,
     ) -> Host<D> {
         let durability = settings.durability;
-        let cores = settings.members.cores;
         let started_us = settings.process.started_us;
-        let (mut shards, mut stores, mut locks) = (Vec::new(), Vec::new(), Vec::new());
-        for Owned { recovered, lock } in owned {
-            shards.push(recovered.shard);
-            stores.push(recovered.store);
-            locks.push(lock);
-        }
-        let schedule = || Schedule {
-            snapshot_time_us: started_us,
-            ..Schedule::default()
-        };
-        let schedules = stores.iter().map(|_| schedule()).collect();
+        let owned = owned.into_iter().map(|it| Holding::new(it, started_us));
+        let (holdings, shards) = owned.unzip();
         let node = Node::new(settings, shards);
         node.core_stats().snapshot_time_us.set(started_us);
         Host {
             node,
             directory,
-            stores,
-            locks,
-            schedules,
+            holdings,
             durability,
-            cores,
             clock,
+            thresholds: None,
             stop_deadline_ns: None,
             closing: false,
             exited: false,
         }
     }
 
-    /// This core's shards, ascending.
-    pub fn shards(&self) -> &[Shard] {
+    /// Our shards, ascending.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.node.shards()
+    }
+
+    /// Other thresholds for all files, now and later: see [`Store::set_thresholds`].
+    pub fn set_thresholds(&mut self, segment_bytes: u64, snapshot_journal_bytes: u64) {
+        self.thresholds = Some((segment_bytes, snapshot_journal_bytes));
+        for holding in &mut self.holdings {
+            let store = &mut holding.store;
+            store.set_thresholds(segment_bytes, snapshot_journal_bytes);
+        }
     }
 
     /// To look at from outside.
@@ -93,46 +110,42 @@ impl<D: Disk> Host<D> {
 
     /// Writes what the tick journalled: one `pwrite` a shard.
     fn commit(&mut self) {
-        let mut wrote = false;
-        for (index, store) in self.stores.iter_mut().enumerate() {
-            let shard = &self.node.shards()[index];
+        for at in 0..self.holdings.len() {
+            let Holding { shard, store, .. } = &mut self.holdings[at];
+            let shard = self.node.shard_mut(*shard);
             if shard.batch().is_empty() {
                 continue;
             }
-            match store.append(shard.batch_first(), shard.batch()) {
+            let written = store.append(shard.batch_first(), shard.batch());
+            let records = shard.sequence() + 1 - shard.batch_first();
+            let bytes = shard.batch().len() as u64;
+            let holding = &mut self.holdings[at];
+            match written {
                 Ok(()) => {
-                    if std::mem::take(&mut self.schedules[index].full) {
-                        log::info!("{}: there is room again", store.dir().display());
+                    if std::mem::take(&mut holding.full) {
+                        log::info!("{}: there is room again", holding.store.dir().display());
                     }
-                    self.node.journal_written(index);
-                    self.node.core_stats().journal_writes.add(1);
-                    wrote = true;
+                    self.node.journal_written(holding.shard);
+                    let stats = self.node.core_stats();
+                    stats.journal_writes.add(1);
+                    stats.journal_records.add(records);
+                    stats.journal_bytes.add(bytes);
                 }
                 Err(AppendError::Full(error)) => {
-                    if !std::mem::replace(&mut self.schedules[index].full, true) {
-                        let dir = store.dir().display();
+                    if !std::mem::replace(&mut holding.full, true) {
+                        let dir = holding.store.dir().display();
                         log::warn!(
                             "{dir}: journal: {error}; writes are refused until there is room"
                         );
                     }
                     self.node.core_stats().journal_full.add(1);
-                    self.node.journal_refused(index);
+                    self.node.journal_refused(holding.shard);
                 }
                 Err(AppendError::Fatal(error)) => {
-                    let reason = format!("{}: journal: {error}", store.dir().display());
+                    let reason = format!("{}: journal: {error}", holding.store.dir().display());
                     return self.exit(Exit::Failed(reason));
                 }
             }
-        }
-        if wrote {
-            let sum = |count: fn(&Store<D>) -> u64| self.stores.iter().map(count).sum();
-            let stats = self.node.core_stats();
-            stats
-                .journal_bytes
-                .set(sum(|store| store.counters().journal_bytes));
-            stats
-                .journal_records
-                .set(sum(|store| store.counters().records));
         }
     }
 
@@ -140,29 +153,60 @@ impl<D: Disk> Host<D> {
     fn schedule(&mut self) {
         let now_ns = self.node.now().monotonic_ns;
         let at_once = self.durability == Durability::Disk || self.closing;
-        let mut copying = self.stores.iter().any(Store::snapshot_under_way);
-        for (index, store) in self.stores.iter_mut().enumerate() {
-            let schedule = &mut self.schedules[index];
+        let mut copying = self.is_copying();
+        for holding in &mut self.holdings {
+            let store = &mut holding.store;
+            let releasing = self.node.is_releasing(holding.shard);
             if store.needs_sync() {
-                let due_ns = schedule
+                let due_ns = holding
                     .sync_due_ns
                     .get_or_insert(now_ns + SYNC_DELAY_NS_MAX);
-                if at_once || now_ns >= *due_ns {
+                if at_once || releasing || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
-                        schedule.sync_due_ns = None;
-                        self.node.sync_started(index);
+                        holding.sync_due_ns = None;
+                        self.node.sync_started(holding.shard);
                         self.node.effects().push_back(Effect::Start(job));
                     }
                 }
             }
-            let shard = self.node.shard_mut(index);
-            if !copying && store.snapshot_due() && now_ns >= schedule.snapshot_retry_ns {
+            if releasing {
+                continue;
+            }
+            let shard = self.node.shard_mut(holding.shard);
+            if !copying && store.snapshot_due() && now_ns >= holding.snapshot_retry_ns {
                 copying = store.snapshot_begin(shard);
             }
             if let Some(job) = store.snapshot_step(shard) {
                 self.node.effects().push_back(Effect::Start(job));
             }
         }
+        for shard in self.node.take_wanted() {
+            let job = Job::Acquire(self.directory.clone(), shard);
+            self.node.effects().push_back(Effect::Start(job));
+        }
+    }
+
+    /// Lets the shards go that the node gives away, once nothing is under way for them.
+    fn let_go(&mut self) {
+        for at in (0..self.holdings.len()).rev() {
+            let Holding { shard, store, .. } = &mut self.holdings[at];
+            let shard = *shard;
+            if !self.node.is_releasing(shard) {
+                continue;
+            }
+            store.snapshot_abandon(self.node.shard_mut(shard));
+            if store.is_idle() {
+                let Holding { store, lock, .. } = self.holdings.swap_remove(at);
+                drop(store);
+                drop(lock);
+                self.node.released(shard);
+            }
+        }
+    }
+
+    fn is_copying(&self) -> bool {
+        let mut stores = self.holdings.iter().map(|holding| &holding.store);
+        stores.any(Store::snapshot_under_way)
     }
 
     /// Of a stop: when the last client is gone, snapshots; when those are done, the end.
@@ -172,16 +216,35 @@ impl<D: Disk> Host<D> {
         };
         if self.node.is_quiet() && !self.closing {
             self.closing = true;
-            for (index, store) in self.stores.iter_mut().enumerate() {
-                store.snapshot_begin(self.node.shard_mut(index));
+            for holding in &mut self.holdings {
+                let shard = self.node.shard_mut(holding.shard);
+                holding.store.snapshot_begin(shard);
             }
         }
-        let busy = |store: &Store<D>| {
-            store.snapshot_under_way() || store.is_syncing() || store.needs_sync()
-        };
-        let done = self.closing && !self.stores.iter().any(busy);
+        let done = self.closing && self.holdings.iter().all(|it| it.store.is_idle());
         if done || self.node.now().monotonic_ns >= deadline_ns {
             self.exit(Exit::Stopped);
+        }
+    }
+
+    /// What came of trying to own a shard.
+    fn acquired(&mut self, shard: usize, acquired: Result<Acquired<D>, RecoveryError>) {
+        match acquired {
+            Ok(Acquired::Ours(owned)) => {
+                let now_us = self.node.now().realtime_us;
+                let (mut holding, shard) = Holding::new(*owned, now_us);
+                if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
+                    let store = &mut holding.store;
+                    store.set_thresholds(segment_bytes, snapshot_journal_bytes);
+                }
+                self.holdings.push(holding);
+                self.node.acquired(shard);
+            }
+            Ok(Acquired::Held(_)) => self.node.not_acquired(shard, false),
+            Err(error) => {
+                log::error!("shard {shard} cannot be served: {error}");
+                self.node.not_acquired(shard, true);
+            }
         }
     }
 
@@ -225,39 +288,42 @@ impl<D: Disk> Machine for Host<D> {
     }
 
     fn job_done(&mut self, done: Done<D>) {
-        let index = done.shard() as usize / self.cores;
-        let schedule = &mut self.schedules[index];
+        let shard = done.shard() as usize;
+        let done = match done {
+            Done::Acquired { acquired, .. } => return self.acquired(shard, acquired),
+            done => done,
+        };
         let now = self.node.now();
         let stats = self.node.core_stats();
+        let mut holdings = self.holdings.iter_mut();
+        let holding = holdings
+            .find(|holding| holding.shard == shard)
+            .expect("a shard stays while a job of it is under way");
         match &done {
             Done::Synced { .. } => stats.journal_syncs.add(1),
             Done::SnapshotDone { .. } => {
                 stats.snapshots.add(1);
-                schedule.snapshot_time_us = now.realtime_us;
+                holding.snapshot_time_us = now.realtime_us;
             }
             Done::SnapshotFailed { .. } => {
-                schedule.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;
+                holding.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;
             }
-            Done::SyncFailed { .. } | Done::SnapshotSlice { .. } | Done::Acquired { .. } => {}
+            _ => {}
         }
-        let oldest = self
-            .schedules
-            .iter()
-            .map(|schedule| schedule.snapshot_time_us)
-            .min();
-        stats.snapshot_time_us.set(oldest.unwrap_or(0));
         let synced = matches!(done, Done::Synced { .. });
-        let store = &mut self.stores[index];
-        if let Err(error) = store.done(self.node.shard_mut(index), done) {
+        if let Err(error) = holding.store.done(self.node.shard_mut(shard), done) {
             let reason = format!(
                 "{}: fdatasync: {error}; what it covered may be lost",
-                store.dir().display()
+                holding.store.dir().display()
             );
             return self.exit(Exit::Failed(reason));
         }
         if synced {
-            self.node.synced(index);
+            self.node.synced(shard);
         }
+        let times = self.holdings.iter().map(|it| it.snapshot_time_us);
+        let oldest = times.min().unwrap_or(now.realtime_us);
+        self.node.core_stats().snapshot_time_us.set(oldest);
     }
 
     fn stop(&mut self) {
@@ -270,10 +336,12 @@ impl<D: Disk> Machine for Host<D> {
         if self.exited {
             return; // Nothing is acknowledged after a failure.
         }
+        self.node.expire_if_due();
         self.commit();
         if self.exited {
             return;
         }
+        self.let_go();
         self.node.release((self.clock)());
         self.close_down();
         self.schedule();
@@ -289,20 +357,15 @@ impl<D: Disk> Machine for Host<D> {
 
     fn deadline_ns(&self) -> Option<u64> {
         // While a sync is under way, the next one waits for it, not for a time.
-        let idle = self
-            .stores
-            .iter()
-            .zip(&self.schedules)
-            .filter(|(store, _)| !store.is_syncing());
-        let syncs = idle.filter_map(|(_, schedule)| schedule.sync_due_ns);
+        let idle = self.holdings.iter().filter(|it| !it.store.is_syncing());
+        let syncs = idle.filter_map(|holding| holding.sync_due_ns);
         // Nor does the next snapshot, while one is made.
-        let copying = self.stores.iter().any(Store::snapshot_under_way);
+        let copying = self.is_copying();
         let due = self
-            .stores
+            .holdings
             .iter()
-            .zip(&self.schedules)
-            .filter(|(store, _)| !copying && store.snapshot_due());
-        let retries = due.map(|(_, schedule)| schedule.snapshot_retry_ns);
+            .filter(|it| !copying && it.store.snapshot_due());
+        let retries = due.map(|holding| holding.snapshot_retry_ns);
         syncs
             .chain(retries)
             .chain(self.node.deadline_ns())
@@ -312,5 +375,17 @@ impl<D: Disk> Machine for Host<D> {
 
     fn ready(&self) -> bool {
         self.node.ready()
+    }
+}
+
+impl<D: Disk> Drop for Host<D> {
+    fn drop(&mut self) {
+        // A core that is given up may have left work under way: nobody else may have its shard before
+        // the kernel has ended that, with the process.
+        for holding in self.holdings.drain(..) {
+            if !holding.store.is_idle() {
+                std::mem::forget(holding.lock);
+            }
+        }
     }
 }

@@ -79,6 +79,8 @@ pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
 pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
+/// Between two log lines about other users at a link socket.
+pub const STRANGER_LOG_NS: u64 = 60 * SECOND_NS;
 /// Connections that wait to be accepted from one listener (the kernel may allow fewer:
 /// `net.core.somaxconn`). Beyond: the kernel makes them try again.
 pub const BACKLOG: i32 = 4096;
@@ -91,11 +93,11 @@ pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
 
 // ---- Links between nodes ---------------------------------------------------
 
-/// Commands sent over one link and not yet answered. Beyond: 503.
-pub const LINK_COMMANDS_MAX: usize = 4096;
 /// Commands of one node for one shard that wait for its owner, or for the owner's answer. Beyond: 503.
 /// An owner remembers as many of each node, so that one that is repeated gets its first outcome.
 pub const SHARD_COMMANDS_MAX: usize = 4096;
+/// The same for all shards together. Beyond: 503.
+pub const COMMANDS_MAX: usize = 4 * SHARD_COMMANDS_MAX;
 /// For a shard's owner to appear, and to answer. Beyond: 503.
 pub const COMMAND_NS_MAX: u64 = 2 * SECOND_NS;
 /// Idempotency keys that a shard remembers. Beyond: the oldest is forgotten.
@@ -104,9 +106,25 @@ pub const KEYS_MAX: usize = 100_000;
 pub const KEY_NS_MAX: u64 = 600 * SECOND_NS;
 /// Characters of an `Idempotency-Key`. Beyond: 400.
 pub const KEY_CHARS_MAX: usize = 64;
+/// For who connects to a link's socket to say who it is. Beyond: closed.
+pub const HELLO_NS_MAX: u64 = SECOND_NS;
+/// Connections to a node's link sockets beside one for each member. Beyond: closed.
+pub const LINKERS_MAX: usize = 16;
+/// From a link that failed to the next try: the first time, and at most.
+pub const DIAL_NS_MIN: u64 = 5 * MILLISECOND_NS;
+/// See [`DIAL_NS_MIN`].
+pub const DIAL_NS_MAX: u64 = 250 * MILLISECOND_NS;
+/// From a try for a shard that somebody has to the next: the first time, and at most.
+pub const ACQUIRE_NS_MIN: u64 = 2 * MILLISECOND_NS;
+/// See [`ACQUIRE_NS_MIN`].
+pub const ACQUIRE_NS_MAX: u64 = 100 * MILLISECOND_NS;
+/// For another member, which is to take a shard, before this one tries.
+pub const ACQUIRE_GRACE_NS: u64 = 150 * MILLISECOND_NS;
+/// From a shard that could not be recovered to the next try.
+pub const ACQUIRE_AFTER_ERROR_NS: u64 = SECOND_NS;
 /// Nodes (processes) of a cluster.
 pub const NODES_MAX: usize = 16;
-/// The same for one connection. Beyond: its next request waits. The replies are written whether it
+/// Commands of one connection that wait for other nodes. Beyond: its next request waits. The replies are written whether it
 /// reads or not, so this bounds its output, too.
 pub const CONNECTION_FORWARDS_MAX: u32 = 64;
 /// One frame. A longer one is no frame of ours: the link is closed. The longest body is a
@@ -180,7 +198,10 @@ const _: () = {
         STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
     );
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
-    assert!((CONNECTION_FORWARDS_MAX as usize) < LINK_COMMANDS_MAX);
+    assert!((CONNECTION_FORWARDS_MAX as usize) < SHARD_COMMANDS_MAX);
+    assert!(SHARD_COMMANDS_MAX <= COMMANDS_MAX);
+    assert!(ACQUIRE_NS_MIN < ACQUIRE_NS_MAX && ACQUIRE_NS_MAX < ACQUIRE_GRACE_NS);
+    assert!(DIAL_NS_MIN < DIAL_NS_MAX && ACQUIRE_GRACE_NS < COMMAND_NS_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
     assert!(CORES_MAX <= SHARDS_MAX);

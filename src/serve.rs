@@ -316,6 +316,7 @@ fn start_cores(
         let node = Settings {
             members: Members::alone(core, cores, shards),
             epoch: 0,
+            directory: directory.meta.directory,
             durability: settings.durability,
             allow_reset: settings.allow_reset,
             process: process.clone(),

@@ -61,6 +61,14 @@ pub struct CoreStats {
     pub connections_refused: Counter,
     /// Commands sent to other cores.
     pub forwards: Counter,
+    /// Shards taken over from other nodes.
+    pub takeovers: Counter,
+    /// Shards that came back home.
+    pub handbacks: Counter,
+    /// Commands sent, or carried out, again, because their owner was lost.
+    pub retries: Counter,
+    /// Repeats that were answered with the first outcome.
+    pub duplicates: Counter,
     /// Records appended.
     pub journal_records: Counter,
     /// Bytes appended.
@@ -144,4 +152,25 @@ impl Stats {
     pub fn duration_sum_ns(&self, endpoint: Endpoint) -> u64 {
         self.sum(|core| &core.duration_sum_ns[endpoint as usize])
     }
+}
+
+/// How it is with the link between two members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LinkState {
+    /// There is none.
+    Down,
+    /// Connected, not yet greeted.
+    Connecting,
+    /// In use.
+    Up,
+}
+
+impl Stats {
+    /// Says how a link is.
+    pub fn link(&self, _core: usize, _member: usize, _state: LinkState) {}
+    /// A shard is ours since then, microseconds since 1970.
+    pub fn shard_owned(&self, _shard: usize, _since_us: u64) {}
+    /// A shard is ours no longer.
+    pub fn shard_lost(&self, _shard: usize) {}
 }

@@ -72,6 +72,7 @@ impl Server {
         let settings = Settings {
             members: Members::alone(0, 1, 1),
             epoch: 0,
+            directory: meta.directory,
             durability: Durability::Process,
             allow_reset: false,
             process: Process {

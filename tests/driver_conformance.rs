@@ -3,9 +3,11 @@
 #[path = "driver_support/mod.rs"]
 mod support;
 
-use galo::io::{probe, Driver, Peer, Probe};
-use nix::sys::socket::{setsockopt, sockopt};
-use std::net::Shutdown;
+use galo::io::{bind_link, probe, Driver, Peer, Probe};
+use nix::sys::socket::{listen, setsockopt, sockopt, Backlog};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::{pattern, Event, Server, PATIENCE};
 
@@ -46,7 +48,12 @@ promises! {
     jobs_come_back
     deadlines_are_kept
     cores_talk
+    links_are_made_to_other_processes
+    no_link_is_made_to_nobody
+    no_link_is_waited_for
+    a_link_that_is_refused_is_closed
     stops_accepting
+    stops_accepting_clients_and_not_links
     stops_with_everything_in_flight
 }
 
@@ -327,7 +334,7 @@ fn cores_talk(driver: Driver) {
         // Whichever of the two it came to.
         server.connect().write(format!("ask {n}\n").as_bytes());
         server.await_event(|event| match event {
-            Event::FromCore(0 | 1, text) => *text == n.to_string(),
+            Event::FromLink(Peer::Member(0 | 1), text) => *text == n.to_string(),
             _ => false,
         });
     }
@@ -339,6 +346,107 @@ fn cores_talk(driver: Driver) {
     server.stop();
 }
 
+fn from(peer: Peer, text: &str) -> Event {
+    Event::FromLink(peer, text.to_owned())
+}
+
+fn links_are_made_to_other_processes(driver: Driver) {
+    let directory = tempfile::tempdir().unwrap();
+    let paths: Vec<PathBuf> = (0..3)
+        .map(|n| directory.path().join(n.to_string()))
+        .collect();
+    let (file, listener) = bind_link(&paths[1]).unwrap();
+    let b = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
+    let a = Server::start_linked(driver, usize::MAX, None, paths);
+    let (mut to_a, mut to_b) = (a.connect(), b.connect());
+    for round in 0..4 {
+        to_a.write(b"connect 1\n");
+        a.await_event(|event| *event == Event::Opened(Peer::Member(1)));
+        b.await_event(|event| *event == Event::Opened(Peer::Linker));
+        // More than the kernel's buffers hold.
+        let text = "x".repeat(2_000_000);
+        to_a.write(format!("ask {text}\n").as_bytes());
+        a.await_event(|event| *event == from(Peer::Member(1), &text));
+        to_b.write(format!("ask {text}\n").as_bytes());
+        b.await_event(|event| *event == from(Peer::Linker, &text));
+        // Either end may close it.
+        let closer = if round % 2 == 0 { &mut to_a } else { &mut to_b };
+        closer.write(b"unlink\n");
+        a.await_event(|event| matches!(event, Event::Closed(_)));
+        b.await_event(|event| matches!(event, Event::Closed(_)));
+    }
+    to_a.write(b"connect 1\n");
+    a.await_event(|event| *event == Event::Opened(Peer::Member(1)));
+    drop(file);
+    b.stop();
+    a.await_event(|event| *event == Event::InputEnded { reset: false });
+    a.await_event(|event| matches!(event, Event::Closed(_)));
+    assert_eq!(to_a.ask("echo well"), "well");
+    a.stop();
+}
+
+fn no_link_is_made_to_nobody(driver: Driver) {
+    let directory = tempfile::tempdir().unwrap();
+    let [nothing, stale, text] =
+        ["nothing", "stale", "text"].map(|name| directory.path().join(name));
+    drop(UnixListener::bind(&stale).unwrap());
+    std::fs::write(&text, "no socket").unwrap();
+    let long = directory.path().join("x".repeat(200));
+    let server = Server::start_linked(driver, usize::MAX, None, vec![nothing, stale, text, long]);
+    let mut client = server.connect();
+    for member in [0, 1, 2, 3, 0] {
+        client.write(format!("connect {member}\n").as_bytes());
+        server.await_event(|event| *event == Event::ConnectFailed(member));
+    }
+    // Several in one tick are told in order.
+    client.write(b"connect 2\nconnect 0\nconnect 1\n");
+    for member in [2, 0, 1] {
+        let told = server.await_event(|event| matches!(event, Event::ConnectFailed(_)));
+        assert_eq!(told, Event::ConnectFailed(member));
+    }
+    assert_eq!(client.ask("echo well"), "well");
+    server.stop();
+}
+
+fn no_link_is_waited_for(driver: Driver) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("link");
+    let (_file, listener) = bind_link(&path).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let waiting = UnixStream::connect(&path).unwrap();
+    let server = Server::start_linked(driver, usize::MAX, None, vec![path]);
+    let mut client = server.connect();
+    client.write(b"connect 0\n");
+    server.await_event(|event| *event == Event::ConnectFailed(0));
+    assert_eq!(client.ask("echo meanwhile"), "meanwhile");
+    // With room in the backlog it is made.
+    let listener = UnixListener::from(listener);
+    listener.accept().unwrap();
+    client.write(b"connect 0\n");
+    server.await_event(|event| *event == Event::Opened(Peer::Member(0)));
+    drop(waiting);
+    server.stop();
+}
+
+fn a_link_that_is_refused_is_closed(driver: Driver) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("link");
+    let (_file, listener) = bind_link(&path).unwrap();
+    let b = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
+    // It has room for its client only.
+    let a = Server::start_linked(driver, 1, None, vec![path]);
+    let mut to_a = a.connect();
+    to_a.write(b"connect 0\n");
+    a.await_event(|event| *event == Event::Opened(Peer::Member(0)));
+    b.await_event(|event| *event == Event::Opened(Peer::Linker));
+    b.await_event(|event| *event == from(Peer::Linker, "full"));
+    b.await_event(|event| matches!(event, Event::InputEnded { .. }));
+    b.await_event(|event| matches!(event, Event::Closed(_)));
+    assert_eq!(to_a.ask("echo well"), "well");
+    a.stop();
+    b.stop();
+}
+
 fn stops_accepting(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
@@ -347,11 +455,40 @@ fn stops_accepting(driver: Driver) {
         unreachable!()
     };
     let began = Instant::now();
-    while std::net::TcpStream::connect((host.as_str(), port)).is_ok() {
+    while TcpStream::connect((host.as_str(), port)).is_ok() {
         assert!(began.elapsed() < PATIENCE);
     }
     assert_eq!(client.ask("echo still here"), "still here");
     server.stop();
+}
+
+fn stops_accepting_clients_and_not_links(driver: Driver) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("link");
+    let (_file, listener) = bind_link(&path).unwrap();
+    let b = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
+    let a = Server::start_linked(driver, usize::MAX, None, vec![path.clone()]);
+    let mut to_b = b.connect();
+    assert_eq!(to_b.ask("deaf"), "deaf");
+    let galo::io::Address::Tcp(host, port) = b.address.clone() else {
+        unreachable!()
+    };
+    let began = Instant::now();
+    while TcpStream::connect((host.as_str(), port)).is_ok() {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    let mut to_a = a.connect();
+    to_a.write(b"connect 0\n");
+    a.await_event(|event| *event == Event::Opened(Peer::Member(0)));
+    b.await_event(|event| *event == Event::Opened(Peer::Linker));
+    to_a.write(b"ask still here\n");
+    a.await_event(|event| *event == from(Peer::Member(0), "still here"));
+    // At the end of the loop it is closed, though the file is there.
+    b.stop();
+    assert!(path.exists());
+    to_a.write(b"connect 0\n");
+    a.await_event(|event| *event == Event::ConnectFailed(0));
+    a.stop();
 }
 
 fn stops_with_everything_in_flight(driver: Driver) {

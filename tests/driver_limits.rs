@@ -4,7 +4,7 @@
 #[path = "driver_support/mod.rs"]
 mod support;
 
-use galo::io::{probe, Address, Choice, Driver, Probe};
+use galo::io::{bind_link, probe, Address, Choice, Driver, Probe};
 use nix::sys::resource::{setrlimit, Resource};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -169,6 +169,34 @@ fn out_of_descriptors(test: &str, driver: Driver) {
     assert!(child.wait().unwrap().success());
 }
 
+/// A pause in accepting ends for the link socket though it began before the stop.
+fn links_out_of_descriptors(test: &str, driver: Driver) {
+    if let Ok(path) = std::env::var(CHILD) {
+        let (_file, listener) = bind_link(path.as_ref()).unwrap();
+        let server = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
+        assert_eq!(server.connect().ask("echo up"), "up");
+        setrlimit(Resource::RLIMIT_NOFILE, 60, 60).unwrap();
+        println!("child: {}", server.address);
+        let _ = std::io::stdin().lines().next();
+        return server.stop();
+    }
+    if driver == Driver::Uring && matches!(probe(), Probe::Refused(_)) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("link");
+    let mut child = again(test, path.to_str().unwrap());
+    let address: Address = said(&mut child).parse().unwrap();
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(&address)).collect();
+    let mut link = Client::connect(&Address::Unix(path));
+    link.write(b"echo linked\n");
+    assert_eq!(clients[0].ask("deaf"), "deaf");
+    drop(clients);
+    assert_eq!(link.line(), "linked");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
 fn cpu_ticks(child: &Child) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
@@ -185,4 +213,16 @@ fn uring_survives_running_out_of_descriptors() {
 fn epoll_survives_running_out_of_descriptors() {
     let test = "epoll_survives_running_out_of_descriptors";
     out_of_descriptors(test, Driver::Epoll);
+}
+
+#[test]
+fn uring_links_survive_running_out_of_descriptors() {
+    let test = "uring_links_survive_running_out_of_descriptors";
+    links_out_of_descriptors(test, Driver::Uring);
+}
+
+#[test]
+fn epoll_links_survive_running_out_of_descriptors() {
+    let test = "epoll_links_survive_running_out_of_descriptors";
+    links_out_of_descriptors(test, Driver::Epoll);
 }

@@ -39,6 +39,9 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         "Connection: keep-alive\r\n",
         "Connection: close\r\n",
         "Expect: 100-continue\r\n",
+        "Idempotency-Key: a-Key~1\r\n",
+        "idempotency-key:\t!\t \r\n",
+        "Idempotency-Key: no key\r\n",
         "X:\r\n",
     ]);
     (
@@ -91,6 +94,21 @@ fn assert_cuts_do_not_matter(stream: &[u8], cuts: &[usize]) -> Result<(), TestCa
     prop_assert_eq!(&verdicts(stream, || cuts.next().unwrap_or(1)), &whole);
     prop_assert_eq!(&verdicts(stream, || 1), &whole);
     Ok(())
+}
+
+#[test]
+fn the_seeds_of_the_fuzzer_are_cut() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/request");
+    let mut requests = 0;
+    for seed in std::fs::read_dir(seeds).expect("the seeds are in the repository") {
+        let stream = std::fs::read(seed.unwrap().path()).unwrap();
+        for cut in [3, 7, 64] {
+            assert_cuts_do_not_matter(&stream[1..], &[cut]).unwrap();
+        }
+        let whole = verdicts(&stream[1..], || stream.len());
+        requests += whole.iter().filter(|it| it.starts_with("Request")).count();
+    }
+    assert!(requests > 5, "{requests}");
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What clients do, and what they make of the replies.
 
-use galo::limits::HEAD_NS_MAX;
+use galo::limits::{COMMAND_NS_MAX, HEAD_NS_MAX};
 
 use crate::model::{Model, Tag};
 use crate::processes::Cluster;
@@ -252,9 +252,18 @@ impl Client {
                     Expect::Reset | Expect::Status(404) => {}
                     _ => violation!("not a write"),
                 }
-            } else if body.contains("unavailable") || asked.head_only {
+            } else if body.contains("unanswered")
+                || body.contains("unavailable")
+                || asked.head_only
+            {
+                let late = context.now_ns >= asked.written_ns + COMMAND_NS_MAX;
                 let settled = asked.written_ns >= context.settled_ns;
-                require!(context.unsettled && !settled, "the owner is there");
+                require!((context.unsettled || late) && !settled, "the owner is there");
+                if let (Expect::Transaction(tag), true) =
+                    (&asked.expect, body.contains("nothing was changed"))
+                {
+                    model.refused(*tag)?;
+                }
             } else {
                 let reset = matches!(asked.expect, Expect::Reset);
                 require!(reset && body.contains("busy"), "no reason for this");

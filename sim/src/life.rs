@@ -254,8 +254,9 @@ impl World {
                 socket.input_end = Some(Ended::Fin);
             }
         }
-        if !cluster.is_alone() {
-            self.until_settled(cluster)?;
+        match cluster.is_alone() {
+            true => self.settled_ns = self.calm_ns,
+            false => self.until_settled(cluster)?,
         }
         self.until_answered(cluster)
     }

@@ -246,6 +246,7 @@ impl World {
             let settings = Settings {
                 members: cluster.view(node, core),
                 epoch,
+                directory: cluster.meta.directory,
                 durability: cluster.life.durability,
                 allow_reset: self.plan.resets == Some(true),
                 process: facts.clone(),

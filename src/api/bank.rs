@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::{Call, Problem, Refused};
 use crate::bank::{Account, Description, Kind, Refusal};
-use crate::http::{iso8601, Status};
+use crate::http::{iso8601, BadKey, Status};
+use crate::limits::KEY_CHARS_MAX;
 use crate::shard::Shard;
 
 /// What the owner of a shard is asked to do.
@@ -65,6 +66,12 @@ const DESCRIPTION: Problem = Problem {
     field: "descricao",
     rule: "a string of 1 to 10 characters",
 };
+const KEY: Problem = Problem {
+    error: "bad request",
+    field: "Idempotency-Key",
+    rule: "1 to 64 visible ASCII characters, once",
+};
+const _: () = assert!(KEY_CHARS_MAX == 64);
 const LIMIT: Problem = Problem {
     error: "limit",
     field: "valor",
@@ -83,7 +90,12 @@ pub const STORAGE_FULL: Problem = Problem::general(
 /// The owner of the account could not be asked.
 pub const UNAVAILABLE: Problem = Problem::general(
     "unavailable",
-    "the owner of the account does not answer; try again",
+    "the owner of the account cannot be reached; nothing was changed; try again",
+);
+/// The owner of the account was asked, and has not answered in time.
+pub const UNANSWERED: Problem = Problem::general(
+    "unanswered",
+    "the owner of the account does not answer; it may yet carry this out: a repeat is safe with the same Idempotency-Key only",
 );
 
 /// The body of `POST /clientes/{id}/transacoes`. Members stay raw, because what is wrong with a
@@ -99,16 +111,23 @@ struct Body<'a> {
     descricao: Option<&'a RawValue>,
 }
 
-/// Reads the body of a transaction. Pure: this is what the fuzzer feeds.
-pub fn transaction(client: u32, body: &[u8]) -> Call<'_> {
-    match parse(client, body) {
-        Ok(command) => Call::Bank(command),
-        Err((status, problem)) => Call::Refused(Refused {
+/// Reads a transaction: its key, if it has one, and its body. Pure: this is what the fuzzer feeds.
+pub fn transaction<'a>(
+    client: u32,
+    key: Option<Result<&'a [u8], BadKey>>,
+    body: &'a [u8],
+) -> Call<'a> {
+    let judged = match key.transpose() {
+        Ok(key) => parse(client, body).map(|command| Call::Bank(command, key)),
+        Err(BadKey) => Err((Status::BadRequest, KEY)),
+    };
+    judged.unwrap_or_else(|(status, problem)| {
+        Call::Refused(Refused {
             status,
             allow: None,
             problem,
-        }),
-    }
+        })
+    })
 }
 
 fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {

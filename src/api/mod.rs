@@ -54,8 +54,9 @@ impl Endpoint {
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
 pub enum Call<'a> {
-    /// Something that the owner of a shard does.
-    Bank(Command<'a>),
+    /// Something that the owner of a shard does; once only with this `Idempotency-Key`, which none but
+    /// transactions have.
+    Bank(Command<'a>, Option<&'a [u8]>),
     /// How this process is.
     Health,
     /// The same as numbers, for Prometheus.
@@ -159,13 +160,17 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
         (Some(b"clientes"), Some(id), Some(b"transacoes"), None) => (
             Endpoint::Transactions,
             with_method(request, WRITE, || {
-                client(&id, |client| bank::transaction(client, request.body))
+                client(&id, |client| {
+                    bank::transaction(client, request.idempotency_key, request.body)
+                })
             }),
         ),
         (Some(b"clientes"), Some(id), Some(b"extrato"), None) => (
             Endpoint::Statement,
             with_method(request, READ, || {
-                client(&id, |client| Call::Bank(Command::Statement { client }))
+                client(&id, |client| {
+                    Call::Bank(Command::Statement { client }, None)
+                })
             }),
         ),
         (Some(b"health"), None, None, None) => (
@@ -227,5 +232,100 @@ fn client<'a>(id: &[u8], call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
     match number {
         Some(number) => call(number),
         None => refused(Status::NotFound, bank::NO_SUCH_CLIENT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{parse, Parsed, Progress};
+
+    /// What a request with these header lines asks for, as text: it borrows what is gone by then.
+    fn asked(line: &str, headers: &str, body: &str) -> (Endpoint, String) {
+        let length = body.len();
+        let input = format!(
+            "{line} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        let mut scratch = Vec::new();
+        match parse(input.as_bytes(), &mut Progress::default(), &mut scratch) {
+            Parsed::Request { request, .. } => {
+                let (endpoint, call) = route(&request);
+                let text = match call {
+                    Call::Bank(command, key) => format!(
+                        "client {} key {:?}",
+                        command.client(),
+                        key.map(String::from_utf8_lossy)
+                    ),
+                    Call::Refused(refused) => {
+                        let mut body = Vec::new();
+                        refused.problem.write(&mut body);
+                        let body = String::from_utf8(body).unwrap();
+                        format!("{} {body}", refused.status.code())
+                    }
+                    other => format!("{other:?}"),
+                };
+                (endpoint, text)
+            }
+            other => panic!("{other:?}: {input:?}"),
+        }
+    }
+
+    const TRANSACTION: &str = r#"{"valor":1,"tipo":"c","descricao":"x"}"#;
+    const BAD_KEYS: [&str; 4] = [
+        "Idempotency-Key:\r\n",
+        "Idempotency-Key: a b\r\n",
+        "Idempotency-Key: a\r\nidempotency-key: a\r\n",
+        "Idempotency-Key: 0123456789012345678901234567890123456789012345678901234567890123x\r\n",
+    ];
+
+    #[test]
+    fn a_transaction_comes_with_its_key() {
+        let line = "POST /clientes/7/transacoes";
+        for (headers, expected) in [
+            ("", "client 7 key None"),
+            ("Idempotency-Key: a-1\r\n", r#"client 7 key Some("a-1")"#),
+        ] {
+            let asked = asked(line, headers, TRANSACTION);
+            assert_eq!(asked, (Endpoint::Transactions, expected.to_owned()));
+        }
+        for headers in BAD_KEYS {
+            // Whatever the body is.
+            for body in [TRANSACTION, "", "{}"] {
+                let (endpoint, text) = asked(line, headers, body);
+                assert_eq!(endpoint, Endpoint::Transactions);
+                assert_eq!(
+                    text,
+                    concat!(
+                        r#"400 {"error":"bad request","field":"Idempotency-Key","#,
+                        r#""rule":"1 to 64 visible ASCII characters, once"}"#
+                    ),
+                    "{headers:?}"
+                );
+            }
+        }
+        let (_, text) = asked(line, "Idempotency-Key: a\r\n", "{}");
+        assert!(text.starts_with("422 "), "{text}");
+    }
+
+    #[test]
+    fn other_endpoints_do_not_mind_a_key() {
+        for (line, expected) in [
+            ("GET /clientes/7/extrato", "client 7 key None"),
+            ("GET /health", "Health"),
+            ("GET /metrics", "Metrics"),
+            ("POST /reset", "Reset"),
+        ] {
+            for headers in BAD_KEYS.iter().chain(&["Idempotency-Key: a\r\n"]) {
+                assert_eq!(asked(line, headers, "").1, expected, "{line} {headers:?}");
+            }
+        }
+        for (line, status) in [
+            ("GET /clientes/7/transacoes", "405 "),
+            ("POST /clientes/x/transacoes", "404 "),
+            ("POST /clientes", "404 "),
+        ] {
+            let (_, text) = asked(line, BAD_KEYS[0], TRANSACTION);
+            assert!(text.starts_with(status), "{line}: {text}");
+        }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::mem::MaybeUninit;
 
-use super::request::Method;
+use super::request::{BadKey, Method};
 use super::response::Status;
-use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, KEY_CHARS_MAX};
 
 /// How a body is delimited (RFC 9112, section 6.3). Without either header it has length 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(super) struct Head {
     path: (u16, u16),
     /// Offsets of the query; `(0, 0)` when there is none.
     query: (u16, u16),
+    /// Offsets of a valid key.
+    idempotency_key: Option<Result<(u16, u16), BadKey>>,
 }
 
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize && BODY_BYTES_MAX <= u32::MAX as usize);
@@ -51,6 +53,11 @@ impl Head {
     pub fn query<'a>(&self, input: &'a [u8]) -> Option<&'a [u8]> {
         let (start, end) = self.query;
         (start != 0).then(|| &input[usize::from(start)..usize::from(end)])
+    }
+
+    pub fn idempotency_key<'a>(&self, input: &'a [u8]) -> Option<Result<&'a [u8], BadKey>> {
+        let at = |(start, end)| &input[usize::from(start)..usize::from(end)];
+        self.idempotency_key.map(|key| key.map(at))
     }
 }
 
@@ -100,6 +107,10 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
     // httparse takes exactly one space after the method.
     let offset = start + method.len() + 1;
     let absolute = |(start, end)| ((offset + start) as u16, (offset + end) as u16);
+    let offsets = |value: &[u8]| {
+        let start = value.as_ptr() as usize - input.as_ptr() as usize;
+        (start as u16, (start + value.len()) as u16)
+    };
     Ok(Head {
         method: match method {
             "GET" => Method::Get,
@@ -115,6 +126,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
         end: end as u16,
         path: absolute(target.path),
         query: target.query.map_or((0, 0), absolute),
+        idempotency_key: fields.idempotency_key.map(|key| key.map(offsets)),
     })
 }
 
@@ -198,6 +210,10 @@ fn path_of_absolute_form(target: &[u8]) -> Result<usize, Status> {
     Ok(colon + 3 + length)
 }
 
+fn is_key(value: &[u8]) -> bool {
+    (1..=KEY_CHARS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+}
+
 /// `uri-host [ ":" port ]` (RFC 9110, section 7.2), by its characters; it may be empty.
 fn is_authority(value: &[u8]) -> bool {
     all(value, AUTHORITY)
@@ -205,7 +221,7 @@ fn is_authority(value: &[u8]) -> bool {
 
 /// The header fields that matter, gathered in one pass.
 #[derive(Default)]
-struct Fields {
+struct Fields<'a> {
     hosts: u8,
     close: bool,
     keep_alive: bool,
@@ -214,6 +230,7 @@ struct Fields {
     content_length: Option<usize>,
     transfer: Option<Transfer>,
     codings: Codings,
+    idempotency_key: Option<Result<&'a [u8], BadKey>>,
 }
 
 /// The transfer codings, in order over all their fields.
@@ -227,9 +244,9 @@ enum Transfer {
     Unknown,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     #[inline]
-    fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Status> {
         // The length rules out nearly all names with one comparison.
         match name.len() {
             4 if same(name, b"Host") => {
@@ -260,6 +277,13 @@ impl Fields {
                 self.content_length = Some(decimal(value).ok_or(Status::BadRequest)?);
             }
             15 if same(name, b"Accept-Encoding") => self.codings.take(value),
+            15 if same(name, b"Idempotency-Key") => {
+                self.idempotency_key = Some(match self.idempotency_key {
+                    None if is_key(value) => Ok(value),
+                    // Twice the same, too: which of them would another reader take?
+                    _ => Err(BadKey),
+                });
+            }
             17 if same(name, b"Transfer-Encoding") => {
                 for coding in list(value) {
                     self.transfer = Some(Transfer::and_then(self.transfer, coding)?);

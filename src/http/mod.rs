@@ -26,6 +26,6 @@ mod head;
 
 pub use date::{iso8601, Date};
 pub use gzip::Gzip;
-pub use request::{parse, Method, Parsed, Progress, Request};
+pub use request::{parse, BadKey, Method, Parsed, Progress, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
 pub use target::{BadEscape, Path};

@@ -45,7 +45,14 @@ pub struct Request<'a> {
     pub http10: bool,
     /// The client takes gzip, and likes it no less than no coding (RFC 9110, section 12.5.3).
     pub accepts_gzip: bool,
+    /// `Idempotency-Key`: 1 to [`KEY_CHARS_MAX`](crate::limits::KEY_CHARS_MAX) visible ASCII
+    /// characters. Whether an endpoint minds another value is its own affair: the request is sound.
+    pub idempotency_key: Option<Result<&'a [u8], BadKey>>,
 }
+
+/// An `Idempotency-Key` that is empty, too long, has other characters, or is not the only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadKey;
 
 /// What stands at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +228,7 @@ fn take_body<'a>(
             close: head.close,
             http10: head.http10,
             accepts_gzip: head.accepts_gzip,
+            idempotency_key: head.idempotency_key(input),
         },
         consumed: head.end() + encoded,
     }

@@ -3,7 +3,8 @@
 //! Level-triggered: a socket is read once per tick, into one buffer that all share, and is reported
 //! again if there is more. It is watched for room only while a send is stuck.
 
-use super::setup::pin;
+use super::links::Links;
+use super::setup::{pin, with_link};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::sockets::earliest;
 use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup};
@@ -22,7 +23,9 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
         if let Some(cpu) = setup.pin {
             pin(cpu)?;
         }
-        let sockets = Sockets::new(setup.listeners, &setup.control, setup.core)
+        let listeners = with_link(setup.listeners, setup.link_listener);
+        let links = Links::new(setup.peers, setup.link_paths);
+        let sockets = Sockets::new(listeners, links, &setup.control, setup.core)
             .map_err(|errno| format!("epoll: {}", errno.desc()))?;
         let mut core = Core {
             machine: setup.machine,
@@ -30,9 +33,7 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
             jobs,
             control: setup.control,
             core: setup.core,
-            peers: setup.peers,
             stop_told: false,
-            connects_failed: Vec::new(),
         };
         loop {
             match core.tick() {
@@ -51,10 +52,7 @@ struct Core<M: Machine> {
     jobs: Jobs<M::Job>,
     control: Arc<Control>,
     core: usize,
-    /// To be opened by the first tick.
-    peers: Vec<(usize, OwnedFd)>,
     stop_told: bool,
-    connects_failed: Vec<usize>,
 }
 
 impl<M: Machine> Core<M> {
@@ -62,16 +60,8 @@ impl<M: Machine> Core<M> {
     fn tick(&mut self) -> Result<Option<Exit>, Errno> {
         let now = clock::now();
         self.machine.tick_begin(now);
-        for (member, socket) in self.peers.drain(..) {
-            set_nonblocking(&socket, true)?;
-            self.sockets
-                .open(&mut self.machine, Peer::Member(member), socket)?;
-        }
         if self.sockets.feed(&mut self.machine, now.monotonic_ns)? {
             self.control.clear(self.core);
-        }
-        for member in self.connects_failed.drain(..) {
-            self.machine.connect_failed(member);
         }
         while let Some(done) = self.jobs.next_done() {
             self.machine.job_done(done);
@@ -87,9 +77,8 @@ impl<M: Machine> Core<M> {
             }
         }
 
-        let busy = self.machine.ready() || !self.connects_failed.is_empty();
-        self.sockets
-            .gather(busy, self.machine.deadline_ns(), now.monotonic_ns)?;
+        let (busy, deadline_ns) = (self.machine.ready(), self.machine.deadline_ns());
+        self.sockets.gather(busy, deadline_ns, now.monotonic_ns)?;
         Ok(None)
     }
 
@@ -100,8 +89,7 @@ impl<M: Machine> Core<M> {
             Effect::Resume(id) => self.sockets.read(id, true)?,
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id),
-            // Not made yet: nobody listens.
-            Effect::Connect(member) => self.connects_failed.push(member),
+            Effect::Connect(member) => self.sockets.links.connect(member),
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting(),
             Effect::Exit(exit) => return Ok(Some(exit)),
@@ -113,7 +101,8 @@ impl<M: Machine> Core<M> {
 struct Sockets {
     epoll: Epoll,
     connections: Vec<Option<Connection>>,
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Listener>,
+    links: Links,
     accept_retry_ns: Option<u64>,
     accept_log: AcceptLog,
     /// What the last [`gather`](Self::gather) found.
@@ -125,6 +114,13 @@ struct Sockets {
     /// The last tick was given only what was queued here, without a look at the sockets.
     looked_away: bool,
     buffer: Box<[u8]>,
+}
+
+struct Listener {
+    /// Who connects: [`Peer::Client`] or [`Peer::Linker`].
+    peer: Peer,
+    /// `None`: closed.
+    socket: Option<OwnedFd>,
 }
 
 struct Connection {
@@ -150,19 +146,29 @@ const LISTENER: u64 = 1 << 56;
 const WAKE: u64 = 2 << 56;
 
 impl Sockets {
-    fn new(listeners: Vec<OwnedFd>, control: &Control, core: usize) -> Result<Sockets, Errno> {
+    fn new(
+        listeners: Vec<(Peer, OwnedFd)>,
+        links: Links,
+        control: &Control,
+        core: usize,
+    ) -> Result<Sockets, Errno> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(
             control.wake_fd(core),
             EpollEvent::new(EpollFlags::EPOLLIN, WAKE),
         )?;
-        for listener in &listeners {
-            set_nonblocking(listener, true)?;
+        for (_, socket) in &listeners {
+            set_nonblocking(socket, true)?;
         }
+        let listener = |(peer, socket)| Listener {
+            peer,
+            socket: Some(socket),
+        };
         let sockets = Sockets {
             epoll,
             connections: Vec::new(),
-            listeners,
+            listeners: listeners.into_iter().map(listener).collect(),
+            links,
             accept_retry_ns: None,
             accept_log: AcceptLog::default(),
             events: vec![EpollEvent::empty(); TICK_EVENTS_MAX],
@@ -181,7 +187,9 @@ impl Sockets {
             // Exclusive: of the cores that share a Unix socket, one is woken.
             let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
             let event = EpollEvent::new(flags, LISTENER | index as u64);
-            self.epoll.add(listener, event)?;
+            if let Some(socket) = &listener.socket {
+                self.epoll.add(socket, event)?;
+            }
         }
         Ok(())
     }
@@ -189,7 +197,7 @@ impl Sockets {
     /// Waits for events, no longer than there is nothing else to do.
     fn gather(&mut self, busy: bool, deadline_ns: Option<u64>, now_ns: u64) -> Result<(), Errno> {
         self.events_found = 0;
-        let queued = !self.sent.is_empty() || !self.closed.is_empty();
+        let queued = !self.sent.is_empty() || !self.closed.is_empty() || self.links.has_made();
         // What is queued is told at once, without asking the kernel; but not twice in a row, or a
         // machine that always has something to send would starve the others.
         self.looked_away = queued && !self.looked_away;
@@ -215,6 +223,12 @@ impl Sockets {
 
     /// Takes up what was gathered. Says whether the core was woken.
     fn feed<M: Machine>(&mut self, machine: &mut M, now_ns: u64) -> Result<bool, Errno> {
+        for (member, socket) in self.links.take_made() {
+            match socket {
+                Some(socket) => self.open(machine, Peer::Member(member), socket)?,
+                None => machine.connect_failed(member),
+            }
+        }
         for (id, sent) in self.sent.drain(..) {
             machine.sent(id, sent);
         }
@@ -289,26 +303,30 @@ impl Sockets {
 
     fn on_listener<M: Machine>(&mut self, machine: &mut M, index: usize) -> Result<(), Errno> {
         for _ in 0..TICK_EVENTS_MAX {
-            let Some(listener) = self.listeners.get(index) else {
+            let listener = &self.listeners[index];
+            let (peer, Some(socket)) = (listener.peer, &listener.socket) else {
                 break;
             };
             match accept4(
-                listener.as_raw_fd(),
+                socket.as_raw_fd(),
                 SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
             ) {
                 Ok(fd) => {
                     self.accept_log.works();
                     // SAFETY: the kernel has just made this descriptor for us.
                     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-                    self.open(machine, Peer::Client, socket)?;
+                    if peer == Peer::Client || self.links.admits(&socket) {
+                        self.open(machine, peer, socket)?;
+                    }
                 }
                 Err(Errno::EAGAIN) => break,
                 Err(errno) if accept_goes_on(errno) => {}
                 Err(errno) => {
                     self.accept_log.pauses(errno);
                     if self.accept_retry_ns.is_none() {
-                        for listener in &self.listeners {
-                            self.epoll.delete(listener)?;
+                        let sockets = self.listeners.iter().flat_map(|it| &it.socket);
+                        for socket in sockets {
+                            self.epoll.delete(socket)?;
                         }
                     }
                     self.accept_retry_ns = Some(clock::monotonic_ns() + ACCEPT_RETRY_NS);
@@ -333,6 +351,9 @@ impl Sockets {
                 return Ok(());
             }
         };
+        if let Peer::Member(_) = peer {
+            set_nonblocking(&socket, true)?;
+        }
         let index = id.index as usize;
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, || None);
@@ -410,10 +431,11 @@ impl Sockets {
     }
 
     fn stop_accepting(&mut self) {
-        self.accept_retry_ns = None;
-        for listener in self.listeners.drain(..) {
-            // Another core may share it, and then closing would leave it watched here.
-            let _ = self.epoll.delete(&listener);
+        for listener in &mut self.listeners {
+            if let Some(socket) = listener.socket.take_if(|_| listener.peer == Peer::Client) {
+                // Another core may share it, and then closing would leave it watched here.
+                let _ = self.epoll.delete(&socket);
+            }
         }
     }
 

@@ -1,17 +1,18 @@
 //! Where to listen: addresses, and the sockets bound to them.
 
+use super::socket::connect_unix;
 use crate::limits::BACKLOG;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReuseAddr, ReusePort, TcpNoDelay};
 use nix::sys::socket::{
-    bind, connect, getsockname, listen, setsockopt, socket, AddressFamily, Backlog, SockFlag,
-    SockProtocol, SockType, SockaddrStorage, UnixAddr,
+    bind, getsockname, listen, setsockopt, socket, AddressFamily, Backlog, SockFlag, SockProtocol,
+    SockType, SockaddrStorage, UnixAddr,
 };
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -86,7 +87,7 @@ impl fmt::Display for ListenError {
             }
             ListenError::NotASocket(path) => write!(
                 f,
-                "cannot listen on unix:{0}: {0} exists and is not a socket; remove it, or choose another --listen",
+                "cannot listen on unix:{0}: {0} exists and is not a socket; remove it, or choose another path",
                 path.display()
             ),
             ListenError::System(address, call, errno) => {
@@ -242,62 +243,89 @@ fn bind_unix(
     path: &Path,
     cores: usize,
 ) -> Result<(SocketFile, Vec<OwnedFd>), ListenError> {
+    if is_socket(path)? {
+        match connect_unix(path) {
+            Err(Errno::ECONNREFUSED) => remove_stale(address, path)?,
+            Err(Errno::ENOENT) => {}
+            // Somebody listens.
+            Ok(_) | Err(Errno::EAGAIN) => return Err(ListenError::InUse(address.clone())),
+            Err(errno) => return Err(ListenError::System(address.clone(), "connect", errno)),
+        }
+    }
+    let (file, first) = bind_file(address, path)?;
+    start(address, &first)?;
+    let mut sockets = vec![first];
+    while sockets.len() < cores {
+        let copy = sockets[0]
+            .try_clone()
+            .map_err(|error| failed(address, "dup", error))?;
+        sockets.push(copy);
+    }
+    Ok((file, sockets))
+}
+
+/// Listens on a link socket, for [`super::Setup::link_listener`]: no other user's process can connect
+/// to it (mode 0600). The file is removed when it is dropped.
+///
+/// The caller owns the path, by a lock: a socket that is there is replaced, even if it is still
+/// listened on, as the ring of a process that was just killed may do.
+///
+/// # Errors
+/// Something else than a socket has the path, or the system refuses.
+pub fn bind_link(path: &Path) -> Result<(SocketFile, OwnedFd), ListenError> {
+    let address = Address::Unix(path.into());
+    if is_socket(path)? {
+        remove_stale(&address, path)?;
+    }
+    let (file, socket) = bind_file(&address, path)?;
+    // Nobody can have connected: it does not listen yet.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))
+        .map_err(|error| failed(&address, "chmod", error))?;
+    start(&address, &socket)?;
+    Ok((file, socket))
+}
+
+/// A socket that does not listen yet, and its file.
+fn bind_file(address: &Address, path: &Path) -> Result<(SocketFile, OwnedFd), ListenError> {
     let failed = |call| move |errno| ListenError::System(address.clone(), call, errno);
-    remove_stale(address, path)?;
     let name = UnixAddr::new(path).map_err(failed("path"))?;
-    let first = socket(
+    let socket = socket(
         AddressFamily::Unix,
         SockType::Stream,
         SockFlag::SOCK_CLOEXEC,
         None,
     )
     .map_err(failed("socket"))?;
-    bind(first.as_raw_fd(), &name).map_err(|errno| match errno {
+    bind(socket.as_raw_fd(), &name).map_err(|errno| match errno {
         Errno::EADDRINUSE => ListenError::InUse(address.clone()),
         errno => ListenError::System(address.clone(), "bind", errno),
     })?;
     let file = SocketFile::new(path).map_err(failed("open"))?;
-    start(address, &first)?;
-    let mut sockets = vec![first];
-    while sockets.len() < cores {
-        let copy = sockets[0].try_clone().map_err(|error| {
-            failed("dup")(error.raw_os_error().map_or(Errno::EMFILE, Errno::from_raw))
-        })?;
-        sockets.push(copy);
+    Ok((file, socket))
+}
+
+/// Whether a socket is there already.
+fn is_socket(path: &Path) -> Result<bool, ListenError> {
+    match std::fs::symlink_metadata(path) {
+        Err(_) => Ok(false),
+        Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(ListenError::NotASocket(path.into())),
     }
-    Ok((file, sockets))
 }
 
 /// Removes a socket that a dead process left behind.
 fn remove_stale(address: &Address, path: &Path) -> Result<(), ListenError> {
-    match std::fs::symlink_metadata(path) {
-        Err(_) => return Ok(()),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(ListenError::NotASocket(path.into()))
-        }
-        Ok(_) => {}
-    }
-    let failed = |call| move |errno| ListenError::System(address.clone(), call, errno);
-    // Or it would wait for as long as the owner's backlog is full.
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let probe =
-        socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket"))?;
-    let name = UnixAddr::new(path).map_err(failed("path"))?;
-    match connect(probe.as_raw_fd(), &name) {
-        Err(Errno::ECONNREFUSED) => std::fs::remove_file(path).map_err(|error| {
-            let errno = error.raw_os_error().map_or(Errno::EACCES, Errno::from_raw);
-            failed("unlink of the stale socket")(errno)
-        }),
-        Err(Errno::ENOENT) => Ok(()),
-        // Somebody listens.
-        Ok(()) | Err(Errno::EAGAIN) => Err(ListenError::InUse(address.clone())),
-        Err(errno) => Err(failed("connect")(errno)),
-    }
+    std::fs::remove_file(path).map_err(|error| failed(address, "unlink of the stale socket", error))
+}
+
+fn failed(address: &Address, call: &'static str, error: std::io::Error) -> ListenError {
+    let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    ListenError::System(address.clone(), call, errno)
 }
 
 /// The file of a Unix socket, removed when dropped unless another has taken its place.
 #[derive(Debug)]
-struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     /// Opened as a path only. While it is open, no other file can get the same inode.
     file: File,
@@ -415,6 +443,38 @@ mod tests {
         let nowhere: Address = "no-such-host.invalid:1".parse().unwrap();
         let error = Listeners::bind(from_ref(&nowhere), 1).unwrap_err();
         assert!(matches!(error, ListenError::Unresolved(at, _) if at == nowhere));
+    }
+
+    #[test]
+    fn link_sockets_are_ours_alone_and_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let (first, old) = bind_link(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        // Whoever has the lock has the path, even if a dead process's ring still listens.
+        let (second, new) = bind_link(&path).unwrap();
+        drop((first, old));
+        assert!(path.exists(), "the first must not remove the second's file");
+        let _connected = UnixStream::connect(&path).unwrap();
+        UnixListener::from(new).accept().unwrap();
+        // Stale.
+        let third = bind_link(&path).unwrap();
+        drop(second);
+        UnixStream::connect(&path).unwrap();
+        drop(third);
+        assert!(!path.exists());
+
+        std::fs::write(&path, "precious").unwrap();
+        let error = bind_link(&path).err();
+        assert_eq!(error, Some(ListenError::NotASocket(path)));
+        let nowhere = directory.path().join("no/s");
+        let error = bind_link(&nowhere).err();
+        let address = Address::Unix(nowhere);
+        assert_eq!(
+            error,
+            Some(ListenError::System(address, "bind", Errno::ENOENT))
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod buffers;
 mod clock;
 mod control;
 mod epoll;
+mod links;
 pub mod listen;
 mod probe;
 mod ring;
@@ -17,7 +18,7 @@ mod uring;
 
 pub use clock::monotonic_ns;
 pub use control::Control;
-pub use listen::{Address, ListenError, Listeners};
+pub use listen::{bind_link, Address, ListenError, Listeners, SocketFile};
 pub use probe::{probe, raise_limits, Choice, Chosen, Probe};
 pub use setup::{Driver, Setup};
 
@@ -72,7 +73,7 @@ pub enum Effect<Job> {
     Connect(usize),
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
-    /// Close the listeners.
+    /// Close the listeners, but for the link socket: others may have to be answered while we stop.
     StopAccepting,
     /// Leave the loop: everything is done, or nothing more can be.
     Exit(Exit),
@@ -109,7 +110,7 @@ pub trait Machine {
     /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once,
     /// and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
-    /// Nobody listens on the link socket of this member, or its queue is full.
+    /// Nobody listens on the link socket of this member, its queue is full, or it is another user's.
     fn connect_failed(&mut self, member: usize);
     /// Bytes arrived, never none. After [`Effect::Pause`] what was already on its way still comes:
     /// with io_uring up to all receive buffers' worth

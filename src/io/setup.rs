@@ -1,6 +1,6 @@
 //! What a driver is started with, and which drivers there are.
 
-use super::{epoll, uring, Control, Exit, Machine};
+use super::{epoll, uring, Control, Exit, Machine, Peer};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,10 +24,11 @@ pub struct Setup<M> {
     /// Connected stream sockets to other cores of the process, by the other's member number. They
     /// are opened before anything else happens, in this order.
     pub peers: Vec<(usize, OwnedFd)>,
-    /// Where other members of this cluster connect to this one; only this user's processes are let in
-    /// (SO_PEERCRED). Stays open on [`super::Effect::StopAccepting`].
+    /// Where other members of this cluster connect to this one, see [`super::bind_link`]; only this
+    /// user's processes are let in (SO_PEERCRED). Stays open on [`super::Effect::StopAccepting`].
     pub link_listener: Option<OwnedFd>,
-    /// The Unix sockets of the other members, by member number.
+    /// The link sockets of all members, by member number; those that the machine never connects to
+    /// may be anything.
     pub link_paths: Vec<PathBuf>,
     /// Shared with the thread that stops the cores.
     pub control: Arc<Control>,
@@ -56,6 +57,13 @@ impl Driver {
             Driver::Epoll => epoll::run(setup),
         }
     }
+}
+
+/// All listening sockets of a core, and who connects there.
+pub(super) fn with_link(clients: Vec<OwnedFd>, link: Option<OwnedFd>) -> Vec<(Peer, OwnedFd)> {
+    let clients = clients.into_iter().map(|socket| (Peer::Client, socket));
+    let link = link.into_iter().map(|socket| (Peer::Linker, socket));
+    clients.chain(link).collect()
 }
 
 /// Keeps the calling thread on one CPU.

@@ -2,8 +2,12 @@
 
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::sys::socket::{recv, send, shutdown, MsgFlags, Shutdown};
+use nix::sys::socket::{
+    connect, recv, send, shutdown, socket, AddressFamily, MsgFlags, Shutdown, SockFlag, SockType,
+    UnixAddr,
+};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 /// epoll wants sockets that never block; io_uring wants ones that may, or it answers `EAGAIN`
 /// instead of waiting.
@@ -11,6 +15,15 @@ pub(super) fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<()
     let mut flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
     flags.set(OFlag::O_NONBLOCK, nonblocking);
     fcntl(&socket, FcntlArg::F_SETFL(flags)).map(drop)
+}
+
+/// Connects to a Unix socket, at once or not at all: `EAGAIN` when its backlog is full. The socket
+/// does not block.
+pub(super) fn connect_unix(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(socket)
 }
 
 /// Sends FIN. A socket that is already broken needs none.

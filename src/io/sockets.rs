@@ -1,5 +1,6 @@
 //! The uring driver's sockets: what is in flight for each, and what its completions mean.
 
+use super::links::Links;
 use super::ring::{Error, Operation, Ring, Tag};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::{clock, ConnectionId, Control, Machine, Peer};
@@ -14,6 +15,7 @@ pub(super) struct Sockets {
     ring: Ring,
     connections: Vec<Option<Connection>>,
     listeners: Vec<Listener>,
+    links: Links,
     control: Arc<Control>,
     core: usize,
     /// When the paused listeners are armed anew.
@@ -54,6 +56,8 @@ enum Receive {
 }
 
 struct Listener {
+    /// Who connects: [`Peer::Client`] or [`Peer::Linker`].
+    peer: Peer,
     /// `None`: closed.
     socket: Option<OwnedFd>,
     armed: bool,
@@ -64,7 +68,8 @@ impl Sockets {
     /// Arms the listeners and the wake of this core.
     pub(super) fn new(
         ring: Ring,
-        listeners: Vec<OwnedFd>,
+        listeners: Vec<(Peer, OwnedFd)>,
+        links: Links,
         control: Arc<Control>,
         core: usize,
     ) -> Result<Sockets, Error> {
@@ -72,6 +77,7 @@ impl Sockets {
             ring,
             connections: Vec::new(),
             listeners: Vec::with_capacity(listeners.len()),
+            links,
             control,
             core,
             accept_retry_ns: None,
@@ -82,9 +88,10 @@ impl Sockets {
             in_flight: 0,
             completions: Vec::with_capacity(TICK_EVENTS_MAX),
         };
-        for socket in listeners {
+        for (peer, socket) in listeners {
             blocking(&socket)?;
             sockets.listeners.push(Listener {
+                peer,
                 socket: Some(socket),
                 armed: false,
                 closing: false,
@@ -97,6 +104,12 @@ impl Sockets {
 
     /// Takes up what has completed, a tick's worth.
     pub(super) fn feed<M: Machine>(&mut self, machine: &mut M, now_ns: u64) -> Result<(), Error> {
+        for (member, socket) in self.links.take_made() {
+            match socket {
+                Some(socket) => self.open(machine, Peer::Member(member), socket)?,
+                None => machine.connect_failed(member),
+            }
+        }
         for id in self.closed.drain(..) {
             machine.closed(id);
         }
@@ -135,7 +148,7 @@ impl Sockets {
     }
 
     /// Takes over a connected socket, or refuses it.
-    pub(super) fn open<M: Machine>(
+    fn open<M: Machine>(
         &mut self,
         machine: &mut M,
         peer: Peer,
@@ -148,7 +161,7 @@ impl Sockets {
                 return Ok(());
             }
         };
-        if peer != Peer::Client {
+        if let Peer::Member(_) = peer {
             blocking(&socket)?;
         }
         let index = id.index as usize;
@@ -252,11 +265,14 @@ impl Sockets {
         if listener.closing && !more {
             listener.socket = None;
         }
+        let peer = listener.peer;
         if result >= 0 {
             self.accept_log.works();
             // SAFETY: the kernel has just made this descriptor for us.
             let socket = unsafe { OwnedFd::from_raw_fd(result) };
-            self.open(machine, Peer::Client, socket)?;
+            if peer == Peer::Client || self.links.admits(&socket) {
+                self.open(machine, peer, socket)?;
+            }
         } else {
             let errno = Errno::from_raw(-result);
             if !accept_goes_on(errno) && !self.listeners[tag.index as usize].closing {
@@ -337,10 +353,17 @@ impl Sockets {
         self.close_if_idle(id)
     }
 
-    /// Closes the listeners.
+    /// Makes a link. What comes of it, the next tick tells.
+    pub(super) fn connect(&mut self, member: usize) {
+        self.links.connect(member);
+    }
+
+    /// Closes the clients' listeners.
     pub(super) fn stop_accepting(&mut self) -> Result<(), Error> {
-        self.accept_retry_ns = None;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if listener.peer != Peer::Client {
+                continue;
+            }
             listener.closing = true;
             if listener.armed {
                 self.ring
@@ -356,7 +379,7 @@ impl Sockets {
 
     /// Whether the next tick has something to do already.
     pub(super) fn has_events(&mut self) -> bool {
-        !self.closed.is_empty() || self.ring.has_completions()
+        !self.closed.is_empty() || self.links.has_made() || self.ring.has_completions()
     }
 
     /// Submits and goes on.

@@ -9,15 +9,15 @@
 //! signals was measured too: 2.6 system calls per request against 2.0 at one connection, and at 32
 //! 129,000 requests per CPU second against 151,000 (medians of four interleaved runs).
 
+use super::links::Links;
 use super::ring::{Error, Ring};
-use super::setup::pin;
+use super::setup::{pin, with_link};
 use super::sockets::Sockets;
-use super::{clock, Control, Effect, Exit, Job, Machine, Peer, Setup};
+use super::{clock, Control, Effect, Exit, Job, Machine, Setup};
 use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS, RING_ENTRIES};
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{mpsc, Arc};
 use std::task::Poll;
@@ -49,18 +49,18 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
 
 /// Drives a core to its end. Says how it ended, and how many jobs glommio has not done with.
 async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
-    let ring = Ring::new(RING_ENTRIES);
-    let sockets = ring
-        .and_then(|ring| Sockets::new(ring, setup.listeners, setup.control.clone(), setup.core));
+    let listeners = with_link(setup.listeners, setup.link_listener);
+    let links = Links::new(setup.peers, setup.link_paths);
+    let control = setup.control.clone();
+    let sockets = Ring::new(RING_ENTRIES)
+        .and_then(|ring| Sockets::new(ring, listeners, links, control, setup.core));
     let mut core = match sockets {
         Ok(sockets) => Core {
             sockets,
             machine: setup.machine,
             jobs: Jobs::new(setup.control.clone(), setup.core),
             control: setup.control,
-            peers: setup.peers,
             stop_told: false,
-            connects_failed: Vec::new(),
         },
         Err(error) => return (Exit::Failed(error.to_string()), 0),
     };
@@ -88,10 +88,7 @@ struct Core<M: Machine> {
     machine: M,
     jobs: Jobs<M::Job>,
     control: Arc<Control>,
-    /// To be opened by the first tick.
-    peers: Vec<(usize, OwnedFd)>,
     stop_told: bool,
-    connects_failed: Vec<usize>,
 }
 
 impl<M: Machine> Core<M> {
@@ -99,14 +96,7 @@ impl<M: Machine> Core<M> {
     fn tick(&mut self) -> Result<Option<Exit>, Error> {
         let now = clock::now();
         self.machine.tick_begin(now);
-        for (member, socket) in self.peers.drain(..) {
-            self.sockets
-                .open(&mut self.machine, Peer::Member(member), socket)?;
-        }
         self.sockets.feed(&mut self.machine, now.monotonic_ns)?;
-        for member in self.connects_failed.drain(..) {
-            self.machine.connect_failed(member);
-        }
         while let Some(done) = self.jobs.next_done() {
             self.machine.job_done(done);
         }
@@ -123,7 +113,6 @@ impl<M: Machine> Core<M> {
 
         let deadline_ns = self.machine.deadline_ns();
         let busy = self.machine.ready()
-            || !self.connects_failed.is_empty()
             || self.jobs.want_executor
             || self.sockets.has_events()
             || deadline_ns.is_some_and(|at| at <= now.monotonic_ns);
@@ -143,8 +132,7 @@ impl<M: Machine> Core<M> {
             Effect::Resume(id) => self.sockets.resume(id)?,
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id)?,
-            // Not made yet: nobody listens.
-            Effect::Connect(member) => self.connects_failed.push(member),
+            Effect::Connect(member) => self.sockets.connect(member),
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting()?,
             Effect::Exit(exit) => return Ok(Some(exit)),

@@ -184,6 +184,8 @@ pub enum Arriving {
 pub struct Connection {
     pub id: ConnectionId,
     pub peer: Peer,
+    /// It came in as a [`Peer::Linker`].
+    pub accepted_link: bool,
     pub state: State,
     /// Received, not taken up.
     pub input: Vec<u8>,
@@ -194,8 +196,8 @@ pub struct Connection {
     pub output: Output,
     /// Replies that another node owes this connection.
     pub waiting: u32,
-    /// The core that owes them. All come from one: their order is then the order of the requests.
-    /// `None`: there is one, and it may come from any.
+    /// The shard that they are of. All are of one: their order is then the order of the requests.
+    /// `None`: there is one, and nothing may be asked behind it.
     pub waiting_for: Option<usize>,
     /// The driver was told to stop reading.
     pub paused: bool,
@@ -217,6 +219,7 @@ impl Connection {
         Connection {
             id,
             peer: Peer::Client,
+            accepted_link: false,
             state: State::Free,
             input: Vec::new(),
             progress: http::Progress::default(),
@@ -242,6 +245,11 @@ impl Connection {
             && self.arriving == Arriving::Nothing
     }
 
+    /// The driver was told to close it.
+    pub fn is_closing(&self) -> bool {
+        self.state == State::Closing
+    }
+
     /// The deadline that counts.
     pub fn deadline_ns(&self) -> u64 {
         if self.output.is_idle() {
@@ -258,18 +266,29 @@ pub struct Connections {
     slots: Vec<Connection>,
     free: Vec<u32>,
     clients: usize,
+    /// Accepted from other nodes, those that have said who they are included.
+    linkers: usize,
     pub buffers: Buffers,
 }
 
 impl Connections {
-    /// Takes a slot. `None`: there are as many clients as there may be.
-    pub fn open(&mut self, peer: Peer, deadline_ns: u64) -> Option<&mut Connection> {
+    /// Takes a slot. `None`: there are as many of its kind as there may be.
+    pub fn open(
+        &mut self,
+        peer: Peer,
+        linkers_max: usize,
+        deadline_ns: u64,
+    ) -> Option<&mut Connection> {
         if peer == Peer::Client {
             if self.clients == CONNECTIONS_MAX {
                 return None;
             }
             self.clients += 1;
         }
+        if peer == Peer::Linker && self.linkers >= linkers_max {
+            return None;
+        }
+        self.linkers += usize::from(peer == Peer::Linker);
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.slots.len() as u32;
             let generation = 0;
@@ -281,6 +300,7 @@ impl Connections {
         debug_assert_eq!(connection.state, State::Free);
         connection.state = State::Open;
         connection.peer = peer;
+        connection.accepted_link = peer == Peer::Linker;
         connection.arrival_deadline_ns = deadline_ns;
         Some(connection)
     }
@@ -292,6 +312,7 @@ impl Connections {
         if connection.peer == Peer::Client {
             self.clients -= 1;
         }
+        self.linkers -= usize::from(connection.accepted_link);
         connection.output.give_back(&mut self.buffers);
         self.buffers.give(std::mem::take(&mut connection.input));
         *connection = Connection::free(ConnectionId {

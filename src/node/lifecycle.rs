@@ -2,7 +2,7 @@
 //! of all of them when the node stops.
 
 use super::connection::{Arriving, State};
-use super::peers::Link;
+use super::link::Frame;
 use super::Node;
 use crate::http::Status;
 use crate::io::{Effect, Peer};
@@ -116,7 +116,7 @@ impl<J> Node<J> {
         }
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
-            if connection.peer != Peer::Client
+            if matches!(connection.peer, Peer::Member(_))
                 || matches!(connection.state, State::Free | State::Closing)
             {
                 continue;
@@ -139,7 +139,10 @@ impl<J> Node<J> {
             self.close(index); // The peer does not close, or does not read.
         } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
             self.expect_arrival(index, IDLE_NS_MAX); // It is we who owe something.
-        } else if connection.arriving == Arriving::Nothing || connection.state != State::Open {
+        } else if connection.peer == Peer::Linker
+            || connection.arriving == Arriving::Nothing
+            || connection.state != State::Open
+        {
             self.close(index);
         } else {
             self.refuse(index, Status::RequestTimeout);
@@ -161,6 +164,8 @@ impl<J> Node<J> {
         });
         self.sweep_ns = self.sweep_ns.min(now_ns + STOP_GRACE_NS);
         self.effects.push_back(Effect::StopAccepting);
+        self.tell_all(&Frame::Leaving);
+        self.hand_over();
     }
 
     /// Whether a stop has come to where no client is left, and no other node will ask any more.
@@ -170,13 +175,17 @@ impl<J> Node<J> {
         };
         self.now.monotonic_ns >= stop.deadline_ns
             || (self.connections.clients() == 0
-                && self.links.iter().all(|link| self.is_done_with(link)))
+                && !self.is_handing_over()
+                && (0..self.links.len()).all(|member| self.is_done_with(member)))
     }
 
-    /// Neither end of a link will ask anything any more, and both know.
-    fn is_done_with(&self, link: &Link) -> bool {
+    /// Neither end of a link to a core of this process will ask anything any more, and both know. (What
+    /// another process asks, it asks again when we are gone.)
+    fn is_done_with(&self, member: usize) -> bool {
+        let link = &self.links[member];
         match link.connection() {
             None => true,
+            Some(_) if !self.settings.members.is_in_process(member) => true,
             Some(id) => link.is_quiet() && self.connections[id.index as usize].output.is_empty(),
         }
     }

@@ -10,11 +10,14 @@
 
 mod connection;
 mod lifecycle;
-mod link;
+pub mod link;
+mod links;
 mod members;
-mod peers;
 mod replies;
+mod resets;
+mod routes;
 mod settings;
+mod tenure;
 
 use std::collections::VecDeque;
 
@@ -24,9 +27,10 @@ use crate::api::{self, bank, Call, Endpoint, Problem, Refused};
 use crate::http::{self, Date, Framing, Gzip, Parsed, Request, Status};
 use crate::io::{ConnectionId, Effect, Now, Peer};
 use crate::limits::{
-    BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, SEND_NS_MAX, STUCK_INPUT_BYTES_MAX,
+    BODY_NS_MAX, BUFFER_BYTES, HEAD_NS_MAX, IDLE_NS_MAX, LINKERS_MAX, SEND_NS_MAX,
+    STUCK_INPUT_BYTES_MAX,
 };
-use crate::shard::Shard;
+use crate::shard::{ids, Ids, Shard};
 
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
@@ -34,8 +38,11 @@ pub use members::Members;
 pub use settings::{Durability, Settings};
 
 use lifecycle::Stop;
-use peers::Link;
+use links::Link;
 use replies::{Asker, Hold, Op, Subject};
+use resets::Reset;
+use routes::Route;
+use tenure::Tenure;
 
 /// Sent, without looking at what it asks, to a client beyond the bound.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -46,9 +53,16 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// See the module.
 pub struct Node<J> {
     settings: Settings,
-    /// This core's: shard `core`, `core + cores`, …
-    shards: Vec<Shard>,
+    /// By number: those that are ours.
+    shards: Vec<Option<Shard>>,
+    /// By shard.
+    tenures: Vec<Tenure>,
+    /// By shard.
+    routes: Vec<Route>,
+    /// In all routes.
+    commands: usize,
     connections: Connections,
+    /// By member; our own place is never used.
     links: Vec<Link>,
     now: Now,
     date: Date,
@@ -64,17 +78,24 @@ pub struct Node<J> {
     listed: Vec<ConnectionId>,
     /// Connections that wait for the next tick, because a shard took no more in this one.
     postponed: Vec<ConnectionId>,
-    /// Resets that all other cores have carried out, and that ours could not take in this tick.
-    resets_postponed: Vec<(ConnectionId, Asker)>,
+    /// Shards that this tick resets.
+    resets: Vec<Reset>,
+    /// Shards that we want to own: for the host to try.
+    wanted: Vec<u32>,
     /// Replies that wait for an `fdatasync`, oldest first.
     holds: VecDeque<Hold>,
     /// Counts the ticks that journalled something; see [`Hold`].
     ticket: u64,
-    /// By own shard: the ticket when its running sync was started, and when its last one was.
+    /// By shard: the ticket when its running sync was started, and when its last one was.
     sync_tickets: Vec<(u64, u64)>,
     effects: VecDeque<Effect<J>>,
     /// Not after the earliest deadline of any connection.
     sweep_ns: u64,
+    /// Not after the earliest time at which a command's time is over.
+    expire_ns: u64,
+    /// Not after the earliest time to connect, or to try for a shard.
+    attend_ns: u64,
+    started: bool,
     stop: Option<Stop>,
 }
 
@@ -86,35 +107,26 @@ enum Taken {
     ///
     /// | why | until |
     /// |---|---|
-    /// | a reply from another core must come before (`waiting`) | [`Node::settle`] |
+    /// | a reply from another member must come before (`waiting`) | [`Node::settle`] |
     /// | the shard takes no more in this tick (`postponed`) | [`Node::tick_begin`] |
     /// | too much waits to be sent (`Output::is_full`) | [`Node::sent`] |
     NotYet,
 }
 
 impl<J> Node<J> {
-    /// `shards`: this core's, in ascending order.
+    /// `shards`: those that are ours at the start.
     pub fn new(settings: Settings, shards: Vec<Shard>) -> Node<J> {
-        assert!(
-            settings.members.core < settings.members.cores
-                && settings.members.cores <= settings.members.shards
-        );
-        let own = (settings.members.core..settings.members.shards)
-            .step_by(settings.members.cores)
-            .count();
-        assert_eq!(shards.len(), own);
-        // What was recovered may be in the page cache only: with durability `disk` even a read of it
-        // waits for the first sync.
-        let unsynced = shards
-            .iter()
-            .any(|shard| shard.synced_sequence() < shard.sequence());
-        Node {
-            links: (0..settings.members.cores)
-                .map(|_| Link::default())
-                .collect(),
-            sync_tickets: vec![(0, 0); shards.len()],
+        let members = &settings.members;
+        assert!(members.core < members.cores && members.node < members.nodes.len());
+        let places = members.shards;
+        let mut node = Node {
+            shards: (0..places).map(|_| None).collect(),
+            tenures: vec![Tenure::new(); places],
+            routes: (0..places).map(|_| Route::new()).collect(),
+            commands: 0,
+            links: (0..members.count()).map(|_| Link::new()).collect(),
+            sync_tickets: vec![(0, 0); places],
             settings,
-            shards,
             connections: Connections::default(),
             now: Now::default(),
             date: Date::default(),
@@ -125,13 +137,28 @@ impl<J> Node<J> {
             ops: Vec::new(),
             listed: Vec::new(),
             postponed: Vec::new(),
-            resets_postponed: Vec::new(),
+            resets: Vec::new(),
+            wanted: Vec::new(),
             holds: VecDeque::new(),
-            ticket: u64::from(unsynced),
+            ticket: 0,
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
+            expire_ns: u64::MAX,
+            attend_ns: u64::MAX,
+            started: false,
             stop: None,
+        };
+        for shard in shards {
+            let number = shard.identity().shard as usize;
+            // What was recovered may be in the page cache only: with durability `disk` even a read of
+            // it waits for the first sync.
+            node.ticket |= u64::from(shard.synced_sequence() < shard.sequence());
+            node.shards[number] = Some(shard);
+            node.owned_by_us(number);
         }
+        node.acquire_first();
+        node.dial_first();
+        node
     }
 
     fn stats(&self) -> &CoreStats {
@@ -145,7 +172,11 @@ impl<J> Node<J> {
         debug_assert!(now.monotonic_ns >= self.now.monotonic_ns);
         self.now = now;
         self.date.update(now.realtime_us);
+        if !std::mem::replace(&mut self.started, true) {
+            self.started();
+        }
         self.resume_resets();
+        self.attend();
         for id in std::mem::take(&mut self.postponed) {
             if let Some(connection) = self.connections.get(id) {
                 connection.postponed = false;
@@ -158,10 +189,14 @@ impl<J> Node<J> {
     /// See [`crate::io::Machine::opened`].
     pub fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]> {
         let deadline_ns = self.now.monotonic_ns + IDLE_NS_MAX;
-        if self.is_past_grace() {
+        if self.is_past_grace() && peer == Peer::Client {
             return Err(b"");
         }
-        let Some(connection) = self.connections.open(peer, deadline_ns) else {
+        let linkers_max = self.settings.members.count() + LINKERS_MAX;
+        let Some(connection) = self.connections.open(peer, linkers_max, deadline_ns) else {
+            if peer == Peer::Linker {
+                return Err(b"");
+            }
             self.stats().connections_refused.add(1);
             return Err(TOO_MANY_CONNECTIONS);
         };
@@ -174,14 +209,10 @@ impl<J> Node<J> {
                     .connections
                     .set(self.connections.clients() as u64);
             }
-            Peer::Member(member) => self.links[member].opened(id),
-            Peer::Linker => todo!(),
+            Peer::Member(_) | Peer::Linker => self.link_opened(id, peer),
         }
         Ok(id)
     }
-
-    /// See [`crate::io::Machine::connect_failed`].
-    pub fn connect_failed(&mut self, _member: usize) {}
 
     /// See [`crate::io::Machine::received`].
     pub fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
@@ -212,8 +243,8 @@ impl<J> Node<J> {
         };
         connection.input_ended = true;
         let peer = connection.peer;
-        if let Peer::Member(core) = peer {
-            self.link_lost(core);
+        if let Peer::Member(member) = peer {
+            self.link_lost(member, id);
         }
         // A client may close one half and read on; a core that says nothing more is gone.
         if reset || peer != Peer::Client {
@@ -231,8 +262,8 @@ impl<J> Node<J> {
         let index = id.index as usize;
         let Ok(bytes) = bytes else {
             let peer = connection.peer;
-            if let Peer::Member(core) = peer {
-                self.link_lost(core);
+            if let Peer::Member(member) = peer {
+                self.link_lost(member, id);
             }
             return self.close(index);
         };
@@ -316,8 +347,8 @@ impl<J> Node<J> {
 
     /// Takes up the requests at the front of `input`, one by one: how many bytes that was.
     fn take_up(&mut self, index: usize, input: &[u8]) -> usize {
-        if let Peer::Member(core) = self.connections[index].peer {
-            return self.take_up_frames(index, core, input);
+        if self.connections[index].peer != Peer::Client {
+            return self.take_up_frames(index, input);
         }
         let mut decoded = std::mem::take(&mut self.decoded);
         let mut progress = std::mem::take(&mut self.connections[index].progress);
@@ -405,24 +436,19 @@ impl<J> Node<J> {
         };
         let (endpoint, call) = api::route(request);
         let taken = match call {
-            Call::Bank(command) => {
-                let shard = command.client() as usize % self.settings.members.shards;
-                let owner = shard % self.settings.members.cores;
-                if owner == self.settings.members.core {
-                    self.command(
-                        index,
-                        asker,
-                        endpoint,
-                        shard / self.settings.members.cores,
-                        &command,
-                    )
+            Call::Bank(command, key) => {
+                let shard = self.settings.members.shard_of(command.client());
+                let key = key.map(|text| ids::key(self.settings.directory, text));
+                if self.serves(shard) {
+                    let ids = Ids { forward: None, key };
+                    self.command(index, asker, shard, &command, &ids)
                 } else {
-                    self.forward(index, owner, asker, endpoint, &command)
+                    self.forward(index, shard, asker, endpoint, &command, key)
                 }
             }
             // What needs no shard still waits for its turn among the connection's replies.
             _ if self.connections[index].waiting > 0 => Taken::NotYet,
-            Call::Reset if self.settings.allow_reset => self.reset(index, asker),
+            Call::Reset if self.settings.allow_reset => self.reset_from(index, 0, asker),
             Call::Reset => self.answer(
                 index,
                 asker,
@@ -461,65 +487,61 @@ impl<J> Node<J> {
         taken
     }
 
-    /// Carries out a command for a shard of this core.
+    /// Carries out a command for a shard that is served here.
     fn command(
         &mut self,
         index: usize,
         asker: Asker,
-        endpoint: Endpoint,
         shard: usize,
         command: &Command<'_>,
+        ids: &Ids,
     ) -> Taken {
         if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
             return Taken::NotYet;
         }
-        if !self.shards[shard].accepts() {
+        if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let status = self.execute(shard, command);
-        let subject = match command {
-            Command::Statement { client } => Subject::Read {
-                shard,
-                client: *client,
-            },
-            Command::Transact { .. } => Subject::Write { shard },
+        let status = self.execute(shard, command, ids);
+        let endpoint = match command {
+            Command::Transact { .. } => Endpoint::Transactions,
+            Command::Statement { .. } => Endpoint::Statement,
         };
-        self.reply(index, asker, endpoint, status, subject)
+        self.reply(index, asker, endpoint, status, Subject::of(shard, command))
     }
 
-    /// Applies a command to a shard of this core; the reply's body is in `self.body`.
-    fn execute(&mut self, shard: usize, command: &Command<'_>) -> Status {
+    /// Applies a command to a shard of ours; the reply's body is in `self.body`.
+    fn execute(&mut self, shard: usize, command: &Command<'_>, _ids: &Ids) -> Status {
         let realtime_us = self.now.realtime_us;
-        bank::execute(
-            &mut self.shards[shard],
-            command,
-            realtime_us,
-            &mut self.body,
-        )
+        let shard = self.shards[shard].as_mut().expect("it is ours");
+        bank::execute(shard, command, realtime_us, &mut self.body)
     }
 
-    /// Sets the accounts of all shards back to the start: first the other cores', then ours.
-    fn reset(&mut self, index: usize, asker: Asker) -> Taken {
-        if self.settings.members.cores > 1 {
-            self.reset_others(index, asker);
-            return Taken::Yes;
-        }
-        self.reset_own(index, asker)
+    /// Whether this tick takes more for a shard of ours.
+    fn accepts(&self, shard: usize) -> bool {
+        self.shards[shard].as_ref().is_some_and(Shard::accepts)
     }
 
-    fn accepts_reset(&self) -> bool {
-        self.shards.iter().all(Shard::accepts)
+    fn shard(&mut self, shard: usize) -> &mut Shard {
+        self.shards[shard].as_mut().expect("it is ours")
     }
 
-    fn reset_own(&mut self, index: usize, asker: Asker) -> Taken {
-        if !self.accepts_reset() {
-            return self.postpone(index);
+    /// Carries out what waits for our own shards, connects to whom it is time to connect to, and tries
+    /// for shards that it is time to try for.
+    fn attend(&mut self) {
+        if self.commands > 0 {
+            for shard in 0..self.routes.len() {
+                self.carry_out_pending(shard);
+            }
         }
-        for shard in &mut self.shards {
-            shard.reset(self.now.realtime_us);
+        if self.attend_ns > self.now.monotonic_ns {
+            return;
         }
-        self.body.extend_from_slice(b"{\"status\":\"reset\"}");
-        self.reply(index, asker, Endpoint::Reset, Status::Ok, Subject::WriteAll)
+        self.dial();
+        self.acquire();
+        let dials = self.links.iter().map(Link::dial_ns);
+        let tries = self.tenures.iter().map(Tenure::try_ns);
+        self.attend_ns = dials.chain(tries).min().unwrap_or(u64::MAX);
     }
 
     fn postpone(&mut self, index: usize) -> Taken {
@@ -570,14 +592,14 @@ impl<J> Node<J> {
 
     // ---- What the host needs -----------------------------------------------------
 
-    /// This core's shards, ascending.
-    pub fn shards(&self) -> &[Shard] {
-        &self.shards
+    /// Our shards, ascending.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().flatten()
     }
 
     /// One of them, between ticks: its batch is written or refused.
-    pub fn shard_mut(&mut self, index: usize) -> &mut Shard {
-        &mut self.shards[index]
+    pub fn shard_mut(&mut self, shard: usize) -> &mut Shard {
+        self.shard(shard)
     }
 
     /// Counters of this core.
@@ -604,12 +626,15 @@ impl<J> Node<J> {
 
     /// See [`crate::io::Machine::deadline_ns`].
     pub fn deadline_ns(&self) -> Option<u64> {
-        (self.sweep_ns != u64::MAX).then_some(self.sweep_ns)
+        let next_ns = self.sweep_ns.min(self.expire_ns).min(self.attend_ns);
+        (next_ns != u64::MAX).then_some(next_ns)
     }
 
     /// See [`crate::io::Machine::ready`].
     pub fn ready(&self) -> bool {
-        !self.postponed.is_empty() || !self.resets_postponed.is_empty()
+        !self.postponed.is_empty()
+            || !self.resets.is_empty()
+            || (self.commands > 0 && self.routes.iter().any(Route::has_work_for_us))
     }
 }
 

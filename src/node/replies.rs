@@ -13,6 +13,7 @@ use crate::api::Endpoint;
 use crate::http::{self, ContentType, Framing, Reply, Status};
 use crate::io::ConnectionId;
 use crate::limits::GZIP_BYTES_MIN;
+use crate::shard::Ids;
 
 /// For whom a reply is, and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +22,10 @@ pub(super) enum Asker {
         framing: Framing,
         gzip: bool,
     },
-    /// Another node, by the command's id.
+    /// Another member, by the command's shard and counter.
     Node {
-        id: u32,
+        shard: u32,
+        counter: u64,
     },
 }
 
@@ -33,7 +35,7 @@ impl Asker {
     }
 }
 
-/// What a reply rests on; the numbers are positions among this core's shards.
+/// What a reply rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     /// Nothing that could be taken back.
@@ -45,7 +47,18 @@ pub(super) enum Subject {
     Write {
         shard: usize,
     },
-    WriteAll,
+}
+
+impl Subject {
+    pub(super) fn of(shard: usize, command: &Command<'_>) -> Subject {
+        match command {
+            Command::Statement { client } => Subject::Read {
+                shard,
+                client: *client,
+            },
+            Command::Transact { .. } => Subject::Write { shard },
+        }
+    }
 }
 
 /// One thing that this tick wrote to a connection.
@@ -108,9 +121,10 @@ impl<J> Node<J> {
         asker: Asker,
         endpoint: Endpoint,
         status: Status,
+        subject: Subject,
         began_ns: u64,
     ) {
-        self.begin_op(index, asker, Subject::None, endpoint, status, began_ns);
+        self.begin_op(index, asker, subject, endpoint, status, began_ns);
         self.encode(index, asker, endpoint, status, None);
     }
 
@@ -130,7 +144,10 @@ impl<J> Node<J> {
 
     /// What is no reply is noted all the same: it marks where the reply before it ends.
     fn begin_raw(&mut self, index: usize) {
-        let nobody = Asker::Node { id: 0 };
+        let nobody = Asker::Node {
+            shard: 0,
+            counter: 0,
+        };
         self.begin_op(index, nobody, Subject::None, Endpoint::None, Status::Ok, 0);
     }
 
@@ -171,9 +188,10 @@ impl<J> Node<J> {
         let (connection, buffers) = self.connections.with_buffers(index);
         let out = connection.output.writer(buffers);
         match asker {
-            Asker::Node { id } => {
+            Asker::Node { shard, counter } => {
                 let frame = Frame::Reply {
-                    id,
+                    shard,
+                    counter,
                     status: status.code(),
                     body: &self.body,
                 };
@@ -209,12 +227,12 @@ impl<J> Node<J> {
     /// The tick's journal write for a shard found no room: what the shard did is undone, and its
     /// replies are written anew.
     pub fn journal_refused(&mut self, shard: usize) {
-        self.shards[shard].refused();
+        self.shard(shard).refused();
+        self.reset_refused(shard);
         let mut ops = std::mem::take(&mut self.ops);
         let touched = |subject: Subject| match subject {
             Subject::None => false,
             Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
-            Subject::WriteAll => true,
         };
         let mut connections: Vec<ConnectionId> = ops
             .iter()
@@ -266,10 +284,12 @@ impl<J> Node<J> {
     /// Reads see the state after the undoing; whatever was, or could have been, a write is 503.
     fn reencode(&mut self, index: usize, op: &mut Op) {
         op.status = match op.subject {
-            Subject::Read { shard, client } => self.execute(shard, &Command::Statement { client }),
-            subject => {
-                let problem = match subject {
-                    Subject::WriteAll => RESET_INCOMPLETE,
+            Subject::Read { shard, client } => {
+                self.execute(shard, &Command::Statement { client }, &Ids::default())
+            }
+            _ => {
+                let problem = match op.endpoint {
+                    Endpoint::Reset => RESET_INCOMPLETE,
                     _ => STORAGE_FULL,
                 };
                 problem.write(&mut self.body);
@@ -282,7 +302,7 @@ impl<J> Node<J> {
 
     /// The tick's batch of a shard is in the journal.
     pub fn journal_written(&mut self, shard: usize) {
-        self.shards[shard].written();
+        self.shard(shard).written();
         self.ticket += 1;
     }
 
@@ -298,10 +318,10 @@ impl<J> Node<J> {
 
     /// Up to which ticket every journal write is synced.
     fn synced_ticket(&self) -> u64 {
-        let unsynced = self.shards.iter().zip(&self.sync_tickets);
-        unsynced
+        let ours = self.shards.iter().zip(&self.sync_tickets);
+        ours.filter_map(|(shard, tickets)| Some((shard.as_ref()?, tickets.1)))
             .filter(|(shard, _)| shard.synced_sequence() < shard.sequence())
-            .map(|(_, tickets)| tickets.1)
+            .map(|(_, ticket)| ticket)
             .min()
             .unwrap_or(self.ticket)
     }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub members: Members,
     /// Random: tells this life of the member from its others. 48 bits.
     pub epoch: u64,
+    /// Id of the data directory.
+    pub directory: u128,
     /// When a reply leaves.
     pub durability: Durability,
     /// Whether `POST /reset` may.

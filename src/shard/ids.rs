@@ -27,3 +27,8 @@ pub struct Origin {
     /// Random, from when it started; 48 bits.
     pub epoch: u64,
 }
+
+/// Placeholder until outcomes are remembered.
+pub fn key(_directory: u128, _text: &[u8]) -> u128 {
+    0
+}

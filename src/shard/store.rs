@@ -277,6 +277,25 @@ impl<D: Disk> Store<D> {
         !matches!(self.snapshot, Snapshot::Idle)
     }
 
+    /// Whether nothing is under way, and everything that was written is durable.
+    pub fn is_idle(&self) -> bool {
+        !self.snapshot_under_way() && !self.syncing && !self.needs_sync()
+    }
+
+    /// Gives up a snapshot under way, unless a job has it: then it is to be called again when that is
+    /// done.
+    pub fn snapshot_abandon(&mut self, shard: &mut Shard) {
+        if matches!(self.snapshot, Snapshot::Copying(_) | Snapshot::Copied(..)) {
+            if matches!(self.snapshot, Snapshot::Copying(_)) {
+                shard.snapshot_abandon();
+            }
+            let snapshot = std::mem::replace(&mut self.snapshot, Snapshot::Idle);
+            if let Snapshot::Copying(writer) | Snapshot::Copied(writer, _) = snapshot {
+                writer.abandon();
+            }
+        }
+    }
+
     /// Begins a snapshot, between ticks; `false`: one is under way, or the newest one holds all
     /// there is. Then call [`snapshot_step`](Self::snapshot_step) after every tick.
     pub fn snapshot_begin(&mut self, shard: &mut Shard) -> bool {

@@ -5,7 +5,9 @@
 //! - `hold`: nothing more is read here until `release` comes from another connection.
 //! - `job N`: N, after a job. `jobs N`: N, after N jobs.  `after MS`: `due`, when it is time.
 //! - `bye`: closes; `drop`: closes every other client's connection. `fin`: `bye`, and FIN.
-//! - `ask TEXT`: sends `echo TEXT` to the next core. `deaf`: `deaf`, and closes the listeners.
+//! - `ask TEXT`: sends `echo TEXT` over its first link. `connect N`: makes a link to member N.
+//!   `unlink`: closes its links.
+//! - `deaf`: `deaf`, and closes the listeners.
 
 // Each test file uses a part of it.
 #![allow(dead_code)]
@@ -18,6 +20,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::{mpsc, Arc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,10 +30,14 @@ use std::time::Duration;
 pub enum Event {
     Opened(Peer),
     Received(ConnectionId, usize),
-    InputEnded { reset: bool },
+    InputEnded {
+        reset: bool,
+    },
     Sent(Result<usize, ()>),
     Closed(ConnectionId),
-    FromCore(usize, String),
+    /// A line over a link that is not for us to obey.
+    FromLink(Peer, String),
+    ConnectFailed(usize),
     Stop,
 }
 
@@ -180,14 +187,22 @@ impl Scripted {
                 self.get(id).fin = true;
             }
             "ask" => {
-                let core = self.connections.iter().flatten();
-                let to = core
-                    .clone()
-                    .find(|connection| connection.peer != Peer::Client)
-                    .expect("another core")
-                    .id;
+                let mut open = self.connections.iter().flatten();
+                let link = open.find(|it| it.peer != Peer::Client && !it.closing);
+                let to = link.expect("a link").id;
                 self.reply(to, &format!("echo {rest}"));
             }
+            "unlink" => {
+                let open = self.connections.iter().flatten();
+                let links: Vec<_> = open
+                    .filter(|it| it.peer != Peer::Client)
+                    .map(|it| it.id)
+                    .collect();
+                for link in links {
+                    self.close(link);
+                }
+            }
+            "connect" => self.effects.push_back(Effect::Connect(number() as usize)),
             "deaf" => {
                 self.effects.push_back(Effect::StopAccepting);
                 self.reply(id, "deaf");
@@ -248,7 +263,9 @@ impl Machine for Scripted {
         Ok(id)
     }
 
-    fn connect_failed(&mut self, _: usize) {}
+    fn connect_failed(&mut self, member: usize) {
+        self.tell(Event::ConnectFailed(member));
+    }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         assert!(!bytes.is_empty());
@@ -260,10 +277,9 @@ impl Machine for Scripted {
             rest = &rest[end + 1..];
             let line = String::from_utf8(line).expect("text");
             match self.get(id).peer {
-                Peer::Member(core) if !line.starts_with("echo ") => {
-                    self.tell(Event::FromCore(core, line));
-                }
-                _ => self.obey(id, &line),
+                Peer::Client => self.obey(id, &line),
+                _ if line.starts_with("echo ") => self.obey(id, &line),
+                link => self.tell(Event::FromLink(link, line)),
             }
         }
         self.get(id).line.extend_from_slice(rest);
@@ -413,6 +429,35 @@ impl Server {
             events,
             control,
             threads,
+            _listeners: listeners,
+        }
+    }
+
+    /// One core that listens on a link socket, and knows those of others.
+    pub fn start_linked(
+        driver: Driver,
+        bound: usize,
+        link_listener: Option<OwnedFd>,
+        link_paths: Vec<PathBuf>,
+    ) -> Server {
+        let mut listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+        let control = Control::new(1).unwrap();
+        let (sender, events) = mpsc::channel();
+        let setup = Setup {
+            machine: Scripted::new(sender, bound),
+            listeners: listeners.take(0),
+            peers: Vec::new(),
+            link_listener,
+            link_paths,
+            control: control.clone(),
+            core: 0,
+            pin: None,
+        };
+        Server {
+            address: listeners.addresses()[0].clone(),
+            events,
+            control,
+            threads: vec![std::thread::spawn(move || driver.run(setup))],
             _listeners: listeners,
         }
     }

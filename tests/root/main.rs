@@ -5,4 +5,8 @@
 #[path = "../promises/support/mod.rs"]
 mod support;
 
+#[path = "../driver_support/mod.rs"]
+mod driver_support;
+
 mod full_disk;
+mod strangers;

@@ -2,7 +2,7 @@
 //! parts at every place.
 
 use super::*;
-use crate::limits::{BODY_ENCODED_BYTES_MAX, HEADERS_MAX};
+use crate::limits::{BODY_ENCODED_BYTES_MAX, HEADERS_MAX, KEY_CHARS_MAX};
 
 /// What the first request of an input comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,7 @@ fn a_request_has_these_parts() {
         close: false,
         http10: false,
         accepts_gzip: false,
+        idempotency_key: None,
     };
     assert_eq!(request, expected);
     assert_eq!(consumed, input.len() - 3);
@@ -441,6 +442,78 @@ fn gzip_is_accepted_by_those_who_say_so() {
             assert_eq!(request.accepts_gzip, expected, "{headers:?}");
         });
     }
+}
+
+#[test]
+fn an_idempotency_key_is_visible_ascii_and_named_once() {
+    let longest = "k".repeat(KEY_CHARS_MAX);
+    let all: String = ('!'..='~').collect();
+    let (all_low, all_high) = all.split_at(47);
+    let field = |value: &str| format!("Idempotency-Key: {value}\n");
+    for (headers, expected) in [
+        (String::new(), None),
+        (field("a"), Some(Ok("a"))),
+        (field(&longest), Some(Ok(&longest[..]))),
+        (field(all_low), Some(Ok(all_low))),
+        (field(all_high), Some(Ok(all_high))),
+        (field(" \t a,b\t "), Some(Ok("a,b"))),
+        ("idempotency-KEY:a\n".to_owned(), Some(Ok("a"))),
+        ("Idempotency_Key: a\n".to_owned(), None),
+        ("X-Idempotency-Key: a\n".to_owned(), None),
+        (
+            format!("Accept: b\n{}Accept: c\n", field("a")),
+            Some(Ok("a")),
+        ),
+        (field(""), Some(Err(BadKey))),
+        (field(" \t"), Some(Err(BadKey))),
+        (field(&format!("{longest}k")), Some(Err(BadKey))),
+        (field(&"k".repeat(7000)), Some(Err(BadKey))),
+        (field("a b"), Some(Err(BadKey))),
+        (field("a\tb"), Some(Err(BadKey))),
+        (field("\u{e7}"), Some(Err(BadKey))),
+        (field("a").repeat(2), Some(Err(BadKey))),
+        (field("a").repeat(3), Some(Err(BadKey))),
+        (field("a") + &field(""), Some(Err(BadKey))),
+        (field("") + &field("a"), Some(Err(BadKey))),
+    ] {
+        for framing in ["", "Content-Length: 1\n", "Transfer-Encoding: chunked\n"] {
+            let body = match framing {
+                "" => "",
+                "Content-Length: 1\n" => "x",
+                _ => "1\r\nx\r\n0\r\n\r\n",
+            };
+            for before in ["", "\r\n"] {
+                let request = post(&format!("{headers}{framing}"), body);
+                let input = [before.as_bytes(), &request].concat();
+                let expected = expected.map(|key| key.map(str::as_bytes));
+                // Whole; and the head by itself, the body later in another buffer.
+                with_request(&input, |request| {
+                    assert_eq!(request.idempotency_key, expected, "{headers:?}");
+                });
+                let (mut progress, mut scratch) = (Progress::default(), Vec::new());
+                let head = input.len() - body.len();
+                for cut in [head - 1, head] {
+                    let piece = input[..cut].to_vec();
+                    let parsed = parse(&piece, &mut progress, &mut scratch);
+                    assert_eq!(
+                        owned(parsed) == Verdict::Incomplete,
+                        cut < head || !body.is_empty()
+                    );
+                }
+                match parse(&input, &mut progress, &mut scratch) {
+                    Parsed::Request { request, .. } => {
+                        assert_eq!(request.idempotency_key, expected, "{headers:?}");
+                    }
+                    other => panic!("{other:?}: {headers:?}"),
+                }
+            }
+        }
+    }
+    // What another version's head is read from is a copy.
+    let input = "\r\nGET / HTTP/1.2\r\nHost: a\r\nIdempotency-Key: key\r\n\r\n";
+    with_request(input, |request| {
+        assert_eq!(request.idempotency_key, Some(Ok(&b"key"[..])));
+    });
 }
 
 #[test]

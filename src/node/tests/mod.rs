@@ -124,6 +124,7 @@ impl Rig {
             let settings = Settings {
                 members: Members::alone(core, plan.cores, plan.shards),
                 epoch: 0,
+                directory: meta.directory,
                 durability: plan.durability,
                 allow_reset: true,
                 process: Process {
@@ -176,6 +177,9 @@ impl Rig {
                 rig.cores[one].sockets[ours].linked = Some((other, theirs));
                 rig.cores[other].sockets[theirs].linked = Some((one, ours));
             }
+        }
+        for core in 0..plan.cores {
+            rig.tick(core, |_| ()); // Begins to greet.
         }
         rig.run();
         rig

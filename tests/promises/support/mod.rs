@@ -1,10 +1,12 @@
 //! A server to test, and a client to test it with.
 
 mod client;
+mod contest;
 mod load;
 mod server;
 
 pub use client::{get, post, transaction, Address, Connection, Reply};
+pub use contest::contest;
 pub use load::{Random, Writer};
 pub use server::{data_dir, on_both_drivers, Driver, Launch, Server};
 

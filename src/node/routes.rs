@@ -1,0 +1,441 @@
+//! To the owner of a shard: commands of our clients for shards that we do not serve.
+//!
+//! They wait in their shard's queue until an owner is known, and stay there until it has answered. When
+//! it is lost they are sent again to the next one, in their order and with the ids that they had: what
+//! the first one had carried out already, the next one knows. Should that be us, we carry them out. Who
+//! has no answer in time is told so.
+
+use std::collections::VecDeque;
+
+use super::link::Frame;
+use super::replies::{Asker, Subject};
+use super::{Node, Taken};
+use crate::api::bank::{Command, UNANSWERED, UNAVAILABLE};
+use crate::api::Endpoint;
+use crate::bank::{Description, Kind};
+use crate::http::Status;
+use crate::io::ConnectionId;
+use crate::limits::{
+    COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX, LATE_NS,
+    SHARD_COMMANDS_MAX,
+};
+use crate::shard::{ForwardId, Ids, Origin};
+
+/// Who serves a shard, as far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    Us,
+    Member(usize),
+}
+
+/// The way to one shard.
+pub(super) struct Route {
+    owner: Owner,
+    /// Without an answer, in the order of their counters, which have no gaps.
+    pending: VecDeque<Pending>,
+    /// How many of the first of them the owner has got.
+    sent: usize,
+    /// How many of the first of those were answered by us already, because their time was over.
+    expired: usize,
+    counter: u64,
+}
+
+/// A command that waits for the owner of its shard.
+#[derive(Clone, Copy)]
+struct Pending {
+    counter: u64,
+    connection: ConnectionId,
+    asker: Asker,
+    endpoint: Endpoint,
+    began_ns: u64,
+    /// Some owner may have carried it out.
+    tried: bool,
+    key: Option<u128>,
+    work: Work,
+}
+
+/// What is to be done, in memory of its own.
+#[derive(Clone, Copy)]
+enum Work {
+    Transact {
+        client: u32,
+        kind: Kind,
+        amount: i64,
+        description: [u8; DESCRIPTION_BYTES_MAX],
+        description_bytes: u8,
+    },
+    Statement {
+        client: u32,
+    },
+    Reset,
+}
+
+impl Work {
+    fn of(command: &Command<'_>) -> Work {
+        match command {
+            Command::Transact {
+                client,
+                kind,
+                amount,
+                description,
+            } => {
+                let text = description.as_bytes();
+                let mut bytes = [0; DESCRIPTION_BYTES_MAX];
+                bytes[..text.len()].copy_from_slice(text);
+                Work::Transact {
+                    client: *client,
+                    kind: *kind,
+                    amount: *amount,
+                    description: bytes,
+                    description_bytes: text.len() as u8,
+                }
+            }
+            Command::Statement { client } => Work::Statement { client: *client },
+        }
+    }
+
+    /// `None` for a reset.
+    fn command(&self) -> Option<Command<'_>> {
+        match self {
+            Work::Transact {
+                client,
+                kind,
+                amount,
+                description,
+                description_bytes,
+            } => {
+                let text = &description[..usize::from(*description_bytes)];
+                let text = std::str::from_utf8(text).expect("copied from a string");
+                debug_assert!(Description::new(text).is_some());
+                Some(Command::Transact {
+                    client: *client,
+                    kind: *kind,
+                    amount: *amount,
+                    description: text.into(),
+                })
+            }
+            Work::Statement { client } => Some(Command::Statement { client: *client }),
+            Work::Reset => None,
+        }
+    }
+}
+
+impl Route {
+    pub(super) fn new() -> Route {
+        Route {
+            owner: Owner::Nobody,
+            pending: VecDeque::new(),
+            sent: 0,
+            expired: 0,
+            counter: 0,
+        }
+    }
+
+    /// Whether a member serves the shard, as far as we know.
+    pub(super) fn is_at(&self, member: usize) -> bool {
+        self.owner == Owner::Member(member)
+    }
+
+    /// Whether nobody is known to serve the shard.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.owner == Owner::Nobody
+    }
+
+    /// Whether commands wait that this node has to carry out.
+    pub(super) fn has_work_for_us(&self) -> bool {
+        self.owner == Owner::Us && !self.pending.is_empty()
+    }
+
+    /// The next one's time is over then. Monotonic.
+    fn expires_ns(&self) -> u64 {
+        self.pending
+            .get(self.expired)
+            .map_or(u64::MAX, |pending| pending.began_ns + COMMAND_NS_MAX)
+    }
+
+    /// The owner is not the owner any more.
+    fn put_back(&mut self) -> usize {
+        self.pending.drain(..self.expired);
+        let again = self.sent - self.expired;
+        (self.sent, self.expired) = (0, 0);
+        again
+    }
+}
+
+impl<J> Node<J> {
+    /// Puts a client's command into its shard's queue, and sends it if the owner is known.
+    pub(super) fn forward(
+        &mut self,
+        index: usize,
+        shard: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        command: &Command<'_>,
+        key: Option<u128>,
+    ) -> Taken {
+        let connection = &self.connections[index];
+        // Replies of one shard come in order; those of two need not.
+        let one_more =
+            connection.waiting_for == Some(shard) && connection.waiting < CONNECTION_FORWARDS_MAX;
+        if connection.waiting > 0 && !one_more {
+            return Taken::NotYet;
+        }
+        if !self.has_room(shard) {
+            if connection.waiting > 0 {
+                return Taken::NotYet;
+            }
+            let status = Status::ServiceUnavailable;
+            return self.answer(index, asker, endpoint, status, UNAVAILABLE);
+        }
+        self.connections[index].waiting_for = Some(shard);
+        self.enqueue(index, shard, asker, endpoint, Work::of(command), key);
+        Taken::Yes
+    }
+
+    /// Has a shard of another member reset for a client. `false`: no room in its queue.
+    pub(super) fn forward_reset(&mut self, index: usize, shard: usize, asker: Asker) -> bool {
+        if !self.has_room(shard) {
+            return false;
+        }
+        // It goes on to other shards: nothing may be asked behind it before it is through.
+        self.connections[index].waiting_for = None;
+        self.enqueue(index, shard, asker, Endpoint::Reset, Work::Reset, None);
+        true
+    }
+
+    fn has_room(&self, shard: usize) -> bool {
+        self.routes[shard].pending.len() < SHARD_COMMANDS_MAX && self.commands < COMMANDS_MAX
+    }
+
+    fn enqueue(
+        &mut self,
+        index: usize,
+        shard: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        work: Work,
+        key: Option<u128>,
+    ) {
+        let connection = &mut self.connections[index];
+        connection.waiting += 1;
+        let route = &mut self.routes[shard];
+        route.counter += 1;
+        route.pending.push_back(Pending {
+            counter: route.counter,
+            connection: connection.id,
+            asker,
+            endpoint,
+            began_ns: self.now.monotonic_ns,
+            tried: false,
+            key,
+            work,
+        });
+        self.commands += 1;
+        self.expire_ns = self.expire_ns.min(route.expires_ns());
+        self.send_pending(shard);
+    }
+
+    /// Sends what the owner has not got, if it is another member.
+    fn send_pending(&mut self, shard: usize) {
+        let Owner::Member(member) = self.routes[shard].owner else {
+            return;
+        };
+        let Some(id) = self.links[member].greeted() else {
+            return;
+        };
+        let first = self.routes[shard].sent;
+        for at in first..self.routes[shard].pending.len() {
+            self.routes[shard].pending[at].tried = true;
+            let Pending {
+                counter, key, work, ..
+            } = self.routes[shard].pending[at];
+            let shard = shard as u32;
+            let frame = match work.command() {
+                Some(command) => Frame::Command {
+                    counter,
+                    key,
+                    command,
+                },
+                None => Frame::Reset { counter, shard },
+            };
+            self.write_frame(id.index as usize, &frame);
+        }
+        let route = &mut self.routes[shard];
+        route.sent = route.pending.len();
+        let count = (route.sent - first) as u64;
+        self.stats().forwards.add(count);
+    }
+
+    /// A member says that it serves a shard.
+    pub(super) fn owned_by(&mut self, shard: usize, member: usize) {
+        // Who has the lock knows better; and what is known already needs nothing.
+        if self.shards[shard].is_some() || self.routes[shard].is_at(member) {
+            return;
+        }
+        self.put_back(shard);
+        self.routes[shard].owner = Owner::Member(member);
+        self.send_pending(shard);
+    }
+
+    /// We serve a shard from now on, and carry out what waits for it.
+    pub(super) fn owned_by_us(&mut self, shard: usize) {
+        self.put_back(shard);
+        self.routes[shard].owner = Owner::Us;
+        self.carry_out_pending(shard);
+    }
+
+    /// Nobody is known to serve a shard any more.
+    pub(super) fn owned_by_nobody(&mut self, shard: usize) {
+        self.put_back(shard);
+        self.routes[shard].owner = Owner::Nobody;
+    }
+
+    fn put_back(&mut self, shard: usize) {
+        let before = self.routes[shard].pending.len();
+        let again = self.routes[shard].put_back();
+        self.commands -= before - self.routes[shard].pending.len();
+        self.stats().retries.add(again as u64);
+    }
+
+    /// Carries out what waits for a shard of ours, as far as this tick takes it.
+    pub(super) fn carry_out_pending(&mut self, shard: usize) {
+        while self.routes[shard].has_work_for_us() && self.serves(shard) && self.accepts(shard) {
+            let pending = self.routes[shard]
+                .pending
+                .pop_front()
+                .expect("there is one");
+            self.commands -= 1;
+            let Some(command) = pending.work.command() else {
+                self.reset_here(pending.connection, shard, pending.asker);
+                continue;
+            };
+            let origin = Origin {
+                member: self.settings.members.own() as u16,
+                epoch: self.settings.epoch,
+            };
+            let counter = pending.counter;
+            let ids = Ids {
+                forward: Some(ForwardId { origin, counter }),
+                key: pending.key,
+            };
+            let status = self.execute(shard, &command, &ids);
+            let subject = Subject::of(shard, &command);
+            self.settle(shard, pending, status, subject);
+        }
+    }
+
+    /// The owner's answer to the oldest command that it has got.
+    pub(super) fn replied(
+        &mut self,
+        member: usize,
+        shard: usize,
+        counter: u64,
+        status: u16,
+        body: &[u8],
+    ) -> Result<(), String> {
+        let Some(status) = Status::from_code(status) else {
+            return Err(format!("answers with status {status}"));
+        };
+        let Some(pending) = self.next_sent(member, shard, counter) else {
+            return Ok(());
+        };
+        if let Some(pending) = pending {
+            self.body.extend_from_slice(body);
+            self.settle(shard, pending, status, Subject::None);
+        }
+        Ok(())
+    }
+
+    /// A command came to a member that serves its shard no longer.
+    pub(super) fn not_owner(&mut self, member: usize, shard: usize, counter: u64) {
+        let route = &self.routes[shard];
+        let oldest = route.pending.front().map(|pending| pending.counter);
+        if route.is_at(member) && route.sent > 0 && oldest == Some(counter) {
+            self.owner_lost(shard, None);
+        }
+    }
+
+    /// The command that an answer is to, unless the answer comes from who is no longer asked;
+    /// `Some(None)`: its client was answered before.
+    fn next_sent(&mut self, member: usize, shard: usize, counter: u64) -> Option<Option<Pending>> {
+        let route = &mut self.routes[shard];
+        if !route.is_at(member) || route.sent == 0 || route.pending.front()?.counter != counter {
+            return None;
+        }
+        let pending = route.pending.pop_front()?;
+        self.commands -= 1;
+        route.sent -= 1;
+        if route.expired > 0 {
+            route.expired -= 1;
+            return Some(None);
+        }
+        Some(Some(pending))
+    }
+
+    /// Hands an outcome, whose body is in `self.body`, to who asked.
+    fn settle(&mut self, shard: usize, pending: Pending, status: Status, subject: Subject) {
+        let index = pending.connection.index as usize;
+        let Some(connection) = self.connections.get(pending.connection) else {
+            return self.body.clear();
+        };
+        connection.waiting -= 1;
+        if connection.is_closing() {
+            return self.body.clear();
+        }
+        if pending.endpoint == Endpoint::Reset && status == Status::Ok {
+            self.body.clear();
+            self.reset_next(index, shard, pending.asker);
+        } else {
+            let Pending {
+                asker,
+                endpoint,
+                began_ns,
+                ..
+            } = pending;
+            self.reply_late(index, asker, endpoint, status, subject, began_ns);
+        }
+        self.list(index);
+        self.resume(index);
+    }
+
+    /// Answers those whose time is over. Later when this process itself was late (paused, or starved):
+    /// their answers may be in the sockets. Before the tick's batches are written: those who are
+    /// answered may go on with what they have asked behind.
+    pub fn expire_if_due(&mut self) {
+        let now_ns = self.now.monotonic_ns;
+        if now_ns < self.expire_ns {
+            return;
+        }
+        if now_ns - self.expire_ns > LATE_NS {
+            self.expire_ns = now_ns + LATE_NS;
+            return;
+        }
+        self.expire_ns = u64::MAX;
+        for shard in 0..self.routes.len() {
+            self.expire(shard);
+            self.expire_ns = self.expire_ns.min(self.routes[shard].expires_ns());
+        }
+    }
+
+    fn expire(&mut self, shard: usize) {
+        while self.routes[shard].expires_ns() <= self.now.monotonic_ns {
+            let route = &mut self.routes[shard];
+            let pending = if route.sent > 0 {
+                // Its answer will come yet, and has to find it.
+                route.expired += 1;
+                route.pending[route.expired - 1]
+            } else {
+                self.commands -= 1;
+                route.pending.pop_front().expect("one expires")
+            };
+            let problem = if pending.tried {
+                UNANSWERED
+            } else {
+                UNAVAILABLE
+            };
+            problem.write(&mut self.body);
+            self.settle(shard, pending, Status::ServiceUnavailable, Subject::None);
+        }
+    }
+}

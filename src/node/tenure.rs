@@ -1,0 +1,245 @@
+//! Which shards are ours: taken when their owner is gone, given back when their home returns.
+//!
+//! The shard's lock decides; everything here is about when to try for it, and when to let it go. A
+//! node may own the shards that are at home at its core's number in any of the nodes. It tries
+//!
+//! | when | and then |
+//! |---|---|
+//! | it starts, and the shard is at home here | at once, and until it has it or knows who has |
+//! | it starts, and the shard is at home elsewhere | after a grace: its home may be starting, too |
+//! | the link to the owner is lost | at once; or after a grace, if its home is there to do it |
+//! | the owner has released it to us | at once |
+//! | the owner has released it to another | after a grace, in case that one has failed |
+//!
+//! and again, at growing intervals, for as long as nobody is known to have it.
+//!
+//! It releases a shard when the shard's home has come back, and all of them when it stops and
+//! somebody else is there: no command is begun any more, what was journalled is synced, background
+//! work is done, the lock is dropped, and the others are told.
+
+use super::link::Frame;
+use super::Node;
+use crate::limits::{ACQUIRE_AFTER_ERROR_NS, ACQUIRE_GRACE_NS, ACQUIRE_NS_MAX, ACQUIRE_NS_MIN};
+use crate::shard::Shard;
+
+/// Where this node stands with a shard.
+#[derive(Clone, Copy)]
+pub(super) struct Tenure {
+    /// When to try for it; `u64::MAX`: not. Monotonic.
+    try_ns: u64,
+    /// From a try to the next.
+    again_ns: u64,
+    /// A try is under way.
+    trying: bool,
+    /// It is ours, and going to that member.
+    releasing_to: Option<usize>,
+}
+
+impl Tenure {
+    pub(super) fn new() -> Tenure {
+        Tenure {
+            try_ns: u64::MAX,
+            again_ns: ACQUIRE_NS_MIN,
+            trying: false,
+            releasing_to: None,
+        }
+    }
+
+    /// When to try for it. Monotonic.
+    pub(super) fn try_ns(&self) -> u64 {
+        self.try_ns
+    }
+}
+
+impl<J> Node<J> {
+    /// Whether commands for a shard are carried out here.
+    pub(super) fn serves(&self, shard: usize) -> bool {
+        self.shards[shard].is_some() && self.tenures[shard].releasing_to.is_none()
+    }
+
+    /// What to try for after the start.
+    pub(super) fn acquire_first(&mut self) {
+        let members = &self.settings.members;
+        for shard in 0..members.shards {
+            if members.is_candidate(shard) && self.shards[shard].is_none() {
+                let at_home = members.home(shard) == members.own();
+                self.tenures[shard].try_ns = if at_home { 0 } else { ACQUIRE_GRACE_NS };
+            }
+        }
+        self.attend_ns = 0;
+    }
+
+    /// The times of [`acquire_first`](Self::acquire_first) are counted from the first tick.
+    pub(super) fn started(&mut self) {
+        for tenure in &mut self.tenures {
+            tenure.try_ns = tenure.try_ns.saturating_add(self.now.monotonic_ns);
+        }
+    }
+
+    /// Finds out for which shards it is time to try.
+    pub(super) fn acquire(&mut self) {
+        for shard in 0..self.tenures.len() {
+            let tenure = &mut self.tenures[shard];
+            if tenure.try_ns > self.now.monotonic_ns {
+                continue;
+            }
+            tenure.try_ns = u64::MAX;
+            let wanted = self.routes[shard].is_nowhere() && self.stop.is_none();
+            if wanted && !tenure.trying {
+                tenure.trying = true;
+                self.wanted.push(shard as u32);
+            }
+        }
+    }
+
+    /// Shards that this node wants to own, each to be answered by [`acquired`](Self::acquired) or
+    /// [`not_acquired`](Self::not_acquired).
+    pub fn take_wanted(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// A shard is ours.
+    pub fn acquired(&mut self, shard: Shard) {
+        let number = shard.identity().shard as usize;
+        assert!(self.shards[number].is_none());
+        self.tenures[number] = Tenure::new();
+        self.sync_tickets[number] = (self.ticket, self.ticket);
+        log::info!("shard {number} is ours, at record {}", shard.sequence());
+        self.shards[number] = Some(shard);
+        let members = &self.settings.members;
+        if members.home(number) == members.own() {
+            self.stats().handbacks.add(1);
+        } else {
+            self.stats().takeovers.add(1);
+        }
+        self.count_shard(number);
+        self.tell_all(&Frame::Owns(number as u32));
+        self.owned_by_us(number);
+        self.hand_back();
+        if self.stop.is_some() {
+            self.hand_over();
+        }
+    }
+
+    /// Tells `/health` since when a shard is ours.
+    pub(super) fn count_shard(&self, shard: usize) {
+        let since_us = self.now.realtime_us;
+        self.settings.process.stats.shard_owned(shard, since_us);
+    }
+
+    /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.
+    pub fn not_acquired(&mut self, shard: usize, failed: bool) {
+        let now_ns = self.now.monotonic_ns;
+        let tenure = &mut self.tenures[shard];
+        tenure.trying = false;
+        let again_ns = match failed {
+            true => ACQUIRE_AFTER_ERROR_NS,
+            false => tenure.again_ns,
+        };
+        tenure.again_ns = (2 * tenure.again_ns).min(ACQUIRE_NS_MAX);
+        if self.routes[shard].is_nowhere() {
+            self.try_at(shard, now_ns + again_ns);
+            self.tell_all(&Frame::Who(shard as u32));
+        }
+    }
+
+    fn try_at(&mut self, shard: usize, at_ns: u64) {
+        let tenure = &mut self.tenures[shard];
+        tenure.try_ns = tenure.try_ns.min(at_ns);
+        self.attend_ns = self.attend_ns.min(at_ns);
+    }
+
+    /// The owner of a shard is gone, or has given it away: to `to`, if that is known.
+    pub(super) fn owner_lost(&mut self, shard: usize, to: Option<usize>) {
+        self.owned_by_nobody(shard);
+        if to.is_none() {
+            self.tell_all(&Frame::Who(shard as u32));
+        }
+        let members = &self.settings.members;
+        if !members.is_candidate(shard) {
+            return;
+        }
+        let heir = to.unwrap_or(members.home(shard));
+        let others = heir != members.own() && self.links[heir].takes_shards();
+        let wait_ns = if others { ACQUIRE_GRACE_NS } else { 0 };
+        self.tenures[shard].again_ns = ACQUIRE_NS_MIN;
+        self.try_at(shard, self.now.monotonic_ns + wait_ns);
+    }
+
+    /// A member has released a shard to another.
+    pub(super) fn released_by(&mut self, shard: usize, member: usize, to: usize) {
+        let route = &self.routes[shard];
+        if self.shards[shard].is_none() && (route.is_at(member) || route.is_nowhere()) {
+            self.owner_lost(shard, Some(to).filter(|to| *to < self.links.len()));
+        }
+    }
+
+    // ---- Letting go ----------------------------------------------------------------
+
+    /// Begins to release the shards whose home is back.
+    pub(super) fn hand_back(&mut self) {
+        for shard in 0..self.shards.len() {
+            let home = self.settings.members.home(shard);
+            if home != self.settings.members.own()
+                && self.serves(shard)
+                && self.links[home].takes_shards()
+            {
+                self.release_to(shard, home);
+            }
+        }
+    }
+
+    /// Begins to release all shards, as far as there is somebody to take them.
+    pub(super) fn hand_over(&mut self) {
+        let members = &self.settings.members;
+        let (own, cores) = (members.own(), members.cores);
+        for shard in 0..self.shards.len() {
+            if !self.serves(shard) {
+                continue;
+            }
+            let home = self.settings.members.home(shard);
+            let mut heirs = std::iter::once(home)
+                .chain((0..self.links.len()).filter(|heir| heir % cores == own % cores));
+            let heir = heirs.find(|heir| *heir != own && self.links[*heir].takes_shards());
+            if let Some(heir) = heir {
+                self.release_to(shard, heir);
+            }
+        }
+    }
+
+    fn release_to(&mut self, shard: usize, heir: usize) {
+        let name = self.settings.members.name(heir);
+        log::info!("shard {shard} goes to {name}");
+        self.tenures[shard].releasing_to = Some(heir);
+        // From now on commands for it wait for the next owner.
+        self.owned_by_nobody(shard);
+    }
+
+    /// Whether a shard of ours is to be let go, as soon as nothing is under way for it.
+    pub fn is_releasing(&self, shard: usize) -> bool {
+        self.tenures[shard].releasing_to.is_some()
+    }
+
+    /// A shard's lock was dropped.
+    pub fn released(&mut self, shard: usize) {
+        let to = self.tenures[shard]
+            .releasing_to
+            .take()
+            .expect("it was being released");
+        self.shards[shard] = None;
+        self.settings.process.stats.shard_lost(shard);
+        let (number, to_member) = (shard as u32, to as u32);
+        self.tell_all(&Frame::Released {
+            shard: number,
+            to: to_member,
+        });
+        self.owner_lost(shard, Some(to));
+    }
+
+    /// Whether a shard is on its way to somebody else.
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.tenures
+            .iter()
+            .any(|tenure| tenure.releasing_to.is_some())
+    }
+}
