@@ -31,6 +31,7 @@ impl World {
         self.slow_jobs = life.slow_jobs;
         self.calm_ns = u64::MAX;
         self.settled_ns = u64::MAX;
+        self.troubles = !cluster.is_alone();
         self.disk.set_short_writes(self.plan.short_writes);
         let mut broken = false;
         for step in 0..life.steps {
@@ -234,6 +235,7 @@ impl World {
     pub fn calm_down(&mut self, cluster: &mut Cluster) -> Checked {
         self.trace.note(format_args!("calm"));
         self.calm_ns = self.now_ns;
+        self.troubles = false;
         self.slow_jobs = false;
         self.disk.make_room();
         self.disk.set_short_writes(0);
@@ -397,7 +399,7 @@ impl World {
         self.trace.note(format_args!("stop"));
         self.slow_jobs = false;
         // From now on processes only leave.
-        self.calm_ns = self.calm_ns.min(self.now_ns);
+        self.troubles = false;
         self.settled_ns = u64::MAX;
         let together = self.random.percent(50);
         for process in &cluster.processes {

@@ -7,8 +7,9 @@ use galo::shard::Client;
 
 use crate::random::Random;
 
+const KEYS: bool = false;
 /// Not yet.
-const CLUSTERS: bool = false;
+const CLUSTERS: bool = true;
 
 /// Of a whole run.
 #[derive(Clone, Debug)]
@@ -115,7 +116,7 @@ impl Plan {
             true => random.between(2, 3) as usize,
             false => 1,
         };
-        let keyed = if CLUSTERS {
+        let keyed = if KEYS {
             *random.pick(&[0, 30, 80])
         } else {
             0

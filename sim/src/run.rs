@@ -163,6 +163,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         unanswered: Vec::new(),
         calm_ns: u64::MAX,
         settled_ns: u64::MAX,
+        troubles: false,
         core_gone: false,
         slow_jobs: false,
     };

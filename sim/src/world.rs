@@ -55,6 +55,8 @@ pub struct World {
     pub calm_ns: u64,
     /// From then on everybody is there and knows it.
     pub settled_ns: u64,
+    /// Processes and links are to suffer.
+    pub troubles: bool,
     /// What a device does takes long.
     pub slow_jobs: bool,
     /// A core has exited.
@@ -116,7 +118,7 @@ impl World {
                     self.disk.make_room();
                 }
             }
-            98 | 99 if !cluster.is_alone() && !self.is_calm() => self.trouble(cluster)?,
+            98 | 99 if self.troubles => self.trouble(cluster)?,
             _ => {
                 let member = self.random.index(cluster.members());
                 self.tick(cluster, member)?;
