@@ -122,6 +122,9 @@ impl World {
                     .note(format_args!("shard {number} is at record {sequence}"));
             }
         }
+        if core.exited.is_some() {
+            owned.clear(); // They went with it.
+        }
         let before = std::mem::replace(&mut core.owned, owned.clone());
         for number in before {
             // What this tick wrote to it last must be known before a reply that tells of it.

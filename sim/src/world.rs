@@ -164,7 +164,7 @@ impl World {
                 until_ns = deadline_ns;
             }
         }
-        if stopping {
+        if stopping || (self.is_calm() && !cluster.is_alone()) {
             until_ns = until_ns.min(self.now_ns + SECOND_NS / 100);
         }
         self.set_clock(until_ns.max(self.now_ns));
