@@ -252,13 +252,14 @@ impl Client {
                     Expect::Reset | Expect::Status(404) => {}
                     _ => violation!("not a write"),
                 }
-            } else if body.contains("unanswered")
-                || body.contains("unavailable")
-                || asked.head_only
+            } else if body.contains("unanswered") || body.contains("unavailable") || asked.head_only
             {
                 let late = context.now_ns >= asked.written_ns + COMMAND_NS_MAX;
                 let settled = asked.written_ns >= context.settled_ns;
-                require!((context.unsettled || late) && !settled, "the owner is there");
+                require!(
+                    (context.unsettled || late) && !settled,
+                    "the owner is there"
+                );
                 if let (Expect::Transaction(tag), true) =
                     (&asked.expect, body.contains("nothing was changed"))
                 {

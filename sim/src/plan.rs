@@ -116,11 +116,7 @@ impl Plan {
             true => random.between(2, 3) as usize,
             false => 1,
         };
-        let keyed = if KEYS {
-            *random.pick(&[0, 30, 80])
-        } else {
-            0
-        };
+        let keyed = if KEYS { *random.pick(&[0, 30, 80]) } else { 0 };
         Plan {
             nodes,
             shards: random.between(nodes as u64, 4) as u32,

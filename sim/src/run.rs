@@ -142,7 +142,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     trace.note(format_args!("{plan:?}"));
     let shards = plan.shards as usize;
     let mut world = World {
-        model: Model::new(&plan.clients, plan.shards),
+        model: Model::new(&plan.clients, plan.shards, plan.nodes),
         journals: (0..shards).map(|_| None).collect(),
         promises: vec![Promise::Durable; shards],
         meta: None,

@@ -107,6 +107,7 @@ impl World {
     fn observe(&mut self, host: &Host, cluster: &mut Cluster, member: usize) -> Checked {
         let core = cluster.core(member).expect("it has had a tick");
         if matches!(core.exited, Some(Exit::Failed(_))) {
+            core.owned.clear();
             return Ok(());
         }
         let mut owned = Vec::new();
