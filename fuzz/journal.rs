@@ -1,8 +1,10 @@
 //! What must hold for any journal segment. Shared by the fuzz target and by the properties that
 //! `cargo test` checks.
 
-use galo::bank::{Description, Kind};
+use galo::bank::{Description, Kind, Order, Refusal};
 use galo::shard::journal::{self, Event, Header, Reader, Record, Stamp, HEADER_BYTES};
+use galo::shard::outcomes::Outcome;
+use galo::shard::{ForwardId, Ids, Origin};
 
 const SEED: u32 = 0x5eed;
 const HEADER: Header = Header {
@@ -66,6 +68,43 @@ fn stamp(sequence: u64, chain: u32) -> Stamp {
     }
 }
 
+/// None, one, the other, both.
+fn ids(sequence: u64) -> Ids {
+    let forward = ForwardId {
+        origin: Origin {
+            member: sequence as u16,
+            epoch: sequence << 20,
+        },
+        counter: sequence,
+    };
+    Ids {
+        forward: (sequence & 1 == 1).then_some(forward),
+        key: (sequence & 2 == 2).then_some(u128::from(sequence) << 60),
+    }
+}
+
+/// Only what has a key may be refused.
+fn outcome(sequence: u64) -> Outcome {
+    match sequence % 8 {
+        2 => Err(Refusal::Limit),
+        7 => Err(Refusal::Overflow),
+        _ => Ok(-(sequence as i64)),
+    }
+}
+
+fn append_order(
+    into: &mut Vec<u8>,
+    stamp: &Stamp,
+    order: &Order<'_>,
+    ids: &Ids,
+    outcome: Outcome,
+) -> u32 {
+    match ids.is_empty() {
+        true => journal::append_transaction(into, SEED, stamp, order),
+        false => journal::append_remembered(into, SEED, stamp, order, ids, outcome),
+    }
+}
+
 fn journal_of(records: u8) -> Vec<u8> {
     let mut bytes = HEADER.to_bytes().to_vec();
     let mut chain = SEED;
@@ -76,8 +115,19 @@ fn journal_of(records: u8) -> Vec<u8> {
         } else {
             let text = &"galo garnis\u{e9} \u{1f413}"[..1 + sequence as usize % 10];
             let text = Description::new(text).expect("1 to 10 characters");
-            let (client, amount) = (sequence as u32 % 5, sequence as i64);
-            journal::append_transaction(&mut bytes, SEED, &stamp, client, Kind::Debit, amount, text)
+            let order = Order {
+                client: sequence as u32 % 5,
+                kind: Kind::Debit,
+                amount: sequence as i64,
+                description: text,
+            };
+            append_order(
+                &mut bytes,
+                &stamp,
+                &order,
+                &ids(sequence),
+                outcome(sequence),
+            )
         };
     }
     bytes
@@ -87,14 +137,15 @@ fn journal_of(records: u8) -> Vec<u8> {
 fn append(into: &mut Vec<u8>, record: &Record<'_>) {
     let crc = match record.event {
         Event::Transaction {
-            account,
-            kind,
-            amount,
-            description,
-        } => {
-            let stamp = &record.stamp;
-            journal::append_transaction(into, SEED, stamp, account, kind, amount, description)
-        }
+            order,
+            ids,
+            balance,
+        } => append_order(into, &record.stamp, &order, &ids, Ok(balance.unwrap_or(0))),
+        Event::Refused {
+            order,
+            ids,
+            refusal,
+        } => append_order(into, &record.stamp, &order, &ids, Err(refusal)),
         Event::Reset => journal::append_reset(into, SEED, &record.stamp),
         Event::Unknown(reason) => panic!("never written: {reason}"),
     };

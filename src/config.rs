@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
+use crate::cluster::{self, Cluster};
 use crate::io::{Address, Choice, Driver};
-use crate::limits::{CORES_MAX, SHARDS_MAX};
+use crate::limits::{CORES_MAX, SHARDS_MAX, SOCKET_PATH_BYTES_MAX};
 use crate::log::Format;
 use crate::node::Durability;
 
@@ -44,9 +45,17 @@ flags of serve, each with its environment variable and default:
                      [GALO_CLIENTS; the contest's five]
   --shards N         into how many shards a new data directory is divided;
                      fixed from then on
-                     [GALO_SHARDS; as many as cores]
+                     [GALO_SHARDS; as many as cores, of all nodes]
   --allow-reset      permit POST /reset, which sets all accounts back
                      [GALO_ALLOW_RESET; off]
+  --nodes A,B        names of the processes that share the data directory, the
+                     same list for all, like --data, --cores and --run
+                     [GALO_NODES; none: one process alone]
+  --node NAME        which of them this is
+                     [GALO_NODE; none]
+  --run DIR          where they meet: a directory that all of them see; made
+                     if missing
+                     [GALO_RUN; none]
   --log FORMAT       text or json, on standard error
                      [GALO_LOG; text]
   --log-level LEVEL  off, error, warn, info, debug or trace
@@ -114,6 +123,8 @@ pub struct Serve {
     pub shards: Option<usize>,
     /// `--allow-reset`.
     pub allow_reset: bool,
+    /// `--nodes`, `--node`, `--run`. `None`: one process, alone.
+    pub cluster: Option<Cluster>,
     /// `--log`.
     pub log: Format,
     /// `--log-level`.
@@ -134,10 +145,18 @@ struct Flag {
     name: &'static str,
     variable: &'static str,
     takes_value: bool,
-    set: fn(&mut Serve, &str) -> Result<(), String>,
+    set: fn(&mut Given, &str) -> Result<(), String>,
 }
 
-const SERVE_FLAGS: [Flag; 11] = [
+/// What was said so far: settings, and what becomes one only together.
+struct Given {
+    serve: Serve,
+    nodes: Option<Vec<String>>,
+    node: Option<String>,
+    run: Option<PathBuf>,
+}
+
+const SERVE_FLAGS: [Flag; 14] = [
     Flag {
         name: "listen",
         variable: "GALO_LISTEN",
@@ -148,78 +167,100 @@ const SERVE_FLAGS: [Flag; 11] = [
         name: "data",
         variable: "GALO_DATA",
         takes_value: true,
-        set: |serve, value| path(value).map(|path| serve.data = path),
+        set: |given, value| path(value).map(|path| given.serve.data = path),
     },
     Flag {
         name: "cores",
         variable: "GALO_CORES",
         takes_value: true,
-        set: |serve, value| number(value, CORES_MAX).map(|cores| serve.cores = cores),
+        set: |given, value| number(value, CORES_MAX).map(|cores| given.serve.cores = cores),
     },
     Flag {
         name: "pin",
         variable: "GALO_PIN",
         takes_value: false,
-        set: |serve, value| switch(value).map(|pin| serve.pin = pin),
+        set: |given, value| switch(value).map(|pin| given.serve.pin = pin),
     },
     Flag {
         name: "io",
         variable: "GALO_IO",
         takes_value: true,
-        set: |serve, value| {
+        set: |given, value| {
             let choices = [
                 ("auto", Choice::Auto),
                 ("uring", Choice::Uring),
                 ("epoll", Choice::Epoll),
             ];
-            one_of(value, &choices).map(|io| serve.io = io)
+            one_of(value, &choices).map(|io| given.serve.io = io)
         },
     },
     Flag {
         name: "durability",
         variable: "GALO_DURABILITY",
         takes_value: true,
-        set: |serve, value| {
+        set: |given, value| {
             let choices = [("process", Durability::Process), ("disk", Durability::Disk)];
-            one_of(value, &choices).map(|durability| serve.durability = durability)
+            one_of(value, &choices).map(|durability| given.serve.durability = durability)
         },
     },
     Flag {
         name: "clients",
         variable: "GALO_CLIENTS",
         takes_value: true,
-        set: |serve, value| path(value).map(|path| serve.clients = Some(path)),
+        set: |given, value| path(value).map(|path| given.serve.clients = Some(path)),
     },
     Flag {
         name: "shards",
         variable: "GALO_SHARDS",
         takes_value: true,
-        set: |serve, value| number(value, SHARDS_MAX).map(|shards| serve.shards = Some(shards)),
+        set: |given, value| {
+            number(value, SHARDS_MAX).map(|shards| given.serve.shards = Some(shards))
+        },
     },
     Flag {
         name: "allow-reset",
         variable: "GALO_ALLOW_RESET",
         takes_value: false,
-        set: |serve, value| switch(value).map(|allow| serve.allow_reset = allow),
+        set: |given, value| switch(value).map(|allow| given.serve.allow_reset = allow),
+    },
+    Flag {
+        name: "nodes",
+        variable: "GALO_NODES",
+        takes_value: true,
+        set: |given, value| cluster::parse_nodes(value).map(|nodes| given.nodes = Some(nodes)),
+    },
+    Flag {
+        name: "node",
+        variable: "GALO_NODE",
+        takes_value: true,
+        set: |given, value| {
+            cluster::check_name(value).map(|()| given.node = Some(value.to_owned()))
+        },
+    },
+    Flag {
+        name: "run",
+        variable: "GALO_RUN",
+        takes_value: true,
+        set: |given, value| path(value).map(|path| given.run = Some(path)),
     },
     Flag {
         name: "log",
         variable: "GALO_LOG",
         takes_value: true,
-        set: |serve, value| {
+        set: |given, value| {
             let choices = [("text", Format::Text), ("json", Format::Json)];
-            one_of(value, &choices).map(|format| serve.log = format)
+            one_of(value, &choices).map(|format| given.serve.log = format)
         },
     },
     Flag {
         name: "log-level",
         variable: "GALO_LOG_LEVEL",
         takes_value: true,
-        set: |serve, value| {
+        set: |given, value| {
             let choices = LevelFilter::iter().map(|level| (level.as_str(), level));
             let choices: Vec<_> = choices.map(|(n, l)| (n.to_ascii_lowercase(), l)).collect();
             let choices: Vec<_> = choices.iter().map(|(n, l)| (n.as_str(), *l)).collect();
-            one_of(value, &choices).map(|level| serve.log_level = level)
+            one_of(value, &choices).map(|level| given.serve.log_level = level)
         },
     },
 ];
@@ -236,7 +277,7 @@ pub fn parse(
 ) -> Result<Command, UsageError> {
     let mut parser = lexopt::Parser::from_args(args);
     let mut command = None;
-    let mut serve = Serve {
+    let serve = Serve {
         listen: Vec::new(),
         data: PathBuf::from("./data"),
         cores: 0, // Not given.
@@ -246,8 +287,15 @@ pub fn parse(
         clients: None,
         shards: None,
         allow_reset: false,
+        cluster: None,
         log: Format::Text,
         log_level: LevelFilter::Info,
+    };
+    let mut given = Given {
+        serve,
+        nodes: None,
+        node: None,
+        run: None,
     };
     // Of no interest to --help, nor to a healthcheck in the same environment.
     let mut bad_variable = None;
@@ -257,12 +305,12 @@ pub fn parse(
             continue;
         };
         let set = utf8(flag.variable, value).and_then(|value| {
-            (flag.set)(&mut serve, &value)
+            (flag.set)(&mut given, &value)
                 .map_err(|error| UsageError(format!("{}: {error}", flag.variable)))
         });
         bad_variable = bad_variable.or(set.err());
     }
-    let listen_by_variable = std::mem::take(&mut serve.listen);
+    let listen_by_variable = std::mem::take(&mut given.serve.listen);
     // The one flag of `galo healthcheck`, as `--data` is the one of `galo check`.
     let mut url = None;
 
@@ -304,21 +352,25 @@ pub fn parse(
                     _ => return Err(unknown(&command, &format!("--{name}"))),
                 };
                 let flag = flag.expect("every arm above but url's has seen it");
-                (flag.set)(&mut serve, &value)
+                (flag.set)(&mut given, &value)
                     .map_err(|error| UsageError(format!("--{name}: {error}")))?;
             }
         }
     }
-    if serve.listen.is_empty() {
-        serve.listen = listen_by_variable;
+    if given.serve.listen.is_empty() {
+        given.serve.listen = listen_by_variable;
     }
-    if serve.listen.is_empty() {
-        set_listen(&mut serve, LISTEN_DEFAULT).expect("the default is an address");
+    if given.serve.listen.is_empty() {
+        set_listen(&mut given, LISTEN_DEFAULT).expect("the default is an address");
     }
     match command.as_deref() {
-        Some("check") => return Ok(Command::Check { data: serve.data }),
+        Some("check") => {
+            return Ok(Command::Check {
+                data: given.serve.data,
+            })
+        }
         Some("healthcheck") => {
-            let url = url.unwrap_or_else(|| health_url(&serve.listen[0]));
+            let url = url.unwrap_or_else(|| health_url(&given.serve.listen[0]));
             return Ok(Command::Healthcheck { url });
         }
         _ => {}
@@ -326,18 +378,58 @@ pub fn parse(
     if let Some(error) = bad_variable {
         return Err(error);
     }
-    let shards = serve.shards.unwrap_or(SHARDS_MAX);
-    if serve.cores == 0 {
-        let available = std::thread::available_parallelism().map_or(1, usize::from);
-        serve.cores = available.min(CORES_MAX).min(shards);
-    }
-    if shards < serve.cores {
+    given.settle().map(Command::Serve).map_err(UsageError)
+}
+
+impl Given {
+    /// The settings, now that everything is said.
+    fn settle(self) -> Result<Serve, String> {
+        let mut serve = self.serve;
+        let nodes = self.nodes.as_ref().map_or(1, Vec::len);
+        // Shards go round the nodes, and in each of them round its cores.
+        let shards = serve.shards.unwrap_or(SHARDS_MAX);
+        let cores_max = shards.div_ceil(nodes);
+        if serve.cores == 0 {
+            let available = std::thread::available_parallelism().map_or(1, usize::from);
+            serve.cores = available.min(CORES_MAX).min(cores_max);
+        }
         let cores = serve.cores;
-        let message =
-            format!("--shards: {shards} for {cores} cores; accepted: at least one shard a core");
-        return Err(UsageError(message));
+        if cores > cores_max {
+            let in_each = if nodes > 1 { " in each node" } else { "" };
+            return Err(format!(
+                "--shards: {shards} for {cores} cores{in_each}; accepted: at least one shard a core"
+            ));
+        }
+        let parts = [
+            ("--nodes", self.nodes.is_some()),
+            ("--node", self.node.is_some()),
+            ("--run", self.run.is_some()),
+        ];
+        let (Some(nodes), Some(name), Some(run)) = (self.nodes, self.node, self.run) else {
+            let missing = parts.iter().filter(|(_, is_given)| !is_given);
+            let missing: Vec<&str> = missing.map(|(flag, _)| *flag).collect();
+            if missing.len() == parts.len() {
+                return Ok(serve);
+            }
+            let missing = missing.join(" and ");
+            return Err(format!(
+                "{missing}: missing; --nodes, --node and --run come together"
+            ));
+        };
+        let Some(node) = nodes.iter().position(|node| *node == name) else {
+            let nodes = nodes.join(",");
+            return Err(format!("--node: '{name}' is not in --nodes {nodes}"));
+        };
+        let cluster = Cluster { nodes, node, run };
+        if let Some(path) = cluster.too_long_path(cores) {
+            let path = path.display();
+            return Err(format!(
+                "--run: {path} is too long: a socket's path has at most {SOCKET_PATH_BYTES_MAX} bytes"
+            ));
+        }
+        serve.cluster = Some(cluster);
+        Ok(serve)
     }
-    Ok(Command::Serve(serve))
 }
 
 /// Where a server that listens there is asked. One that listens on all addresses (0.0.0.0) is asked
@@ -375,9 +467,9 @@ fn utf8(name: &str, value: OsString) -> Result<String, UsageError> {
         .map_err(|value| UsageError(format!("{name}: {value:?} is not UTF-8")))
 }
 
-fn set_listen(serve: &mut Serve, value: &str) -> Result<(), String> {
+fn set_listen(given: &mut Given, value: &str) -> Result<(), String> {
     for address in value.split(',') {
-        serve.listen.push(address.parse()?);
+        given.serve.listen.push(address.parse()?);
     }
     Ok(())
 }
@@ -418,186 +510,4 @@ fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<Command, UsageError> {
-        let variable = |name: &str| {
-            variables
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| OsString::from(value))
-        };
-        parse(args.iter().map(OsString::from), variable)
-    }
-
-    fn serve(args: &[&str], variables: &[(&str, &str)]) -> Serve {
-        match parse_with(args, variables) {
-            Ok(Command::Serve(serve)) => serve,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn error(args: &[&str]) -> String {
-        parse_with(args, &[]).expect_err("refused").to_string()
-    }
-
-    #[test]
-    fn no_arguments_mean_serve_with_the_defaults() {
-        let serve = serve(&[], &[]);
-        assert_eq!(serve.listen, ["127.0.0.1:9999".parse().unwrap()]);
-        assert_eq!(serve.data, PathBuf::from("./data"));
-        assert_eq!(
-            (serve.io, serve.durability),
-            (Choice::Auto, Durability::Process)
-        );
-        assert!(serve.cores >= 1 && !serve.pin && !serve.allow_reset && serve.shards.is_none());
-    }
-
-    #[test]
-    fn a_flag_beats_its_variable_and_a_variable_the_default() {
-        let variables = [
-            ("GALO_CORES", "3"),
-            ("GALO_IO", "epoll"),
-            ("GALO_LISTEN", "127.0.0.1:1,unix:/tmp/x"),
-            ("GALO_PIN", "on"),
-            ("GALO_DATA", ""),
-        ];
-        let by_variable = serve(&[], &variables);
-        assert_eq!(
-            (by_variable.cores, by_variable.io, by_variable.pin),
-            (3, Choice::Epoll, true)
-        );
-        assert_eq!(by_variable.listen.len(), 2);
-        assert_eq!(by_variable.data, PathBuf::from("./data"));
-        let by_flag = serve(
-            &[
-                "serve",
-                "--cores",
-                "2",
-                "--io=uring",
-                "--listen",
-                "127.0.0.1:2",
-            ],
-            &variables,
-        );
-        assert_eq!((by_flag.cores, by_flag.io), (2, Choice::Uring));
-        assert_eq!(by_flag.listen, ["127.0.0.1:2".parse().unwrap()]);
-    }
-
-    #[test]
-    fn a_bad_variable_stops_serve_and_nothing_else() {
-        let variables = [("GALO_IO", "kqueue")];
-        let error = parse_with(&[], &variables).unwrap_err().to_string();
-        assert!(error.starts_with("GALO_IO: "), "{error}");
-        assert_eq!(parse_with(&["--help"], &variables), Ok(Command::Help));
-        assert!(parse_with(&["check"], &variables).is_ok());
-        assert!(parse_with(&["healthcheck"], &variables).is_ok());
-    }
-
-    #[test]
-    fn few_shards_ask_for_no_more_cores() {
-        assert_eq!(serve(&["--shards", "1"], &[]).cores, 1);
-        assert_eq!(serve(&[], &[("GALO_SHARDS", "1")]).cores, 1);
-        let data = PathBuf::from("./data");
-        let variables = [("GALO_SHARDS", "1"), ("GALO_CORES", "2")];
-        let check = parse_with(&["check"], &variables);
-        assert_eq!(check, Ok(Command::Check { data }), "of no concern to it");
-    }
-
-    #[test]
-    fn every_variable_is_on_the_help_page_and_every_flag() {
-        for flag in &SERVE_FLAGS {
-            assert!(
-                HELP.contains(&format!("\n  --{}", flag.name)),
-                "{}",
-                flag.name
-            );
-            assert!(
-                HELP.contains(&format!("[{}", flag.variable)),
-                "{}",
-                flag.variable
-            );
-            let derived = flag.name.replace('-', "_").to_ascii_uppercase();
-            assert_eq!(flag.variable, format!("GALO_{derived}"));
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_what_is_accepted() {
-        for (args, expected) in [
-            (
-                &["--core", "2"][..],
-                "unknown flag '--core'; accepted: --listen, --data",
-            ),
-            (&["-x"], "unknown flag '-x'"),
-            (
-                &["--cores", "0"],
-                "--cores: '0' is not accepted: a whole number from 1 to 64",
-            ),
-            (&["--cores"], "--cores: a value is missing"),
-            (
-                &["--io", "kqueue"],
-                "--io: 'kqueue' is not accepted: auto, uring, epoll",
-            ),
-            (
-                &["--durability", "none"],
-                "--durability: 'none' is not accepted: process, disk",
-            ),
-            (
-                &["--log-level", "loud"],
-                "--log-level: 'loud' is not accepted: off, error",
-            ),
-            (
-                &["--listen", "nowhere"],
-                "--listen: `nowhere` is neither host:port nor unix:/path",
-            ),
-            (
-                &["serf"],
-                "unknown command 'serf'; accepted: serve, check, healthcheck",
-            ),
-            (&["serve", "more"], "'more' is one word too many"),
-            (
-                &["check", "--cores", "2"],
-                "unknown flag '--cores'; accepted: --data",
-            ),
-            (
-                &["healthcheck", "--data", "x"],
-                "unknown flag '--data'; accepted: --url",
-            ),
-            (
-                &["--cores", "4", "--shards", "2"],
-                "--shards: 2 for 4 cores",
-            ),
-        ] {
-            let message = error(args);
-            assert!(message.starts_with(expected), "{args:?}: {message}");
-            assert!(!message.contains('\n'), "one line: {message}");
-        }
-    }
-
-    #[test]
-    fn the_other_commands_take_their_one_flag() {
-        let data = PathBuf::from("/d");
-        assert_eq!(
-            parse_with(&["check", "--data", "/d"], &[]),
-            Ok(Command::Check { data })
-        );
-        let url = "unix:/s".to_owned();
-        assert_eq!(
-            parse_with(&["healthcheck", "--url", "unix:/s"], &[]),
-            Ok(Command::Healthcheck { url })
-        );
-        for (listen, expected) in [
-            ("", "http://127.0.0.1:9999/health"),
-            ("0.0.0.0:80,unix:/s", "http://0.0.0.0:80/health"),
-            ("unix:/s,[::1]:80", "unix:/s"),
-        ] {
-            let url = expected.to_owned();
-            let parsed = parse_with(&["healthcheck"], &[("GALO_LISTEN", listen)]);
-            assert_eq!(parsed, Ok(Command::Healthcheck { url }));
-        }
-        assert_eq!(parse_with(&["--version"], &[]), Ok(Command::Version));
-        assert_eq!(parse_with(&["check", "--help"], &[]), Ok(Command::Help));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ compile_error!("galo runs on Linux only");
 pub mod api;
 pub mod bank;
 pub mod clients;
+pub mod cluster;
 pub mod config;
 pub mod healthcheck;
 pub mod host;

@@ -124,8 +124,10 @@ pub const ACQUIRE_GRACE_NS: u64 = 150 * MILLISECOND_NS;
 pub const ACQUIRE_AFTER_ERROR_NS: u64 = SECOND_NS;
 /// Nodes (processes) of a cluster.
 pub const NODES_MAX: usize = 16;
-/// Commands of one connection that wait for other nodes. Beyond: its next request waits. The replies are written whether it
-/// reads or not, so this bounds its output, too.
+/// Characters of a node's name: it becomes part of file names.
+pub const NODE_NAME_CHARS_MAX: usize = 32;
+/// Commands of one connection that wait for other nodes. Beyond: its next request waits. The replies
+/// are written whether it reads or not, so this bounds its output, too.
 pub const CONNECTION_FORWARDS_MAX: u32 = 64;
 /// One frame. A longer one is no frame of ours: the link is closed. The longest body is a
 /// statement's: ten descriptions of ten characters, each at most six bytes once escaped.
@@ -173,6 +175,14 @@ pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 pub const LISTEN_WAIT_NS_MAX: u64 = SECOND_NS;
 /// Between two such attempts.
 pub const LISTEN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
+/// A lock whose owner should be gone, or a card that should be another, is asked for again for this
+/// long when a node joins: its owner may have been killed just now, or be about to write it. Beyond:
+/// exit 1.
+pub const JOIN_WAIT_NS_MAX: u64 = SECOND_NS;
+/// Between two such attempts.
+pub const JOIN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
+/// A Unix socket's path (unix(7)).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Threads of one core for what blocks: a sync never waits behind a snapshot's, of which there is
 /// one at a time.
 pub const JOB_THREADS: usize = 2;
@@ -204,7 +214,7 @@ const _: () = {
     assert!(DIAL_NS_MIN < DIAL_NS_MAX && ACQUIRE_GRACE_NS < COMMAND_NS_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
-    assert!(CORES_MAX <= SHARDS_MAX);
+    assert!(NODES_MAX * CORES_MAX <= SHARDS_MAX);
     assert!(RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX);
     assert!(CHECK_CHUNK_BYTES % 4096 == 0 && CHECK_CHUNK_BYTES <= CHECK_PARALLEL_BYTES_MIN);
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);

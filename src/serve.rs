@@ -1,32 +1,33 @@
 //! `galo serve`: from settings to running cores, and back to nothing.
 //!
-//! The order at the start: what needs no file is found out first (limits, driver), then what can be
-//! taken by somebody else (the data directory's locks, addresses), then recovery, then the cores.
+//! The order at the start: what needs no file is found out first (limits, driver), then what the data
+//! directory is, then what can be taken by somebody else (the node's name, each shard's lock, followed
+//! by its recovery; then addresses), then the cores.
+
+mod cores;
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::api::operations::Process;
 use crate::clients::{self, ClientsError};
+use crate::cluster::{self, Card, JoinError};
 use crate::config::{self, Serve};
-use crate::host::Host;
-use crate::io::{Chosen, Control, Exit, ListenError, Listeners, Setup};
+use crate::io::{bind_link, Chosen, Control, Exit, ListenError, Listeners, SocketFile};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
-use crate::node::{Durability, Members, Settings};
+use crate::node::{link, Durability, Members};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::ownership::Ownership;
 use crate::shard::{
     self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
 };
-use crate::stats::Stats;
+
+use cores::Cores;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
 const LISTEN_RETRY: Duration = Duration::from_nanos(LISTEN_RETRY_NS);
@@ -42,8 +43,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// The clients' file cannot be used.
     Clients(PathBuf, ClientsError),
-    /// Another process has a shard: its lock file, and the card in it.
-    Held(PathBuf, String),
+    /// It cannot be a node of its cluster, or the one owner of its data.
+    Join(JoinError),
     /// The data cannot be used.
     Data(RecoveryError),
     /// The system refused something that a process needs.
@@ -58,12 +59,7 @@ impl fmt::Display for ServeError {
             ServeError::Driver(text) | ServeError::Core(text) => f.write_str(text),
             ServeError::Listen(error) => error.fmt(f),
             ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
-            ServeError::Held(path, card) => write!(
-                f,
-                "another galo owns this shard: {} is locked by {card}. \
-                 Stop it, or name another directory with --data",
-                path.display()
-            ),
+            ServeError::Join(error) => error.fmt(f),
             ServeError::Data(error) => error.fmt(f),
             ServeError::System(what, error) => write!(f, "{what}: {error}"),
         }
@@ -73,6 +69,12 @@ impl fmt::Display for ServeError {
 impl From<ListenError> for ServeError {
     fn from(error: ListenError) -> ServeError {
         ServeError::Listen(error)
+    }
+}
+
+impl From<JoinError> for ServeError {
+    fn from(error: JoinError) -> ServeError {
+        ServeError::Join(error)
     }
 }
 
@@ -88,56 +90,110 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     abort_on_panic();
     crate::io::raise_limits();
     let chosen = settings.io.decide().map_err(ServeError::Driver)?;
+    if let Some(cluster) = &settings.cluster {
+        cluster::prepare(cluster)?;
+    }
     let disk = RealDisk;
     let made = Meta::read(&disk, &settings.data)?;
     if let (Some(meta), Some(asked)) = (&made, settings.shards) {
         meta.expect_shards(&settings.data, asked as u32)?;
     }
-    let shards = made.map_or(settings.shards.unwrap_or(settings.cores), |meta| {
-        meta.shards as usize
-    });
-    if settings.cores > shards {
+    let nodes = settings.cluster.as_ref().map_or(1, |all| all.nodes.len());
+    let by_default = settings.shards.unwrap_or(nodes * settings.cores);
+    let shards = made.map_or(by_default, |meta| meta.shards as usize);
+    // Shards go round the nodes, and in each of them round its cores.
+    let cores_max = shards.div_ceil(nodes);
+    if settings.cores > cores_max {
         let data = settings.data.display();
-        log::warn!(
-            "{data} has {shards} shards: {} cores would be idle",
-            settings.cores - shards
-        );
-        settings.cores = shards;
+        let idle = settings.cores - cores_max;
+        log::warn!("{data} has {shards} shards: {idle} cores would be idle");
+        settings.cores = cores_max;
     }
     let began = Instant::now();
     let meta = match made {
         Some(meta) => meta,
         None => create(&disk, &settings, shards as u32)?,
     };
+    let members = members(&settings, &meta);
+    let card = card(&settings, &meta);
     let directory = Directory {
         disk,
         path: settings.data.clone(),
         meta,
-        card: format!("process {}", std::process::id()),
+        card: match &card {
+            Some(card) => card.to_string(),
+            None => format!("process {}", std::process::id()),
+        },
     };
-    let owned = own(&directory)?;
+    // The node's name is ours until the end.
+    let (_name, owned) = match settings.cluster.as_ref().zip(card.as_ref()) {
+        None => (None, own(&directory)?),
+        Some((cluster, card)) => {
+            let name = cluster::join(cluster, card)?;
+            let home = (0..meta.shards)
+                .filter(|shard| members.is_in_process(members.home(*shard as usize)));
+            (Some(name), cluster::claim(&directory, card, home)?)
+        }
+    };
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
     let mut listeners = listen(&settings)?;
+    let links = listen_for_nodes(&settings)?;
+    let (link_files, links): (Vec<SocketFile>, Vec<OwnedFd>) = links.into_iter().unzip();
     // Before it is announced: whoever reads that it listens may stop it properly.
     block_signals()?;
-    announce(&settings, &chosen, &listeners, &owned, began.elapsed());
+    announce(
+        &settings,
+        &chosen,
+        &listeners,
+        &members,
+        &owned,
+        began.elapsed(),
+    );
 
     let control = Control::new(settings.cores)
         .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
     let (events, inbox) = mpsc::channel();
-    start_cores(
-        &settings,
-        &chosen,
-        &mut listeners,
-        &control,
+    let cores = Cores {
+        settings: &settings,
+        chosen: &chosen,
+        members,
+        control: &control,
         directory,
-        owned,
-        &events,
-    )?;
+        events: &events,
+    };
+    cores.start(&mut listeners, links, owned)?;
     start_signals(events)?;
     let stopped = watch(&inbox, &control, settings.cores);
-    drop(listeners); // Removes the sockets' files.
+    drop((listeners, link_files)); // Removes the sockets' files.
     stopped
+}
+
+/// The cluster, as its first core here sees it.
+fn members(settings: &Serve, meta: &Meta) -> Members {
+    let shards = meta.shards as usize;
+    match &settings.cluster {
+        None => Members::alone(0, settings.cores, shards),
+        Some(cluster) => Members {
+            nodes: cluster.nodes.clone(),
+            node: cluster.node,
+            core: 0,
+            cores: settings.cores,
+            shards,
+        },
+    }
+}
+
+fn card(settings: &Serve, meta: &Meta) -> Option<Card> {
+    let cluster = settings.cluster.as_ref()?;
+    Some(Card {
+        node: cluster.name().to_owned(),
+        nodes: cluster.nodes.clone(),
+        cores: settings.cores,
+        shards: meta.shards,
+        directory: meta.directory,
+        protocol: link::VERSION,
+        pid: std::process::id(),
+    })
 }
 
 fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeError> {
@@ -166,7 +222,7 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
         return Ok(meta);
     }
     let meta = Meta {
-        directory: random_id()?,
+        directory: random()?,
         shards,
     };
     shard::create(disk, data, &meta, &clients)?;
@@ -192,7 +248,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn random_id() -> Result<u128, ServeError> {
+fn random() -> Result<u128, ServeError> {
     let mut bytes = [0; 16];
     let file = std::fs::File::open("/dev/urandom");
     file.and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
@@ -214,13 +270,22 @@ fn listen(settings: &Serve) -> Result<Listeners, ListenError> {
     }
 }
 
+/// The link sockets, one for each core.
+fn listen_for_nodes(settings: &Serve) -> Result<Vec<(SocketFile, OwnedFd)>, ListenError> {
+    let Some(cluster) = &settings.cluster else {
+        return Ok(Vec::new());
+    };
+    let paths = (0..settings.cores).map(|core| cluster.socket_path(cluster.node, core));
+    paths.map(|path| bind_link(&path)).collect()
+}
+
 /// Takes all shards.
 fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeError> {
     let own = |shard| match directory.acquire(shard)? {
         Acquired::Ours(owned) => Ok(*owned),
         Acquired::Held(card) => {
             let lock = shard_dir(&directory.path, shard).join(SHARD_LOCK);
-            Err(ServeError::Held(lock, card))
+            Err(JoinError::Stranger(lock, card).into())
         }
     };
     (0..directory.meta.shards).map(own).collect()
@@ -231,6 +296,7 @@ fn announce(
     settings: &Serve,
     chosen: &Chosen,
     listeners: &Listeners,
+    members: &Members,
     owned: &[Owned<RealDisk>],
     took: Duration,
 ) {
@@ -251,6 +317,20 @@ fn announce(
         Durability::Disk => "disk: acknowledged means synced",
     };
     log::info!("durability {durability}");
+    if let Some(cluster) = &settings.cluster {
+        let numbers = owned
+            .iter()
+            .map(|owned| owned.recovered.shard.identity().shard.to_string());
+        let numbers: Vec<String> = numbers.collect();
+        log::info!(
+            "node {} of {}: owns {} of {} shards ({})",
+            cluster.name(),
+            cluster.nodes.join(","),
+            owned.len(),
+            members.shards,
+            numbers.join(",")
+        );
+    }
     let sum = |of: fn(&Recovered<RealDisk>) -> u64| -> u64 {
         owned.iter().map(|owned| of(&owned.recovered)).sum()
     };
@@ -280,89 +360,6 @@ fn abort_on_panic() {
 enum Event {
     Signal(Signal),
     Ended(usize, Exit),
-}
-
-fn start_cores(
-    settings: &Serve,
-    chosen: &Chosen,
-    listeners: &mut Listeners,
-    control: &Arc<Control>,
-    directory: Directory<RealDisk>,
-    owned: Vec<Owned<RealDisk>>,
-    events: &Sender<Event>,
-) -> Result<(), ServeError> {
-    let cores = settings.cores;
-    let started = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let process = Process {
-        version: env!("CARGO_PKG_VERSION"),
-        git_hash: config::GIT_HASH,
-        driver: chosen.driver.name(),
-        started_us: started.as_micros() as u64,
-        resident_bytes,
-        stats: Arc::new(Stats::new(cores)),
-    };
-    let shards = owned.len();
-    let mut shares: Vec<Vec<Owned<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
-    for (shard, owned) in owned.into_iter().enumerate() {
-        shares[shard % cores].push(owned);
-    }
-    let cpus = allowed_cpus()
-        .map_err(|error| ServeError::System("cannot read the CPU set", error.into()))?;
-    let mut links =
-        link(cores).map_err(|error| ServeError::System("cannot link the cores", error))?;
-    for (core, share) in shares.into_iter().enumerate() {
-        let node = Settings {
-            members: Members::alone(core, cores, shards),
-            epoch: 0,
-            directory: directory.meta.directory,
-            durability: settings.durability,
-            allow_reset: settings.allow_reset,
-            process: process.clone(),
-        };
-        let setup = Setup {
-            machine: Host::new(node, directory.clone(), share, crate::io::monotonic_ns),
-            listeners: listeners.take(core),
-            peers: std::mem::take(&mut links[core]),
-            link_listener: None,
-            link_paths: Vec::new(),
-            control: control.clone(),
-            core,
-            pin: settings.pin.then(|| cpus[core % cpus.len()]),
-        };
-        let driver = chosen.driver;
-        let events = events.clone();
-        let run = move || {
-            let exit = driver.run(setup);
-            // Nobody listens any more when the process is ending.
-            let _ = events.send(Event::Ended(core, exit));
-        };
-        std::thread::Builder::new()
-            .name(format!("core-{core}"))
-            .spawn(run)
-            .map_err(|error| ServeError::System("cannot start a thread", error))?;
-    }
-    Ok(())
-}
-
-/// A socket pair for every pair of cores.
-fn link(cores: usize) -> io::Result<Vec<Vec<(usize, OwnedFd)>>> {
-    let mut links: Vec<Vec<(usize, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
-    for one in 0..cores {
-        for other in one + 1..cores {
-            let (ours, theirs) = UnixStream::pair()?;
-            links[one].push((other, ours.into()));
-            links[other].push((one, theirs.into()));
-        }
-    }
-    Ok(links)
-}
-
-fn allowed_cpus() -> nix::Result<Vec<usize>> {
-    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
-    let is_in = |cpu: &usize| set.is_set(*cpu).unwrap_or(false);
-    Ok((0..nix::sched::CpuSet::count()).filter(is_in).collect())
 }
 
 fn signals() -> SigSet {
@@ -435,15 +432,4 @@ fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(),
 /// Whether a signal now only says again what the one at `stopping` said.
 fn is_repeated(stopping: Option<Instant>) -> bool {
     stopping.is_some_and(|since| since.elapsed() < STOP_REPEAT_MIN)
-}
-
-/// Resident memory of this process, bytes; 0 where `/proc` is not to be read.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|statm| statm.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
-    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten();
-    pages.unwrap_or(0) * page_bytes.unwrap_or(4096) as u64
 }

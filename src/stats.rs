@@ -1,10 +1,11 @@
 //! Counters. Each core writes its own and any core reads all of them, so they are atomics that
 //! nobody contends for.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 
 use crate::api::Endpoint;
 use crate::http::Status;
+use crate::node::Members;
 
 /// Upper bounds of the duration histogram, nanoseconds; one bucket more is for what is beyond.
 pub const DURATION_BOUNDS_NS: [u64; 13] = [
@@ -59,7 +60,7 @@ pub struct CoreStats {
     pub connections_total: Counter,
     /// Connections refused at the bound.
     pub connections_refused: Counter,
-    /// Commands sent to other cores.
+    /// Commands sent to other cores, of this process or another.
     pub forwards: Counter,
     /// Shards taken over from other nodes.
     pub takeovers: Counter,
@@ -96,17 +97,105 @@ impl CoreStats {
     }
 }
 
-/// All cores' counters.
+/// How it is with the link between two members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum LinkState {
+    /// There is none.
+    Down,
+    /// Connected, not yet greeted.
+    Connecting,
+    /// In use.
+    Up,
+}
+
+/// What all cores count, and what they know of the cluster.
 pub struct Stats {
     cores: Box<[CoreStats]>,
+    /// The core in it is of no meaning.
+    members: Members,
+    /// By shard: since when this process owns it; microseconds since 1970. 0: it does not.
+    owned_since_us: Box<[AtomicU64]>,
+    /// By core and member: [`LinkState`].
+    links: Box<[AtomicU8]>,
 }
 
 impl Stats {
-    /// For so many cores.
-    pub fn new(cores: usize) -> Stats {
+    /// For the cores of a node. It owns nothing yet, and is linked to nobody.
+    pub fn new(members: &Members) -> Stats {
+        let links = members.cores * members.count();
         Stats {
-            cores: (0..cores).map(|_| CoreStats::default()).collect(),
+            cores: (0..members.cores).map(|_| CoreStats::default()).collect(),
+            members: members.clone(),
+            owned_since_us: (0..members.shards).map(|_| AtomicU64::new(0)).collect(),
+            links: (0..links).map(|_| AtomicU8::new(0)).collect(),
         }
+    }
+
+    /// The cluster; the core in it is of no meaning.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// A shard is this process's. Only the core that owns it may call this.
+    pub fn shard_owned(&self, shard: usize, since_us: u64) {
+        self.owned_since_us[shard].store(since_us.max(1), Relaxed);
+    }
+
+    /// A shard is this process's no longer. Only the core that owned it may call this.
+    pub fn shard_lost(&self, shard: usize) {
+        self.owned_since_us[shard].store(0, Relaxed);
+    }
+
+    /// The shards that are this process's, ascending, each with since when: microseconds since 1970.
+    pub fn owned(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let shards = self.owned_since_us.iter().enumerate();
+        shards
+            .map(|(shard, since_us)| (shard, since_us.load(Relaxed)))
+            .filter(|(_, since_us)| *since_us > 0)
+    }
+
+    /// Tells how a core's link to a member is. Only that core may call this.
+    pub fn link(&self, core: usize, member: usize, state: LinkState) {
+        self.links[core * self.members.count() + member].store(state as u8, Relaxed);
+    }
+
+    fn link_state(&self, core: usize, member: usize) -> LinkState {
+        match self.links[core * self.members.count() + member].load(Relaxed) {
+            0 => LinkState::Down,
+            1 => LinkState::Connecting,
+            _ => LinkState::Up,
+        }
+    }
+
+    /// All links to another node: each of our cores has one to each of its.
+    fn links_to(&self, node: usize) -> impl Iterator<Item = LinkState> + '_ {
+        let cores = self.members.cores;
+        let theirs = move |core| (0..cores).map(move |their| (core, node * cores + their));
+        let pairs = (0..cores).flat_map(theirs);
+        pairs.map(|(core, member)| self.link_state(core, member))
+    }
+
+    /// How the links to another node are: up if all are, down if none is there.
+    pub fn link_to(&self, node: usize) -> LinkState {
+        let mut least = LinkState::Up;
+        let mut most = LinkState::Down;
+        for state in self.links_to(node) {
+            least = least.min(state);
+            most = most.max(state);
+        }
+        match (least, most) {
+            (LinkState::Up, _) => LinkState::Up,
+            (_, LinkState::Down) => LinkState::Down,
+            _ => LinkState::Connecting,
+        }
+    }
+
+    /// Links to cores of other nodes that are up.
+    pub fn links_up(&self) -> usize {
+        let others = (0..self.members.nodes.len()).filter(|node| *node != self.members.node);
+        let states = others.flat_map(|node| self.links_to(node));
+        states.filter(|state| *state == LinkState::Up).count()
     }
 
     /// One core's.
@@ -154,23 +243,47 @@ impl Stats {
     }
 }
 
-/// How it is with the link between two members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum LinkState {
-    /// There is none.
-    Down,
-    /// Connected, not yet greeted.
-    Connecting,
-    /// In use.
-    Up,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Stats {
-    /// Says how a link is.
-    pub fn link(&self, _core: usize, _member: usize, _state: LinkState) {}
-    /// A shard is ours since then, microseconds since 1970.
-    pub fn shard_owned(&self, _shard: usize, _since_us: u64) {}
-    /// A shard is ours no longer.
-    pub fn shard_lost(&self, _shard: usize) {}
+    #[test]
+    fn a_node_is_up_when_all_links_to_it_are() {
+        let stats = Stats::new(&Members {
+            nodes: ["a", "b", "c"].map(str::to_owned).into(),
+            node: 1,
+            core: 0,
+            cores: 2,
+            shards: 6,
+        });
+        assert_eq!(stats.link_to(2), LinkState::Down);
+        stats.link(0, 4, LinkState::Connecting);
+        assert_eq!(stats.link_to(2), LinkState::Connecting);
+        for (core, member) in [(0, 4), (0, 5), (1, 4)] {
+            stats.link(core, member, LinkState::Up);
+            assert_eq!(stats.link_to(2), LinkState::Connecting);
+        }
+        stats.link(1, 5, LinkState::Up);
+        assert_eq!(
+            (stats.link_to(2), stats.link_to(0)),
+            (LinkState::Up, LinkState::Down)
+        );
+        stats.link(0, 3, LinkState::Up); // Between our own cores: not counted.
+        assert_eq!(stats.links_up(), 4);
+        stats.link(1, 4, LinkState::Down);
+        assert_eq!(
+            (stats.link_to(2), stats.links_up()),
+            (LinkState::Connecting, 3)
+        );
+    }
+
+    #[test]
+    fn shards_come_and_go() {
+        let stats = Stats::new(&Members::alone(0, 1, 3));
+        stats.shard_owned(2, 70);
+        stats.shard_owned(0, 0);
+        assert_eq!(stats.owned().collect::<Vec<_>>(), [(0, 1), (2, 70)]);
+        stats.shard_lost(2);
+        assert_eq!(stats.owned().collect::<Vec<_>>(), [(0, 1)]);
+    }
 }

@@ -81,7 +81,7 @@ impl Server {
                 driver: "test",
                 started_us: 1,
                 resident_bytes: || 0,
-                stats: Arc::new(Stats::new(1)),
+                stats: Arc::new(Stats::new(&Members::alone(0, 1, 1))),
             },
         };
         let mut host = Host::new(settings, directory, vec![*owned], galo::io::monotonic_ns);

@@ -377,6 +377,8 @@ fn links_are_made_to_other_processes(driver: Driver) {
     }
     to_a.write(b"connect 1\n");
     a.await_event(|event| *event == Event::Opened(Peer::Member(1)));
+    // Not before it is accepted, or its end is a reset.
+    b.await_event(|event| *event == Event::Opened(Peer::Linker));
     drop(file);
     b.stop();
     a.await_event(|event| *event == Event::InputEnded { reset: false });

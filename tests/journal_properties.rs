@@ -10,8 +10,8 @@ use galo::bank::{Account, Description, Kind};
 use galo::io::Job as _;
 use galo::shard::journal::{self, Header, Reader, Record, Stop};
 use galo::shard::{
-    create, layout, open, Client, Disk, DiskFile, Meta, RealDisk, Recovered, RecoveryError, Shard,
-    Store,
+    create, layout, open, Client, Disk, DiskFile, ForwardId, Ids, Meta, Origin, RealDisk, Recall,
+    Recovered, RecoveryError, Shard, Store,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -31,6 +31,7 @@ enum Step {
         amount: i64,
         description: String,
         time_us: u64,
+        ids: Ids,
     },
     Reset,
     /// The tick ends: its batch is written.
@@ -49,16 +50,29 @@ fn transact() -> impl Strategy<Value = Step> {
         1..1500_i64,
         description,
         0..1000_u64,
+        ids(),
     )
         .prop_map(
-            |(client, credit, amount, description, time_us)| Step::Transact {
+            |(client, credit, amount, description, seconds, ids)| Step::Transact {
                 client,
                 credit,
                 amount,
                 description,
-                time_us,
+                time_us: seconds * 1_000_000 + 7,
+                ids,
             },
         )
+}
+
+/// Few enough that they come again; and seconds enough for a key's time to be over.
+fn ids() -> impl Strategy<Value = Ids> {
+    let forward = (0..3_u16, 0..2_u64, 1..40_u64).prop_map(|(member, epoch, counter)| ForwardId {
+        origin: Origin { member, epoch },
+        counter,
+    });
+    let key = (0..40_u128).prop_map(|key| (key << 100) | (key % 7));
+    let (forward, key) = (prop::option::of(forward), prop::option::of(key));
+    (forward, key).prop_map(|(forward, key)| Ids { forward, key })
 }
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -116,6 +130,7 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
             amount,
             description,
             time_us,
+            ids,
         } => {
             if shard.accepts() {
                 // Spread over all slices of a snapshot.
@@ -123,7 +138,10 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
                 let index = shard.find(client * apart).unwrap();
                 let kind = if *credit { Kind::Credit } else { Kind::Debit };
                 let description = Description::new(description).unwrap();
-                let _ = shard.transact(index, kind, *amount, description, *time_us);
+                let (amount, time_us) = (*amount, *time_us);
+                if shard.recall(index, kind, amount, description, time_us, ids) == Recall::New {
+                    let _ = shard.transact(index, kind, amount, description, time_us, ids);
+                }
             }
         }
         Step::Reset => {

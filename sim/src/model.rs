@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use galo::bank::Kind;
+use galo::bank::{Kind, Order};
 use galo::http::iso8601;
 use galo::shard::journal::{Event, Record};
-use galo::shard::Client;
+use galo::shard::{Client, Ids};
 
 use crate::random::Random;
 use crate::reply::{self, Reply};
@@ -279,22 +279,11 @@ impl Model {
         let time_us = record.stamp.time_us;
         let known = self.shards[shard].records.get(sequence as usize - 1);
         let what = match record.event {
-            Event::Transaction {
-                account,
-                kind,
-                amount,
-                description,
-            } => {
-                let Some(tag) = self.by_description.get(description.as_str()).copied() else {
-                    violation!("record {sequence} of shard {shard} is nobody's: {record:?}");
-                };
-                let sent = self.transaction(tag);
-                require!(
-                    (sent.client, sent.kind, sent.amount) == (account, kind, amount)
-                        && account as usize % self.shards.len() == shard,
-                    "record {sequence} of shard {shard} is not what was asked for: {record:?}, {sent:?}"
-                );
-                What::Transaction(tag)
+            Event::Transaction { order, ids, .. } => {
+                What::Transaction(self.tag_of(shard, sequence, &order, &ids)?)
+            }
+            Event::Refused { order, ids, .. } => {
+                What::Denied(self.tag_of(shard, sequence, &order, &ids)?)
             }
             Event::Reset => What::Reset,
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
@@ -331,6 +320,22 @@ impl Model {
             }
         }
         self.apply(shard, what, time_us)
+    }
+
+    /// Which request a record is about.
+    fn tag_of(&self, shard: usize, sequence: u64, order: &Order<'_>, ids: &Ids) -> Checked<Tag> {
+        let text = order.description.as_str();
+        let Some(tag) = self.by_description.get(text).copied() else {
+            violation!("record {sequence} of shard {shard} is nobody's: {order:?}");
+        };
+        let sent = self.transaction(tag);
+        require!(
+            (sent.client, sent.kind, sent.amount) == (order.client, order.kind, order.amount)
+                && self.shard_of(order.client) == shard
+                && sent.key.is_some() == ids.key.is_some(),
+            "record {sequence} of shard {shard} is not what was asked for: {order:?}, {ids:?}, {sent:?}"
+        );
+        Ok(tag)
     }
 
     fn apply(&mut self, shard: usize, what: What, time_us: u64) -> Checked {

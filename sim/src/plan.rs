@@ -7,10 +7,6 @@ use galo::shard::Client;
 
 use crate::random::Random;
 
-const KEYS: bool = false;
-/// Not yet.
-const CLUSTERS: bool = true;
-
 /// Of a whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -112,11 +108,11 @@ impl Plan {
         let turn = random.index(clients.len());
         clients.rotate_left(turn);
         let small = random.percent(70);
-        let nodes = match CLUSTERS && random.percent(60) {
+        let nodes = match random.percent(60) {
             true => random.between(2, 3) as usize,
             false => 1,
         };
-        let keyed = if KEYS { *random.pick(&[0, 30, 80]) } else { 0 };
+        let keyed = *random.pick(&[0, 30, 80]);
         Plan {
             nodes,
             shards: random.between(nodes as u64, 4) as u32,

@@ -227,7 +227,6 @@ impl World {
 
     /// The cores begin, with the shards that they have (by core, ascending).
     pub fn start(&mut self, cluster: &mut Cluster, node: usize, owned: Vec<Vec<Owned<SimDisk>>>) {
-        let cores = cluster.life.cores;
         let started_us = self.now().realtime_us;
         let facts = Facts {
             version: "0.0.0",
@@ -235,7 +234,7 @@ impl World {
             driver: "simulator",
             started_us,
             resident_bytes: || 4096,
-            stats: Arc::new(Stats::new(cores)),
+            stats: Arc::new(Stats::new(&cluster.view(node, 0))),
         };
         let directory = cluster.directory(node);
         for (core, owned) in owned.into_iter().enumerate() {

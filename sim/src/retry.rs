@@ -1,6 +1,7 @@
 //! Keyed requests that are asked again: for want of an answer, or to see that the answer is the same.
 
 use crate::processes::Cluster;
+use crate::socket::Ended;
 use crate::world::World;
 
 /// How old a key may get: less than a node has to remember it for, by more than clocks step.
@@ -23,6 +24,11 @@ impl World {
         let at = self.connect(member);
         self.coverage.retries += 1;
         self.ask(at, |author| author.again(tag));
+        let socket = self.socket(at);
+        socket.input_end = Some(Ended::Fin);
+        if let Some(client) = socket.client_mut() {
+            client.finished = true;
+        }
     }
 
     /// A client that repeats what has an answer, or will have one.

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Call, Problem, Refused};
-use crate::bank::{Account, Description, Kind, Refusal};
+use crate::bank::{Account, Description, Kind, Posted, Refusal};
 use crate::http::{iso8601, BadKey, Status};
 use crate::limits::KEY_CHARS_MAX;
-use crate::shard::Shard;
+use crate::shard::{Ids, Recall, Shard};
 
 /// What the owner of a shard is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,11 @@ const OVERFLOW: Problem = Problem {
     error: "overflow",
     field: "valor",
     rule: "a balance fits 64 bits",
+};
+const OTHER_REQUEST: Problem = Problem {
+    error: "idempotency",
+    field: "Idempotency-Key",
+    rule: "a key belongs to one request: the same client, valor, tipo and descricao",
 };
 /// The journal could not take the transaction.
 pub const STORAGE_FULL: Problem = Problem::general(
@@ -191,46 +196,82 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
 }
 
-/// Carries a command out on the shard that holds its account. Appends the reply's body.
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Of the reply.
+    pub status: Status,
+    /// Nothing was done: the reply is the first one again.
+    pub repeated: bool,
+}
+
+impl Executed {
+    const fn first(status: Status) -> Executed {
+        Executed {
+            status,
+            repeated: false,
+        }
+    }
+}
+
+/// Carries a command out on the shard that holds its account, unless its ids say that it was carried
+/// out before: then the reply is the first one again. Appends the reply's body.
 pub fn execute(
     shard: &mut Shard,
     command: &Command<'_>,
+    ids: &Ids,
     realtime_us: u64,
     body: &mut Vec<u8>,
-) -> Status {
+) -> Executed {
     let Some(index) = shard.find(command.client()) else {
         NO_SUCH_CLIENT.write(body);
-        return Status::NotFound;
+        return Executed::first(Status::NotFound);
     };
-    match command {
-        Command::Statement { .. } => {
-            write_statement(body, shard.account(index), shard.time_us(realtime_us));
+    let Command::Transact {
+        kind,
+        amount,
+        description,
+        ..
+    } = command
+    else {
+        write_statement(body, shard.account(index), shard.time_us(realtime_us));
+        return Executed::first(Status::Ok);
+    };
+    let description = Description::new(description).expect("checked where it was read");
+    let (outcome, repeated) =
+        match shard.recall(index, *kind, *amount, description, realtime_us, ids) {
+            Recall::New => {
+                let outcome = shard.transact(index, *kind, *amount, description, realtime_us, ids);
+                (outcome, false)
+            }
+            Recall::Repeated(outcome) => (outcome, true),
+            Recall::OtherRequest => {
+                OTHER_REQUEST.write(body);
+                return Executed::first(Status::Unprocessable);
+            }
+        };
+    Executed {
+        status: write_outcome(body, outcome),
+        repeated,
+    }
+}
+
+fn write_outcome(body: &mut Vec<u8>, outcome: Result<Posted, Refusal>) -> Status {
+    match outcome {
+        Ok(posted) => {
+            body.extend_from_slice(b"{\"limite\":");
+            write_integer(body, posted.limit);
+            body.extend_from_slice(b",\"saldo\":");
+            write_integer(body, posted.balance);
+            body.push(b'}');
             Status::Ok
         }
-        Command::Transact {
-            kind,
-            amount,
-            description,
-            ..
-        } => {
-            let description = Description::new(description).expect("checked where it was read");
-            match shard.transact(index, *kind, *amount, description, realtime_us) {
-                Ok(posted) => {
-                    body.extend_from_slice(b"{\"limite\":");
-                    write_integer(body, posted.limit);
-                    body.extend_from_slice(b",\"saldo\":");
-                    write_integer(body, posted.balance);
-                    body.push(b'}');
-                    Status::Ok
-                }
-                Err(refusal) => {
-                    match refusal {
-                        Refusal::Limit => LIMIT.write(body),
-                        Refusal::Overflow => OVERFLOW.write(body),
-                    }
-                    Status::Unprocessable
-                }
+        Err(refusal) => {
+            match refusal {
+                Refusal::Limit => LIMIT.write(body),
+                Refusal::Overflow => OVERFLOW.write(body),
             }
+            Status::Unprocessable
         }
     }
 }

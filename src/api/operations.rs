@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Endpoint, Problem};
 use crate::http::{iso8601, Status};
-use crate::stats::{CoreStats, Counter, Stats, DURATION_BOUNDS_NS};
+use crate::stats::{CoreStats, Counter, LinkState, Stats, DURATION_BOUNDS_NS};
 
 /// What `/reset` answers unless `--allow-reset` was given.
 pub const RESET_FORBIDDEN: Problem = Problem::general(
@@ -43,13 +43,42 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
     body.extend_from_slice(&iso8601(realtime_us));
     let uptime_s = realtime_us.saturating_sub(process.started_us) as f64 / 1e6;
     let rest = format!(
-        "\",\"version\":\"{}\",\"uptime\":{uptime_s:.3},\"requests\":{},\"connections\":{},\"driver\":\"{}\"}}",
+        "\",\"version\":\"{}\",\"uptime\":{uptime_s:.3},\"requests\":{},\"connections\":{},\"driver\":\"{}\"",
         process.version,
         stats.replies_in_all(),
         stats.sum(|core| &core.connections),
         process.driver,
     );
     body.extend_from_slice(rest.as_bytes());
+    write_cluster(body, stats);
+    body.push(b'}');
+}
+
+/// Names and states need no escaping in JSON.
+fn write_cluster(body: &mut Vec<u8>, stats: &Stats) {
+    let members = stats.members();
+    let own = &members.nodes[members.node];
+    body.extend_from_slice(format!(",\"node\":\"{own}\",\"nodes\":[").as_bytes());
+    for (node, name) in members.nodes.iter().enumerate() {
+        let link = match stats.link_to(node) {
+            _ if node == members.node => "self",
+            LinkState::Down => "down",
+            LinkState::Connecting => "connecting",
+            LinkState::Up => "up",
+        };
+        let comma = if node > 0 { "," } else { "" };
+        let node = format!("{comma}{{\"name\":\"{name}\",\"link\":\"{link}\"}}");
+        body.extend_from_slice(node.as_bytes());
+    }
+    let total = members.shards;
+    body.extend_from_slice(format!("],\"shards_total\":{total},\"shards\":[").as_bytes());
+    for (count, (shard, since_us)) in stats.owned().enumerate() {
+        let comma = if count > 0 { "," } else { "" };
+        body.extend_from_slice(format!("{comma}{{\"shard\":{shard},\"since\":\"").as_bytes());
+        body.extend_from_slice(&iso8601(since_us));
+        body.extend_from_slice(b"\"}");
+    }
+    body.push(b']');
 }
 
 /// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4.
@@ -118,7 +147,7 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
     }
 
     type Of = fn(&CoreStats) -> &Counter;
-    let sums: [(&str, &str, &str, Of); 10] = [
+    let sums: [(&str, &str, &str, Of); 14] = [
         ("galo_connections", "gauge", "Clients connected.", |core| {
             &core.connections
         }),
@@ -137,8 +166,32 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
         (
             "galo_forwards_total",
             "counter",
-            "Commands sent to another core.",
+            "Commands sent to another core, of this process or another.",
             |core| &core.forwards,
+        ),
+        (
+            "galo_takeovers_total",
+            "counter",
+            "Shards taken over from another node.",
+            |core| &core.takeovers,
+        ),
+        (
+            "galo_handbacks_total",
+            "counter",
+            "Shards that came back home from another node.",
+            |core| &core.handbacks,
+        ),
+        (
+            "galo_retries_total",
+            "counter",
+            "Commands sent or carried out again after their owner was lost.",
+            |core| &core.retries,
+        ),
+        (
+            "galo_duplicates_total",
+            "counter",
+            "Repeated commands that got their first outcome again.",
+            |core| &core.duplicates,
         ),
         (
             "galo_journal_records_total",
@@ -180,6 +233,23 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
     for (name, kind, help, counter) in sums {
         header(out, name, kind, help)?;
         writeln!(out, "{name} {}", stats.sum(counter))?;
+    }
+
+    let gauges = [
+        (
+            "galo_shards_owned",
+            "Shards that this process owns.",
+            stats.owned().count(),
+        ),
+        (
+            "galo_links_up",
+            "Links to cores of other nodes that are up.",
+            stats.links_up(),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        header(out, name, "gauge", help)?;
+        writeln!(out, "{name} {value}")?;
     }
 
     let snapshot_us = stats.min(|core| &core.snapshot_time_us);

@@ -72,6 +72,19 @@ impl<'a> Description<'a> {
     }
 }
 
+/// What a client wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order<'a> {
+    /// The client's number.
+    pub client: u32,
+    /// Which way.
+    pub kind: Kind,
+    /// Cents, positive.
+    pub amount: i64,
+    /// As the client put it.
+    pub description: Description<'a>,
+}
+
 /// One transaction, as an account keeps it: 64 bytes.
 #[derive(Clone, Copy, Debug, Portable, CheckBytes)]
 #[bytecheck(crate = rkyv::bytecheck)]
@@ -157,6 +170,25 @@ pub enum Refusal {
     Limit,
     /// A credit would take the balance beyond 64 bits.
     Overflow,
+}
+
+impl Refusal {
+    /// As it is stored; never 0.
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Refusal::Limit => 1,
+            Refusal::Overflow => 2,
+        }
+    }
+
+    /// `None` for anything else.
+    pub const fn from_byte(byte: u8) -> Option<Refusal> {
+        match byte {
+            1 => Some(Refusal::Limit),
+            2 => Some(Refusal::Overflow),
+            _ => None,
+        }
+    }
 }
 
 /// A client's account: see the layout at the top of this file.

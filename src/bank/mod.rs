@@ -2,4 +2,4 @@
 
 mod account;
 
-pub use account::{Account, Before, Description, Kind, Posted, Refusal, Transaction};
+pub use account::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};

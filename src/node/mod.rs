@@ -511,10 +511,14 @@ impl<J> Node<J> {
     }
 
     /// Applies a command to a shard of ours; the reply's body is in `self.body`.
-    fn execute(&mut self, shard: usize, command: &Command<'_>, _ids: &Ids) -> Status {
+    fn execute(&mut self, shard: usize, command: &Command<'_>, ids: &Ids) -> Status {
         let realtime_us = self.now.realtime_us;
         let shard = self.shards[shard].as_mut().expect("it is ours");
-        bank::execute(shard, command, realtime_us, &mut self.body)
+        let executed = bank::execute(shard, command, ids, realtime_us, &mut self.body);
+        if executed.repeated {
+            self.stats().duplicates.add(1);
+        }
+        executed.status
     }
 
     /// Whether this tick takes more for a shard of ours.

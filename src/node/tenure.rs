@@ -112,19 +112,14 @@ impl<J> Node<J> {
         } else {
             self.stats().takeovers.add(1);
         }
-        self.count_shard(number);
+        let stats = &self.settings.process.stats;
+        stats.shard_owned(number, self.now.realtime_us);
         self.tell_all(&Frame::Owns(number as u32));
         self.owned_by_us(number);
         self.hand_back();
         if self.stop.is_some() {
             self.hand_over();
         }
-    }
-
-    /// Tells `/health` since when a shard is ours.
-    pub(super) fn count_shard(&self, shard: usize) {
-        let since_us = self.now.realtime_us;
-        self.settings.process.stats.shard_owned(shard, since_us);
     }
 
     /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.

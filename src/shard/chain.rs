@@ -86,7 +86,7 @@ impl<D: Disk> Chain<'_, D> {
         let bytes = self.disk.read(&path).at("read", &path)?;
         let header = match Header::read(&bytes) {
             Err(HeaderError::Version(version)) => {
-                return Err(RecoveryError::Future {
+                return Err(RecoveryError::Version {
                     file: path,
                     version,
                     known: journal::VERSION,

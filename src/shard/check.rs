@@ -27,7 +27,7 @@ pub struct Summary {
     pub bytes: u64,
 }
 
-/// Verifies the data directory: every snapshot and every account in it, every record, the chain,
+/// Verifies the data directory: every snapshot, every account and outcome in it, every record, the chain,
 /// and that the journal applies to the snapshots. Prints what is in it, a line for each shard. `Err`:
 /// the first damage. A torn tail is none.
 pub fn check(dir: &Path, output: &mut impl Write) -> Result<Summary, RecoveryError> {
@@ -120,23 +120,24 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
     let listing = recovery::list(disk, &dir)?;
     let mut snapshot_bytes = 0;
     let mut accounts = 0;
-    let mut mapped = None;
+    let mut replayed = None;
     // Replaying begins with the older one of the two that are kept.
     let kept = &listing.snapshots[listing.snapshots.len().saturating_sub(2)..];
     let older = kept.first();
     for end in &listing.snapshots {
         let file = layout::snapshot(&dir, *end);
-        let (header, mapping) =
+        let mut read =
             snapshot::read(disk, &dir, *end, identity).map_err(|error| refuse(error, &file))?;
-        snapshot_bytes += mapping.len() as u64;
-        let checked = super::accounts::Accounts::new(mapping, identity.shards);
+        snapshot_bytes += read.bytes;
+        let checked = super::accounts::Accounts::new(read.accounts, identity.shards);
         accounts = checked.len() as u64;
         check_accounts(&checked, identity, *end, &file)?;
         if Some(end) == older {
-            mapped = Some((header.position(), checked.into_mapping()));
+            read.accounts = checked.into_mapping();
+            replayed = Some(read);
         }
     }
-    let Some((position, mapping)) = mapped else {
+    let Some(snapshot) = replayed else {
         return Err(RecoveryError::NoSnapshot {
             dir,
             bad: Vec::new(),
@@ -149,7 +150,7 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
         segments: &listing.segments,
         durable: *listing.snapshots.last().expect("there is one"),
     };
-    let (_, end, _) = recovery::replay(&chain, &position, mapping)?;
+    let (_, end, _) = recovery::replay(&chain, snapshot)?;
     Ok(Found {
         accounts,
         snapshots: listing.snapshots.len(),
@@ -203,7 +204,7 @@ fn refuse(error: SnapshotError, file: &Path) -> RecoveryError {
             offset,
             reason,
         },
-        SnapshotError::Version(version) => RecoveryError::Future {
+        SnapshotError::Version(version) => RecoveryError::Version {
             file,
             version,
             known: snapshot::VERSION,

@@ -10,6 +10,7 @@ use super::accounts::bytes_of;
 use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
+use super::outcomes::Counts;
 use super::snapshot::{Header, Position, Writer};
 use super::{layout, Identity, Meta};
 use crate::bank::Account;
@@ -155,7 +156,9 @@ fn create_shard<D: Disk>(
         chain: seed,
         time_us: 0,
     };
-    let header = Header::new(identity, &position, clients.len(), writer.body_crc());
+    let outcomes = Counts::default();
+    let body_crc = writer.body_crc();
+    let header = Header::new(identity, &position, clients.len(), &outcomes, body_crc);
     let segment = journal::Header {
         directory: identity.directory,
         shard: identity.shard,

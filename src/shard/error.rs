@@ -43,13 +43,13 @@ pub enum RecoveryError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// Written by a later version of galo.
-    Future {
+    /// Written by a galo that wrote another version of it.
+    Version {
         /// The file.
         file: PathBuf,
         /// Its version.
         version: u32,
-        /// The latest one that this galo reads.
+        /// The only one that this galo reads.
         known: u32,
     },
     /// The number of shards is fixed when a directory is made.
@@ -219,16 +219,22 @@ impl fmt::Display for RecoveryError {
                 "{}: {reason}. {RESTORE}",
                 file.display()
             ),
-            RecoveryError::Future {
+            RecoveryError::Version {
                 file,
                 version,
                 known,
-            } => write!(
-                f,
-                "{} is of version {version}, and this galo knows versions up to {known}. Run the galo \
-                 that wrote it, or a later one",
-                file.display()
-            ),
+            } => {
+                let (age, advice) = match version > known {
+                    true => ("a later", "that wrote it, or a later one"),
+                    false => ("an earlier", "that wrote it, or begin anew in another directory"),
+                };
+                write!(
+                    f,
+                    "{} is of version {version}, which {age} galo wrote; this one reads version \
+                     {known} only. Run the galo {advice}",
+                    file.display()
+                )
+            }
             RecoveryError::ShardsDiffer {
                 dir,
                 made_with,

@@ -1,5 +1,15 @@
 //! By what a command is known again when it is repeated.
 
+use siphasher::sip128::SipHasher24;
+
+/// What stands for an `Idempotency-Key`: SipHash-2-4 of its text, 128 bits, keyed with the directory
+/// id. Nobody outside knows that, so nobody can make two texts meet.
+pub fn key(directory: u128, text: &[u8]) -> u128 {
+    SipHasher24::new_with_key(&directory.to_le_bytes())
+        .hash(text)
+        .as_u128()
+}
+
 /// A command's ids, all optional: a command without any is carried out as often as it comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
@@ -9,15 +19,27 @@ pub struct Ids {
     pub key: Option<u128>,
 }
 
+impl Ids {
+    /// Whether there is none, and so nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.forward.is_none() && self.key.is_none()
+    }
+}
+
 /// A forwarded command. Its sender repeats it until it has an answer, and has a bounded number of
 /// them open for a shard ([`crate::limits::SHARD_COMMANDS_MAX`]), with consecutive counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardId {
     /// Who sends it.
     pub origin: Origin,
-    /// Counts the commands that the sender has sent to this shard, from 1.
+    /// Counts the commands that the sender has sent to this shard, from 1; at most [`COUNTER_MAX`].
     pub counter: u64,
 }
+
+/// Of a [`ForwardId`]: 56 bits, which nobody will ever count to.
+pub const COUNTER_MAX: u64 = (1 << 56) - 1;
+
+const EPOCH_BITS: u32 = 48;
 
 /// One life of one member of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +50,18 @@ pub struct Origin {
     pub epoch: u64,
 }
 
-/// Placeholder until outcomes are remembered.
-pub fn key(_directory: u128, _text: &[u8]) -> u128 {
-    0
+impl Origin {
+    /// Both in one number, as it is stored: the member above the epoch.
+    pub fn to_bits(self) -> u64 {
+        debug_assert!(self.epoch >> EPOCH_BITS == 0);
+        u64::from(self.member) << EPOCH_BITS | self.epoch
+    }
+
+    /// The opposite; good for any number.
+    pub fn from_bits(bits: u64) -> Origin {
+        Origin {
+            member: (bits >> EPOCH_BITS) as u16,
+            epoch: bits & ((1 << EPOCH_BITS) - 1),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use super::snapshot::{Header, Position, Writer};
 pub enum Job<D: Disk> {
     /// Makes the journal durable.
     Sync(Sync<D>),
-    /// Writes some accounts of a snapshot.
+    /// Writes some accounts or outcomes of a snapshot.
     Slice(Slice<D>),
     /// Ends a snapshot, and removes what it made superfluous.
     Finish(Finish<D>),
@@ -37,7 +37,7 @@ pub struct Sync<D: Disk> {
 pub struct Slice<D: Disk> {
     pub(super) shard: u32,
     pub(super) writer: Writer<D>,
-    pub(super) accounts: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// See [`Job::Finish`].
@@ -66,7 +66,7 @@ pub enum Done<D: Disk> {
         /// From `fdatasync` or `fsync`.
         error: io::Error,
     },
-    /// Some accounts are in the file.
+    /// Some accounts or outcomes are in the file.
     SnapshotSlice {
         /// Whose.
         shard: u32,
@@ -151,7 +151,7 @@ impl<D: Disk> Sync<D> {
 impl<D: Disk> Slice<D> {
     fn run(mut self) -> Done<D> {
         let shard = self.shard;
-        match self.writer.slice(&self.accounts) {
+        match self.writer.slice(&self.bytes) {
             Ok(()) => Done::SnapshotSlice {
                 shard,
                 writer: self.writer,

@@ -117,6 +117,19 @@ impl Mapping {
         })
     }
 
+    /// Gives up all but the first `bytes`.
+    pub fn truncate(&mut self, bytes: usize) {
+        assert!(bytes <= self.bytes);
+        let kept = bytes.next_multiple_of(4096);
+        if kept < self.bytes {
+            // SAFETY: `kept` is within the mapping, and a page's multiple from its begin, which is a
+            // page's; nobody can refer to it while `self` is borrowed exclusively, nor afterwards.
+            let unmapped = unsafe { munmap(self.pointer.add(kept).cast(), self.bytes - kept) };
+            debug_assert!(unmapped.is_ok());
+        }
+        self.bytes = bytes;
+    }
+
     /// CRC-32C of everything from `start` on (a multiple of the page size). Reads it all once, on
     /// several threads when it is large, and leaves nothing resident that was not before. An error of
     /// the device is an error here (Linux 5.14; before, and later on, it is SIGBUS).

@@ -102,7 +102,7 @@ impl Meta {
         }
         let version = u32_at(8);
         if version != VERSION {
-            return Err(RecoveryError::Future {
+            return Err(RecoveryError::Version {
                 file,
                 version,
                 known: VERSION,

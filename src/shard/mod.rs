@@ -7,7 +7,7 @@
 //! - [`recovery`]: from files to a shard; [`creation`]: the files of a new directory;
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
 //! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
-//! - [`ids`]: by what a repeated command is known again.
+//! - [`ids`]: by what a repeated command is known again; [`outcomes`]: what came of it the first time.
 
 pub mod accounts;
 pub mod acquire;
@@ -22,6 +22,7 @@ pub mod journal;
 pub mod layout;
 pub mod mapping;
 pub mod meta;
+pub mod outcomes;
 pub mod ownership;
 pub mod recovery;
 pub mod snapshot;
@@ -38,6 +39,7 @@ pub use error::RecoveryError;
 pub use ids::{ForwardId, Ids, Origin};
 pub use job::{Done, Job};
 pub use meta::Meta;
+pub use outcomes::Recall;
 pub use recovery::{open, Recovered};
 pub use state::Shard;
 pub use store::{AppendError, Store};

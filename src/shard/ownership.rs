@@ -14,6 +14,9 @@ use nix::fcntl::{fcntl, FcntlArg};
 
 use super::disk::Locked;
 
+/// More than any card.
+const CARD_BYTES_MAX: u64 = 4096;
+
 /// The lock, held until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Ownership {
@@ -34,6 +37,20 @@ impl Ownership {
         }
     }
 
+    /// The card of who has the lock now; does not take it even for a moment.
+    pub fn holder(path: &Path) -> io::Result<Option<String>> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut lock = whole_file();
+        fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+        if lock.l_type == libc::F_UNLCK as libc::c_short {
+            return Ok(None);
+        }
+        read_card(&mut file).map(Some)
+    }
+
     fn lock(path: &Path, card: &str, wait: bool) -> io::Result<Locked<Ownership>> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -41,13 +58,7 @@ impl Ownership {
             .create(true)
             .truncate(false)
             .open(path)?;
-        let whole_file = libc::flock {
-            l_type: libc::F_WRLCK as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: 0,
-            l_len: 0,
-            l_pid: 0,
-        };
+        let whole_file = whole_file();
         loop {
             let argument = match wait {
                 true => FcntlArg::F_OFD_SETLKW(&whole_file),
@@ -57,16 +68,34 @@ impl Ownership {
                 Ok(_) => break,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::EACCES) => {
-                    let mut holder = String::new();
-                    let _ = file.read_to_string(&mut holder);
-                    return Ok(Locked::Held(holder.trim().to_owned()));
+                    return Ok(Locked::Held(read_card(&mut file).unwrap_or_default()));
                 }
                 Err(errno) => return Err(errno.into()),
             }
         }
-        // Only for messages, so a full disk does not matter.
-        let _ = file.set_len(0);
-        let _ = file.write_at(format!("{card}\n").as_bytes(), 0);
+        // Over the old one, which on a full disk is where there is room. Without a card we are a
+        // stranger to those who want the shard, but no less its owner.
+        let line = format!("{card}\n");
+        let _ = file.write_at(line.as_bytes(), 0);
+        let _ = file.set_len(line.len() as u64);
         Ok(Locked::Ours(Ownership { _file: file }))
     }
+}
+
+fn whole_file() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// The first line: there may be more of a longer card while a new one is being written.
+fn read_card(file: &mut File) -> io::Result<String> {
+    let mut card = Vec::new();
+    file.take(CARD_BYTES_MAX).read_to_end(&mut card)?;
+    let card = String::from_utf8_lossy(&card);
+    Ok(card.lines().next().unwrap_or_default().trim().to_owned())
 }

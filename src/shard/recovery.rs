@@ -11,7 +11,7 @@
 //! | not_ours | somebody else's files, no `galo.meta` | refused |
 //! | meta_missing | a journal with records, or a later snapshot, and no `galo.meta` | refused |
 //! | meta_damaged | a `galo.meta` that is not what was written | refused |
-//! | meta_future | one of a later version | refused |
+//! | meta_version | one of another version | refused |
 //! | shards_differ | one with another number of shards than asked for | refused, with both |
 //! | made | a good one | go on |
 //!
@@ -19,7 +19,7 @@
 //!
 //! | label | what is there | what happens |
 //! |---|---|---|
-//! | snapshot_future | one of a later version, before a good one | refused |
+//! | snapshot_version | one of another version, before a good one | refused |
 //! | snapshot_foreign | one of another directory or shard, before a good one | refused |
 //! | snapshot_newest | the newest is good | mapped, and worked on |
 //! | snapshot_older | the newest is bad, an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
@@ -29,7 +29,7 @@
 //!
 //! | label | what is there | what happens |
 //! |---|---|---|
-//! | journal_future | a segment of a later version | refused |
+//! | journal_version | a segment of another version | refused |
 //! | journal_foreign | a segment of another directory or shard | refused |
 //! | does_not_apply | an intact record of an unknown account, against the rules, or of an unknown kind | refused |
 //! | disagree | it says something else than the snapshot about the record where both meet | refused |
@@ -54,8 +54,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
-use super::mapping::Mapping;
-use super::snapshot::{self, Position, SnapshotError};
+use super::snapshot::{self, Position, Snapshot, SnapshotError};
 use super::state::Tip;
 use super::store::{Files, SnapshotFile};
 use super::{layout, Identity, Meta, Shard, Store};
@@ -125,7 +124,7 @@ pub fn open<D: Disk>(
         disk.remove(&path).at("remove", &path)?;
     }
     let snapshots = find_snapshot(disk, &dir, &listing, &identity)?;
-    let position = snapshots.position;
+    let position = snapshots.newest.position;
     let snapshots_bad = snapshots.bad_paths(&dir);
     let chain = Chain {
         disk,
@@ -134,7 +133,7 @@ pub fn open<D: Disk>(
         segments: &listing.segments,
         durable: *listing.snapshots.last().expect("one was found"),
     };
-    let (mut shard, end, replayed) = replay(&chain, &position, snapshots.mapping)?;
+    let (mut shard, end, replayed) = replay(&chain, snapshots.newest)?;
     let journal = match &end.torn {
         None if replayed == 0 => JournalCase::Clean,
         None => JournalCase::Replay,
@@ -190,8 +189,7 @@ pub(super) fn list<D: Disk>(disk: &D, dir: &Path) -> Result<Listing, RecoveryErr
 
 /// The newest good snapshot, and what is known of the others.
 struct Snapshots {
-    position: Position,
-    mapping: Mapping,
+    newest: Snapshot,
     /// Good ones, ascending: of those older than the one used, only the headers were looked at.
     files: Vec<SnapshotFile>,
     bad: Vec<u64>,
@@ -199,7 +197,10 @@ struct Snapshots {
 
 impl Snapshots {
     fn bad_paths(&self, dir: &Path) -> Vec<PathBuf> {
-        let newer = self.bad.iter().filter(|end| self.position.end < **end);
+        let newer = self
+            .bad
+            .iter()
+            .filter(|end| self.newest.position.end < **end);
         newer.map(|end| layout::snapshot(dir, *end)).collect()
     }
 }
@@ -212,7 +213,7 @@ fn find_snapshot<D: Disk>(
 ) -> Result<Snapshots, RecoveryError> {
     let mut bad = Vec::new();
     let mut newest = listing.snapshots.iter().rev();
-    let (header, mapping) = loop {
+    let newest_good = loop {
         let Some(end) = newest.next() else {
             return Err(RecoveryError::NoSnapshot {
                 dir: dir.to_owned(),
@@ -228,15 +229,10 @@ fn find_snapshot<D: Disk>(
     for (path, error) in &bad {
         log::warn!("{}: {error}; using an older snapshot", path.display());
     }
-    let position = header.position();
-    let end = position.end;
+    let Position { from, end, .. } = newest_good.position;
     let mut snapshots = Snapshots {
-        position,
-        mapping,
-        files: vec![SnapshotFile {
-            end,
-            from: position.from,
-        }],
+        newest: newest_good,
+        files: vec![SnapshotFile { end, from }],
         bad: listing
             .snapshots
             .iter()
@@ -277,7 +273,7 @@ fn tolerable(error: SnapshotError, file: PathBuf) -> Result<SnapshotError, Recov
             path: file,
             error,
         }),
-        SnapshotError::Version(version) => Err(RecoveryError::Future {
+        SnapshotError::Version(version) => Err(RecoveryError::Version {
             file,
             version,
             known: snapshot::VERSION,
@@ -290,15 +286,20 @@ fn tolerable(error: SnapshotError, file: PathBuf) -> Result<SnapshotError, Recov
 /// snapshot lacked.
 pub(super) fn replay<D: Disk>(
     chain: &Chain<'_, D>,
-    position: &Position,
-    mapping: Mapping,
+    snapshot: Snapshot,
 ) -> Result<(Shard, End, u64), RecoveryError> {
+    let Snapshot {
+        position,
+        accounts,
+        outcomes,
+        ..
+    } = snapshot;
     let begin = Tip {
         sequence: position.end,
         chain: position.chain,
         time_us: position.time_us,
     };
-    let mut shard = Shard::new(*chain.identity, mapping, begin, 0);
+    let mut shard = Shard::new(*chain.identity, accounts, outcomes, begin, 0);
     let disagree = |segment: &Path| RecoveryError::Disagree {
         snapshot: layout::snapshot(chain.dir, position.end),
         segment: segment.to_owned(),

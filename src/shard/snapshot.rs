@@ -1,14 +1,16 @@
 //! Snapshots: what they look like, writing and reading them.
 //!
 //! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`Header`], zeros to its
-//! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`). Both are
-//! archived types of rkyv (little-endian, no pointers).
+//! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`), then the
+//! remembered outcomes (`outcomes/`). Header and accounts are archived types of rkyv (little-endian,
+//! no pointers).
 //!
 //! A snapshot is fuzzy: accounts are copied out in slices while transactions go on. Each account
 //! names the last record that it contains, so replaying the journal from `from` over it and skipping
 //! what an account already has gives the state at any later record. No account contains a record
 //! later than `end`, and the file gets its name only when the journal is durable up to there:
-//! otherwise a power loss could leave balances whose transactions are gone.
+//! otherwise a power loss could leave balances whose transactions are gone. How the outcomes name what
+//! they contain is told in `outcomes.rs`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,11 +22,12 @@ use rkyv::Portable;
 
 use super::disk::{Disk, DiskFile};
 use super::mapping::Mapping;
+use super::outcomes::{Counts, Outcomes};
 use super::{layout, Identity};
 use crate::bank::Account;
 
 /// The version that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"GALOSNAP";
 /// Bytes before the first account: a page, so that the accounts can be mapped.
 pub const HEADER_BYTES: usize = 4096;
@@ -47,7 +50,12 @@ pub struct Header {
     time_us: u64_le,
     chain: u32_le,
     body_crc: u32_le,
-    zero: [u8; 44],
+    keys_through: u64_le,
+    forwarded: u64_le,
+    keys: u32_le,
+    keys_gone: u32_le,
+    windows: u32_le,
+    zero: [u8; 16],
     crc: u32_le,
 }
 
@@ -86,8 +94,14 @@ pub enum SnapshotError {
 }
 
 impl Header {
-    /// The header of a snapshot whose accounts have this checksum.
-    pub fn new(identity: &Identity, position: &Position, accounts: usize, body_crc: u32) -> Header {
+    /// The header of a snapshot whose accounts and outcomes have this checksum.
+    pub fn new(
+        identity: &Identity,
+        position: &Position,
+        accounts: usize,
+        outcomes: &Counts,
+        body_crc: u32,
+    ) -> Header {
         debug_assert!(position.from <= position.end + 1);
         let mut header = Header {
             magic: MAGIC,
@@ -105,7 +119,12 @@ impl Header {
             time_us: position.time_us.into(),
             chain: position.chain.into(),
             body_crc: body_crc.into(),
-            zero: [0; 44],
+            keys_through: outcomes.keys_through.into(),
+            forwarded: outcomes.forwarded.into(),
+            keys: outcomes.keys.into(),
+            keys_gone: outcomes.keys_gone.into(),
+            windows: outcomes.windows.into(),
+            zero: [0; 16],
             crc: 0.into(),
         };
         header.crc = crc32c::crc32c(&header.as_bytes()[..HEADER_CRC]).into();
@@ -133,6 +152,21 @@ impl Header {
             chain: self.chain.to_native(),
             time_us: self.time_us.to_native(),
         }
+    }
+
+    fn outcomes(&self) -> Counts {
+        Counts {
+            windows: self.windows.to_native(),
+            forwarded: self.forwarded.to_native(),
+            keys: self.keys.to_native(),
+            keys_gone: self.keys_gone.to_native(),
+            keys_through: self.keys_through.to_native(),
+        }
+    }
+
+    /// Where the accounts end in the file.
+    fn accounts_end(&self) -> usize {
+        HEADER_BYTES + self.accounts.to_native() as usize * size_of::<Account>()
     }
 
     /// Checks the first page of `file`, and the file's length.
@@ -165,7 +199,10 @@ impl Header {
             return Err(damaged("the header is not followed by zeros"));
         }
         let bytes = u128::from(header.accounts.to_native()) * size_of::<Account>() as u128;
-        if header.account_bytes != size_of::<Account>() as u32 || body.len() as u128 != bytes {
+        let outcomes = header.outcomes().bytes();
+        let is_long =
+            outcomes.is_some_and(|outcomes| body.len() as u128 == bytes + outcomes as u128);
+        if header.account_bytes != size_of::<Account>() as u32 || !is_long {
             return Err(damaged("the file is not as long as its header says"));
         }
         if header.from.to_native() > header.end.to_native().saturating_add(1) {
@@ -175,7 +212,19 @@ impl Header {
     }
 }
 
-/// Maps the snapshot that ends with record `end`, and checks header and checksum.
+/// A good snapshot.
+pub struct Snapshot {
+    /// Where it stands in the journal.
+    pub position: Position,
+    /// Of the file.
+    pub bytes: u64,
+    /// The header's page, and the accounts.
+    pub accounts: Mapping,
+    /// What is remembered.
+    pub outcomes: Outcomes,
+}
+
+/// Maps the snapshot that ends with record `end`, and checks header, checksum and outcomes.
 ///
 /// The checksum is over what this code wrote from accounts that kept their rules, so the accounts are
 /// not looked at one by one; `galo check` does that.
@@ -184,19 +233,35 @@ pub fn read<D: Disk>(
     dir: &Path,
     end: u64,
     identity: &Identity,
-) -> Result<(Header, Mapping), SnapshotError> {
+) -> Result<Snapshot, SnapshotError> {
     let (header, mut mapping) = read_header(disk, dir, end, identity)?;
     let body_crc = mapping.crc32c(HEADER_BYTES).map_err(SnapshotError::Io)?;
     if body_crc != header.body_crc.to_native() {
         return Err(SnapshotError::Damaged(
             HEADER_BYTES as u64,
-            "the checksum of the accounts is wrong",
+            "the checksum of accounts and outcomes is wrong",
         ));
     }
-    Ok((header, mapping))
+    let position = header.position();
+    let accounts_end = header.accounts_end();
+    let outcomes = Outcomes::read(
+        identity.directory,
+        &mapping[accounts_end..],
+        &header.outcomes(),
+        (position.from, position.end),
+    )
+    .map_err(|(at, reason)| SnapshotError::Damaged((accounts_end + at) as u64, reason))?;
+    let bytes = mapping.len() as u64;
+    mapping.truncate(accounts_end);
+    Ok(Snapshot {
+        position,
+        bytes,
+        accounts: mapping,
+        outcomes,
+    })
 }
 
-/// The same without looking at the accounts.
+/// The same without looking at what follows the header.
 pub fn read_header<D: Disk>(
     disk: &D,
     dir: &Path,
@@ -237,7 +302,7 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Of the accounts written so far.
+    /// Of what was written behind the header so far.
     pub fn body_crc(&self) -> u32 {
         self.body_crc
     }
@@ -254,12 +319,12 @@ impl<D: Disk> Writer<D> {
         Ok(self.file.as_ref().expect("just created"))
     }
 
-    /// Writes the next accounts. Blocks.
-    pub fn slice(&mut self, accounts: &[u8]) -> io::Result<()> {
+    /// Writes the next accounts or outcomes. Blocks.
+    pub fn slice(&mut self, bytes: &[u8]) -> io::Result<()> {
         let offset = self.bytes;
-        self.file()?.write_all_at(accounts, offset)?;
-        self.bytes += accounts.len() as u64;
-        self.body_crc = crc32c::crc32c_append(self.body_crc, accounts);
+        self.file()?.write_all_at(bytes, offset)?;
+        self.bytes += bytes.len() as u64;
+        self.body_crc = crc32c::crc32c_append(self.body_crc, bytes);
         Ok(())
     }
 

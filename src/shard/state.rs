@@ -6,11 +6,13 @@
 //! journal says never differ.
 
 use super::accounts::Accounts;
+use super::ids::Ids;
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
+use super::outcomes::{self, Outcome, Outcomes, Recall};
 use super::snapshot::{Header, Position};
 use super::Identity;
-use crate::bank::{Account, Before, Description, Kind, Posted, Refusal, Transaction};
+use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
 use crate::limits::{JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 
 const SLICE_ACCOUNTS: usize = SNAPSHOT_SLICE_BYTES / size_of::<Account>();
@@ -36,6 +38,8 @@ struct Undo {
 struct Copying {
     /// The next account.
     next: usize,
+    /// Follow the accounts.
+    outcomes: outcomes::Copying,
     /// Where the journal stood when it began.
     began: Tip,
 }
@@ -45,6 +49,7 @@ pub struct Shard {
     identity: Identity,
     seed: u32,
     accounts: Accounts,
+    outcomes: Outcomes,
     tip: Tip,
     synced: u64,
     batch: Vec<u8>,
@@ -58,13 +63,21 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard over the accounts of a snapshot. `synced`: the last record known to be durable.
-    pub(super) fn new(identity: Identity, mapping: Mapping, tip: Tip, synced: u64) -> Shard {
+    /// A shard over the accounts and the outcomes of a snapshot. `synced`: the last record known to
+    /// be durable.
+    pub(super) fn new(
+        identity: Identity,
+        accounts: Mapping,
+        outcomes: Outcomes,
+        tip: Tip,
+        synced: u64,
+    ) -> Shard {
         debug_assert!(synced <= tip.sequence);
         Shard {
             identity,
             seed: journal::seed(&identity),
-            accounts: Accounts::new(mapping, identity.shards),
+            accounts: Accounts::new(accounts, identity.shards),
+            outcomes,
             tip,
             synced,
             batch: Vec::new(),
@@ -96,6 +109,11 @@ impl Shard {
         &self.accounts
     }
 
+    /// What is remembered of commands with ids.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
     /// The statement time for `realtime_us` (microseconds since 1970): never earlier than one given
     /// to a transaction before, whatever the clock does.
     pub fn time_us(&self, realtime_us: u64) -> u64 {
@@ -108,8 +126,28 @@ impl Shard {
         self.reset.is_none() && self.batch.len() + RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX
     }
 
+    /// What is known of a transaction before it is carried out.
+    pub fn recall(
+        &self,
+        index: usize,
+        kind: Kind,
+        amount: i64,
+        description: Description<'_>,
+        realtime_us: u64,
+        ids: &Ids,
+    ) -> Recall {
+        if ids.is_empty() {
+            return Recall::New;
+        }
+        let account = &self.accounts[index];
+        let order = order(account, kind, amount, description);
+        let time_us = self.time_us(realtime_us);
+        self.outcomes.recall(ids, &order, account.limit(), time_us)
+    }
+
     /// Carries out a transaction, in memory and in the tick's batch; `amount` in cents, positive.
-    /// Only while [`accepts`](Self::accepts). On a refusal nothing changed.
+    /// Only while [`accepts`](Self::accepts), and only if [`recall`](Self::recall) does not know it.
+    /// On a refusal nothing changed; with a key, it is in the batch all the same, to be remembered.
     pub fn transact(
         &mut self,
         index: usize,
@@ -117,29 +155,35 @@ impl Shard {
         amount: i64,
         description: Description<'_>,
         realtime_us: u64,
+        ids: &Ids,
     ) -> Result<Posted, Refusal> {
         debug_assert!(self.accepts());
-        let balance = self.accounts[index].check(kind, amount)?;
+        let checked = self.accounts[index].check(kind, amount);
+        if let (Err(refusal), None) = (checked, ids.key) {
+            return Err(refusal);
+        }
+        let order = order(&self.accounts[index], kind, amount, description);
         let stamp = self.stamp(realtime_us);
+        let crc = match ids.is_empty() {
+            true => journal::append_transaction(&mut self.batch, self.seed, &stamp, &order),
+            false => self.remember(&stamp, &order, ids, checked),
+        };
+        self.advance(&stamp, crc);
+        let balance = checked?;
         let account = &mut self.accounts[index];
         self.undo.push(Undo {
             index: index as u32,
             before: account.before(),
         });
         let transaction = Transaction::new(kind, amount, description, stamp.time_us);
-        let posted = account.post(&transaction, balance, stamp.sequence);
-        let client = account.id();
-        let crc = journal::append_transaction(
-            &mut self.batch,
-            self.seed,
-            &stamp,
-            client,
-            kind,
-            amount,
-            description,
-        );
-        self.advance(&stamp, crc);
-        Ok(posted)
+        Ok(account.post(&transaction, balance, stamp.sequence))
+    }
+
+    /// Remembers an outcome, and puts its record into the batch; that one's checksum.
+    fn remember(&mut self, stamp: &Stamp, order: &Order<'_>, ids: &Ids, outcome: Outcome) -> u32 {
+        let new = self.outcomes.remember(ids, order, outcome, stamp.time_us);
+        debug_assert_eq!(new, Ok(()), "recalled before");
+        journal::append_remembered(&mut self.batch, self.seed, stamp, order, ids, outcome)
     }
 
     /// Puts a reset of all accounts into the batch; [`written`](Self::written) carries it out. Only
@@ -187,6 +231,7 @@ impl Shard {
                 account.reset(sequence);
             }
         }
+        self.outcomes.written(self.tip.time_us);
         self.batch_done();
     }
 
@@ -196,6 +241,7 @@ impl Shard {
         for undo in self.undo.iter().rev() {
             self.accounts[undo.index as usize].restore(&undo.before);
         }
+        self.outcomes.refused();
         self.tip = self.batch_tip;
         self.batch_done();
     }
@@ -237,22 +283,29 @@ impl Shard {
         assert!(self.batch.is_empty() && self.copying.is_none());
         self.copying = Some(Copying {
             next: 0,
+            outcomes: outcomes::Copying::default(),
             began: self.tip,
         });
     }
 
-    /// The next accounts, as they are in the file: at most SNAPSHOT_SLICE_BYTES, whole accounts;
-    /// `None`: that was all. Between ticks: what is not yet written must not be copied.
+    /// The next accounts, or behind all of them outcomes, as they are in the file: at most
+    /// SNAPSHOT_SLICE_BYTES, whole ones; `None`: that was all. Between ticks: what is not yet written
+    /// must not be copied.
     pub fn snapshot_slice(&mut self) -> Option<Vec<u8>> {
         assert!(self.batch.is_empty());
         let copying = self.copying.as_mut().expect("begun");
         let from = copying.next;
         copying.next = self.accounts.len().min(from + SLICE_ACCOUNTS);
         let accounts = &self.accounts[from..copying.next];
-        (!accounts.is_empty()).then(|| super::accounts::bytes_of(accounts).to_vec())
+        if accounts.is_empty() {
+            return self
+                .outcomes
+                .slice(&mut copying.outcomes, self.tip.sequence);
+        }
+        Some(super::accounts::bytes_of(accounts).to_vec())
     }
 
-    /// Ends copying, after the last slice: the header for accounts with this checksum. The snapshot
+    /// Ends copying, after the last slice: the header for slices with this checksum. The snapshot
     /// may get its name once the journal is durable up to the header's end sequence.
     pub fn snapshot_header(&mut self, body_crc: u32) -> Header {
         assert!(self.batch.is_empty());
@@ -264,7 +317,9 @@ impl Shard {
             chain: copying.began.chain,
             time_us: self.tip.time_us,
         };
-        Header::new(&self.identity, &position, self.accounts.len(), body_crc)
+        let outcomes = self.outcomes.copied(&copying.outcomes);
+        let accounts = self.accounts.len();
+        Header::new(&self.identity, &position, accounts, &outcomes, body_crc)
     }
 
     /// Gives up copying.
@@ -272,38 +327,83 @@ impl Shard {
         self.copying = None;
     }
 
-    /// Applies a record of the journal that an account may already have; `Err` says why it cannot be
-    /// what happened.
+    /// Applies a record of the journal that an account, or the outcomes, may already have; `Err` says
+    /// why it cannot be what happened.
     pub(super) fn replay(&mut self, record: &journal::Record<'_>) -> Result<(), &'static str> {
-        let sequence = record.stamp.sequence;
-        match record.event {
+        match &record.event {
             journal::Event::Transaction {
-                account: client,
-                kind,
-                amount,
-                description,
+                order,
+                ids,
+                balance,
             } => {
-                let index = self.find(client).ok_or("there is no such account")?;
-                let account = &mut self.accounts[index];
-                if account.sequence() < sequence {
-                    let balance = account
-                        .check(kind, amount)
-                        .map_err(|_| "it would take the balance out of its bounds")?;
-                    let transaction =
-                        Transaction::new(kind, amount, description, record.stamp.time_us);
-                    account.post(&transaction, balance, sequence);
+                self.replay_posted(&record.stamp, order, *balance)?;
+                balance.map_or(Ok(()), |balance| {
+                    self.replay_outcome(&record.stamp, order, ids, Ok(balance))
+                })
+            }
+            journal::Event::Refused {
+                order,
+                ids,
+                refusal,
+            } => {
+                let index = self.find(order.client).ok_or(NO_SUCH_ACCOUNT)?;
+                let account = &self.accounts[index];
+                let checked = account.check(order.kind, order.amount);
+                if account.sequence() < record.stamp.sequence && checked != Err(*refusal) {
+                    return Err("it would not have been refused");
                 }
+                self.replay_outcome(&record.stamp, order, ids, Err(*refusal))
             }
             journal::Event::Reset => {
+                let sequence = record.stamp.sequence;
                 for account in self.accounts.iter_mut() {
                     if account.sequence() < sequence {
                         account.reset(sequence);
                     }
                 }
+                Ok(())
             }
-            journal::Event::Unknown(reason) => return Err(reason),
+            journal::Event::Unknown(reason) => Err(reason),
         }
+    }
+
+    fn replay_posted(
+        &mut self,
+        stamp: &Stamp,
+        order: &Order<'_>,
+        expected: Option<i64>,
+    ) -> Result<(), &'static str> {
+        let index = self.find(order.client).ok_or(NO_SUCH_ACCOUNT)?;
+        let account = &mut self.accounts[index];
+        if account.sequence() >= stamp.sequence {
+            return Ok(());
+        }
+        let balance = account
+            .check(order.kind, order.amount)
+            .map_err(|_| "it would take the balance out of its bounds")?;
+        if expected.is_some_and(|expected| expected != balance) {
+            return Err("it leads to another balance than it says");
+        }
+        let Order {
+            kind,
+            amount,
+            description,
+            ..
+        } = *order;
+        let transaction = Transaction::new(kind, amount, description, stamp.time_us);
+        account.post(&transaction, balance, stamp.sequence);
         Ok(())
+    }
+
+    fn replay_outcome(
+        &mut self,
+        stamp: &Stamp,
+        order: &Order<'_>,
+        ids: &Ids,
+        outcome: Outcome,
+    ) -> Result<(), &'static str> {
+        let moment = (stamp.sequence, stamp.time_us);
+        self.outcomes.replay(ids, order, outcome, moment)
     }
 
     /// After replaying: where the journal ends.
@@ -312,5 +412,22 @@ impl Shard {
         self.tip = tip;
         self.batch_tip = tip;
         self.synced = synced;
+        self.outcomes.written(tip.time_us);
+    }
+}
+
+const NO_SUCH_ACCOUNT: &str = "there is no such account";
+
+fn order<'a>(
+    account: &Account,
+    kind: Kind,
+    amount: i64,
+    description: Description<'a>,
+) -> Order<'a> {
+    Order {
+        client: account.id(),
+        kind,
+        amount,
+        description,
     }
 }

@@ -50,7 +50,7 @@ pub struct SnapshotFile {
 /// A snapshot on its way.
 enum Snapshot<D: Disk> {
     Idle,
-    /// Accounts are still to be copied.
+    /// Accounts or outcomes are still to be copied.
     Copying(Writer<D>),
     /// All are in the file; waits for the journal to be durable that far.
     Copied(Writer<D>, snapshot::Header),
@@ -318,11 +318,11 @@ impl<D: Disk> Store<D> {
                 unreachable!("just seen");
             };
             match shard.snapshot_slice() {
-                Some(accounts) => {
+                Some(bytes) => {
                     return Some(Job::Slice(Slice {
                         shard: self.identity.shard,
                         writer,
-                        accounts,
+                        bytes,
                     }));
                 }
                 None => {

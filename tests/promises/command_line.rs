@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{data_dir, on_both_drivers, Launch};
 
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 14] = [
     "listen",
     "data",
     "cores",
@@ -14,6 +14,9 @@ const FLAGS: [&str; 11] = [
     "clients",
     "shards",
     "allow-reset",
+    "nodes",
+    "node",
+    "run",
     "log",
     "log-level",
 ];
@@ -47,7 +50,7 @@ fn version_names_version_commit_and_drivers() {
 
 #[test]
 fn what_is_not_accepted_is_named_with_what_is() {
-    let cases: [(&[&str], &[&str]); 17] = [
+    let cases: [(&[&str], &[&str]); 22] = [
         (&["--lisen", "x"], &["--lisen", "--listen"]),
         (&["serve", "--nada"], &["--nada", "--data"]),
         (&["-x"], &["-x", "--help"]),
@@ -65,6 +68,14 @@ fn what_is_not_accepted_is_named_with_what_is() {
         (&["--listen", "9999"], &["--listen", "9999", "host:port"]),
         (&["--listen", "a:99999"], &["--listen", "0 to 65535"]),
         (&["check", "--cores", "1"], &["--cores", "--data"]),
+        (&["--nodes", "a,B"], &["--nodes", "'B'", "a-z"]),
+        (&["--nodes", "a,b,a"], &["--nodes", "'a'", "twice"]),
+        (&["--node", "a/b"], &["--node", "'a/b'", "a-z"]),
+        (&["--nodes", "a,b", "--node", "a"], &["--run", "missing"]),
+        (
+            &["--nodes", "a,b", "--node", "c", "--run", "r"],
+            &["--node", "'c'", "a,b"],
+        ),
     ];
     for (args, words) in cases {
         let launch = args

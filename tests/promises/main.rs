@@ -19,6 +19,7 @@ mod data_directory;
 mod http;
 mod idle;
 mod io_uring_refused;
+mod joining;
 mod listening;
 mod memory;
 mod operations;

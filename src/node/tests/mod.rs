@@ -119,7 +119,7 @@ impl Rig {
         };
         let disks: Vec<Faulty> = (0..plan.shards).map(|_| Faulty::default()).collect();
         shard::create(&disks[0], &data, &meta, &CONTEST).unwrap();
-        let stats = Arc::new(Stats::new(plan.cores));
+        let stats = Arc::new(Stats::new(&Members::alone(0, plan.cores, plan.shards)));
         let core = |core: usize| {
             let settings = Settings {
                 members: Members::alone(core, plan.cores, plan.shards),

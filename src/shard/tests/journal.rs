@@ -1,8 +1,10 @@
 //! The format, and what the reader makes of it.
 
-use crate::bank::{Description, Kind};
+use super::order;
+use crate::bank::{Kind, Refusal};
 use crate::shard::journal::*;
-use crate::shard::Identity;
+use crate::shard::outcomes::Outcome;
+use crate::shard::{ForwardId, Identity, Ids, Origin};
 
 const IDENTITY: Identity = Identity {
     directory: 99,
@@ -43,8 +45,8 @@ fn layout() {
         time_us: 0x1110,
     };
     let mut bytes = Vec::new();
-    let text = Description::new("olá").unwrap();
-    append_transaction(&mut bytes, seed, &stamp, 5, Kind::Debit, 0x1234, text);
+    let order = order(5, Kind::Debit, 0x1234, "olá");
+    append_transaction(&mut bytes, seed, &stamp, &order);
     #[rustfmt::skip]
     let expected = [
         1, 2, 3, 4, 56, 0, 1, 0, 7, 0, 0, 0,
@@ -58,13 +60,132 @@ fn layout() {
     assert_eq!(
         record.event,
         Event::Transaction {
-            account: 5,
-            kind: Kind::Debit,
-            amount: 0x1234,
-            description: text,
+            order,
+            ids: Ids::default(),
+            balance: None,
         }
     );
     assert_eq!(record_at(&bytes, 0, seed ^ 1), Err(Reason::Checksum));
+}
+
+/// With ids, a transaction tells its outcome.
+#[test]
+fn layout_with_ids() {
+    let seed = seed(&IDENTITY);
+    let stamp = Stamp {
+        chain: 0x0403_0201,
+        unsynced: 7,
+        sequence: 0x0908,
+        time_us: 0x1110,
+    };
+    let ids = Ids {
+        forward: Some(ForwardId {
+            origin: Origin {
+                member: 0x2221,
+                epoch: 0x3635_3433_3231,
+            },
+            counter: 0x41,
+        }),
+        key: Some(0x52 << 120 | 0x51),
+    };
+    let order = order(5, Kind::Debit, 0x1234, "olá");
+    let mut bytes = Vec::new();
+    append_remembered(&mut bytes, seed, &stamp, &order, &ids, Ok(-2));
+    #[rustfmt::skip]
+    let expected = [
+        1, 2, 3, 4, 96, 0, 1, 3, 7, 0, 0, 0,
+        8, 9, 0, 0, 0, 0, 0, 0, 0x10, 0x11, 0, 0, 0, 0, 0, 0,
+        5, 0, 0, 0, b'd', 4, 0, 0, 0x34, 0x12, 0, 0, 0, 0, 0, 0,
+        0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x21, 0x22, 0x41, 0, 0, 0, 0, 0, 0, 0,
+        0x51, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x52,
+        0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        b'o', b'l', 0xc3, 0xa1, 0, 0, 0, 0,
+    ];
+    assert_eq!(bytes[4..], expected);
+    let balance = Some(-2);
+    let event = Event::Transaction {
+        order,
+        ids,
+        balance,
+    };
+    assert_eq!(record_at(&bytes, 0, seed).unwrap().event, event);
+
+    // Refused, and with only one of the ids.
+    let ids = Ids {
+        forward: None,
+        ..ids
+    };
+    let mut bytes = Vec::new();
+    let refusal = Refusal::Overflow;
+    append_remembered(&mut bytes, seed, &stamp, &order, &ids, Err(refusal));
+    #[rustfmt::skip]
+    let expected = [
+        1, 2, 3, 4, 80, 0, 3, 2, 7, 0, 0, 0,
+        8, 9, 0, 0, 0, 0, 0, 0, 0x10, 0x11, 0, 0, 0, 0, 0, 0,
+        5, 0, 0, 0, b'd', 4, 2, 0, 0x34, 0x12, 0, 0, 0, 0, 0, 0,
+        0x51, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x52,
+        0, 0, 0, 0, 0, 0, 0, 0,
+        b'o', b'l', 0xc3, 0xa1, 0, 0, 0, 0,
+    ];
+    assert_eq!(bytes[4..], expected);
+    let event = Event::Refused {
+        order,
+        ids,
+        refusal,
+    };
+    assert_eq!(record_at(&bytes, 0, seed).unwrap().event, event);
+}
+
+/// Intact, and yet nothing that this code writes: never taken for something else.
+#[test]
+fn what_makes_no_sense_is_unknown() {
+    let seed = seed(&IDENTITY);
+    let stamp = Stamp {
+        chain: 0,
+        unsynced: 1,
+        sequence: 1,
+        time_us: 5,
+    };
+    let forward = ForwardId {
+        origin: Origin {
+            member: 1,
+            epoch: 1,
+        },
+        counter: 1,
+    };
+    let forwarded = Ids {
+        forward: Some(forward),
+        key: None,
+    };
+    let keyed = Ids {
+        forward: None,
+        key: Some(1),
+    };
+    let order = order(5, Kind::Debit, 1, "descricao!");
+    let refused = Err(Refusal::Limit);
+    type Change = (usize, u8);
+    let cases: [(Ids, Outcome, Change); 8] = [
+        (forwarded, Ok(1), (11, 0)),      // The ids are read as a description.
+        (forwarded, Ok(1), (11, 5)),      // A flag that nobody knows.
+        (forwarded, Ok(1), (38, 1)),      // It was refused, and it was not.
+        (forwarded, Ok(1), (10, 3)),      // Refused, without a key.
+        (forwarded, Ok(1), (48 + 15, 1)), // A counter beyond all bounds.
+        (keyed, refused, (10, 1)),
+        (keyed, refused, (38, 3)),
+        (keyed, refused, (48 + 16, 1)), // Refused, with a balance.
+    ];
+    for (ids, outcome, (offset, byte)) in cases {
+        let mut bytes = Vec::new();
+        append_remembered(&mut bytes, seed, &stamp, &order, &ids, outcome);
+        let known = record_at(&bytes, 0, seed).unwrap().event;
+        assert!(!matches!(known, Event::Unknown(_)), "{known:?}");
+        assert_ne!(bytes[offset], byte);
+        bytes[offset] = byte;
+        let crc = crc32c::crc32c_append(seed, &bytes[4..]);
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        let event = record_at(&bytes, 0, seed).unwrap().event;
+        assert!(matches!(event, Event::Unknown(_)), "{offset}: {event:?}");
+    }
 }
 
 #[test]

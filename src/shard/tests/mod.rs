@@ -4,6 +4,7 @@ mod check;
 pub(crate) mod faulty;
 mod journal;
 mod mapping;
+mod outcomes;
 mod ownership;
 mod recovery;
 mod recovery_journal;
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::disk::{Disk, RealDisk};
-use super::{create, layout, open, Client, Job, Meta, Recovered, RecoveryError, Shard, Store};
-use crate::bank::{Description, Kind};
+use super::{create, layout, open, Client, Ids, Job, Meta, Recovered, RecoveryError, Shard, Store};
+use crate::bank::{Description, Kind, Order};
 use crate::io::Job as _;
 
 /// 2024-01-01.
@@ -30,6 +31,11 @@ const CLIENTS: [Client; 5] = [
     client(4, 10_000_000),
     client(5, 500_000),
 ];
+
+const NO_IDS: Ids = Ids {
+    forward: None,
+    key: None,
+};
 
 const fn client(id: u32, limit: i64) -> Client {
     Client {
@@ -93,10 +99,19 @@ fn text(text: &str) -> Description<'_> {
     Description::new(text).unwrap()
 }
 
+fn order(client: u32, kind: Kind, amount: i64, description: &str) -> Order<'_> {
+    Order {
+        client,
+        kind,
+        amount,
+        description: text(description),
+    }
+}
+
 /// One credit of one cent to a client, written in a tick of its own.
 fn credit<D: Disk>(shard: &mut Shard, store: &mut Store<D>, client: u32) {
     let index = shard.find(client).unwrap();
-    let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US);
+    let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US, &NO_IDS);
     posted.unwrap();
     write(shard, store);
 }

@@ -32,3 +32,18 @@ fn waits_for_the_owner() {
         next.join().unwrap().unwrap();
     });
 }
+
+#[test]
+fn asking_who_has_it_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    assert_eq!(Ownership::holder(&path).unwrap(), None);
+    assert!(!path.exists());
+    let owner = Ownership::wait(&path, "a rather long card").unwrap();
+    let holder = || Ownership::holder(&path).unwrap();
+    assert_eq!(holder().as_deref(), Some("a rather long card"));
+    drop(owner);
+    assert_eq!(holder(), None);
+    let _owner = Ownership::wait(&path, "short").unwrap();
+    assert_eq!(holder().as_deref(), Some("short"));
+}

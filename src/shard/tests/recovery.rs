@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::shard::journal::{self, Stamp, HEADER_BYTES};
+use crate::shard::outcomes::Counts;
 use crate::shard::recovery::JournalCase;
 use crate::shard::snapshot;
 
@@ -164,26 +165,37 @@ fn meta_damaged() {
     assert!(matches!(error, RecoveryError::MetaDamaged { .. }));
 }
 
-/// Sets a header's version, and its checksum to match: what a later galo would write.
-pub fn future(path: &Path, crc: usize) {
+/// Sets a header's version, and its checksum to match: what another galo would write.
+pub fn set_version(path: &Path, crc: usize, version: u8) {
     edit(path, |bytes| {
-        bytes[8] = 2;
+        bytes[8] = version;
         let sum = crc32c::crc32c(&bytes[..crc]);
         bytes[crc..crc + 4].copy_from_slice(&sum.to_le_bytes());
     });
 }
 
-pub fn is_future(error: &RecoveryError, path: &Path) -> bool {
-    matches!(error, RecoveryError::Future { file, version: 2, known: 1 } if file == path)
+/// Refused as of another version than the known one, and the message says what to do.
+pub fn is_version(error: &RecoveryError, path: &Path, other: u8, ours: u32) -> bool {
+    let other = u32::from(other);
+    let advice = match other > ours {
+        true => "which a later galo wrote",
+        false => "which an earlier galo wrote",
+    };
+    error.to_string().contains(advice)
+        && matches!(
+            error,
+            RecoveryError::Version { file, version, known }
+                if file == path && (*version, *known) == (other, ours)
+        )
 }
 
 #[test]
-fn meta_future() {
+fn meta_version() {
     let directory = Directory::new();
     let file = directory.path().join(layout::META);
-    future(&file, 60);
+    set_version(&file, 60, 2);
     let error = Meta::read(&RealDisk, directory.path()).unwrap_err();
-    assert!(is_future(&error, &file));
+    assert!(is_version(&error, &file, 2, 1));
     assert!(error.to_string().contains("version 2"));
 }
 
@@ -275,10 +287,13 @@ fn snapshot_none() {
 }
 
 #[test]
-fn snapshot_future() {
-    let (directory, _) = with_snapshots();
-    future(&directory.snapshot(4), 124);
-    assert!(is_future(&directory.refusal(), &directory.snapshot(4)));
+fn snapshot_version() {
+    for version in [1, 3] {
+        let (directory, _) = with_snapshots();
+        set_version(&directory.snapshot(4), 124, version);
+        let error = directory.refusal();
+        assert!(is_version(&error, &directory.snapshot(4), version, 2));
+    }
 }
 
 #[test]
@@ -294,8 +309,12 @@ fn snapshot_foreign() {
         chain: 0,
         time_us: 0,
     };
+    let counts = Counts {
+        keys_through: 7,
+        ..Counts::default()
+    };
     writer
-        .finish(&snapshot::Header::new(&other, &position, 0, 0))
+        .finish(&snapshot::Header::new(&other, &position, 0, &counts, 0))
         .unwrap();
     fs::copy(layout::snapshot(dir.path(), 7), directory.snapshot(7)).unwrap();
     let error = directory.refusal();

@@ -1,7 +1,7 @@
 //! One test for each label of the journal's table in `recovery.rs`.
 
 use super::faulty::{Faulty, Write};
-use super::recovery::{at, future, is_future, segment_of, with_records, with_snapshots};
+use super::recovery::{at, is_version, segment_of, set_version, with_records, with_snapshots};
 use super::*;
 use crate::shard::error::Evidence;
 use crate::shard::journal::{self, Stamp};
@@ -9,10 +9,13 @@ use crate::shard::recovery::JournalCase;
 use crate::shard::Identity;
 
 #[test]
-fn journal_future() {
-    let (directory, _) = with_records(3, 0);
-    future(&directory.segment(1), 60);
-    assert!(is_future(&directory.refusal(), &directory.segment(1)));
+fn journal_version() {
+    for version in [1, 3] {
+        let (directory, _) = with_records(3, 0);
+        set_version(&directory.segment(1), 60, version);
+        let error = directory.refusal();
+        assert!(is_version(&error, &directory.segment(1), version, 2));
+    }
 }
 
 #[test]
@@ -349,12 +352,12 @@ fn disagree() {
     let (directory, _) = with_snapshots();
     // Another journal of the same directory: record 4 is a different one.
     fs::remove_file(directory.segment(1)).unwrap();
+    let other = order(2, Kind::Credit, 7, "other");
     segment_of(&directory, 1, |bytes, seed, mut stamp| {
         for sequence in 1..=6 {
             stamp.sequence = sequence;
             stamp.unsynced = sequence as u32;
-            stamp.chain =
-                journal::append_transaction(bytes, seed, &stamp, 2, Kind::Credit, 7, text("other"));
+            stamp.chain = journal::append_transaction(bytes, seed, &stamp, &other);
         }
     });
     let error = directory.refusal();
@@ -370,7 +373,8 @@ fn does_not_apply() {
     for (client, kind, amount, reason) in cases {
         let directory = Directory::new();
         segment_of(&directory, 1, |bytes, seed, stamp| {
-            journal::append_transaction(bytes, seed, &stamp, client, kind, amount, text("x"));
+            let order = order(client, kind, amount, "x");
+            journal::append_transaction(bytes, seed, &stamp, &order);
         });
         let error = directory.refusal();
         assert!(
@@ -386,11 +390,11 @@ fn does_not_apply() {
         );
         assert!(error.to_string().contains(reason), "{error}");
     }
-    // An intact record of a kind from the future.
+    // An intact record of a kind that nobody knows yet.
     let directory = Directory::new();
     segment_of(&directory, 1, |bytes, seed, stamp| {
         journal::append_reset(bytes, seed, &stamp);
-        bytes[at(1) + 10] = 3;
+        bytes[at(1) + 10] = 4;
         let crc = crc32c::crc32c_append(seed, &bytes[at(1) + 4..]);
         bytes[at(1)..at(1) + 4].copy_from_slice(&crc.to_le_bytes());
     });

@@ -8,7 +8,7 @@ use crate::limits::JOURNAL_BATCH_BYTES_MAX;
 fn a_usual_record_has_64_bytes() {
     let mut shard = Directory::new().open().shard;
     let index = shard.find(1).unwrap();
-    let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US);
+    let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US, &NO_IDS);
     assert_eq!(posted.unwrap().balance, 1);
     assert_eq!(shard.batch().len(), 64);
     assert_eq!((shard.batch_first(), shard.sequence()), (1, 1));
@@ -19,9 +19,9 @@ fn a_refusal_changes_nothing() {
     let mut shard = Directory::new().open().shard;
     let before = state(&shard);
     let index = shard.find(1).unwrap();
-    let refusal = shard.transact(index, Kind::Debit, 100_001, text("d"), TIME_US);
+    let refusal = shard.transact(index, Kind::Debit, 100_001, text("d"), TIME_US, &NO_IDS);
     assert_eq!(refusal, Err(Refusal::Limit));
-    let refusal = shard.transact(index, Kind::Debit, i64::MAX, text("d"), TIME_US);
+    let refusal = shard.transact(index, Kind::Debit, i64::MAX, text("d"), TIME_US, &NO_IDS);
     assert_eq!(refusal, Err(Refusal::Limit));
     assert!(state(&shard) == before && shard.batch().is_empty() && shard.sequence() == 0);
 }
@@ -31,7 +31,7 @@ fn time_never_goes_backwards() {
     let mut shard = Directory::new().open().shard;
     let index = shard.find(1).unwrap();
     for realtime_us in [TIME_US, 5, TIME_US + 1, 0] {
-        let posted = shard.transact(index, Kind::Credit, 1, text("d"), realtime_us);
+        let posted = shard.transact(index, Kind::Credit, 1, text("d"), realtime_us, &NO_IDS);
         posted.unwrap();
     }
     let times: Vec<u64> = shard
@@ -50,7 +50,7 @@ fn a_full_batch_waits_for_the_next_tick() {
     let mut shard = Directory::new().open().shard;
     let index = shard.find(1).unwrap();
     while shard.accepts() {
-        let posted = shard.transact(index, Kind::Credit, 1, text("d"), TIME_US);
+        let posted = shard.transact(index, Kind::Credit, 1, text("d"), TIME_US, &NO_IDS);
         posted.unwrap();
     }
     assert!(shard.batch().len() <= JOURNAL_BATCH_BYTES_MAX);
@@ -70,7 +70,7 @@ fn a_reset_is_carried_out_when_it_is_written() {
     credit(&mut shard, &mut store, 1);
     let index = shard.find(1).unwrap();
     for written in [false, true] {
-        let posted = shard.transact(index, Kind::Credit, 1, text("d"), TIME_US);
+        let posted = shard.transact(index, Kind::Credit, 1, text("d"), TIME_US, &NO_IDS);
         posted.unwrap();
         shard.reset(TIME_US);
         assert!(!shard.accepts());

@@ -14,7 +14,7 @@ fn faulty(directory: &Directory) -> (Faulty, Shard, Store<Faulty>) {
 
 fn transact(shard: &mut Shard, client: u32) {
     let index = shard.find(client).unwrap();
-    let posted = shard.transact(index, Kind::Debit, 10, text("d"), TIME_US);
+    let posted = shard.transact(index, Kind::Debit, 10, text("d"), TIME_US, &NO_IDS);
     posted.unwrap();
 }
 
@@ -112,7 +112,8 @@ fn fill_segment<D: Disk>(shard: &mut Shard, store: &mut Store<D>) {
     while store.segments().len() == segments {
         while shard.accepts() {
             let index = shard.find(1 + shard.sequence() as u32 % 5).unwrap();
-            let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US);
+            let posted =
+                shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US, &NO_IDS);
             posted.unwrap();
         }
         write(shard, store);
@@ -153,7 +154,8 @@ fn a_new_segment_that_finds_no_room_is_tried_again() {
     while store.counters().journal_bytes < JOURNAL_SEGMENT_BYTES {
         while shard.accepts() {
             let index = shard.find(1).unwrap();
-            let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US);
+            let posted =
+                shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US, &NO_IDS);
             posted.unwrap();
         }
         write(&mut shard, &mut store);

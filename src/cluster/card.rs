@@ -1,0 +1,241 @@
+//! A node's card: one line that says who it is, for people and for other nodes. It is the content of
+//! its lock file and of the lock files of the shards that it owns.
+//!
+//! `galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=<32 hex digits> protocol=1 pid=12`
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::node::link;
+
+/// See the module. What all nodes of a cluster must agree on, and which of them this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// The node's name.
+    pub node: String,
+    /// All nodes' names, in order.
+    pub nodes: Vec<String>,
+    /// Cores of each node.
+    pub cores: usize,
+    /// Shards of the data directory.
+    pub shards: u32,
+    /// Which data directory.
+    pub directory: u128,
+    /// Version of the link protocol.
+    pub protocol: u32,
+    /// The process, as it sees itself: in a container that is mostly 1.
+    pub pid: u32,
+}
+
+/// The text is no card: somebody who is no node, or one of a future that knows better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACard;
+
+/// What two nodes differ in, though they must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The other, and what it says.
+    theirs: String,
+    /// What we say.
+    ours: String,
+    /// What to do about it.
+    fix: &'static str,
+}
+
+impl Card {
+    /// What keeps two nodes from being of one cluster.
+    pub fn disagreement(&self, other: &Card) -> Option<Disagreement> {
+        let differ = |what: fn(&Card) -> String, fix| {
+            let (ours, theirs) = (what(self), what(other));
+            let theirs = format!("node {} (process {}) has {theirs}", other.node, other.pid);
+            (what(self) != what(other)).then_some(Disagreement { theirs, ours, fix })
+        };
+        let protocol = differ(
+            |card| format!("link protocol {}", card.protocol),
+            "run the same version of galo in all nodes",
+        );
+        protocol
+            .or_else(|| {
+                let what = |card: &Card| format!("data directory {:032x}", card.directory);
+                differ(what, "give all nodes the same --data")
+            })
+            .or_else(|| {
+                let what = |card: &Card| format!("--nodes {}", card.nodes.join(","));
+                differ(what, "give all nodes the same --nodes, in the same order")
+            })
+            .or_else(|| {
+                let what = |card: &Card| format!("{} shards", card.shards);
+                differ(what, "give all nodes the same --data")
+            })
+            .or_else(|| {
+                let what = |card: &Card| format!("--cores {}", card.cores);
+                differ(what, "give all nodes the same --cores")
+            })
+    }
+
+    /// Whether the other is a node of our cluster, and not one that calls itself as we do.
+    pub fn is_fellow(&self, other: &Card) -> bool {
+        self.disagreement(other).is_none()
+            && other.node != self.node
+            && self.nodes.contains(&other.node)
+    }
+}
+
+impl Disagreement {
+    /// With a node whose card cannot be read.
+    pub(super) fn unreadable(node: &str, card: &str) -> Disagreement {
+        Disagreement {
+            theirs: format!("node {node} has a card that says '{card}'"),
+            ours: format!("link protocol {}", link::VERSION),
+            fix: "run the same version of galo in all nodes",
+        }
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, this one {}: {}", self.theirs, self.ours, self.fix)
+    }
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "galo node={} nodes={} cores={} shards={} directory={:032x} protocol={} pid={}",
+            self.node,
+            self.nodes.join(","),
+            self.cores,
+            self.shards,
+            self.directory,
+            self.protocol,
+            self.pid
+        )
+    }
+}
+
+impl FromStr for Card {
+    type Err = NotACard;
+
+    /// Fields that it does not know are for those who do.
+    fn from_str(text: &str) -> Result<Card, NotACard> {
+        let fields = text.strip_prefix("galo ").ok_or(NotACard)?;
+        let field = |name: &str| {
+            let mut fields = fields.split(' ').filter_map(|field| field.split_once('='));
+            let found = fields.find(|(found, _)| *found == name);
+            found.map(|(_, value)| value).ok_or(NotACard)
+        };
+        fn number<N: FromStr>(digits: &str) -> Result<N, NotACard> {
+            digits.parse().map_err(|_| NotACard)
+        }
+        Ok(Card {
+            node: field("node")?.to_owned(),
+            nodes: field("nodes")?.split(',').map(str::to_owned).collect(),
+            cores: number(field("cores")?)?,
+            shards: number(field("shards")?)?,
+            directory: u128::from_str_radix(field("directory")?, 16).map_err(|_| NotACard)?,
+            protocol: number(field("protocol")?)?,
+            pid: number(field("pid")?)?,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Of node `n` of api01 and api02.
+    pub fn card(node: usize) -> Card {
+        let nodes = ["api01".to_owned(), "api02".to_owned()];
+        Card {
+            node: nodes[node].clone(),
+            nodes: nodes.into(),
+            cores: 1,
+            shards: 2,
+            directory: 0xabc,
+            protocol: link::VERSION,
+            pid: 12,
+        }
+    }
+
+    #[test]
+    fn a_card_is_one_line_and_comes_back() {
+        let line = card(0).to_string();
+        let directory = "00000000000000000000000000000abc";
+        assert_eq!(
+            line,
+            format!(
+                "galo node=api01 nodes=api01,api02 cores=1 shards=2 directory={directory} \
+                 protocol=1 pid=12"
+            )
+        );
+        assert_eq!(line.parse(), Ok(card(0)));
+        assert_eq!(format!("{line} mood=good").parse(), Ok(card(0)));
+    }
+
+    #[test]
+    fn what_is_no_card_is_none() {
+        let good = card(0).to_string();
+        for bad in [
+            String::new(),
+            "process 12".to_owned(),
+            good.replace("galo ", ""),
+            good.replace("cores=1 ", ""),
+            good.replace("shards=2", "shards=two"),
+            good.replace(" pid=12", ""),
+            good.replace(" pid=12", " pid="),
+        ] {
+            assert_eq!(bad.parse::<Card>(), Err(NotACard), "{bad}");
+        }
+    }
+
+    #[test]
+    fn fellows_differ_in_nothing_but_name_and_process() {
+        let other = Card { pid: 9, ..card(1) };
+        assert_eq!(card(0).disagreement(&other), None);
+        assert!(card(0).is_fellow(&other));
+        assert!(!card(0).is_fellow(&card(0)), "that is our own name");
+        let stranger = Card {
+            node: "api03".to_owned(),
+            ..card(1)
+        };
+        assert!(!card(0).is_fellow(&stranger));
+    }
+
+    #[test]
+    fn a_disagreement_is_one_line_with_both_sides_and_what_to_do() {
+        type Change = fn(&mut Card);
+        let cases: [(Change, [&str; 3]); 5] = [
+            (
+                |card| card.protocol = 7,
+                ["link protocol 7", "link protocol 1", "same version"],
+            ),
+            (|card| card.directory = 0xdef, ["def", "abc", "same --data"]),
+            (
+                |card| card.nodes.reverse(),
+                ["api02,api01", "api01,api02", "same --nodes"],
+            ),
+            (
+                |card| card.shards = 3,
+                ["3 shards", "2 shards", "same --data"],
+            ),
+            (
+                |card| card.cores = 4,
+                ["--cores 4", "--cores 1", "same --cores"],
+            ),
+        ];
+        for (change, words) in cases {
+            let mut other = card(1);
+            change(&mut other);
+            let line = card(0).disagreement(&other).expect("differs").to_string();
+            assert!(!card(0).is_fellow(&other));
+            assert!(
+                line.starts_with("node api02 (process 12) has ") && !line.contains('\n'),
+                "{line}"
+            );
+            for word in words {
+                assert!(line.contains(word), "{word}: {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! How a node joins: its name first, then that the others are of its kind, then its shards.
+//!
+//! Our card is in our lock file before we read those of the others. So of two that start at once at
+//! least one sees the other, and a disagreement never goes unnoticed.
+
+use std::fmt;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Card, Cluster, Disagreement};
+use crate::limits::{JOIN_RETRY_NS, JOIN_WAIT_NS_MAX};
+use crate::shard::layout::{shard_dir, SHARD_LOCK};
+use crate::shard::ownership::Ownership;
+use crate::shard::{Acquired, Directory, Locked, Owned, RealDisk, RecoveryError};
+
+const JOIN_WAIT_MAX: Duration = Duration::from_nanos(JOIN_WAIT_NS_MAX);
+const JOIN_RETRY: Duration = Duration::from_nanos(JOIN_RETRY_NS);
+
+/// Why a node cannot join. Each is one line that says what to do.
+#[derive(Debug)]
+pub enum JoinError {
+    /// The directory of the links cannot be trusted: what is wrong with it.
+    Links(PathBuf, &'static str),
+    /// Another process is this node: its name, and the card of the other.
+    NodeRuns(String, String),
+    /// A living node has other settings.
+    Disagrees(Disagreement),
+    /// Somebody who is no node of ours has a shard: its lock file, and the card in it.
+    Stranger(PathBuf, String),
+    /// A file cannot be used: what was to be done with it.
+    Io(&'static str, PathBuf, io::Error),
+    /// A shard cannot be recovered.
+    Data(RecoveryError),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Links(path, what) => write!(
+                f,
+                "{} {what}: whoever can enter it could act as a node. Remove it, or name another \
+                 directory with --run",
+                path.display()
+            ),
+            JoinError::NodeRuns(node, card) => {
+                let process = match card.parse::<Card>() {
+                    Ok(card) => format!("process {}", card.pid),
+                    Err(_) => format!("'{card}'"),
+                };
+                write!(
+                    f,
+                    "another galo runs as node {node} ({process}). Stop it, or give this one \
+                     another --node"
+                )
+            }
+            JoinError::Disagrees(disagreement) => {
+                write!(f, "nodes must be alike: {disagreement}")
+            }
+            JoinError::Stranger(lock, card) => write!(
+                f,
+                "another galo owns this shard: {} is locked by {card}. \
+                 Stop it, or name another directory with --data",
+                lock.display()
+            ),
+            JoinError::Io(action, path, error) => {
+                write!(f, "cannot {action} {}: {error}", path.display())
+            }
+            JoinError::Data(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<RecoveryError> for JoinError {
+    fn from(error: RecoveryError) -> JoinError {
+        JoinError::Data(error)
+    }
+}
+
+/// Makes the directory where nodes meet, or makes sure that nobody but our user can enter it.
+pub fn prepare(cluster: &Cluster) -> Result<(), JoinError> {
+    let run = &cluster.run;
+    fs::create_dir_all(run).map_err(|error| JoinError::Io("make", run.clone(), error))?;
+    let links = cluster.links();
+    match DirBuilder::new().mode(0o700).create(&links) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(JoinError::Io("make", links, error));
+        }
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(&links)
+        .map_err(|error| JoinError::Io("look at", links.clone(), error))?;
+    let wrong = if !metadata.is_dir() {
+        "is not a directory"
+    } else if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        "belongs to another user"
+    } else if metadata.mode() & 0o077 != 0 {
+        "is open to others than its owner (it must have mode 0700)"
+    } else {
+        return Ok(());
+    };
+    Err(JoinError::Links(links, wrong))
+}
+
+/// Becomes the node that the card says, for as long as the lock is kept, if all that live are alike.
+pub fn join(cluster: &Cluster, card: &Card) -> Result<Ownership, JoinError> {
+    let path = cluster.lock_path(cluster.node);
+    let line = card.to_string();
+    let lock = patiently(
+        || Ownership::acquire(&path, &line).map_err(io_error("lock", &path)),
+        |locked| matches!(locked, Locked::Ours(_)),
+    )?;
+    let lock = match lock {
+        Locked::Ours(lock) => lock,
+        Locked::Held(card) => return Err(JoinError::NodeRuns(cluster.name().to_owned(), card)),
+    };
+    for other in (0..cluster.nodes.len()).filter(|other| *other != cluster.node) {
+        if let Some(disagreement) = disagreement(cluster, card, other)? {
+            return Err(JoinError::Disagrees(disagreement));
+        }
+    }
+    Ok(lock)
+}
+
+/// What keeps us from being of one cluster with another node, if it lives.
+fn disagreement(
+    cluster: &Cluster,
+    card: &Card,
+    other: usize,
+) -> Result<Option<Disagreement>, JoinError> {
+    let path = cluster.lock_path(other);
+    let ask = || {
+        let holder = Ownership::holder(&path).map_err(io_error("read", &path))?;
+        Ok(holder.and_then(|theirs| match theirs.parse() {
+            Ok(theirs) => card.disagreement(&theirs),
+            Err(_) => Some(Disagreement::unreadable(&cluster.nodes[other], &theirs)),
+        }))
+    };
+    // What we read may be the card of its life before.
+    patiently(ask, Option::is_none)
+}
+
+/// Takes those of the shards `home` that nobody else has. A fellow may have some of them, and any of
+/// the others: it took them over while we were away. A stranger may have none.
+pub fn claim(
+    directory: &Directory<RealDisk>,
+    card: &Card,
+    home: impl Iterator<Item = u32>,
+) -> Result<Vec<Owned<RealDisk>>, JoinError> {
+    // Before the first recovery, which may take its time.
+    for shard in 0..directory.meta.shards {
+        fellow(directory, card, shard)?;
+    }
+    let mut owned = Vec::new();
+    for shard in home {
+        owned.extend(claim_one(directory, card, shard)?);
+    }
+    Ok(owned)
+}
+
+fn claim_one(
+    directory: &Directory<RealDisk>,
+    card: &Card,
+    shard: u32,
+) -> Result<Option<Owned<RealDisk>>, JoinError> {
+    loop {
+        if let Acquired::Ours(owned) = directory.acquire(shard)? {
+            return Ok(Some(*owned));
+        }
+        if let Some(fellow) = fellow(directory, card, shard)? {
+            let node = fellow.node;
+            log::info!("shard {shard} is at home here; node {node} has it, and will hand it back");
+            return Ok(None);
+        }
+    }
+}
+
+/// Who of our cluster has a shard. Refuses if somebody else has it.
+fn fellow(
+    directory: &Directory<RealDisk>,
+    card: &Card,
+    shard: u32,
+) -> Result<Option<Card>, JoinError> {
+    let path = shard_dir(&directory.path, shard).join(SHARD_LOCK);
+    let ask = || {
+        let holder = Ownership::holder(&path).map_err(io_error("read", &path))?;
+        Ok(match holder {
+            None => Ok(None),
+            Some(text) => match text.parse::<Card>() {
+                Ok(holder) if card.is_fellow(&holder) => Ok(Some(holder)),
+                _ => Err(text),
+            },
+        })
+    };
+    // What we read may be the card of the owner before, or our own, of a life that is just ending.
+    let holder = patiently(ask, |holder| holder.is_ok())?;
+    holder.map_err(|text| JoinError::Stranger(path.clone(), text))
+}
+
+/// Asks again until the answer is good, for a bounded time: the last answer.
+fn patiently<T>(
+    mut ask: impl FnMut() -> Result<T, JoinError>,
+    is_good: impl Fn(&T) -> bool,
+) -> Result<T, JoinError> {
+    let began = Instant::now();
+    loop {
+        let answer = ask()?;
+        if is_good(&answer) || began.elapsed() >= JOIN_WAIT_MAX {
+            return Ok(answer);
+        }
+        std::thread::sleep(JOIN_RETRY);
+    }
+}
+
+fn io_error<'p>(action: &'static str, path: &'p Path) -> impl Fn(io::Error) -> JoinError + 'p {
+    move |error| JoinError::Io(action, path.to_owned(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::card::tests::card;
+    use super::*;
+
+    /// Node api02 of two.
+    fn cluster(run: &Path) -> Cluster {
+        Cluster {
+            nodes: card(1).nodes,
+            node: 1,
+            run: run.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_links_are_ours_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = cluster(&dir.path().join("run"));
+        for _ in 0..2 {
+            prepare(&cluster).unwrap();
+            let mode = fs::metadata(cluster.links()).unwrap().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        for mode in [0o710, 0o701, 0o777] {
+            fs::set_permissions(cluster.links(), fs::Permissions::from_mode(mode)).unwrap();
+            let line = prepare(&cluster).unwrap_err().to_string();
+            assert!(
+                line.contains("run/links is open") && line.contains("--run"),
+                "{line}"
+            );
+        }
+        fs::remove_dir(cluster.links()).unwrap();
+        fs::write(cluster.links(), "").unwrap();
+        let line = prepare(&cluster).unwrap_err().to_string();
+        assert!(line.contains("is not a directory"), "{line}");
+    }
+
+    #[test]
+    fn a_name_is_held_once_and_a_dead_nodes_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = cluster(dir.path());
+        prepare(&cluster).unwrap();
+        let lock = join(&cluster, &card(1)).unwrap();
+        let line = join(&cluster, &card(1)).unwrap_err().to_string();
+        assert!(line.contains("runs as node api02 (process 12)"), "{line}");
+        drop(lock);
+        join(&cluster, &card(1)).unwrap();
+    }
+
+    #[test]
+    fn a_living_node_of_another_kind_is_refused_and_a_dead_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = cluster(dir.path());
+        prepare(&cluster).unwrap();
+        let path = cluster.lock_path(0);
+        let other = Card {
+            protocol: 99,
+            ..card(0)
+        };
+        for (theirs, words) in [
+            (other.to_string(), "has link protocol 99, this one"),
+            ("process 12".to_owned(), "'process 12'"),
+        ] {
+            let lock = Ownership::wait(&path, &theirs).unwrap();
+            let line = join(&cluster, &card(1)).unwrap_err().to_string();
+            assert!(
+                line.contains("node api01") && line.contains(words),
+                "{line}"
+            );
+            drop(lock);
+            join(&cluster, &card(1)).unwrap();
+        }
+        let _lock = Ownership::wait(&path, &card(0).to_string()).unwrap();
+        join(&cluster, &card(1)).unwrap();
+    }
+
+    /// Its new life has the lock, and writes its card in a moment.
+    #[test]
+    fn a_stale_card_is_asked_for_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = cluster(dir.path());
+        prepare(&cluster).unwrap();
+        let path = cluster.lock_path(0);
+        let stale = Card {
+            cores: 9,
+            ..card(0)
+        };
+        let _lock = Ownership::wait(&path, &stale.to_string()).unwrap();
+        std::thread::scope(|scope| {
+            let joining = scope.spawn(|| join(&cluster, &card(1)).map(drop));
+            // Not before it has begun to ask.
+            while Ownership::holder(&cluster.lock_path(1)).unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            fs::write(&path, card(0).to_string()).unwrap();
+            joining.join().unwrap().unwrap();
+        });
+    }
+}

@@ -1,0 +1,252 @@
+//! The command line and the environment.
+
+use super::*;
+
+fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<Command, UsageError> {
+    let variable = |name: &str| {
+        variables
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| OsString::from(value))
+    };
+    parse(args.iter().map(OsString::from), variable)
+}
+
+fn serve(args: &[&str], variables: &[(&str, &str)]) -> Serve {
+    match parse_with(args, variables) {
+        Ok(Command::Serve(serve)) => serve,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error(args: &[&str]) -> String {
+    parse_with(args, &[]).expect_err("refused").to_string()
+}
+
+#[test]
+fn no_arguments_mean_serve_with_the_defaults() {
+    let serve = serve(&[], &[]);
+    assert_eq!(serve.listen, ["127.0.0.1:9999".parse().unwrap()]);
+    assert_eq!(serve.data, PathBuf::from("./data"));
+    assert_eq!(
+        (serve.io, serve.durability),
+        (Choice::Auto, Durability::Process)
+    );
+    assert!(serve.cores >= 1 && !serve.pin && !serve.allow_reset && serve.shards.is_none());
+}
+
+#[test]
+fn a_flag_beats_its_variable_and_a_variable_the_default() {
+    let variables = [
+        ("GALO_CORES", "3"),
+        ("GALO_IO", "epoll"),
+        ("GALO_LISTEN", "127.0.0.1:1,unix:/tmp/x"),
+        ("GALO_PIN", "on"),
+        ("GALO_DATA", ""),
+    ];
+    let by_variable = serve(&[], &variables);
+    assert_eq!(
+        (by_variable.cores, by_variable.io, by_variable.pin),
+        (3, Choice::Epoll, true)
+    );
+    assert_eq!(by_variable.listen.len(), 2);
+    assert_eq!(by_variable.data, PathBuf::from("./data"));
+    let by_flag = serve(
+        &[
+            "serve",
+            "--cores",
+            "2",
+            "--io=uring",
+            "--listen",
+            "127.0.0.1:2",
+        ],
+        &variables,
+    );
+    assert_eq!((by_flag.cores, by_flag.io), (2, Choice::Uring));
+    assert_eq!(by_flag.listen, ["127.0.0.1:2".parse().unwrap()]);
+}
+
+#[test]
+fn a_bad_variable_stops_serve_and_nothing_else() {
+    let variables = [("GALO_IO", "kqueue")];
+    let error = parse_with(&[], &variables).unwrap_err().to_string();
+    assert!(error.starts_with("GALO_IO: "), "{error}");
+    assert_eq!(parse_with(&["--help"], &variables), Ok(Command::Help));
+    assert!(parse_with(&["check"], &variables).is_ok());
+    assert!(parse_with(&["healthcheck"], &variables).is_ok());
+}
+
+#[test]
+fn few_shards_ask_for_no_more_cores() {
+    assert_eq!(serve(&["--shards", "1"], &[]).cores, 1);
+    assert_eq!(serve(&[], &[("GALO_SHARDS", "1")]).cores, 1);
+    let data = PathBuf::from("./data");
+    let variables = [("GALO_SHARDS", "1"), ("GALO_CORES", "2")];
+    let check = parse_with(&["check"], &variables);
+    assert_eq!(check, Ok(Command::Check { data }), "of no concern to it");
+}
+
+#[test]
+fn every_variable_is_on_the_help_page_and_every_flag() {
+    for flag in &SERVE_FLAGS {
+        assert!(
+            HELP.contains(&format!("\n  --{}", flag.name)),
+            "{}",
+            flag.name
+        );
+        assert!(
+            HELP.contains(&format!("[{}", flag.variable)),
+            "{}",
+            flag.variable
+        );
+        let derived = flag.name.replace('-', "_").to_ascii_uppercase();
+        assert_eq!(flag.variable, format!("GALO_{derived}"));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_is_accepted() {
+    let long = format!("/{}", "x".repeat(100));
+    for (args, expected) in [
+        (
+            &["--core", "2"][..],
+            "unknown flag '--core'; accepted: --listen, --data",
+        ),
+        (&["-x"], "unknown flag '-x'"),
+        (
+            &["--cores", "0"],
+            "--cores: '0' is not accepted: a whole number from 1 to 64",
+        ),
+        (&["--cores"], "--cores: a value is missing"),
+        (
+            &["--io", "kqueue"],
+            "--io: 'kqueue' is not accepted: auto, uring, epoll",
+        ),
+        (
+            &["--durability", "none"],
+            "--durability: 'none' is not accepted: process, disk",
+        ),
+        (
+            &["--log-level", "loud"],
+            "--log-level: 'loud' is not accepted: off, error",
+        ),
+        (
+            &["--listen", "nowhere"],
+            "--listen: `nowhere` is neither host:port nor unix:/path",
+        ),
+        (
+            &["serf"],
+            "unknown command 'serf'; accepted: serve, check, healthcheck",
+        ),
+        (&["serve", "more"], "'more' is one word too many"),
+        (
+            &["check", "--cores", "2"],
+            "unknown flag '--cores'; accepted: --data",
+        ),
+        (
+            &["healthcheck", "--data", "x"],
+            "unknown flag '--data'; accepted: --url",
+        ),
+        (
+            &["--cores", "4", "--shards", "2"],
+            "--shards: 2 for 4 cores; accepted: at least one shard a core",
+        ),
+        (&["--node", "A"], "--node: 'A' is not accepted: a name is"),
+        (&["--nodes", "a,b/c"], "--nodes: 'b/c' is not accepted"),
+        (&["--nodes", "a,a"], "--nodes: 'a' is there twice"),
+        (
+            &["--nodes", "a", "--node", "b", "--run", "r"],
+            "--node: 'b' is not in --nodes a",
+        ),
+        (
+            &["--nodes", "a", "--node", "a", "--run", &long],
+            "--run: /xxxx",
+        ),
+    ] {
+        let message = error(args);
+        assert!(message.starts_with(expected), "{args:?}: {message}");
+        assert!(!message.contains('\n'), "one line: {message}");
+    }
+}
+
+#[test]
+fn the_other_commands_take_their_one_flag() {
+    let data = PathBuf::from("/d");
+    assert_eq!(
+        parse_with(&["check", "--data", "/d"], &[]),
+        Ok(Command::Check { data })
+    );
+    let url = "unix:/s".to_owned();
+    assert_eq!(
+        parse_with(&["healthcheck", "--url", "unix:/s"], &[]),
+        Ok(Command::Healthcheck { url })
+    );
+    for (listen, expected) in [
+        ("", "http://127.0.0.1:9999/health"),
+        ("0.0.0.0:80,unix:/s", "http://0.0.0.0:80/health"),
+        ("unix:/s,[::1]:80", "unix:/s"),
+    ] {
+        let url = expected.to_owned();
+        let parsed = parse_with(&["healthcheck"], &[("GALO_LISTEN", listen)]);
+        assert_eq!(parsed, Ok(Command::Healthcheck { url }));
+    }
+    assert_eq!(parse_with(&["--version"], &[]), Ok(Command::Version));
+    assert_eq!(parse_with(&["check", "--help"], &[]), Ok(Command::Help));
+}
+
+const CLUSTER: [&str; 6] = ["--nodes", "api01,api02", "--node", "api02", "--run", "/run"];
+
+#[test]
+fn a_cluster_is_nodes_node_and_run_together() {
+    assert_eq!(serve(&[], &[]).cluster, None);
+    let expected = Cluster {
+        nodes: vec!["api01".to_owned(), "api02".to_owned()],
+        node: 1,
+        run: PathBuf::from("/run"),
+    };
+    assert_eq!(serve(&CLUSTER, &[]).cluster.as_ref(), Some(&expected));
+    let variables = [
+        ("GALO_NODES", "api01,api02"),
+        ("GALO_NODE", "api01"),
+        ("GALO_RUN", "/run"),
+    ];
+    let by_both = serve(&["--node", "api02"], &variables);
+    assert_eq!(by_both.cluster, Some(expected));
+    let one = serve(&["--nodes", "a", "--node", "a", "--run", "r"], &[]).cluster;
+    assert_eq!(one.expect("a cluster of one").nodes, ["a"]);
+    for (without, line) in [
+        (
+            0,
+            "--nodes: missing; --nodes, --node and --run come together",
+        ),
+        (
+            2,
+            "--node: missing; --nodes, --node and --run come together",
+        ),
+        (4, "--run: missing; --nodes, --node and --run come together"),
+    ] {
+        let mut args = CLUSTER.to_vec();
+        args.drain(without..without + 2);
+        assert_eq!(error(&args), line);
+    }
+    let both = "--node and --run: missing; --nodes, --node and --run come together";
+    assert_eq!(error(&["--nodes", "a,b"]), both);
+}
+
+#[test]
+fn every_core_of_every_node_may_get_a_shard() {
+    fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&CLUSTER[..], more].concat()
+    }
+    // Three shards: two for the cores of the first node, and one core of the second idles unless it
+    // stands in.
+    assert_eq!(
+        serve(&with(&["--shards", "3", "--cores", "2"]), &[]).cores,
+        2
+    );
+    assert_eq!(serve(&with(&["--shards", "1"]), &[]).cores, 1);
+    assert_eq!(
+        error(&with(&["--shards", "2", "--cores", "2"])),
+        "--shards: 2 for 2 cores in each node; accepted: at least one shard a core"
+    );
+}

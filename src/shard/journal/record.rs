@@ -1,0 +1,348 @@
+//! One record: its layout as a table is at the top of the journal's file.
+
+use super::{u16_at, u32_at, u64_at};
+use crate::bank::{Description, Kind, Order, Refusal};
+use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::shard::ids::{ForwardId, Ids, Origin, COUNTER_MAX};
+use crate::shard::outcomes::Outcome;
+
+const CRC: usize = 0;
+pub(super) const CHAIN: usize = CRC + 4;
+pub(super) const LENGTH: usize = CHAIN + 4;
+const KIND: usize = LENGTH + 2;
+const FLAGS: usize = KIND + 1;
+const UNSYNCED: usize = FLAGS + 1;
+pub(super) const SEQUENCE: usize = UNSYNCED + 4;
+const TIME: usize = SEQUENCE + 8;
+/// A record without payload.
+pub const RECORD_BYTES_MIN: usize = TIME + 8;
+const ACCOUNT: usize = RECORD_BYTES_MIN;
+const DIRECTION: usize = ACCOUNT + 4;
+const DESCRIPTION_LENGTH: usize = DIRECTION + 1;
+const REFUSAL: usize = DESCRIPTION_LENGTH + 1;
+const ZERO: usize = REFUSAL + 1;
+const AMOUNT: usize = ZERO + 1;
+/// Of the ids, or without them of the description.
+const IDS: usize = AMOUNT + 8;
+const TRANSACTION_BYTES_MAX: usize = IDS + DESCRIPTION_BYTES_MAX;
+
+const FORWARD_BYTES: usize = 8 + 8;
+const KEY_BYTES: usize = 16;
+const BALANCE_BYTES: usize = 8;
+const REMEMBERED_BYTES_MAX: usize =
+    TRANSACTION_BYTES_MAX + FORWARD_BYTES + KEY_BYTES + BALANCE_BYTES;
+/// The shortest record with an id: with one, and a description of up to 8 bytes.
+pub const REMEMBERED_BYTES_MIN: usize = IDS + FORWARD_BYTES + BALANCE_BYTES + 8;
+
+const KIND_TRANSACTION: u8 = 1;
+const KIND_RESET: u8 = 2;
+const KIND_REFUSED: u8 = 3;
+
+const FLAG_FORWARD: u8 = 1;
+const FLAG_KEY: u8 = 2;
+
+const _: () = {
+    assert!(RECORD_BYTES_MIN == 32 && IDS == 48);
+    assert!(FORWARD_BYTES == KEY_BYTES);
+    assert!(TRANSACTION_BYTES_MAX % 8 == 0 && REMEMBERED_BYTES_MAX % 8 == 0);
+    assert!(TRANSACTION_BYTES_MAX < REMEMBERED_BYTES_MAX);
+    assert!(REMEMBERED_BYTES_MAX <= RECORD_BYTES_MAX);
+    assert!(RECORD_BYTES_MAX % 8 == 0 && RECORD_BYTES_MAX <= u16::MAX as usize);
+};
+
+/// What every record has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Checksum of the record before.
+    pub chain: u32,
+    /// Records not known to be durable, this one included; `u32::MAX`: that many or more.
+    pub unsynced: u32,
+    /// The record's number.
+    pub sequence: u64,
+    /// Microseconds since 1970.
+    pub time_us: u64,
+}
+
+impl Stamp {
+    /// The last record that was durable when this one was written, as far as it says; 0: it does not.
+    pub fn vouches_for(&self) -> u64 {
+        match self.unsynced {
+            // A count at its limit says "that many or more".
+            u32::MAX => 0,
+            unsynced => self.sequence.saturating_sub(unsynced.into()),
+        }
+    }
+}
+
+/// A record while it is put together. Aligned, because that is what the checksum is fastest over; of
+/// one size, because copying that is faster than copying what is used of it.
+#[repr(C, align(8))]
+struct Buffer<const BYTES: usize>([u8; BYTES]);
+
+fn append<const BYTES: usize>(
+    into: &mut Vec<u8>,
+    seed: u32,
+    kind: u8,
+    stamp: &Stamp,
+    buffer: &mut Buffer<BYTES>,
+    bytes: usize,
+) -> u32 {
+    debug_assert!(bytes % 8 == 0 && (RECORD_BYTES_MIN..=BYTES).contains(&bytes));
+    debug_assert!(stamp.unsynced > 0 && stamp.sequence > 0);
+    let record = &mut buffer.0;
+    record[CHAIN..LENGTH].copy_from_slice(&stamp.chain.to_le_bytes());
+    record[LENGTH..KIND].copy_from_slice(&(bytes as u16).to_le_bytes());
+    record[KIND] = kind;
+    record[UNSYNCED..SEQUENCE].copy_from_slice(&stamp.unsynced.to_le_bytes());
+    record[SEQUENCE..TIME].copy_from_slice(&stamp.sequence.to_le_bytes());
+    record[TIME..RECORD_BYTES_MIN].copy_from_slice(&stamp.time_us.to_le_bytes());
+    let crc = crc32c::crc32c_append(seed, &record[CHAIN..bytes]);
+    record[CRC..CHAIN].copy_from_slice(&crc.to_le_bytes());
+    let end = into.len() + bytes;
+    into.extend_from_slice(record);
+    into.truncate(end);
+    crc
+}
+
+/// Fills in what was ordered, the description from `description` on; bytes of the record.
+fn fill(record: &mut [u8], order: &Order<'_>, description: usize) -> usize {
+    debug_assert!(order.amount > 0);
+    let text = order.description.as_str().as_bytes();
+    record[ACCOUNT..DIRECTION].copy_from_slice(&order.client.to_le_bytes());
+    record[DIRECTION] = order.kind.to_byte();
+    record[DESCRIPTION_LENGTH] = text.len() as u8;
+    record[AMOUNT..IDS].copy_from_slice(&order.amount.to_le_bytes());
+    record[description..description + text.len()].copy_from_slice(text);
+    (description + text.len()).next_multiple_of(8)
+}
+
+/// Appends a transaction's record; its checksum.
+pub fn append_transaction(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, order: &Order<'_>) -> u32 {
+    let mut buffer = Buffer([0; TRANSACTION_BYTES_MAX]);
+    let bytes = fill(&mut buffer.0, order, IDS);
+    append(into, seed, KIND_TRANSACTION, stamp, &mut buffer, bytes)
+}
+
+/// Appends the record of a transaction with ids, and what came of it; its checksum. One that was
+/// refused has a key.
+pub fn append_remembered(
+    into: &mut Vec<u8>,
+    seed: u32,
+    stamp: &Stamp,
+    order: &Order<'_>,
+    ids: &Ids,
+    outcome: Outcome,
+) -> u32 {
+    debug_assert!(!ids.is_empty() && (outcome.is_ok() || ids.key.is_some()));
+    let mut buffer = Buffer([0; REMEMBERED_BYTES_MAX]);
+    let record = &mut buffer.0;
+    let mut end = IDS;
+    let mut put = |bytes: &[u8]| {
+        record[end..end + bytes.len()].copy_from_slice(bytes);
+        end += bytes.len();
+    };
+    let mut flags = 0;
+    if let Some(forward) = &ids.forward {
+        debug_assert!((1..=COUNTER_MAX).contains(&forward.counter));
+        flags |= FLAG_FORWARD;
+        put(&forward.origin.to_bits().to_le_bytes());
+        put(&forward.counter.to_le_bytes());
+    }
+    if let Some(key) = ids.key {
+        flags |= FLAG_KEY;
+        put(&key.to_le_bytes());
+    }
+    put(&outcome.unwrap_or(0).to_le_bytes());
+    let bytes = fill(record, order, end);
+    record[FLAGS] = flags;
+    let kind = match outcome {
+        Ok(_) => KIND_TRANSACTION,
+        Err(refusal) => {
+            record[REFUSAL] = refusal.to_byte();
+            KIND_REFUSED
+        }
+    };
+    append(into, seed, kind, stamp, &mut buffer, bytes)
+}
+
+/// Appends the record of a reset of all accounts; its checksum.
+pub fn append_reset(into: &mut Vec<u8>, seed: u32, stamp: &Stamp) -> u32 {
+    let mut buffer = Buffer([0; RECORD_BYTES_MIN]);
+    append(into, seed, KIND_RESET, stamp, &mut buffer, RECORD_BYTES_MIN)
+}
+
+/// A record whose checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Where it begins in its segment.
+    pub offset: usize,
+    /// How long it is.
+    pub bytes: usize,
+    /// Its own checksum.
+    pub crc: u32,
+    /// What every record has.
+    pub stamp: Stamp,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Money moved.
+    Transaction {
+        /// What was ordered.
+        order: Order<'a>,
+        /// Under which ids.
+        ids: Ids,
+        /// Cents, afterwards; only there with ids.
+        balance: Option<i64>,
+    },
+    /// Nothing moved, and a repeat is to be told so again.
+    Refused {
+        /// What was ordered.
+        order: Order<'a>,
+        /// Under which ids; a key is among them.
+        ids: Ids,
+        /// Why it was refused.
+        refusal: Refusal,
+    },
+    /// All accounts back to the start.
+    Reset,
+    /// The checksum is right, and yet it is not a record that this code writes: why.
+    Unknown(&'static str),
+}
+
+/// Why a record was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The segment ends within the record.
+    Partial,
+    /// Zeros where a record should begin: the file grew, its contents were never written.
+    Zeros,
+    /// A length that no record has.
+    Length,
+    /// The checksum is wrong.
+    Checksum,
+    /// A valid record, but not the one that comes next.
+    Chain,
+}
+
+impl Reason {
+    /// For messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Partial => "the file ends within a record",
+            Reason::Zeros => "zeros where a record should begin",
+            Reason::Length => "a record of an impossible length",
+            Reason::Checksum => "a record's checksum is wrong",
+            Reason::Chain => "a record that does not follow the one before it",
+        }
+    }
+}
+
+/// Reads the record at `offset`, whatever its place in the chain.
+pub fn record_at(segment: &[u8], offset: usize, seed: u32) -> Result<Record<'_>, Reason> {
+    let Some(head) = segment.get(offset..offset + RECORD_BYTES_MIN) else {
+        return Err(Reason::Partial);
+    };
+    let bytes = usize::from(u16_at(head, LENGTH));
+    if !(RECORD_BYTES_MIN..=RECORD_BYTES_MAX).contains(&bytes) || bytes % 8 != 0 {
+        let zeros = head.iter().all(|byte| *byte == 0);
+        return Err(if zeros { Reason::Zeros } else { Reason::Length });
+    }
+    let Some(record) = segment.get(offset..offset + bytes) else {
+        return Err(Reason::Partial);
+    };
+    let crc = u32_at(record, CRC);
+    if crc32c::crc32c_append(seed, &record[CHAIN..]) != crc {
+        return Err(Reason::Checksum);
+    }
+    Ok(Record {
+        offset,
+        bytes,
+        crc,
+        stamp: Stamp {
+            chain: u32_at(record, CHAIN),
+            unsynced: u32_at(record, UNSYNCED),
+            sequence: u64_at(record, SEQUENCE),
+            time_us: u64_at(record, TIME),
+        },
+        event: event(record),
+    })
+}
+
+fn event(record: &[u8]) -> Event<'_> {
+    match record[KIND] {
+        KIND_TRANSACTION | KIND_REFUSED => transaction(record).unwrap_or_else(Event::Unknown),
+        KIND_RESET if record.len() == RECORD_BYTES_MIN && record[FLAGS] == 0 => Event::Reset,
+        KIND_RESET => Event::Unknown("a reset with flags or a payload"),
+        _ => Event::Unknown("a kind of record that this version does not know"),
+    }
+}
+
+fn transaction(record: &[u8]) -> Result<Event<'_>, &'static str> {
+    let flags = record[FLAGS];
+    if flags & !(FLAG_FORWARD | FLAG_KEY) != 0 {
+        return Err("flags that this version does not know");
+    }
+    let has = |flag| flags & flag != 0;
+    let mut rest = record.get(IDS..).ok_or("a transaction that is too short")?;
+    let mut take = |bytes| {
+        let (taken, left) = rest.split_at_checked(bytes)?;
+        rest = left;
+        Some(taken)
+    };
+    let mut ids = Ids::default();
+    let mut balance = None;
+    if has(FLAG_FORWARD) {
+        let bytes = take(FORWARD_BYTES).ok_or("a forward id that is too short")?;
+        let counter = u64_at(bytes, 8);
+        if !(1..=COUNTER_MAX).contains(&counter) {
+            return Err("a counter that nobody counts to");
+        }
+        ids.forward = Some(ForwardId {
+            origin: Origin::from_bits(u64_at(bytes, 0)),
+            counter,
+        });
+    }
+    if has(FLAG_KEY) {
+        let bytes = take(KEY_BYTES).ok_or("a key that is too short")?;
+        ids.key = Some(u128::from_le_bytes(bytes.try_into().expect("16 bytes")));
+    }
+    if flags != 0 {
+        let bytes = take(BALANCE_BYTES).ok_or("a balance that is too short")?;
+        balance = Some(u64_at(bytes, 0) as i64);
+    }
+    let text = take(usize::from(record[DESCRIPTION_LENGTH]))
+        .ok_or("a description longer than its record")?;
+    if rest.len() >= 8 || rest.iter().any(|byte| *byte != 0) || record[ZERO] != 0 {
+        return Err("bytes that should be zero");
+    }
+    let amount = u64_at(record, AMOUNT) as i64;
+    if amount <= 0 {
+        return Err("an amount that is not positive");
+    }
+    let order = Order {
+        client: u32_at(record, ACCOUNT),
+        kind: Kind::from_byte(record[DIRECTION]).ok_or("neither a credit nor a debit")?,
+        amount,
+        description: std::str::from_utf8(text)
+            .ok()
+            .and_then(Description::new)
+            .ok_or("a description that is not 1 to 10 characters")?,
+    };
+    match (record[KIND], record[REFUSAL], balance) {
+        (KIND_TRANSACTION, 0, balance) => Ok(Event::Transaction {
+            order,
+            ids,
+            balance,
+        }),
+        (KIND_REFUSED, refusal, Some(0)) if has(FLAG_KEY) => Ok(Event::Refused {
+            order,
+            ids,
+            refusal: Refusal::from_byte(refusal).ok_or("a refusal for no known reason")?,
+        }),
+        _ => Err("neither a transaction nor a refusal"),
+    }
+}

@@ -1,0 +1,239 @@
+//! The outcomes that a shard remembers, so that a repeated command gets its first one.
+//!
+//! A command is known again by a forward id ([`origins`]) or by an `Idempotency-Key` ([`keys`]), or by
+//! both. Like the accounts, outcomes change at once and are final when their tick's batch is in the
+//! journal; what is forgotten is forgotten then, too. They are in the journal's records, and in the
+//! snapshots, behind the accounts:
+//!
+//! - for each member whose commands are remembered, its window ([`origins`]);
+//! - the keys ([`keys`]), oldest first.
+//!
+//! Copied out in slices, they are fuzzy, too. Each window is of one moment, and names the last record
+//! of it; all keys are of another, and the header names it. So replaying remembers exactly what the
+//! snapshot lacks.
+
+pub mod keys;
+pub mod origins;
+
+use siphasher::sip::SipHasher24;
+
+use super::ids::Ids;
+use crate::bank::{Order, Posted, Refusal};
+use keys::{Key, Keys};
+use origins::Origins;
+
+/// What came of a transaction: the balance afterwards, in cents, or why not.
+pub type Outcome = Result<i64, Refusal>;
+
+/// An outcome as it is stored: 0 or the refusal's number, and the balance (0 when refused).
+pub(super) fn to_stored(outcome: Outcome) -> (u8, i64) {
+    match outcome {
+        Ok(balance) => (0, balance),
+        Err(refusal) => (refusal.to_byte(), 0),
+    }
+}
+
+/// The opposite.
+fn from_stored(code: u8, balance: i64) -> Option<Outcome> {
+    match code {
+        0 => Some(Ok(balance)),
+        _ if balance == 0 => Refusal::from_byte(code).map(Err),
+        _ => None,
+    }
+}
+
+/// What a shard makes of a command before it carries it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// Not known: to be carried out.
+    New,
+    /// Carried out before: what came of it.
+    Repeated(Result<Posted, Refusal>),
+    /// Its key came with something else before.
+    OtherRequest,
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub struct Outcomes {
+    /// For the fingerprints.
+    directory: u128,
+    origins: Origins,
+    keys: Keys,
+}
+
+/// How much of the outcomes is in a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Windows.
+    pub windows: u32,
+    /// Outcomes in them, together.
+    pub forwarded: u64,
+    /// Keys.
+    pub keys: u32,
+    /// So many of the oldest were forgotten while the later ones were copied.
+    pub keys_gone: u32,
+    /// The last record that the keys are of.
+    pub keys_through: u64,
+}
+
+impl Counts {
+    /// What they take in a file; `None`: more than there can be.
+    pub fn bytes(&self) -> Option<u64> {
+        let heads = u64::from(self.windows) * origins::HEAD_BYTES as u64;
+        let keys = u64::from(self.keys) * keys::KEY_BYTES as u64;
+        let forwarded = self.forwarded.checked_mul(origins::ENTRY_BYTES as u64)?;
+        forwarded.checked_add(heads)?.checked_add(keys)
+    }
+}
+
+/// Outcomes being copied out.
+#[derive(Debug, Default)]
+pub struct Copying {
+    counts: Counts,
+    /// `None`: windows are still to come.
+    keys: Option<keys::Copying>,
+}
+
+impl Outcomes {
+    /// None yet; nothing is allocated before the first. `directory` is the directory's id.
+    pub fn new(directory: u128) -> Outcomes {
+        Outcomes {
+            directory,
+            origins: Origins::default(),
+            keys: Keys::default(),
+        }
+    }
+
+    /// What is known of a command, at a time in microseconds since 1970; `limit` is its account's.
+    pub fn recall(&self, ids: &Ids, order: &Order<'_>, limit: i64, time_us: u64) -> Recall {
+        let repeated =
+            |outcome: Outcome| Recall::Repeated(outcome.map(|balance| Posted { limit, balance }));
+        if let Some(outcome) = ids.forward.and_then(|id| self.origins.find(&id)) {
+            return repeated(outcome);
+        }
+        match ids.key.and_then(|key| self.keys.find(key, time_us)) {
+            None => Recall::New,
+            Some(known) if known.fingerprint == self.fingerprint(order) => repeated(known.outcome),
+            Some(_) => Recall::OtherRequest,
+        }
+    }
+
+    /// Remembers what came of a command that [`recall`](Self::recall) does not know, at the time of
+    /// its record; times never go back. `Err`: it does know it.
+    pub fn remember(
+        &mut self,
+        ids: &Ids,
+        order: &Order<'_>,
+        outcome: Outcome,
+        time_us: u64,
+    ) -> Result<(), &'static str> {
+        if let Some(forward) = &ids.forward {
+            self.origins.remember(forward, outcome)?;
+        }
+        let Some(key) = ids.key else { return Ok(()) };
+        self.keys.remember(Key {
+            key,
+            fingerprint: self.fingerprint(order),
+            outcome,
+            time_s: keys::seconds(time_us),
+        })
+    }
+
+    /// The same for a record of the journal, of which the snapshot may have a part already.
+    pub fn replay(
+        &mut self,
+        ids: &Ids,
+        order: &Order<'_>,
+        outcome: Outcome,
+        (sequence, time_us): (u64, u64),
+    ) -> Result<(), &'static str> {
+        let lacking = Ids {
+            forward: ids.forward.filter(|id| self.origins.lack(id, sequence)),
+            key: ids.key.filter(|_| self.keys.lack(sequence)),
+        };
+        self.remember(&lacking, order, outcome, time_us)?;
+        self.written(time_us);
+        Ok(())
+    }
+
+    /// What the tick brought is in the journal, which ends at this time: what need not be remembered
+    /// any more is forgotten.
+    pub fn written(&mut self, time_us: u64) {
+        self.origins.written();
+        self.keys.written(time_us);
+    }
+
+    /// What the tick brought is not in the journal: as if it had not been.
+    pub fn refused(&mut self) {
+        self.origins.refused();
+        self.keys.refused();
+    }
+
+    /// By what a request with a key is told from another one.
+    fn fingerprint(&self, order: &Order<'_>) -> u64 {
+        let text = order.description.as_str().as_bytes();
+        let mut bytes = [0; 4 + 1 + 8 + crate::limits::DESCRIPTION_BYTES_MAX];
+        bytes[..4].copy_from_slice(&order.client.to_le_bytes());
+        bytes[4] = order.kind.to_byte();
+        bytes[5..13].copy_from_slice(&order.amount.to_le_bytes());
+        bytes[13..13 + text.len()].copy_from_slice(text);
+        SipHasher24::new_with_key(&self.directory.to_le_bytes()).hash(&bytes[..13 + text.len()])
+    }
+
+    /// The next ones, as they are in the file: at most SNAPSHOT_SLICE_BYTES; `None`: that was all.
+    /// Between ticks; `sequence` is the last record.
+    pub fn slice(&self, copying: &mut Copying, sequence: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let Copying { counts, keys } = copying;
+        if keys.is_none() {
+            self.origins.slice(counts, sequence, &mut bytes);
+            if bytes.is_empty() {
+                counts.keys_through = sequence;
+            }
+        }
+        if bytes.is_empty() {
+            let keys = keys.get_or_insert_with(|| self.keys.copy());
+            self.keys.slice(keys, &mut bytes);
+            counts.keys += (bytes.len() / keys::KEY_BYTES) as u32;
+        }
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// After the last slice: how much was copied. Between ticks.
+    pub fn copied(&self, copying: &Copying) -> Counts {
+        let keys = copying.keys.as_ref().expect("all was copied");
+        Counts {
+            keys_gone: copying.counts.keys - self.keys.left(keys),
+            ..copying.counts
+        }
+    }
+
+    /// Reads what was copied: all of `bytes`, which are as many as the counts say. `Err`: where, and
+    /// what is wrong there. `from` and `end` are the snapshot's.
+    pub fn read(
+        directory: u128,
+        bytes: &[u8],
+        counts: &Counts,
+        (from, end): (u64, u64),
+    ) -> Result<Outcomes, (usize, &'static str)> {
+        debug_assert_eq!(counts.bytes(), Some(bytes.len() as u64));
+        let moments = from.saturating_sub(1)..=end;
+        let (windows, keys) = bytes.split_at(bytes.len() - counts.keys as usize * keys::KEY_BYTES);
+        if !moments.contains(&counts.keys_through) {
+            return Err((windows.len(), "the keys are of another time"));
+        }
+        let origins = Origins::read(windows, counts, &moments)?;
+        let keys = Keys::read(keys, counts).map_err(|(at, reason)| (windows.len() + at, reason))?;
+        Ok(Outcomes {
+            directory,
+            origins,
+            keys,
+        })
+    }
+
+    /// Bytes that are allocated, used or not.
+    pub fn allocated_bytes(&self) -> usize {
+        self.origins.allocated_bytes() + self.keys.allocated_bytes()
+    }
+}

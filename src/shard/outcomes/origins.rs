@@ -1,0 +1,289 @@
+//! Outcomes by forward id: for each member of the cluster, those of its last commands.
+//!
+//! A member has at most [`SHARD_COMMANDS_MAX`] commands of a shard open, with consecutive counters, so
+//! what is further behind its newest one was answered. A new epoch is a new life of the member, which
+//! knows nothing of the one before: it begins anew.
+//!
+//! In a file, a window is a head of 24 bytes and 16 for each outcome, by counter; little-endian:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | member (2 bytes) above epoch (6 bytes), in one number |
+//! | 8 | 8 | the last record that it is of |
+//! | 16 | 4 | outcomes |
+//! | 20 | 4 | zero |
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 7 | counter |
+//! | 7 | 1 | why it was refused; 0: it was not |
+//! | 8 | 8 | balance afterwards, cents; 0 when it was refused |
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use super::{from_stored, to_stored, Counts, Outcome};
+use crate::limits::{SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
+use crate::shard::ids::{ForwardId, Origin, COUNTER_MAX};
+
+/// Bytes of a window's head in a file.
+pub const HEAD_BYTES: usize = 24;
+/// Bytes of an outcome in a file.
+pub const ENTRY_BYTES: usize = 16;
+
+const CODE_SHIFT: u32 = COUNTER_MAX.count_ones();
+
+const _: () = {
+    assert!(size_of::<Entry>() == ENTRY_BYTES);
+    assert!(HEAD_BYTES + SHARD_COMMANDS_MAX * ENTRY_BYTES <= SNAPSHOT_SLICE_BYTES);
+};
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The outcome's code above the counter.
+    tagged: u64,
+    balance: i64,
+}
+
+impl Entry {
+    fn new(counter: u64, outcome: Outcome) -> Entry {
+        debug_assert!((1..=COUNTER_MAX).contains(&counter));
+        let (code, balance) = to_stored(outcome);
+        Entry {
+            tagged: u64::from(code) << CODE_SHIFT | counter,
+            balance,
+        }
+    }
+
+    fn counter(&self) -> u64 {
+        self.tagged & COUNTER_MAX
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        from_stored((self.tagged >> CODE_SHIFT) as u8, self.balance)
+    }
+}
+
+/// What is remembered of one life of a member.
+#[derive(Debug)]
+struct Window {
+    origin: Origin,
+    /// By counter.
+    entries: VecDeque<Entry>,
+    /// The last record that it is of, as a snapshot has it.
+    through: u64,
+}
+
+impl Window {
+    fn new(origin: Origin, through: u64) -> Window {
+        Window {
+            origin,
+            // What is remembered, and what a tick may bring on top, once and for good.
+            entries: VecDeque::with_capacity(2 * SHARD_COMMANDS_MAX),
+            through,
+        }
+    }
+
+    fn position(&self, counter: u64) -> Result<usize, usize> {
+        match self.entries.back() {
+            Some(newest) if newest.counter() >= counter => {
+                self.entries.binary_search_by_key(&counter, Entry::counter)
+            }
+            _ => Err(self.entries.len()),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        HEAD_BYTES + self.entries.len() * ENTRY_BYTES
+    }
+
+    fn forget(&mut self) {
+        let newest = self.entries.back().map_or(0, Entry::counter);
+        let is_answered = |entry: &Entry| entry.counter() + SHARD_COMMANDS_MAX as u64 <= newest;
+        while self.entries.front().is_some_and(is_answered) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+/// What the tick did, to be taken back.
+#[derive(Debug)]
+enum Undo {
+    /// A counter of a window, by position, is new.
+    Entry(usize, u64),
+    /// The last window is new.
+    Window,
+    /// A window, by position, took the place of this one.
+    Replaced(usize, Window),
+}
+
+/// See the top of this file.
+#[derive(Debug, Default)]
+pub struct Origins {
+    /// In the order in which the members came.
+    windows: Vec<Window>,
+    /// Oldest first.
+    undo: Vec<Undo>,
+}
+
+impl Origins {
+    fn window(&self, member: u16) -> Option<usize> {
+        self.windows
+            .iter()
+            .position(|window| window.origin.member == member)
+    }
+
+    /// What is remembered of a command.
+    pub fn find(&self, id: &ForwardId) -> Option<Outcome> {
+        let window = &self.windows[self.window(id.origin.member)?];
+        if window.origin != id.origin {
+            return None;
+        }
+        let position = window.position(id.counter).ok()?;
+        let outcome = window.entries[position].outcome();
+        Some(outcome.expect("made from an outcome, or read and checked"))
+    }
+
+    /// `Err`: it is known.
+    pub fn remember(&mut self, id: &ForwardId, outcome: Outcome) -> Result<(), &'static str> {
+        let at = match self.window(id.origin.member) {
+            Some(at) if self.windows[at].origin == id.origin => at,
+            Some(at) => {
+                let window = Window::new(id.origin, self.windows[at].through);
+                let replaced = std::mem::replace(&mut self.windows[at], window);
+                self.undo.push(Undo::Replaced(at, replaced));
+                at
+            }
+            None => {
+                self.windows.push(Window::new(id.origin, 0));
+                self.undo.push(Undo::Window);
+                self.windows.len() - 1
+            }
+        };
+        let window = &mut self.windows[at];
+        let Err(position) = window.position(id.counter) else {
+            return Err("a forwarded command that came before");
+        };
+        window
+            .entries
+            .insert(position, Entry::new(id.counter, outcome));
+        self.undo.push(Undo::Entry(at, id.counter));
+        Ok(())
+    }
+
+    /// Whether a snapshot's window of the member does not have a record.
+    pub fn lack(&self, id: &ForwardId, sequence: u64) -> bool {
+        let window = self.window(id.origin.member);
+        window.is_none_or(|at| sequence > self.windows[at].through)
+    }
+
+    /// What the tick brought stays, and what was answered long ago is forgotten.
+    pub fn written(&mut self) {
+        for undo in self.undo.drain(..) {
+            if let Undo::Entry(at, _) = undo {
+                self.windows[at].forget();
+            }
+        }
+    }
+
+    /// Takes back what the tick brought.
+    pub fn refused(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Entry(at, counter) => {
+                    let position = self.windows[at].position(counter);
+                    let position = position.expect("it was put there in this tick");
+                    self.windows[at].entries.remove(position);
+                }
+                Undo::Window => drop(self.windows.pop()),
+                Undo::Replaced(at, window) => self.windows[at] = window,
+            }
+        }
+    }
+
+    /// Appends the next windows, whole ones; nothing: that was all. Between ticks; `sequence` is the
+    /// last record.
+    pub fn slice(&self, counts: &mut Counts, sequence: u64, into: &mut Vec<u8>) {
+        debug_assert!(self.undo.is_empty());
+        for window in &self.windows[counts.windows as usize..] {
+            if into.len() + window.bytes() > SNAPSHOT_SLICE_BYTES {
+                break;
+            }
+            into.extend_from_slice(&window.origin.to_bits().to_le_bytes());
+            into.extend_from_slice(&sequence.to_le_bytes());
+            into.extend_from_slice(&(window.entries.len() as u64).to_le_bytes());
+            for entry in &window.entries {
+                into.extend_from_slice(&entry.tagged.to_le_bytes());
+                into.extend_from_slice(&entry.balance.to_le_bytes());
+            }
+            counts.windows += 1;
+            counts.forwarded += window.entries.len() as u64;
+        }
+    }
+
+    /// Reads what was copied. `Err`: where, and what is wrong there. `moments`: the records between
+    /// which it was copied.
+    pub fn read(
+        bytes: &[u8],
+        counts: &Counts,
+        moments: &RangeInclusive<u64>,
+    ) -> Result<Origins, (usize, &'static str)> {
+        let mut origins = Origins::default();
+        let mut rest = bytes;
+        for _ in 0..counts.windows {
+            let at = bytes.len() - rest.len();
+            let window = read_window(&mut rest, moments).map_err(|reason| (at, reason))?;
+            if origins.window(window.origin.member).is_some() {
+                return Err((at, "a member that came before"));
+            }
+            origins.windows.push(window);
+        }
+        match rest.is_empty() {
+            true => Ok(origins),
+            false => Err((
+                bytes.len() - rest.len(),
+                "more than the windows that are counted",
+            )),
+        }
+    }
+
+    /// Bytes that are allocated, used or not.
+    pub fn allocated_bytes(&self) -> usize {
+        let entries = self.windows.iter().map(|window| window.entries.capacity());
+        self.windows.capacity() * size_of::<Window>() + entries.sum::<usize>() * size_of::<Entry>()
+    }
+}
+
+fn read_window(rest: &mut &[u8], moments: &RangeInclusive<u64>) -> Result<Window, &'static str> {
+    let mut u64_next = || {
+        let (bytes, left) = rest
+            .split_first_chunk()
+            .ok_or("a window that is cut short")?;
+        *rest = left;
+        Ok(u64::from_le_bytes(*bytes))
+    };
+    let mut window = Window::new(Origin::from_bits(u64_next()?), u64_next()?);
+    if !moments.contains(&window.through) {
+        return Err("a window of another time");
+    }
+    let entries = u64_next()?;
+    if entries > SHARD_COMMANDS_MAX as u64 {
+        return Err("a window with more outcomes than there can be");
+    }
+    let mut before = 0;
+    for _ in 0..entries {
+        let entry = Entry {
+            tagged: u64_next()?,
+            balance: u64_next()? as i64,
+        };
+        if entry.counter() <= before {
+            return Err("a counter that is not above the one before it");
+        }
+        if entry.outcome().is_none() {
+            return Err("a counter without an outcome");
+        }
+        before = entry.counter();
+        window.entries.push_back(entry);
+    }
+    Ok(window)
+}
