@@ -401,8 +401,9 @@ impl<J> Node<J> {
     }
 
     /// Answers those whose time is over. Later when this process itself was late (paused, or starved):
-    /// their answers may be in the sockets.
-    pub(super) fn expire_if_due(&mut self) {
+    /// their answers may be in the sockets. Before the tick's batches are written: those who are
+    /// answered may go on with what they have asked behind.
+    pub fn expire_if_due(&mut self) {
         let now_ns = self.now.monotonic_ns;
         if now_ns < self.expire_ns {
             return;
