@@ -90,9 +90,12 @@ impl<J> Node<J> {
     pub(super) fn dial(&mut self) {
         let now_ns = self.now.monotonic_ns;
         for member in 0..self.links.len() {
-            if self.links[member].dial_ns <= now_ns && self.stop.is_none() {
+            if self.links[member].dial_ns <= now_ns {
                 self.links[member].dial_ns = u64::MAX;
-                self.effects.push_back(Effect::Connect(member));
+                // Who stops has nothing to say to who comes now.
+                if self.stop.is_none() {
+                    self.effects.push_back(Effect::Connect(member));
+                }
             }
         }
     }
