@@ -21,6 +21,7 @@
 //! | 9 reply | shard u32, counter u64, status u16, body (the rest) |
 //! | 10 not owner | shard u32, counter u64: nothing was done |
 //! | 11 goodbye | nothing: no command will follow |
+//! | 12 again | shard u32: from here on commands for it come from the oldest without an outcome, in order |
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
 //! carried out in their order, and answered in it.
@@ -47,6 +48,7 @@ const RESET: u8 = 8;
 const REPLY: u8 = 9;
 const NOT_OWNER: u8 = 10;
 const GOODBYE: u8 = 11;
+const AGAIN: u8 = 12;
 
 const LENGTH_BYTES: usize = 4;
 
@@ -123,6 +125,8 @@ pub enum Frame<'a> {
     },
     /// No command will follow this.
     Goodbye,
+    /// What was sent before this for the shard, and not carried out, comes once more behind it.
+    Again(u32),
 }
 
 /// The bytes are no frame: the peer speaks something else.
@@ -213,6 +217,10 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.extend_from_slice(&counter.to_le_bytes());
         }
         Frame::Goodbye => out.push(GOODBYE),
+        Frame::Again(shard) => {
+            out.push(AGAIN);
+            out.extend_from_slice(&shard.to_le_bytes());
+        }
     }
     let length = out.len() - start - LENGTH_BYTES;
     assert!(length <= LINK_FRAME_BYTES_MAX);
@@ -348,6 +356,7 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
             counter: content.counter()?,
         },
         GOODBYE => Frame::Goodbye,
+        AGAIN => Frame::Again(content.u32()?),
         _ => return None,
     };
     content.0.is_empty().then_some(frame)
@@ -400,6 +409,7 @@ mod tests {
             Frame::Who(0),
             Frame::Leaving,
             Frame::Goodbye,
+            Frame::Again(5),
         ]
     }
 

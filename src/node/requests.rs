@@ -64,7 +64,9 @@ impl<J> Node<J> {
         let connection = &mut self.connections[index];
         // An incomplete request is bounded by the parser and must go on arriving; what lies behind
         // a request that waits need not.
-        let stuck = connection.postponed || connection.waiting > 0 || connection.output.is_full();
+        // A link goes on while much waits to be sent: two that waited for each other would do so forever.
+        let full = connection.output.is_full() && connection.peer == Peer::Client;
+        let stuck = connection.postponed || connection.waiting > 0 || full;
         if stuck && !connection.paused && connection.input.len() >= STUCK_INPUT_BYTES_MAX {
             connection.paused = true;
             self.effects.push_back(Effect::Pause(connection.id));
