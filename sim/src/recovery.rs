@@ -89,8 +89,10 @@ impl World {
                 continue;
             };
             for asked in &mut client.asked {
-                let about = self.model.about(&asked.expect);
-                asked.tainted |= about.is_none_or(|about| about % shards == shard as u32);
+                asked.tainted |= match self.model.about(&asked.expect) {
+                    None => true,
+                    Some(about) => about != u32::MAX && about % shards == shard as u32,
+                };
             }
         }
     }

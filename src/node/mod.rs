@@ -252,7 +252,9 @@ impl<J> Node<J> {
         }
         let (connection, buffers) = self.connections.with_buffers(index);
         if connection.output.sent(bytes, buffers) {
-            if connection.arriving == Arriving::Nothing {
+            // Who has yet to greet gains no time by being greeted.
+            let is_client = connection.peer == Peer::Client;
+            if is_client && connection.arriving == Arriving::Nothing {
                 self.expect_arrival(index, IDLE_NS_MAX);
             } else {
                 self.sweep_ns = self.sweep_ns.min(connection.arrival_deadline_ns);

@@ -64,7 +64,9 @@ impl<J> Node<J> {
         let connection = &mut self.connections[index];
         // An incomplete request is bounded by the parser and must go on arriving; what lies behind
         // a request that waits need not.
-        let stuck = connection.postponed || connection.waiting > 0 || connection.output.is_full();
+        // A link goes on while much waits to be sent: two that waited for each other would do so forever.
+        let full = connection.output.is_full() && connection.peer == Peer::Client;
+        let stuck = connection.postponed || connection.waiting > 0 || full;
         if stuck && !connection.paused && connection.input.len() >= STUCK_INPUT_BYTES_MAX {
             connection.paused = true;
             self.effects.push_back(Effect::Pause(connection.id));
@@ -231,23 +233,33 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let status = self.execute(shard, command, ids);
+        let (status, subject) = self.execute(shard, command, ids);
         let endpoint = match command {
             Command::Transact { .. } => Endpoint::Transactions,
             Command::Statement { .. } => Endpoint::Statement,
         };
-        self.reply(index, asker, endpoint, status, Subject::of(shard, command))
+        self.reply(index, asker, endpoint, status, subject)
     }
 
-    /// Applies a command to a shard of ours; the reply's body is in `self.body`.
-    pub(super) fn execute(&mut self, shard: usize, command: &Command<'_>, ids: &Ids) -> Status {
+    /// Applies a command to a shard of ours; the reply's body is in `self.body`. What the reply rests on
+    /// comes with its status.
+    pub(super) fn execute(
+        &mut self,
+        number: usize,
+        command: &Command<'_>,
+        ids: &Ids,
+    ) -> (Status, Subject) {
         let realtime_us = self.now.realtime_us;
-        let shard = self.shards[shard].as_mut().expect("it is ours");
+        let shard = self.shards[number].as_mut().expect("it is ours");
         let executed = bank::execute(shard, command, ids, realtime_us, &mut self.body);
+        let mut subject = Subject::of(number, command);
         if executed.repeated {
+            if shard.is_settled(realtime_us, ids) {
+                subject = Subject::None;
+            }
             self.stats().duplicates.add(1);
         }
-        executed.status
+        (executed.status, subject)
     }
 
     /// Whether this tick takes more for a shard of ours.

@@ -48,7 +48,7 @@ pub const EPOCH_MAX: u64 = (1 << EPOCH_BITS) - 1;
 pub struct Origin {
     /// Its number.
     pub member: u16,
-    /// Random, from when it started; 48 bits.
+    /// Random, from when it started; at most [`EPOCH_MAX`].
     pub epoch: u64,
 }
 

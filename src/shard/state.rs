@@ -146,6 +146,12 @@ impl Shard {
         self.outcomes.recall(ids, &order, account.limit(), time_us)
     }
 
+    /// Whether what [`recall`](Self::recall) knows of a command is in the journal, and not only in this
+    /// tick's batch.
+    pub fn is_settled(&self, realtime_us: u64, ids: &Ids) -> bool {
+        self.outcomes.is_settled(ids, self.time_us(realtime_us))
+    }
+
     /// Carries out a transaction, in memory and in the tick's batch; `amount` in cents, positive.
     /// Only while [`accepts`](Self::accepts), and only if [`recall`](Self::recall) does not know it.
     /// On a refusal nothing changed; with a key, it is in the batch all the same, to be remembered.

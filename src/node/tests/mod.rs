@@ -5,6 +5,7 @@ mod bounds;
 mod cluster;
 mod deadlines;
 mod durability;
+mod linking;
 mod links;
 mod pipelining;
 mod rig;

@@ -326,6 +326,12 @@ impl Rig {
         self.end(node);
     }
 
+    pub fn kill_if_running(&mut self, node: usize) {
+        if self.cores[self.members(node).start].exit.is_none() {
+            self.kill(node);
+        }
+    }
+
     fn end(&mut self, node: usize) {
         for member in self.members(node) {
             let core = &mut self.cores[member];
