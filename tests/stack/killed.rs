@@ -69,13 +69,14 @@ fn killed_under_load(stack: &mut Stack, tells_nodes: bool) -> (load::Seen, Vec<K
     let mut random = Random::new(seed);
     let mut kills: Vec<Kill> = Vec::new();
     let address = stack.address();
-    let seen = load::run(&address, tells_nodes, seed, || {
+    let seen = load::run(&address, tells_nodes, seed, |progress| {
         for _ in 0..KILLS {
             let node = random.within(0, 1) as usize;
-            // The other one only when it is not what holds everything: a request may have been sent
-            // to both by now, and there is no third. The same one at any moment.
+            // The same one at any moment; the other one when it holds nothing that this one had: what
+            // has been sent to both has no third to go to.
             if kills.last().is_some_and(|last| last.node != node) {
                 stack.wait_until_whole();
+                progress.wait_for_what_is_under_way();
             }
             thread::sleep(Duration::from_millis(random.within(0, 500)));
             let at = Instant::now();

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::journals;
 use crate::stack::{Health, Stack, NODES};
-use crate::support::{get, transaction, Address, Connection, Random, Reply, CONTEST};
+use crate::support::{get, transaction, Address, Connection, Random, Reply, CONTEST, PATIENCE};
 
 /// On connections that stay.
 const KEEP_ALIVE: u64 = 32;
@@ -76,7 +76,10 @@ impl fmt::Display for Failure {
         write!(f, "a connection to {node}, after {lived:?}: ")?;
         match &self.how {
             How::Ended(kind) => write!(f, "{kind}"),
-            How::Replied(reply) => write!(f, "{reply:?}"),
+            How::Replied(reply) => {
+                let body = String::from_utf8_lossy(&reply.body);
+                write!(f, "{} {body}", reply.status)
+            }
         }
     }
 }
@@ -91,8 +94,14 @@ pub struct Seen {
 }
 
 /// Runs the clients while `during` runs. `tells_nodes`: a connection is one node's throughout.
-pub fn run(address: &Address, tells_nodes: bool, seed: u64, during: impl FnOnce()) -> Seen {
+pub fn run(
+    address: &Address,
+    tells_nodes: bool,
+    seed: u64,
+    during: impl FnOnce(&Progress),
+) -> Seen {
     let seen = Mutex::new(Seen::default());
+    let progress = Progress(std::array::from_fn(|_| AtomicU64::new(0)));
     let end = AtomicBool::new(false);
     /// Ends the clients even if `during` panics: the scope waits for them.
     struct EndOnDrop<'a>(&'a AtomicBool);
@@ -111,11 +120,12 @@ pub fn run(address: &Address, tells_nodes: bool, seed: u64, during: impl FnOnce(
                 count: 0,
                 random: Random::new(seed ^ (number << 32)),
                 seen: &seen,
+                finished: &progress.0[number as usize],
             };
             let end = &end;
             scope.spawn(move || client.run(end));
         }
-        during();
+        during(&progress);
     });
     seen.into_inner().unwrap()
 }
@@ -127,6 +137,27 @@ struct Client<'a> {
     count: u64,
     random: Random,
     seen: &'a Mutex<Seen>,
+    finished: &'a AtomicU64,
+}
+
+/// How many requests each client has behind it.
+pub struct Progress([AtomicU64; (KEEP_ALIVE + ONE_REQUEST) as usize]);
+
+impl Progress {
+    /// Until whatever is under way now has its reply, or has failed.
+    pub fn wait_for_what_is_under_way(&self) {
+        let began = Instant::now();
+        let counts = || self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let before = counts();
+        while counts()
+            .iter()
+            .zip(before)
+            .any(|(now, before)| *now == before)
+        {
+            assert!(began.elapsed() < PATIENCE, "a client has no reply");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Client<'_> {
@@ -139,6 +170,7 @@ impl Client<'_> {
             let from = Instant::now();
             let mut node = None;
             if let Err(how) = self.connection(requests, &mut node, end) {
+                self.finished.fetch_add(1, Ordering::Relaxed);
                 self.seen.lock().unwrap().failures.push(Failure {
                     node,
                     from,
@@ -165,6 +197,7 @@ impl Client<'_> {
                 0 => self.ask_statement(&mut connection)?,
                 _ => self.ask_transaction(&mut connection)?,
             };
+            self.finished.fetch_add(1, Ordering::Relaxed);
             self.seen.lock().unwrap().replies[node.unwrap_or(0)] += 1;
             if end.load(Ordering::Relaxed) || reply.header("connection") == Some("close") {
                 break;
@@ -194,7 +227,7 @@ impl Client<'_> {
         } else {
             'd'
         };
-        let amount = self.random.within(1, 2_000) as i64;
+        let amount = self.random.within(1, 20_000) as i64;
         self.count += 1;
         let description = format!("{:02x}{:08x}", self.number, self.count);
         let asked = Asked {
