@@ -120,7 +120,9 @@ impl<'a> Project<'a> {
 impl Drop for Project<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let output = self.compose().args(["logs", "--no-color"]).output();
+            let mut command = self.compose();
+            command.args(["logs", "--no-color", "--tail", "100"]);
+            let output = command.output();
             let output = output.map(|output| output.stdout).unwrap_or_default();
             eprintln!("{}", String::from_utf8_lossy(&output));
         }
