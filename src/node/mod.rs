@@ -502,23 +502,33 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let status = self.execute(shard, command, ids);
+        let (status, subject) = self.execute(shard, command, ids);
         let endpoint = match command {
             Command::Transact { .. } => Endpoint::Transactions,
             Command::Statement { .. } => Endpoint::Statement,
         };
-        self.reply(index, asker, endpoint, status, Subject::of(shard, command))
+        self.reply(index, asker, endpoint, status, subject)
     }
 
-    /// Applies a command to a shard of ours; the reply's body is in `self.body`.
-    fn execute(&mut self, shard: usize, command: &Command<'_>, ids: &Ids) -> Status {
+    /// Applies a command to a shard of ours; the reply's body is in `self.body`, and it rests on the
+    /// subject.
+    fn execute(&mut self, shard: usize, command: &Command<'_>, ids: &Ids) -> (Status, Subject) {
         let realtime_us = self.now.realtime_us;
+        let number = shard;
         let shard = self.shards[shard].as_mut().expect("it is ours");
         let executed = bank::execute(shard, command, ids, realtime_us, &mut self.body);
         if executed.repeated {
             self.stats().duplicates.add(1);
         }
-        executed.status
+        let subject = match command {
+            Command::Statement { client } => Subject::Read {
+                shard: number,
+                client: *client,
+            },
+            Command::Transact { .. } if executed.repeated => Subject::Repeat { shard: number },
+            Command::Transact { .. } => Subject::Write { shard: number },
+        };
+        (executed.status, subject)
     }
 
     /// Whether this tick takes more for a shard of ours.

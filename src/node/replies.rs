@@ -7,7 +7,7 @@
 use super::connection::State;
 use super::link::{self, Frame};
 use super::{Durability, Node, Taken};
-use crate::api::bank::{Command, STORAGE_FULL};
+use crate::api::bank::{Command, STORAGE_FULL, UNANSWERED};
 use crate::api::operations::RESET_INCOMPLETE;
 use crate::api::Endpoint;
 use crate::http::{self, ContentType, Framing, Reply, Status};
@@ -47,18 +47,10 @@ pub(super) enum Subject {
     Write {
         shard: usize,
     },
-}
-
-impl Subject {
-    pub(super) fn of(shard: usize, command: &Command<'_>) -> Subject {
-        match command {
-            Command::Statement { client } => Subject::Read {
-                shard,
-                client: *client,
-            },
-            Command::Transact { .. } => Subject::Write { shard },
-        }
-    }
+    /// The outcome of a command that came before, in this tick or long ago.
+    Repeat {
+        shard: usize,
+    },
 }
 
 /// One thing that this tick wrote to a connection.
@@ -232,7 +224,9 @@ impl<J> Node<J> {
         let mut ops = std::mem::take(&mut self.ops);
         let touched = |subject: Subject| match subject {
             Subject::None => false,
-            Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
+            Subject::Read { shard: s, .. }
+            | Subject::Write { shard: s }
+            | Subject::Repeat { shard: s } => s == shard,
         };
         let mut connections: Vec<ConnectionId> = ops
             .iter()
@@ -285,11 +279,14 @@ impl<J> Node<J> {
     fn reencode(&mut self, index: usize, op: &mut Op) {
         op.status = match op.subject {
             Subject::Read { shard, client } => {
-                self.execute(shard, &Command::Statement { client }, &Ids::default())
+                let command = Command::Statement { client };
+                self.execute(shard, &command, &Ids::default()).0
             }
-            _ => {
-                let problem = match op.endpoint {
-                    Endpoint::Reset => RESET_INCOMPLETE,
+            subject => {
+                let problem = match (op.endpoint, subject) {
+                    (Endpoint::Reset, _) => RESET_INCOMPLETE,
+                    // What came before may be in the journal, and may not be denied.
+                    (_, Subject::Repeat { .. }) => UNANSWERED,
                     _ => STORAGE_FULL,
                 };
                 problem.write(&mut self.body);

@@ -319,8 +319,7 @@ impl<J> Node<J> {
                 forward: Some(ForwardId { origin, counter }),
                 key: pending.key,
             };
-            let status = self.execute(shard, &command, &ids);
-            let subject = Subject::of(shard, &command);
+            let (status, subject) = self.execute(shard, &command, &ids);
             self.settle(shard, pending, status, subject);
         }
     }
