@@ -336,7 +336,7 @@ impl<D: Disk> Machine for Host<D> {
         if self.exited {
             return; // Nothing is acknowledged after a failure.
         }
-        self.node.expire_if_due();
+        self.node.events_over();
         self.commit();
         if self.exited {
             return;

@@ -256,11 +256,10 @@ impl Client {
             {
                 let late = context.now_ns >= asked.written_ns + COMMAND_NS_MAX;
                 let settled = asked.written_ns >= context.settled_ns;
-                let lost = (context.unsettled || late) && !settled;
-                // A repeat is answered so when the tick that it came in found no room.
-                let full = context.full_events > asked.full_events
-                    && matches!(asked.expect, Expect::Transaction(_));
-                require!(lost || full, "the owner is there");
+                require!(
+                    (context.unsettled || late) && !settled,
+                    "the owner is there"
+                );
                 if let (Expect::Transaction(tag), true) =
                     (&asked.expect, body.contains("nothing was changed"))
                 {

@@ -83,10 +83,17 @@ impl<J> Node<J> {
         }
     }
 
+    /// The tick's events are over: whose time is, too, is dealt with. That may take up what they have
+    /// kept waiting, so it comes before the journal is written.
+    pub fn events_over(&mut self) {
+        self.sweep_if_due();
+        self.expire_if_due();
+    }
+
     /// Sweeps when it is time. At the end of a tick, because what arrived in time may only now have
     /// been looked at; and later still when this process itself was late (paused, or starved), for
     /// then there may be more of that in the sockets.
-    pub(super) fn sweep_if_due(&mut self) {
+    fn sweep_if_due(&mut self) {
         let now_ns = self.now.monotonic_ns;
         if now_ns < self.sweep_ns {
             return;

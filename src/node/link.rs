@@ -10,17 +10,18 @@
 //!
 //! | kind | content |
 //! |---|---|
-//! | 1 hello | magic `GALOLINK`, version u32, directory u128, shards u32, cores u32, checksum of the nodes' names u32, member u32, epoch u64: the first frame, either way |
+//! | 1 hello | magic `GALOLINK`, version u32, directory u128, shards u32, cores u32, checksum of the nodes' names u32, member u32, epoch u64 (48 bits): the first frame, either way |
 //! | 2 owns | shard u32: it is served by who says so |
 //! | 3 released | shard u32, member u32: it is no longer, and that member is to take it |
 //! | 4 who | shard u32: say it once more if it is yours |
 //! | 5 leaving | nothing: give me no shard any more |
-//! | 6 transact | counter u64, client u32, kind byte (`c`, `d`), amount i64, 0 or 1 and then a key u128, description (the rest, UTF-8) |
+//! | 6 transact | counter u64 (1 to 2^56 - 1, as all of them), client u32, kind byte (`c`, `d`), amount i64, 0 or 1 and then a key u128, description (the rest, UTF-8) |
 //! | 7 statement | counter u64, client u32 |
 //! | 8 reset | counter u64, shard u32 |
 //! | 9 reply | shard u32, counter u64, status u16, body (the rest) |
 //! | 10 not owner | shard u32, counter u64: nothing was done |
 //! | 11 goodbye | nothing: no command will follow |
+//! | 12 again | shard u32: from here on commands for it come from the oldest without an outcome, in order |
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
 //! carried out in their order, and answered in it.
@@ -30,6 +31,7 @@ use std::borrow::Cow;
 use crate::api::bank::Command;
 use crate::bank::{Description, Kind};
 use crate::limits::LINK_FRAME_BYTES_MAX;
+use crate::shard::ids::{COUNTER_MAX, EPOCH_MAX};
 
 /// The version of the protocol that this code speaks, and the only one.
 pub const VERSION: u32 = 1;
@@ -46,6 +48,7 @@ const RESET: u8 = 8;
 const REPLY: u8 = 9;
 const NOT_OWNER: u8 = 10;
 const GOODBYE: u8 = 11;
+const AGAIN: u8 = 12;
 
 const LENGTH_BYTES: usize = 4;
 
@@ -122,6 +125,8 @@ pub enum Frame<'a> {
     },
     /// No command will follow this.
     Goodbye,
+    /// What was sent before this for the shard, and not carried out, comes once more behind it.
+    Again(u32),
 }
 
 /// The bytes are no frame: the peer speaks something else.
@@ -212,6 +217,10 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.extend_from_slice(&counter.to_le_bytes());
         }
         Frame::Goodbye => out.push(GOODBYE),
+        Frame::Again(shard) => {
+            out.push(AGAIN);
+            out.extend_from_slice(&shard.to_le_bytes());
+        }
     }
     let length = out.len() - start - LENGTH_BYTES;
     assert!(length <= LINK_FRAME_BYTES_MAX);
@@ -260,6 +269,12 @@ impl<'a> Content<'a> {
         self.take().map(u128::from_le_bytes)
     }
 
+    /// Of a command.
+    fn counter(&mut self) -> Option<u64> {
+        self.u64()
+            .filter(|counter| (1..=COUNTER_MAX).contains(counter))
+    }
+
     fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }
@@ -282,7 +297,7 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
                 cores: content.u32()?,
                 nodes: content.u32()?,
                 member: content.u32()?,
-                epoch: content.u64()?,
+                epoch: content.u64().filter(|epoch| *epoch <= EPOCH_MAX)?,
             })
         }
         OWNS => Frame::Owns(content.u32()?),
@@ -293,7 +308,7 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
         WHO => Frame::Who(content.u32()?),
         LEAVING => Frame::Leaving,
         TRANSACT => {
-            let counter = content.u64()?;
+            let counter = content.counter()?;
             let client = content.u32()?;
             let kind = Kind::from_byte(content.u8()?)?;
             let amount = content.take().map(i64::from_le_bytes)?;
@@ -320,27 +335,28 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
             }
         }
         STATEMENT => Frame::Command {
-            counter: content.u64()?,
+            counter: content.counter()?,
             key: None,
             command: Command::Statement {
                 client: content.u32()?,
             },
         },
         RESET => Frame::Reset {
-            counter: content.u64()?,
+            counter: content.counter()?,
             shard: content.u32()?,
         },
         REPLY => Frame::Reply {
             shard: content.u32()?,
-            counter: content.u64()?,
+            counter: content.counter()?,
             status: content.take().map(u16::from_le_bytes)?,
             body: content.rest(),
         },
         NOT_OWNER => Frame::NotOwner {
             shard: content.u32()?,
-            counter: content.u64()?,
+            counter: content.counter()?,
         },
         GOODBYE => Frame::Goodbye,
+        AGAIN => Frame::Again(content.u32()?),
         _ => return None,
     };
     content.0.is_empty().then_some(frame)
@@ -364,7 +380,7 @@ mod tests {
         };
         vec![
             command(1, None, transact.clone()),
-            command(u64::MAX, Some(u128::MAX - 1), transact),
+            command(COUNTER_MAX, Some(u128::MAX - 1), transact),
             command(2, None, Command::Statement { client: 3 }),
             Frame::Reset {
                 counter: 9,
@@ -393,6 +409,7 @@ mod tests {
             Frame::Who(0),
             Frame::Leaving,
             Frame::Goodbye,
+            Frame::Again(5),
         ]
     }
 
@@ -412,11 +429,20 @@ mod tests {
     fn what_is_no_frame_is_refused() {
         let mut good = Vec::new();
         write(&mut good, &frames()[0]);
+        let counter_zero = [&good[..5], &[0; 8], &good[13..]].concat();
+        let counter_beyond = [&good[..5], &[255; 8], &good[13..]].concat();
         let unknown_kind = [&good[..4], &[99], &good[5..]].concat();
         let zero_amount = [&good[..18], &[0; 8], &good[26..]].concat();
         let too_long = [&u32::MAX.to_le_bytes()[..], &good[4..]].concat();
         let empty = [&0u32.to_le_bytes()[..], &good[4..]].concat();
-        for bytes in [unknown_kind, zero_amount, too_long, empty] {
+        for bytes in [
+            counter_zero,
+            counter_beyond,
+            unknown_kind,
+            zero_amount,
+            too_long,
+            empty,
+        ] {
             assert_eq!(read(&bytes), Err(BadFrame));
         }
         for frame in &frames()[2..] {

@@ -7,9 +7,10 @@
 use super::connection::State;
 use super::link::{self, BadFrame, Frame, Hello};
 use super::replies::Asker;
-use super::{Node, Taken};
+use super::requests::Taken;
+use super::Node;
 use crate::io::{ConnectionId, Effect, Peer};
-use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX};
+use crate::limits::{COMMANDS_MAX, DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX};
 use crate::shard::{ForwardId, Ids, Origin};
 use crate::stats::LinkState;
 
@@ -23,6 +24,11 @@ pub(super) struct Link {
     leaving: bool,
     goodbye_sent: bool,
     goodbye_received: bool,
+    /// Commands that it has got on this link and has not answered, also those whose time is over.
+    commands: usize,
+    /// Shards of which a command of its was refused: what it has sent behind that is, too, up to where
+    /// it begins again, so that nothing is carried out before what came before it.
+    refusing: Vec<u32>,
     /// When to connect; `u64::MAX`: not now, or not our part. Monotonic.
     dial_ns: u64,
     /// From a failure to the next try.
@@ -37,6 +43,8 @@ impl Link {
             leaving: false,
             goodbye_sent: false,
             goodbye_received: false,
+            commands: 0,
+            refusing: Vec::new(),
             dial_ns: u64::MAX,
             dial_again_ns: DIAL_NS_MIN,
         }
@@ -60,6 +68,16 @@ impl Link {
     /// Neither end will ask anything any more.
     pub(super) fn is_quiet(&self) -> bool {
         self.goodbye_sent && self.goodbye_received
+    }
+
+    /// How many commands it may be sent. One that is paused is not sent more and more, whose time is
+    /// over before it has read them.
+    pub(super) fn commands_room(&self) -> usize {
+        COMMANDS_MAX.saturating_sub(self.commands)
+    }
+
+    pub(super) fn commands_sent(&mut self, count: usize) {
+        self.commands += count;
     }
 
     /// When to connect. Monotonic.
@@ -89,9 +107,12 @@ impl<J> Node<J> {
     pub(super) fn dial(&mut self) {
         let now_ns = self.now.monotonic_ns;
         for member in 0..self.links.len() {
-            if self.links[member].dial_ns <= now_ns && self.stop.is_none() {
+            if self.links[member].dial_ns <= now_ns {
                 self.links[member].dial_ns = u64::MAX;
-                self.effects.push_back(Effect::Connect(member));
+                // Who stops has nothing to say to who comes now.
+                if self.stop.is_none() {
+                    self.effects.push_back(Effect::Connect(member));
+                }
             }
         }
     }
@@ -197,6 +218,10 @@ impl<J> Node<J> {
                     self.write_frame(index, &Frame::Owns(shard));
                 }
             }
+            Frame::Again(shard) => {
+                let shard = known(shard)? as u32;
+                self.links[member].refusing.retain(|it| *it != shard);
+            }
             Frame::Leaving => self.links[member].leaving = true,
             Frame::Command {
                 counter,
@@ -212,34 +237,56 @@ impl<J> Node<J> {
                     shard: shard as u32,
                     counter,
                 };
-                if self.serves(shard) {
+                if self.carries_out(member, shard) {
                     return Ok(self.command(index, asker, shard, &command, &ids));
                 }
-                self.refuse_command(index, shard as u32, counter);
+                self.refuse_command(member, index, shard as u32, counter);
             }
             Frame::Reset { counter, shard } => {
                 let own = known(shard)?;
-                if self.serves(own) {
+                if self.carries_out(member, own) {
                     return Ok(self.reset_for_member(index, own, counter));
                 }
-                self.refuse_command(index, shard, counter);
+                self.refuse_command(member, index, shard, counter);
             }
             Frame::Reply {
                 shard,
                 counter,
                 status,
                 body,
-            } => self.replied(member, known(shard)?, counter, status, body)?,
+            } => {
+                self.replied(member, known(shard)?, counter, status, body)?;
+                self.answered(member);
+            }
             Frame::NotOwner { shard, counter } => {
                 self.not_owner(member, known(shard)?, counter);
+                self.answered(member);
             }
             Frame::Goodbye => self.links[member].goodbye_received = true,
         }
         Ok(Taken::Yes)
     }
 
-    fn refuse_command(&mut self, index: usize, shard: u32, counter: u64) {
+    fn carries_out(&self, member: usize, shard: usize) -> bool {
+        self.serves(shard) && !self.links[member].refusing.contains(&(shard as u32))
+    }
+
+    fn refuse_command(&mut self, member: usize, index: usize, shard: u32, counter: u64) {
+        let refusing = &mut self.links[member].refusing;
+        if !refusing.contains(&shard) {
+            refusing.push(shard);
+        }
         self.write_frame(index, &Frame::NotOwner { shard, counter });
+    }
+
+    /// A member has answered a command.
+    fn answered(&mut self, member: usize) {
+        let link = &mut self.links[member];
+        let was_full = link.commands_room() == 0;
+        link.commands = link.commands.saturating_sub(1);
+        if was_full {
+            self.send_more(member);
+        }
     }
 
     /// The first frame of a link: who is there, and whether we are of one cluster.

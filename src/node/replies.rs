@@ -6,8 +6,9 @@
 
 use super::connection::State;
 use super::link::{self, Frame};
-use super::{Durability, Node, Taken};
-use crate::api::bank::{Command, STORAGE_FULL, UNANSWERED};
+use super::requests::Taken;
+use super::{Durability, Node};
+use crate::api::bank::{Command, STORAGE_FULL};
 use crate::api::operations::RESET_INCOMPLETE;
 use crate::api::Endpoint;
 use crate::http::{self, ContentType, Framing, Reply, Status};
@@ -47,10 +48,18 @@ pub(super) enum Subject {
     Write {
         shard: usize,
     },
-    /// The outcome of a command that came before, in this tick or long ago.
-    Repeat {
-        shard: usize,
-    },
+}
+
+impl Subject {
+    pub(super) fn of(shard: usize, command: &Command<'_>) -> Subject {
+        match command {
+            Command::Statement { client } => Subject::Read {
+                shard,
+                client: *client,
+            },
+            Command::Transact { .. } => Subject::Write { shard },
+        }
+    }
 }
 
 /// One thing that this tick wrote to a connection.
@@ -224,9 +233,7 @@ impl<J> Node<J> {
         let mut ops = std::mem::take(&mut self.ops);
         let touched = |subject: Subject| match subject {
             Subject::None => false,
-            Subject::Read { shard: s, .. }
-            | Subject::Write { shard: s }
-            | Subject::Repeat { shard: s } => s == shard,
+            Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
         };
         let mut connections: Vec<ConnectionId> = ops
             .iter()
@@ -279,14 +286,12 @@ impl<J> Node<J> {
     fn reencode(&mut self, index: usize, op: &mut Op) {
         op.status = match op.subject {
             Subject::Read { shard, client } => {
-                let command = Command::Statement { client };
-                self.execute(shard, &command, &Ids::default()).0
+                self.execute(shard, &Command::Statement { client }, &Ids::default())
+                    .0
             }
-            subject => {
-                let problem = match (op.endpoint, subject) {
-                    (Endpoint::Reset, _) => RESET_INCOMPLETE,
-                    // What came before may be in the journal, and may not be denied.
-                    (_, Subject::Repeat { .. }) => UNANSWERED,
+            _ => {
+                let problem = match op.endpoint {
+                    Endpoint::Reset => RESET_INCOMPLETE,
                     _ => STORAGE_FULL,
                 };
                 problem.write(&mut self.body);
@@ -326,7 +331,6 @@ impl<J> Node<J> {
     /// Ends the tick: counts its replies, releases what may leave, and sends it. `monotonic_ns`:
     /// the present, after the journal writes.
     pub fn release(&mut self, monotonic_ns: u64) {
-        self.sweep_if_due();
         if self.is_past_grace() && self.connections.clients() == 0 {
             self.say_goodbye();
         }

@@ -4,7 +4,8 @@
 //! whether the journal took it.
 
 use super::replies::{Asker, Subject};
-use super::{Node, Taken};
+use super::requests::Taken;
+use super::Node;
 use crate::api::bank::UNAVAILABLE;
 use crate::api::operations::RESET_INCOMPLETE;
 use crate::api::Endpoint;

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 use super::link::Frame;
 use super::replies::{Asker, Subject};
-use super::{Node, Taken};
+use super::requests::Taken;
+use super::Node;
 use crate::api::bank::{Command, UNANSWERED, UNAVAILABLE};
 use crate::api::Endpoint;
 use crate::bank::{Description, Kind};
@@ -36,8 +37,6 @@ pub(super) struct Route {
     pending: VecDeque<Pending>,
     /// How many of the first of them the owner has got.
     sent: usize,
-    /// How many of the first of those were answered by us already, because their time was over.
-    expired: usize,
     counter: u64,
 }
 
@@ -127,7 +126,6 @@ impl Route {
             owner: Owner::Nobody,
             pending: VecDeque::new(),
             sent: 0,
-            expired: 0,
             counter: 0,
         }
     }
@@ -150,16 +148,8 @@ impl Route {
     /// The next one's time is over then. Monotonic.
     fn expires_ns(&self) -> u64 {
         self.pending
-            .get(self.expired)
+            .front()
             .map_or(u64::MAX, |pending| pending.began_ns + COMMAND_NS_MAX)
-    }
-
-    /// The owner is not the owner any more.
-    fn put_back(&mut self) -> usize {
-        self.pending.drain(..self.expired);
-        let again = self.sent - self.expired;
-        (self.sent, self.expired) = (0, 0);
-        again
     }
 }
 
@@ -245,11 +235,15 @@ impl<J> Node<J> {
             return;
         };
         let first = self.routes[shard].sent;
-        for at in first..self.routes[shard].pending.len() {
-            self.routes[shard].pending[at].tried = true;
+        let room = self.links[member].commands_room();
+        let count = room.min(self.routes[shard].pending.len() - first);
+        let mut again = 0;
+        for at in first..first + count {
+            let pending = &mut self.routes[shard].pending[at];
+            again += u64::from(std::mem::replace(&mut pending.tried, true));
             let Pending {
                 counter, key, work, ..
-            } = self.routes[shard].pending[at];
+            } = *pending;
             let shard = shard as u32;
             let frame = match work.command() {
                 Some(command) => Frame::Command {
@@ -261,10 +255,20 @@ impl<J> Node<J> {
             };
             self.write_frame(id.index as usize, &frame);
         }
-        let route = &mut self.routes[shard];
-        route.sent = route.pending.len();
-        let count = (route.sent - first) as u64;
-        self.stats().forwards.add(count);
+        self.routes[shard].sent += count;
+        self.links[member].commands_sent(count);
+        let stats = self.stats();
+        stats.forwards.add(count as u64 - again);
+        stats.retries.add(again);
+    }
+
+    /// A member has answered a command, of which it had as many as it may have.
+    pub(super) fn send_more(&mut self, member: usize) {
+        for shard in 0..self.routes.len() {
+            if self.routes[shard].is_at(member) {
+                self.send_pending(shard);
+            }
+        }
     }
 
     /// A member says that it serves a shard.
@@ -273,29 +277,27 @@ impl<J> Node<J> {
         if self.shards[shard].is_some() || self.routes[shard].is_at(member) {
             return;
         }
-        self.put_back(shard);
-        self.routes[shard].owner = Owner::Member(member);
+        self.set_owner(shard, Owner::Member(member));
+        // What it has got of us for the shard before, and does not carry out, comes again behind this.
+        self.tell(member, &Frame::Again(shard as u32));
         self.send_pending(shard);
     }
 
     /// We serve a shard from now on, and carry out what waits for it.
     pub(super) fn owned_by_us(&mut self, shard: usize) {
-        self.put_back(shard);
-        self.routes[shard].owner = Owner::Us;
+        self.set_owner(shard, Owner::Us);
         self.carry_out_pending(shard);
     }
 
     /// Nobody is known to serve a shard any more.
     pub(super) fn owned_by_nobody(&mut self, shard: usize) {
-        self.put_back(shard);
-        self.routes[shard].owner = Owner::Nobody;
+        self.set_owner(shard, Owner::Nobody);
     }
 
-    fn put_back(&mut self, shard: usize) {
-        let before = self.routes[shard].pending.len();
-        let again = self.routes[shard].put_back();
-        self.commands -= before - self.routes[shard].pending.len();
-        self.stats().retries.add(again as u64);
+    /// None of the commands has got to this owner yet.
+    fn set_owner(&mut self, shard: usize, owner: Owner) {
+        let route = &mut self.routes[shard];
+        (route.owner, route.sent) = (owner, 0);
     }
 
     /// Carries out what waits for a shard of ours, as far as this tick takes it.
@@ -306,6 +308,7 @@ impl<J> Node<J> {
                 .pop_front()
                 .expect("there is one");
             self.commands -= 1;
+            self.stats().retries.add(u64::from(pending.tried));
             let Some(command) = pending.work.command() else {
                 self.reset_here(pending.connection, shard, pending.asker);
                 continue;
@@ -336,10 +339,7 @@ impl<J> Node<J> {
         let Some(status) = Status::from_code(status) else {
             return Err(format!("answers with status {status}"));
         };
-        let Some(pending) = self.next_sent(member, shard, counter) else {
-            return Ok(());
-        };
-        if let Some(pending) = pending {
+        if let Some(pending) = self.next_sent(member, shard, counter) {
             self.body.extend_from_slice(body);
             self.settle(shard, pending, status, Subject::None);
         }
@@ -355,21 +355,16 @@ impl<J> Node<J> {
         }
     }
 
-    /// The command that an answer is to, unless the answer comes from who is no longer asked;
-    /// `Some(None)`: its client was answered before.
-    fn next_sent(&mut self, member: usize, shard: usize, counter: u64) -> Option<Option<Pending>> {
+    /// The command that an answer is to. `None`: it comes from who is no longer asked, or too late: the
+    /// client has been answered.
+    fn next_sent(&mut self, member: usize, shard: usize, counter: u64) -> Option<Pending> {
         let route = &mut self.routes[shard];
         if !route.is_at(member) || route.sent == 0 || route.pending.front()?.counter != counter {
             return None;
         }
-        let pending = route.pending.pop_front()?;
-        self.commands -= 1;
         route.sent -= 1;
-        if route.expired > 0 {
-            route.expired -= 1;
-            return Some(None);
-        }
-        Some(Some(pending))
+        self.commands -= 1;
+        route.pending.pop_front()
     }
 
     /// Hands an outcome, whose body is in `self.body`, to who asked.
@@ -420,14 +415,10 @@ impl<J> Node<J> {
     fn expire(&mut self, shard: usize) {
         while self.routes[shard].expires_ns() <= self.now.monotonic_ns {
             let route = &mut self.routes[shard];
-            let pending = if route.sent > 0 {
-                // Its answer will come yet, and has to find it.
-                route.expired += 1;
-                route.pending[route.expired - 1]
-            } else {
-                self.commands -= 1;
-                route.pending.pop_front().expect("one expires")
-            };
+            // Should the owner answer it yet, the answer finds others here and is dropped.
+            let pending = route.pending.pop_front().expect("one expires");
+            route.sent = route.sent.saturating_sub(1);
+            self.commands -= 1;
             let problem = if pending.tried {
                 UNANSWERED
             } else {
@@ -435,6 +426,28 @@ impl<J> Node<J> {
             };
             problem.write(&mut self.body);
             self.settle(shard, pending, Status::ServiceUnavailable, Subject::None);
+        }
+    }
+}
+
+#[cfg(test)]
+impl<J> Node<J> {
+    /// Between ticks: all counts of commands are what they count.
+    #[track_caller]
+    pub(crate) fn check_counts(&self) {
+        let pending = || self.routes.iter().flat_map(|route| &route.pending);
+        assert_eq!(self.commands, pending().count());
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            let waiting = pending().filter(|it| it.connection == connection.id);
+            if self.resets.is_empty() {
+                assert_eq!(connection.waiting as usize, waiting.count());
+            }
+        }
+        for route in &self.routes {
+            assert!(route.sent <= route.pending.len());
+            let counters = route.pending.iter().rev().map(|it| it.counter);
+            assert!(counters.eq((1..=route.counter).rev().take(route.pending.len())));
         }
     }
 }

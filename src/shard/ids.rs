@@ -40,20 +40,22 @@ pub struct ForwardId {
 pub const COUNTER_MAX: u64 = (1 << 56) - 1;
 
 const EPOCH_BITS: u32 = 48;
+/// Of an [`Origin`].
+pub const EPOCH_MAX: u64 = (1 << EPOCH_BITS) - 1;
 
 /// One life of one member of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Its number.
     pub member: u16,
-    /// Random, from when it started; 48 bits.
+    /// Random, from when it started; at most [`EPOCH_MAX`].
     pub epoch: u64,
 }
 
 impl Origin {
     /// Both in one number, as it is stored: the member above the epoch.
     pub fn to_bits(self) -> u64 {
-        debug_assert!(self.epoch >> EPOCH_BITS == 0);
+        debug_assert!(self.epoch <= EPOCH_MAX);
         u64::from(self.member) << EPOCH_BITS | self.epoch
     }
 
@@ -61,7 +63,7 @@ impl Origin {
     pub fn from_bits(bits: u64) -> Origin {
         Origin {
             member: (bits >> EPOCH_BITS) as u16,
-            epoch: bits & ((1 << EPOCH_BITS) - 1),
+            epoch: bits & EPOCH_MAX,
         }
     }
 }

@@ -2,15 +2,16 @@
 //! the balances must then say.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::journals;
 use crate::stack::{Health, Stack, NODES};
-use crate::support::{get, transaction, Address, Connection, Random, Reply, CONTEST};
+use crate::support::{get, transaction, Address, Connection, Random, Reply, CONTEST, PATIENCE};
 
 /// On connections that stay.
 const KEEP_ALIVE: u64 = 32;
@@ -38,11 +39,11 @@ enum Told {
     Applied(i64),
     /// 422: the limit.
     Refused,
-    /// No reply: the connection ended.
+    /// Neither: see [`Failure`].
     Nothing,
 }
 
-/// A request without a reply.
+/// A request without the reply that it was promised.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// The node behind the connection, where nginx leaves them together and it was known.
@@ -50,7 +51,37 @@ pub struct Failure {
     /// When the connection was made, and when it ended.
     pub from: Instant,
     pub to: Instant,
-    pub how: io::ErrorKind,
+    pub how: How,
+}
+
+/// See [`Failure`].
+#[derive(Clone, Debug)]
+pub enum How {
+    /// The connection ended before the reply.
+    Ended(io::ErrorKind),
+    /// Neither 200 nor the limit's 422.
+    Replied(Reply),
+}
+
+impl From<io::Error> for How {
+    fn from(error: io::Error) -> How {
+        How::Ended(error.kind())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = self.node.map_or("a node unknown", |node| NODES[node]);
+        let lived = self.to.duration_since(self.from);
+        write!(f, "a connection to {node}, after {lived:?}: ")?;
+        match &self.how {
+            How::Ended(kind) => write!(f, "{kind}"),
+            How::Replied(reply) => {
+                let body = String::from_utf8_lossy(&reply.body);
+                write!(f, "{} {body}", reply.status)
+            }
+        }
+    }
 }
 
 /// What all clients have seen.
@@ -63,8 +94,14 @@ pub struct Seen {
 }
 
 /// Runs the clients while `during` runs. `tells_nodes`: a connection is one node's throughout.
-pub fn run(address: &Address, tells_nodes: bool, seed: u64, during: impl FnOnce()) -> Seen {
+pub fn run(
+    address: &Address,
+    tells_nodes: bool,
+    seed: u64,
+    during: impl FnOnce(&Progress),
+) -> Seen {
     let seen = Mutex::new(Seen::default());
+    let progress = Progress(std::array::from_fn(|_| AtomicU64::new(0)));
     let end = AtomicBool::new(false);
     /// Ends the clients even if `during` panics: the scope waits for them.
     struct EndOnDrop<'a>(&'a AtomicBool);
@@ -83,11 +120,12 @@ pub fn run(address: &Address, tells_nodes: bool, seed: u64, during: impl FnOnce(
                 count: 0,
                 random: Random::new(seed ^ (number << 32)),
                 seen: &seen,
+                finished: &progress.0[number as usize],
             };
             let end = &end;
             scope.spawn(move || client.run(end));
         }
-        during();
+        during(&progress);
     });
     seen.into_inner().unwrap()
 }
@@ -99,6 +137,27 @@ struct Client<'a> {
     count: u64,
     random: Random,
     seen: &'a Mutex<Seen>,
+    finished: &'a AtomicU64,
+}
+
+/// How many requests each client has behind it.
+pub struct Progress([AtomicU64; (KEEP_ALIVE + ONE_REQUEST) as usize]);
+
+impl Progress {
+    /// Until whatever is under way now has its reply, or has failed.
+    pub fn wait_for_what_is_under_way(&self) {
+        let began = Instant::now();
+        let counts = || self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let before = counts();
+        while counts()
+            .iter()
+            .zip(before)
+            .any(|(now, before)| *now == before)
+        {
+            assert!(began.elapsed() < PATIENCE, "a client has no reply");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Client<'_> {
@@ -110,12 +169,13 @@ impl Client<'_> {
             };
             let from = Instant::now();
             let mut node = None;
-            if let Err(error) = self.connection(requests, &mut node, end) {
+            if let Err(how) = self.connection(requests, &mut node, end) {
+                self.finished.fetch_add(1, Ordering::Relaxed);
                 self.seen.lock().unwrap().failures.push(Failure {
                     node,
                     from,
                     to: Instant::now(),
-                    how: error.kind(),
+                    how,
                 });
             }
         }
@@ -127,7 +187,7 @@ impl Client<'_> {
         requests: u64,
         node: &mut Option<usize>,
         end: &AtomicBool,
-    ) -> io::Result<()> {
+    ) -> Result<(), How> {
         let mut connection = Connection::open(self.address)?;
         if self.tells_nodes {
             *node = Some(Health::of(&mut connection)?.node);
@@ -137,6 +197,7 @@ impl Client<'_> {
                 0 => self.ask_statement(&mut connection)?,
                 _ => self.ask_transaction(&mut connection)?,
             };
+            self.finished.fetch_add(1, Ordering::Relaxed);
             self.seen.lock().unwrap().replies[node.unwrap_or(0)] += 1;
             if end.load(Ordering::Relaxed) || reply.header("connection") == Some("close") {
                 break;
@@ -147,15 +208,18 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn ask_statement(&mut self, connection: &mut Connection) -> io::Result<Reply> {
+    fn ask_statement(&mut self, connection: &mut Connection) -> Result<Reply, How> {
         let (client, limit) = CONTEST[self.random.within(0, 4) as usize];
         connection.try_send(&get(&format!("/clientes/{client}/extrato")))?;
         let reply = connection.try_reply()?;
+        if reply.status != 200 {
+            return Err(How::Replied(reply));
+        }
         assert_eq!(reply.statement().limit, limit);
         Ok(reply)
     }
 
-    fn ask_transaction(&mut self, connection: &mut Connection) -> io::Result<Reply> {
+    fn ask_transaction(&mut self, connection: &mut Connection) -> Result<Reply, How> {
         let (client, limit) = CONTEST[self.random.within(0, 4) as usize];
         // More debits than credits: some must be refused.
         let kind = if self.random.within(0, 2) == 0 {
@@ -163,7 +227,7 @@ impl Client<'_> {
         } else {
             'd'
         };
-        let amount = self.random.within(1, 2_000) as i64;
+        let amount = self.random.within(1, 20_000) as i64;
         self.count += 1;
         let description = format!("{:02x}{:08x}", self.number, self.count);
         let asked = Asked {
@@ -177,12 +241,13 @@ impl Client<'_> {
         connection.try_send(&request)?;
         let reply = connection.try_reply()?;
         let told = match reply.status {
-            422 if kind == 'd' => Told::Refused,
-            _ => {
+            200 => {
                 let (found, balance) = reply.posted();
                 assert_eq!(found, limit);
                 Told::Applied(balance)
             }
+            422 if kind == 'd' => Told::Refused,
+            _ => return Err(How::Replied(reply)),
         };
         self.note(&description, Asked { told, ..asked });
         Ok(reply)
@@ -209,6 +274,11 @@ impl Seen {
             NODES[1],
             self.replies[1]
         );
+    }
+
+    pub fn expect_no_failure(&self) {
+        let failures: Vec<String> = self.failures.iter().map(Failure::to_string).collect();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 
     /// Every acknowledged transaction is journalled once, with the balance that was told; nothing

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::nginx::{Balancer, Nginx};
@@ -20,7 +21,20 @@ pub struct Stack {
     /// Before the nodes, so that it is ended before them.
     pub nginx: Option<Nginx>,
     pub nodes: [Option<Server>; 2],
+    /// What nodes that have ended said.
+    ended: Vec<String>,
     dir: TempDir,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // Those that run show theirs themselves.
+        if std::thread::panicking() {
+            for line in &self.ended {
+                eprintln!("{line}");
+            }
+        }
+    }
 }
 
 impl Stack {
@@ -29,7 +43,8 @@ impl Stack {
         let mut stack = Stack {
             nginx: None,
             nodes: [None, None],
-            dir: data_dir(),
+            ended: Vec::new(),
+            dir: directory(),
         };
         std::fs::create_dir(stack.run()).unwrap();
         stack.start(0);
@@ -82,12 +97,21 @@ impl Stack {
 
     /// `kill -9`, and until it is gone.
     pub fn kill(&mut self, node: usize) {
-        self.nodes[node].take().expect("it runs").kill();
+        let mut server = self.nodes[node].take().expect("it runs");
+        server.signal(Signal::SIGKILL);
+        server.wait(PATIENCE);
+        self.keep(node, server.log());
     }
 
-    /// SIGTERM, and until it has stopped as promised. Its log.
-    pub fn stop(&mut self, node: usize) -> Vec<String> {
-        self.nodes[node].take().expect("it runs").stop()
+    /// SIGTERM, and until it has stopped as promised.
+    pub fn stop(&mut self, node: usize) {
+        let log = self.nodes[node].take().expect("it runs").stop();
+        self.keep(node, log);
+    }
+
+    fn keep(&mut self, node: usize, log: Vec<String>) {
+        let lines = log.iter().map(|line| format!("{}: {line}", NODES[node]));
+        self.ended.extend(lines);
     }
 
     /// Until every node that runs has just the shards that it is to have, all of them if it is alone.
@@ -121,6 +145,16 @@ impl Stack {
     pub fn health(&self, node: usize) -> Health {
         Health::of(&mut self.node(node).connect()).expect("it is healthy")
     }
+}
+
+/// In memory, where there is such a place: a disk that stops for seconds, as one of a machine that
+/// builds and tests may, keeps a shard from changing hands for as long.
+fn directory() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("galo-test-");
+    builder
+        .tempdir_in("/dev/shm")
+        .unwrap_or_else(|_| data_dir())
 }
 
 /// What `/health` says of the cluster.

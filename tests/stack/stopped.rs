@@ -16,7 +16,7 @@ fn a_graceful_stop_and_return_lose_nothing() {
     let mut random = Random::from_time();
     let seed = random.next();
     eprintln!("seed {seed:#x}");
-    let seen = load::run(&address, false, seed, || {
+    let seen = load::run(&address, false, seed, |_| {
         for node in [0, 1, 1] {
             thread::sleep(Duration::from_millis(random.within(100, 500)));
             stack.stop(node);
@@ -27,8 +27,7 @@ fn a_graceful_stop_and_return_lose_nothing() {
         }
     });
     seen.print();
-    let failures: Vec<_> = seen.failures.iter().collect();
-    assert!(failures.is_empty(), "{failures:?}");
+    seen.expect_no_failure();
     seen.check(&stack);
 }
 

@@ -61,6 +61,7 @@ fn play(seed: u64) {
         _ => Durability::Disk,
     };
     let mut rig = Rig::new(Plan {
+        nodes: 1,
         cores,
         shards: cores + random.below(3),
         durability,

@@ -64,7 +64,7 @@ fn what_was_asked_of_a_core_that_is_gone_is_503_in_its_place() {
     let client = rig.connect(0);
     rig.send(client, transact(1, 'c', 5) + &statement(2) + &statement(1));
     rig.tick(0, |_| ());
-    rig.kill(1);
+    rig.kill_core(1);
     rig.run();
     assert!(rig.replies(client).is_empty(), "its core may come back");
     rig.pass(COMMAND_NS_MAX + LATE_NS);
@@ -183,7 +183,7 @@ fn frames_left_of_a_core_that_is_gone_are_dropped() {
     rig.tick(1, |_| ());
     rig.cores[1].sockets[0].reading = true;
     rig.tick(1, |_| ());
-    rig.kill(1);
+    rig.kill_core(1);
     rig.pass(COMMAND_NS_MAX + LATE_NS);
     assert_eq!(rig.statuses(here), [503]);
 }

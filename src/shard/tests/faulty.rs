@@ -37,10 +37,32 @@ pub struct Plan {
     pub dir_syncs: Vec<PathBuf>,
     /// What was written: file, offset, bytes.
     pub written: Vec<(PathBuf, u64, usize)>,
+    /// All that were given; those that were given up are empty.
+    locks: Vec<Held>,
+}
+
+type Held = Arc<Mutex<Option<Ownership>>>;
+
+/// A lock that a test can take away: a process that ends gives up even those that it forgot.
+pub struct Lock(Held);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().take();
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Faulty(pub Arc<Mutex<Plan>>);
+
+impl Faulty {
+    /// The process that has this disk's locks is gone.
+    pub fn release_locks(&self) {
+        for lock in self.0.lock().unwrap().locks.drain(..) {
+            lock.lock().unwrap().take();
+        }
+    }
+}
 
 pub struct FaultyFile(File, Faulty, PathBuf);
 
@@ -50,10 +72,17 @@ fn result(errno: Option<i32>) -> io::Result<()> {
 
 impl Disk for Faulty {
     type File = FaultyFile;
-    type Lock = Ownership;
+    type Lock = Lock;
 
-    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
-        RealDisk.lock(path, card)
+    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Lock>> {
+        Ok(match RealDisk.lock(path, card)? {
+            Locked::Held(card) => Locked::Held(card),
+            Locked::Ours(lock) => {
+                let held = Arc::new(Mutex::new(Some(lock)));
+                self.0.lock().unwrap().locks.push(held.clone());
+                Locked::Ours(Lock(held))
+            }
+        })
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

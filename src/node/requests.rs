@@ -1,0 +1,319 @@
+//! The path of a request: from what a connection has received to the reply, or to whom it is forwarded.
+
+use super::connection::{Arriving, State};
+use super::replies::{Asker, Subject};
+use super::Node;
+use crate::api::bank::{self, Command};
+use crate::api::operations;
+use crate::api::{self, Call, Endpoint, Problem, Refused};
+use crate::http::{self, Framing, Parsed, Request, Status};
+use crate::io::{Effect, Peer};
+use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, STUCK_INPUT_BYTES_MAX};
+use crate::shard::{ids, Ids, Shard};
+
+/// What became of a request at the front of a connection's input.
+#[derive(PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// It stays where it is. Each reason to wait has its waker, which calls [`Node::resume`]:
+    ///
+    /// | why | until |
+    /// |---|---|
+    /// | a reply from another member must come before (`waiting`) | [`Node::settle`] |
+    /// | the shard takes no more in this tick (`postponed`) | [`Node::tick_begin`] |
+    /// | too much waits to be sent (`Output::is_full`) | [`Node::sent`] |
+    NotYet,
+}
+
+impl<J> Node<J> {
+    /// Takes up what is in a connection's own buffer.
+    pub(super) fn resume(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.state != State::Open {
+            return;
+        }
+        if connection.input.is_empty() {
+            // The last of it may have been taken up while its reply was waited for.
+            return self.steer(index);
+        }
+        let mut input = std::mem::take(&mut connection.input);
+        let taken = self.take_up(index, &input);
+        if self.connections[index].state != State::Open || taken == input.len() {
+            self.connections.buffers.give(input);
+        } else {
+            input.drain(..taken);
+            self.connections[index].input = input;
+        }
+        self.steer(index);
+    }
+
+    /// Keeps what could not be taken up yet.
+    pub(super) fn keep(&mut self, index: usize, rest: &[u8]) {
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if rest.is_empty() || connection.state != State::Open {
+            return;
+        }
+        debug_assert!(connection.input.is_empty());
+        connection.input = buffers.take();
+        connection.input.extend_from_slice(rest);
+        self.steer(index);
+    }
+
+    /// Reads a connection's socket, or does not, by how much of its input lies unused.
+    pub(super) fn steer(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        // An incomplete request is bounded by the parser and must go on arriving; what lies behind
+        // a request that waits need not.
+        // A link goes on while much waits to be sent: two that waited for each other would do so forever.
+        let full = connection.output.is_full() && connection.peer == Peer::Client;
+        let stuck = connection.postponed || connection.waiting > 0 || full;
+        if stuck && !connection.paused && connection.input.len() >= STUCK_INPUT_BYTES_MAX {
+            connection.paused = true;
+            self.effects.push_back(Effect::Pause(connection.id));
+        } else if connection.paused && !stuck && connection.state == State::Open {
+            connection.paused = false;
+            self.effects.push_back(Effect::Resume(connection.id));
+        }
+    }
+
+    /// Takes up the requests at the front of `input`, one by one: how many bytes that was.
+    pub(super) fn take_up(&mut self, index: usize, input: &[u8]) -> usize {
+        if self.connections[index].peer != Peer::Client {
+            return self.take_up_frames(index, input);
+        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let mut progress = std::mem::take(&mut self.connections[index].progress);
+        let mut taken = 0;
+        while taken < input.len() && self.takes_requests(index) {
+            match http::parse(&input[taken..], &mut progress, &mut decoded) {
+                Parsed::Request { request, consumed } => {
+                    let last = taken + consumed == input.len();
+                    if self.request(index, &request, last) == Taken::NotYet {
+                        break;
+                    }
+                    self.connections[index].arriving = Arriving::Nothing;
+                    taken += consumed;
+                }
+                Parsed::Incomplete {
+                    send_continue: true,
+                } if self.connections[index].waiting > 0 => {
+                    // `100 Continue` has its place among the replies, too: asked once more later.
+                    progress = http::Progress::default();
+                    break;
+                }
+                Parsed::Incomplete { send_continue } => {
+                    // A line end too many behind a body is not the beginning of a head.
+                    let idle = input[taken..]
+                        .iter()
+                        .all(|byte| matches!(byte, b'\r' | b'\n'));
+                    let part = match progress.in_body() {
+                        true => Arriving::Body,
+                        false if idle => Arriving::Nothing,
+                        false => Arriving::Head,
+                    };
+                    self.arriving(index, part, send_continue);
+                    break;
+                }
+                Parsed::Bad(status) => {
+                    if self.refuse(index, status) == Taken::Yes {
+                        taken = input.len();
+                    }
+                    // If it waits for its turn, it is judged from its first byte again.
+                    progress = http::Progress::default();
+                    break;
+                }
+            }
+        }
+        self.connections[index].progress = progress;
+        self.decoded = decoded;
+        taken
+    }
+
+    /// Whether the next request of this connection may be looked at.
+    pub(super) fn takes_requests(&self, index: usize) -> bool {
+        let connection = &self.connections[index];
+        connection.state == State::Open && !connection.postponed && !connection.output.is_full()
+    }
+
+    /// The request at the front is not all there yet: its time is running, anew once its head is
+    /// there. Who drips bytes gains nothing.
+    pub(super) fn arriving(&mut self, index: usize, part: Arriving, send_continue: bool) {
+        let connection = &mut self.connections[index];
+        if std::mem::replace(&mut connection.arriving, part) != part {
+            self.expect_arrival(
+                index,
+                match part {
+                    Arriving::Nothing => IDLE_NS_MAX,
+                    Arriving::Head => HEAD_NS_MAX,
+                    Arriving::Body => BODY_NS_MAX,
+                },
+            );
+        }
+        if send_continue {
+            self.write_raw(index, http::CONTINUE);
+        }
+    }
+
+    /// Answers one request, or begins to. `last`: nothing is received behind it.
+    pub(super) fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Taken {
+        let asker = Asker::Client {
+            framing: Framing {
+                head_only: request.method == http::Method::Head,
+                // What was received is finished before a stop closes.
+                close: request.close || (last && self.stop.is_some()),
+                http10: request.http10,
+            },
+            gzip: request.accepts_gzip,
+        };
+        let (endpoint, call) = api::route(request);
+        let taken = match call {
+            Call::Bank(command, key) => {
+                let shard = self.settings.members.shard_of(command.client());
+                let key = key.map(|text| ids::key(self.settings.directory, text));
+                if self.serves(shard) {
+                    let ids = Ids { forward: None, key };
+                    self.command(index, asker, shard, &command, &ids)
+                } else {
+                    self.forward(index, shard, asker, endpoint, &command, key)
+                }
+            }
+            // What needs no shard still waits for its turn among the connection's replies.
+            _ if self.connections[index].waiting > 0 => Taken::NotYet,
+            Call::Reset if self.settings.allow_reset => self.reset_from(index, 0, asker),
+            Call::Reset => self.answer(
+                index,
+                asker,
+                endpoint,
+                Status::Forbidden,
+                operations::RESET_FORBIDDEN,
+            ),
+            Call::Health => {
+                operations::write_health(
+                    &mut self.body,
+                    &self.settings.process,
+                    self.now.realtime_us,
+                );
+                self.reply(index, asker, endpoint, Status::Ok, Subject::None)
+            }
+            Call::Metrics => {
+                operations::write_metrics(
+                    &mut self.body,
+                    &self.settings.process,
+                    self.now.realtime_us,
+                );
+                self.reply(index, asker, endpoint, Status::Ok, Subject::None)
+            }
+            Call::Refused(Refused {
+                status,
+                allow,
+                problem,
+            }) => {
+                problem.write(&mut self.body);
+                self.reply_with(index, asker, endpoint, status, Subject::None, allow)
+            }
+        };
+        if taken == Taken::Yes && asker.closes() && self.connections[index].state == State::Open {
+            self.connections[index].state = State::Finishing;
+        }
+        taken
+    }
+
+    /// Carries out a command for a shard that is served here.
+    pub(super) fn command(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        shard: usize,
+        command: &Command<'_>,
+        ids: &Ids,
+    ) -> Taken {
+        if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
+            return Taken::NotYet;
+        }
+        if !self.accepts(shard) {
+            return self.postpone(index);
+        }
+        let (status, subject) = self.execute(shard, command, ids);
+        let endpoint = match command {
+            Command::Transact { .. } => Endpoint::Transactions,
+            Command::Statement { .. } => Endpoint::Statement,
+        };
+        self.reply(index, asker, endpoint, status, subject)
+    }
+
+    /// Applies a command to a shard of ours; the reply's body is in `self.body`. What the reply rests on
+    /// comes with its status.
+    pub(super) fn execute(
+        &mut self,
+        number: usize,
+        command: &Command<'_>,
+        ids: &Ids,
+    ) -> (Status, Subject) {
+        let realtime_us = self.now.realtime_us;
+        let shard = self.shards[number].as_mut().expect("it is ours");
+        let executed = bank::execute(shard, command, ids, realtime_us, &mut self.body);
+        let mut subject = Subject::of(number, command);
+        if executed.repeated {
+            if shard.is_settled(realtime_us, ids) {
+                subject = Subject::None;
+            }
+            self.stats().duplicates.add(1);
+        }
+        (executed.status, subject)
+    }
+
+    /// Whether this tick takes more for a shard of ours.
+    pub(super) fn accepts(&self, shard: usize) -> bool {
+        self.shards[shard].as_ref().is_some_and(Shard::accepts)
+    }
+
+    pub(super) fn shard(&mut self, shard: usize) -> &mut Shard {
+        self.shards[shard].as_mut().expect("it is ours")
+    }
+
+    pub(super) fn postpone(&mut self, index: usize) -> Taken {
+        let connection = &mut self.connections[index];
+        if !connection.postponed {
+            connection.postponed = true;
+            self.postponed.push(connection.id);
+        }
+        Taken::NotYet
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        index: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        status: Status,
+        problem: Problem,
+    ) -> Taken {
+        problem.write(&mut self.body);
+        self.reply(index, asker, endpoint, status, Subject::None)
+    }
+
+    /// Refuses what cannot be understood, or did not come in time, and closes.
+    pub(super) fn refuse(&mut self, index: usize, status: Status) -> Taken {
+        if self.connections[index].waiting > 0 {
+            return Taken::NotYet;
+        }
+        let framing = Framing {
+            head_only: false,
+            close: true,
+            http10: false,
+        };
+        let asker = Asker::Client {
+            framing,
+            gzip: false,
+        };
+        self.answer(
+            index,
+            asker,
+            Endpoint::None,
+            status,
+            Problem::of_framing(status),
+        );
+        self.connections[index].state = State::Refusing;
+        Taken::Yes
+    }
+}

@@ -1,0 +1,734 @@
+//! A cluster without a kernel, and the driver of each of its cores: sockets are byte strings, a disk
+//! does what it is told, and time stands still until it is told to pass.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::Reply;
+use crate::api::operations::Process;
+use crate::clients::CONTEST;
+use crate::host::Host;
+use crate::io::{ConnectionId, Effect, Exit, Job as _, Machine, Now, Peer};
+use crate::limits::{RECEIVE_BUFFER_BYTES, SECOND_NS};
+use crate::node::{Durability, Members, Settings};
+use crate::shard::tests::faulty::{Faulty, Write};
+use crate::shard::{self, Acquired, Directory, Done, Job, Meta};
+use crate::stats::Stats;
+
+/// More ticks than any of these tests needs without time passing: beyond, a core is spinning.
+const TICKS_MAX: usize = 2000;
+/// 2024-01-01.
+const TIME_US: u64 = 1_704_067_200_000_000;
+
+/// What a [`Rig`] is made with.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub nodes: usize,
+    pub cores: usize,
+    pub shards: usize,
+    pub durability: Durability,
+}
+
+/// One core with one shard, durability `process`.
+pub const ONE: Plan = Plan {
+    nodes: 1,
+    cores: 1,
+    shards: 1,
+    durability: Durability::Process,
+};
+
+/// The nodes of a cluster.
+pub struct Rig {
+    _dir: TempDir,
+    data: PathBuf,
+    meta: Meta,
+    plan: Plan,
+    /// By shard: those of a node that is alone. In a cluster each core has its own.
+    pub disks: Vec<Faulty>,
+    /// By member.
+    pub cores: Vec<Core>,
+    pub now_ns: u64,
+    /// By node.
+    stats_of: Vec<Arc<Stats>>,
+    /// The first node's.
+    pub stats: Arc<Stats>,
+    /// Lives that were begun.
+    epochs: u64,
+}
+
+/// One core, and what a driver would keep for it.
+pub struct Core {
+    pub host: Host<Faulty>,
+    /// For the shards that it comes to own.
+    pub disk: Faulty,
+    /// Those of earlier lives of the core are among them, closed.
+    pub sockets: Vec<Socket>,
+    /// The machine is still to be told.
+    sent: Vec<(ConnectionId, Result<usize, ()>)>,
+    closed: Vec<ConnectionId>,
+    connect_failed: Vec<usize>,
+    pub done: VecDeque<Done<Faulty>>,
+    /// Not begun: see [`Rig::disk_stuck`].
+    pub jobs: VecDeque<Job<Faulty>>,
+    disk_stuck: bool,
+    /// Its process is paused.
+    frozen: bool,
+    pub accepting: bool,
+    pub exit: Option<Exit>,
+}
+
+/// Our end of a connection.
+pub struct Socket {
+    pub id: ConnectionId,
+    /// Of a link that the machine is still to be told of.
+    unopened: Option<Peer>,
+    /// The core and the socket at the other end, if that is a core.
+    linked: Option<(usize, usize)>,
+    /// From the peer, not yet delivered.
+    pub inbound: Vec<u8>,
+    /// The peer sent FIN behind it.
+    pub ended: bool,
+    /// The end was delivered.
+    end_told: bool,
+    /// To the peer, a client.
+    pub outbound: Vec<u8>,
+    /// Bytes that the peer will still take.
+    room: usize,
+    /// A send waits for room.
+    sending: bool,
+    pub reading: bool,
+    /// We sent FIN.
+    pub finished: bool,
+    pub closed: bool,
+}
+
+/// A client's end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub core: usize,
+    pub socket: usize,
+}
+
+impl Rig {
+    /// With all nodes running, and linked.
+    pub fn new(plan: Plan) -> Rig {
+        let nodes: Vec<usize> = (0..plan.nodes).collect();
+        Rig::with_nodes(plan, &nodes)
+    }
+
+    /// With some of the nodes running.
+    pub fn with_nodes(plan: Plan, nodes: &[usize]) -> Rig {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let meta = Meta {
+            directory: 7,
+            shards: plan.shards as u32,
+        };
+        let disks: Vec<Faulty> = (0..plan.shards).map(|_| Faulty::default()).collect();
+        shard::create(&disks[0], &data, &meta, &CONTEST).unwrap();
+        let stats = |node| Arc::new(Stats::new(&members(&plan, node, 0)));
+        let stats_of: Vec<Arc<Stats>> = (0..plan.nodes).map(stats).collect();
+        let mut rig = Rig {
+            _dir: dir,
+            data,
+            meta,
+            plan,
+            disks,
+            cores: Vec::new(),
+            now_ns: SECOND_NS,
+            stats: stats_of[0].clone(),
+            stats_of,
+            epochs: 0,
+        };
+        for member in 0..plan.nodes * plan.cores {
+            let mut core = rig.core(member, false);
+            core.exit = Some(Exit::Stopped);
+            rig.cores.push(core);
+        }
+        // All have their shards before the first one ticks.
+        for node in nodes {
+            rig.begin(*node);
+        }
+        for node in nodes {
+            for member in rig.members(*node) {
+                rig.tick(member, |_| ()); // Begins to greet.
+            }
+        }
+        rig.run();
+        rig
+    }
+
+    /// A new life of a core, with its home shards as far as they are free (`owning`), or without any.
+    fn core(&self, member: usize, owning: bool) -> Core {
+        let Plan { nodes, cores, .. } = self.plan;
+        let members = members(&self.plan, member / cores, member % cores);
+        let disk = match nodes {
+            1 => self.disks[0].clone(),
+            _ => Faulty::default(),
+        };
+        let directory = |disk: &Faulty| Directory {
+            disk: disk.clone(),
+            path: self.data.clone(),
+            meta: self.meta,
+            card: members.name(member),
+        };
+        let mut owned = Vec::new();
+        for shard in members.own_shards().filter(|_| owning) {
+            let disk = match nodes {
+                1 => &self.disks[shard],
+                _ => &disk,
+            };
+            match directory(disk).acquire(shard as u32).unwrap() {
+                Acquired::Ours(it) => owned.push(*it),
+                Acquired::Held(card) => assert!(nodes > 1, "{card} has it"),
+            }
+        }
+        let directory = directory(&disk);
+        let settings = Settings {
+            members,
+            epoch: self.epochs,
+            directory: self.meta.directory,
+            durability: self.plan.durability,
+            allow_reset: true,
+            process: Process {
+                version: "0",
+                git_hash: "0",
+                driver: "test",
+                started_us: TIME_US,
+                resident_bytes: || 0,
+                stats: self.stats_of[member / cores].clone(),
+            },
+        };
+        Core {
+            host: Host::new(settings, directory, owned, || 0),
+            disk,
+            sockets: Vec::new(),
+            sent: Vec::new(),
+            closed: Vec::new(),
+            connect_failed: Vec::new(),
+            done: VecDeque::new(),
+            jobs: VecDeque::new(),
+            disk_stuck: false,
+            frozen: false,
+            accepting: true,
+            exit: None,
+        }
+    }
+
+    /// The members that a node's cores are.
+    fn members(&self, node: usize) -> std::ops::Range<usize> {
+        node * self.plan.cores..(node + 1) * self.plan.cores
+    }
+
+    /// A node that is not running is about to.
+    fn begin(&mut self, node: usize) {
+        self.epochs += 1;
+        for member in self.members(node) {
+            assert!(self.cores[member].exit.is_some(), "it runs");
+            let mut core = self.core(member, true);
+            core.sockets = std::mem::take(&mut self.cores[member].sockets);
+            self.cores[member] = core;
+        }
+        for one in self.members(node) {
+            for other in one + 1..self.members(node).end {
+                let ours = self.open(one, Peer::Member(other));
+                let theirs = self.open(other, Peer::Member(one));
+                self.cores[one].sockets[ours].linked = Some((other, theirs));
+                self.cores[other].sockets[theirs].linked = Some((one, ours));
+            }
+        }
+    }
+
+    fn open(&mut self, core: usize, peer: Peer) -> usize {
+        let now = self.now();
+        let core = &mut self.cores[core];
+        core.host.tick_begin(now);
+        let id = core.host.opened(peer).expect("room for a connection");
+        core.sockets.push(Socket::new(id));
+        core.host.tick_end();
+        core.sockets.len() - 1
+    }
+
+    // ---- What a test does ----------------------------------------------------
+
+    pub fn connect(&mut self, core: usize) -> Client {
+        assert!(self.cores[core].accepting);
+        let socket = self.open(core, Peer::Client);
+        Client { core, socket }
+    }
+
+    /// Somebody connects to the link socket of a core, and says what the test has it say.
+    pub fn connect_linker(&mut self, core: usize) -> Client {
+        let socket = self.open(core, Peer::Linker);
+        Client { core, socket }
+    }
+
+    /// Bytes of a client, to be delivered by the next tick together with everybody else's.
+    pub fn send(&mut self, client: Client, bytes: impl AsRef<[u8]>) {
+        self.socket(client)
+            .inbound
+            .extend_from_slice(bytes.as_ref());
+    }
+
+    /// The client sends FIN, and goes on reading.
+    pub fn finish(&mut self, client: Client) {
+        self.socket(client).ended = true;
+    }
+
+    /// The client takes `bytes` more, then no more.
+    pub fn take_only(&mut self, client: Client, bytes: usize) {
+        self.socket(client).room = bytes;
+    }
+
+    /// From now on, what the core hands to its background thread is not begun; or it is again.
+    pub fn disk_stuck(&mut self, core: usize, stuck: bool) {
+        self.cores[core].disk_stuck = stuck;
+    }
+
+    /// The next write to a shard's files finds no room.
+    pub fn disk_full_once(&mut self, shard: usize) {
+        let mut plan = self.disks[shard].0.lock().unwrap();
+        plan.writes.push_back(Write::Fails(libc::ENOSPC));
+    }
+
+    /// All nodes are told to stop.
+    pub fn stop(&mut self) {
+        for core in 0..self.cores.len() {
+            if self.cores[core].exit.is_none() {
+                self.tick(core, Host::stop);
+            }
+        }
+        self.run();
+    }
+
+    /// One node is told to stop.
+    pub fn stop_node(&mut self, node: usize) {
+        for member in self.members(node) {
+            self.tick(member, Host::stop);
+        }
+        self.run();
+    }
+
+    /// The core is gone, and its sockets with it; its process is not.
+    pub fn kill_core(&mut self, core: usize) {
+        self.cores[core].exit = Some(Exit::Stopped);
+        self.hang_up(core);
+    }
+
+    /// The node is gone, with its sockets, its locks, and what it had under way.
+    pub fn kill(&mut self, node: usize) {
+        for member in self.members(node) {
+            self.kill_core(member);
+        }
+        self.end(node);
+    }
+
+    pub fn kill_if_running(&mut self, node: usize) {
+        if self.cores[self.members(node).start].exit.is_none() {
+            self.kill(node);
+        }
+    }
+
+    fn end(&mut self, node: usize) {
+        for member in self.members(node) {
+            let core = &mut self.cores[member];
+            core.jobs.clear();
+            core.done.clear();
+            core.disk.release_locks();
+        }
+    }
+
+    /// A node that is gone runs again.
+    pub fn restart(&mut self, node: usize) {
+        self.begin(node);
+        self.run();
+    }
+
+    /// The process is paused: no ticks, but its sockets and its locks stay.
+    pub fn freeze(&mut self, node: usize) {
+        for member in self.members(node) {
+            self.cores[member].frozen = true;
+        }
+    }
+
+    /// It goes on.
+    pub fn thaw(&mut self, node: usize) {
+        for member in self.members(node) {
+            self.cores[member].frozen = false;
+        }
+        self.run();
+    }
+
+    /// The link between two members breaks, and what is on its way with it.
+    pub fn cut(&mut self, one: usize, other: usize) {
+        for (here, there) in [(one, other), (other, one)] {
+            for socket in &mut self.cores[here].sockets {
+                if !socket.closed && socket.linked.is_some_and(|(core, _)| core == there) {
+                    socket.inbound.clear();
+                    socket.ended = true;
+                }
+            }
+        }
+    }
+
+    /// Ticks until nothing happens any more without time passing.
+    pub fn run(&mut self) {
+        for _ in 0..TICKS_MAX {
+            let mut idle = true;
+            for core in 0..self.cores.len() {
+                if self.cores[core].has_events(self.now_ns) {
+                    idle = false;
+                    self.tick(core, |_| ());
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+        panic!("a core spins");
+    }
+
+    /// Time passes, with a tick whenever a core wants one.
+    pub fn pass(&mut self, ns: u64) {
+        let end_ns = self.now_ns + ns;
+        loop {
+            self.run();
+            let running = self.cores.iter().filter(|core| core.runs());
+            match running.filter_map(|core| core.host.deadline_ns()).min() {
+                Some(next_ns) if next_ns <= end_ns => self.now_ns = next_ns,
+                _ => break,
+            }
+        }
+        self.now_ns = end_ns;
+        self.run();
+    }
+
+    /// Time passes without a tick: the process is paused. Then it goes on.
+    pub fn pause(&mut self, ns: u64) {
+        self.now_ns += ns;
+        for core in 0..self.cores.len() {
+            self.tick(core, |_| ());
+        }
+        self.run();
+    }
+
+    // ---- What a test sees ------------------------------------------------------
+
+    /// What the client has got since the last call, as replies.
+    pub fn replies(&mut self, client: Client) -> Vec<Reply> {
+        let bytes = std::mem::take(&mut self.socket(client).outbound);
+        let mut rest = std::str::from_utf8(&bytes).unwrap();
+        let mut replies = Vec::new();
+        while !rest.is_empty() {
+            let (head, behind) = rest.split_once("\r\n\r\n").expect("a whole head");
+            let status = head[9..12].parse().unwrap();
+            let length = head
+                .split("Content-Length: ")
+                .nth(1)
+                .map_or(0, |length| length.lines().next().unwrap().parse().unwrap());
+            let (body, behind) = behind.split_at(length);
+            rest = behind;
+            replies.push(Reply {
+                status,
+                head: head.to_owned(),
+                body: body.to_owned(),
+            });
+        }
+        replies
+    }
+
+    pub fn statuses(&mut self, client: Client) -> Vec<u16> {
+        self.replies(client).iter().map(|it| it.status).collect()
+    }
+
+    /// One request, one reply.
+    #[track_caller]
+    pub fn ask(&mut self, client: Client, request: impl AsRef<[u8]>) -> Reply {
+        self.send(client, request);
+        self.run();
+        let mut replies = self.replies(client);
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
+    }
+
+    pub fn is_closed(&mut self, client: Client) -> bool {
+        self.socket(client).closed
+    }
+
+    pub fn exit(&self, core: usize) -> Option<&Exit> {
+        self.cores[core].exit.as_ref()
+    }
+
+    pub fn socket(&mut self, client: Client) -> &mut Socket {
+        &mut self.cores[client.core].sockets[client.socket]
+    }
+
+    pub fn stats_of(&self, node: usize) -> &Stats {
+        &self.stats_of[node]
+    }
+
+    /// Who has a shard: members.
+    pub fn owners(&self, shard: usize) -> Vec<usize> {
+        let owns = |core: &Core| {
+            let mut shards = core.host.shards();
+            core.exit.is_none() && shards.any(|it| it.identity().shard as usize == shard)
+        };
+        let members = 0..self.cores.len();
+        members.filter(|it| owns(&self.cores[*it])).collect()
+    }
+
+    /// What a core keeps of commands is what it says that it keeps.
+    #[track_caller]
+    pub fn check_counts(&self) {
+        for core in self.cores.iter().filter(|core| core.exit.is_none()) {
+            core.host.node().check_counts();
+        }
+    }
+
+    // ---- A driver's loop ---------------------------------------------------------
+
+    pub fn now(&self) -> Now {
+        Now {
+            monotonic_ns: self.now_ns,
+            realtime_us: TIME_US + self.now_ns / 1000,
+        }
+    }
+
+    pub fn tick(&mut self, index: usize, event: impl FnOnce(&mut Host<Faulty>)) {
+        let now = self.now();
+        let core = &mut self.cores[index];
+        core.host.tick_begin(now);
+        let refused = core.feed();
+        event(&mut core.host);
+        core.host.tick_end();
+        for at in refused {
+            self.tell_peer_of_end(index, at);
+        }
+        while let Some(effect) = self.cores[index].host.next_effect() {
+            self.carry_out(index, effect);
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, effect: Effect<Job<Faulty>>) {
+        let core = &mut self.cores[index];
+        let of = |id: ConnectionId, sockets: &[Socket]| {
+            let is_it = |it: &Socket| it.id == id && !it.closed && it.unopened.is_none();
+            let at = sockets.iter().rposition(is_it);
+            at.expect("an effect is for an open socket")
+        };
+        match effect {
+            Effect::Connect(member) => self.dial(index, member),
+            Effect::Send(id) => {
+                let at = of(id, &core.sockets);
+                assert!(!core.sockets[at].sending, "one send at a time");
+                core.sockets[at].sending = true;
+                self.try_send(index, at);
+            }
+            Effect::Pause(id) => {
+                let at = of(id, &core.sockets);
+                core.sockets[at].reading = false;
+            }
+            Effect::Resume(id) => {
+                let at = of(id, &core.sockets);
+                core.sockets[at].reading = true;
+            }
+            Effect::ShutdownWrite(id) => {
+                let at = of(id, &core.sockets);
+                assert!(!core.sockets[at].sending);
+                core.sockets[at].finished = true;
+            }
+            Effect::Close(id) => {
+                let at = of(id, &core.sockets);
+                core.sockets[at].closed = true;
+                core.closed.push(id);
+                core.sent.retain(|(other, _)| *other != id);
+                self.tell_peer_of_end(index, at);
+            }
+            Effect::Start(job) => core.jobs.push_back(job),
+            Effect::StopAccepting => core.accepting = false,
+            Effect::Exit(exit) => {
+                core.exit = Some(exit);
+                self.hang_up(index);
+                let node = index / self.plan.cores;
+                let mut members = self.members(node);
+                if members.all(|member| self.cores[member].exit.is_some()) {
+                    self.end(node);
+                }
+            }
+        }
+    }
+
+    /// Both ends learn of the link in their next ticks.
+    fn dial(&mut self, index: usize, member: usize) {
+        if self.cores[member].exit.is_some() {
+            return self.cores[index].connect_failed.push(member);
+        }
+        let ends = (
+            self.cores[index].sockets.len(),
+            self.cores[member].sockets.len(),
+        );
+        let ours = Socket::unopened(Peer::Member(member), (member, ends.1));
+        let theirs = Socket::unopened(Peer::Linker, (index, ends.0));
+        self.cores[index].sockets.push(ours);
+        self.cores[member].sockets.push(theirs);
+    }
+
+    fn try_send(&mut self, index: usize, at: usize) {
+        let core = &mut self.cores[index];
+        let socket = &mut core.sockets[at];
+        let bytes = core.host.output(socket.id);
+        assert!(!bytes.is_empty());
+        let taken = bytes.len().min(socket.room);
+        if taken == 0 {
+            return;
+        }
+        let bytes = bytes[..taken].to_vec();
+        socket.room -= if socket.room == usize::MAX { 0 } else { taken };
+        socket.sending = false;
+        core.sent.push((socket.id, Ok(taken)));
+        match socket.linked {
+            None => socket.outbound.extend_from_slice(&bytes),
+            Some((other, theirs)) => {
+                let theirs = &mut self.cores[other].sockets[theirs];
+                if !theirs.ended {
+                    theirs.inbound.extend_from_slice(&bytes);
+                }
+            }
+        }
+    }
+
+    fn hang_up(&mut self, index: usize) {
+        for at in 0..self.cores[index].sockets.len() {
+            if !std::mem::replace(&mut self.cores[index].sockets[at].closed, true) {
+                self.tell_peer_of_end(index, at);
+            }
+        }
+    }
+
+    fn tell_peer_of_end(&mut self, index: usize, at: usize) {
+        if let Some((other, theirs)) = self.cores[index].sockets[at].linked {
+            self.cores[other].sockets[theirs].ended = true;
+        }
+    }
+}
+
+fn members(plan: &Plan, node: usize, core: usize) -> Members {
+    Members {
+        nodes: (0..plan.nodes).map(|node| format!("api{node}")).collect(),
+        node,
+        core,
+        cores: plan.cores,
+        shards: plan.shards,
+    }
+}
+
+impl Core {
+    fn runs(&self) -> bool {
+        self.exit.is_none() && !self.frozen
+    }
+
+    fn has_events(&self, now_ns: u64) -> bool {
+        self.runs()
+            && (self.host.ready()
+                || self.host.deadline_ns().is_some_and(|at| at <= now_ns)
+                || !self.sent.is_empty()
+                || !self.closed.is_empty()
+                || !self.connect_failed.is_empty()
+                || !self.done.is_empty()
+                || (!self.jobs.is_empty() && !self.disk_stuck)
+                || self.sockets.iter().any(Socket::has_events))
+    }
+
+    /// All that has happened since the last tick. The sockets that the machine did not want.
+    fn feed(&mut self) -> Vec<usize> {
+        let mut refused = Vec::new();
+        for (id, sent) in self.sent.drain(..) {
+            self.host.sent(id, sent);
+        }
+        for id in self.closed.drain(..) {
+            self.host.closed(id);
+        }
+        for member in self.connect_failed.drain(..) {
+            self.host.connect_failed(member);
+        }
+        for (at, socket) in self.sockets.iter_mut().enumerate() {
+            if socket.closed {
+                continue;
+            }
+            if let Some(peer) = socket.unopened.take() {
+                match self.host.opened(peer) {
+                    Ok(id) => socket.id = id,
+                    Err(_) => {
+                        socket.closed = true;
+                        refused.push(at);
+                        continue;
+                    }
+                }
+            }
+            if socket.sending && socket.room > 0 {
+                let bytes = self.host.output(socket.id);
+                let taken = bytes.len().min(socket.room);
+                socket.outbound.extend_from_slice(&bytes[..taken]);
+                socket.room -= if socket.room == usize::MAX { 0 } else { taken };
+                socket.sending = false;
+                self.host.sent(socket.id, Ok(taken));
+            }
+            if !socket.reading {
+                continue;
+            }
+            for bytes in std::mem::take(&mut socket.inbound).chunks(RECEIVE_BUFFER_BYTES) {
+                self.host.received(socket.id, bytes);
+            }
+            if socket.ended && !std::mem::replace(&mut socket.end_told, true) {
+                self.host.input_ended(socket.id, false);
+            }
+        }
+        if !self.disk_stuck {
+            self.done.extend(self.jobs.drain(..).map(|job| job.run()));
+        }
+        for done in self.done.drain(..) {
+            self.host.job_done(done);
+        }
+        refused
+    }
+}
+
+impl Socket {
+    fn new(id: ConnectionId) -> Socket {
+        Socket {
+            id,
+            unopened: None,
+            linked: None,
+            inbound: Vec::new(),
+            ended: false,
+            end_told: false,
+            outbound: Vec::new(),
+            room: usize::MAX,
+            sending: false,
+            reading: true,
+            finished: false,
+            closed: false,
+        }
+    }
+
+    fn unopened(peer: Peer, linked: (usize, usize)) -> Socket {
+        let nobody = ConnectionId {
+            index: u32::MAX,
+            generation: u32::MAX,
+        };
+        Socket {
+            unopened: Some(peer),
+            linked: Some(linked),
+            ..Socket::new(nobody)
+        }
+    }
+
+    fn has_events(&self) -> bool {
+        let readable = !self.inbound.is_empty() || (self.ended && !self.end_told);
+        let writable = self.sending && self.room > 0;
+        !self.closed && (self.unopened.is_some() || (self.reading && readable) || writable)
+    }
+}
