@@ -2,6 +2,7 @@
 
 mod anything;
 mod bounds;
+mod chaos;
 mod cluster;
 mod deadlines;
 mod durability;

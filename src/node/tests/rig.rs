@@ -480,6 +480,17 @@ impl Rig {
         members.filter(|it| owns(&self.cores[*it])).collect()
     }
 
+    /// All of a node's cores have ended.
+    pub fn is_gone(&self, node: usize) -> bool {
+        let mut members = self.members(node);
+        members.all(|member| self.cores[member].exit.is_some())
+    }
+
+    /// The member where a shard is at home.
+    pub fn home(&self, shard: usize) -> usize {
+        members(&self.plan, 0, 0).home(shard)
+    }
+
     /// What a core keeps of commands is what it says that it keeps.
     #[track_caller]
     pub fn check_counts(&self) {
