@@ -12,6 +12,7 @@ mod pipelining;
 mod rig;
 mod stopping;
 mod storage_full;
+mod takeover;
 
 use std::collections::VecDeque;
 
