@@ -15,7 +15,7 @@ FROM ${RUNTIME_IMAGE} AS runtime
 # A number: nginx, in its own container, has to run as the same user to reach the sockets.
 ARG UID=10001
 RUN install -d -m 0700 -o ${UID} -g ${UID} /data /run/galo
-ENV GALO_DATA=/data GALO_RUN=/run/galo GALO_LISTEN=0.0.0.0:9999
+ENV GALO_DATA=/data GALO_LISTEN=0.0.0.0:9999
 USER ${UID}:${UID}
 WORKDIR /
 STOPSIGNAL SIGTERM

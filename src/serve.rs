@@ -43,9 +43,7 @@ pub enum ServeError {
     Listen(ListenError),
     /// The clients' file cannot be used.
     Clients(PathBuf, ClientsError),
-    /// Another process has a shard: its lock file, and the card in it.
-    Held(PathBuf, String),
-    /// It cannot be a node of its cluster.
+    /// It cannot be a node of its cluster, or the one owner of its data.
     Join(JoinError),
     /// The data cannot be used.
     Data(RecoveryError),
@@ -61,12 +59,6 @@ impl fmt::Display for ServeError {
             ServeError::Driver(text) | ServeError::Core(text) => f.write_str(text),
             ServeError::Listen(error) => error.fmt(f),
             ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
-            ServeError::Held(path, card) => write!(
-                f,
-                "another galo owns this shard: {} is locked by {card}. \
-                 Stop it, or name another directory with --data",
-                path.display()
-            ),
             ServeError::Join(error) => error.fmt(f),
             ServeError::Data(error) => error.fmt(f),
             ServeError::System(what, error) => write!(f, "{what}: {error}"),
@@ -293,7 +285,7 @@ fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeErr
         Acquired::Ours(owned) => Ok(*owned),
         Acquired::Held(card) => {
             let lock = shard_dir(&directory.path, shard).join(SHARD_LOCK);
-            Err(ServeError::Held(lock, card))
+            Err(JoinError::Stranger(lock, card).into())
         }
     };
     (0..directory.meta.shards).map(own).collect()

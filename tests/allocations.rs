@@ -1,15 +1,17 @@
-//! Nothing is allocated for a request once its connection is warm.
+//! Nothing is allocated for a request once its connection, or what remembers its like, is warm.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
 use galo::api::operations::Process;
+use galo::bank::{Description, Kind};
 use galo::clients::CONTEST;
 use galo::host::Host;
 use galo::io::{ConnectionId, Effect, Machine, Now, Peer};
+use galo::limits::{KEYS_MAX, SHARD_COMMANDS_MAX};
 use galo::node::{Durability, Members, Settings};
-use galo::shard::{self, Acquired, Directory, Meta, RealDisk};
+use galo::shard::{self, Acquired, Directory, ForwardId, Ids, Meta, Origin, RealDisk, Recall};
 use galo::stats::Stats;
 
 /// The system's allocator, counting what this thread asks of it.
@@ -162,4 +164,53 @@ fn a_warm_request_allocates_nothing() {
     // And the counter counts.
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 1);
+}
+
+/// A hundred thousand keys come to be remembered, and then as many leave as come.
+#[test]
+fn a_warm_command_with_ids_allocates_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let meta = Meta {
+        directory: 1,
+        shards: 1,
+    };
+    shard::create(&RealDisk, data.path(), &meta, &CONTEST).unwrap();
+    let mut shard = shard::open(&RealDisk, data.path(), &meta, 0).unwrap().shard;
+    let text = Description::new("descricao!").unwrap();
+    let mut before = 0;
+    let warm = 2 * SHARD_COMMANDS_MAX as u64;
+    for counter in 1..=2 * KEYS_MAX as u64 + warm {
+        if counter == warm {
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        let forward = ForwardId {
+            origin: Origin {
+                member: 1,
+                epoch: 1,
+            },
+            counter,
+        };
+        let ids = Ids {
+            forward: Some(forward),
+            key: Some(shard::ids::key(1, &counter.to_le_bytes())),
+        };
+        // Now and then one is refused.
+        let kind = if counter % 8 == 0 {
+            Kind::Debit
+        } else {
+            Kind::Credit
+        };
+        let amount = if counter % 8 == 0 { i64::MAX } else { 1 };
+        let known = shard.recall(0, kind, amount, text, counter, &ids);
+        assert_eq!(known, Recall::New);
+        let _ = shard.transact(0, kind, amount, text, counter, &ids);
+        let known = shard.recall(0, kind, amount, text, counter, &ids);
+        assert!(matches!(known, Recall::Repeated(_)));
+        match counter % 1000 {
+            0 => shard.refused(),
+            n if n % 50 == 0 => shard.written(),
+            _ => {}
+        }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
 }

@@ -30,7 +30,8 @@ enum Step {
         credit: bool,
         amount: i64,
         description: String,
-        time_us: u64,
+        /// After the shard's time, microseconds.
+        later_us: i64,
         ids: Ids,
     },
     Reset,
@@ -49,22 +50,22 @@ fn transact() -> impl Strategy<Value = Step> {
         any::<bool>(),
         1..1500_i64,
         description,
-        0..1000_u64,
+        prop_oneof![10 => -9..1_000_000_i64, 1 => 100_000_000..300_000_000_i64],
         ids(),
     )
         .prop_map(
-            |(client, credit, amount, description, seconds, ids)| Step::Transact {
+            |(client, credit, amount, description, later_us, ids)| Step::Transact {
                 client,
                 credit,
                 amount,
                 description,
-                time_us: seconds * 1_000_000 + 7,
+                later_us,
                 ids,
             },
         )
 }
 
-/// Few enough that they come again; and seconds enough for a key's time to be over.
+/// Few enough that they come again.
 fn ids() -> impl Strategy<Value = Ids> {
     let forward = (0..3_u16, 0..2_u64, 1..40_u64).prop_map(|(member, epoch, counter)| ForwardId {
         origin: Origin { member, epoch },
@@ -121,6 +122,28 @@ fn bytes(shard: &Shard) -> &[u8] {
     galo::shard::accounts::bytes_of(shard.accounts())
 }
 
+/// What is known of every command, at the shard's time.
+fn known(shard: &Shard, steps: &[Step]) -> Vec<Recall> {
+    let known = |step: &Step| match step {
+        Step::Transact {
+            client,
+            credit,
+            amount,
+            description,
+            ids,
+            ..
+        } => {
+            let apart = shard.accounts().len() as u32 / CLIENTS;
+            let index = shard.find(client * apart).unwrap();
+            let kind = if *credit { Kind::Credit } else { Kind::Debit };
+            let description = Description::new(description).unwrap();
+            Some(shard.recall(index, kind, *amount, description, 0, ids))
+        }
+        _ => None,
+    };
+    steps.iter().filter_map(known).collect()
+}
+
 /// Takes one step; a snapshot goes on by one slice with every tick.
 fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
     match step {
@@ -129,7 +152,7 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
             credit,
             amount,
             description,
-            time_us,
+            later_us,
             ids,
         } => {
             if shard.accepts() {
@@ -138,7 +161,8 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
                 let index = shard.find(client * apart).unwrap();
                 let kind = if *credit { Kind::Credit } else { Kind::Debit };
                 let description = Description::new(description).unwrap();
-                let (amount, time_us) = (*amount, *time_us);
+                let time_us = shard.time_us(0).saturating_add_signed(*later_us);
+                let amount = *amount;
                 if shard.recall(index, kind, amount, description, time_us, ids) == Recall::New {
                     let _ = shard.transact(index, kind, amount, description, time_us, ids);
                 }
@@ -338,6 +362,9 @@ proptest! {
         first.shard.refused();
         prop_assert!(bytes(&first.shard) == bytes(&second.shard));
         prop_assert_eq!(first.shard.tip(), second.shard.tip());
+        for commands in [&before, &refused, &after] {
+            prop_assert_eq!(known(&first.shard, commands), known(&second.shard, commands));
+        }
         prop_assert!(first.shard.batch().is_empty() && first.shard.accepts());
         for Recovered { shard, store, .. } in &mut lives {
             after.iter().for_each(|one| step(shard, store, one));
@@ -359,6 +386,7 @@ proptest! {
         let recovered = open(&RealDisk, dir.path(), &META, 0).unwrap();
         prop_assert_eq!(state(&recovered.shard), state(&shard));
         prop_assert_eq!(recovered.shard.tip(), shard.tip());
+        prop_assert_eq!(known(&recovered.shard, &steps), known(&shard, &steps));
         galo::shard::check::check(dir.path(), &mut Vec::new()).unwrap();
 
         if let [.., older, newest] = store.snapshots() {
@@ -368,6 +396,7 @@ proptest! {
             let recovered = open(&RealDisk, dir.path(), &META, 0).unwrap();
             prop_assert_eq!(recovered.report.snapshot, older.end);
             prop_assert_eq!(state(&recovered.shard), state(&shard));
+            prop_assert_eq!(known(&recovered.shard, &steps), known(&shard, &steps));
         }
     }
 }

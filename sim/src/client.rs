@@ -1,13 +1,14 @@
 //! What clients do, and what they make of the replies.
 
-use galo::limits::HEAD_NS_MAX;
+use galo::limits::{COMMAND_NS_MAX, HEAD_NS_MAX};
 
-use crate::life::Process;
-use crate::model::Model;
+use crate::model::{Model, Tag};
+use crate::processes::Cluster;
 use crate::reply::{self, Reply};
 use crate::request::{Asked, Author, Draft, Expect};
 use crate::run::Coverage;
-use crate::socket::{Client, Ended, Socket};
+use crate::sabotage::Sabotage;
+use crate::socket::{Client, Ended};
 use crate::trace::{Checked, Trace};
 use crate::world::World;
 use crate::{require, violation};
@@ -17,28 +18,38 @@ pub struct Context {
     pub now_ns: u64,
     /// What is replied must survive a loss of power.
     pub durable: bool,
-    pub stopping: bool,
+    /// The core is to stop.
+    pub closing: bool,
+    /// Some core is, or is gone.
+    pub unsettled: bool,
     pub full_events: u64,
     /// Nothing goes wrong from then on.
     pub calm_ns: u64,
+    /// Everybody can be asked from then on.
+    pub settled_ns: u64,
 }
 
 impl World {
     /// Some client does something.
-    pub fn act(&mut self, process: &Process) -> Checked {
-        let links = process.links();
-        let clients = self.sockets.len() - links;
-        let opens =
-            clients == 0 || (clients < self.plan.connections_max && self.random.percent(15));
+    pub fn act(&mut self, cluster: &Cluster) -> Checked {
+        let doors = self.doors(cluster);
+        let clients = self.clients();
+        let opens = clients.is_empty()
+            || (clients.len() < self.plan.connections_max && self.random.percent(15));
         if opens {
-            let core = self.random.index(process.cores.len());
-            self.names += 1;
-            self.sockets.push(Socket::of_client(core, self.names));
+            if !doors.is_empty() {
+                let member = *self.random.pick(&doors);
+                self.connect(member);
+            }
             return Ok(());
         }
-        let at = links + self.random.index(clients);
+        if !self.unanswered.is_empty() && self.random.percent(15) {
+            self.ask_again(cluster);
+            return Ok(());
+        }
+        let at = *self.random.pick(&clients);
         let slow_percent = if self.plan.timeouts { 10 } else { 3 };
-        let socket = &mut self.sockets[at];
+        let socket = self.sockets.get_mut(&at).expect("just listed");
         let Some(client) = socket.client_mut() else {
             return Ok(());
         };
@@ -60,6 +71,7 @@ impl World {
             }
             5..=10 if !client.reads => client.reads = true,
             5.. if self.random.percent(slow_percent) => client.reads = false,
+            11..=14 if self.plan.keyed > 0 => self.ask_twice(at),
             _ => {
                 let depth = self.random.skewed(self.plan.pipeline_max);
                 for _ in 0..depth {
@@ -71,9 +83,9 @@ impl World {
     }
 
     /// A client sends a request, if it may still send one.
-    pub fn ask(&mut self, at: usize, draft: impl FnOnce(&mut Author<'_>) -> Draft) {
+    pub fn ask(&mut self, at: u64, draft: impl FnOnce(&mut Author<'_>) -> Draft) {
         let clients: Vec<u32> = self.plan.clients.iter().map(|client| client.id).collect();
-        let Some(client) = self.sockets[at].client() else {
+        let Some(client) = self.sockets[&at].client() else {
             return;
         };
         if client.finished || client.asked.len() as u64 >= 20 + self.plan.pipeline_max {
@@ -83,6 +95,7 @@ impl World {
             true => self.plan.amount_max,
             false => 100,
         };
+        let now_us = self.now().realtime_us;
         let Draft {
             mut bytes,
             expect,
@@ -97,15 +110,13 @@ impl World {
             resets: self.plan.resets,
             limit,
             keep_alive: self.plan.pipeline_max > 100,
+            keyed: self.plan.keyed,
+            now_us,
+            forgets_keys: self.sabotage == Some(Sabotage::KeyForgotten),
         });
-        let about = match expect {
-            Expect::Transaction(tag) => Some(self.model.client_of(tag)),
-            Expect::Statement(client) => Some(client),
-            Expect::Reset => None,
-            _ => Some(u32::MAX),
-        };
+        let about = self.model.about(&expect);
         let since = self.model.since(about);
-        let socket = &mut self.sockets[at];
+        let socket = self.sockets.get_mut(&at).expect("seen above");
         let client = socket.client_mut().expect("seen above");
         let name = client.name;
         let asked = Asked {
@@ -117,9 +128,10 @@ impl World {
             gzip,
             since,
             written_ns: self.now_ns,
-            full_events: self.disk.events().full,
+            full_events: self.disk.full_events(),
             delivered: false,
             delivered_ns: 0,
+            tainted: false,
         };
         client.written = asked.end;
         let mut cut = false;
@@ -145,21 +157,22 @@ impl World {
 }
 
 impl Client {
-    /// Makes what it can of what was received.
+    /// Makes what it can of what was received. Which keyed requests are left without an answer.
     pub fn read(
         &mut self,
         model: &mut Model,
         trace: &mut Trace,
         coverage: &mut Coverage,
         context: &Context,
-    ) -> Checked {
+    ) -> Checked<Vec<Tag>> {
+        let mut unanswered = Vec::new();
         while !self.inbox.is_empty() {
             let Some(asked) = self.asked.front() else {
                 let text = String::from_utf8_lossy(&self.inbox);
                 violation!("client {} asked nothing and got {text:?}", self.name);
             };
             let Some((reply, length)) = reply::read(&self.inbox, asked.head_only)? else {
-                return Ok(());
+                return Ok(unanswered);
             };
             self.inbox.drain(..length);
             trace.note(format_args!("client {} gets {}", self.name, reply.text()));
@@ -169,6 +182,13 @@ impl Client {
                 continue;
             }
             let asked = self.asked.pop_front().expect("just seen");
+            let tag = match asked.expect {
+                Expect::Transaction(tag) if model.is_keyed(tag) => Some(tag),
+                _ => None,
+            };
+            if matches!(reply.status, 408 | 503) {
+                unanswered.extend(tag);
+            }
             self.judge(&asked, &reply, model, context)
                 .map_err(|violation| {
                     let text = format!("{}; asked {asked:?}, got {}", violation.0, reply.text());
@@ -181,12 +201,15 @@ impl Client {
                 for asked in self.asked.drain(..) {
                     if let Expect::Transaction(tag) = asked.expect {
                         model.refused(tag)?;
+                        if model.is_keyed(tag) {
+                            unanswered.push(tag);
+                        }
                     }
                 }
                 require!(self.inbox.is_empty(), "something follows the last reply");
             }
         }
-        Ok(())
+        Ok(unanswered)
     }
 
     fn judge(
@@ -204,7 +227,7 @@ impl Client {
         );
         require!(!asked.close || reply.close, "the connection stays open");
         require!(
-            asked.close || !reply.close || timed_out || context.stopping,
+            asked.close || !reply.close || timed_out || context.closing,
             "the connection is closed"
         );
         require!(asked.gzip || !reply.gzipped, "gzipped");
@@ -229,12 +252,27 @@ impl Client {
                     Expect::Reset | Expect::Status(404) => {}
                     _ => violation!("not a write"),
                 }
-            } else if body.contains("unavailable") || asked.head_only {
-                require!(context.stopping, "the other core is there");
+            } else if body.contains("unanswered") || body.contains("unavailable") || asked.head_only
+            {
+                let late = context.now_ns >= asked.written_ns + COMMAND_NS_MAX;
+                let settled = asked.written_ns >= context.settled_ns;
+                require!(
+                    (context.unsettled || late) && !settled,
+                    "the owner is there"
+                );
+                if let (Expect::Transaction(tag), true) =
+                    (&asked.expect, body.contains("nothing was changed"))
+                {
+                    model.refused(*tag)?;
+                }
             } else {
                 let reset = matches!(asked.expect, Expect::Reset);
                 require!(reset && body.contains("busy"), "no reason for this");
             }
+            return Ok(());
+        }
+        if asked.tainted {
+            require!(matches!(reply.status, 200 | 422), "a wrong status");
             return Ok(());
         }
         let mut seen = None;
@@ -242,7 +280,7 @@ impl Client {
             Expect::Transaction(tag) => {
                 let position = match reply.status {
                     200 => model.acknowledged(tag, reply, context.durable)?,
-                    422 => model.limited(tag, &asked.since, context.durable)?,
+                    422 => model.limited(tag, reply, &asked.since, context.durable)?,
                     _ => violation!("a wrong status"),
                 };
                 seen = Some((model.client_of(tag), position));

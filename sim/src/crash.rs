@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::disk::{Change, Events, Faults, Inode, SimDisk};
+use crate::disk::{Change, Inode, SimDisk};
+use crate::locks::MAKER;
 use crate::random::Random;
 use crate::sabotage::Sabotage;
 
@@ -19,19 +20,15 @@ const SECTOR_BYTES: usize = 512;
 const PAGE_BYTES: usize = 4096;
 
 impl SimDisk {
-    /// Ends every process, and perhaps the machine. Faults are gone afterwards.
+    /// Ends every process, and perhaps the machine. Faults are gone afterwards, but for a full disk.
     pub fn crash(&self, crash: Crash) {
         let mut state = self.state();
         let state = &mut *state;
-        state.faults = Faults {
-            // A full disk is still full afterwards.
-            capacity: state.faults.capacity,
-            ..Faults::default()
-        };
-        state.events = Events {
-            full: state.events.full,
-            ..Events::default()
-        };
+        for life in state.lives.values_mut() {
+            life.events.killed = true;
+        }
+        state.lives.remove(&MAKER);
+        state.locks.clear();
         let random = &mut state.random;
         let loses_all = state.sabotage == Some(Sabotage::KillLosesWrites);
         if crash == Crash::Power {
@@ -51,25 +48,36 @@ impl SimDisk {
             state.live = state.durable.clone();
         }
         for inode in &mut state.inodes {
-            if crash == Crash::Process && inode.doubtful && random.percent(50) {
-                // What ext4 does: it can still be read, and is called clean, so no sync writes it.
-                inode.durable = survivor(inode, random);
-                inode.pending.clear();
-                inode.doubtful = false;
-                inode.falsely_clean = true;
-            } else if crash == Crash::Power || inode.doubtful {
+            if crash == Crash::Power {
                 inode.durable = survivor(inode, random);
                 inode.live = inode.durable.clone();
                 inode.pending.clear();
-                inode.doubtful = false;
+                inode.doubtful = None;
                 inode.falsely_clean = false;
+            } else if let Some((_, dir)) = inode.doubtful.take() {
+                state.doubted.insert(dir);
+                drop_some(inode, random);
             } else if loses_all {
                 inode.live = inode.durable.clone();
                 inode.pending.clear();
             }
         }
+        if crash == Crash::Power {
+            state.doubted.clear();
+        }
         forget_unnamed(state);
     }
+}
+
+/// A sync of this file failed: what the kernel makes of that once nobody has the file open.
+pub(crate) fn drop_some(inode: &mut Inode, random: &mut Random) {
+    inode.durable = survivor(inode, random);
+    // What ext4 does: it can still be read, and is called clean, so no sync writes it.
+    inode.falsely_clean = random.percent(50);
+    if !inode.falsely_clean {
+        inode.live = inode.durable.clone();
+    }
+    inode.pending.clear();
 }
 
 /// Any state that the medium may be in.

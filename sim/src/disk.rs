@@ -2,6 +2,9 @@
 //!
 //! Every file has what a process sees (`live`), what is on the medium (`durable`), and what was done
 //! in between and is not synced (`pending`); names likewise. What a crash leaves is `crash.rs`'s.
+//!
+//! Several processes use it, each through handles of its own ([`SimDisk::of`]), which work for as long
+//! as it lives. Who may write is `locks.rs`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,16 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use galo::shard::mapping::Mapping;
 use galo::shard::{Disk, DiskFile, Locked};
 
+use crate::locks::{Held, SimLock};
 use crate::random::Random;
 use crate::sabotage::Sabotage;
 
-/// What goes wrong, and when. Countdowns are in operations.
+/// What goes wrong for one process, and when. Countdowns are in its operations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// Bytes of all files together; `None`: enough.
-    pub capacity: Option<u64>,
-    /// Writes that take fewer bytes than they were given, percent.
-    pub short_writes: u64,
     /// The n-th operation from now fails (EIO), once.
     pub fail_in: Option<u64>,
     /// The n-th sync from now fails, once.
@@ -29,17 +29,22 @@ pub struct Faults {
     pub kill_in: Option<u64>,
 }
 
-/// What went wrong so far.
+/// What went wrong for one process so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// Operations that found no room.
-    pub full: u64,
     /// Operations that failed with EIO.
     pub failed: u64,
     /// Syncs that did.
     pub syncs_failed: u64,
-    /// The process died in an operation.
+    /// It is dead: in an operation, or by [`SimDisk::kill`].
     pub killed: bool,
+}
+
+/// One process.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Life {
+    pub faults: Faults,
+    pub events: Events,
 }
 
 pub(crate) enum Change {
@@ -64,8 +69,8 @@ pub(crate) struct Inode {
     pub live: Vec<u8>,
     pub durable: Vec<u8>,
     pub pending: Vec<Change>,
-    /// A sync failed: the kernel may have dropped what was pending.
-    pub doubtful: bool,
+    /// A sync failed: the kernel may have dropped what was pending. Whose, and in which directory.
+    pub doubtful: Option<(u64, PathBuf)>,
     /// It did, and what it dropped can still be read.
     pub falsely_clean: bool,
 }
@@ -83,21 +88,35 @@ pub(crate) struct State {
     pub durable: BTreeMap<PathBuf, usize>,
     pub pending: Vec<Renaming>,
     dirs: BTreeSet<PathBuf>,
-    pub faults: Faults,
-    pub events: Events,
+    /// Bytes of all files together; `None`: enough.
+    pub capacity: Option<u64>,
+    /// Writes that take fewer bytes than they were given, percent.
+    short_writes: u64,
+    /// Operations that found no room.
+    full_events: u64,
+    pub lives: BTreeMap<u64, Life>,
+    pub locks: BTreeMap<PathBuf, Held>,
+    pub locks_taken: u64,
+    /// Directories in which something that was written may have been lost with a sync that failed.
+    pub doubted: BTreeSet<PathBuf>,
+    /// The first one who wrote what is not his.
+    pub trespass: Option<String>,
     pub sabotage: Option<Sabotage>,
 }
 
-/// See the module. Clones are the same file system.
+/// See the module: one process's handle. Clones are the same process's.
 #[derive(Clone)]
-pub struct SimDisk(Arc<Mutex<State>>);
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    process: u64,
+}
 
 /// An open file.
 pub struct SimFile {
     disk: SimDisk,
     inode: usize,
     /// As it was called when it was opened.
-    is_journal: bool,
+    path: PathBuf,
 }
 
 fn error(code: i32) -> io::Error {
@@ -119,20 +138,37 @@ fn counts_down(counter: &mut Option<u64>) -> bool {
 }
 
 impl State {
-    /// Whether the process dies in this operation.
-    fn dies(&mut self) -> io::Result<bool> {
-        if self.events.killed {
-            return Err(error(libc::EIO));
-        }
-        if counts_down(&mut self.faults.kill_in) {
-            self.events.killed = true;
-        }
-        Ok(self.events.killed)
+    pub(crate) fn life(&mut self, process: u64) -> &mut Life {
+        self.lives.entry(process).or_default()
     }
 
-    fn fails(&mut self) -> io::Result<()> {
-        if counts_down(&mut self.faults.fail_in) {
-            self.events.failed += 1;
+    /// Whether the process dies in this operation.
+    fn dies(&mut self, process: u64) -> io::Result<bool> {
+        let life = self.life(process);
+        if life.events.killed {
+            return Err(error(libc::EIO));
+        }
+        if counts_down(&mut life.faults.kill_in) {
+            life.events.killed = true;
+        }
+        Ok(life.events.killed)
+    }
+
+    fn fails(&mut self, process: u64) -> io::Result<()> {
+        let life = self.life(process);
+        if counts_down(&mut life.faults.fail_in) {
+            life.events.failed += 1;
+            return Err(error(libc::EIO));
+        }
+        Ok(())
+    }
+
+    /// The same for a sync, which has a countdown of its own.
+    fn sync_fails(&mut self, process: u64) -> io::Result<()> {
+        let life = self.life(process);
+        if counts_down(&mut life.faults.sync_fails_in) {
+            life.events.failed += 1;
+            life.events.syncs_failed += 1;
             return Err(error(libc::EIO));
         }
         Ok(())
@@ -140,11 +176,11 @@ impl State {
 
     /// What every operation goes through that happens whole or not at all: `Err`: it does not; the
     /// process may also die just behind it.
-    fn begin(&mut self) -> io::Result<()> {
-        if self.dies()? && self.random.percent(50) {
+    pub(crate) fn begin(&mut self, process: u64) -> io::Result<()> {
+        if self.dies(process)? && self.random.percent(50) {
             return Err(error(libc::EIO));
         }
-        self.fails()
+        self.fails(process)
     }
 
     fn used_bytes(&self) -> u64 {
@@ -159,7 +195,7 @@ impl State {
         self.live.get(path).copied().ok_or(error(libc::ENOENT))
     }
 
-    fn rename_all(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<usize>)>) {
+    pub(crate) fn rename_all(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<usize>)>) {
         for (path, inode) in &entries {
             match inode {
                 Some(inode) => self.live.insert(path.clone(), *inode),
@@ -172,24 +208,40 @@ impl State {
         });
     }
 
-    fn write(&mut self, inode: usize, bytes: &[u8], at: usize, journal: bool) -> io::Result<usize> {
+    /// A new file, and its name.
+    pub(crate) fn add(&mut self, path: &Path) -> io::Result<usize> {
+        let full = self.capacity.is_some_and(|c| c <= self.used_bytes());
+        if full && self.random.percent(50) {
+            self.full_events += 1;
+            return Err(error(libc::ENOSPC));
+        }
+        self.inodes.push(Inode::default());
+        let inode = self.inodes.len() - 1;
+        self.rename_all(dir_of(path), vec![(path.to_owned(), Some(inode))]);
+        Ok(inode)
+    }
+
+    fn write(&mut self, file: &SimFile, bytes: &[u8], at: usize) -> io::Result<usize> {
+        let (process, inode) = (file.disk.process, file.inode);
+        let journal = file.is_journal();
         let mut take = bytes.len();
-        if self.dies()? {
+        let dies = self.dies(process)?;
+        if dies {
             take = self.random.index(take + 1);
         } else {
-            self.fails()?;
-            if take > 1 && self.random.percent(self.faults.short_writes) {
+            self.fails(process)?;
+            if take > 1 && self.random.percent(self.short_writes) {
                 if self.random.percent(20) {
                     return Err(error(libc::EINTR));
                 }
                 take = 1 + self.random.index(take - 1);
             }
         }
-        if let Some(capacity) = self.faults.capacity {
+        if let Some(capacity) = self.capacity {
             let room = capacity.saturating_sub(self.used_bytes()) as usize;
             let end_max = self.inodes[inode].live.len() + room;
             if at + take > end_max {
-                self.events.full += 1;
+                self.full_events += 1;
                 take = end_max.saturating_sub(at);
                 if take == 0 || self.random.percent(50) {
                     return Err(error(libc::ENOSPC));
@@ -208,26 +260,26 @@ impl State {
                 .take(1)
                 .for_each(|b| *b ^= 0x10);
         }
+        self.guard(process, &file.path);
         self.change(inode, Change::Write { at, bytes });
-        if self.events.killed {
+        if dies {
             return Err(error(libc::EIO));
         }
         Ok(take)
     }
 
-    fn change(&mut self, inode: usize, change: Change) {
+    pub(crate) fn change(&mut self, inode: usize, change: Change) {
         let inode = &mut self.inodes[inode];
         change.apply(&mut inode.live);
         inode.pending.push(change);
     }
 
-    fn sync(&mut self, inode: usize) -> io::Result<()> {
-        self.begin()?;
-        if counts_down(&mut self.faults.sync_fails_in) {
-            self.events.failed += 1;
-            self.events.syncs_failed += 1;
-            self.inodes[inode].doubtful = true;
-            return Err(error(libc::EIO));
+    fn sync(&mut self, file: &SimFile) -> io::Result<()> {
+        let (process, inode) = (file.disk.process, file.inode);
+        self.begin(process)?;
+        if let Err(error) = self.sync_fails(process) {
+            self.inodes[inode].doubtful = Some((process, dir_of(&file.path).to_owned()));
+            return Err(error);
         }
         let sabotage = self.sabotage;
         let inode = &mut self.inodes[inode];
@@ -246,7 +298,7 @@ impl State {
                 for change in inode.pending.drain(..) {
                     change.apply(&mut inode.durable);
                 }
-                let doubtful = inode.doubtful || inode.falsely_clean;
+                let doubtful = inode.doubtful.is_some() || inode.falsely_clean;
                 debug_assert!(doubtful || inode.durable == inode.live);
             }
         }
@@ -255,28 +307,56 @@ impl State {
 }
 
 impl SimDisk {
-    /// An empty file system.
+    /// An empty file system; the handle is [`MAKER`](crate::locks::MAKER)'s.
     pub fn new(random: Random) -> SimDisk {
-        SimDisk(Arc::new(Mutex::new(State {
+        let state = State {
             random,
             inodes: Vec::new(),
             live: BTreeMap::new(),
             durable: BTreeMap::new(),
             pending: Vec::new(),
             dirs: BTreeSet::new(),
-            faults: Faults::default(),
-            events: Events::default(),
+            capacity: None,
+            short_writes: 0,
+            full_events: 0,
+            lives: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            locks_taken: 0,
+            doubted: BTreeSet::new(),
+            trespass: None,
             sabotage: None,
-        })))
+        };
+        SimDisk {
+            state: Arc::new(Mutex::new(state)),
+            process: crate::locks::MAKER,
+        }
+    }
+
+    /// The same disk for another process.
+    pub fn of(&self, process: u64) -> SimDisk {
+        SimDisk {
+            state: self.state.clone(),
+            process,
+        }
+    }
+
+    /// Whose handle this is.
+    pub fn process(&self) -> u64 {
+        self.process
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("one thread uses it")
+        self.state.lock().expect("one thread uses it")
     }
 
-    /// Decides what goes wrong from now on.
+    /// Decides what goes wrong for this process from now on.
     pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
-        change(&mut self.state().faults);
+        change(&mut self.state().life(self.process).faults);
+    }
+
+    /// Writes that take fewer bytes than they were given, percent.
+    pub fn set_short_writes(&self, percent: u64) {
+        self.state().short_writes = percent;
     }
 
     /// Makes it a disk that lies.
@@ -284,23 +364,28 @@ impl SimDisk {
         self.state().sabotage = sabotage;
     }
 
-    /// What went wrong since the last crash.
+    /// What went wrong for this process so far.
     pub fn events(&self) -> Events {
-        self.state().events
+        self.state().life(self.process).events
+    }
+
+    /// How often there was no room.
+    pub fn full_events(&self) -> u64 {
+        self.state().full_events
     }
 
     /// Leaves so many bytes.
     pub fn fill_up_to(&self, room: u64) {
         let mut state = self.state();
         let used = state.used_bytes();
-        state.faults.capacity = Some(used + room);
+        state.capacity = Some(used + room);
     }
 
     /// There is room again.
     pub fn make_room(&self) {
         let mut state = self.state();
-        if state.sabotage != Some(Sabotage::FullForever) || state.faults.capacity.is_none() {
-            state.faults.capacity = None;
+        if state.sabotage != Some(Sabotage::FullForever) || state.capacity.is_none() {
+            state.capacity = None;
         }
     }
 
@@ -321,36 +406,35 @@ impl SimDisk {
 
     fn mapping(&self, path: &Path) -> io::Result<Mapping> {
         let mut state = self.state();
-        state.begin()?;
+        state.begin(self.process)?;
         let inode = state.find(path)?;
         Mapping::of_bytes(&state.inodes[inode].live)
     }
 
     fn handle(&self, path: &Path, inode: usize) -> SimFile {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
         SimFile {
             disk: self.clone(),
             inode,
-            is_journal: name.starts_with("journal-"),
+            path: path.to_owned(),
         }
     }
 }
 
-fn dir_of(path: &Path) -> &Path {
+pub(crate) fn dir_of(path: &Path) -> &Path {
     path.parent().expect("a file is in a directory")
 }
 
 impl Disk for SimDisk {
     type File = SimFile;
-    type Lock = ();
+    type Lock = SimLock;
 
-    fn lock(&self, _: &Path, _: &str) -> io::Result<Locked<()>> {
-        Ok(Locked::Ours(()))
+    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<SimLock>> {
+        self.take_lock(path, card)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut state = self.state();
-        state.begin()?;
+        state.begin(self.process)?;
         if !state.dirs.contains(dir) {
             return Err(error(libc::ENOENT));
         }
@@ -370,7 +454,7 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path) -> io::Result<SimFile> {
         let mut state = self.state();
-        state.begin()?;
+        state.begin(self.process)?;
         let inode = state.find(path)?;
         drop(state);
         Ok(self.handle(path, inode))
@@ -378,27 +462,14 @@ impl Disk for SimDisk {
 
     fn create(&self, path: &Path) -> io::Result<SimFile> {
         let mut state = self.state();
-        state.begin()?;
-        let inode = match state.live.get(path) {
+        state.begin(self.process)?;
+        state.guard(self.process, path);
+        let inode = match state.live.get(path).copied() {
             Some(inode) => {
-                let inode = *inode;
                 state.change(inode, Change::Length(0));
                 inode
             }
-            None => {
-                let full = state
-                    .faults
-                    .capacity
-                    .is_some_and(|c| c <= state.used_bytes());
-                if full && state.random.percent(50) {
-                    state.events.full += 1;
-                    return Err(error(libc::ENOSPC));
-                }
-                state.inodes.push(Inode::default());
-                let inode = state.inodes.len() - 1;
-                state.rename_all(dir_of(path), vec![(path.to_owned(), Some(inode))]);
-                inode
-            }
+            None => state.add(path)?,
         };
         drop(state);
         Ok(self.handle(path, inode))
@@ -406,7 +477,7 @@ impl Disk for SimDisk {
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.begin()?;
+        state.begin(self.process)?;
         for dir in dir.ancestors() {
             state.dirs.insert(dir.to_owned());
         }
@@ -415,8 +486,9 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.begin()?;
+        state.begin(self.process)?;
         let inode = state.find(from)?;
+        state.guard(self.process, to);
         let entries = vec![(from.to_owned(), None), (to.to_owned(), Some(inode))];
         state.rename_all(dir_of(to), entries);
         Ok(())
@@ -424,20 +496,17 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.begin()?;
+        state.begin(self.process)?;
         state.find(path)?;
+        state.guard(self.process, path);
         state.rename_all(dir_of(path), vec![(path.to_owned(), None)]);
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.begin()?;
-        if counts_down(&mut state.faults.sync_fails_in) {
-            state.events.failed += 1;
-            state.events.syncs_failed += 1;
-            return Err(error(libc::EIO));
-        }
+        state.begin(self.process)?;
+        state.sync_fails(self.process)?;
         if state.sabotage == Some(Sabotage::DirSyncIgnored) {
             return Ok(());
         }
@@ -465,15 +534,23 @@ impl Renaming {
     }
 }
 
+impl SimFile {
+    fn is_journal(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("journal-")
+    }
+}
+
 impl DiskFile for SimFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.disk.state();
-        state.write(self.inode, bytes, offset as usize, self.is_journal)
+        self.disk.state().write(self, bytes, offset as usize)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let process = self.disk.process;
         let mut state = self.disk.state();
-        state.begin()?;
+        state.begin(process)?;
+        state.guard(process, &self.path);
         if state.sabotage != Some(Sabotage::CutIgnored) {
             state.change(self.inode, Change::Length(bytes as usize));
         }
@@ -481,6 +558,6 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.state().sync(self.inode)
+        self.disk.state().sync(self)
     }
 }

@@ -72,35 +72,13 @@ impl Journal {
     /// Hands every record up to `last` to the model: the ones that it knows, and those that are new.
     /// Whether it changed segments on the way.
     pub fn read_to(&mut self, disk: &SimDisk, last: u64, model: &mut Model) -> Checked<u64> {
-        let seed = journal::seed(&self.identity);
-        let shard = self.identity.shard as usize;
+        let shard = self.identity.shard;
         let mut entered = 0;
         while self.next <= last {
-            let path = layout::segment(&self.dir, self.segment);
-            let read = disk.peek(&path, |bytes| {
-                while self.next <= last && self.offset < bytes.len() {
-                    let record =
-                        journal::record_at(bytes, self.offset, seed).map_err(|reason| {
-                            let (next, offset) = (self.next, self.offset);
-                            Violation(format!(
-                                "shard {shard}: record {next} at byte {offset} of {}: {}",
-                                path.display(),
-                                reason.as_str()
-                            ))
-                        })?;
-                    require!(
-                        record.stamp.sequence == self.next && record.stamp.chain == self.chain,
-                        "shard {shard}: record {} is out of the chain",
-                        self.next
-                    );
-                    model.record(shard, &record)?;
-                    self.offset += record.bytes;
-                    self.next += 1;
-                    self.chain = record.crc;
-                }
-                Ok(())
-            });
-            read.unwrap_or_else(|| violation!("{} is gone", path.display()))?;
+            if let Err(reason) = self.read_segment(disk, last, model)? {
+                let (next, offset) = (self.next, self.offset);
+                violation!("shard {shard}: record {next} at byte {offset}: {reason}");
+            }
             if self.next <= last {
                 let next = self.next;
                 require!(
@@ -111,5 +89,49 @@ impl Journal {
             }
         }
         Ok(entered)
+    }
+
+    /// The same with every record that is there.
+    pub fn read_on(&mut self, disk: &SimDisk, model: &mut Model) -> Checked<u64> {
+        let mut entered = 0;
+        loop {
+            let read = self.read_segment(disk, u64::MAX, model)?;
+            let next = self.next;
+            if read.is_err() || next == self.segment || !self.enter(disk, next, false)? {
+                return Ok(entered);
+            }
+            entered += 1;
+        }
+    }
+
+    /// Goes through the present segment, up to record `last` or to what is no record.
+    fn read_segment(
+        &mut self,
+        disk: &SimDisk,
+        last: u64,
+        model: &mut Model,
+    ) -> Checked<Result<(), &'static str>> {
+        let seed = journal::seed(&self.identity);
+        let shard = self.identity.shard as usize;
+        let path = layout::segment(&self.dir, self.segment);
+        let read = disk.peek(&path, |bytes| {
+            while self.next <= last && self.offset < bytes.len() {
+                let record = match journal::record_at(bytes, self.offset, seed) {
+                    Ok(record) => record,
+                    Err(reason) => return Ok(Err(reason.as_str())),
+                };
+                require!(
+                    record.stamp.sequence == self.next && record.stamp.chain == self.chain,
+                    "shard {shard}: record {} is out of the chain",
+                    self.next
+                );
+                model.record(shard, &record)?;
+                self.offset += record.bytes;
+                self.next += 1;
+                self.chain = record.crc;
+            }
+            Ok(Ok(()))
+        });
+        read.unwrap_or_else(|| violation!("{} is gone", path.display()))
     }
 }

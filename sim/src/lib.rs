@@ -1,11 +1,15 @@
-//! A simulator for galo: it runs whole nodes, with their files, clients, links and clocks, in one
+//! A simulator for galo: it runs whole clusters, with their files, clients, links and clocks, in one
 //! thread, and one `u64` decides everything that happens to them.
 //!
 //! - `run`: one seed, from its plan to its verdict. `many`: many of them, on all CPUs.
 //! - `plan`: what a seed decides beforehand. `random`: where its numbers come from.
-//! - `world`: the driver: what happens next. `life`: the process, from its recovery to its end.
-//!   `socket`, `client`: the other ends of its connections, `request`, `reply`: what they say.
-//! - `disk`, `crash`: a file system that loses all that it may.
+//! - `world`: what happens next. `life`: from the start of all processes to the end of all of them;
+//!   `recovery`: what shards' new owners find. `processes`: they start, are paused, stop, die.
+//!   `faults`: what goes wrong in between.
+//! - `tick`: the driver. `jobs`: what runs beside it. `network`: what connects machines and clients.
+//! - `socket`, `client`: the other ends of connections; `request`, `reply`: what they say; `retry`:
+//!   what they say again.
+//! - `disk`, `locks`, `crash`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `sabotage`: known-wrong behaviour, to see that it is found.
 
@@ -18,13 +22,21 @@ pub mod sabotage;
 mod client;
 pub mod crash;
 pub mod disk;
+mod faults;
+mod jobs;
 mod journals;
 mod life;
+pub mod locks;
 mod model;
+mod network;
 mod plan;
+mod processes;
 pub mod random;
+mod recovery;
 mod reply;
 mod request;
+mod retry;
 mod socket;
+mod tick;
 mod trace;
 mod world;

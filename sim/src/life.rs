@@ -1,115 +1,77 @@
-//! One life of the process: recovery, serving, its end.
+//! From the start of all processes to the end of all of them.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use galo::api::operations::Process as Facts;
-use galo::host::Host;
-use galo::io::{Exit, Machine, Now, Peer};
-use galo::node::{Durability, Members, Settings};
-use galo::shard::recovery::JournalCase;
-use galo::shard::{self, check, Directory, Meta, Owned, Recovered, RecoveryError};
-use galo::stats::Stats;
+use galo::shard::{self, check, Acquired, Meta, Owned, RecoveryError};
 
 use crate::crash::Crash;
 use crate::disk::SimDisk;
-use crate::journals::Journal;
 use crate::plan::{Ending, Life};
-use crate::socket::{Ended, Far, Socket};
+use crate::processes::{Cluster, Process};
+use crate::recovery::Promise;
+use crate::socket::{Ended, Far};
 use crate::trace::{Checked, Violation};
-use crate::world::{clock_ns, World};
+use crate::world::World;
 use crate::{require, violation};
 
 /// Where the files are.
-const DATA: &str = "/data";
+pub const DATA: &str = "/data";
 /// Rounds in which what is under way must come to its end.
 const ROUNDS_MAX: u64 = 5_000;
+/// Time in which it must, and in which a cluster must be as it should be.
+const CALM_NS_MAX: u64 = 60_000_000_000;
 
-/// One core.
-pub struct Core {
-    pub host: Host<SimDisk>,
-    pub durable: bool,
-    pub accepts: bool,
-    /// A signal has come.
-    pub stop_wanted: bool,
-    /// The machine was told, then.
-    pub stopped_ns: Option<u64>,
-    /// It was done in time.
-    pub stopped_clean: bool,
-    pub exited: Option<Exit>,
-}
-
-/// All cores.
-pub struct Process {
-    pub cores: Vec<Core>,
-    /// By shard.
-    pub journals: Vec<Journal>,
-}
-
-impl Process {
-    /// Sockets that are links' ends.
-    pub fn links(&self) -> usize {
-        self.cores.len() * (self.cores.len() - 1)
-    }
-
-    pub fn is_stopping(&self) -> bool {
-        self.cores.iter().any(|core| core.stop_wanted)
-    }
-
-    fn has_failed(&self) -> bool {
-        let failed = |core: &Core| matches!(core.exited, Some(Exit::Failed(_)));
-        self.cores.iter().any(failed)
-    }
-}
-
-/// What recovery is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// All that was written is there.
-    Written,
-    /// All that was synced is.
-    Durable,
-}
+/// By process and core.
+type Shares = Vec<Vec<Vec<Owned<SimDisk>>>>;
 
 impl World {
-    /// Serves until it ends; then the disk is as the end left it. What the next life must find.
-    pub fn live(&mut self, life: &Life, promise: Promise, last: bool) -> Checked<Promise> {
-        let mut process = self.recover(life, promise)?;
+    /// Serves until it ends; then the disk is as the end left it.
+    pub fn live(&mut self, life: &Life, last: bool) -> Checked {
+        let mut cluster = self.recover(life)?;
         self.slow_jobs = life.slow_jobs;
         self.calm_ns = u64::MAX;
-        self.disk
-            .set_faults(|faults| faults.short_writes = self.plan.short_writes);
+        self.settled_ns = u64::MAX;
+        self.troubles = !cluster.is_alone();
+        self.disk.set_short_writes(self.plan.short_writes);
+        let mut broken = false;
         for step in 0..life.steps {
             if step == life.steps / 2 {
-                self.disk.set_faults(|faults| match life.ending {
-                    Ending::KillWithin | Ending::PowerWithin => {
-                        faults.kill_in = Some(self.random.skewed(40));
-                    }
-                    Ending::SyncFails => faults.sync_fails_in = Some(self.random.skewed(8)),
-                    Ending::OperationFails => faults.fail_in = Some(self.random.skewed(40)),
-                    _ => {}
-                });
+                self.doom(&cluster, life.ending);
             }
-            self.step(&mut process)?;
-            if self.disk.events().killed || process.has_failed() {
+            self.step(&mut cluster)?;
+            broken = match life.ending {
+                _ if cluster.is_alone() => {
+                    let process = &cluster.processes[0];
+                    process.disk.events().killed || process.has_failed()
+                }
+                Ending::PowerWithin => {
+                    let doomed = cluster.processes.iter();
+                    let mut doomed = doomed.filter(|process| !process.is_down());
+                    doomed.any(|process| process.disk.events().killed)
+                }
+                _ => false,
+            };
+            if broken {
                 break;
             }
         }
-        if process.has_failed() {
-            // The other cores may go on for a moment.
-            for _ in 0..self.random.below(20) {
-                self.step(&mut process)?;
+        if broken {
+            if cluster.processes[0].has_failed() {
+                // The other cores may go on for a moment.
+                for _ in 0..self.random.below(20) {
+                    self.step(&mut cluster)?;
+                }
+                self.coverage.failures += 1;
+            } else {
+                self.coverage.killed_within += 1;
             }
-            self.coverage.failures += 1;
-        } else if self.disk.events().killed {
-            self.coverage.killed_within += 1;
         } else {
             if last || self.random.percent(30) {
-                self.calm_down(&mut process)?;
-                self.probe(&mut process)?;
+                self.calm_down(&mut cluster)?;
+                self.probe(&mut cluster)?;
             }
             if matches!(life.ending, Ending::Stop | Ending::StopThenPower) {
-                self.stop(&mut process)?;
+                self.stop(&mut cluster)?;
             }
         }
         let power = match life.ending {
@@ -117,76 +79,118 @@ impl World {
             Ending::SyncFails | Ending::OperationFails => self.random.percent(50),
             Ending::Kill | Ending::KillWithin | Ending::Stop => false,
         };
-        self.end(process, power)
+        self.end(cluster, power);
+        Ok(())
     }
 
-    fn end(&mut self, process: Process, power: bool) -> Checked<Promise> {
-        while self.sockets.len() > process.links() {
-            self.drop_socket(self.sockets.len() - 1);
+    /// What will go wrong in the second half of a life.
+    fn doom(&mut self, cluster: &Cluster, ending: Ending) {
+        let node = self.random.index(cluster.processes.len());
+        let disk = &cluster.processes[node].disk;
+        disk.set_faults(|faults| match ending {
+            Ending::KillWithin | Ending::PowerWithin => {
+                faults.kill_in = Some(self.random.skewed(40));
+            }
+            Ending::SyncFails => faults.sync_fails_in = Some(self.random.skewed(8)),
+            Ending::OperationFails => faults.fail_in = Some(self.random.skewed(40)),
+            _ => {}
+        });
+    }
+
+    fn end(&mut self, cluster: Cluster, power: bool) {
+        for at in self.sockets.keys().copied().collect::<Vec<_>>() {
+            self.drop_socket(at, Ended::Reset);
         }
-        self.sockets.clear();
         self.jobs.clear();
-        let doubtful = self.disk.events().syncs_failed > 0;
-        drop(process);
-        let crash = if power { Crash::Power } else { Crash::Process };
-        self.trace
-            .note(format_args!("{crash:?} ends, a sync failed: {doubtful}"));
-        self.disk.crash(crash);
-        let pass_ns = self.random.skewed(1 << 40);
+        drop(cluster);
+        self.crash(power);
+        match power {
+            true => self.coverage.power_losses += 1,
+            false => self.coverage.kills += 1,
+        }
+        let pass_ns = self.random.skewed(self.plan.gap_ns_max);
         self.set_clock(self.now_ns + pass_ns);
-        Ok(if power || doubtful {
-            self.coverage.power_losses += 1;
-            Promise::Durable
-        } else {
-            self.coverage.kills += 1;
-            Promise::Written
-        })
+    }
+
+    /// Of all processes, or of the machine.
+    fn crash(&mut self, power: bool) {
+        let crash = if power { Crash::Power } else { Crash::Process };
+        self.trace.note(format_args!("{crash:?} ends"));
+        self.disk.crash(crash);
+        if power {
+            self.promises.fill(Promise::Durable);
+        }
     }
 
     // ---- The beginning -----------------------------------------------------------
 
-    fn recover(&mut self, life: &Life, mut promise: Promise) -> Checked<Process> {
+    fn recover(&mut self, life: &Life) -> Checked<Cluster> {
         let mut attempts = 0;
-        let (meta, recovered) = loop {
+        let (mut cluster, shares) = loop {
             attempts += 1;
+            let disks: Vec<SimDisk> = (0..life.nodes).map(|_| self.next_process()).collect();
             if attempts < 4 && self.random.percent(15) {
                 let within = Some(self.random.skewed(30));
                 let fails = self.random.percent(30);
-                self.disk.set_faults(|faults| match fails {
+                let node = self.random.index(disks.len());
+                let disk = match self.meta {
+                    None => &self.disk,
+                    Some(_) => &disks[node],
+                };
+                disk.set_faults(|faults| match fails {
                     true => faults.fail_in = within,
                     false => faults.kill_in = within,
                 });
             }
             // Nobody starts on a disk without any room.
             self.disk.make_room();
-            let result = self.open();
-            let events = self.disk.events();
-            if events.killed || (events.failed > 0 && result.is_err()) {
-                self.trace.note(format_args!(
-                    "killed or failed while recovering: {events:?}"
-                ));
+            let result = self.open(life, &disks);
+            let events = disks.iter().chain([&self.disk]).map(SimDisk::events);
+            let (mut killed, mut failed) = (false, false);
+            for events in events {
+                killed |= events.killed;
+                failed |= events.failed > 0;
+            }
+            if killed || (failed && result.is_err()) {
+                self.trace
+                    .note(format_args!("killed or failed while recovering"));
                 self.coverage.interrupted_recoveries += 1;
                 drop(result);
                 let power = self.random.percent(50);
-                if power || events.syncs_failed > 0 {
-                    promise = Promise::Durable;
-                }
-                self.disk
-                    .crash(if power { Crash::Power } else { Crash::Process });
+                self.crash(power);
                 continue;
             }
             match result {
-                Ok(result) => break result,
+                Ok(opened) => break opened,
                 Err(error) => violation!("recovery refuses: {error}"),
             }
         };
+        self.meta = Some(cluster.meta);
+        let mut shares = shares;
+        let mut all: Vec<&mut Owned<SimDisk>> = shares.iter_mut().flatten().flatten().collect();
+        all.sort_by_key(|owned| owned.recovered.shard.identity().shard);
+        for owned in all {
+            self.recovered(owned)?;
+        }
+        self.model.forget_open();
+        for disk in cluster.processes.iter().map(|process| &process.disk) {
+            disk.set_faults(|faults| (faults.fail_in, faults.kill_in) = (None, None));
+        }
         self.disk
             .set_faults(|faults| (faults.fail_in, faults.kill_in) = (None, None));
-        let journals = self.verify(&meta, &recovered, promise)?;
-        Ok(self.start(life, &meta, recovered, journals))
+        self.check()?;
+        // What was made is sound: it must be found in what is done with it.
+        self.disk.set_sabotage(self.sabotage);
+        self.trace.note(format_args!("begins: {life:?}"));
+        self.core_gone = false;
+        for (node, owned) in shares.into_iter().enumerate() {
+            self.start(&mut cluster, node, owned);
+        }
+        Ok(cluster)
     }
 
-    fn open(&mut self) -> Result<(Meta, Vec<Recovered<SimDisk>>), RecoveryError> {
+    /// All processes take what is at home with them, and the first makes the directory before.
+    fn open(&mut self, life: &Life, disks: &[SimDisk]) -> Result<(Cluster, Shares), RecoveryError> {
         let dir = Path::new(DATA);
         let meta = match Meta::read(&self.disk, dir)? {
             Some(meta) => meta,
@@ -199,205 +203,182 @@ impl World {
                 meta
             }
         };
-        let open = |shard| shard::open(&self.disk, dir, &meta, shard);
-        let recovered = (0..meta.shards).map(open).collect::<Result<_, _>>()?;
-        Ok((meta, recovered))
+        let cluster = Cluster {
+            processes: disks.iter().cloned().map(Process::new).collect(),
+            life: life.clone(),
+            meta,
+        };
+        let empty = || (0..life.cores).map(|_| Vec::new()).collect();
+        let mut shares: Shares = disks.iter().map(|_| empty()).collect();
+        for shard in 0..meta.shards {
+            let home = cluster.home(shard as usize);
+            let node = cluster.node_of(home);
+            match cluster.directory(node).acquire(shard)? {
+                Acquired::Ours(owned) => shares[node][home % life.cores].push(*owned),
+                Acquired::Held(card) => panic!("{card} has shard {shard} and is dead"),
+            }
+        }
+        Ok((cluster, shares))
     }
 
-    /// Whether what was recovered is what had to be.
-    fn verify(
-        &mut self,
-        meta: &Meta,
-        recovered: &[Recovered<SimDisk>],
-        promise: Promise,
-    ) -> Checked<Vec<Journal>> {
-        require!(meta.shards == self.plan.shards, "another number of shards");
-        let mut journals = Vec::new();
-        for (number, recovered) in recovered.iter().enumerate() {
-            let sequence = recovered.shard.sequence();
-            let least = match promise {
-                Promise::Written => self.model.sequence(number),
-                Promise::Durable => self.model.floor(number),
-            };
-            self.trace.note(format_args!(
-                "shard {number}: {} records of {} (at least {least}), {:?}",
-                sequence,
-                self.model.sequence(number),
-                recovered.report
-            ));
-            require!(
-                sequence >= least,
-                "{promise:?}: shard {number} ends with record {sequence}, {least} had to be there"
-            );
-            self.coverage.lost_records += self.model.sequence(number).saturating_sub(sequence);
-            self.coverage.replayed += recovered.report.replayed;
-            match recovered.report.journal {
-                JournalCase::TornTail(_) => self.coverage.torn_tails += 1,
-                JournalCase::HalfSegment(_) => self.coverage.half_segments += 1,
-                _ => {}
-            }
-            self.coverage.bad_snapshots += recovered.report.snapshots_bad.len() as u64;
-            self.model.cut(number, sequence)?;
-            let identity = meta.identity(number as u32);
-            let newest = recovered.store.snapshots().last();
-            let from = newest.map_or(1, |snapshot| snapshot.from);
-            let mut journal = Journal::new(&self.disk, Path::new(DATA), identity, from)?;
-            journal.read_to(&self.disk, sequence, &mut self.model)?;
-            self.model.compare(&recovered.shard, false)?;
-            journals.push(journal);
-        }
-        self.model.forget_open();
+    /// `galo check` finds nothing.
+    fn check(&mut self) -> Checked {
         let checked = check::check_on(&self.disk, Path::new(DATA), &mut std::io::sink());
         checked.map_err(|error| Violation(format!("galo check: {error}")))?;
-        Ok(journals)
+        Ok(())
     }
 
-    fn start(
-        &mut self,
-        life: &Life,
-        meta: &Meta,
-        recovered: Vec<Recovered<SimDisk>>,
-        journals: Vec<Journal>,
-    ) -> Process {
-        let cores = life.cores;
-        // What was made is sound: it must be found in what is done with it.
-        self.disk.set_sabotage(self.sabotage);
-        self.trace.note(format_args!("begins: {life:?}"));
-        let started_us = (self.realtime_us + (self.now_ns / 1_000) as i64).max(0) as u64;
-        let members = |core| Members::alone(core, cores, self.plan.shards as usize);
-        let process = Facts {
-            version: "0.0.0",
-            git_hash: "unknown",
-            driver: "simulator",
-            started_us,
-            resident_bytes: || 4096,
-            stats: Arc::new(Stats::new(&members(0))),
-        };
-        let mut shards: Vec<Vec<Owned<SimDisk>>> = (0..cores).map(|_| Vec::new()).collect();
-        for (number, mut recovered) in recovered.into_iter().enumerate() {
-            recovered
-                .store
-                .set_thresholds(self.plan.segment_bytes, self.plan.snapshot_bytes);
-            let lock = ();
-            shards[number % cores].push(Owned { recovered, lock });
-        }
-        let directory = Directory {
-            disk: self.disk.clone(),
-            path: DATA.into(),
-            meta: *meta,
-            card: String::new(),
-        };
-        let host = |(core, recovered)| {
-            let settings = Settings {
-                members: members(core),
-                epoch: 0,
-                directory: meta.directory,
-                durability: life.durability,
-                allow_reset: self.plan.resets == Some(true),
-                process: process.clone(),
-            };
-            Core {
-                host: Host::new(settings, directory.clone(), recovered, clock_ns),
-                durable: life.durability == Durability::Disk,
-                accepts: true,
-                stop_wanted: false,
-                stopped_ns: None,
-                stopped_clean: false,
-                exited: None,
-            }
-        };
-        let cores = shards.into_iter().enumerate().map(host).collect();
-        let mut process = Process { cores, journals };
-        self.link(&mut process);
-        process
-    }
+    // ---- Calm ----------------------------------------------------------------------
 
-    /// Connects every core with every other.
-    fn link(&mut self, process: &mut Process) {
-        let count = process.cores.len();
-        assert!(self.sockets.is_empty());
-        self.core_gone = false;
-        let place = |from: usize, to: usize| from * (count - 1) + to - usize::from(to > from);
-        for from in 0..count {
-            let host = &mut process.cores[from].host;
-            host.tick_begin(Now {
-                monotonic_ns: self.now_ns,
-                realtime_us: (self.realtime_us + (self.now_ns / 1_000) as i64).max(0) as u64,
-            });
-            for to in (0..count).filter(|to| *to != from) {
-                assert_eq!(self.sockets.len(), place(from, to));
-                let mut socket = Socket::new(from, Far::Link(place(to, from)));
-                socket.id = Some(host.opened(Peer::Member(to)).expect("links have no bound"));
-                self.sockets.push(socket);
-            }
-            // The tick is ended by the first one of the world, which begins with no effects.
-        }
-    }
-
-    // ---- The end -------------------------------------------------------------------
-
-    /// Faults are switched off, clients read: everything that was asked gets its answer.
-    pub fn calm_down(&mut self, process: &mut Process) -> Checked {
+    /// Faults are switched off, clients read: everybody comes back to his place, and everything that
+    /// was asked gets its answer.
+    pub fn calm_down(&mut self, cluster: &mut Cluster) -> Checked {
         self.trace.note(format_args!("calm"));
         self.calm_ns = self.now_ns;
+        self.troubles = false;
         self.slow_jobs = false;
         self.disk.make_room();
-        self.disk.set_faults(|faults| {
-            faults.short_writes = 0;
-            (faults.fail_in, faults.sync_fails_in, faults.kill_in) = (None, None, None);
-        });
-        let links = process.links();
-        for socket in &mut self.sockets[links..] {
-            let client = socket.client_mut().expect("behind the links");
+        self.disk.set_short_writes(0);
+        for process in &mut cluster.processes {
+            process
+                .disk
+                .set_faults(|faults| *faults = Default::default());
+            process.paused_until_ns = 0;
+            process.refuses_until_ns = 0;
+        }
+        for socket in self.sockets.values_mut() {
+            socket.stuck_until_ns = 0;
+            let Some(client) = socket.client_mut() else {
+                continue;
+            };
             client.reads = true;
             if client.finished && socket.input_end.is_none() {
                 socket.input_end = Some(Ended::Fin);
             }
         }
-        self.until_answered(process)
+        match cluster.is_alone() {
+            true => self.settled_ns = self.calm_ns,
+            false => self.until_settled(cluster)?,
+        }
+        self.until_answered(cluster)
     }
 
-    fn until_answered(&mut self, process: &mut Process) -> Checked {
-        let links = process.links();
-        for _ in 0..ROUNDS_MAX {
-            let waiting = self.sockets[links..].iter().any(|socket| {
-                let client = socket.client().expect("behind the links");
-                !client.asked.is_empty()
-            });
+    /// Every shard is at home, and everybody is connected with everybody.
+    fn until_settled(&mut self, cluster: &mut Cluster) -> Checked {
+        let begun_ns = self.now_ns;
+        let mut missing = self.missing(cluster);
+        while missing.is_some() {
+            if self.now_ns > begun_ns + CALM_NS_MAX {
+                violation!("after {CALM_NS_MAX} ns without faults: {missing:?}");
+            }
+            self.round(cluster)?;
+            missing = self.missing(cluster);
+        }
+        self.trace.note(format_args!("settled"));
+        self.settled_ns = self.now_ns;
+        Ok(())
+    }
+
+    /// What is not as it should be in a cluster without faults.
+    fn missing(&self, cluster: &Cluster) -> Option<String> {
+        for (node, process) in cluster.processes.iter().enumerate() {
+            if !process.is_up() || process.is_stopping() || process.has_failed() {
+                return Some(format!("node {node} does not serve"));
+            }
+        }
+        for shard in 0..self.plan.shards as usize {
+            let home = cluster.home(shard);
+            let core = cluster.at(home);
+            if !core.is_some_and(|core| core.owned.contains(&shard)) {
+                return Some(format!("shard {shard} is not at home with member {home}"));
+            }
+        }
+        let sound = |socket: &crate::socket::Socket| {
+            socket.id.is_some() && !socket.closing && socket.input_end.is_none()
+        };
+        for one in 0..cluster.members() {
+            for other in one + 1..cluster.members() {
+                let linked = self.sockets.values().any(|socket| {
+                    let Far::Link(far) = socket.far else {
+                        return false;
+                    };
+                    let Some(far) = self.sockets.get(&far) else {
+                        return false;
+                    };
+                    socket.member == one && far.member == other && sound(socket) && sound(far)
+                });
+                if !linked {
+                    return Some(format!("no link between members {one} and {other}"));
+                }
+            }
+        }
+        None
+    }
+
+    fn until_answered(&mut self, cluster: &mut Cluster) -> Checked {
+        let begun_ns = self.now_ns;
+        let waits = |world: &World| {
+            let mut clients = world.sockets.values().filter_map(|socket| socket.client());
+            clients.any(|client| !client.asked.is_empty())
+        };
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX || self.now_ns < begun_ns + CALM_NS_MAX {
+            rounds += 1;
             // A sync may have failed before it became calm, and be told only now.
-            if !waiting || process.has_failed() {
+            if cluster.is_alone() && cluster.processes[0].has_failed() {
                 return Ok(());
             }
-            self.round(process)?;
+            if !waits(self) && self.unanswered.is_empty() {
+                return Ok(());
+            }
+            self.ask_again(cluster);
+            self.round(cluster)?;
         }
-        let clients = self.sockets[links..].iter().filter_map(Socket::client);
+        let clients = self.sockets.values().filter_map(|socket| socket.client());
         let stuck: Vec<_> = clients
             .filter(|client| !client.asked.is_empty())
             .map(|client| (client.name, &client.asked))
             .collect();
-        violation!("no answer after {ROUNDS_MAX} rounds: {stuck:?}");
+        violation!("no answer after {rounds} rounds: {stuck:?}");
     }
 
-    /// Every core has a tick, and every job is run.
-    fn round(&mut self, process: &mut Process) -> Checked {
-        for core in 0..process.cores.len() {
-            self.run_any_job()?;
+    /// Every core has a tick, every job is run, and who is not there comes back.
+    fn round(&mut self, cluster: &mut Cluster) -> Checked {
+        for node in 0..cluster.processes.len() {
+            if cluster.processes[node].is_down() && !cluster.is_alone() {
+                self.restart(cluster, node);
+            }
+        }
+        if !cluster.is_alone() && self.random.percent(20) {
+            self.wait(cluster);
+        }
+        self.ticks(cluster)
+    }
+
+    fn ticks(&mut self, cluster: &mut Cluster) -> Checked {
+        for member in 0..cluster.members() {
+            self.run_any_job(cluster)?;
             let pass_ns = self.random.skewed(1_000_000);
             self.set_clock(self.now_ns + pass_ns);
-            self.tick(process, core)?;
+            self.tick(cluster, member)?;
         }
-        Ok(())
+        match cluster.is_alone() {
+            true => Ok(()),
+            false => self.bury(cluster),
+        }
     }
 
     /// Reads every account, and writes to some, over new connections.
-    fn probe(&mut self, process: &mut Process) -> Checked {
+    fn probe(&mut self, cluster: &mut Cluster) -> Checked {
         self.trace.note(format_args!("probe"));
         let clients: Vec<u32> = self.plan.clients.iter().map(|client| client.id).collect();
         for ids in clients.chunks(8).take(4) {
-            let core = self.random.index(process.cores.len());
-            self.names += 1;
-            self.sockets.push(Socket::of_client(core, self.names));
-            let at = self.sockets.len() - 1;
+            let doors = self.doors(cluster);
+            if doors.is_empty() {
+                return Ok(());
+            }
+            let member = *self.random.pick(&doors);
+            let at = self.connect(member);
             for id in ids {
                 self.ask(at, |author| author.statement_of(*id));
                 self.ask(at, |author| {
@@ -406,27 +387,51 @@ impl World {
                 self.ask(at, |author| author.statement_of(*id));
             }
         }
-        self.until_answered(process)
+        self.until_answered(cluster)?;
+        if cluster.is_alone() {
+            return Ok(());
+        }
+        self.check()
     }
 
     /// SIGTERM: it ends in time, and everything is on the disk.
-    fn stop(&mut self, process: &mut Process) -> Checked {
+    fn stop(&mut self, cluster: &mut Cluster) -> Checked {
         self.trace.note(format_args!("stop"));
         self.slow_jobs = false;
-        self.disk
-            .set_faults(|faults| (faults.fail_in, faults.sync_fails_in) = (None, None));
-        for core in &mut process.cores {
-            core.stop_wanted = true;
+        // From now on processes only leave.
+        self.troubles = false;
+        self.settled_ns = u64::MAX;
+        let together = self.random.percent(50);
+        for process in &cluster.processes {
+            process
+                .disk
+                .set_faults(|faults| *faults = Default::default());
         }
-        while process.cores.iter().any(|core| core.exited.is_none()) {
-            if self.random.percent(20) {
-                self.round(process)?;
-            } else {
-                self.step(process)?;
+        let mut clean = true;
+        while cluster.processes.iter().any(|process| !process.is_down()) {
+            let mut stopping = cluster.processes.iter().any(Process::is_stopping);
+            for node in 0..cluster.processes.len() {
+                let process = &cluster.processes[node];
+                if process.is_up() && !process.is_stopping() && (together || !stopping) {
+                    self.signal(cluster, node);
+                    stopping = true;
+                }
             }
-            require!(!process.has_failed(), "a stop failed");
+            if self.random.percent(20) {
+                self.ticks(cluster)?;
+            } else {
+                self.step(cluster)?;
+            }
+            if cluster.is_alone() {
+                let process = &cluster.processes[0];
+                require!(!process.has_failed(), "a stop failed");
+                if process.has_stopped() {
+                    clean = process.cores.iter().all(|core| core.stopped_clean);
+                    break;
+                }
+            }
         }
-        if process.cores.iter().all(|core| core.stopped_clean) {
+        if clean && cluster.is_alone() {
             self.coverage.clean_stops += 1;
             for shard in 0..self.plan.shards as usize {
                 let sequence = self.model.sequence(shard);

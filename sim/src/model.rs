@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use galo::bank::Kind;
+use galo::bank::{Kind, Order};
 use galo::http::iso8601;
 use galo::shard::journal::{Event, Record};
-use galo::shard::Client;
+use galo::shard::{Client, Ids};
 
+use crate::random::Random;
 use crate::reply::{self, Reply};
+use crate::request::Expect;
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
 
@@ -21,36 +23,53 @@ pub type Tag = usize;
 
 /// What is known of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+enum Fate {
     /// Not all of it has reached the server.
     Unsent,
     /// It has; anything may come of it.
     Open,
     /// It is in its shard's journal.
     Applied { sequence: u64, position: usize },
+    /// It is there as one that is not to be, under its key.
+    Denied { sequence: u64, position: usize },
     /// It must never be there: refused, or its connection ended before it was taken up.
     Refused,
-    /// It was not in the journal, or no longer, after a crash.
+    /// It was not in the journal, or no longer, after a crash. With a key it may be asked again.
     Lost,
 }
 
-/// See [`Tag`].
+/// What a client asks for.
 #[derive(Clone, Debug)]
 pub struct Transaction {
     pub client: u32,
     pub kind: Kind,
     /// Cents.
     pub amount: i64,
+    /// Nobody else's.
     pub description: String,
-    pub fate: Fate,
+    /// Nobody else's.
+    pub key: Option<String>,
+    /// When it was asked first; microseconds since 1970.
+    pub asked_us: u64,
+}
+
+/// See [`Tag`].
+#[derive(Debug)]
+struct Sent {
+    transaction: Transaction,
+    fate: Fate,
     /// Answered with 200.
-    pub acknowledged: bool,
+    acknowledged: bool,
+    /// With a key: the first status and body.
+    answer: Option<(u16, Vec<u8>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Start,
     Transaction(Tag),
+    /// Nothing moved.
+    Denied(Tag),
     Reset,
 }
 
@@ -81,9 +100,13 @@ struct Shard {
 pub struct Model {
     accounts: BTreeMap<u32, Account>,
     shards: Vec<Shard>,
-    transactions: Vec<Transaction>,
+    transactions: Vec<Sent>,
+    /// Those with a key.
+    keyed: Vec<Tag>,
     by_description: HashMap<String, Tag>,
     resets_sent: usize,
+    /// There are other nodes, to which requests may go twice.
+    forwards: bool,
     /// Replies that were checked.
     pub checked: u64,
 }
@@ -99,7 +122,7 @@ pub struct Since {
 
 impl Model {
     /// A bank at its start.
-    pub fn new(clients: &[Client], shards: u32) -> Model {
+    pub fn new(clients: &[Client], shards: u32, nodes: usize) -> Model {
         let account = |client: &Client| {
             let start = Entry {
                 sequence: 0,
@@ -118,8 +141,10 @@ impl Model {
             accounts: clients.iter().map(account).collect(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
             transactions: Vec::new(),
+            keyed: Vec::new(),
             by_description: HashMap::new(),
             resets_sent: 0,
+            forwards: nodes > 1,
             checked: 0,
         }
     }
@@ -130,20 +155,37 @@ impl Model {
 
     // ---- Requests ------------------------------------------------------------
 
-    /// A client is about to send this; `description` is unique.
-    pub fn begin(&mut self, client: u32, kind: Kind, amount: i64, description: String) -> Tag {
+    /// A client is about to send this.
+    pub fn begin(&mut self, transaction: Transaction) -> Tag {
         let tag = self.transactions.len();
-        let previous = self.by_description.insert(description.clone(), tag);
+        let description = transaction.description.clone();
+        let previous = self.by_description.insert(description, tag);
         assert!(previous.is_none());
-        self.transactions.push(Transaction {
-            client,
-            kind,
-            amount,
-            description,
+        if transaction.key.is_some() {
+            self.keyed.push(tag);
+        }
+        self.transactions.push(Sent {
+            transaction,
             fate: Fate::Unsent,
             acknowledged: false,
+            answer: None,
         });
         tag
+    }
+
+    /// What was asked for.
+    pub fn transaction(&self, tag: Tag) -> &Transaction {
+        &self.transactions[tag].transaction
+    }
+
+    /// Whether it may be asked again.
+    pub fn is_keyed(&self, tag: Tag) -> bool {
+        self.transaction(tag).key.is_some()
+    }
+
+    /// Some transaction with a key.
+    pub fn any_keyed(&self, random: &mut Random) -> Option<Tag> {
+        (!self.keyed.is_empty()).then(|| *random.pick(&self.keyed))
     }
 
     /// How many transactions clients have made up.
@@ -156,30 +198,48 @@ impl Model {
         self.resets_sent += 1;
     }
 
-    /// All of its bytes have reached the server.
+    /// All of its bytes have reached a server.
     pub fn delivered(&mut self, tag: Tag) {
+        let keyed = self.is_keyed(tag);
         let fate = &mut self.transactions[tag].fate;
-        assert_eq!(*fate, Fate::Unsent);
-        *fate = Fate::Open;
+        assert!(keyed || *fate == Fate::Unsent);
+        if matches!(fate, Fate::Unsent | Fate::Lost) {
+            *fate = Fate::Open;
+        }
     }
 
-    /// It can have no effect any more.
+    /// It can have no effect any more; unless it has a key, for then it may be asked elsewhere.
     pub fn refused(&mut self, tag: Tag) -> Checked {
-        let transaction = &mut self.transactions[tag];
-        if let Fate::Applied { sequence, .. } = transaction.fate {
-            violation!("refused or never taken up, yet record {sequence}: {transaction:?}");
+        if self.is_keyed(tag) {
+            return Ok(());
         }
-        if transaction.fate != Fate::Lost {
-            transaction.fate = Fate::Refused;
+        let sent = &mut self.transactions[tag];
+        if let Fate::Applied { sequence, .. } = sent.fate {
+            violation!("refused or never taken up, yet record {sequence}: {sent:?}");
+        }
+        if sent.fate != Fate::Lost {
+            sent.fate = Fate::Refused;
         }
         Ok(())
     }
 
     /// Its connection is gone.
     pub fn abandoned(&mut self, tag: Tag) {
-        let transaction = &mut self.transactions[tag];
-        if transaction.fate == Fate::Unsent {
-            transaction.fate = Fate::Refused;
+        let keyed = self.is_keyed(tag);
+        let fate = &mut self.transactions[tag].fate;
+        if *fate == Fate::Unsent && !keyed {
+            *fate = Fate::Refused;
+        }
+    }
+
+    /// Which account a request is about; `None`: all of them. Where it is about none, one that nobody
+    /// has.
+    pub fn about(&self, expect: &Expect) -> Option<u32> {
+        match expect {
+            Expect::Transaction(tag) => Some(self.client_of(*tag)),
+            Expect::Statement(client) => Some(*client),
+            Expect::Reset => None,
+            _ => Some(u32::MAX),
         }
     }
 
@@ -219,22 +279,11 @@ impl Model {
         let time_us = record.stamp.time_us;
         let known = self.shards[shard].records.get(sequence as usize - 1);
         let what = match record.event {
-            Event::Transaction { order, .. } => {
-                let text = order.description.as_str();
-                let Some(tag) = self.by_description.get(text).copied() else {
-                    violation!("record {sequence} of shard {shard} is nobody's: {record:?}");
-                };
-                let sent = &self.transactions[tag];
-                require!(
-                    (sent.client, sent.kind, sent.amount)
-                        == (order.client, order.kind, order.amount)
-                        && order.client as usize % self.shards.len() == shard,
-                    "record {sequence} of shard {shard} is not what was asked for: {record:?}, {sent:?}"
-                );
-                What::Transaction(tag)
+            Event::Transaction { order, ids, .. } => {
+                What::Transaction(self.tag_of(shard, sequence, &order, &ids)?)
             }
-            Event::Refused { .. } => {
-                violation!("record {sequence} has a key, and nobody sent one: {record:?}")
+            Event::Refused { order, ids, .. } => {
+                What::Denied(self.tag_of(shard, sequence, &order, &ids)?)
             }
             Event::Reset => What::Reset,
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
@@ -251,18 +300,42 @@ impl Model {
             "record {sequence} of shard {shard} does not follow {}",
             self.sequence(shard)
         );
-        if let What::Transaction(tag) = what {
-            let transaction = &self.transactions[tag];
-            require!(
-                transaction.fate == Fate::Open,
-                "record {sequence} of shard {shard} must not be there: {transaction:?}"
-            );
-        } else {
-            let resets = self.shards[shard].records.iter();
-            let resets = resets.filter(|(what, _)| *what == What::Reset).count();
-            require!(resets < self.resets_sent, "a reset that nobody sent");
+        match what {
+            What::Transaction(tag) | What::Denied(tag) => {
+                let sent = &self.transactions[tag];
+                require!(
+                    sent.fate == Fate::Open,
+                    "record {sequence} of shard {shard} must not be there: {sent:?}"
+                );
+            }
+            What::Start | What::Reset => {
+                let resets = self.shards[shard].records.iter();
+                let resets = resets.filter(|(what, _)| *what == What::Reset).count();
+                // One that is forwarded may be carried out again by the next owner: it has no id.
+                let again = self.resets_sent > 0 && self.forwards;
+                require!(
+                    resets < self.resets_sent || again,
+                    "a reset that nobody sent"
+                );
+            }
         }
         self.apply(shard, what, time_us)
+    }
+
+    /// Which request a record is about.
+    fn tag_of(&self, shard: usize, sequence: u64, order: &Order<'_>, ids: &Ids) -> Checked<Tag> {
+        let text = order.description.as_str();
+        let Some(tag) = self.by_description.get(text).copied() else {
+            violation!("record {sequence} of shard {shard} is nobody's: {order:?}");
+        };
+        let sent = self.transaction(tag);
+        require!(
+            (sent.client, sent.kind, sent.amount) == (order.client, order.kind, order.amount)
+                && self.shard_of(order.client) == shard
+                && sent.key.is_some() == ids.key.is_some(),
+            "record {sequence} of shard {shard} is not what was asked for: {order:?}, {ids:?}, {sent:?}"
+        );
+        Ok(tag)
     }
 
     fn apply(&mut self, shard: usize, what: What, time_us: u64) -> Checked {
@@ -283,20 +356,26 @@ impl Model {
         };
         match what {
             What::Start => unreachable!("no record"),
-            What::Transaction(tag) => {
-                let transaction = &mut self.transactions[tag];
+            What::Transaction(tag) | What::Denied(tag) => {
+                let sent = &mut self.transactions[tag];
+                let transaction = &sent.transaction;
                 let Some(account) = self.accounts.get_mut(&transaction.client) else {
                     violation!("a transaction of an unknown client: {transaction:?}");
                 };
                 let before = account.log.last().expect("never empty").balance;
-                let Some(after) = after(before, account.limit, transaction) else {
-                    violation!("{transaction:?} is not allowed at a balance of {before}");
-                };
-                transaction.fate = Fate::Applied {
-                    sequence,
-                    position: account.log.len(),
-                };
-                account.log.push(entry(after));
+                let after = after(before, account.limit, transaction);
+                let position = account.log.len();
+                match (what, after) {
+                    (What::Transaction(_), Some(after)) => {
+                        account.log.push(entry(after));
+                        sent.fate = Fate::Applied { sequence, position };
+                    }
+                    (What::Denied(_), None) => {
+                        let position = position - 1;
+                        sent.fate = Fate::Denied { sequence, position };
+                    }
+                    _ => violation!("{what:?}, {transaction:?}, at a balance of {before}"),
+                }
             }
             What::Reset => {
                 let own = |client: &u32| *client as usize % shards == shard;
@@ -314,8 +393,11 @@ impl Model {
         if sequence < records.len() as u64 {
             let mut records = records.clone();
             for (what, _) in records.drain(sequence as usize..) {
-                if let What::Transaction(tag) = what {
-                    self.transactions[tag].fate = Fate::Lost;
+                if let What::Transaction(tag) | What::Denied(tag) = what {
+                    let sent = &mut self.transactions[tag];
+                    // It may be on its way again.
+                    sent.fate = Fate::Open;
+                    sent.answer = None;
                 }
             }
             self.shards[shard].records.clear();
@@ -333,9 +415,9 @@ impl Model {
 
     /// After a crash: what is not in a journal by now never will be.
     pub fn forget_open(&mut self) {
-        for transaction in &mut self.transactions {
-            if matches!(transaction.fate, Fate::Open | Fate::Unsent) {
-                transaction.fate = Fate::Lost;
+        for sent in &mut self.transactions {
+            if matches!(sent.fate, Fate::Open | Fate::Unsent) {
+                sent.fate = Fate::Lost;
             }
         }
     }
@@ -395,7 +477,7 @@ impl Model {
         for entry in account.log[..=position].iter().rev() {
             match entry.what {
                 What::Transaction(tag) if statement.len() < 10 => {
-                    statement.push((&self.transactions[tag], entry.time_us));
+                    statement.push((self.transaction(tag), entry.time_us));
                 }
                 _ => break,
             }
@@ -409,34 +491,52 @@ impl Model {
     pub fn acknowledged(&mut self, tag: Tag, reply: &Reply, durable: bool) -> Checked<usize> {
         self.checked += 1;
         let (limit, balance) = reply::posted(&reply.body)?;
-        let transaction = &mut self.transactions[tag];
-        let Fate::Applied { sequence, position } = transaction.fate else {
-            violation!("acknowledged, and not in the journal: {transaction:?}");
+        let sent = &mut self.transactions[tag];
+        let Fate::Applied { sequence, position } = sent.fate else {
+            violation!("acknowledged, and not in the journal: {sent:?}");
         };
-        require!(
-            !transaction.acknowledged,
-            "acknowledged twice: {transaction:?}"
-        );
-        transaction.acknowledged = true;
-        let client = transaction.client;
+        let keyed = sent.transaction.key.is_some();
+        require!(!sent.acknowledged || keyed, "acknowledged twice: {sent:?}");
+        sent.acknowledged = true;
+        let client = sent.transaction.client;
         let account = &self.accounts[&client];
         let expected = (account.limit, account.log[position].balance);
         require!(
             (limit, balance) == expected,
-            "limit and balance are said to be {:?}, and are {expected:?} after {transaction:?}",
+            "limit and balance are said to be {:?}, and are {expected:?} after {sent:?}",
             (limit, balance)
         );
         if durable {
             self.raise_floor(self.shard_of(client), sequence);
         }
+        self.same_answer(tag, reply)?;
         Ok(position)
     }
 
     /// A transaction was answered with 422 for its amount: there was a moment when that was right.
-    pub fn limited(&mut self, tag: Tag, since: &Since, durable: bool) -> Checked<usize> {
+    pub fn limited(
+        &mut self,
+        tag: Tag,
+        reply: &Reply,
+        since: &Since,
+        durable: bool,
+    ) -> Checked<usize> {
         self.checked += 1;
         self.refused(tag)?;
-        let transaction = &self.transactions[tag];
+        let sent = &self.transactions[tag];
+        let transaction = &sent.transaction;
+        let shard = self.shard_of(transaction.client);
+        if let Fate::Denied { sequence, position } = sent.fate {
+            if durable {
+                self.raise_floor(shard, sequence);
+            }
+            self.same_answer(tag, reply)?;
+            return Ok(position);
+        }
+        require!(
+            transaction.key.is_none(),
+            "refused under its key, which is not in the journal: {sent:?}"
+        );
         let account = &self.accounts[&transaction.client];
         let entries = account.log.iter().enumerate().skip(since.position);
         let mut refusing =
@@ -445,9 +545,20 @@ impl Model {
             violation!("refused with 422 though it never was out of bounds: {transaction:?}");
         };
         if durable {
-            self.raise_floor(self.shard_of(transaction.client), entry.sequence);
+            self.raise_floor(shard, entry.sequence);
         }
         Ok(position)
+    }
+
+    /// With a key every answer is the first one.
+    fn same_answer(&mut self, tag: Tag, reply: &Reply) -> Checked {
+        let sent = &mut self.transactions[tag];
+        if sent.transaction.key.is_some() {
+            let answer = (reply.status, reply.body.clone());
+            let first = sent.answer.get_or_insert_with(|| answer.clone());
+            require!(*first == answer, "first {first:?}, then {answer:?}");
+        }
+        Ok(())
     }
 
     /// A statement: there was a moment when that was right.
@@ -523,7 +634,12 @@ impl Model {
 
     /// The account that a transaction is about.
     pub fn client_of(&self, tag: Tag) -> u32 {
-        self.transactions[tag].client
+        self.transaction(tag).client
+    }
+
+    /// When it was asked first; microseconds since 1970.
+    pub fn asked_us(&self, tag: Tag) -> u64 {
+        self.transaction(tag).asked_us
     }
 
     /// Records in all journals.

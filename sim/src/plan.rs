@@ -1,6 +1,7 @@
 //! What a seed decides before a run begins, and before each life of the process.
 
 use galo::clients::CONTEST;
+use galo::limits::KEY_NS_MAX;
 use galo::node::Durability;
 use galo::shard::Client;
 
@@ -9,6 +10,8 @@ use crate::random::Random;
 /// Of a whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Processes that share the data directory.
+    pub nodes: usize,
     /// Of the data directory.
     pub shards: u32,
     /// In any order.
@@ -35,6 +38,13 @@ pub struct Plan {
     pub full_disk: bool,
     /// The real-time clock steps.
     pub clock_steps: bool,
+    /// So far at most, microseconds.
+    pub clock_step_us_max: u64,
+    /// Between the end of all processes and the next start, at most.
+    pub gap_ns_max: u64,
+    /// Transactions with an `Idempotency-Key`, percent. Where there are any, less time passes than a key
+    /// is remembered.
+    pub keyed: u64,
     /// Connections are taken up slowly and time is let pass, so that things time out.
     pub timeouts: bool,
 }
@@ -63,7 +73,9 @@ pub enum Ending {
 /// Of one life.
 #[derive(Clone, Debug)]
 pub struct Life {
-    /// Nodes.
+    /// Processes.
+    pub nodes: usize,
+    /// Of each process.
     pub cores: usize,
     /// When replies leave.
     pub durability: Durability,
@@ -96,8 +108,14 @@ impl Plan {
         let turn = random.index(clients.len());
         clients.rotate_left(turn);
         let small = random.percent(70);
+        let nodes = match random.percent(60) {
+            true => random.between(2, 3) as usize,
+            false => 1,
+        };
+        let keyed = *random.pick(&[0, 30, 80]);
         Plan {
-            shards: random.between(1, 4) as u32,
+            nodes,
+            shards: random.between(nodes as u64, 4) as u32,
             clients,
             lives: random.between(1, 5),
             resets: random.percent(30).then(|| random.percent(70)),
@@ -118,6 +136,9 @@ impl Plan {
             short_writes: *random.pick(&[0, 0, 10, 50]),
             full_disk: random.percent(30),
             clock_steps: random.percent(40),
+            clock_step_us_max: if keyed > 0 { 1 << 20 } else { 1 << 40 },
+            gap_ns_max: if keyed > 0 { KEY_NS_MAX / 16 } else { 1 << 40 },
+            keyed,
             timeouts: random.percent(20),
         }
     }
@@ -140,13 +161,20 @@ impl Plan {
             OperationFails,
         ];
         let durability = *random.pick(&[Durability::Process, Durability::Disk]);
+        let nodes = self.nodes as u64;
+        let cores_max = match nodes {
+            1 => u64::from(self.shards.min(3)),
+            _ => (u64::from(self.shards) / nodes).min(2),
+        };
+        let steps = match random.percent(25) {
+            true => random.skewed(60),
+            false => random.skewed(700) + 50,
+        };
         Life {
-            cores: random.between(1, u64::from(self.shards.min(3))) as usize,
+            nodes: self.nodes,
+            cores: random.between(1, cores_max) as usize,
             durability,
-            steps: match random.percent(25) {
-                true => random.skewed(60),
-                false => random.skewed(700) + 50,
-            },
+            steps: steps * nodes,
             ending: if last {
                 StopThenPower
             } else {

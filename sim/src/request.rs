@@ -2,7 +2,7 @@
 
 use galo::bank::Kind;
 
-use crate::model::{Model, Since, Tag};
+use crate::model::{Model, Since, Tag, Transaction};
 use crate::random::Random;
 
 /// Which answers there may be.
@@ -47,6 +47,8 @@ pub struct Asked {
     pub delivered: bool,
     /// In the tick of this time.
     pub delivered_ns: u64,
+    /// A sync that failed may have taken what the answer tells of.
+    pub tainted: bool,
 }
 
 /// A request before it is written.
@@ -79,6 +81,12 @@ pub struct Author<'a> {
     pub limit: u64,
     /// Nothing that would end the connection.
     pub keep_alive: bool,
+    /// Transactions with a key, percent.
+    pub keyed: u64,
+    /// Microseconds since 1970.
+    pub now_us: u64,
+    /// Repeats go without their keys.
+    pub forgets_keys: bool,
 }
 
 const SPECIAL: [&str; 8] = ["t", "é", "ñ", "日", "\"", "\\", "\u{1}", "😀"];
@@ -137,10 +145,45 @@ impl Author<'_> {
     pub fn transaction_of(&mut self, client: u32, kind: Kind, amount: i64) -> Draft {
         let special = *self.random.pick(&SPECIAL);
         let description = format!("{special}{}", base36(self.model.tags()));
-        let tag = self.model.begin(client, kind, amount, description.clone());
-        let body = self.body(kind, amount, &description);
-        let path = format!("/clientes/{client}/transacoes");
-        self.request("POST", &path, Some(&body), Expect::Transaction(tag))
+        let key = self.random.percent(self.keyed).then(|| self.key());
+        let transaction = Transaction {
+            client,
+            kind,
+            amount,
+            description,
+            key,
+            asked_us: self.now_us,
+        };
+        let key = transaction.key.clone();
+        let tag = self.model.begin(transaction);
+        self.order(tag, key.as_deref())
+    }
+
+    /// The same request once more, not byte for byte.
+    pub fn again(&mut self, tag: Tag) -> Draft {
+        let key = self.model.transaction(tag).key.clone();
+        self.order(tag, key.as_deref().filter(|_| !self.forgets_keys))
+    }
+
+    fn order(&mut self, tag: Tag, key: Option<&str>) -> Draft {
+        let transaction = self.model.transaction(tag).clone();
+        let body = self.body(
+            transaction.kind,
+            transaction.amount,
+            &transaction.description,
+        );
+        let path = format!("/clientes/{}/transacoes", transaction.client);
+        self.request_with("POST", &path, Some(&body), key, Expect::Transaction(tag))
+    }
+
+    /// 1 to 64 visible characters that nobody else has.
+    fn key(&mut self) -> String {
+        let mut key = base36(self.model.tags());
+        let more = self.random.index(65 - key.len());
+        for _ in 0..more {
+            key.push(char::from(self.random.between(0x21, 0x2f) as u8));
+        }
+        key
     }
 
     /// A statement of an existing client.
@@ -281,6 +324,17 @@ impl Author<'_> {
     }
 
     fn request(&mut self, method: &str, path: &str, body: Option<&str>, expect: Expect) -> Draft {
+        self.request_with(method, path, body, None, expect)
+    }
+
+    fn request_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        key: Option<&str>,
+        expect: Expect,
+    ) -> Draft {
         let mut target = path.to_owned();
         match self.random.below(20) {
             0 => target = format!("http://localhost:9999{target}"),
@@ -297,6 +351,10 @@ impl Author<'_> {
             head.push_str("connection: Close\r\n");
         } else if keep_alive {
             head.push_str("Connection: keep-alive\r\n");
+        }
+        if let Some(key) = key {
+            let names = ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"];
+            head.push_str(&format!("{}: {key}\r\n", self.random.pick(&names)));
         }
         let gzip = self.random.percent(20);
         if gzip {

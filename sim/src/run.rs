@@ -1,10 +1,12 @@
 //! One run: what a seed does, and what came of it.
 
+use std::collections::BTreeMap;
+
 use crate::disk::SimDisk;
-use crate::life::Promise;
 use crate::model::Model;
 use crate::plan::{Ending, Life, Plan};
 use crate::random::Random;
+use crate::recovery::Promise;
 use crate::sabotage::Sabotage;
 use crate::trace::{Checked, Trace};
 use crate::world::World;
@@ -78,9 +80,9 @@ coverage! {
     kills,
     /// Lives that ended with a loss of power, or a failed sync.
     power_losses,
-    /// Lives that ended within an operation on the disk.
+    /// Processes that died within an operation on the disk.
     killed_within,
-    /// Lives in which a core gave up.
+    /// Processes in which a core gave up.
     failures,
     /// Stops that were done in time.
     clean_stops,
@@ -96,6 +98,26 @@ coverage! {
     half_segments,
     /// Snapshots that could not be used.
     bad_snapshots,
+    /// Processes killed while others went on.
+    node_kills,
+    /// Processes stopped while others went on.
+    node_stops,
+    /// Processes paused.
+    node_pauses,
+    /// Processes that came back while others went on.
+    restarts,
+    /// Shards taken by a member that is not their home.
+    takeovers,
+    /// Shards taken by their home from a running cluster.
+    hand_backs,
+    /// Links between processes that broke.
+    links_cut,
+    /// Links between processes in which nothing arrived for a while.
+    links_stuck,
+    /// Keyed requests asked again for want of an answer.
+    retries,
+    /// Keyed requests asked again in spite of one, or while one was on its way.
+    duplicates,
 }
 
 impl Coverage {
@@ -118,8 +140,12 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     let disk = SimDisk::new(random.fork());
     let mut trace = Trace::new(options.trace);
     trace.note(format_args!("{plan:?}"));
+    let shards = plan.shards as usize;
     let mut world = World {
-        model: Model::new(&plan.clients, plan.shards),
+        model: Model::new(&plan.clients, plan.shards, plan.nodes),
+        journals: (0..shards).map(|_| None).collect(),
+        promises: vec![Promise::Durable; shards],
+        meta: None,
         plan,
         random,
         trace,
@@ -129,10 +155,15 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         now_ns: 0,
         tick_ns: 0,
         realtime_us: 1_700_000_000_000_000,
-        sockets: Vec::new(),
+        sockets: BTreeMap::new(),
+        next_socket: 0,
         jobs: Vec::new(),
         names: 0,
+        lives_begun: 0,
+        unanswered: Vec::new(),
         calm_ns: u64::MAX,
+        settled_ns: u64::MAX,
+        troubles: false,
         core_gone: false,
         slow_jobs: false,
     };
@@ -149,19 +180,17 @@ pub fn run(seed: u64, options: Options) -> Outcome {
 fn lives(world: &mut World) -> Checked {
     let start_ns = world.random.skewed(1 << 50);
     world.set_clock(start_ns);
-    let mut promise = Promise::Durable;
     for _ in 0..world.plan.lives {
         let life = world.plan.life(&mut world.random, false);
-        promise = world.live(&life, promise, false)?;
+        world.live(&life, false)?;
     }
     let life = world.plan.life(&mut world.random, true);
-    promise = world.live(&life, promise, true)?;
+    world.live(&life, true)?;
     // Once more, only to look.
     let life = Life {
         steps: 0,
         ending: Ending::Kill,
         ..life
     };
-    world.live(&life, promise, false)?;
-    Ok(())
+    world.live(&life, false)
 }

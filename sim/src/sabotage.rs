@@ -25,11 +25,19 @@ pub enum Sabotage {
     ReplyDropped,
     /// The disk stays full when it should have room again.
     FullForever,
+    /// A lock is given to whoever wants it.
+    LockIgnored,
+    /// A process that is paused loses its locks.
+    LockLost,
+    /// A request is repeated without its `Idempotency-Key`.
+    KeyForgotten,
+    /// Every life of a member has the same epoch.
+    EpochRepeated,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 11] = [
+    pub const ALL: [Sabotage; 15] = [
         Sabotage::KillLosesWrites,
         Sabotage::SyncIgnored,
         Sabotage::SyncReordered,
@@ -41,5 +49,9 @@ impl Sabotage {
         Sabotage::ReplyChanged,
         Sabotage::ReplyDropped,
         Sabotage::FullForever,
+        Sabotage::LockIgnored,
+        Sabotage::LockLost,
+        Sabotage::KeyForgotten,
+        Sabotage::EpochRepeated,
     ];
 }

@@ -9,7 +9,7 @@ use crate::request::Asked;
 /// One end of a connection: a core's.
 pub struct Socket {
     /// Whose.
-    pub core: usize,
+    pub member: usize,
     /// Once it is taken up.
     pub id: Option<ConnectionId>,
     /// Who is at the other end.
@@ -22,6 +22,8 @@ pub struct Socket {
     pub end_seen: bool,
     /// The core wants no input.
     pub paused: bool,
+    /// Nothing arrives before that.
+    pub stuck_until_ns: u64,
     /// How many bytes may still be delivered all the same.
     pub allowance: usize,
     /// The core wants to send since then.
@@ -45,8 +47,8 @@ pub enum Ended {
 
 /// See [`Socket::far`].
 pub enum Far {
-    /// The socket of another core, by its place.
-    Link(usize),
+    /// The socket of another core, by its place; it may be gone.
+    Link(u64),
     /// A client.
     Client(Client),
 }
@@ -74,25 +76,26 @@ pub struct Client {
 
 impl Socket {
     /// A connection that a client makes.
-    pub fn of_client(core: usize, name: u64) -> Socket {
+    pub fn of_client(member: usize, name: u64) -> Socket {
         let client = Client {
             name,
             reads: true,
             ..Client::default()
         };
-        Socket::new(core, Far::Client(client))
+        Socket::new(member, Far::Client(client))
     }
 
     /// Nothing has happened on it.
-    pub fn new(core: usize, far: Far) -> Socket {
+    pub fn new(member: usize, far: Far) -> Socket {
         Socket {
-            core,
+            member,
             id: None,
             far,
             input: VecDeque::new(),
             input_end: None,
             end_seen: false,
             paused: false,
+            stuck_until_ns: 0,
             allowance: 0,
             sending_since_ns: None,
             stalled_ns: u64::MAX,

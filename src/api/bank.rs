@@ -309,6 +309,7 @@ fn write_statement(body: &mut Vec<u8>, account: &Account, time_us: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard;
 
     fn verdict(body: &str) -> Result<Command<'_>, (Status, &'static str)> {
         parse(1, body.as_bytes()).map_err(|(status, problem)| (status, problem.field))
@@ -424,6 +425,56 @@ mod tests {
                 r#""realizada_em":"2024-01-17T02:40:38.543031Z"},{"valor":7,"tipo":"d","#,
                 r#""descricao":"um","realizada_em":"2024-01-17T02:40:38.543030Z"}]}"#
             )
+        );
+    }
+
+    #[test]
+    fn a_repeat_is_answered_as_the_first_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let meta = shard::Meta {
+            directory: 1,
+            shards: 1,
+        };
+        let client = shard::Client {
+            id: 1,
+            limit: 1000,
+            balance: 0,
+        };
+        shard::create(&shard::RealDisk, dir.path(), &meta, &[client]).unwrap();
+        let opened = shard::open(&shard::RealDisk, dir.path(), &meta, 0).unwrap();
+        let mut shard = opened.shard;
+        let mut ask = |kind, amount, key| {
+            let command = Command::Transact {
+                client: 1,
+                kind,
+                amount,
+                description: "x".into(),
+            };
+            let ids = Ids { forward: None, key };
+            let mut body = Vec::new();
+            let executed = execute(&mut shard, &command, &ids, 5, &mut body);
+            let body = String::from_utf8(body).unwrap();
+            (executed.status.code(), executed.repeated, body)
+        };
+        let first = ask(Kind::Debit, 600, Some(1));
+        let balance = r#"{"limite":1000,"saldo":-600}"#.to_owned();
+        assert_eq!(first, (200, false, balance.clone()));
+        let (status, repeated, refusal) = ask(Kind::Debit, 600, Some(2));
+        assert_eq!((status, repeated), (422, false));
+        assert!(refusal.contains("limit"));
+        assert_eq!(ask(Kind::Credit, 500, None).0, 200);
+
+        assert_eq!(ask(Kind::Debit, 600, Some(1)), (200, true, balance));
+        assert_eq!(ask(Kind::Debit, 600, Some(2)), (422, true, refusal));
+        let (status, repeated, problem) = ask(Kind::Debit, 601, Some(1));
+        assert_eq!((status, repeated), (422, false));
+        assert!(
+            problem.contains(r#""field":"Idempotency-Key""#),
+            "{problem}"
+        );
+        assert_eq!(
+            ask(Kind::Debit, 1, None).2,
+            r#"{"limite":1000,"saldo":-101}"#
         );
     }
 }

@@ -134,8 +134,6 @@ impl<J> Node<J> {
             // it waits for the first sync.
             node.ticket |= u64::from(shard.synced_sequence() < shard.sequence());
             node.shards[number] = Some(shard);
-            let process = &node.settings.process;
-            process.stats.shard_owned(number, process.started_us);
             node.owned_by_us(number);
         }
         node.acquire_first();

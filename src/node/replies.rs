@@ -287,6 +287,7 @@ impl<J> Node<J> {
         op.status = match op.subject {
             Subject::Read { shard, client } => {
                 self.execute(shard, &Command::Statement { client }, &Ids::default())
+                    .0
             }
             _ => {
                 let problem = match op.endpoint {

@@ -233,23 +233,33 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let status = self.execute(shard, command, ids);
+        let (status, subject) = self.execute(shard, command, ids);
         let endpoint = match command {
             Command::Transact { .. } => Endpoint::Transactions,
             Command::Statement { .. } => Endpoint::Statement,
         };
-        self.reply(index, asker, endpoint, status, Subject::of(shard, command))
+        self.reply(index, asker, endpoint, status, subject)
     }
 
-    /// Applies a command to a shard of ours; the reply's body is in `self.body`.
-    pub(super) fn execute(&mut self, shard: usize, command: &Command<'_>, ids: &Ids) -> Status {
+    /// Applies a command to a shard of ours; the reply's body is in `self.body`. What the reply rests on
+    /// comes with its status.
+    pub(super) fn execute(
+        &mut self,
+        number: usize,
+        command: &Command<'_>,
+        ids: &Ids,
+    ) -> (Status, Subject) {
         let realtime_us = self.now.realtime_us;
-        let shard = self.shards[shard].as_mut().expect("it is ours");
+        let shard = self.shards[number].as_mut().expect("it is ours");
         let executed = bank::execute(shard, command, ids, realtime_us, &mut self.body);
+        let mut subject = Subject::of(number, command);
         if executed.repeated {
+            if shard.is_settled(realtime_us, ids) {
+                subject = Subject::None;
+            }
             self.stats().duplicates.add(1);
         }
-        executed.status
+        (executed.status, subject)
     }
 
     /// Whether this tick takes more for a shard of ours.

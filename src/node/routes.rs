@@ -323,8 +323,7 @@ impl<J> Node<J> {
                 forward: Some(ForwardId { origin, counter }),
                 key: pending.key,
             };
-            let status = self.execute(shard, &command, &ids);
-            let subject = Subject::of(shard, &command);
+            let (status, subject) = self.execute(shard, &command, &ids);
             self.settle(shard, pending, status, subject);
         }
     }
@@ -396,8 +395,9 @@ impl<J> Node<J> {
     }
 
     /// Answers those whose time is over. Later when this process itself was late (paused, or starved):
-    /// their answers may be in the sockets.
-    pub(super) fn expire_if_due(&mut self) {
+    /// their answers may be in the sockets. Before the tick's batches are written: those who are
+    /// answered may go on with what they have asked behind.
+    pub fn expire_if_due(&mut self) {
         let now_ns = self.now.monotonic_ns;
         if now_ns < self.expire_ns {
             return;

@@ -159,7 +159,8 @@ impl<J> Node<J> {
     /// The owner of a shard is gone, or has given it away: to `to`, if that is known.
     pub(super) fn owner_lost(&mut self, shard: usize, to: Option<usize>) {
         self.owned_by_nobody(shard);
-        // Even if it is known who is to have it: what that one says may have been overtaken.
+        // Also when it is known who is to have it: that one may have said so already, over a faster link
+        // than the one that this news came by.
         self.tell_all(&Frame::Who(shard as u32));
         let members = &self.settings.members;
         if !members.is_candidate(shard) {

@@ -39,9 +39,9 @@ pub struct ForwardId {
 /// Of a [`ForwardId`]: 56 bits, which nobody will ever count to.
 pub const COUNTER_MAX: u64 = (1 << 56) - 1;
 
-/// Of an [`Origin`]: 48 bits.
-pub const EPOCH_MAX: u64 = (1 << EPOCH_BITS) - 1;
 const EPOCH_BITS: u32 = 48;
+/// Of an [`Origin`].
+pub const EPOCH_MAX: u64 = (1 << EPOCH_BITS) - 1;
 
 /// One life of one member of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -119,6 +119,16 @@ impl Outcomes {
         }
     }
 
+    /// Whether what is known of a command is of a tick that is over: in the journal, and not to be taken
+    /// back.
+    pub fn is_settled(&self, ids: &Ids, time_us: u64) -> bool {
+        let forward = ids.forward.as_ref();
+        forward.is_some_and(|id| self.origins.is_settled(id))
+            || ids
+                .key
+                .is_some_and(|key| self.keys.is_settled(key, time_us))
+    }
+
     /// Remembers what came of a command that [`recall`](Self::recall) does not know, at the time of
     /// its record; times never go back. `Err`: it does know it.
     pub fn remember(
@@ -233,6 +243,7 @@ impl Outcomes {
     }
 
     /// Bytes that are allocated, used or not.
+    #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         self.origins.allocated_bytes() + self.keys.allocated_bytes()
     }

@@ -22,7 +22,7 @@
 //! | snapshot_version | one of another version, before a good one | refused |
 //! | snapshot_foreign | one of another directory or shard, before a good one | refused |
 //! | snapshot_newest | the newest is good | mapped, and worked on |
-//! | snapshot_older | the newest is bad, an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
+//! | snapshot_older | the newest is bad (its accounts or its outcomes), an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
 //! | snapshot_none | none is good | refused |
 //!
 //! The journal, from the segment with the snapshot's first record on ([`chain`](super::chain)):

@@ -110,7 +110,8 @@ impl Shard {
     }
 
     /// What is remembered of commands with ids.
-    pub fn outcomes(&self) -> &Outcomes {
+    #[cfg(test)]
+    pub(super) fn outcomes(&self) -> &Outcomes {
         &self.outcomes
     }
 
@@ -143,6 +144,12 @@ impl Shard {
         let order = order(account, kind, amount, description);
         let time_us = self.time_us(realtime_us);
         self.outcomes.recall(ids, &order, account.limit(), time_us)
+    }
+
+    /// Whether what [`recall`](Self::recall) knows of a command is in the journal, and not only in this
+    /// tick's batch.
+    pub fn is_settled(&self, realtime_us: u64, ids: &Ids) -> bool {
+        self.outcomes.is_settled(ids, self.time_us(realtime_us))
     }
 
     /// Carries out a transaction, in memory and in the tick's batch; `amount` in cents, positive.

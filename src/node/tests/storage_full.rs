@@ -133,3 +133,26 @@ fn a_refused_reset_says_that_some_accounts_may_be_back_at_the_start() {
         assert_eq!(rig.ask(client, statement(2)).balance(), 0);
     }
 }
+
+#[test]
+fn a_repeat_of_what_is_in_the_journal_needs_no_room() {
+    let mut rig = Rig::new(ONE);
+    let client = rig.connect(0);
+    let keyed = |key: &str, amount| {
+        let field = format!("Idempotency-Key: {key}\r\nHost");
+        transact(1, 'c', amount).replacen("Host", &field, 1)
+    };
+    let first = rig.ask(client, keyed("old", 5));
+    rig.disk_full_once(0);
+    rig.send(
+        client,
+        keyed("new", 7) + &keyed("old", 5) + &keyed("new", 7) + &keyed("old", 6),
+    );
+    rig.run();
+    let replies = rig.replies(client);
+    let statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+    assert_eq!(statuses[..3], [503, 200, 503]);
+    assert_eq!(replies[1].body, first.body);
+    assert_eq!(rig.ask(client, keyed("new", 7)).balance(), 12);
+    assert_eq!(rig.ask(client, keyed("old", 6)).status, 422);
+}

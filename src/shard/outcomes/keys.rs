@@ -162,14 +162,25 @@ impl Keys {
         })
     }
 
+    /// Whether a key's outcome is of a tick that is over.
+    pub fn is_settled(&self, key: u128, time_us: u64) -> bool {
+        let place = self.place_alive(halves(key), seconds(time_us));
+        place.is_some_and(|place| {
+            (place.wrapping_sub(self.first as u32) as usize) < self.ring.len() - self.fresh
+        })
+    }
+
     fn find_alive(&self, key: [u64; 2], now_s: u32) -> Option<&Entry> {
+        let place = self.place_alive(key, now_s)?;
+        Some(self.entry(place))
+    }
+
+    fn place_alive(&self, key: [u64; 2], now_s: u32) -> Option<u32> {
         let is_it = |place: &u32| {
             let entry = self.entry(*place);
             entry.key == key && entry.is_alive(now_s)
         };
-        self.index
-            .find(hash(key), is_it)
-            .map(|place| self.entry(*place))
+        self.index.find(hash(key), is_it).copied()
     }
 
     /// `Err`: it is known, and its time not over.
@@ -300,6 +311,7 @@ impl Keys {
     }
 
     /// Bytes that are allocated, used or not.
+    #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         self.ring.capacity() * size_of::<Entry>() + self.index.allocation_size()
     }

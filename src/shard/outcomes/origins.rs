@@ -144,6 +144,17 @@ impl Origins {
         Some(outcome.expect("made from an outcome, or read and checked"))
     }
 
+    /// Whether what is remembered of a command is of a tick that is over.
+    pub fn is_settled(&self, id: &ForwardId) -> bool {
+        let is_it = |undo: &Undo| match undo {
+            Undo::Entry(at, counter) => {
+                *counter == id.counter && self.windows[*at].origin == id.origin
+            }
+            Undo::Window | Undo::Replaced(..) => false,
+        };
+        self.find(id).is_some() && !self.undo.iter().any(is_it)
+    }
+
     /// `Err`: it is known.
     pub fn remember(&mut self, id: &ForwardId, outcome: Outcome) -> Result<(), &'static str> {
         let at = match self.window(id.origin.member) {
@@ -248,6 +259,7 @@ impl Origins {
     }
 
     /// Bytes that are allocated, used or not.
+    #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         let entries = self.windows.iter().map(|window| window.entries.capacity());
         self.windows.capacity() * size_of::<Window>() + entries.sum::<usize>() * size_of::<Entry>()

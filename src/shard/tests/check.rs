@@ -1,5 +1,6 @@
 //! `galo check`.
 
+use super::recovery::{edit_snapshot, with_outcomes, KEYS, OUTCOMES};
 use super::*;
 use crate::shard::check::check;
 
@@ -71,13 +72,9 @@ fn finds_damage_anywhere_in_a_snapshot() {
 #[test]
 fn finds_an_account_that_breaks_its_rules() {
     let directory = with_records();
-    edit(&directory.snapshot(7), |bytes| {
-        // The second account's limit; and every checksum as it should be.
+    // The second account's limit; and every checksum as it should be.
+    edit_snapshot(&directory.snapshot(7), |bytes| {
         bytes[4096 + 704 + 15] = 0x80;
-        let body = crc32c::crc32c(&bytes[4096..]);
-        bytes[76..80].copy_from_slice(&body.to_le_bytes());
-        let header = crc32c::crc32c(&bytes[..124]);
-        bytes[124..128].copy_from_slice(&header.to_le_bytes());
     });
     let error = lines(&directory).0.unwrap_err();
     assert!(
@@ -91,6 +88,24 @@ fn finds_an_account_that_breaks_its_rules() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn finds_an_outcome_that_breaks_its_rules() {
+    for (offset, reported) in [(OUTCOMES + 8, OUTCOMES), (KEYS + 40 + 38, KEYS + 40)] {
+        let (directory, _) = with_outcomes();
+        lines(&directory).0.unwrap();
+        edit_snapshot(&directory.snapshot(4), |bytes| bytes[offset] = 99);
+        let error = lines(&directory).0.unwrap_err();
+        assert!(
+            matches!(
+                &error,
+                RecoveryError::SnapshotDamaged { file, offset, .. }
+                    if *file == directory.snapshot(4) && *offset == reported as u64
+            ),
+            "{error}"
+        );
+    }
 }
 
 #[test]

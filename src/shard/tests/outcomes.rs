@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bank::{Posted, Refusal};
-use crate::limits::{KEYS_MAX, KEY_NS_MAX, SHARD_COMMANDS_MAX};
+use crate::limits::{KEYS_MAX, KEY_NS_MAX, SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::shard::{ids, ForwardId, Origin, Recall};
 
 const A: Origin = Origin {
@@ -423,5 +423,74 @@ fn a_fuzzy_snapshot_and_the_journal_bring_them_back() {
             }
         }
         assert!(state(&recovered.shard) == state(&shard));
+    }
+}
+
+/// Keys that are forgotten while later ones are copied do not come back, nor leave a hole: a key among
+/// them may be used again, and the journal says so.
+#[test]
+fn keys_may_be_forgotten_while_they_are_copied() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    let mut next = 0;
+    let mut more = |shard: &mut Shard, store: &mut Store<RealDisk>, count: usize| {
+        for _ in 0..count {
+            if !shard.accepts() {
+                write(shard, store);
+            }
+            post(shard, 1, &key(next));
+            next += 1;
+        }
+        write(shard, store);
+    };
+    more(&mut shard, &mut store, KEYS_MAX);
+    assert!(store.snapshot_begin(&mut shard));
+    // The accounts; the first keys.
+    for _ in 0..2 {
+        let job = store.snapshot_step(&mut shard);
+        let Some(Job::Slice(slice)) = &job else {
+            panic!("a slice");
+        };
+        assert!((5 * 704..=SNAPSHOT_SLICE_BYTES).contains(&slice.bytes.len()));
+        run(&mut shard, &mut store, job);
+    }
+    more(&mut shard, &mut store, 7_000);
+    // Forgotten, though copied, and used again.
+    post(&mut shard, 2, &key(100));
+    write(&mut shard, &mut store);
+    more(&mut shard, &mut store, 14_000);
+    sync(&mut shard, &mut store);
+    let mut keys = 0;
+    while let Some(job) = store.snapshot_step(&mut shard) {
+        if let Job::Slice(slice) = &job {
+            assert!(slice.bytes.len() <= SNAPSHOT_SLICE_BYTES);
+            keys += slice.bytes.len() / 40;
+        }
+        run(&mut shard, &mut store, Some(job));
+    }
+    assert_eq!(
+        keys,
+        KEYS_MAX - 21_001,
+        "what came meanwhile is in the journal"
+    );
+    let recovered = directory.open();
+    assert_ne!(recovered.report.snapshot, 0);
+    for shard in [&shard, &recovered.shard] {
+        for number in [0, 99, 101, 20_999, 21_000] {
+            assert_eq!(recall(shard, 1, &key(number)), Recall::New, "{number}");
+        }
+        assert_eq!(recall(shard, 2, &key(100)), posted(2, 1));
+        for number in [21_001, 50_000, 99_999, 100_000, 120_999] {
+            assert_eq!(recall(shard, 1, &key(number)), posted(1, number as i64 + 1));
+        }
+        // All of them would be in the way of what is not there.
+        for number in 0..121_000 {
+            let known = recall(shard, 1, &key(number)) != Recall::New;
+            assert_eq!(known, number > 21_000 || number == 100, "{number}");
+        }
     }
 }

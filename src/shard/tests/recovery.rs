@@ -5,6 +5,7 @@ use crate::shard::journal::{self, Stamp, HEADER_BYTES};
 use crate::shard::outcomes::Counts;
 use crate::shard::recovery::JournalCase;
 use crate::shard::snapshot;
+use crate::shard::{ForwardId, Origin, Recall};
 
 /// Of the records that `credit` writes.
 const RECORD: usize = 64;
@@ -272,6 +273,103 @@ fn snapshot_older() {
         assert!(directory.snapshot(0).exists() && directory.snapshot(6).exists());
         assert_eq!(directory.open().report.snapshot, 6);
     }
+}
+
+/// Changes a snapshot's bytes, and its checksums to match.
+pub fn edit_snapshot(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    edit(path, |bytes| {
+        change(bytes);
+        let body = crc32c::crc32c(&bytes[4096..]);
+        bytes[76..80].copy_from_slice(&body.to_le_bytes());
+        let header = crc32c::crc32c(&bytes[..124]);
+        bytes[124..128].copy_from_slice(&header.to_le_bytes());
+    });
+}
+
+/// Where the outcomes begin.
+pub const OUTCOMES: usize = 4096 + 5 * 704;
+/// A window's head and its outcomes, and a key.
+const WINDOW: usize = 24 + 2 * 16;
+pub const KEYS: usize = OUTCOMES + 2 * WINDOW;
+
+/// A snapshot that ends with record 4, with two windows of two outcomes and four keys; and two
+/// records behind it.
+pub fn with_outcomes() -> (Directory, [Ids; 6]) {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    let index = shard.find(1).unwrap();
+    let ids = [1, 2, 3, 4, 5, 6].map(|n: u64| Ids {
+        forward: Some(ForwardId {
+            origin: Origin {
+                member: n as u16 % 2,
+                epoch: 77,
+            },
+            counter: n,
+        }),
+        key: Some(u128::from(n) << 100),
+    });
+    for (n, ids) in ids.iter().enumerate() {
+        let time_us = TIME_US + n as u64 * 1_000_000;
+        let posted = shard.transact(index, Kind::Credit, 1, text("x"), time_us, ids);
+        posted.unwrap();
+        write(&mut shard, &mut store);
+        if n == 3 {
+            sync(&mut shard, &mut store);
+            take_snapshot(&mut shard, &mut store);
+        }
+    }
+    let bytes = fs::metadata(directory.snapshot(4)).unwrap().len();
+    assert_eq!(bytes as usize, KEYS + 4 * 40);
+    (directory, ids)
+}
+
+/// What breaks the rules of outcomes, whatever the checksums say.
+#[test]
+fn snapshot_older_with_bad_outcomes() {
+    let cases: [(&str, usize, u8); 17] = [
+        ("another number of windows", 104, 1),
+        ("another number of outcomes in windows", 88, 5),
+        ("another number of keys", 96, 3),
+        ("more keys gone than there are", 100, 5),
+        ("keys of a later time", 80, 5),
+        ("a window of a later time", OUTCOMES + 8, 5),
+        ("more outcomes than counted", OUTCOMES + 16, 3),
+        ("fewer outcomes than counted", OUTCOMES + 16, 1),
+        ("more outcomes than there can be", OUTCOMES + 20, 1),
+        ("the same member twice", OUTCOMES + WINDOW + 6, 1),
+        ("no counter", OUTCOMES + 24, 0),
+        ("counters out of order", OUTCOMES + 24, 3),
+        ("a refusal for no known reason", OUTCOMES + 24 + 7, 3),
+        ("a refusal with a balance", OUTCOMES + 24 + 7, 1),
+        ("a key refused with a balance", KEYS + 36, 1),
+        ("bytes behind a key", KEYS + 37, 1),
+        ("keys out of order", KEYS + 40 + 35, 0),
+    ];
+    for (what, offset, byte) in cases {
+        let (directory, ids) = with_outcomes();
+        edit_snapshot(&directory.snapshot(4), |bytes| {
+            assert_ne!(bytes[offset], byte, "{what}");
+            bytes[offset] = byte;
+        });
+        let Recovered { shard, report, .. } = directory.open();
+        assert_eq!(report.snapshots_bad, [directory.snapshot(4)], "{what}");
+        assert_eq!((report.snapshot, report.replayed), (0, 6), "{what}");
+        for (n, ids) in ids.iter().enumerate() {
+            let known = shard.recall(0, Kind::Credit, 1, text("x"), TIME_US, ids);
+            let balance = n as i64 + 1;
+            assert!(matches!(known, Recall::Repeated(Ok(posted)) if posted.balance == balance));
+        }
+    }
+    let (directory, _) = with_outcomes();
+    edit_snapshot(&directory.snapshot(4), |bytes| {
+        // The same key twice, the second time while it is remembered.
+        bytes.copy_within(KEYS..KEYS + 16, KEYS + 40);
+    });
+    assert_eq!(directory.open().report.snapshot, 0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::faulty::{Faulty, Write};
 use super::recovery::{at, is_version, segment_of, set_version, with_records, with_snapshots};
 use super::*;
+use crate::bank::Refusal;
 use crate::shard::error::Evidence;
 use crate::shard::journal::{self, Stamp};
 use crate::shard::recovery::JournalCase;
@@ -386,6 +387,31 @@ fn does_not_apply() {
                     ..
                 }
             ),
+            "{error}"
+        );
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    // An outcome that is not what comes of it; one that was known before.
+    let ids = Ids {
+        forward: None,
+        key: Some(1),
+    };
+    let order = order(1, Kind::Debit, 100, "x");
+    let cases = [
+        (Ok(-100), Ok(-201), "another balance"),
+        (Ok(-100), Err(Refusal::Limit), "not have been refused"),
+        (Ok(-100), Ok(-200), "still remembered"),
+    ];
+    for (first, second, reason) in cases {
+        let directory = Directory::new();
+        segment_of(&directory, 1, |bytes, seed, mut stamp| {
+            stamp.chain = journal::append_remembered(bytes, seed, &stamp, &order, &ids, first);
+            stamp.sequence += 1;
+            journal::append_remembered(bytes, seed, &stamp, &order, &ids, second);
+        });
+        let error = directory.refusal();
+        assert!(
+            matches!(error, RecoveryError::DoesNotApply { sequence: 2, .. }),
             "{error}"
         );
         assert!(error.to_string().contains(reason), "{error}");

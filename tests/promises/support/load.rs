@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::{transaction, Address, Connection, Server};
+use super::{get, transaction, Address, Connection, Server};
 
 /// Xorshift; the same for the same seed.
 pub struct Random(u64);
@@ -89,9 +89,14 @@ impl Writer {
         }
     }
 
+    /// Whether the balance can take another of its transactions.
+    pub fn has_room(&self) -> bool {
+        self.acknowledged + 2 < 1 << BITS
+    }
+
     /// The next to be sent.
     pub fn request(&self) -> Vec<u8> {
-        assert!(self.acknowledged + 2 < 1 << BITS, "the balance has no room");
+        assert!(self.has_room(), "the balance has no room");
         let amount = 1 << (BITS * self.number);
         let description = format!("{}n{}", self.number, self.acknowledged + 1);
         transaction(self.client, 'c', amount, &description)
@@ -101,8 +106,15 @@ impl Writer {
     /// was in flight, the one that each may have had, or nothing. Takes it over as the truth.
     #[track_caller]
     pub fn settle(writers: &mut [Writer], server: &Server) {
+        Writer::settle_at(writers, server.address());
+    }
+
+    /// The same by address.
+    #[track_caller]
+    pub fn settle_at(writers: &mut [Writer], address: &Address) {
+        let mut connection = Connection::open(address).expect("a connection");
         for client in 1..=5 {
-            let reply = server.get(&format!("/clientes/{client}/extrato"));
+            let reply = connection.ask(&get(&format!("/clientes/{client}/extrato")));
             let statement = reply.statement();
             let of_client = writers.iter_mut().filter(|writer| writer.client == client);
             let mut rest = statement.total as u64;

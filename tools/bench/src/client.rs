@@ -11,34 +11,48 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 
 /// The body that every row posts. A credit of one cent to an account is never refused.
 pub const BODY: &str = r#"{"valor":1,"tipo":"c","descricao":"bench"}"#;
+/// The account that it goes to, unless a row wants another.
+pub const CLIENT: u32 = 1;
+
 /// Where it is posted.
-pub const PATH: &str = "/clientes/1/transacoes";
+pub fn path(client: u32) -> String {
+    format!("/clientes/{client}/transacoes")
+}
 
 /// Whether a server answers 200 to a statement, now.
 pub fn answers(address: SocketAddr) -> bool {
-    let request = "GET /clientes/1/extrato HTTP/1.1\r\nHost: galo\r\n\r\n";
-    let ask = || {
-        let mut stream = TcpStream::connect(address).ok()?;
-        stream.set_nodelay(true).ok()?;
-        exchange(&mut stream, request).ok()
-    };
-    ask().is_some()
+    get(address, "/clientes/1/extrato").is_ok()
+}
+
+/// The body of a 200.
+pub fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: galo\r\n\r\n");
+    let reply = String::from_utf8(exchange(&mut stream, &request)?)?;
+    let (_, body) = reply
+        .split_once("\r\n\r\n")
+        .context("a reply without a head")?;
+    Ok(body.to_string())
 }
 
 /// Posts one transaction; the length of the reply in bytes.
-pub fn post(stream: &mut TcpStream) -> Result<usize> {
-    let length = BODY.len();
-    exchange(
-        stream,
-        &format!(
-            "POST {PATH} HTTP/1.1\r\nHost: galo\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{BODY}"
-        ),
+pub fn post(stream: &mut TcpStream, client: u32) -> Result<usize> {
+    Ok(exchange(stream, &request(client))?.len())
+}
+
+/// The bytes of such a post.
+fn request(client: u32) -> String {
+    format!(
+        "POST {} HTTP/1.1\r\nHost: galo\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{BODY}",
+        path(client),
+        BODY.len()
     )
 }
 
-/// Sends a request and reads its reply, which must be a 200; its length in bytes.
-fn exchange(stream: &mut TcpStream, request: &str) -> Result<usize> {
+/// Sends a request and reads its reply, which must be a 200; all of it.
+fn exchange(stream: &mut TcpStream, request: &str) -> Result<Vec<u8>> {
     stream.set_read_timeout(Some(REPLY_MAX))?;
     stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
@@ -51,7 +65,8 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<usize> {
             Err(error) => return Err(error).context("reading a reply"),
         }
         if let Some(length) = reply_length(&reply)? {
-            return Ok(length);
+            reply.truncate(length);
+            return Ok(reply);
         }
     }
 }

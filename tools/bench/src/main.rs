@@ -4,6 +4,8 @@
 //! | file | what |
 //! |---|---|
 //! | `rows` | what is measured: one function for each row of the table |
+//! | `pair`, `nginx` | two servers side by side, and nginx before them |
+//! | `paced` | load at a given pace |
 //! | `rounds` | load on several servers in turn, and the ratios between them |
 //! | `server` | a server as a child process, and what `/proc` says of it |
 //! | `wrk`, `strace` | the tools that load and count, and reading what they print |
@@ -13,6 +15,9 @@
 
 mod client;
 mod machine;
+mod nginx;
+mod paced;
+mod pair;
 mod report;
 mod rounds;
 mod rows;
@@ -76,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             );
         }
     }
+    nginx::expect_installed().map_err(anyhow::Error::msg)?;
     let target = programs.directory.parent().map(PathBuf::from);
     let target = target.context("the executable has no directory above it")?;
     let dir = match &arguments.dir {

@@ -1,7 +1,7 @@
 //! `galo-noop`: a server on galo's drivers, with galo's parser, that does nothing: it answers every
 //! request with the same reply, so it stands for the limit of what galo can reach.
 //!
-//! Usage: `galo-noop [--io auto|uring|epoll] [--listen host:port|unix:/path]`
+//! Usage: `galo-noop [--io auto|uring|epoll] [--listen host:port|unix:/path]...`
 
 use galo::http::{self, Parsed};
 use galo::io::{
@@ -30,18 +30,21 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), String> {
     let mut choice = Choice::Auto;
-    let mut address: Address = "127.0.0.1:9999".parse()?;
+    let mut addresses: Vec<Address> = Vec::new();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
         match argument {
             lexopt::Arg::Long("io") => choice = value(&mut arguments)?.parse()?,
-            lexopt::Arg::Long("listen") => address = value(&mut arguments)?.parse()?,
+            lexopt::Arg::Long("listen") => addresses.push(value(&mut arguments)?.parse()?),
             other => return Err(other.unexpected().to_string()),
         }
     }
+    if addresses.is_empty() {
+        addresses.push("127.0.0.1:9999".parse()?);
+    }
     raise_limits();
     let chosen = choice.decide()?;
-    let mut listeners = Listeners::bind(&[address], 1).map_err(|error| error.to_string())?;
+    let mut listeners = Listeners::bind(&addresses, 1).map_err(|error| error.to_string())?;
     let control = Control::new(1).map_err(|error| error.to_string())?;
     stop_on_signal(control.clone())?;
     println!(

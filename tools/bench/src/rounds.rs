@@ -1,18 +1,53 @@
 //! Load on several servers in turn, so that whatever slows the machine slows all of them, and the
 //! ratios between them.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use serde_json::{json, Value};
 
 use crate::server::{ticks_per_second, Server};
 use crate::wrk::{Load, Run, Wrk};
 
-/// One server under load, once.
+/// What load can be put on.
+pub trait Loaded {
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+    /// What it took so far.
+    fn cpu_ticks(&self) -> Result<CpuTicks>;
+}
+
+impl Loaded for Server {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn cpu_ticks(&self) -> Result<CpuTicks> {
+        let ticks = Server::cpu_ticks(self)?;
+        Ok(CpuTicks {
+            servers: ticks,
+            all: ticks,
+        })
+    }
+}
+
+/// User and system time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuTicks {
+    /// Of servers alone.
+    pub servers: u64,
+    /// Of what is before them, too.
+    pub all: u64,
+}
+
+/// One server, or several together, under load, once.
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub run: Run,
-    /// User and system time that the server took for it.
+    /// User and system time that it took: see [`CpuTicks::all`].
     pub cpu_seconds: f64,
+    /// See [`CpuTicks::servers`].
+    pub servers_cpu_seconds: f64,
 }
 
 impl Sample {
@@ -24,11 +59,16 @@ impl Sample {
         self.run.requests as f64 / self.cpu_seconds
     }
 
+    pub fn requests_per_servers_cpu_s(&self) -> f64 {
+        self.run.requests as f64 / self.servers_cpu_seconds
+    }
+
     pub fn json(&self) -> Value {
         json!({
             "requests": self.run.requests,
             "seconds": self.run.seconds,
             "cpu_seconds": self.cpu_seconds,
+            "servers_cpu_seconds": self.servers_cpu_seconds,
             "p50_us": self.run.p50_us,
             "p99_us": self.run.p99_us,
         })
@@ -38,14 +78,14 @@ impl Sample {
 /// The samples of each server, in the order of `servers`. The n-th samples of all are one round;
 /// every other round runs backwards, so that no server always comes first.
 pub fn rounds(
-    servers: &[&Server],
+    servers: &[&dyn Loaded],
     wrk: &Wrk,
     load: Load,
     rounds: usize,
 ) -> Result<Vec<Vec<Sample>>> {
     let warm_up = Load { seconds: 1, ..load };
     for server in servers {
-        sample(server, wrk, warm_up)?;
+        sample(*server, wrk, warm_up)?;
     }
     let mut samples = vec![Vec::with_capacity(rounds); servers.len()];
     for round in 0..rounds {
@@ -60,14 +100,18 @@ pub fn rounds(
     Ok(samples)
 }
 
-fn sample(server: &Server, wrk: &Wrk, load: Load) -> Result<Sample> {
+/// One run of load.
+pub fn sample(server: &dyn Loaded, wrk: &Wrk, load: Load) -> Result<Sample> {
     let before = server.cpu_ticks()?;
-    let run = wrk.run(server.address, load)?;
+    let run = wrk.run(server.address(), load)?;
+    let after = server.cpu_ticks()?;
+    let per_second = ticks_per_second()?;
     // A tick at least: it is a divisor.
-    let ticks = (server.cpu_ticks()? - before).max(1);
+    let seconds = |before: u64, after: u64| (after - before).max(1) as f64 / per_second;
     Ok(Sample {
         run,
-        cpu_seconds: ticks as f64 / ticks_per_second()?,
+        cpu_seconds: seconds(before.all, after.all),
+        servers_cpu_seconds: seconds(before.servers, after.servers),
     })
 }
 
@@ -118,6 +162,7 @@ mod tests {
                 socket_errors: 0,
             },
             cpu_seconds: 1.0,
+            servers_cpu_seconds: 1.0,
         };
         let (of, to) = (
             [sample(90), sample(10), sample(45)],

@@ -119,7 +119,7 @@ pub struct Launch<'a> {
     /// The CPU that it is kept on; `None`: as the system likes.
     pub cpu: Option<usize>,
     /// Where its output goes.
-    pub log: &'a Path,
+    pub log: PathBuf,
 }
 
 /// A running server.
@@ -133,9 +133,27 @@ pub struct Server {
 impl Server {
     /// Starts it, on a free port, and waits until it answers.
     pub fn start(launch: &Launch<'_>) -> Result<Server> {
+        let mut servers = Server::start_all(std::slice::from_ref(launch))?;
+        Ok(servers.remove(0))
+    }
+
+    /// Starts them all, and waits for each.
+    pub fn start_all(launches: &[Launch<'_>]) -> Result<Vec<Server>> {
+        let spawned = launches
+            .iter()
+            .map(Server::spawn)
+            .collect::<Result<Vec<_>>>()?;
+        let ready = spawned.into_iter().zip(launches);
+        ready
+            .map(|((server, began), launch)| server.ready(launch, began))
+            .collect()
+    }
+
+    /// The server, and when it was started.
+    fn spawn(launch: &Launch<'_>) -> Result<(Server, Instant)> {
         // Free now; who takes it before the server does makes the server fail, and say so.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let log = File::create(launch.log)?;
+        let log = File::create(&launch.log)?;
         let mut command = Command::new(launch.program);
         command
             .args(&launch.arguments)
@@ -151,11 +169,19 @@ impl Server {
         let child = command
             .spawn()
             .with_context(|| format!("{} does not start", launch.program.display()))?;
-        let mut guard = Guard(child);
-        while !client::answers(address) {
-            let ended = guard.0.try_wait()?;
+        let server = Server {
+            guard: Guard(child),
+            address,
+            start: Duration::ZERO,
+        };
+        Ok((server, began))
+    }
+
+    fn ready(mut self, launch: &Launch<'_>, began: Instant) -> Result<Server> {
+        while !client::answers(self.address) {
+            let ended = self.guard.0.try_wait()?;
             if ended.is_some() || began.elapsed() > START_MAX {
-                let said = std::fs::read_to_string(launch.log).unwrap_or_default();
+                let said = std::fs::read_to_string(&launch.log).unwrap_or_default();
                 bail!(
                     "{} {}:\n{said}",
                     launch.program.display(),
@@ -168,11 +194,8 @@ impl Server {
             // With the scheduler's slack, a tenth of a millisecond.
             std::thread::sleep(Duration::from_micros(20));
         }
-        Ok(Server {
-            guard,
-            address,
-            start: began.elapsed(),
-        })
+        self.start = began.elapsed();
+        Ok(self)
     }
 
     /// Asks it to stop, as a supervisor would, and waits for that.
@@ -191,9 +214,12 @@ impl Server {
 
     /// User and system time so far, all threads.
     pub fn cpu_ticks(&self) -> Result<u64> {
-        let path = format!("/proc/{}/stat", self.pid());
-        let stat = std::fs::read_to_string(&path).context(path)?;
-        cpu_ticks(&stat).context("/proc/PID/stat reads differently")
+        cpu_ticks_of(self.pid())
+    }
+
+    /// `kill -9`, and nothing else: it may not be gone yet.
+    pub fn kill(&self) -> Result<()> {
+        self.guard.signal(Signal::SIGKILL)
     }
 
     /// Resident bytes.
@@ -202,6 +228,13 @@ impl Server {
         let status = std::fs::read_to_string(&path).context(path)?;
         resident(&status).context("/proc/PID/status reads differently")
     }
+}
+
+/// User and system time of a process so far, all threads.
+pub fn cpu_ticks_of(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).context(path)?;
+    cpu_ticks(&stat).context("/proc/PID/stat reads differently")
 }
 
 /// Of a second.
@@ -231,16 +264,48 @@ pub struct Resident {
     pub file: u64,
 }
 
+/// Of some processes together, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Together {
+    /// RSS added up: what they share counts for each.
+    pub resident: u64,
+    /// PSS: what several share counts in parts.
+    pub proportional: u64,
+}
+
+impl Together {
+    pub fn of(pids: &[u32]) -> Result<Together> {
+        let mut sum = Together::default();
+        for pid in pids {
+            let path = format!("/proc/{pid}/smaps_rollup");
+            let rollup = std::fs::read_to_string(&path).context(path)?;
+            let of_one = together(&rollup).context("/proc/PID/smaps_rollup reads differently")?;
+            sum.resident += of_one.resident;
+            sum.proportional += of_one.proportional;
+        }
+        Ok(sum)
+    }
+}
+
+fn together(rollup: &str) -> Option<Together> {
+    Some(Together {
+        resident: bytes(rollup, "Rss:")?,
+        proportional: bytes(rollup, "Pss:")?,
+    })
+}
+
+/// Of a line such as `VmRSS:      4456 kB`.
+fn bytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 fn resident(status: &str) -> Option<Resident> {
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        Some(kib * 1024)
-    };
     Some(Resident {
-        all: field("VmRSS:")?,
-        anonymous: field("RssAnon:")?,
-        file: field("RssFile:")?,
+        all: bytes(status, "VmRSS:")?,
+        anonymous: bytes(status, "RssAnon:")?,
+        file: bytes(status, "RssFile:")?,
     })
 }
 
@@ -269,5 +334,12 @@ mod tests {
         };
         assert_eq!(resident(status), Some(expected));
         assert_eq!(resident("Name:\tkthreadd\n"), None);
+        let rollup = "55d7c0e00000-7ffd3a3f0000 ---p 00000000 00:00 0  [rollup]\n\
+            Rss:                4456 kB\nPss:                2228 kB\nPss_Dirty:  12 kB\n";
+        let expected = Together {
+            resident: 4456 * 1024,
+            proportional: 2228 * 1024,
+        };
+        assert_eq!(together(rollup), Some(expected));
     }
 }

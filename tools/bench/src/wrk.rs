@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::client::{BODY, PATH};
+use crate::client::{self, BODY};
 use crate::server::{pin, Guard};
 
 /// Beyond what it was told to take.
@@ -17,6 +17,8 @@ const OVERTIME_MAX: Duration = Duration::from_secs(20);
 /// How much at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
+    /// Whose account it is.
+    pub client: u32,
     pub connections: usize,
     /// Requests sent in one piece; 1: each waits for the reply before it.
     pub pipelined: usize,
@@ -64,7 +66,7 @@ impl Wrk {
             .arg("--latency")
             .arg("-s")
             .arg(&path)
-            .arg(format!("http://{address}{PATH}"))
+            .arg(format!("http://{address}{}", client::path(load.client)))
             .stdin(Stdio::null())
             .stdout(File::create(&output)?)
             .stderr(Stdio::inherit());

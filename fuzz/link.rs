@@ -1,0 +1,92 @@
+//! What must hold for any bytes on a link. Shared by the fuzz target and by the properties that
+//! `cargo test` checks.
+
+use std::sync::Arc;
+
+use galo::api::operations::Process;
+use galo::io::{Now, Peer};
+use galo::node::link::{self, Frame, Hello};
+use galo::node::{Durability, Members, Node, Settings};
+use galo::stats::Stats;
+
+const DIRECTORY: u128 = 7;
+const REQUESTS: &[u8] =
+    b"POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: 41\r\n\r\n\
+    {\"valor\":1,\"tipo\":\"c\",\"descricao\":\"link\"}\
+    GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// The first node of two, of which the second speaks.
+fn node() -> Node<()> {
+    let members = Members {
+        nodes: vec!["a".to_owned(), "b".to_owned()],
+        node: 0,
+        core: 0,
+        cores: 1,
+        shards: 2,
+    };
+    let process = Process {
+        version: "0",
+        git_hash: "0",
+        driver: "fuzz",
+        started_us: 1,
+        resident_bytes: || 0,
+        stats: Arc::new(Stats::new(&members)),
+    };
+    let settings = Settings {
+        members,
+        epoch: 1,
+        directory: DIRECTORY,
+        durability: Durability::Process,
+        allow_reset: true,
+        process,
+    };
+    Node::new(settings, Vec::new())
+}
+
+/// Checks bytes that come over a link: a frame that is read is written the same, and a node takes
+/// whatever it is, in the middle of its clients' requests.
+pub fn check(input: &[u8]) {
+    let mut rest = input;
+    while let Ok(Some((frame, length))) = link::read(rest) {
+        if !matches!(frame, Frame::OtherVersion(_)) {
+            let mut written = Vec::new();
+            link::write(&mut written, &frame);
+            assert_eq!(written, &rest[..length], "{frame:?}");
+        }
+        rest = &rest[length..];
+    }
+
+    let mut node = node();
+    let mut now = Now {
+        monotonic_ns: 1,
+        realtime_us: 1,
+    };
+    node.tick_begin(now);
+    let peer = node.opened(Peer::Linker).expect("room for a link");
+    let client = node.opened(Peer::Client).expect("room for a client");
+    let hello = Hello {
+        directory: DIRECTORY,
+        shards: 2,
+        cores: 1,
+        nodes: crc32c::crc32c(b"a,b"),
+        member: 1,
+        epoch: 9,
+    };
+    let mut greeting = Vec::new();
+    link::write(&mut greeting, &Frame::Hello(hello));
+    link::write(&mut greeting, &Frame::Owns(1));
+    node.received(peer, &greeting);
+    node.received(client, REQUESTS);
+    let (first, second) = input.split_at(input.len() / 2);
+    for bytes in [first, second] {
+        if !bytes.is_empty() {
+            node.received(peer, bytes);
+        }
+        node.release(now.monotonic_ns);
+        while node.effects().pop_front().is_some() {}
+        now.monotonic_ns += 1_000_000_000;
+        node.tick_begin(now);
+    }
+    node.input_ended(peer, true);
+    node.release(now.monotonic_ns);
+}

@@ -1,0 +1,93 @@
+//! What cores have done beside their ticks.
+
+use galo::io::Job as _;
+use galo::shard::{Acquired, Done, Job};
+
+use crate::disk::SimDisk;
+use crate::processes::Cluster;
+use crate::require;
+use crate::trace::Checked;
+use crate::violation;
+use crate::world::World;
+
+/// A job that was handed out.
+pub struct Running {
+    pub member: usize,
+    /// Until it is run.
+    pub job: Option<Job<SimDisk>>,
+    /// From then on.
+    pub done: Option<Done<SimDisk>>,
+    /// The shards' last records when it was handed out.
+    pub sequences: Vec<u64>,
+}
+
+impl World {
+    /// Runs one that waits, if there is one.
+    pub fn run_any_job(&mut self, cluster: &Cluster) -> Checked {
+        let runs = |running: &Running| {
+            let process = &cluster.processes[cluster.node_of(running.member)];
+            running.job.is_some() && process.paused_until_ns <= self.now_ns
+        };
+        let waiting: Vec<usize> = (0..self.jobs.len())
+            .filter(|index| runs(&self.jobs[*index]))
+            .collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let index = *self.random.pick(&waiting);
+        let running = &mut self.jobs[index];
+        let member = running.member;
+        let Some(job) = running.job.take() else {
+            return Ok(());
+        };
+        let mut done = job.run();
+        let events = cluster.processes[cluster.node_of(member)].disk.events();
+        let what = match &mut done {
+            Done::Synced {
+                sequence, shard, ..
+            } => {
+                let shard = *shard as usize;
+                let begun = running.sequences[shard];
+                require!(
+                    *sequence <= begun,
+                    "shard {shard}: record {sequence} is called synced, and is not written: {begun}"
+                );
+                if !events.killed {
+                    self.model.raise_floor(shard, begun);
+                }
+                self.coverage.syncs += 1;
+                "synced"
+            }
+            Done::SyncFailed { .. } => "sync failed",
+            Done::SnapshotSlice { .. } => "slice",
+            Done::SnapshotDone { .. } => {
+                self.coverage.snapshots += 1;
+                "snapshot done"
+            }
+            Done::SnapshotFailed { .. } => "snapshot failed",
+            Done::Acquired { .. } if events.killed => "acquired, and killed",
+            Done::Acquired { shard, acquired } => match acquired {
+                Ok(Acquired::Ours(owned)) => {
+                    match cluster.home(*shard as usize) == member {
+                        true => self.coverage.hand_backs += 1,
+                        false => self.coverage.takeovers += 1,
+                    }
+                    self.recovered(owned)?;
+                    "acquired"
+                }
+                Ok(Acquired::Held(_)) => "held by another",
+                Err(error) => {
+                    if events.failed == 0 && self.disk.full_events() == 0 {
+                        violation!("member {member}: recovery of shard {shard} refuses: {error}");
+                    }
+                    "not acquired"
+                }
+            },
+        };
+        let shard = done.shard();
+        self.trace
+            .note(format_args!("member {member} shard {shard}: {what}"));
+        self.jobs[index].done = Some(done);
+        Ok(())
+    }
+}

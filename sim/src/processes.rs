@@ -1,0 +1,382 @@
+//! The processes of a cluster: each starts, serves, may be paused, and stops or dies.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use galo::api::operations::Process as Facts;
+use galo::host::Host;
+use galo::io::{Exit, Machine, Peer};
+use galo::node::{Durability, Members, Settings};
+use galo::shard::{Acquired, Directory, Meta, Owned};
+use galo::stats::Stats;
+
+use crate::disk::SimDisk;
+use crate::life::DATA;
+use crate::plan::Life;
+use crate::sabotage::Sabotage;
+use crate::socket::{Ended, Far, Socket};
+use crate::trace::Checked;
+use crate::violation;
+use crate::world::{clock_ns, World};
+
+/// One core of a process that is there.
+pub struct Core {
+    /// Until it exits.
+    pub host: Option<Host<SimDisk>>,
+    pub accepts: bool,
+    /// A signal has come.
+    pub stop_wanted: bool,
+    /// The machine was told, then.
+    pub stopped_ns: Option<u64>,
+    /// It was done in time.
+    pub stopped_clean: bool,
+    pub exited: Option<Exit>,
+    /// Members that it wants to be connected with.
+    pub connecting: Vec<usize>,
+    /// The shards that it had after its last tick.
+    pub owned: Vec<usize>,
+}
+
+/// A process before it serves.
+pub struct Starting {
+    shards: VecDeque<u32>,
+    /// By core.
+    owned: Vec<Vec<Owned<SimDisk>>>,
+}
+
+/// A place for a process; see the module.
+pub struct Process {
+    /// Of the present life, or the last one.
+    pub disk: SimDisk,
+    pub starting: Option<Starting>,
+    /// Empty: it is not there, or it is still starting.
+    pub cores: Vec<Core>,
+    /// It gets no tick before that.
+    pub paused_until_ns: u64,
+    /// Nobody gets a connection with it before that.
+    pub refuses_until_ns: u64,
+    /// A core has given up: what is left of the process goes on until then.
+    pub fails_ns: Option<u64>,
+}
+
+/// All of them.
+pub struct Cluster {
+    pub processes: Vec<Process>,
+    pub life: Life,
+    pub meta: Meta,
+}
+
+impl Process {
+    pub fn new(disk: SimDisk) -> Process {
+        Process {
+            disk,
+            starting: None,
+            cores: Vec::new(),
+            paused_until_ns: 0,
+            refuses_until_ns: 0,
+            fails_ns: None,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        !self.cores.is_empty()
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.cores.is_empty() && self.starting.is_none()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.cores.iter().any(|core| core.stop_wanted)
+    }
+
+    pub fn has_failed(&self) -> bool {
+        let failed = |core: &Core| matches!(core.exited, Some(Exit::Failed(_)));
+        self.cores.iter().any(failed)
+    }
+
+    pub fn has_stopped(&self) -> bool {
+        self.is_up() && self.cores.iter().all(|core| core.exited.is_some())
+    }
+}
+
+impl Cluster {
+    pub fn is_alone(&self) -> bool {
+        self.processes.len() == 1
+    }
+
+    /// Members, whether they are there or not.
+    pub fn members(&self) -> usize {
+        self.processes.len() * self.life.cores
+    }
+
+    pub fn node_of(&self, member: usize) -> usize {
+        member / self.life.cores
+    }
+
+    pub fn core(&mut self, member: usize) -> Option<&mut Core> {
+        let (node, core) = (member / self.life.cores, member % self.life.cores);
+        self.processes[node].cores.get_mut(core)
+    }
+
+    /// The same, to look at.
+    pub fn at(&self, member: usize) -> Option<&Core> {
+        let (node, core) = (member / self.life.cores, member % self.life.cores);
+        self.processes[node].cores.get(core)
+    }
+
+    /// All that are there.
+    pub fn cores(&self) -> impl Iterator<Item = (usize, &Core)> {
+        let per = self.life.cores;
+        let of = move |(node, process)| {
+            let process: &Process = process;
+            let numbered = process.cores.iter().enumerate();
+            numbered.map(move |(core, it)| (node * per + core, it))
+        };
+        self.processes.iter().enumerate().flat_map(of)
+    }
+
+    /// How a member sees the cluster.
+    pub fn view(&self, node: usize, core: usize) -> Members {
+        let shards = self.meta.shards as usize;
+        if self.is_alone() {
+            return Members::alone(core, self.life.cores, shards);
+        }
+        let names = 0..self.processes.len();
+        Members {
+            nodes: names.map(|node| format!("api{node:02}")).collect(),
+            node,
+            core,
+            cores: self.life.cores,
+            shards,
+        }
+    }
+
+    /// Who is to own a shard.
+    pub fn home(&self, shard: usize) -> usize {
+        self.view(0, 0).home(shard)
+    }
+
+    pub fn directory(&self, node: usize) -> Directory<SimDisk> {
+        Directory {
+            disk: self.processes[node].disk.clone(),
+            path: DATA.into(),
+            meta: self.meta,
+            card: format!("api{node:02}"),
+        }
+    }
+}
+
+impl World {
+    /// A handle for the next life of some process.
+    pub fn next_process(&mut self) -> SimDisk {
+        self.lives_begun += 1;
+        self.disk.of(self.lives_begun)
+    }
+
+    // ---- Starting ----------------------------------------------------------------
+
+    /// A process that is not there comes back.
+    pub fn restart(&mut self, cluster: &mut Cluster, node: usize) {
+        self.trace.note(format_args!("node {node} starts"));
+        self.coverage.restarts += 1;
+        let shards = (0..cluster.meta.shards)
+            .filter(|shard| cluster.node_of(cluster.home(*shard as usize)) == node)
+            .collect();
+        let owned = (0..cluster.life.cores).map(|_| Vec::new()).collect();
+        let mut process = Process::new(self.next_process());
+        process.starting = Some(Starting { shards, owned });
+        cluster.processes[node] = process;
+    }
+
+    /// The next thing that a starting process does: it takes a shard that is at home there and free.
+    pub fn start_on(&mut self, cluster: &mut Cluster, node: usize) -> Checked {
+        let directory = cluster.directory(node);
+        let process = &mut cluster.processes[node];
+        let Some(starting) = &mut process.starting else {
+            return Ok(());
+        };
+        let Some(shard) = starting.shards.pop_front() else {
+            let owned = process.starting.take().expect("just seen").owned;
+            self.start(cluster, node, owned);
+            return Ok(());
+        };
+        let acquired = directory.acquire(shard);
+        let events = process.disk.events();
+        match acquired {
+            _ if events.killed => {}
+            Ok(Acquired::Ours(mut owned)) => {
+                self.recovered(&mut owned)?;
+                let core = cluster.home(shard as usize) % cluster.life.cores;
+                let starting = cluster.processes[node].starting.as_mut();
+                starting.expect("just seen").owned[core].push(*owned);
+            }
+            Ok(Acquired::Held(card)) => {
+                let note = format_args!("node {node} leaves shard {shard} to {card}");
+                self.trace.note(note);
+            }
+            Err(error) => {
+                if events.failed == 0 && self.disk.full_events() == 0 {
+                    violation!("node {node}: recovery refuses: {error}");
+                }
+                self.kill(cluster, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The cores begin, with the shards that they have (by core, ascending).
+    pub fn start(&mut self, cluster: &mut Cluster, node: usize, owned: Vec<Vec<Owned<SimDisk>>>) {
+        let started_us = self.now().realtime_us;
+        let facts = Facts {
+            version: "0.0.0",
+            git_hash: "unknown",
+            driver: "simulator",
+            started_us,
+            resident_bytes: || 4096,
+            stats: Arc::new(Stats::new(&cluster.view(node, 0))),
+        };
+        let directory = cluster.directory(node);
+        for (core, owned) in owned.into_iter().enumerate() {
+            let epoch = match self.sabotage {
+                Some(Sabotage::EpochRepeated) => 1,
+                _ => self.random.next() >> 16,
+            };
+            let settings = Settings {
+                members: cluster.view(node, core),
+                epoch,
+                directory: cluster.meta.directory,
+                durability: cluster.life.durability,
+                allow_reset: self.plan.resets == Some(true),
+                process: facts.clone(),
+            };
+            let numbers = owned
+                .iter()
+                .map(|owned| owned.recovered.shard.identity().shard as usize)
+                .collect();
+            let host = Host::new(settings, directory.clone(), owned, clock_ns);
+            cluster.processes[node].cores.push(Core {
+                host: Some(host),
+                accepts: true,
+                stop_wanted: false,
+                stopped_ns: None,
+                stopped_clean: false,
+                exited: None,
+                connecting: Vec::new(),
+                owned: numbers,
+            });
+        }
+        self.link_cores(cluster, node);
+    }
+
+    /// Connects every core of a process with every other.
+    fn link_cores(&mut self, cluster: &mut Cluster, node: usize) {
+        let cores = cluster.life.cores;
+        let now = self.now();
+        let first = node * cores;
+        for from in 0..cores {
+            for to in from + 1..cores {
+                let ends = [self.next_socket, self.next_socket + 1];
+                self.add_socket(Socket::new(first + from, Far::Link(ends[1])));
+                self.add_socket(Socket::new(first + to, Far::Link(ends[0])));
+                for (end, other) in [(from, to), (to, from)] {
+                    let host = cluster.processes[node].cores[end].host.as_mut();
+                    let host = host.expect("it has just begun");
+                    // The tick is ended by the first one of the world, which begins with no effects.
+                    host.tick_begin(now);
+                    let id = host.opened(Peer::Member(first + other));
+                    let socket = ends[usize::from(end > other)];
+                    let socket = self.sockets.get_mut(&socket).expect("just made");
+                    socket.id = Some(id.expect("links have no bound"));
+                }
+            }
+        }
+    }
+
+    // ---- Ends --------------------------------------------------------------------
+
+    /// kill -9: of a process whatever it is doing, background jobs included.
+    pub fn kill(&mut self, cluster: &mut Cluster, node: usize) -> Checked {
+        self.trace.note(format_args!("node {node} is killed"));
+        self.coverage.node_kills += 1;
+        let per = cluster.life.cores;
+        let disk = cluster.processes[node].disk.clone();
+        let mut at = 0;
+        while at < self.jobs.len() {
+            if self.jobs[at].member / per != node {
+                at += 1;
+                continue;
+            }
+            let running = self.jobs.swap_remove(at);
+            if let Some(job) = running.job.filter(|_| self.random.percent(50)) {
+                let within = Some(self.random.skewed(8));
+                disk.set_faults(|faults| faults.kill_in = within);
+                drop(galo::io::Job::run(job));
+            }
+        }
+        disk.kill();
+        self.gone(cluster, node)
+    }
+
+    /// What a process that is gone leaves to the others.
+    pub fn gone(&mut self, cluster: &mut Cluster, node: usize) -> Checked {
+        let per = cluster.life.cores;
+        let open: Vec<u64> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.member / per == node)
+            .map(|(at, _)| *at)
+            .collect();
+        for at in open {
+            let reset = self.random.percent(20);
+            self.drop_socket(at, if reset { Ended::Reset } else { Ended::Fin });
+        }
+        self.jobs.retain(|job| job.member / per != node);
+        let disk = cluster.processes[node].disk.clone();
+        cluster.processes[node] = Process::new(disk);
+        Ok(())
+    }
+
+    /// SIGTERM.
+    pub fn signal(&mut self, cluster: &mut Cluster, node: usize) {
+        self.trace.note(format_args!("node {node} is to stop"));
+        let process = &mut cluster.processes[node];
+        process.paused_until_ns = 0;
+        for core in &mut process.cores {
+            core.stop_wanted = true;
+        }
+    }
+
+    /// Buries processes that died in an operation, gave up, or are done.
+    pub fn bury(&mut self, cluster: &mut Cluster) -> Checked {
+        for node in 0..cluster.processes.len() {
+            let process = &mut cluster.processes[node];
+            if process.is_down() {
+                continue;
+            }
+            let killed = process.disk.events().killed;
+            let failed = process.has_failed();
+            if failed && process.fails_ns.is_none() {
+                // The other cores may go on for a moment.
+                process.fails_ns = Some(self.now_ns + self.random.skewed(2_000_000));
+            }
+            if killed {
+                self.coverage.killed_within += 1;
+                self.kill(cluster, node)?;
+            } else if failed && process.fails_ns <= Some(self.now_ns) {
+                self.coverage.failures += 1;
+                self.kill(cluster, node)?;
+            } else if !failed && process.has_stopped() {
+                self.trace.note(format_args!("node {node} has stopped"));
+                self.coverage.node_stops += 1;
+                process.disk.kill();
+                self.gone(cluster, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn is_durable(&self, cluster: &Cluster) -> bool {
+        cluster.life.durability == Durability::Disk
+    }
+}

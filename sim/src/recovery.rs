@@ -1,0 +1,99 @@
+//! What the owners of shards find when they take them, and whether that is what had to be there.
+
+use std::path::Path;
+
+use galo::shard::layout::shard_dir;
+use galo::shard::recovery::JournalCase;
+use galo::shard::{Owned, Recovered};
+
+use crate::disk::SimDisk;
+use crate::journals::Journal;
+use crate::life::DATA;
+use crate::require;
+use crate::trace::Checked;
+use crate::world::World;
+
+/// What recovery is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// All that was written is there.
+    Written,
+    /// All that was synced is.
+    Durable,
+}
+
+impl World {
+    /// Somebody owns a shard now.
+    pub fn recovered(&mut self, owned: &mut Owned<SimDisk>) -> Checked {
+        let recovered = &mut owned.recovered;
+        recovered
+            .store
+            .set_thresholds(self.plan.segment_bytes, self.plan.snapshot_bytes);
+        self.verify(recovered)
+    }
+
+    /// Whether what was recovered is what had to be.
+    fn verify(&mut self, recovered: &Recovered<SimDisk>) -> Checked {
+        let data = Path::new(DATA);
+        let identity = *recovered.shard.identity();
+        let number = identity.shard as usize;
+        for dir in self.disk.take_doubted() {
+            for shard in 0..self.plan.shards {
+                if shard_dir(data, shard) == dir {
+                    self.promises[shard as usize] = Promise::Durable;
+                }
+            }
+        }
+        let promise = std::mem::replace(&mut self.promises[number], Promise::Written);
+        let sequence = recovered.shard.sequence();
+        let known = self.model.sequence(number);
+        let least = match promise {
+            Promise::Written => known,
+            Promise::Durable => self.model.floor(number),
+        };
+        self.trace.note(format_args!(
+            "shard {number}: {sequence} records of {known} (at least {least}), {:?}",
+            recovered.report
+        ));
+        require!(
+            sequence >= least,
+            "{promise:?}: shard {number} ends with record {sequence}, {least} had to be there"
+        );
+        if sequence < known {
+            self.coverage.lost_records += known - sequence;
+            self.taint(number);
+        }
+        self.coverage.replayed += recovered.report.replayed;
+        match recovered.report.journal {
+            JournalCase::TornTail(_) => self.coverage.torn_tails += 1,
+            JournalCase::HalfSegment(_) => self.coverage.half_segments += 1,
+            _ => {}
+        }
+        self.coverage.bad_snapshots += recovered.report.snapshots_bad.len() as u64;
+        self.model.cut(number, sequence)?;
+        let newest = recovered.store.snapshots().last();
+        let from = newest.map_or(1, |snapshot| snapshot.from);
+        let mut journal = Journal::new(&self.disk, data, identity, from)?;
+        journal.read_to(&self.disk, sequence, &mut self.model)?;
+        self.model.compare(&recovered.shard, false)?;
+        self.journals[number] = Some(journal);
+        Ok(())
+    }
+
+    /// A failed sync took records of this shard while the machine went on: what is on its way may tell
+    /// of them.
+    fn taint(&mut self, shard: usize) {
+        let shards = self.plan.shards;
+        for socket in self.sockets.values_mut() {
+            let Some(client) = socket.client_mut() else {
+                continue;
+            };
+            for asked in &mut client.asked {
+                asked.tainted |= match self.model.about(&asked.expect) {
+                    None => true,
+                    Some(about) => about != u32::MAX && about % shards == shard as u32,
+                };
+            }
+        }
+    }
+}

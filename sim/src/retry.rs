@@ -1,0 +1,48 @@
+//! Keyed requests that are asked again: for want of an answer, or to see that the answer is the same.
+
+use crate::processes::Cluster;
+use crate::socket::Ended;
+use crate::world::World;
+
+/// How old a key may get: less than a node has to remember it for, by more than clocks step.
+const ASKED_US_MAX: u64 = 300_000_000;
+
+impl World {
+    /// Asks once more for one of the answers that are missing, by another connection, perhaps at
+    /// another node.
+    pub fn ask_again(&mut self, cluster: &Cluster) {
+        let doors = self.doors(cluster);
+        if self.unanswered.is_empty() || doors.is_empty() {
+            return;
+        }
+        let at = self.random.index(self.unanswered.len());
+        let tag = self.unanswered.swap_remove(at);
+        if self.is_too_old(tag) {
+            return;
+        }
+        let member = *self.random.pick(&doors);
+        let at = self.connect(member);
+        self.coverage.retries += 1;
+        self.ask(at, |author| author.again(tag));
+        let socket = self.socket(at);
+        socket.input_end = Some(Ended::Fin);
+        if let Some(client) = socket.client_mut() {
+            client.finished = true;
+        }
+    }
+
+    /// A client that repeats what has an answer, or will have one.
+    pub fn ask_twice(&mut self, at: u64) {
+        let Some(tag) = self.model.any_keyed(&mut self.random) else {
+            return;
+        };
+        if !self.is_too_old(tag) {
+            self.coverage.duplicates += 1;
+            self.ask(at, |author| author.again(tag));
+        }
+    }
+
+    fn is_too_old(&self, tag: crate::model::Tag) -> bool {
+        self.now().realtime_us > self.model.asked_us(tag) + ASKED_US_MAX
+    }
+}

@@ -1,0 +1,476 @@
+//! The driver: one tick of one core.
+
+use galo::io::{ConnectionId, Effect, Exit, Machine, Peer};
+use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
+use galo::shard::Done;
+
+use crate::disk::SimDisk;
+use crate::jobs::Running;
+use crate::processes::{Cluster, Core};
+use crate::sabotage::Sabotage;
+use crate::socket::{Ended, Far};
+use crate::trace::Checked;
+use crate::world::World;
+use crate::{require, violation};
+
+/// The longest single reply (`/metrics`), and what may be appended before a bound is looked at.
+const REPLY_BYTES_MAX: usize = 64 * 1024;
+const SECOND_NS: u64 = 1_000_000_000;
+
+type Host = galo::host::Host<SimDisk>;
+
+/// One thing that can happen to a core in its tick.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Accept(u64),
+    Receive(u64),
+    InputEnd(u64),
+    Sent(u64),
+    Closed(u64),
+    Done(usize),
+}
+
+impl World {
+    /// One tick of a core, if it is there; a process that is starting goes on with that.
+    pub fn tick(&mut self, cluster: &mut Cluster, member: usize) -> Checked {
+        let node = cluster.node_of(member);
+        let process = &cluster.processes[node];
+        if process.paused_until_ns > self.now_ns || process.disk.events().killed {
+            return Ok(());
+        }
+        if process.starting.is_some() {
+            self.start_on(cluster, node)?;
+            return self.watch();
+        }
+        let connecting = match cluster.core(member) {
+            Some(core) if core.exited.is_none() => std::mem::take(&mut core.connecting),
+            _ => return Ok(()),
+        };
+        let answers: Vec<(usize, bool)> = connecting
+            .into_iter()
+            .map(|to| (to, self.listens(cluster, to)))
+            .collect();
+        let durable = self.is_durable(cluster);
+        let disk = cluster.processes[node].disk.clone();
+        let now = self.now();
+        self.tick_ns = self.now_ns;
+        let count = self.random.skewed(self.plan.tick_events_max);
+        let core = cluster.core(member).expect("just seen");
+        // It is not in its place while it is used, and not put back when it has exited.
+        let mut host = core.host.take().expect("it has not exited");
+        host.tick_begin(now);
+        if core.stop_wanted && core.stopped_ns.is_none() {
+            core.stopped_ns = Some(self.now_ns);
+            host.stop();
+        }
+        for (to, listens) in answers {
+            self.connected(&mut host, member, to, listens);
+        }
+        let mut sync_failed = false;
+        for _ in 0..count {
+            let events = self.events(core, member);
+            if events.is_empty() {
+                break;
+            }
+            let event = *self.random.pick(&events);
+            sync_failed |= self.happen(&mut host, core, durable, event)?;
+        }
+        let pass_ns = self.random.below(20_000);
+        self.set_clock(self.now_ns + pass_ns);
+        host.tick_end();
+        if disk.events().killed {
+            self.trace
+                .note(format_args!("member {member} was killed in its tick"));
+            core.host = Some(host);
+            return self.watch();
+        }
+        let alone = cluster.is_alone();
+        let core = cluster.core(member).expect("just seen");
+        self.carry_out(&mut host, core, member, alone, sync_failed, &disk)?;
+        self.observe(&host, cluster, member)?;
+        let core = cluster.core(member).expect("just seen");
+        if core.exited.is_none() {
+            core.host = Some(host);
+        }
+        self.watch()
+    }
+
+    /// Nobody writes what is not his.
+    fn watch(&self) -> Checked {
+        match self.disk.trespass() {
+            Some(trespass) => violation!("{trespass}"),
+            None => Ok(()),
+        }
+    }
+
+    /// What the tick journalled goes to the model.
+    fn observe(&mut self, host: &Host, cluster: &mut Cluster, member: usize) -> Checked {
+        let core = cluster.core(member).expect("it has had a tick");
+        if matches!(core.exited, Some(Exit::Failed(_))) {
+            core.owned.clear();
+            return Ok(());
+        }
+        let mut owned = Vec::new();
+        for shard in host.shards() {
+            let number = shard.identity().shard as usize;
+            let sequence = shard.sequence();
+            owned.push(number);
+            if sequence != self.model.sequence(number) {
+                let journal = self.journals[number].as_mut().expect("it has an owner");
+                self.coverage.segments += journal.read_to(&self.disk, sequence, &mut self.model)?;
+                self.model.compare(shard, true)?;
+                self.trace
+                    .note(format_args!("shard {number} is at record {sequence}"));
+            }
+        }
+        if core.exited.is_some() {
+            owned.clear(); // They went with it.
+        }
+        let before = std::mem::replace(&mut core.owned, owned.clone());
+        for number in before {
+            // What this tick wrote to it last must be known before a reply that tells of it.
+            if !owned.contains(&number) {
+                self.trace
+                    .note(format_args!("member {member} lets go of shard {number}"));
+                let journal = self.journals[number].as_mut().expect("it had an owner");
+                self.coverage.segments += journal.read_on(&self.disk, &mut self.model)?;
+            }
+        }
+        for (other, core) in cluster.cores() {
+            let both = core.owned.iter().find(|number| owned.contains(number));
+            if let (Some(number), true) = (both, other != member) {
+                violation!("members {member} and {other} own shard {number}");
+            }
+        }
+        Ok(())
+    }
+
+    fn events(&self, core: &Core, member: usize) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (&at, socket) in &self.sockets {
+            if socket.member != member {
+                continue;
+            }
+            if socket.id.is_none() {
+                if core.accepts || matches!(socket.far, Far::Link(_)) {
+                    events.push(Event::Accept(at));
+                }
+            } else if socket.closing {
+                events.push(Event::Closed(at));
+            } else {
+                let readable = !socket.paused || socket.allowance > 0;
+                let is_reset = socket.input_end == Some(Ended::Reset);
+                if socket.stuck_until_ns > self.now_ns {
+                    // Nothing arrives.
+                } else if !socket.input.is_empty() && readable && !socket.end_seen {
+                    events.push(Event::Receive(at));
+                } else if socket.input_end.is_some() && !socket.end_seen && (readable || is_reset) {
+                    events.push(Event::InputEnd(at));
+                }
+                if socket.sending_since_ns.is_some() && (socket.reads() || is_reset) {
+                    events.push(Event::Sent(at));
+                }
+            }
+        }
+        let own = |job: &Running| job.member == member && job.done.is_some();
+        let done = self.jobs.iter().enumerate().filter(|(_, job)| own(job));
+        events.extend(done.map(|(at, _)| Event::Done(at)));
+        events
+    }
+
+    /// Whether the event was that a sync failed.
+    fn happen(
+        &mut self,
+        host: &mut Host,
+        core: &Core,
+        durable: bool,
+        event: Event,
+    ) -> Checked<bool> {
+        self.trace.note(format_args!("  {event:?}"));
+        match event {
+            Event::Accept(at) => {
+                let socket = &self.sockets[&at];
+                let peer = match socket.far {
+                    Far::Client(_) => Peer::Client,
+                    Far::Link(_) => Peer::Linker,
+                };
+                match host.opened(peer) {
+                    Ok(id) => self.socket(at).id = Some(id),
+                    Err(_) => {
+                        require!(core.stopped_ns.is_some(), "a connection was refused");
+                        self.drop_socket(at, Ended::Fin);
+                    }
+                };
+            }
+            Event::Receive(at) => self.receive(host, at)?,
+            Event::InputEnd(at) => {
+                let socket = self.socket(at);
+                socket.end_seen = true;
+                let reset = socket.input_end == Some(Ended::Reset);
+                let id = socket.id.expect("open");
+                host.input_ended(id, reset);
+            }
+            Event::Sent(at) => self.sent(host, core, durable, at)?,
+            Event::Closed(at) => {
+                let id = self.sockets[&at].id.expect("open");
+                host.closed(id);
+                self.closed_by_server(at, core.stopped_ns)?;
+                self.drop_socket(at, Ended::Fin);
+            }
+            Event::Done(at) => {
+                let done = self.jobs.swap_remove(at).done.expect("listed");
+                let failed = matches!(done, Done::SyncFailed { .. });
+                host.job_done(done);
+                return Ok(failed);
+            }
+        }
+        Ok(false)
+    }
+
+    fn receive(&mut self, host: &mut Host, at: u64) -> Checked {
+        let socket = self.sockets.get_mut(&at).expect("listed");
+        let mut length = socket.input.len().min(RECEIVE_BUFFER_BYTES);
+        if socket.paused {
+            length = length.min(socket.allowance);
+            socket.allowance -= length;
+        }
+        if self.random.percent(40) {
+            length = self.random.skewed(length as u64) as usize;
+        }
+        let bytes: Vec<u8> = socket.input.drain(..length).collect();
+        self.trace.bytes(&bytes);
+        let id = socket.id.expect("open");
+        if let Far::Client(client) = &mut socket.far {
+            client.delivered += length as u64;
+            for asked in &mut client.asked {
+                if !asked.delivered && asked.end <= client.delivered {
+                    asked.delivered = true;
+                    asked.delivered_ns = self.tick_ns;
+                    if let crate::request::Expect::Transaction(tag) = asked.expect {
+                        self.model.delivered(tag);
+                    }
+                }
+            }
+            let repeats = self.sabotage == Some(Sabotage::RequestRepeated)
+                && bytes.starts_with(b"POST")
+                && client
+                    .asked
+                    .iter()
+                    .any(|asked| asked.end == client.delivered)
+                && self.random.percent(10);
+            if repeats {
+                host.received(id, &bytes);
+            }
+        }
+        host.received(id, &bytes);
+        Ok(())
+    }
+
+    fn sent(&mut self, host: &mut Host, core: &Core, durable: bool, at: u64) -> Checked {
+        let now_ns = self.now_ns;
+        let tick_ns = self.tick_ns;
+        let socket = self.sockets.get_mut(&at).expect("listed");
+        let id = socket.id.expect("open");
+        let since_ns = socket.sending_since_ns.take().unwrap_or(0);
+        if tick_ns >= since_ns + SEND_NS_MAX {
+            socket.stalled_ns = tick_ns;
+        }
+        let far = match socket.far {
+            Far::Link(far) => Some(far),
+            Far::Client(_) => None,
+        };
+        let is_reset = socket.input_end == Some(Ended::Reset);
+        if is_reset || far.is_some_and(|far| !self.sockets.contains_key(&far)) {
+            self.socket(at).end_seen = true;
+            host.sent(id, Err(()));
+            return Ok(());
+        }
+        let output = host.output(id);
+        require!(!output.is_empty(), "a Send of nothing");
+        let mut length = output.len();
+        if self.random.percent(30) {
+            length = self.random.skewed(length as u64) as usize;
+        }
+        let mut bytes = output[..length].to_vec();
+        host.sent(id, Ok(length));
+        self.trace.bytes(&bytes);
+        if let Some(far) = far {
+            self.socket(far).input.extend(bytes);
+            return Ok(());
+        }
+        let socket = self.sockets.get_mut(&at).expect("listed");
+        let Far::Client(client) = &mut socket.far else {
+            return Ok(());
+        };
+        if self.sabotage == Some(Sabotage::ReplyChanged) && self.random.percent(2) {
+            let digits = bytes.iter_mut().filter(|byte| byte.is_ascii_digit());
+            digits.last().into_iter().for_each(|digit| *digit ^= 1);
+        }
+        if self.sabotage == Some(Sabotage::ReplyDropped) && self.random.percent(2) {
+            bytes.clear();
+        }
+        client.inbox.extend_from_slice(&bytes);
+        let context = crate::client::Context {
+            now_ns,
+            durable,
+            closing: core.stop_wanted,
+            unsettled: core.stop_wanted || self.core_gone || self.plan.nodes > 1,
+            full_events: self.disk.full_events(),
+            calm_ns: self.calm_ns,
+            settled_ns: self.settled_ns,
+        };
+        let again = client.read(
+            &mut self.model,
+            &mut self.trace,
+            &mut self.coverage,
+            &context,
+        )?;
+        self.unanswered.extend(again);
+        Ok(())
+    }
+
+    fn find(&self, member: usize, id: ConnectionId) -> Checked<u64> {
+        let mut found = self.sockets.iter();
+        match found.find(|(_, socket)| socket.member == member && socket.id == Some(id)) {
+            Some((at, socket)) if !socket.closing => Ok(*at),
+            Some(_) => violation!("an effect on {id:?} after its Close"),
+            None => violation!("an effect on {id:?}, which is not there"),
+        }
+    }
+
+    /// Carries out what the core wants.
+    fn carry_out(
+        &mut self,
+        host: &mut Host,
+        core: &mut Core,
+        member: usize,
+        alone: bool,
+        sync_failed: bool,
+        disk: &SimDisk,
+    ) -> Checked {
+        let mut failed = false;
+        while let Some(effect) = host.next_effect() {
+            match effect {
+                Effect::Send(id) => {
+                    let at = self.find(member, id)?;
+                    let now_ns = self.tick_ns;
+                    let socket = self.socket(at);
+                    let length = host.output(id).len();
+                    require!(socket.sending_since_ns.is_none(), "two Sends of {id:?}");
+                    require!(length > 0, "a Send of nothing");
+                    let bound = OUTPUT_BYTES_MAX + REPLY_BYTES_MAX;
+                    require!(
+                        length <= bound || socket.client().is_none(),
+                        "{length} bytes wait for a client"
+                    );
+                    socket.sending_since_ns = Some(now_ns);
+                }
+                Effect::Pause(id) => {
+                    let at = self.find(member, id)?;
+                    let allowance = self.random.index(RECEIVE_BUFFER_BYTES + 1);
+                    let socket = self.socket(at);
+                    require!(!socket.paused, "{id:?} is paused twice");
+                    socket.paused = true;
+                    socket.allowance = allowance;
+                    self.coverage.pauses += 1;
+                }
+                Effect::Resume(id) => {
+                    let at = self.find(member, id)?;
+                    let socket = self.socket(at);
+                    require!(socket.paused, "{id:?} was not paused");
+                    socket.paused = false;
+                }
+                Effect::ShutdownWrite(id) => {
+                    let at = self.find(member, id)?;
+                    if let Some(client) = self.socket(at).client_mut() {
+                        client.finished = true;
+                    }
+                }
+                Effect::Close(id) => {
+                    let at = self.find(member, id)?;
+                    let tick_ns = self.tick_ns;
+                    let socket = self.socket(at);
+                    require!(
+                        socket.client().is_some() || !alone || socket.input_end.is_some(),
+                        "a link was closed while both cores live"
+                    );
+                    socket.closing = true;
+                    socket.closing_ns = tick_ns;
+                    self.trace.note(format_args!("  close {at}"));
+                }
+                Effect::Start(job) => {
+                    let sequences = (0..self.plan.shards as usize)
+                        .map(|shard| self.model.sequence(shard))
+                        .collect();
+                    // Its own shards' records of this tick are not observed yet.
+                    let mut running = Running {
+                        member,
+                        job: Some(job),
+                        done: None,
+                        sequences,
+                    };
+                    for shard in host.shards() {
+                        running.sequences[shard.identity().shard as usize] = shard.sequence();
+                    }
+                    self.jobs.push(running);
+                }
+                Effect::Connect(to) => {
+                    require!(!alone, "nobody is there to connect to");
+                    core.connecting.push(to);
+                }
+                Effect::StopAccepting => core.accepts = false,
+                Effect::Exit(exit) => {
+                    self.trace
+                        .note(format_args!("member {member} exits: {exit:?}"));
+                    match &exit {
+                        Exit::Failed(reason) => {
+                            let events = disk.events();
+                            require!(events.failed > 0, "member {member} gave up: {reason}");
+                            failed = true;
+                        }
+                        Exit::Stopped => {
+                            let Some(stopped_ns) = core.stopped_ns else {
+                                violation!("member {member} stopped, and nobody wanted it");
+                            };
+                            let within = self.now_ns - stopped_ns;
+                            require!(within <= 2 * SECOND_NS, "stopped after {within} ns");
+                            core.stopped_clean = within < STOP_SNAPSHOT_NS_MAX;
+                        }
+                    }
+                    core.exited = Some(exit);
+                    self.exited(member, core.stopped_ns, failed)?;
+                    break; // The loop is left.
+                }
+            }
+        }
+        require!(
+            !sync_failed || failed,
+            "a sync failed, and member {member} goes on"
+        );
+        if let (Some(stopped_ns), None) = (core.stopped_ns, &core.exited) {
+            let since = self.now_ns - stopped_ns;
+            require!(since <= 2 * SECOND_NS, "not stopped after {since} ns");
+        }
+        Ok(())
+    }
+
+    /// A core is gone: what it had open is closed.
+    fn exited(&mut self, member: usize, stopped_ns: Option<u64>, failed: bool) -> Checked {
+        self.core_gone = true;
+        let of = |socket: &crate::socket::Socket| socket.member == member;
+        let open: Vec<u64> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| of(socket))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in open {
+            if !failed {
+                self.closed_by_server(at, stopped_ns)?;
+            }
+            self.drop_socket(at, Ended::Fin);
+        }
+        self.jobs.retain(|job| job.member != member);
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! The images: a stand-in for what would be pulled, and Galo's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::engine::{run, Engine};
+
+/// The project's directory.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The images of this test, removed when this is dropped.
+pub struct Images<'a> {
+    pub engine: &'a Engine,
+    /// Debian with nginx: what the binary runs on, and the balancer.
+    pub base: String,
+    /// Galo.
+    pub galo: String,
+}
+
+impl Images<'_> {
+    pub fn make(engine: &Engine) -> Images<'_> {
+        let name = format!("galo-test-{}", std::process::id());
+        let images = Images {
+            engine,
+            base: format!("{name}:base"),
+            galo: format!("{name}:galo"),
+        };
+        let tar = base_tar();
+        engine.docker(&["import", path_text(&tar), &images.base]);
+        // Nothing to do where it is built already.
+        run(Command::new(env!("CARGO"))
+            .args(["build", "--release", "--locked", "--target-dir", "target"])
+            .current_dir(ROOT));
+        // Without BuildKit, which Debian has not.
+        run(engine
+            .command("docker")
+            .env("DOCKER_BUILDKIT", "0")
+            .args(["build", "--quiet", "--target", "prebuilt"])
+            .args(["--build-arg", &format!("RUNTIME_IMAGE={}", images.base)])
+            .args(["--build-arg", "GALO_GIT_HASH=0123456789ab"])
+            .args(["--tag", &images.galo, ROOT]));
+        images
+    }
+
+    /// What the image says of itself is what the binary says.
+    pub fn expect_labels(&self) {
+        let label = |name: &str| {
+            let format =
+                format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}");
+            let arguments = ["image", "inspect", "--format", &format, &self.galo];
+            self.engine.docker(&arguments)
+        };
+        let version = self
+            .engine
+            .docker(&["run", "--rm", &self.galo, "--version"]);
+        let expected = format!("galo {} (", label("version"));
+        assert!(version.starts_with(&expected), "{version}");
+        assert_eq!(label("licenses"), env!("CARGO_PKG_LICENSE"));
+        assert_eq!(label("description"), env!("CARGO_PKG_DESCRIPTION"));
+        assert_eq!(label("revision"), "0123456789ab");
+    }
+}
+
+impl Drop for Images<'_> {
+    fn drop(&mut self) {
+        for image in [&self.galo, &self.base] {
+            let mut command = self.engine.command("docker");
+            // It may never have come into being.
+            let _ = command.args(["image", "rm", image]).output();
+        }
+    }
+}
+
+/// A bare Debian of this machine's release (the binary is linked to its glibc) with nginx. Made once:
+/// `cargo clean` removes it.
+fn base_tar() -> PathBuf {
+    let tar = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docker-base.tar");
+    if tar.exists() {
+        return tar;
+    }
+    let release = std::fs::read_to_string("/etc/os-release").expect("a Debian");
+    let mut names = release
+        .lines()
+        .filter_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let codename = names.next().expect("a release of Debian");
+    let dir = tempfile::Builder::new().prefix("galo-debian-").tempdir();
+    let dir = dir.expect("a temporary directory");
+    run(Command::new("debootstrap")
+        .args(["--variant=minbase", "--include=nginx,libnginx-mod-stream"])
+        .arg(codename)
+        .arg(dir.path()));
+    let unfinished = tar.with_extension("tmp");
+    run(Command::new("tar")
+        .args(["--create", "--one-file-system", "--file"])
+        .arg(&unfinished)
+        .arg("--directory")
+        .arg(dir.path())
+        .arg("."));
+    std::fs::rename(&unfinished, &tar).expect("it was made just now");
+    tar
+}
+
+fn path_text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}

@@ -1,0 +1,48 @@
+//! The containers, as `compose.yml` has them: `cargo test --features docker-tests --test docker`, as
+//! root on Debian with its packages docker.io, docker-compose and debootstrap. `-- --nocapture` shows
+//! the figures.
+//!
+//! Nothing is pulled: a bare Debian with nginx stands in for the base images, and the binary is the
+//! release build of this tree. Where no engine runs, one of our own does for as long as the test.
+//!
+//! One test, because all of it shares the engine and the images, and because containers that ran
+//! beside the measured ones would be measured, too.
+
+mod engine;
+mod images;
+mod project;
+// The other promises use the rest of it.
+#[allow(dead_code, unused_imports)]
+#[path = "../promises/support/mod.rs"]
+mod support;
+
+mod limits;
+mod memory;
+mod restarts;
+mod seccomp;
+
+use engine::Engine;
+use images::Images;
+use project::Project;
+use support::contest;
+
+#[test]
+fn two_containers_behind_nginx() {
+    let engine = Engine::find_or_start();
+    let images = Images::make(&engine);
+    images.expect_labels();
+
+    let project = Project::up(&images, &[("GALO_LB", "lb.conf")]);
+    limits::add_up(&project);
+    seccomp::allows_io_uring(&project);
+    contest(&project.address);
+    memory::stays_below_its_limit(&project);
+    drop(project);
+
+    let project = Project::up(&images, &[("GALO_LB", "lb-http.conf")]);
+    restarts::fail_no_request(&project);
+    memory::stays_below_its_limit(&project);
+    drop(project);
+
+    seccomp::without_io_uring_it_is_epoll(&images);
+}

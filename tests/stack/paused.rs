@@ -1,0 +1,201 @@
+//! A node that is merely paused keeps its shards: requests for them wait, are refused in time, and
+//! are never applied twice.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::journals;
+use crate::keys::keyed;
+use crate::stack::{home, Stack};
+use crate::support::{transaction, Connection, Reply, PATIENCE};
+
+/// A client whose shard is the paused node's, and one of the other's.
+const PAUSED: u32 = 1;
+const AWAKE: u32 = 2;
+/// What a command waits for its owner: `COMMAND_NS_MAX`.
+const WAIT: Duration = Duration::from_secs(2);
+/// Whoever is answered earlier has not waited. (Some of it, because a tick's time is its beginning's.)
+const WAITED: Duration = Duration::from_millis(1_900);
+/// What is answered "at once" takes less, and what waits takes so much longer at most. (Other tests
+/// run meanwhile.)
+const AT_ONCE: Duration = Duration::from_secs(1);
+const REQUESTS: usize = 20;
+
+/// Pauses a node while this lives.
+struct Pause<'a>(&'a Stack, usize);
+
+impl<'a> Pause<'a> {
+    fn new(stack: &'a Stack, node: usize) -> Pause<'a> {
+        stack.node(node).signal(Signal::SIGSTOP);
+        let pause = Pause(stack, node);
+        let began = Instant::now();
+        while !pause.is_complete() {
+            assert!(began.elapsed() < PATIENCE, "it does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
+        pause
+    }
+
+    /// Whether every thread has stopped: the signal itself says nothing about that.
+    fn is_complete(&self) -> bool {
+        let tasks = format!("/proc/{}/task", self.0.node(self.1).pid());
+        let mut tasks = std::fs::read_dir(tasks).expect("it is there");
+        tasks.all(|task| {
+            let path = task.expect("a thread").path().join("status");
+            std::fs::read_to_string(path).is_ok_and(|status| status.contains("\nState:\tT"))
+        })
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.node(self.1).signal(Signal::SIGCONT);
+    }
+}
+
+#[test]
+fn shards_of_a_paused_node_wait_and_others_do_not() {
+    let stack = Stack::nodes();
+    assert_eq!((home(AWAKE), home(PAUSED)), (0, 1));
+    let key = |index: usize| format!("chave-{index}");
+    let keyed = |index: usize| keyed(PAUSED, 'c', 1000, &format!("k{index}"), &key(index));
+    let unkeyed = |index: usize| transaction(PAUSED, 'c', 1, &format!("u{index}"));
+    let pause = Pause::new(&stack, 1);
+    thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        for index in 0..REQUESTS {
+            let request = if index % 2 == 0 {
+                keyed(index)
+            } else {
+                unkeyed(index)
+            };
+            waiting.push(scope.spawn(|| {
+                let mut connection = stack.node(0).connect();
+                let asked = Instant::now();
+                let request = request;
+                (connection.ask(&request), asked.elapsed())
+            }));
+        }
+        // Meanwhile, on a connection that stays, and on new ones.
+        let began = Instant::now();
+        let mut connection = stack.node(0).connect();
+        let mut count = 0;
+        while began.elapsed() < WAIT / 2 {
+            let asked = Instant::now();
+            connection.ask(&transaction(AWAKE, 'c', 1, "um")).posted();
+            stack.node(0).transact(AWAKE, 'c', 1, "um").posted();
+            assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
+            count += 2;
+        }
+        assert_eq!(stack.node(0).balance(AWAKE), count);
+        for request in waiting {
+            let (reply, took) = request.join().unwrap();
+            expect_unavailable(&reply);
+            assert!(took >= WAITED && took < WAIT + AT_ONCE, "{took:?}");
+        }
+    });
+    drop(pause);
+    // It goes on where it was, with what it was sent before; a repeat with a key changes nothing.
+    stack.wait_until_whole();
+    for round in 0..2 {
+        for index in (0..REQUESTS).step_by(2) {
+            let node = (index / 2 + round) % 2;
+            stack.node(node).ask(&keyed(index)).posted();
+        }
+    }
+    let journalled = journals::read(&stack.data());
+    let times = |description: String| {
+        let of_paused = journalled.iter().filter(|entry| entry.client == PAUSED);
+        of_paused
+            .filter(|entry| entry.description == description)
+            .count()
+    };
+    let mut expected = 0;
+    for index in 0..REQUESTS {
+        if index % 2 == 0 {
+            assert_eq!(times(format!("k{index}")), 1);
+            expected += 1000;
+        } else {
+            let times = times(format!("u{index}"));
+            assert!(times <= 1, "u{index}: {times} times");
+            expected += times as i64;
+        }
+    }
+    assert_eq!(stack.node(0).balance(PAUSED), expected);
+    assert_eq!(stack.node(1).balance(PAUSED), expected);
+}
+
+fn expect_unavailable(reply: &Reply) {
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert!(reply.header("retry-after").is_some(), "{reply:?}");
+    assert!(reply.json()["error"].is_string(), "{reply:?}");
+}
+
+/// What may wait for one shard: `SHARD_COMMANDS_MAX`, and of each connection
+/// `CONNECTION_FORWARDS_MAX`.
+const QUEUE: usize = 4096;
+const CONNECTION_REQUESTS: usize = 64;
+/// Beyond those that fill the queue.
+const MORE_CONNECTIONS: usize = 16;
+const ROUNDS: usize = 4;
+/// From the end of the first round to that of the last.
+const GROWTH_KIB_MAX: u64 = 1024;
+
+#[test]
+fn beyond_the_queue_requests_are_refused_at_once_and_memory_does_not_grow() {
+    let stack = Stack::nodes();
+    let node = stack.node(0);
+    let pause = Pause::new(&stack, 1);
+    let requests = transaction(PAUSED, 'c', 1, "fila").repeat(CONNECTION_REQUESTS);
+    let connect =
+        |count: usize| -> Vec<Connection> { (0..count).map(|_| node.connect()).collect() };
+    let mut filling = connect(QUEUE / CONNECTION_REQUESTS);
+    let mut more = connect(MORE_CONNECTIONS);
+    let expect_refused = |connection: &mut Connection| {
+        for _ in 0..CONNECTION_REQUESTS {
+            expect_unavailable(&connection.reply());
+        }
+    };
+    let mut resident = Vec::new();
+    for round in 0..ROUNDS {
+        let began = Instant::now();
+        for connection in &mut filling {
+            connection.send(&requests);
+        }
+        if round == 0 {
+            while node.metric("galo_forwards_total") < QUEUE as f64 {
+                assert!(began.elapsed() < WAITED, "the queue does not fill up");
+            }
+            for connection in &mut more {
+                connection.send(&requests);
+            }
+            more.iter_mut().for_each(expect_refused);
+            assert!(began.elapsed() < WAITED, "{:?}", began.elapsed());
+            filling.iter_mut().for_each(expect_refused);
+            assert!(began.elapsed() >= WAITED, "{:?}", began.elapsed());
+        } else {
+            // What the paused node was sent before may keep the room for as long as it is paused.
+            filling.iter_mut().for_each(expect_refused);
+        }
+        assert!(began.elapsed() < WAIT + AT_ONCE, "{:?}", began.elapsed());
+        resident.push(node.resident_kib());
+        // The other shard is as it was.
+        node.transact(AWAKE, 'c', 1, "um").posted();
+    }
+    let grown = resident[ROUNDS - 1].saturating_sub(resident[0]);
+    assert!(grown < GROWTH_KIB_MAX, "{resident:?} KiB");
+    drop(pause);
+    let began = Instant::now();
+    while node.transact(PAUSED, 'c', 1, "fim").status != 200 {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "its shard does not answer again"
+        );
+    }
+    // At most what was sent, each once.
+    let most = (ROUNDS * QUEUE + MORE_CONNECTIONS * CONNECTION_REQUESTS) as i64;
+    let balance = node.balance(PAUSED);
+    assert!((1..=most + 1).contains(&balance), "{balance}");
+}

@@ -1,0 +1,289 @@
+//! What is measured: one function for each row of the table in `docs/design.md`, one file for each
+//! family of them.
+
+mod cluster;
+mod cost;
+mod speed;
+mod stack;
+mod start;
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use galo::io::Choice;
+use nix::sys::resource::{getrlimit, setrlimit, Resource};
+use serde_json::{json, Value};
+
+use crate::client;
+use crate::report::Figure;
+use crate::rounds::{ratio, Sample};
+use crate::server::{Cpus, Launch, Programs, Server};
+use crate::wrk::Wrk;
+
+/// Bytes in a megabyte of the table.
+const MB: f64 = 1e6;
+
+/// A row of the table: what `--only` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Row {
+    /// Transactions against the no-op server, and their latency.
+    Transactions,
+    /// System calls for each request.
+    Syscalls,
+    /// Resident memory with many connections.
+    Memory,
+    /// Start to the first 200, five accounts.
+    Start,
+    /// Start to the first 200, a large snapshot.
+    StartLarge,
+    /// CPU time when idle.
+    Idle,
+    /// Durability disk against process.
+    Durability,
+    /// Pipelined transactions against the no-op server.
+    Pipelined,
+    /// Transactions through nginx and two nodes, against two no-op servers.
+    Stack,
+    /// Memory of nginx and two nodes under load.
+    StackMemory,
+    /// The contest's pace through nginx, a connection for each request.
+    Paced,
+    /// What a forwarded request costs either node.
+    Forward,
+    /// From the kill -9 of a node to the first reply for its shard.
+    Takeover,
+}
+
+impl Row {
+    pub const ALL: [Row; 13] = [
+        Row::Transactions,
+        Row::Syscalls,
+        Row::Memory,
+        Row::Start,
+        Row::StartLarge,
+        Row::Idle,
+        Row::Durability,
+        Row::Pipelined,
+        Row::Stack,
+        Row::StackMemory,
+        Row::Paced,
+        Row::Forward,
+        Row::Takeover,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Row::Transactions => "transactions",
+            Row::Syscalls => "syscalls",
+            Row::Memory => "memory",
+            Row::Start => "start",
+            Row::StartLarge => "start-large",
+            Row::Idle => "idle",
+            Row::Durability => "durability",
+            Row::Pipelined => "pipelined",
+            Row::Stack => "stack",
+            Row::StackMemory => "stack-memory",
+            Row::Paced => "paced",
+            Row::Forward => "forward",
+            Row::Takeover => "takeover",
+        }
+    }
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub rounds: usize,
+    /// Of load, for each server in each round.
+    pub seconds: u64,
+    /// Open connections of the row on memory.
+    pub connections: usize,
+    pub starts: usize,
+    pub large_accounts: u32,
+    pub large_starts: usize,
+    pub idle_seconds: u64,
+    pub takeovers: usize,
+}
+
+impl Scale {
+    pub const FULL: Scale = Scale {
+        rounds: 7,
+        seconds: 3,
+        connections: 1000,
+        starts: 20,
+        large_accounts: 1_000_000,
+        large_starts: 5,
+        idle_seconds: 10,
+        takeovers: 10,
+    };
+    pub const QUICK: Scale = Scale {
+        rounds: 1,
+        seconds: 1,
+        connections: 1000,
+        starts: 3,
+        large_accounts: 20_000,
+        large_starts: 2,
+        idle_seconds: 2,
+        takeovers: 2,
+    };
+
+    pub fn json(&self) -> Value {
+        json!({
+            "rounds": self.rounds,
+            "seconds": self.seconds,
+            "connections": self.connections,
+            "starts": self.starts,
+            "large_accounts": self.large_accounts,
+            "large_starts": self.large_starts,
+            "idle_seconds": self.idle_seconds,
+            "takeovers": self.takeovers,
+        })
+    }
+}
+
+/// What every row needs.
+pub struct Bench {
+    programs: Programs,
+    scratch: PathBuf,
+    scale: Scale,
+    cpus: Cpus,
+    /// The one that galo chooses here: uring, unless the kernel refuses it.
+    driver: &'static str,
+    wrk: Wrk,
+    /// Numbers data directories and logs.
+    names: Cell<usize>,
+}
+
+impl Bench {
+    pub fn new(programs: Programs, scratch: &Path, scale: Scale) -> Result<Bench> {
+        // Both ends of a thousand connections, and what else is open.
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        galo::io::raise_limits();
+        let chosen = Choice::Auto.decide().map_err(anyhow::Error::msg)?;
+        let cpus = Cpus::choose()?;
+        if cpus.load == cpus.server {
+            eprintln!("warning: one CPU for server and load: look at requests per CPU second only");
+        }
+        Ok(Bench {
+            wrk: Wrk::new(scratch, cpus.load),
+            programs,
+            scratch: scratch.to_path_buf(),
+            scale,
+            cpus,
+            driver: chosen.driver.name(),
+            names: Cell::new(0),
+        })
+    }
+
+    pub fn measure(&self, row: Row) -> Result<Vec<Figure>> {
+        match row {
+            Row::Transactions => self.transactions(),
+            Row::Syscalls => self.syscalls(),
+            Row::Memory => self.memory(),
+            Row::Start => self.start(),
+            Row::StartLarge => self.start_large(),
+            Row::Idle => self.idle(),
+            Row::Durability => self.durability(),
+            Row::Pipelined => self.pipelined(),
+            Row::Stack => self.stack(),
+            Row::StackMemory => self.stack_memory(),
+            Row::Paced => self.paced(),
+            Row::Forward => self.forward(),
+            Row::Takeover => self.takeover(),
+        }
+    }
+
+    // ---- Servers -------------------------------------------------------------
+
+    fn new_path(&self, what: &str) -> PathBuf {
+        self.names.set(self.names.get() + 1);
+        self.scratch.join(format!("{what}-{}", self.names.get()))
+    }
+
+    /// galo with one core. `cpu`: see [`Launch::cpu`].
+    fn galo_launch(&self, data: &Path, cpu: Option<usize>, more: &[(&str, &Path)]) -> Launch<'_> {
+        let mut arguments: Vec<OsString> = ["--cores", "1", "--data"].map(OsString::from).into();
+        arguments.push(data.into());
+        for (flag, value) in more {
+            arguments.push(flag.into());
+            arguments.push(value.into());
+        }
+        Launch {
+            program: &self.programs.galo,
+            arguments,
+            cpu,
+            log: self.new_path("galo.log"),
+        }
+    }
+
+    fn galo_with(&self, data: &Path, cpu: Option<usize>, more: &[(&str, &Path)]) -> Result<Server> {
+        Server::start(&self.galo_launch(data, cpu, more))
+    }
+
+    /// galo with five accounts in a directory of its own, on the server's CPU.
+    fn galo(&self, flags: &[(&str, &str)]) -> Result<Server> {
+        let flags: Vec<(&str, &Path)> = flags.iter().map(|(f, v)| (*f, Path::new(*v))).collect();
+        self.galo_with(&self.new_path("data"), Some(self.cpus.server), &flags)
+    }
+
+    fn noop_launch(&self, driver: &str) -> Launch<'_> {
+        Launch {
+            program: &self.programs.noop,
+            arguments: ["--io", driver].map(OsString::from).into(),
+            cpu: Some(self.cpus.server),
+            log: self.new_path("noop.log"),
+        }
+    }
+
+    fn noop(&self, driver: &str) -> Result<Server> {
+        Server::start(&self.noop_launch(driver))
+    }
+
+    /// This many connections, each of which has posted once.
+    fn connections(&self, server: &Server, count: usize) -> Result<Vec<TcpStream>> {
+        (0..count)
+            .map(|_| {
+                let mut stream = TcpStream::connect(server.address)?;
+                client::post(&mut stream, client::CLIENT)?;
+                Ok(stream)
+            })
+            .collect()
+    }
+}
+
+/// The smaller of the two ratios. On two CPUs the load generator is the bottleneck, so requests/s
+/// alone would hide what a request costs the server.
+fn compare(row: &'static str, what: impl Into<String>, of: &[Sample], to: &[Sample]) -> Figure {
+    let (wall, wall_each) = ratio(of, to, Sample::requests_per_s);
+    let (cpu, cpu_each) = ratio(of, to, Sample::requests_per_cpu_s);
+    let note = format!(
+        "requests/s {wall:.3} ({}), per CPU second {cpu:.3} ({})",
+        spread(&wall_each),
+        spread(&cpu_each)
+    );
+    Figure::new(row, what, wall.min(cpu), "×")
+        .note(note)
+        .samples(json_of(&[of, to]))
+}
+
+/// The samples of each server.
+fn json_of(servers: &[impl AsRef<[Sample]>]) -> Value {
+    let samples = servers
+        .iter()
+        .map(|samples| samples.as_ref().iter().map(Sample::json).collect());
+    samples.collect::<Vec<Value>>().into()
+}
+
+/// The least and the most of it.
+fn spread(samples: &[f64]) -> String {
+    let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match most {
+        10.0.. => format!("{least:.1}–{most:.1}"),
+        _ => format!("{least:.2}–{most:.2}"),
+    }
+}

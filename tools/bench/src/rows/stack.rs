@@ -1,0 +1,181 @@
+//! Two nodes behind nginx, against two no-op servers behind it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{compare, spread, Bench, Row, MB};
+use crate::client;
+use crate::nginx::Balancer;
+use crate::paced::{self, percentile};
+use crate::pair::{Pair, Stack, NODES};
+use crate::report::Figure;
+use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
+use crate::server::{Launch, Together};
+use crate::wrk::Load;
+
+/// At the top of the contest's ramps.
+const PACE_PER_S: u32 = 340;
+/// Between two looks at memory.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Bench {
+    /// Two nodes with their shards at home, as the system places them.
+    pub(super) fn galo_pair(&self) -> Result<Pair> {
+        let (run, data) = (self.new_path("run"), self.new_path("data"));
+        let pair = Pair::start(&run, |index| {
+            let mut launch = self.galo_launch(&data, None, &[("--run", &run)]);
+            let more = ["--io", self.driver, "--node", NODES[index], "--nodes"];
+            launch.arguments.extend(more.map(Into::into));
+            launch.arguments.push(NODES.join(",").into());
+            launch
+        })?;
+        pair.wait_until_home()?;
+        Ok(pair)
+    }
+
+    fn noop_pair(&self) -> Result<Pair> {
+        Pair::start(&self.new_path("run"), |_| Launch {
+            cpu: None,
+            ..self.noop_launch(self.driver)
+        })
+    }
+
+    /// galo's, and the no-op servers'.
+    fn stacks(&self, balancer: Balancer) -> Result<[Stack; 2]> {
+        let behind = |pair| Stack::start(balancer, pair, &self.new_path("nginx"));
+        Ok([behind(self.galo_pair()?)?, behind(self.noop_pair()?)?])
+    }
+
+    fn stack_load(&self) -> Load {
+        Load {
+            client: client::CLIENT,
+            connections: 32,
+            pipelined: 1,
+            seconds: self.scale.seconds,
+        }
+    }
+
+    pub(super) fn stack(&self) -> Result<Vec<Figure>> {
+        let row = Row::Stack.name();
+        let mut figures = Vec::new();
+        for (balancer, name) in [
+            (Balancer::Stream, "lb.conf"),
+            (Balancer::Http, "lb-http.conf"),
+        ] {
+            let stacks = self.stacks(balancer)?;
+            let samples = rounds(
+                &[&stacks[0], &stacks[1]],
+                &self.wrk,
+                self.stack_load(),
+                self.scale.rounds,
+            )?;
+            let [galo, noop] = [&samples[0], &samples[1]];
+            let what = format!("through nginx ({name}) and two nodes: galo / no-op");
+            let mut figure = compare(row, what, galo, noop);
+            if balancer == Balancer::Stream {
+                figure = figure.must(0.80).aim(0.95);
+            }
+            figures.push(figure);
+            let (servers, each) = ratio(galo, noop, Sample::requests_per_servers_cpu_s);
+            let what = format!("the same, per CPU second of the two servers, {name}");
+            figures.push(Figure::new(row, what, servers, "×").note(spread(&each)));
+            for (who, samples) in [("galo", galo), ("no-op", noop)] {
+                let speed = median_of(samples, Sample::requests_per_s);
+                let cpu_us = |sample: &Sample| 1e6 / sample.requests_per_cpu_s();
+                let servers_us = |sample: &Sample| 1e6 / sample.requests_per_servers_cpu_s();
+                let p99_ms = median_of(samples, |sample| sample.run.p99_us) / 1e3;
+                figures.push(
+                    Figure::new(row, format!("{who}, {name}"), speed, "requests/s").note(format!(
+                        "p99 {p99_ms:.2} ms; CPU {:.1} µs a request, of which servers {:.1} µs",
+                        median_of(samples, cpu_us),
+                        median_of(samples, servers_us)
+                    )),
+                );
+            }
+        }
+        Ok(figures)
+    }
+
+    pub(super) fn stack_memory(&self) -> Result<Vec<Figure>> {
+        let row = Row::StackMemory.name();
+        let pair = self.galo_pair()?;
+        let stack = Stack::start(Balancer::Stream, pair, &self.new_path("nginx"))?;
+        let before = Together::of(&stack.pids())?;
+        let done = AtomicBool::new(false);
+        let load = Load {
+            seconds: self.scale.seconds.max(2),
+            ..self.stack_load()
+        };
+        let most = std::thread::scope(|scope| {
+            let looking = scope.spawn(|| -> Result<Together> {
+                let mut most = before;
+                while !done.load(Ordering::Relaxed) {
+                    let now = Together::of(&stack.pids())?;
+                    most.resident = most.resident.max(now.resident);
+                    most.proportional = most.proportional.max(now.proportional);
+                    std::thread::sleep(LOOK);
+                }
+                Ok(most)
+            });
+            let run = self.wrk.run(stack.address(), load);
+            done.store(true, Ordering::Relaxed);
+            let most = looking.join().expect("it does not panic")?;
+            run.map(|_| most)
+        })?;
+        let megabytes = |bytes: u64| bytes as f64 / MB;
+        let what = "resident memory of nginx and two nodes under load";
+        let samples = json!({
+            "before": { "resident": before.resident, "proportional": before.proportional },
+            "most": { "resident": most.resident, "proportional": most.proportional },
+        });
+        Ok(vec![
+            Figure::new(row, format!("{what}, RSS"), megabytes(most.resident), "MB")
+                .lower_is_better()
+                .must(30.0)
+                .aim(20.0)
+                .note(format!("{:.1} MB before", megabytes(before.resident)))
+                .samples(samples),
+            Figure::new(
+                row,
+                format!("{what}, PSS"),
+                megabytes(most.proportional),
+                "MB",
+            )
+            .lower_is_better()
+            .aim(10.0)
+            .note(format!("{:.1} MB before", megabytes(before.proportional))),
+        ])
+    }
+
+    pub(super) fn paced(&self) -> Result<Vec<Figure>> {
+        let row = Row::Paced.name();
+        let stacks = self.stacks(Balancer::Stream)?;
+        let mut times = [Vec::new(), Vec::new()];
+        for stack in &stacks {
+            paced::run(stack.address(), PACE_PER_S, 1)?;
+        }
+        for _ in 0..self.scale.rounds.div_ceil(2) {
+            for (stack, times) in stacks.iter().zip(&mut times) {
+                times.extend(paced::run(stack.address(), PACE_PER_S, self.scale.seconds)?);
+            }
+        }
+        let mut figures = Vec::new();
+        for (who, mut times) in ["galo", "no-op"].into_iter().zip(times) {
+            times.sort_unstable_by(f64::total_cmp);
+            for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+                let what = format!(
+                    "{PACE_PER_S} requests/s through nginx, a connection each: {who}, {name}"
+                );
+                let mut figure = Figure::new(row, what, percentile(&times, part), "ms");
+                if (who, name) == ("galo", "p99") {
+                    figure = figure.must(2.0);
+                }
+                figures.push(figure.lower_is_better().note(format!("of {}", times.len())));
+            }
+        }
+        Ok(figures)
+    }
+}
