@@ -399,6 +399,15 @@ impl Rig {
         }
     }
 
+    /// Whether a member reads what another one has sent it.
+    pub fn hear(&mut self, member: usize, other: usize, hears: bool) {
+        for socket in &mut self.cores[member].sockets {
+            if socket.linked.is_some_and(|(core, _)| core == other) {
+                socket.reading = hears;
+            }
+        }
+    }
+
     /// Ticks until nothing happens any more without time passing.
     pub fn run(&mut self) {
         for _ in 0..TICKS_MAX {

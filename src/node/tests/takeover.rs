@@ -385,3 +385,32 @@ fn a_home_that_is_gone_again_before_it_has_its_shard_leaves_it_where_it_is() {
         rig.check_counts();
     }
 }
+
+#[test]
+fn what_was_sent_behind_a_refused_command_is_not_carried_out_before_it() {
+    let mut rig = Rig::new(nodes(3));
+    rig.kill(1);
+    rig.cores[2].disk.0.lock().unwrap().open = Some(libc::EIO);
+    rig.run();
+    let client = rig.connect(2);
+    rig.pass(ACQUIRE_GRACE_NS);
+    rig.disk_stuck(0, true);
+    assert_eq!(rig.ask(client, transact(1, 'c', 5)).balance(), 5);
+    rig.restart(1);
+    assert_eq!(rig.owners(1), [0]);
+    // It is on its way to its home, and this one is refused.
+    rig.hear(2, 0, false);
+    rig.send(client, transact(1, 'c', 1));
+    rig.tick(2, |_| ());
+    rig.tick(0, |_| ());
+    rig.kill(1);
+    rig.tick(0, |_| ()); // It stays after all.
+    rig.send(client, transact(1, 'c', 1));
+    rig.tick(2, |_| ());
+    rig.tick(0, |_| ());
+    rig.hear(2, 0, true);
+    rig.run();
+    let replies = rig.replies(client);
+    let balances: Vec<i64> = replies.iter().map(Reply::balance).collect();
+    assert_eq!(balances, [6, 7]);
+}
