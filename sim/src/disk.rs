@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use galo::shard::mapping::Mapping;
@@ -73,6 +74,8 @@ pub(crate) struct Inode {
     pub doubtful: Option<(u64, PathBuf)>,
     /// It did, and what it dropped can still be read.
     pub falsely_clean: bool,
+    /// Syncs that failed: everybody who has the file open by then is told of each, once.
+    pub errors: u64,
 }
 
 /// Names that change together.
@@ -117,6 +120,8 @@ pub struct SimFile {
     inode: usize,
     /// As it was called when it was opened.
     path: PathBuf,
+    /// Of [`Inode::errors`], those that this file was told of, or that were before it was opened.
+    errors: AtomicU64,
 }
 
 fn error(code: i32) -> io::Error {
@@ -279,7 +284,17 @@ impl State {
         self.begin(process)?;
         if let Err(error) = self.sync_fails(process) {
             self.inodes[inode].doubtful = Some((process, dir_of(&file.path).to_owned()));
+            self.inodes[inode].errors += 1;
+            file.errors.store(self.inodes[inode].errors, Relaxed);
             return Err(error);
+        }
+        let errors = self.inodes[inode].errors;
+        if file.errors.swap(errors, Relaxed) < errors {
+            // Another's sync failed.
+            let events = &mut self.life(process).events;
+            events.failed += 1;
+            events.syncs_failed += 1;
+            return Err(error(libc::EIO));
         }
         let sabotage = self.sabotage;
         let inode = &mut self.inodes[inode];
@@ -411,11 +426,12 @@ impl SimDisk {
         Mapping::of_bytes(&state.inodes[inode].live)
     }
 
-    fn handle(&self, path: &Path, inode: usize) -> SimFile {
+    fn handle(&self, path: &Path, inode: usize, errors: u64) -> SimFile {
         SimFile {
             disk: self.clone(),
             inode,
             path: path.to_owned(),
+            errors: AtomicU64::new(errors),
         }
     }
 }
@@ -456,8 +472,9 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.begin(self.process)?;
         let inode = state.find(path)?;
+        let errors = state.inodes[inode].errors;
         drop(state);
-        Ok(self.handle(path, inode))
+        Ok(self.handle(path, inode, errors))
     }
 
     fn create(&self, path: &Path) -> io::Result<SimFile> {
@@ -471,8 +488,9 @@ impl Disk for SimDisk {
             }
             None => state.add(path)?,
         };
+        let errors = state.inodes[inode].errors;
         drop(state);
-        Ok(self.handle(path, inode))
+        Ok(self.handle(path, inode, errors))
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {

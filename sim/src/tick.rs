@@ -2,7 +2,7 @@
 
 use galo::io::{ConnectionId, Effect, Exit, Machine, Peer};
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
-use galo::shard::Done;
+use galo::shard::{Acquired, Done};
 
 use crate::disk::SimDisk;
 use crate::jobs::Running;
@@ -182,7 +182,7 @@ impl World {
     fn happen(
         &mut self,
         host: &mut Host,
-        core: &Core,
+        core: &mut Core,
         durable: bool,
         event: Event,
     ) -> Checked<bool> {
@@ -219,7 +219,18 @@ impl World {
             }
             Event::Done(at) => {
                 let done = self.jobs.swap_remove(at).done.expect("listed");
-                let failed = matches!(done, Done::SyncFailed { .. });
+                let shard = done.shard() as usize;
+                // One that was under way when the shard was released matters to its next owner only.
+                let failed =
+                    matches!(done, Done::SyncFailed { .. }) && core.owned.contains(&shard);
+                if let Done::Acquired {
+                    acquired: Ok(Acquired::Ours(_)),
+                    ..
+                } = &done
+                {
+                    // It may be let go in the same tick.
+                    core.owned.push(shard);
+                }
                 host.job_done(done);
                 return Ok(failed);
             }
