@@ -221,8 +221,7 @@ impl World {
                 let done = self.jobs.swap_remove(at).done.expect("listed");
                 let shard = done.shard() as usize;
                 // One that was under way when the shard was released matters to its next owner only.
-                let failed =
-                    matches!(done, Done::SyncFailed { .. }) && core.owned.contains(&shard);
+                let failed = matches!(done, Done::SyncFailed { .. }) && core.owned.contains(&shard);
                 if let Done::Acquired {
                     acquired: Ok(Acquired::Ours(_)),
                     ..
