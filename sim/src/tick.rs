@@ -182,7 +182,7 @@ impl World {
     fn happen(
         &mut self,
         host: &mut Host,
-        core: &Core,
+        core: &mut Core,
         durable: bool,
         event: Event,
     ) -> Checked<bool> {
@@ -219,8 +219,17 @@ impl World {
             }
             Event::Done(at) => {
                 let done = self.jobs.swap_remove(at).done.expect("listed");
-                let failed = matches!(done, Done::SyncFailed { .. });
+                let shard = done.shard() as usize;
+                // It may come when the shard has gone to another, who has written again what it covered.
+                let failed = matches!(done, Done::SyncFailed { .. }) && core.owned.contains(&shard);
                 host.job_done(done);
+                if host
+                    .shards()
+                    .any(|it| it.identity().shard as usize == shard)
+                    && !core.owned.contains(&shard)
+                {
+                    core.owned.push(shard); // Perhaps not for longer than this tick.
+                }
                 return Ok(failed);
             }
         }
