@@ -14,8 +14,8 @@
 //! and again, at growing intervals, for as long as nobody is known to have it.
 //!
 //! It releases a shard when the shard's home has come back, and all of them when it stops and
-//! somebody else is there: no command is begun any more, what was journalled is synced, background
-//! work is done, the lock is dropped, and the others are told.
+//! somebody else is there: no command is begun any more, background work is done (with durability `disk`
+//! what was journalled is synced, for replies wait for it), the lock is dropped, and the others are told.
 
 use super::link::Frame;
 use super::{Members, Node};
@@ -115,7 +115,9 @@ impl<J> Node<J> {
             self.attend_ns = self.attend_ns.min(again_ns);
         }
         self.tenures[number] = Tenure::new();
+        // With durability `disk` even a read of what was recovered waits until that is synced.
         self.sync_tickets[number] = (self.ticket, self.ticket);
+        self.ticket += u64::from(shard.synced_sequence() < shard.sequence());
         log::info!("shard {number} is ours, at record {}", shard.sequence());
         self.shards[number] = Some(shard);
         let members = &self.settings.members;
