@@ -161,7 +161,7 @@ impl<D: Disk> Host<D> {
                 let due_ns = holding
                     .sync_due_ns
                     .get_or_insert(now_ns + SYNC_DELAY_NS_MAX);
-                if at_once || releasing || now_ns >= *due_ns {
+                if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
                         holding.sync_due_ns = None;
                         self.node.sync_started(holding.shard);
@@ -195,7 +195,9 @@ impl<D: Disk> Host<D> {
                 continue;
             }
             store.snapshot_abandon(self.node.shard_mut(shard));
-            if store.is_idle() {
+            // Who has it next syncs what is not; but replies may wait for that to be done here.
+            let replies_wait = self.durability == Durability::Disk && !store.is_synced();
+            if !store.snapshot_under_way() && !replies_wait {
                 let Holding { store, lock, .. } = self.holdings.swap_remove(at);
                 drop(store);
                 drop(lock);
@@ -296,9 +298,11 @@ impl<D: Disk> Machine for Host<D> {
         let now = self.node.now();
         let stats = self.node.core_stats();
         let mut holdings = self.holdings.iter_mut();
-        let holding = holdings
-            .find(|holding| holding.shard == shard)
-            .expect("a shard stays while a job of it is under way");
+        let Some(holding) = holdings.find(|holding| holding.shard == shard) else {
+            // A sync that was under way when the shard was released: its next owner has written again
+            // what it was to make durable.
+            return;
+        };
         match &done {
             Done::Synced { .. } => stats.journal_syncs.add(1),
             Done::SnapshotDone { .. } => {

@@ -122,6 +122,8 @@ pub const ACQUIRE_NS_MAX: u64 = 100 * MILLISECOND_NS;
 pub const ACQUIRE_GRACE_NS: u64 = 150 * MILLISECOND_NS;
 /// From a shard that could not be recovered to the next try.
 pub const ACQUIRE_AFTER_ERROR_NS: u64 = SECOND_NS;
+/// From a shard that was given to a member, and not taken, to the next that it is given.
+pub const OFFER_NS: u64 = 10 * SECOND_NS;
 /// Nodes (processes) of a cluster.
 pub const NODES_MAX: usize = 16;
 /// Characters of a node's name: it becomes part of file names.

@@ -349,7 +349,8 @@ impl World {
                 self.restart(cluster, node);
             }
         }
-        if !cluster.is_alone() && self.random.percent(20) {
+        let wait_percent = if self.settled_ns == u64::MAX { 20 } else { 2 };
+        if !cluster.is_alone() && self.random.percent(wait_percent) {
             self.wait(cluster);
         }
         self.ticks(cluster)

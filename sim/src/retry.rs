@@ -7,12 +7,17 @@ use crate::world::World;
 /// How old a key may get: less than a node has to remember it for, by more than clocks step.
 const ASKED_US_MAX: u64 = 300_000_000;
 
+/// Connections beyond the usual number for those who ask again: a storm of them would only show that
+/// ticks are small here.
+const CONNECTIONS_MORE: usize = 4;
+
 impl World {
     /// Asks once more for one of the answers that are missing, by another connection, perhaps at
     /// another node.
     pub fn ask_again(&mut self, cluster: &Cluster) {
         let doors = self.doors(cluster);
-        if self.unanswered.is_empty() || doors.is_empty() {
+        let busy = self.clients().len() >= self.plan.connections_max + CONNECTIONS_MORE;
+        if self.unanswered.is_empty() || doors.is_empty() || busy {
             return;
         }
         let at = self.random.index(self.unanswered.len());

@@ -182,7 +182,7 @@ impl<J> Node<J> {
         };
         self.now.monotonic_ns >= stop.deadline_ns
             || (self.connections.clients() == 0
-                && !self.is_handing_over()
+                && !self.is_changing_hands()
                 && (0..self.links.len()).all(|member| self.is_done_with(member)))
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Link {
     /// Shards of which a command of its was refused: what it has sent behind that is, too, up to where
     /// it begins again, so that nothing is carried out before what came before it.
     refusing: Vec<u32>,
+    /// It is given no shard before that, because it has not taken one. Monotonic.
+    offer_ns: u64,
     /// When to connect; `u64::MAX`: not now, or not our part. Monotonic.
     dial_ns: u64,
     /// From a failure to the next try.
@@ -45,6 +47,7 @@ impl Link {
             goodbye_received: false,
             commands: 0,
             refusing: Vec::new(),
+            offer_ns: 0,
             dial_ns: u64::MAX,
             dial_again_ns: DIAL_NS_MIN,
         }
@@ -56,8 +59,18 @@ impl Link {
     }
 
     /// Whether its member would take a shard.
-    pub(super) fn takes_shards(&self) -> bool {
-        self.greeted().is_some() && !self.leaving
+    pub(super) fn takes_shards(&self, now_ns: u64) -> bool {
+        self.greeted().is_some() && !self.leaving && now_ns >= self.offer_ns
+    }
+
+    /// Its member has not taken a shard that it was given.
+    pub(super) fn offer_at(&mut self, at_ns: u64) {
+        self.offer_ns = at_ns;
+    }
+
+    /// When its member may be given a shard again, if it may not now. Monotonic.
+    pub(super) fn offer_ns(&self, now_ns: u64) -> Option<u64> {
+        Some(self.offer_ns).filter(|offer_ns| *offer_ns > now_ns)
     }
 
     /// While the link is there, greeted or not.
@@ -222,7 +235,10 @@ impl<J> Node<J> {
                 let shard = known(shard)? as u32;
                 self.links[member].refusing.retain(|it| *it != shard);
             }
-            Frame::Leaving => self.links[member].leaving = true,
+            Frame::Leaving => {
+                self.links[member].leaving = true;
+                self.heir_lost(member);
+            }
             Frame::Command {
                 counter,
                 key,
@@ -346,7 +362,10 @@ impl<J> Node<J> {
             }
         }
         self.link_changed(member);
-        self.hand_back();
+        match self.stop {
+            None => self.hand_back(),
+            Some(_) => self.hand_over(),
+        }
         Ok(())
     }
 
@@ -399,6 +418,7 @@ impl<J> Node<J> {
                 self.owner_lost(shard, None);
             }
         }
+        self.heir_lost(member);
     }
 
     fn link_changed(&self, member: usize) {

@@ -87,7 +87,7 @@ pub struct Node<J> {
     sweep_ns: u64,
     /// Not after the earliest time at which a command's time is over.
     expire_ns: u64,
-    /// Not after the earliest time to connect, or to try for a shard.
+    /// Not after the earliest time to connect, to try for a shard, or to offer one.
     attend_ns: u64,
     started: bool,
     stop: Option<Stop>,
@@ -277,22 +277,27 @@ impl<J> Node<J> {
         }
     }
 
-    /// Carries out what waits for our own shards, connects to whom it is time to connect to, and tries
-    /// for shards that it is time to try for.
+    /// Carries out what waits for our own shards, connects to whom it is time to connect to, tries for
+    /// shards that it is time to try for, and gives away what it is time to give away.
     fn attend(&mut self) {
         if self.commands > 0 {
             for shard in 0..self.routes.len() {
                 self.carry_out_pending(shard);
             }
         }
-        if self.attend_ns > self.now.monotonic_ns {
+        let now_ns = self.now.monotonic_ns;
+        if self.attend_ns > now_ns {
             return;
         }
         self.dial();
         self.acquire();
+        if self.stop.is_none() {
+            self.hand_back();
+        }
         let dials = self.links.iter().map(Link::dial_ns);
+        let offers = self.links.iter().filter_map(|link| link.offer_ns(now_ns));
         let tries = self.tenures.iter().map(Tenure::try_ns);
-        self.attend_ns = dials.chain(tries).min().unwrap_or(u64::MAX);
+        self.attend_ns = dials.chain(offers).chain(tries).min().unwrap_or(u64::MAX);
     }
 
     // ---- What the host needs -----------------------------------------------------

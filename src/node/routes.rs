@@ -277,6 +277,7 @@ impl<J> Node<J> {
         if self.shards[shard].is_some() || self.routes[shard].is_at(member) {
             return;
         }
+        self.taken(shard);
         self.set_owner(shard, Owner::Member(member));
         // What it has got of us for the shard before, and does not carry out, comes again behind this.
         self.tell(member, &Frame::Again(shard as u32));

@@ -14,12 +14,14 @@
 //! and again, at growing intervals, for as long as nobody is known to have it.
 //!
 //! It releases a shard when the shard's home has come back, and all of them when it stops and
-//! somebody else is there: no command is begun any more, what was journalled is synced, background
-//! work is done, the lock is dropped, and the others are told.
+//! somebody else is there: no command is begun any more, background work is done (with durability `disk`
+//! what was journalled is synced, for replies wait for it), the lock is dropped, and the others are told.
 
 use super::link::Frame;
-use super::Node;
-use crate::limits::{ACQUIRE_AFTER_ERROR_NS, ACQUIRE_GRACE_NS, ACQUIRE_NS_MAX, ACQUIRE_NS_MIN};
+use super::{Members, Node};
+use crate::limits::{
+    ACQUIRE_AFTER_ERROR_NS, ACQUIRE_GRACE_NS, ACQUIRE_NS_MAX, ACQUIRE_NS_MIN, OFFER_NS,
+};
 use crate::shard::Shard;
 
 /// Where this node stands with a shard.
@@ -33,6 +35,8 @@ pub(super) struct Tenure {
     trying: bool,
     /// It is ours, and going to that member.
     releasing_to: Option<usize>,
+    /// It was ours, and that member was to take it; nobody is known to have it since.
+    given_to: Option<usize>,
 }
 
 impl Tenure {
@@ -42,6 +46,7 @@ impl Tenure {
             again_ns: ACQUIRE_NS_MIN,
             trying: false,
             releasing_to: None,
+            given_to: None,
         }
     }
 
@@ -78,13 +83,15 @@ impl<J> Node<J> {
 
     /// Finds out for which shards it is time to try.
     pub(super) fn acquire(&mut self) {
+        let others = self.heirs().next().is_some();
         for shard in 0..self.tenures.len() {
             let tenure = &mut self.tenures[shard];
             if tenure.try_ns > self.now.monotonic_ns {
                 continue;
             }
             tenure.try_ns = u64::MAX;
-            let wanted = self.routes[shard].is_nowhere() && self.stop.is_none();
+            // Who stops takes a shard only when nobody else would.
+            let wanted = self.routes[shard].is_nowhere() && (self.stop.is_none() || !others);
             if wanted && !tenure.trying {
                 tenure.trying = true;
                 self.wanted.push(shard as u32);
@@ -102,8 +109,15 @@ impl<J> Node<J> {
     pub fn acquired(&mut self, shard: Shard) {
         let number = shard.identity().shard as usize;
         assert!(self.shards[number].is_none());
+        if let Some(heir) = self.tenures[number].given_to {
+            let again_ns = self.now.monotonic_ns + OFFER_NS;
+            self.links[heir].offer_at(again_ns);
+            self.attend_ns = self.attend_ns.min(again_ns);
+        }
         self.tenures[number] = Tenure::new();
+        // With durability `disk` even a read of what was recovered waits until that is synced.
         self.sync_tickets[number] = (self.ticket, self.ticket);
+        self.ticket += u64::from(shard.synced_sequence() < shard.sequence());
         log::info!("shard {number} is ours, at record {}", shard.sequence());
         self.shards[number] = Some(shard);
         let members = &self.settings.members;
@@ -116,9 +130,9 @@ impl<J> Node<J> {
         stats.shard_owned(number, self.now.realtime_us);
         self.tell_all(&Frame::Owns(number as u32));
         self.owned_by_us(number);
-        self.hand_back();
-        if self.stop.is_some() {
-            self.hand_over();
+        match self.stop {
+            None => self.hand_back(),
+            Some(_) => self.hand_over(),
         }
     }
 
@@ -155,7 +169,7 @@ impl<J> Node<J> {
             return;
         }
         let heir = to.unwrap_or(members.home(shard));
-        let others = heir != members.own() && self.links[heir].takes_shards();
+        let others = heir != members.own() && self.takes_shards(heir);
         let wait_ns = if others { ACQUIRE_GRACE_NS } else { 0 };
         self.tenures[shard].again_ns = ACQUIRE_NS_MIN;
         self.try_at(shard, self.now.monotonic_ns + wait_ns);
@@ -175,9 +189,7 @@ impl<J> Node<J> {
     pub(super) fn hand_back(&mut self) {
         for shard in 0..self.shards.len() {
             let home = self.settings.members.home(shard);
-            if home != self.settings.members.own()
-                && self.serves(shard)
-                && self.links[home].takes_shards()
+            if home != self.settings.members.own() && self.serves(shard) && self.takes_shards(home)
             {
                 self.release_to(shard, home);
             }
@@ -186,18 +198,45 @@ impl<J> Node<J> {
 
     /// Begins to release all shards, as far as there is somebody to take them.
     pub(super) fn hand_over(&mut self) {
-        let members = &self.settings.members;
-        let (own, cores) = (members.own(), members.cores);
         for shard in 0..self.shards.len() {
-            if !self.serves(shard) {
-                continue;
+            if self.serves(shard) {
+                if let Some(heir) = self.heir(shard) {
+                    self.release_to(shard, heir);
+                }
             }
-            let home = self.settings.members.home(shard);
-            let mut heirs = std::iter::once(home)
-                .chain((0..self.links.len()).filter(|heir| heir % cores == own % cores));
-            let heir = heirs.find(|heir| *heir != own && self.links[*heir].takes_shards());
-            if let Some(heir) = heir {
-                self.release_to(shard, heir);
+        }
+    }
+
+    fn takes_shards(&self, member: usize) -> bool {
+        self.links[member].takes_shards(self.now.monotonic_ns)
+    }
+
+    /// Others who would take a shard of ours.
+    fn heirs(&self) -> impl Iterator<Item = usize> + '_ {
+        let Members { core, cores, .. } = self.settings.members;
+        let candidates = (0..self.links.len()).filter(move |member| member % cores == core);
+        candidates.filter(|member| self.takes_shards(*member))
+    }
+
+    /// Who is to take a shard of ours when we stop: its home, if that is there.
+    fn heir(&self, shard: usize) -> Option<usize> {
+        let home = self.settings.members.home(shard);
+        self.heirs().min_by_key(|heir| *heir != home)
+    }
+
+    /// A member takes no shard any more: what was to go to it goes to another, or stays.
+    pub(super) fn heir_lost(&mut self, member: usize) {
+        let now_ns = self.now.monotonic_ns;
+        for shard in 0..self.tenures.len() {
+            let tenure = &self.tenures[shard];
+            if tenure.releasing_to == Some(member) {
+                self.tenures[shard].releasing_to = self.heir(shard).filter(|_| self.stop.is_some());
+                if self.serves(shard) {
+                    self.tell_all(&Frame::Owns(shard as u32));
+                    self.owned_by_us(shard);
+                }
+            } else if tenure.given_to == Some(member) && tenure.try_ns != u64::MAX {
+                self.try_at(shard, now_ns); // We wait for nobody.
             }
         }
     }
@@ -221,6 +260,7 @@ impl<J> Node<J> {
             .releasing_to
             .take()
             .expect("it was being released");
+        self.tenures[shard].given_to = Some(to);
         self.shards[shard] = None;
         self.settings.process.stats.shard_lost(shard);
         let (number, to_member) = (shard as u32, to as u32);
@@ -231,10 +271,15 @@ impl<J> Node<J> {
         self.owner_lost(shard, Some(to));
     }
 
-    /// Whether a shard is on its way to somebody else.
-    pub(super) fn is_handing_over(&self) -> bool {
-        self.tenures
-            .iter()
-            .any(|tenure| tenure.releasing_to.is_some())
+    /// Some member serves a shard.
+    pub(super) fn taken(&mut self, shard: usize) {
+        self.tenures[shard].given_to = None;
+    }
+
+    /// Whether a shard is on its way to somebody else, or to us.
+    pub(super) fn is_changing_hands(&self) -> bool {
+        let now_ns = self.now.monotonic_ns;
+        let is = |it: &Tenure| it.releasing_to.is_some() || it.trying || it.try_ns <= now_ns;
+        self.tenures.iter().any(is)
     }
 }

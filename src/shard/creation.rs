@@ -4,7 +4,7 @@
 //! durable; `galo.meta` last, by rename. A crash on the way leaves no `galo.meta`, and the next start
 //! makes everything anew. Lock files are never removed: somebody may hold them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::accounts::bytes_of;
 use super::disk::{Disk, DiskFile};
@@ -60,19 +60,16 @@ pub fn create<D: Disk>(
     write(disk, &temporary, &meta.to_bytes())?;
     disk.sync_dir(dir).at("sync", dir)?;
     disk.rename(&temporary, &file).at("create", &file)?;
-    sync_names(disk, dir)
+    named_in(dir).try_for_each(|dir: PathBuf| disk.sync_dir(&dir).at("sync", &dir))
 }
 
-/// Makes the names of `galo.meta` and of the data directory itself durable.
-pub(super) fn sync_names<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
-    disk.sync_dir(dir).at("sync", dir)?;
-    match dir.parent() {
-        None => Ok(()),
-        Some(parent) if parent.as_os_str().is_empty() => {
-            disk.sync_dir(Path::new(".")).at("sync", Path::new("."))
-        }
-        Some(parent) => disk.sync_dir(parent).at("sync", parent),
-    }
+/// The directories in which `galo.meta` and the data directory itself have their names.
+pub(super) fn named_in(data: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    let above = data.parent().map(|parent| match parent {
+        parent if parent.as_os_str().is_empty() => Path::new("."),
+        parent => parent,
+    });
+    [data].into_iter().chain(above).map(Path::to_owned)
 }
 
 /// Refuses unless a data directory holds nothing but what an interrupted creation leaves: above all,

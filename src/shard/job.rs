@@ -2,12 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::acquire::{Acquired, Directory};
 use super::disk::{Disk, DiskFile};
 use super::error::RecoveryError;
 use super::snapshot::{Header, Position, Writer};
+use super::store::Unsynced;
 
 /// Blocking work: of a [`Store`](super::Store), to be given back through
 /// [`Store::done`](super::Store::done), or before there is one.
@@ -27,10 +27,8 @@ pub struct Sync<D: Disk> {
     pub(super) shard: u32,
     /// The last record written when this was handed out.
     pub(super) sequence: u64,
-    /// Every segment with records that are not durable yet, oldest first.
-    pub(super) files: Vec<Arc<D::File>>,
-    /// Their directory, if one of them is new.
-    pub(super) dir: Option<(D, PathBuf)>,
+    pub(super) disk: D,
+    pub(super) unsynced: Unsynced<D>,
 }
 
 /// See [`Job::Slice`].
@@ -136,11 +134,11 @@ impl<D: Disk> Sync<D> {
             shard, sequence, ..
         } = self;
         // Oldest first: a record is never durable before the one that it follows, segment by segment.
-        let synced = self.files.iter().try_for_each(|file| file.sync());
-        let synced = synced.and_then(|()| match &self.dir {
-            Some((disk, dir)) => disk.sync_dir(dir),
-            None => Ok(()),
-        });
+        let Unsynced { files, dirs } = &self.unsynced;
+        let synced = files
+            .iter()
+            .try_for_each(|file| file.sync())
+            .and_then(|()| dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir)));
         match synced {
             Ok(()) => Done::Synced { shard, sequence },
             Err(error) => Done::SyncFailed { shard, error },

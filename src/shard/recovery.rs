@@ -41,22 +41,24 @@
 //! | clean | all of it is good, the snapshot has everything | |
 //! | replay | all of it is good | what the snapshot lacks is applied |
 //!
-//! Before anybody is told of what was recovered, it is made durable: what nothing vouches for is
-//! written once more, byte for byte, and synced. A sync alone would not do: after one that failed, the
-//! kernel calls pages clean that it still has and the disk never got, and syncs nothing.
+//! What nothing vouches for is written once more, byte for byte, for the shard's first sync to make it
+//! durable. A sync alone would not do: after one that failed, the kernel calls pages clean that it still
+//! has and the disk never got, and syncs nothing. The sync is left to the store: with durability `disk`
+//! replies wait for it, and with `process` a shard that is taken over waits for no device.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::chain::{Chain, End, Torn};
-use super::creation::sync_names;
+use super::creation::named_in;
 use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
 use super::snapshot::{self, Position, Snapshot, SnapshotError};
 use super::state::Tip;
-use super::store::{Files, SnapshotFile};
+use super::store::{Files, SnapshotFile, Unsynced};
 use super::{layout, Identity, Meta, Shard, Store};
 
 /// A shard that is ready to serve.
@@ -113,11 +115,6 @@ pub fn open<D: Disk>(
     let data = dir;
     let dir = layout::shard_dir(data, shard);
     let listing = list(disk, &dir)?;
-    if listing.snapshots.last() == Some(&0) {
-        // Nobody but its maker has stopped in good order here. If that was killed before its last
-        // sync, `galo.meta` would still go with the power, and all that is written from now on with it.
-        sync_names(disk, data)?;
-    }
     for name in &listing.temporary {
         let path = dir.join(name);
         log::info!("{}: left over, removed", path.display());
@@ -159,8 +156,13 @@ pub fn open<D: Disk>(
         }
     };
     cut(disk, &dir, &end)?;
-    settle(&chain, &end)?;
-    shard.synced(end.tip.sequence);
+    let mut unsynced = write_again(&chain, &end)?;
+    shard.synced(end.durable.min(end.tip.sequence));
+    if listing.snapshots.last() == Some(&0) {
+        // Nobody but its maker has stopped in good order here. If that was killed before its last
+        // sync, `galo.meta` would still go with the power, and all that is written from now on with it.
+        unsynced.dirs.extend(named_in(data));
+    }
     let report = Report {
         accounts: shard.accounts().len(),
         snapshot: position.end,
@@ -170,7 +172,7 @@ pub fn open<D: Disk>(
         journal,
         leftovers: listing.temporary.len(),
     };
-    let files = files(disk, &chain, &end, snapshots.files, snapshots.bad)?;
+    let files = files(&chain, &end, snapshots.files, snapshots.bad, unsynced)?;
     let store = Store::new(disk.clone(), dir, identity, files);
     Ok(Recovered {
         shard,
@@ -356,15 +358,14 @@ fn cut<D: Disk>(disk: &D, dir: &Path, end: &End) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-/// Makes all of the journal durable: see the top of the file.
-fn settle<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<(), RecoveryError> {
+/// Writes once more what nothing vouches for: see the top of the file.
+fn write_again<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<Unsynced<D>, RecoveryError> {
     let disk = chain.disk;
-    let mut settled = true;
+    let mut unsynced = Unsynced::default();
     for segment in &end.segments {
         if segment.first.max(segment.last) <= end.durable {
             continue;
         }
-        settled = false;
         let path = layout::segment(chain.dir, segment.first);
         let bytes = disk.read(&path).at("read", &path)?;
         // With a segment whose first record may not be there, nor may its header.
@@ -374,23 +375,24 @@ fn settle<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<(), RecoveryError>
         };
         let file = disk.open(&path).at("open", &path)?;
         file.write_all_at(&bytes[from..segment.bytes as usize], from as u64)
-            .and_then(|()| file.sync())
             .at("write", &path)?;
+        unsynced.files.push(Arc::new(file));
     }
-    if !settled {
-        disk.sync_dir(chain.dir).at("sync", chain.dir)?;
+    if !unsynced.files.is_empty() {
+        unsynced.dirs.push(chain.dir.to_owned());
     }
-    Ok(())
+    Ok(unsynced)
 }
 
 /// What will be written on.
 fn files<D: Disk>(
-    disk: &D,
     chain: &Chain<'_, D>,
     end: &End,
     snapshots: Vec<SnapshotFile>,
     bad: Vec<u64>,
+    unsynced: Unsynced<D>,
 ) -> Result<Files<D>, RecoveryError> {
+    let disk = chain.disk;
     let current = end.segments.last().expect("one was read");
     let path = layout::segment(chain.dir, current.first);
     let newest = snapshots.last().expect("one was found").end;
@@ -402,12 +404,17 @@ fn files<D: Disk>(
             .copied()
             .filter(|first| *first <= current.first)
             .collect(),
-        current: disk.open(&path).at("open", &path)?,
+        // Should anything be unsynced, so is the last segment.
+        current: match unsynced.files.last() {
+            Some(current) => current.clone(),
+            None => Arc::new(disk.open(&path).at("open", &path)?),
+        },
         current_bytes: current.bytes,
         snapshots,
         bad,
         uncovered_bytes: end.segments.iter().map(|segment| segment.bytes).sum(),
         snapshot_bytes: disk.map(&newest).at("map", &newest)?.len() as u64,
         written: end.tip.sequence,
+        unsynced,
     })
 }

@@ -58,12 +58,29 @@ enum Snapshot<D: Disk> {
     Away,
 }
 
-/// What recovery found, all of it durable, for [`Store::new`].
+/// What was written and is not known to be durable, for the next sync.
+pub(super) struct Unsynced<D: Disk> {
+    /// Segments, oldest first.
+    pub files: Vec<Arc<D::File>>,
+    /// Directories in which names are new.
+    pub dirs: Vec<PathBuf>,
+}
+
+impl<D: Disk> Default for Unsynced<D> {
+    fn default() -> Unsynced<D> {
+        Unsynced {
+            files: Vec::new(),
+            dirs: Vec::new(),
+        }
+    }
+}
+
+/// What recovery found, for [`Store::new`].
 pub(super) struct Files<D: Disk> {
     /// First sequences, ascending; the last one is written on.
     pub segments: Vec<u64>,
     /// The last segment, and its length.
-    pub current: D::File,
+    pub current: Arc<D::File>,
     pub current_bytes: u64,
     /// Good ones, ascending.
     pub snapshots: Vec<SnapshotFile>,
@@ -75,6 +92,8 @@ pub(super) struct Files<D: Disk> {
     pub snapshot_bytes: u64,
     /// Last record in the journal.
     pub written: u64,
+    /// What recovery has written.
+    pub unsynced: Unsynced<D>,
 }
 
 /// See the top of this file.
@@ -86,10 +105,8 @@ pub struct Store<D: Disk> {
     segments: Vec<u64>,
     current: Arc<D::File>,
     current_bytes: u64,
-    /// Segments written since a sync was last handed out.
-    unsynced: Vec<Arc<D::File>>,
-    /// A segment was created since then.
-    dir_unsynced: bool,
+    /// What was written since a sync was last handed out.
+    unsynced: Unsynced<D>,
     syncing: bool,
     /// Last record in the journal.
     written: u64,
@@ -113,10 +130,9 @@ impl<D: Disk> Store<D> {
             dir,
             identity,
             segments: files.segments,
-            current: Arc::new(files.current),
+            current: files.current,
             current_bytes: files.current_bytes,
-            unsynced: Vec::new(),
-            dir_unsynced: false,
+            unsynced: files.unsynced,
             syncing: false,
             written: files.written,
             segment_bytes: JOURNAL_SEGMENT_BYTES,
@@ -196,9 +212,10 @@ impl<D: Disk> Store<D> {
     }
 
     fn mark_unsynced(&mut self) {
-        let marked = self.unsynced.last();
+        let files = &mut self.unsynced.files;
+        let marked = files.last();
         if !marked.is_some_and(|file| Arc::ptr_eq(file, &self.current)) {
-            self.unsynced.push(self.current.clone());
+            files.push(self.current.clone());
         }
     }
 
@@ -231,14 +248,14 @@ impl<D: Disk> Store<D> {
         self.current = Arc::new(file);
         self.current_bytes = journal::HEADER_BYTES as u64;
         self.segments.push(first);
-        self.dir_unsynced = true;
+        self.unsynced.dirs.push(self.dir.clone());
         self.mark_unsynced();
         Ok(())
     }
 
     /// Whether anything written is not yet on its way to being durable.
     pub fn needs_sync(&self) -> bool {
-        !self.unsynced.is_empty()
+        !self.unsynced.files.is_empty() || !self.unsynced.dirs.is_empty()
     }
 
     /// Whether a sync was handed out and is not back.
@@ -249,16 +266,15 @@ impl<D: Disk> Store<D> {
     /// Makes everything written so far durable; `None`: it is, or a sync is under way (ask again
     /// when that is done).
     pub fn sync(&mut self) -> Option<Job<D>> {
-        if self.syncing || self.unsynced.is_empty() {
+        if self.syncing || !self.needs_sync() {
             return None;
         }
         self.syncing = true;
         Some(Job::Sync(Sync {
             shard: self.identity.shard,
             sequence: self.written,
-            files: std::mem::take(&mut self.unsynced),
-            dir: std::mem::take(&mut self.dir_unsynced)
-                .then(|| (self.disk.clone(), self.dir.clone())),
+            disk: self.disk.clone(),
+            unsynced: std::mem::take(&mut self.unsynced),
         }))
     }
 
@@ -277,9 +293,14 @@ impl<D: Disk> Store<D> {
         !matches!(self.snapshot, Snapshot::Idle)
     }
 
+    /// Whether everything that was written is durable.
+    pub fn is_synced(&self) -> bool {
+        !self.syncing && !self.needs_sync()
+    }
+
     /// Whether nothing is under way, and everything that was written is durable.
     pub fn is_idle(&self) -> bool {
-        !self.snapshot_under_way() && !self.syncing && !self.needs_sync()
+        !self.snapshot_under_way() && self.is_synced()
     }
 
     /// Gives up a snapshot under way, unless a job has it: then it is to be called again when that is

@@ -2,6 +2,7 @@
 
 mod anything;
 mod bounds;
+mod chaos;
 mod cluster;
 mod deadlines;
 mod durability;
@@ -11,6 +12,7 @@ mod pipelining;
 mod rig;
 mod stopping;
 mod storage_full;
+mod takeover;
 
 use std::collections::VecDeque;
 

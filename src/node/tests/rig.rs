@@ -16,7 +16,7 @@ use crate::limits::{RECEIVE_BUFFER_BYTES, SECOND_NS};
 use crate::node::{Durability, Members, Settings};
 use crate::shard::tests::faulty::{Faulty, Write};
 use crate::shard::{self, Acquired, Directory, Done, Job, Meta};
-use crate::stats::Stats;
+use crate::stats::{LinkState, Stats};
 
 /// More ticks than any of these tests needs without time passing: beyond, a core is spinning.
 const TICKS_MAX: usize = 2000;
@@ -347,6 +347,31 @@ impl Rig {
         self.run();
     }
 
+    /// The same, up to where it has greeted who runs already, and no further.
+    pub fn begin_and_link(&mut self, node: usize) {
+        self.begin(node);
+        let others = (0..self.plan.nodes).filter(|it| *it != node && !self.is_gone(*it));
+        let others: Vec<usize> = others.collect();
+        let greeted = |rig: &Rig| {
+            let mut others = others.iter().map(|it| rig.stats_of[*it].link_to(node));
+            others.all(|state| state == LinkState::Up)
+        };
+        for _ in 0..TICKS_MAX {
+            for core in 0..self.cores.len() {
+                if !greeted(self) && self.cores[core].has_events(self.now_ns) {
+                    self.tick(core, |_| ());
+                }
+            }
+        }
+        assert!(greeted(self));
+    }
+
+    /// What was sent to a core and is not delivered: bytes.
+    pub fn unread_bytes(&self, core: usize) -> usize {
+        let sockets = self.cores[core].sockets.iter();
+        sockets.map(|socket| socket.inbound.len()).sum()
+    }
+
     /// The process is paused: no ticks, but its sockets and its locks stay.
     pub fn freeze(&mut self, node: usize) {
         for member in self.members(node) {
@@ -370,6 +395,15 @@ impl Rig {
                     socket.inbound.clear();
                     socket.ended = true;
                 }
+            }
+        }
+    }
+
+    /// Whether a member reads what another one has sent it.
+    pub fn hear(&mut self, member: usize, other: usize, hears: bool) {
+        for socket in &mut self.cores[member].sockets {
+            if socket.linked.is_some_and(|(core, _)| core == other) {
+                socket.reading = hears;
             }
         }
     }
@@ -478,6 +512,17 @@ impl Rig {
         };
         let members = 0..self.cores.len();
         members.filter(|it| owns(&self.cores[*it])).collect()
+    }
+
+    /// All of a node's cores have ended.
+    pub fn is_gone(&self, node: usize) -> bool {
+        let mut members = self.members(node);
+        members.all(|member| self.cores[member].exit.is_some())
+    }
+
+    /// The member where a shard is at home.
+    pub fn home(&self, shard: usize) -> usize {
+        members(&self.plan, 0, 0).home(shard)
     }
 
     /// What a core keeps of commands is what it says that it keeps.

@@ -29,6 +29,8 @@ pub struct Plan {
     pub set_len: Option<i32>,
     /// Every creation fails with this errno.
     pub create: Option<i32>,
+    /// Every opening for writing fails with this errno.
+    pub open: Option<i32>,
     /// Every rename fails with this errno.
     pub rename: Option<i32>,
     /// How often a file was synced.
@@ -98,6 +100,7 @@ impl Disk for Faulty {
     }
 
     fn open(&self, path: &Path) -> io::Result<FaultyFile> {
+        result(self.0.lock().unwrap().open)?;
         Ok(FaultyFile(
             RealDisk.open(path)?,
             self.clone(),

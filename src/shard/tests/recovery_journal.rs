@@ -67,10 +67,12 @@ fn replay() {
     assert_eq!(report.journal, JournalCase::Replay);
     assert_eq!((report.replayed, report.sequence), (7, 7));
     assert!(state(&shard) == state_before);
-    // And on: all of it is durable by now.
-    assert_eq!(shard.synced_sequence(), 7);
+    // And on; the last record vouches for the first three only.
+    assert_eq!(shard.synced_sequence(), 3);
     assert_eq!(shard.time_us(0), TIME_US);
-    assert!(!store.needs_sync());
+    assert!(store.needs_sync());
+    sync(&mut shard, &mut store);
+    assert_eq!(shard.synced_sequence(), 7);
     credit(&mut shard, &mut store, 1);
     sync(&mut shard, &mut store);
     assert_eq!(directory.open().report.sequence, 8);
@@ -85,20 +87,26 @@ fn what_a_failed_sync_left_in_memory_is_written_again() {
     let open = || open(&disk, directory.path(), &directory.meta, 0);
     // Record 7 vouches for the first three.
     let tail = (directory.segment(1), at(4) as u64, 4 * 64);
-    for (sync, write) in [(Some(libc::EIO), None), (None, Some(libc::EIO))] {
-        let mut plan = disk.0.lock().unwrap();
-        plan.sync = sync;
-        plan.writes = write.map(Write::Fails).into_iter().collect();
-        drop(plan);
-        let Err(RecoveryError::Io { path, .. }) = open() else {
-            panic!("nobody may be told of records that are not durable");
-        };
-        assert_eq!(path, directory.segment(1));
-    }
+    disk.0.lock().unwrap().writes = [Write::Fails(libc::EIO)].into();
+    let Err(RecoveryError::Io { path, .. }) = open() else {
+        panic!("a sync could not make this durable");
+    };
+    assert_eq!(path, directory.segment(1));
     *disk.0.lock().unwrap() = Default::default();
-    let recovered = open().unwrap();
-    assert_eq!(recovered.shard.synced_sequence(), 7);
-    assert!(!recovered.store.needs_sync());
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = open().unwrap();
+    assert_eq!(shard.synced_sequence(), 3);
+    assert_eq!(
+        disk.0.lock().unwrap().syncs,
+        0,
+        "taking a shard over waits for no device"
+    );
+    let done = store.sync().expect("it was written again").run();
+    store.done(&mut shard, done).unwrap();
+    assert_eq!(shard.synced_sequence(), 7);
     let plan = disk.0.lock().unwrap();
     assert_eq!(plan.written, [tail]);
     assert_eq!(plan.syncs, 1);
@@ -126,8 +134,10 @@ fn a_segment_without_records_gets_a_durable_name() {
     };
     fs::write(directory.segment(2), header.to_bytes()).unwrap();
     let disk = Faulty::default();
-    let recovered = open(&disk, directory.path(), &directory.meta, 0).unwrap();
+    let mut recovered = open(&disk, directory.path(), &directory.meta, 0).unwrap();
     assert_eq!(recovered.report.journal, JournalCase::Clean);
+    let done = recovered.store.sync().expect("it was written again").run();
+    recovered.store.done(&mut recovered.shard, done).unwrap();
     let plan = disk.0.lock().unwrap();
     assert_eq!(plan.written, [(directory.segment(2), 0, 64)]);
     assert_eq!(plan.syncs, 1);

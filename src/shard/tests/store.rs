@@ -95,6 +95,8 @@ fn a_failed_sync_is_fatal() {
 fn one_sync_at_a_time() {
     let directory = Directory::new();
     let (_, mut shard, mut store) = faulty(&directory);
+    // The names of what has just been made.
+    sync(&mut shard, &mut store);
     assert!(store.sync().is_none(), "nothing to sync");
     credit(&mut shard, &mut store, 1);
     let job = store.sync();
