@@ -132,6 +132,9 @@ impl World {
             if !owned.contains(&number) {
                 self.trace
                     .note(format_args!("member {member} lets go of shard {number}"));
+                for job in self.jobs.iter_mut().filter(|job| job.member == member) {
+                    job.let_go.push(number);
+                }
                 let journal = self.journals[number].as_mut().expect("it had an owner");
                 self.coverage.segments += journal.read_on(&self.disk, &mut self.model)?;
             }
@@ -218,10 +221,12 @@ impl World {
                 self.drop_socket(at, Ended::Fin);
             }
             Event::Done(at) => {
-                let done = self.jobs.swap_remove(at).done.expect("listed");
+                let running = self.jobs.swap_remove(at);
+                let done = running.done.expect("listed");
                 let shard = done.shard() as usize;
-                // It may come when the shard has gone to another, who has written again what it covered.
-                let failed = matches!(done, Done::SyncFailed { .. }) && core.owned.contains(&shard);
+                // What it covered was written again by who has recovered the shard since.
+                let is_stale = running.let_go.contains(&shard);
+                let failed = matches!(done, Done::SyncFailed { .. }) && !is_stale;
                 host.job_done(done);
                 if host
                     .shards()
@@ -417,6 +422,7 @@ impl World {
                         job: Some(job),
                         done: None,
                         sequences,
+                        let_go: Vec::new(),
                     };
                     for shard in host.shards() {
                         running.sequences[shard.identity().shard as usize] = shard.sequence();
