@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use galo::clients::CONTEST;
-use galo::shard::{self, Meta, RecoveryError};
+use galo::io::Job;
+use galo::shard::{self, Done, Meta, RecoveryError};
 use galo_sim::crash::Crash;
 use galo_sim::disk::SimDisk;
 use galo_sim::random::Random;
@@ -19,7 +20,12 @@ fn start(disk: &SimDisk) -> Result<(), RecoveryError> {
         shard::create(disk, dir, &META, &CONTEST)?;
     }
     for number in 0..META.shards {
-        shard::open(disk, dir, &META, number)?;
+        let mut recovered = shard::open(disk, dir, &META, number)?;
+        // What recovery leaves to the first sync.
+        if let Some(job) = recovered.store.sync() {
+            let done = job.run();
+            assert!(disk.events().killed || matches!(done, Done::Synced { .. }));
+        }
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ fn no_seed_breaks_a_promise() {
     let coverage = summary.coverage;
     for (name, count) in coverage.list() {
         // The rarest need more seeds than these.
-        if !["half_segments", "bad_snapshots"].contains(&name) {
+        if !["half_segments", "bad_snapshots", "timed_out"].contains(&name) {
             assert!(count > 0, "{SEEDS} seeds met no {name}");
         }
     }
