@@ -2,7 +2,7 @@
 
 use galo::io::{ConnectionId, Effect, Exit, Machine, Peer};
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
-use galo::shard::{Acquired, Done};
+use galo::shard::Done;
 
 use crate::disk::SimDisk;
 use crate::jobs::Running;
@@ -227,15 +227,14 @@ impl World {
                 // What it covered was written again by who has recovered the shard since.
                 let is_stale = running.let_go.contains(&shard);
                 let failed = matches!(done, Done::SyncFailed { .. }) && !is_stale;
-                if let Done::Acquired {
-                    acquired: Ok(Acquired::Ours(_)),
-                    ..
-                } = &done
-                {
-                    // It may be let go in the same tick.
-                    core.owned.push(shard);
-                }
                 host.job_done(done);
+                if host
+                    .shards()
+                    .any(|it| it.identity().shard as usize == shard)
+                    && !core.owned.contains(&shard)
+                {
+                    core.owned.push(shard); // Perhaps not for longer than this tick.
+                }
                 return Ok(failed);
             }
         }

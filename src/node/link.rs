@@ -22,6 +22,7 @@
 //! | 10 not owner | shard u32, counter u64: nothing was done |
 //! | 11 goodbye | nothing: no command will follow |
 //! | 12 again | shard u32: from here on commands for it come from the oldest without an outcome, in order |
+//! | 13 begun | shard u32: what came before an `again` is answered, and what follows is to what came behind it |
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
 //! carried out in their order, and answered in it.
@@ -49,6 +50,7 @@ const REPLY: u8 = 9;
 const NOT_OWNER: u8 = 10;
 const GOODBYE: u8 = 11;
 const AGAIN: u8 = 12;
+const BEGUN: u8 = 13;
 
 const LENGTH_BYTES: usize = 4;
 
@@ -127,6 +129,8 @@ pub enum Frame<'a> {
     Goodbye,
     /// What was sent before this for the shard, and not carried out, comes once more behind it.
     Again(u32),
+    /// The answer to that, behind those to what was sent before it.
+    Begun(u32),
 }
 
 /// The bytes are no frame: the peer speaks something else.
@@ -217,6 +221,10 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.extend_from_slice(&counter.to_le_bytes());
         }
         Frame::Goodbye => out.push(GOODBYE),
+        Frame::Begun(shard) => {
+            out.push(BEGUN);
+            out.extend_from_slice(&shard.to_le_bytes());
+        }
         Frame::Again(shard) => {
             out.push(AGAIN);
             out.extend_from_slice(&shard.to_le_bytes());
@@ -357,6 +365,7 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
         },
         GOODBYE => Frame::Goodbye,
         AGAIN => Frame::Again(content.u32()?),
+        BEGUN => Frame::Begun(content.u32()?),
         _ => return None,
     };
     content.0.is_empty().then_some(frame)
@@ -410,6 +419,7 @@ mod tests {
             Frame::Leaving,
             Frame::Goodbye,
             Frame::Again(5),
+            Frame::Begun(5),
         ]
     }
 

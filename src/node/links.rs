@@ -29,6 +29,10 @@ pub(super) struct Link {
     /// Shards of which a command of its was refused: what it has sent behind that is, too, up to where
     /// it begins again, so that nothing is carried out before what came before it.
     refusing: Vec<u32>,
+    /// Shards for which it was told to begin again, once for each time, and has not yet: its answers are
+    /// to what it got before. A refusal that nobody remembers may be among them, and what is sent once
+    /// more may then go through.
+    stale: Vec<u32>,
     /// It is given no shard before that, because it has not taken one. Monotonic.
     offer_ns: u64,
     /// When to connect; `u64::MAX`: not now, or not our part. Monotonic.
@@ -47,6 +51,7 @@ impl Link {
             goodbye_received: false,
             commands: 0,
             refusing: Vec::new(),
+            stale: Vec::new(),
             offer_ns: 0,
             dial_ns: u64::MAX,
             dial_again_ns: DIAL_NS_MIN,
@@ -87,6 +92,11 @@ impl Link {
     /// over before it has read them.
     pub(super) fn commands_room(&self) -> usize {
         COMMANDS_MAX.saturating_sub(self.commands)
+    }
+
+    /// It is to begin again with a shard.
+    pub(super) fn begins_again(&mut self, shard: u32) {
+        self.stale.push(shard);
     }
 
     pub(super) fn commands_sent(&mut self, count: usize) {
@@ -245,6 +255,13 @@ impl<J> Node<J> {
             Frame::Again(shard) => {
                 let shard = known(shard)? as u32;
                 self.links[member].refusing.retain(|it| *it != shard);
+                self.write_frame(index, &Frame::Begun(shard));
+            }
+            Frame::Begun(shard) => {
+                let stale = &mut self.links[member].stale;
+                if let Some(at) = stale.iter().position(|it| *it == shard) {
+                    stale.swap_remove(at);
+                }
             }
             Frame::Leaving => {
                 self.links[member].leaving = true;
@@ -282,11 +299,17 @@ impl<J> Node<J> {
                 status,
                 body,
             } => {
-                self.replied(member, known(shard)?, counter, status, body)?;
+                let own = known(shard)?;
+                if !self.links[member].stale.contains(&shard) {
+                    self.replied(member, own, counter, status, body)?;
+                }
                 self.answered(member);
             }
             Frame::NotOwner { shard, counter } => {
-                self.not_owner(member, known(shard)?, counter);
+                let own = known(shard)?;
+                if !self.links[member].stale.contains(&shard) {
+                    self.not_owner(member, own, counter);
+                }
                 self.answered(member);
             }
             Frame::Goodbye => self.links[member].goodbye_received = true,

@@ -280,7 +280,9 @@ impl<J> Node<J> {
         self.taken(shard);
         self.set_owner(shard, Owner::Member(member));
         // What it has got of us for the shard before, and does not carry out, comes again behind this.
-        self.tell(member, &Frame::Again(shard as u32));
+        if self.tell(member, &Frame::Again(shard as u32)) {
+            self.links[member].begins_again(shard as u32);
+        }
         self.send_pending(shard);
     }
 
