@@ -298,10 +298,9 @@ impl<D: Disk> Machine for Host<D> {
         let now = self.node.now();
         let stats = self.node.core_stats();
         let mut holdings = self.holdings.iter_mut();
-        let Some(holding) = holdings.find(|holding| holding.shard == shard) else {
-            // A sync that was under way when the shard was released: its next owner has written again
-            // what it was to make durable.
-            return;
+        let is_its = |it: &&mut Holding<D>| it.shard == shard && it.store.is_from(&done);
+        let Some(holding) = holdings.find(is_its) else {
+            return; // A sync that was under way when its shard was released.
         };
         match &done {
             Done::Synced { .. } => stats.journal_syncs.add(1),

@@ -79,7 +79,7 @@ pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
 pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
-/// Between two log lines about other users at a link socket.
+/// Between two log lines about other users at a link socket, or about the same fault of a peer.
 pub const STRANGER_LOG_NS: u64 = 60 * SECOND_NS;
 /// Connections that wait to be accepted from one listener (the kernel may allow fewer:
 /// `net.core.somaxconn`). Beyond: the kernel makes them try again.

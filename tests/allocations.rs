@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 
 use galo::api::operations::Process;
@@ -55,38 +56,51 @@ struct Server {
     now: Now,
 }
 
-impl Server {
-    fn start(data: &std::path::Path) -> Server {
-        let meta = Meta {
-            directory: 1,
-            shards: 1,
-        };
-        shard::create(&RealDisk, data, &meta, &CONTEST).unwrap();
-        let directory = Directory {
-            disk: RealDisk,
-            path: data.to_owned(),
-            meta,
-            card: "test".to_owned(),
-        };
-        let Acquired::Ours(owned) = directory.acquire(0).unwrap() else {
+fn create(data: &Path, shards: u32) -> Meta {
+    let meta = Meta {
+        directory: 1,
+        shards,
+    };
+    shard::create(&RealDisk, data, &meta, &CONTEST).unwrap();
+    meta
+}
+
+/// With the shards that are at home there.
+fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
+    let directory = Directory {
+        disk: RealDisk,
+        path: data.to_owned(),
+        meta,
+        card: "test".to_owned(),
+    };
+    let owned = members.own_shards().map(|shard| {
+        let Acquired::Ours(owned) = directory.acquire(shard as u32).unwrap() else {
             panic!("nobody else has it");
         };
-        let settings = Settings {
-            members: Members::alone(0, 1, 1),
-            epoch: 0,
-            directory: meta.directory,
-            durability: Durability::Process,
-            allow_reset: false,
-            process: Process {
-                version: "test",
-                git_hash: "test",
-                driver: "test",
-                started_us: 1,
-                resident_bytes: || 0,
-                stats: Arc::new(Stats::new(&Members::alone(0, 1, 1))),
-            },
-        };
-        let mut host = Host::new(settings, directory, vec![*owned], galo::io::monotonic_ns);
+        *owned
+    });
+    let owned = owned.collect();
+    let settings = Settings {
+        epoch: 1,
+        directory: meta.directory,
+        durability: Durability::Process,
+        allow_reset: false,
+        process: Process {
+            version: "test",
+            git_hash: "test",
+            driver: "test",
+            started_us: 1,
+            resident_bytes: || 0,
+            stats: Arc::new(Stats::new(&members)),
+        },
+        members,
+    };
+    Host::new(settings, directory, owned, galo::io::monotonic_ns)
+}
+
+impl Server {
+    fn start(data: &Path) -> Server {
+        let mut host = host(data, create(data, 1), Members::alone(0, 1, 1));
         let now = Now {
             monotonic_ns: galo::io::monotonic_ns(),
             realtime_us: 1,
@@ -164,6 +178,103 @@ fn a_warm_request_allocates_nothing() {
     // And the counter counts.
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 1);
+}
+
+/// A node, and what is on its way to it.
+struct End {
+    host: Host<RealDisk>,
+    link: Option<ConnectionId>,
+    inbound: Vec<u8>,
+    sent: Vec<(ConnectionId, usize)>,
+    /// To a client: bytes.
+    replied: usize,
+}
+
+impl End {
+    /// One tick; what it says to the other node goes to `outbound`.
+    fn tick(&mut self, now: Now, client: Option<(ConnectionId, &[u8])>, outbound: &mut Vec<u8>) {
+        self.host.tick_begin(now);
+        for (id, bytes) in self.sent.drain(..) {
+            self.host.sent(id, Ok(bytes));
+        }
+        if let Some(link) = self.link.filter(|_| !self.inbound.is_empty()) {
+            self.host.received(link, &self.inbound);
+            self.inbound.clear();
+        }
+        if let Some((id, bytes)) = client {
+            self.host.received(id, bytes);
+        }
+        self.host.tick_end();
+        while let Some(effect) = self.host.next_effect() {
+            match effect {
+                Effect::Send(id) => {
+                    let bytes = self.host.output(id);
+                    self.sent.push((id, bytes.len()));
+                    match self.link == Some(id) {
+                        true => outbound.extend_from_slice(bytes),
+                        false => self.replied += bytes.len(),
+                    }
+                }
+                Effect::Connect(_) => {} // It is connected from the start.
+                _ => panic!("only bytes are expected"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_warm_request_for_another_node_allocates_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let meta = create(data.path(), 2);
+    let now = Now {
+        monotonic_ns: galo::io::monotonic_ns(),
+        realtime_us: 1,
+    };
+    let ends = [0, 1].map(|node| {
+        let members = Members {
+            nodes: vec!["one".to_owned(), "other".to_owned()],
+            node,
+            core: 0,
+            cores: 1,
+            shards: 2,
+        };
+        let mut host = host(data.path(), meta, members);
+        host.tick_begin(now);
+        let peer = [Peer::Linker, Peer::Member(0)][node];
+        let link = host.opened(peer).unwrap();
+        End {
+            host,
+            link: Some(link),
+            inbound: Vec::with_capacity(1 << 20),
+            sent: Vec::with_capacity(64),
+            replied: 0,
+        }
+    });
+    let [mut here, mut there] = ends;
+    let client = here.host.opened(Peer::Client).unwrap();
+    let body = r#"{"valor":1,"tipo":"c","descricao":"descriça"}"#;
+    let length = body.len();
+    // Client 1 is in shard 1, which is at home there.
+    let requests = format!(
+        "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}\
+         GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    .repeat(8);
+    let mut before = 0;
+    // The owner has room for the outcomes that it remembers from the first one on.
+    for turn in 0..2000 {
+        if turn == 1000 {
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        let replied = here.replied;
+        let mut asked = Some((client, requests.as_bytes()));
+        for _ in 0..6 {
+            here.tick(now, asked.take(), &mut there.inbound);
+            there.tick(now, None, &mut here.inbound);
+        }
+        assert!(turn == 0 || here.replied - replied > 8 * 900);
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
 }
 
 /// A hundred thousand keys come to be remembered, and then as many leave as come.

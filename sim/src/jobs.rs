@@ -19,6 +19,8 @@ pub struct Running {
     pub done: Option<Done<SimDisk>>,
     /// The shards' last records when it was handed out.
     pub sequences: Vec<u64>,
+    /// Shards that its member has let go of since.
+    pub let_go: Vec<usize>,
 }
 
 impl World {

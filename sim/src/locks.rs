@@ -62,8 +62,19 @@ impl SimDisk {
         let process = self.process();
         let mut state = self.state();
         state.life(process).events.killed = true;
-        state.locks.retain(|_, held| held.process != process);
-        state.settle_doubts(|owner, _| owner == process);
+        let mut dirs = BTreeSet::new();
+        state.locks.retain(|path, held| {
+            let own = held.process == process;
+            if own {
+                dirs.insert(dir_of(path).to_owned());
+            }
+            !own
+        });
+        let locks: BTreeSet<PathBuf> = state.locks.keys().cloned().collect();
+        // What another has by now is his, failed syncs of ours and all.
+        state.settle_doubts(|owner, dir| {
+            dirs.contains(dir) || (owner == process && !locks.contains(&dir.join(SHARD_LOCK)))
+        });
     }
 
     /// Directories in which a failed sync may have taken something, since this was last asked.

@@ -2,7 +2,7 @@
 
 use galo::io::{ConnectionId, Effect, Exit, Machine, Peer};
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
-use galo::shard::Done;
+use galo::shard::{Acquired, Done};
 
 use crate::disk::SimDisk;
 use crate::jobs::Running;
@@ -132,6 +132,9 @@ impl World {
             if !owned.contains(&number) {
                 self.trace
                     .note(format_args!("member {member} lets go of shard {number}"));
+                for job in self.jobs.iter_mut().filter(|job| job.member == member) {
+                    job.let_go.push(number);
+                }
                 let journal = self.journals[number].as_mut().expect("it had an owner");
                 self.coverage.segments += journal.read_on(&self.disk, &mut self.model)?;
             }
@@ -182,7 +185,7 @@ impl World {
     fn happen(
         &mut self,
         host: &mut Host,
-        core: &Core,
+        core: &mut Core,
         durable: bool,
         event: Event,
     ) -> Checked<bool> {
@@ -218,8 +221,20 @@ impl World {
                 self.drop_socket(at, Ended::Fin);
             }
             Event::Done(at) => {
-                let done = self.jobs.swap_remove(at).done.expect("listed");
-                let failed = matches!(done, Done::SyncFailed { .. });
+                let running = self.jobs.swap_remove(at);
+                let done = running.done.expect("listed");
+                let shard = done.shard() as usize;
+                // What it covered was written again by who has recovered the shard since.
+                let is_stale = running.let_go.contains(&shard);
+                let failed = matches!(done, Done::SyncFailed { .. }) && !is_stale;
+                if let Done::Acquired {
+                    acquired: Ok(Acquired::Ours(_)),
+                    ..
+                } = &done
+                {
+                    // It may be let go in the same tick.
+                    core.owned.push(shard);
+                }
                 host.job_done(done);
                 return Ok(failed);
             }
@@ -408,6 +423,7 @@ impl World {
                         job: Some(job),
                         done: None,
                         sequences,
+                        let_go: Vec::new(),
                     };
                     for shard in host.shards() {
                         running.sequences[shard.identity().shard as usize] = shard.sequence();

@@ -10,7 +10,7 @@ use super::replies::Asker;
 use super::requests::Taken;
 use super::Node;
 use crate::io::{ConnectionId, Effect, Peer};
-use crate::limits::{COMMANDS_MAX, DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX};
+use crate::limits::{COMMANDS_MAX, DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, STRANGER_LOG_NS};
 use crate::shard::{ForwardId, Ids, Origin};
 use crate::stats::LinkState;
 
@@ -184,12 +184,23 @@ impl<J> Node<J> {
                         Peer::Member(member) => self.settings.members.name(member),
                         _ => "somebody".to_owned(),
                     };
-                    log::error!("{who} {problem}; its link is closed");
+                    self.complain(format!("{who} {problem}; its link is closed"));
                     self.close_link(index);
                 }
             }
         }
         taken
+    }
+
+    /// Logs what is wrong with a peer: one that tries again and again is not logged as often.
+    fn complain(&mut self, line: String) {
+        let now_ns = self.now.monotonic_ns;
+        let is_known =
+            |(before, at_ns): &(String, u64)| *before == line && now_ns < at_ns + STRANGER_LOG_NS;
+        if !self.complaint.as_ref().is_some_and(is_known) {
+            log::error!("{line}");
+            self.complaint = Some((line, now_ns));
+        }
     }
 
     fn take_up_frame(&mut self, index: usize, frame: Frame<'_>) -> Result<Taken, String> {

@@ -89,6 +89,8 @@ pub struct Node<J> {
     expire_ns: u64,
     /// Not after the earliest time to connect, to try for a shard, or to offer one.
     attend_ns: u64,
+    /// The last line about a peer that is not as it should be, and when it was logged.
+    complaint: Option<(String, u64)>,
     started: bool,
     stop: Option<Stop>,
 }
@@ -125,6 +127,7 @@ impl<J> Node<J> {
             sweep_ns: u64::MAX,
             expire_ns: u64::MAX,
             attend_ns: u64::MAX,
+            complaint: None,
             started: false,
             stop: None,
         };

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::acquire::{Acquired, Directory};
 use super::disk::{Disk, DiskFile};
@@ -27,6 +28,7 @@ pub struct Sync<D: Disk> {
     pub(super) shard: u32,
     /// The last record written when this was handed out.
     pub(super) sequence: u64,
+    pub(super) by: Arc<()>,
     pub(super) disk: D,
     pub(super) unsynced: Unsynced<D>,
 }
@@ -56,6 +58,8 @@ pub enum Done<D: Disk> {
         shard: u32,
         /// The last one.
         sequence: u64,
+        /// Which store asked for it: see [`Store::is_from`](super::Store::is_from).
+        by: Arc<()>,
     },
     /// What was written since the last sync may be lost, and another try would prove nothing: exit.
     SyncFailed {
@@ -63,6 +67,8 @@ pub enum Done<D: Disk> {
         shard: u32,
         /// From `fdatasync` or `fsync`.
         error: io::Error,
+        /// Which store asked for it.
+        by: Arc<()>,
     },
     /// Some accounts or outcomes are in the file.
     SnapshotSlice {
@@ -131,7 +137,10 @@ impl<D: Disk> crate::io::Job for Job<D> {
 impl<D: Disk> Sync<D> {
     fn run(self) -> Done<D> {
         let Sync {
-            shard, sequence, ..
+            shard,
+            sequence,
+            by,
+            ..
         } = self;
         // Oldest first: a record is never durable before the one that it follows, segment by segment.
         let Unsynced { files, dirs } = &self.unsynced;
@@ -140,8 +149,12 @@ impl<D: Disk> Sync<D> {
             .try_for_each(|file| file.sync())
             .and_then(|()| dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir)));
         match synced {
-            Ok(()) => Done::Synced { shard, sequence },
-            Err(error) => Done::SyncFailed { shard, error },
+            Ok(()) => Done::Synced {
+                shard,
+                sequence,
+                by,
+            },
+            Err(error) => Done::SyncFailed { shard, error, by },
         }
     }
 }

@@ -101,6 +101,8 @@ pub struct Store<D: Disk> {
     disk: D,
     dir: PathBuf,
     identity: Identity,
+    /// Tells this store's syncs from those of one that was here before.
+    mark: Arc<()>,
     /// First sequences, ascending; the last is `current`.
     segments: Vec<u64>,
     current: Arc<D::File>,
@@ -129,6 +131,7 @@ impl<D: Disk> Store<D> {
             disk,
             dir,
             identity,
+            mark: Arc::new(()),
             segments: files.segments,
             current: files.current,
             current_bytes: files.current_bytes,
@@ -273,6 +276,7 @@ impl<D: Disk> Store<D> {
         Some(Job::Sync(Sync {
             shard: self.identity.shard,
             sequence: self.written,
+            by: self.mark.clone(),
             disk: self.disk.clone(),
             unsynced: std::mem::take(&mut self.unsynced),
         }))
@@ -382,6 +386,15 @@ impl<D: Disk> Store<D> {
             .map(|end| layout::snapshot(&self.dir, *end))
             .chain(segments.map(|pair| layout::segment(&self.dir, pair[0])))
             .collect()
+    }
+
+    /// Whether a job was this store's. A sync may come back when its shard has been released, and perhaps
+    /// acquired again: whoever recovered it has written again what that sync was to make durable.
+    pub fn is_from(&self, done: &Done<D>) -> bool {
+        match done {
+            Done::Synced { by, .. } | Done::SyncFailed { by, .. } => Arc::ptr_eq(by, &self.mark),
+            _ => true,
+        }
     }
 
     /// Takes back what a job brought. `Err`: fatal; the process must exit, for nothing may be assumed

@@ -31,7 +31,7 @@ fn any_member_answers_for_any_account() {
 #[test]
 fn the_owner_dies_and_who_waits_is_answered_by_who_takes_over() {
     let mut rig = Rig::new(nodes(2));
-    let clients: Vec<Client> = (0..3).map(|_| rig.connect(0)).collect();
+    let clients = [0; 3].map(|core| rig.connect(core));
     rig.send(clients[0], transact(1, 'c', 5) + &transact(1, 'c', 6));
     rig.send(clients[1], transact(3, 'c', 7));
     rig.tick(0, |_| ());
@@ -40,27 +40,21 @@ fn the_owner_dies_and_who_waits_is_answered_by_who_takes_over() {
     rig.kill(1);
     rig.send(clients[2], transact(5, 'c', 8));
     rig.run();
-    let replies = clients.map_replies(&mut rig);
-    assert_eq!(replies, [vec![5, 11], vec![7], vec![8]]);
+    let balances = clients.map(|client| {
+        let replies = rig.replies(client);
+        replies.iter().map(Reply::balance).collect::<Vec<_>>()
+    });
+    assert_eq!(balances, [vec![5, 11], vec![7], vec![8]]);
     for shard in 0..4 {
         assert_eq!(rig.owners(shard), [0]);
     }
-    assert_eq!(rig.stats.sum(|core| &core.duplicates), 3);
+    let stats = &rig.stats;
+    assert_eq!(stats.sum(|core| &core.duplicates), 3);
+    assert_eq!(stats.sum(|core| &core.forwards), 3);
+    assert_eq!(stats.sum(|core| &core.retries), 3);
+    assert_eq!(stats.sum(|core| &core.takeovers), 2);
+    assert_eq!(stats.sum(|core| &core.handbacks), 0);
     rig.check_counts();
-}
-
-trait Balances {
-    fn map_replies(&self, rig: &mut Rig) -> Vec<Vec<i64>>;
-}
-
-impl Balances for Vec<Client> {
-    fn map_replies(&self, rig: &mut Rig) -> Vec<Vec<i64>> {
-        let balances = |client: &Client| {
-            let replies = rig.replies(*client);
-            replies.iter().map(Reply::balance).collect()
-        };
-        self.iter().map(balances).collect()
-    }
 }
 
 #[test]

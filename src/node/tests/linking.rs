@@ -2,7 +2,7 @@
 
 use super::super::link::{self, Frame, Hello};
 use super::*;
-use crate::limits::{DIAL_NS_MAX, HELLO_NS_MAX, STOP_SNAPSHOT_NS_MAX};
+use crate::limits::{DIAL_NS_MAX, HELLO_NS_MAX, STOP_SNAPSHOT_NS_MAX, STRANGER_LOG_NS};
 
 const TWO: Plan = Plan {
     nodes: 2,
@@ -303,4 +303,24 @@ fn a_link_that_is_cut_while_both_live_is_made_again() {
         [0, 1, 2, 3].map(|shard| rig.owners(shard)),
         [[0], [1], [0], [1]]
     );
+}
+
+#[test]
+fn a_peer_with_the_same_fault_again_and_again_is_logged_now_and_then() {
+    let mut rig = Rig::with_nodes(TWO, &[0]);
+    let mut logged = Vec::new();
+    for _ in 0..10 {
+        let linker = rig.connect_linker(0);
+        let differs = Hello {
+            directory: 8,
+            ..hello()
+        };
+        rig.send(linker, bytes(&[Frame::Hello(differs)]));
+        rig.run();
+        logged.extend(rig.cores[0].host.node().complaint.clone());
+        rig.pass(STRANGER_LOG_NS / 4);
+    }
+    assert!(logged[0].0.contains("another data directory"));
+    logged.dedup();
+    assert_eq!(logged.len(), 3);
 }

@@ -15,6 +15,14 @@ fn nodes(nodes: usize) -> Plan {
     }
 }
 
+/// With durability `disk` a shard stays for as long as the disk is stuck, for replies wait for it.
+fn nodes_disk(count: usize) -> Plan {
+    Plan {
+        durability: Durability::Disk,
+        ..nodes(count)
+    }
+}
+
 fn owners(rig: &Rig) -> Vec<Vec<usize>> {
     (0..rig.disks.len())
         .map(|shard| rig.owners(shard))
@@ -335,12 +343,13 @@ fn with_disk_nothing_leaves_before_its_sync_when_shards_change_hands() {
 
 #[test]
 fn a_stop_while_a_shard_is_on_its_way_here_leaves_it_to_who_stays() {
-    let mut rig = Rig::new(nodes(2));
+    let mut rig = Rig::new(nodes_disk(2));
     rig.kill(1);
     rig.run();
     let client = rig.connect(0);
     rig.disk_stuck(0, true);
-    assert_eq!(rig.ask(client, transact(1, 'c', 5)).status, 200);
+    rig.send(client, transact(1, 'c', 5));
+    rig.run();
     rig.restart(1);
     assert_eq!(rig.owners(1), [0], "not yet synced");
     rig.send(client, transact(1, 'c', 5));
@@ -349,38 +358,44 @@ fn a_stop_while_a_shard_is_on_its_way_here_leaves_it_to_who_stays() {
     rig.disk_stuck(0, false);
     rig.pass(ACQUIRE_GRACE_NS);
     assert_eq!(owners(&rig), [[0]; 4]);
-    assert_eq!(rig.replies(client)[0].balance(), 10);
+    let balances: Vec<i64> = rig.replies(client).iter().map(Reply::balance).collect();
+    assert_eq!(balances, [5, 10]);
     assert_eq!(rig.exit(1), Some(&Exit::Stopped));
 }
 
 #[test]
 fn a_home_that_is_gone_again_before_it_has_its_shard_leaves_it_where_it_is() {
     for leaves in [false, true] {
-        let mut rig = Rig::new(nodes(2));
+        let mut rig = Rig::new(nodes_disk(2));
         rig.kill(1);
         rig.run();
-        let client = rig.connect(0);
+        let (writer, client) = (rig.connect(0), rig.connect(0));
         rig.disk_stuck(0, true);
-        assert_eq!(rig.ask(client, transact(1, 'c', 5)).status, 200);
+        rig.send(writer, transact(1, 'c', 5));
+        rig.run();
         rig.restart(1);
+        assert_eq!(rig.owners(1), [0], "not yet synced");
         let there = rig.connect(1);
         rig.send(client, transact(1, 'c', 5));
         rig.send(there, transact(1, 'c', 5));
         rig.run();
-        assert!(rig.replies(client).is_empty(), "it is on its way");
         match leaves {
             false => rig.kill(1),
             true => rig.stop_node(1),
         }
         rig.run();
-        let mut balances = vec![rig.replies(client)[0].balance()];
-        if leaves {
-            balances.push(rig.replies(there)[0].balance());
-            balances.sort_unstable();
-            assert_eq!(balances, [10, 15]);
-        } else {
-            assert_eq!(balances, [10]);
-        }
+        rig.disk_stuck(0, false);
+        rig.run();
+        let clients = match leaves {
+            false => vec![writer, client],
+            true => vec![writer, client, there],
+        };
+        let balances = clients
+            .iter()
+            .map(|client| rig.replies(*client)[0].balance());
+        let mut balances: Vec<i64> = balances.collect();
+        balances.sort_unstable();
+        assert_eq!(balances, [5, 10, 15][..clients.len()]);
         assert_eq!(rig.owners(1), [0]);
         rig.check_counts();
     }
@@ -388,14 +403,16 @@ fn a_home_that_is_gone_again_before_it_has_its_shard_leaves_it_where_it_is() {
 
 #[test]
 fn what_was_sent_behind_a_refused_command_is_not_carried_out_before_it() {
-    let mut rig = Rig::new(nodes(3));
+    let mut rig = Rig::new(nodes_disk(3));
     rig.kill(1);
     rig.cores[2].disk.0.lock().unwrap().open = Some(libc::EIO);
     rig.run();
-    let client = rig.connect(2);
+    let (client, writer) = (rig.connect(2), rig.connect(0));
     rig.pass(ACQUIRE_GRACE_NS);
-    rig.disk_stuck(0, true);
     assert_eq!(rig.ask(client, transact(1, 'c', 5)).balance(), 5);
+    rig.disk_stuck(0, true);
+    rig.send(writer, transact(1, 'c', 5));
+    rig.run();
     rig.restart(1);
     assert_eq!(rig.owners(1), [0]);
     // It is on its way to its home, and this one is refused.
@@ -409,8 +426,8 @@ fn what_was_sent_behind_a_refused_command_is_not_carried_out_before_it() {
     rig.tick(2, |_| ());
     rig.tick(0, |_| ());
     rig.hear(2, 0, true);
+    rig.disk_stuck(0, false);
     rig.run();
-    let replies = rig.replies(client);
-    let balances: Vec<i64> = replies.iter().map(Reply::balance).collect();
-    assert_eq!(balances, [6, 7]);
+    let balances: Vec<i64> = rig.replies(client).iter().map(Reply::balance).collect();
+    assert_eq!(balances, [11, 12]);
 }

@@ -1,0 +1,90 @@
+//! What a test sees of a [`Rig`].
+
+use super::{members, Client, Core, Rig, Socket};
+use crate::io::Exit;
+use crate::node::tests::Reply;
+use crate::stats::Stats;
+
+impl Rig {
+    /// What the client has got since the last call, as replies.
+    pub fn replies(&mut self, client: Client) -> Vec<Reply> {
+        let bytes = std::mem::take(&mut self.socket(client).outbound);
+        let mut rest = std::str::from_utf8(&bytes).unwrap();
+        let mut replies = Vec::new();
+        while !rest.is_empty() {
+            let (head, behind) = rest.split_once("\r\n\r\n").expect("a whole head");
+            let status = head[9..12].parse().unwrap();
+            let length = head
+                .split("Content-Length: ")
+                .nth(1)
+                .map_or(0, |length| length.lines().next().unwrap().parse().unwrap());
+            let (body, behind) = behind.split_at(length);
+            rest = behind;
+            replies.push(Reply {
+                status,
+                head: head.to_owned(),
+                body: body.to_owned(),
+            });
+        }
+        replies
+    }
+
+    pub fn statuses(&mut self, client: Client) -> Vec<u16> {
+        self.replies(client).iter().map(|it| it.status).collect()
+    }
+
+    /// One request, one reply.
+    #[track_caller]
+    pub fn ask(&mut self, client: Client, request: impl AsRef<[u8]>) -> Reply {
+        self.send(client, request);
+        self.run();
+        let mut replies = self.replies(client);
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
+    }
+
+    pub fn is_closed(&mut self, client: Client) -> bool {
+        self.socket(client).closed
+    }
+
+    pub fn exit(&self, core: usize) -> Option<&Exit> {
+        self.cores[core].exit.as_ref()
+    }
+
+    pub fn socket(&mut self, client: Client) -> &mut Socket {
+        &mut self.cores[client.core].sockets[client.socket]
+    }
+
+    pub fn stats_of(&self, node: usize) -> &Stats {
+        &self.stats_of[node]
+    }
+
+    /// Who has a shard: members.
+    pub fn owners(&self, shard: usize) -> Vec<usize> {
+        let owns = |core: &Core| {
+            let mut shards = core.host.shards();
+            core.exit.is_none() && shards.any(|it| it.identity().shard as usize == shard)
+        };
+        let members = 0..self.cores.len();
+        members.filter(|it| owns(&self.cores[*it])).collect()
+    }
+
+    /// All of a node's cores have ended.
+    pub fn is_gone(&self, node: usize) -> bool {
+        let mut members = self.members(node);
+        members.all(|member| self.cores[member].exit.is_some())
+    }
+
+    /// The member where a shard is at home.
+    pub fn home(&self, shard: usize) -> usize {
+        members(&self.plan, 0, 0).home(shard)
+    }
+
+    /// What a core keeps of commands is what it says that it keeps.
+    #[track_caller]
+    pub fn check_counts(&self) {
+        for core in self.cores.iter().filter(|core| core.exit.is_none()) {
+            core.host.node().check_counts();
+        }
+    }
+}
