@@ -15,7 +15,7 @@ FROM ${RUNTIME_IMAGE} AS runtime
 # A number: nginx, in its own container, has to run as the same user to reach the sockets.
 ARG UID=10001
 RUN install -d -m 0700 -o ${UID} -g ${UID} /data /run/galo
-ENV GALO_DATA=/data GALO_LISTEN=0.0.0.0:9999
+ENV PATH=/opt/galo:$PATH GALO_DATA=/data GALO_LISTEN=0.0.0.0:9999
 USER ${UID}:${UID}
 WORKDIR /
 STOPSIGNAL SIGTERM
@@ -34,7 +34,9 @@ LABEL org.opencontainers.image.title="galo" \
 
 # ---- With a binary that is there already -------------------------------------
 FROM runtime AS prebuilt
-COPY target/release/galo /usr/local/bin/galo
+# The classic builder comes by here on its way to the last stage, too, where there may be no binary: a
+# pattern may match nothing, as long as the licence is there (which goes with every copy anyway).
+COPY LICENSE target/release/gal[o] /opt/galo/
 
 # ---- The binary ----------------------------------------------------------------
 FROM ${BUILD_IMAGE} AS build
@@ -55,4 +57,4 @@ RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked
 
 # ---- The image ---------------------------------------------------------------
 FROM runtime AS galo
-COPY --from=build /galo/target/release/galo /usr/local/bin/galo
+COPY --from=build /galo/LICENSE /galo/target/release/galo /opt/galo/

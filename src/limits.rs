@@ -152,8 +152,9 @@ pub const STATEMENT_TRANSACTIONS: usize = 10;
 pub const JOURNAL_BATCH_BYTES_MAX: usize = MIB;
 /// One journal record. A longer one is damage.
 pub const RECORD_BYTES_MAX: usize = 512;
-/// A segment past this size is closed, and the next begun.
-pub const JOURNAL_SEGMENT_BYTES: u64 = 16 * MIB as u64;
+/// A segment past this size is closed, and the next begun. Recovery has one in memory at a time: a
+/// node that takes a shard over needs so much for it, and containers are small.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 4 * MIB as u64;
 /// A snapshot is begun after this much journal, or after as much as the last snapshot was large,
 /// whichever is more.
 pub const SNAPSHOT_JOURNAL_BYTES_MIN: u64 = 64 * MIB as u64;

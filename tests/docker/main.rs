@@ -20,6 +20,7 @@ mod limits;
 mod memory;
 mod restarts;
 mod seccomp;
+mod takeover;
 
 use engine::Engine;
 use images::Images;
@@ -37,6 +38,7 @@ fn two_containers_behind_nginx() {
     seccomp::allows_io_uring(&project);
     contest(&project.address);
     memory::stays_below_its_limit(&project);
+    takeover::fits_with_all_keys_remembered(&project);
     drop(project);
 
     let project = Project::up(&images, &[("GALO_LB", "lb-http.conf")]);
