@@ -36,6 +36,8 @@ struct Holding<D: Disk> {
     store: Store<D>,
     lock: D::Lock,
     sync_due_ns: Option<u64>,
+    /// After one that could not be done: not before this, unless it is due.
+    sync_retry_ns: u64,
     /// The last write found no room.
     full: bool,
     /// After a failed snapshot: not before this.
@@ -53,6 +55,7 @@ impl<D: Disk> Holding<D> {
             store: recovered.store,
             lock,
             sync_due_ns: None,
+            sync_retry_ns: 0,
             full: false,
             snapshot_retry_ns: 0,
             snapshot_time_us: now_us,
@@ -161,6 +164,7 @@ impl<D: Disk> Host<D> {
                 let due_ns = holding
                     .sync_due_ns
                     .get_or_insert(now_ns + SYNC_DELAY_NS_MAX);
+                let at_once = at_once && now_ns >= holding.sync_retry_ns;
                 if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
                         holding.sync_due_ns = None;
@@ -307,6 +311,9 @@ impl<D: Disk> Machine for Host<D> {
             Done::SnapshotDone { .. } => {
                 stats.snapshots.add(1);
                 holding.snapshot_time_us = now.realtime_us;
+            }
+            Done::SyncLater { .. } => {
+                holding.sync_retry_ns = now.monotonic_ns + SYNC_DELAY_NS_MAX;
             }
             Done::SnapshotFailed { .. } => {
                 holding.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;

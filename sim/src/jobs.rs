@@ -60,6 +60,7 @@ impl World {
                 self.coverage.syncs += 1;
                 "synced"
             }
+            Done::SyncLater { .. } => "sync later",
             Done::SyncFailed { .. } => "sync failed",
             Done::SnapshotSlice { .. } => "slice",
             Done::SnapshotDone { .. } => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::acquire::{Acquired, Directory};
-use super::disk::{Disk, DiskFile};
+use super::disk::{is_out_of_descriptors, Disk, DiskFile};
 use super::error::RecoveryError;
 use super::snapshot::{Header, Position, Writer};
 use super::store::Unsynced;
@@ -61,6 +61,16 @@ pub enum Done<D: Disk> {
         /// Which store asked for it: see [`Store::is_from`](super::Store::is_from).
         by: Arc<()>,
     },
+    /// A directory could not be opened, for lack of descriptors: nothing was synced in vain, and it is to be
+    /// tried again later.
+    SyncLater {
+        /// Whose.
+        shard: u32,
+        /// What is still to be synced.
+        unsynced: Unsynced<D>,
+        /// Which store asked for it.
+        by: Arc<()>,
+    },
     /// What was written since the last sync may be lost, and another try would prove nothing: exit.
     SyncFailed {
         /// Whose.
@@ -109,6 +119,7 @@ impl<D: Disk> Done<D> {
     pub fn shard(&self) -> u32 {
         match self {
             Done::Synced { shard, .. }
+            | Done::SyncLater { shard, .. }
             | Done::SyncFailed { shard, .. }
             | Done::SnapshotSlice { shard, .. }
             | Done::SnapshotDone { shard, .. }
@@ -152,6 +163,12 @@ impl<D: Disk> Sync<D> {
             Ok(()) => Done::Synced {
                 shard,
                 sequence,
+                by,
+            },
+            // Only opening says so (open(2)).
+            Err(error) if is_out_of_descriptors(&error) => Done::SyncLater {
+                shard,
+                unsynced: self.unsynced,
                 by,
             },
             Err(error) => Done::SyncFailed { shard, error, by },

@@ -59,11 +59,11 @@ enum Snapshot<D: Disk> {
 }
 
 /// What was written and is not known to be durable, for the next sync.
-pub(super) struct Unsynced<D: Disk> {
+pub struct Unsynced<D: Disk> {
     /// Segments, oldest first.
-    pub files: Vec<Arc<D::File>>,
+    pub(super) files: Vec<Arc<D::File>>,
     /// Directories in which names are new.
-    pub dirs: Vec<PathBuf>,
+    pub(super) dirs: Vec<PathBuf>,
 }
 
 impl<D: Disk> Default for Unsynced<D> {
@@ -392,7 +392,9 @@ impl<D: Disk> Store<D> {
     /// acquired again: whoever recovered it has written again what that sync was to make durable.
     pub fn is_from(&self, done: &Done<D>) -> bool {
         match done {
-            Done::Synced { by, .. } | Done::SyncFailed { by, .. } => Arc::ptr_eq(by, &self.mark),
+            Done::Synced { by, .. } | Done::SyncLater { by, .. } | Done::SyncFailed { by, .. } => {
+                Arc::ptr_eq(by, &self.mark)
+            }
             _ => true,
         }
     }
@@ -405,6 +407,12 @@ impl<D: Disk> Store<D> {
             Done::Synced { sequence, .. } => {
                 self.syncing = false;
                 shard.synced(sequence);
+            }
+            Done::SyncLater { mut unsynced, .. } => {
+                self.syncing = false;
+                unsynced.files.append(&mut self.unsynced.files);
+                unsynced.dirs.append(&mut self.unsynced.dirs);
+                self.unsynced = unsynced;
             }
             Done::SyncFailed { error, .. } => return Err(error),
             Done::SnapshotSlice { writer, .. } => self.snapshot = Snapshot::Copying(writer),

@@ -33,6 +33,8 @@ pub struct Plan {
     pub open: Option<i32>,
     /// Every rename fails with this errno.
     pub rename: Option<i32>,
+    /// Every directory's sync fails with this errno.
+    pub sync_dir: Option<i32>,
     /// How often a file was synced.
     pub syncs: usize,
     /// Directories that were synced.
@@ -131,6 +133,7 @@ impl Disk for Faulty {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        result(self.0.lock().unwrap().sync_dir)?;
         self.0.lock().unwrap().dir_syncs.push(dir.to_owned());
         RealDisk.sync_dir(dir)
     }

@@ -108,6 +108,23 @@ fn one_sync_at_a_time() {
     assert!(!store.needs_sync());
 }
 
+#[test]
+fn a_sync_that_finds_no_descriptor_is_done_later() {
+    let directory = Directory::new();
+    let (disk, mut shard, mut store) = faulty(&directory);
+    credit(&mut shard, &mut store, 1);
+    disk.0.lock().unwrap().sync_dir = Some(libc::EMFILE);
+    let job = store.sync();
+    credit(&mut shard, &mut store, 1);
+    run(&mut shard, &mut store, job);
+    assert_eq!(shard.synced_sequence(), 0);
+    assert!(store.needs_sync() && !store.is_syncing());
+    disk.0.lock().unwrap().sync_dir = None;
+    sync(&mut shard, &mut store);
+    assert!(!store.needs_sync());
+    assert!(!disk.0.lock().unwrap().dir_syncs.is_empty());
+}
+
 /// Fills the current segment, in batches.
 fn fill_segment<D: Disk>(shard: &mut Shard, store: &mut Store<D>) {
     let segments = store.segments().len();
