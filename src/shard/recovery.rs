@@ -374,7 +374,9 @@ fn write_again<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<Unsynced<D>, 
             Some(durable) => journal::offset_behind(&bytes, durable),
         };
         let file = disk.open(&path).at("open", &path)?;
+        // Its length, too: a cut that a failed sync was to make durable may have gone the same way.
         file.write_all_at(&bytes[from..segment.bytes as usize], from as u64)
+            .and_then(|()| file.set_len(segment.bytes))
             .at("write", &path)?;
         unsynced.files.push(Arc::new(file));
     }
