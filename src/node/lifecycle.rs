@@ -16,6 +16,20 @@ pub(super) struct Stop {
     deadline_ns: u64,
 }
 
+/// Whether it is time for what has a deadline. At the end of a tick, because what arrived in time may only
+/// now have been looked at; and later still when this process itself was late (paused, or starved), for
+/// then there may be more of that in the sockets.
+fn is_due(at_ns: &mut u64, now_ns: u64) -> bool {
+    if now_ns < *at_ns {
+        return false;
+    }
+    let late = now_ns - *at_ns > LATE_NS;
+    if late {
+        *at_ns = now_ns + LATE_NS;
+    }
+    !late
+}
+
 impl<J> Node<J> {
     pub(super) fn list(&mut self, index: usize) {
         let connection = &mut self.connections[index];
@@ -86,22 +100,12 @@ impl<J> Node<J> {
     /// The tick's events are over: whose time is, too, is dealt with. That may take up what they have
     /// kept waiting, so it comes before the journal is written.
     pub fn events_over(&mut self) {
-        self.sweep_if_due();
-        self.expire_if_due();
-    }
-
-    /// Sweeps when it is time. At the end of a tick, because what arrived in time may only now have
-    /// been looked at; and later still when this process itself was late (paused, or starved), for
-    /// then there may be more of that in the sockets.
-    fn sweep_if_due(&mut self) {
         let now_ns = self.now.monotonic_ns;
-        if now_ns < self.sweep_ns {
-            return;
-        }
-        if now_ns - self.sweep_ns > LATE_NS {
-            self.sweep_ns = now_ns + LATE_NS;
-        } else {
+        if is_due(&mut self.sweep_ns, now_ns) {
             self.sweep();
+        }
+        if is_due(&mut self.expire_ns, now_ns) {
+            self.expire();
         }
     }
 

@@ -180,10 +180,9 @@ impl<J> Node<J> {
         while self.connections[index].state == State::Open {
             let done = match link::read(&input[taken..]) {
                 Ok(None) => break,
-                Ok(Some((frame, length))) => self
-                    .take_up_frame(index, frame)
-                    .map(|done| (done, length))
-                    .map_err(|problem| problem.to_owned()),
+                Ok(Some((frame, length))) => {
+                    self.take_up_frame(index, frame).map(|done| (done, length))
+                }
                 Err(BadFrame) => Err("sent what is no frame of ours".to_owned()),
             };
             match done {
@@ -396,10 +395,7 @@ impl<J> Node<J> {
             }
         }
         self.link_changed(member);
-        match self.stop {
-            None => self.hand_back(),
-            Some(_) => self.hand_over(),
-        }
+        self.give_away();
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::bank::{Description, Kind};
 use crate::http::Status;
 use crate::io::ConnectionId;
 use crate::limits::{
-    COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX, LATE_NS,
+    COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX,
     SHARD_COMMANDS_MAX,
 };
 use crate::shard::{ForwardId, Ids, Origin};
@@ -396,26 +396,16 @@ impl<J> Node<J> {
         self.resume(index);
     }
 
-    /// Answers those whose time is over. Later when this process itself was late (paused, or starved):
-    /// their answers may be in the sockets. Before the tick's batches are written: those who are
-    /// answered may go on with what they have asked behind.
-    pub fn expire_if_due(&mut self) {
-        let now_ns = self.now.monotonic_ns;
-        if now_ns < self.expire_ns {
-            return;
-        }
-        if now_ns - self.expire_ns > LATE_NS {
-            self.expire_ns = now_ns + LATE_NS;
-            return;
-        }
+    /// Answers those whose time is over, and finds out whose is next.
+    pub(super) fn expire(&mut self) {
         self.expire_ns = u64::MAX;
         for shard in 0..self.routes.len() {
-            self.expire(shard);
+            self.expire_shard(shard);
             self.expire_ns = self.expire_ns.min(self.routes[shard].expires_ns());
         }
     }
 
-    fn expire(&mut self, shard: usize) {
+    fn expire_shard(&mut self, shard: usize) {
         while self.routes[shard].expires_ns() <= self.now.monotonic_ns {
             let route = &mut self.routes[shard];
             // Should the owner answer it yet, the answer finds others here and is dropped.

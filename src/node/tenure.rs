@@ -130,10 +130,7 @@ impl<J> Node<J> {
         stats.shard_owned(number, self.now.realtime_us);
         self.tell_all(&Frame::Owns(number as u32));
         self.owned_by_us(number);
-        match self.stop {
-            None => self.hand_back(),
-            Some(_) => self.hand_over(),
-        }
+        self.give_away();
     }
 
     /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.
@@ -184,6 +181,14 @@ impl<J> Node<J> {
     }
 
     // ---- Letting go ----------------------------------------------------------------
+
+    /// Begins to release what is not to stay here.
+    pub(super) fn give_away(&mut self) {
+        match self.stop {
+            None => self.hand_back(),
+            Some(_) => self.hand_over(),
+        }
+    }
 
     /// Begins to release the shards whose home is back.
     pub(super) fn hand_back(&mut self) {

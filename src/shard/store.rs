@@ -310,14 +310,13 @@ impl<D: Disk> Store<D> {
     /// Gives up a snapshot under way, unless a job has it: then it is to be called again when that is
     /// done.
     pub fn snapshot_abandon(&mut self, shard: &mut Shard) {
-        if matches!(self.snapshot, Snapshot::Copying(_) | Snapshot::Copied(..)) {
-            if matches!(self.snapshot, Snapshot::Copying(_)) {
+        match std::mem::replace(&mut self.snapshot, Snapshot::Idle) {
+            Snapshot::Copying(writer) => {
                 shard.snapshot_abandon();
-            }
-            let snapshot = std::mem::replace(&mut self.snapshot, Snapshot::Idle);
-            if let Snapshot::Copying(writer) | Snapshot::Copied(writer, _) = snapshot {
                 writer.abandon();
             }
+            Snapshot::Copied(writer, _) => writer.abandon(),
+            kept => self.snapshot = kept,
         }
     }
 
