@@ -38,6 +38,7 @@ fn node() -> Node<()> {
         directory: DIRECTORY,
         durability: Durability::Process,
         allow_reset: true,
+        payments: None,
         process,
     };
     Node::new(settings, Vec::new())

@@ -4,7 +4,7 @@
 //! the node releases the replies; then the slow work that became due (`fdatasync`, a slice of a
 //! snapshot) is handed out as jobs.
 
-use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer};
+use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::limits::{SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX};
 use crate::node::{Durability, Node, Settings};
 use crate::shard::{
@@ -273,8 +273,8 @@ impl<D: Disk> Machine for Host<D> {
         self.node.opened(peer)
     }
 
-    fn connect_failed(&mut self, member: usize) {
-        self.node.connect_failed(member);
+    fn connect_failed(&mut self, target: Target) {
+        self.node.connect_failed(target);
     }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {

@@ -135,6 +135,45 @@ pub const CONNECTION_FORWARDS_MAX: u32 = 64;
 /// statement's: ten descriptions of ten characters, each at most six bytes once escaped.
 pub const LINK_FRAME_BYTES_MAX: usize = 4 * KIB;
 
+// ---- Payments --------------------------------------------------------------
+
+/// One payment: ten billion. Beyond: 422.
+pub const AMOUNT_CENTS_MAX: u64 = 1_000_000_000_000;
+/// Open payments of one shard, unless `--payment-queue` says otherwise. Beyond: 503.
+pub const PAYMENTS_OPEN_MAX: usize = 1_000_000;
+/// From accepting a payment to the latest moment to have it carried out, unless `--payment-deadline` says
+/// otherwise. Beyond: it stays with the processor that may have it, or goes to whoever takes it.
+pub const PAYMENT_DEADLINE_NS: u64 = 60 * SECOND_NS;
+/// Ids that a shard tells from new ones, at least. Beyond: the oldest is forgotten.
+pub const PAYMENT_IDS_MIN: usize = 1_000_000;
+/// Settled payments that a shard has in memory before they become a file.
+pub const SETTLED_RUN: usize = 32 * 1024;
+/// Payments at one processor at a time, all members together (its own limit is 800). Beyond: they wait.
+pub const PROCESSOR_PARALLEL_MAX: usize = 800;
+/// Questions about one payment at one processor at a time, of one core. Beyond: they wait.
+pub const PROCESSOR_LOOKUPS_MAX: usize = 128;
+/// For a processor to answer a payment. Beyond: its outcome is unknown.
+pub const ATTEMPT_NS_MAX: u64 = 15 * SECOND_NS;
+/// For a processor to answer about its health.
+pub const HEALTH_REPLY_NS_MAX: u64 = 10 * SECOND_NS;
+/// Between two questions about a processor's health, of all members together.
+pub const HEALTH_NS_MIN: u64 = 5 * SECOND_NS;
+/// A connection to a processor without use. Beyond: closed.
+pub const PROCESSOR_IDLE_NS_MAX: u64 = 30 * SECOND_NS;
+/// A processor's reply. Beyond: it is none.
+pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
+/// From a failure of a processor to the next probe: the first time, and at most.
+pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
+/// See [`PROBE_NS_MIN`].
+pub const PROBE_NS_MAX: u64 = SECOND_NS;
+/// Finding out what processors hold, for a summary. Beyond: it tells what is known.
+pub const SUMMARY_NS_MAX: u64 = SECOND_NS;
+/// For a payment without an id to be carried out. Beyond: 202, pending.
+pub const PAY_NOW_NS_MAX: u64 = 5 * SECOND_NS;
+/// Summaries, and payments that are answered when they are carried out, in the works at one core. Beyond:
+/// 503.
+pub const INQUIRIES_MAX: usize = 4096;
+
 // ---- Shards ----------------------------------------------------------------
 
 /// Shards of one data directory.

@@ -85,6 +85,7 @@ fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
         directory: meta.directory,
         durability: Durability::Process,
         allow_reset: false,
+        payments: None,
         process: Process {
             version: "test",
             git_hash: "test",

@@ -2,6 +2,7 @@
 
 use galo::io::{
     probe, ConnectionId, Control, Driver, Effect, Exit, Job, Machine, Now, Peer, Probe, Setup,
+    Target,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,7 +29,7 @@ impl Machine for Leaver {
     fn opened(&mut self, _: Peer) -> Result<ConnectionId, &'static [u8]> {
         Err(b"")
     }
-    fn connect_failed(&mut self, _: usize) {}
+    fn connect_failed(&mut self, _: Target) {}
     fn received(&mut self, _: ConnectionId, _: &[u8]) {}
     fn input_ended(&mut self, _: ConnectionId, _: bool) {}
     fn sent(&mut self, _: ConnectionId, _: Result<usize, ()>) {}
@@ -77,6 +78,7 @@ fn leaving_right_after_a_job_leaves_no_panic_behind() {
                 peers: Vec::new(),
                 link_listener: None,
                 link_paths: Vec::new(),
+                processors: None,
                 control: Control::new(1).unwrap(),
                 core: 0,
                 pin: None,

@@ -33,7 +33,7 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
             Frame::Command {
                 counter,
                 key: key.filter(|_| !reads),
-                command: match reads {
+                command: galo::api::Command::Bank(match reads {
                     true => Command::Statement { client },
                     false => Command::Transact {
                         client,
@@ -41,7 +41,7 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
                         amount: 5,
                         description: "link".into(),
                     },
-                },
+                }),
             }
         }),
     ]

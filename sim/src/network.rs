@@ -1,7 +1,7 @@
 //! What connects the cores with each other and with their clients.
 
 use galo::host::Host;
-use galo::io::{Machine, Peer};
+use galo::io::{Machine, Peer, Target};
 use galo::limits::{SEND_NS_MAX, STOP_NS_MAX};
 
 use crate::disk::SimDisk;
@@ -56,7 +56,7 @@ impl World {
         if !listens {
             self.trace
                 .note(format_args!("  {from} cannot connect with {to}"));
-            return host.connect_failed(to);
+            return host.connect_failed(Target::Member(to));
         }
         let ends = [self.next_socket, self.next_socket + 1];
         self.trace

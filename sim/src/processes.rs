@@ -248,6 +248,7 @@ impl World {
                 directory: cluster.meta.directory,
                 durability: cluster.life.durability,
                 allow_reset: self.plan.resets == Some(true),
+                payments: None,
                 process: facts.clone(),
             };
             let numbers = owned

@@ -1,6 +1,6 @@
 //! The driver: one tick of one core.
 
-use galo::io::{ConnectionId, Effect, Exit, Machine, Peer};
+use galo::io::{ConnectionId, Effect, Exit, Machine, Peer, Target};
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
 use galo::shard::Done;
 
@@ -429,7 +429,8 @@ impl World {
                     }
                     self.jobs.push(running);
                 }
-                Effect::Connect(to) => {
+                Effect::Connect(Target::Processor(_)) => unimplemented!(),
+                Effect::Connect(Target::Member(to)) => {
                     require!(!alone, "nobody is there to connect to");
                     core.connecting.push(to);
                 }

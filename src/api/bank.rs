@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Call, Problem, Refused};
+use super::{Call, Executed, Problem, Refused};
 use crate::bank::{Account, Description, Kind, Posted, Refusal};
 use crate::http::{iso8601, BadKey, Status};
 use crate::limits::KEY_CHARS_MAX;
@@ -123,7 +123,9 @@ pub fn transaction<'a>(
     body: &'a [u8],
 ) -> Call<'a> {
     let judged = match key.transpose() {
-        Ok(key) => parse(client, body).map(|command| Call::Bank(command, key)),
+        Ok(key) => {
+            parse(client, body).map(|command| Call::Command(super::Command::Bank(command), key))
+        }
         Err(BadKey) => Err((Status::BadRequest, KEY)),
     };
     judged.unwrap_or_else(|(status, problem)| {
@@ -194,24 +196,6 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
-}
-
-/// What became of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Executed {
-    /// Of the reply.
-    pub status: Status,
-    /// Nothing was done: the reply is the first one again.
-    pub repeated: bool,
-}
-
-impl Executed {
-    const fn first(status: Status) -> Executed {
-        Executed {
-            status,
-            repeated: false,
-        }
-    }
 }
 
 /// Carries a command out on the shard that holds its account, unless its ids say that it was carried

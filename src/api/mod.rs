@@ -3,11 +3,15 @@
 //! One file per family of endpoints; this one holds the routes.
 
 pub mod bank;
+pub mod command;
 pub mod operations;
+pub mod payments;
 
 use crate::http::{BadEscape, Method, Path, Request, Status};
 
-use bank::Command;
+pub use command::{execute, Command, Executed};
+
+use crate::payments::Window;
 
 /// Endpoints, as `/metrics` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +27,30 @@ pub enum Endpoint {
     Metrics,
     /// `POST /reset`
     Reset,
+    /// `POST /payments`
+    Payments,
+    /// `GET /payments/{id}`
+    Payment,
+    /// `GET /payments-summary`
+    Summary,
+    /// `POST /purge-payments`
+    Purge,
     /// Whatever was refused before it reached an endpoint.
     None,
 }
 
 impl Endpoint {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Endpoint; 6] = [
+    pub const ALL: [Endpoint; 10] = [
         Endpoint::Transactions,
         Endpoint::Statement,
         Endpoint::Health,
         Endpoint::Metrics,
         Endpoint::Reset,
+        Endpoint::Payments,
+        Endpoint::Payment,
+        Endpoint::Summary,
+        Endpoint::Purge,
         Endpoint::None,
     ];
 
@@ -46,6 +62,10 @@ impl Endpoint {
             Endpoint::Health => "health",
             Endpoint::Metrics => "metrics",
             Endpoint::Reset => "reset",
+            Endpoint::Payments => "payments",
+            Endpoint::Payment => "payment",
+            Endpoint::Summary => "payments-summary",
+            Endpoint::Purge => "purge-payments",
             Endpoint::None => "none",
         }
     }
@@ -56,7 +76,13 @@ impl Endpoint {
 pub enum Call<'a> {
     /// Something that the owner of a shard does; once only with this `Idempotency-Key`, which none but
     /// transactions have.
-    Bank(Command<'a>, Option<&'a [u8]>),
+    Command(Command<'a>, Option<&'a [u8]>),
+    /// A payment without an id, answered when it is carried out; once only with this `Idempotency-Key`.
+    PayNow(u64, Option<&'a [u8]>),
+    /// What processors have carried out.
+    Summary(Window),
+    /// All payments forgotten.
+    Purge,
     /// How this process is.
     Health,
     /// The same as numbers, for Prometheus.
@@ -137,7 +163,7 @@ impl Problem {
 
 const NOT_FOUND: Problem = Problem::general(
     "not found",
-    "known are /clientes/{id}/transacoes, /clientes/{id}/extrato, /health, /metrics, /reset",
+    "known are /clientes/{id}/transacoes, /clientes/{id}/extrato, /payments, /payments/{id}, /payments-summary, /purge-payments, /health, /metrics, /reset",
 );
 const BAD_TARGET: Problem = Problem::general(
     "bad request",
@@ -169,7 +195,7 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
             Endpoint::Statement,
             with_method(request, READ, || {
                 client(&id, |client| {
-                    Call::Bank(Command::Statement { client }, None)
+                    Call::Command(Command::Bank(bank::Command::Statement { client }), None)
                 })
             }),
         ),
@@ -183,6 +209,21 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
         ),
         (Some(b"reset"), None, None, None) => {
             (Endpoint::Reset, with_method(request, WRITE, || Call::Reset))
+        }
+        (Some(b"payments"), None, None, None) => (
+            Endpoint::Payments,
+            with_method(request, WRITE, || payments::pay(request)),
+        ),
+        (Some(b"payments"), Some(id), None, None) => (
+            Endpoint::Payment,
+            with_method(request, READ, || payments::show(&id)),
+        ),
+        (Some(b"payments-summary"), None, None, None) => (
+            Endpoint::Summary,
+            with_method(request, READ, || payments::summary(request)),
+        ),
+        (Some(b"purge-payments"), None, None, None) => {
+            (Endpoint::Purge, with_method(request, WRITE, || Call::Purge))
         }
         _ => (Endpoint::None, refused(Status::NotFound, NOT_FOUND)),
     }
@@ -251,7 +292,7 @@ mod tests {
             Parsed::Request { request, .. } => {
                 let (endpoint, call) = route(&request);
                 let text = match call {
-                    Call::Bank(command, key) => format!(
+                    Call::Command(Command::Bank(command), key) => format!(
                         "client {} key {:?}",
                         command.client(),
                         key.map(String::from_utf8_lossy)

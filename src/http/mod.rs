@@ -12,9 +12,11 @@
 //! | `chunked` | the chunked transfer coding |
 //! | `target` | segments of a path, percent-decoded |
 //! | `response` | status lines, replies |
+//! | `client` | requests to other servers, and their replies |
 //! | `date` | `Date` of a reply, timestamps in bodies |
 //! | `gzip` | compressed bodies |
 
+pub mod client;
 pub mod date;
 pub mod gzip;
 pub mod request;

@@ -7,7 +7,7 @@ use super::links::Links;
 use super::setup::{pin, with_link};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::sockets::earliest;
-use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup};
+use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup, Target};
 use crate::limits::{ACCEPT_RETRY_NS, EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -89,7 +89,8 @@ impl<M: Machine> Core<M> {
             Effect::Resume(id) => self.sockets.read(id, true)?,
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id),
-            Effect::Connect(member) => self.sockets.links.connect(member),
+            Effect::Connect(Target::Member(member)) => self.sockets.links.connect(member),
+            Effect::Connect(Target::Processor(_)) => unimplemented!(),
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting(),
             Effect::Exit(exit) => return Ok(Some(exit)),
@@ -226,7 +227,7 @@ impl Sockets {
         for (member, socket) in self.links.take_made() {
             match socket {
                 Some(socket) => self.open(machine, Peer::Member(member), socket)?,
-                None => machine.connect_failed(member),
+                None => machine.connect_failed(Target::Member(member)),
             }
         }
         for (id, sent) in self.sent.drain(..) {

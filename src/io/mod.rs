@@ -14,6 +14,7 @@ mod ring;
 mod setup;
 mod socket;
 mod sockets;
+mod upstream;
 mod uring;
 
 pub use clock::monotonic_ns;
@@ -21,6 +22,9 @@ pub use control::Control;
 pub use listen::{bind_link, Address, ListenError, Listeners, SocketFile};
 pub use probe::{probe, raise_limits, Choice, Chosen, Probe};
 pub use setup::{Driver, Setup};
+pub use upstream::Upstream;
+
+use crate::payments::Processor;
 
 /// The time, as a driver reads it once at the start of each tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +55,17 @@ pub enum Peer {
     Member(usize),
     /// Who connected to our link socket; the link protocol's first frame says which member it is.
     Linker,
+    /// A payment processor, to which this side connected; it is sent HTTP requests.
+    Processor(Processor),
+}
+
+/// Whom a machine may want to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The link socket of this member ([`Setup::link_paths`]).
+    Member(usize),
+    /// A payment processor ([`Setup::processors`]).
+    Processor(Processor),
 }
 
 /// What a machine asks of its driver.
@@ -68,9 +83,10 @@ pub enum Effect<Job> {
     /// Close the socket, giving up what is in flight; then [`Machine::closed`], and no other event
     /// of this connection before it.
     Close(ConnectionId),
-    /// Connect to the link socket of this member ([`Setup::link_paths`]); then [`Machine::opened`]
-    /// with [`Peer::Member`], or [`Machine::connect_failed`], in the next tick.
-    Connect(usize),
+    /// Connect; then, in the next tick or (a processor) a later one, [`Machine::opened`] with
+    /// [`Peer::Member`] or [`Peer::Processor`], or [`Machine::connect_failed`]. Any number may be under
+    /// way for a processor.
+    Connect(Target),
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
     /// Close the listeners, but for the link socket: others may have to be answered while we stop.
@@ -110,8 +126,8 @@ pub trait Machine {
     /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once,
     /// and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
-    /// Nobody listens on the link socket of this member, its queue is full, or it is another user's.
-    fn connect_failed(&mut self, member: usize);
+    /// Nobody listens there, its queue is full, it is another user's, or it did not answer in time.
+    fn connect_failed(&mut self, target: Target);
     /// Bytes arrived, never none. After [`Effect::Pause`] what was already on its way still comes:
     /// with io_uring up to all receive buffers' worth
     /// ([`crate::limits::RECEIVE_BUFFERS`] × [`crate::limits::RECEIVE_BUFFER_BYTES`]).

@@ -1,6 +1,6 @@
 //! What a driver is started with, and which drivers there are.
 
-use super::{epoll, uring, Control, Exit, Machine, Peer};
+use super::{epoll, uring, Control, Exit, Machine, Peer, Upstream};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +30,9 @@ pub struct Setup<M> {
     /// The link sockets of all members, by member number; those that the machine never connects to
     /// may be anything.
     pub link_paths: Vec<PathBuf>,
+    /// Where the payment processors are, by number; `None`: there are none, and the machine connects to
+    /// none.
+    pub processors: Option<[Arc<Upstream>; 2]>,
     /// Shared with the thread that stops the cores.
     pub control: Arc<Control>,
     /// This core's number.

@@ -3,7 +3,7 @@
 use super::links::Links;
 use super::ring::{Error, Operation, Ring, Tag};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
-use super::{clock, ConnectionId, Control, Machine, Peer};
+use super::{clock, ConnectionId, Control, Machine, Peer, Target};
 use crate::limits::{ACCEPT_RETRY_NS, TICK_EVENTS_MAX};
 use io_uring::cqueue;
 use nix::errno::Errno;
@@ -107,7 +107,7 @@ impl Sockets {
         for (member, socket) in self.links.take_made() {
             match socket {
                 Some(socket) => self.open(machine, Peer::Member(member), socket)?,
-                None => machine.connect_failed(member),
+                None => machine.connect_failed(Target::Member(member)),
             }
         }
         for id in self.closed.drain(..) {

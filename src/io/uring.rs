@@ -13,7 +13,7 @@ use super::links::Links;
 use super::ring::{Error, Ring};
 use super::setup::{pin, with_link};
 use super::sockets::Sockets;
-use super::{clock, Control, Effect, Exit, Job, Machine, Setup};
+use super::{clock, Control, Effect, Exit, Job, Machine, Setup, Target};
 use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS, RING_ENTRIES};
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 use std::cell::Cell;
@@ -132,7 +132,8 @@ impl<M: Machine> Core<M> {
             Effect::Resume(id) => self.sockets.resume(id)?,
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id)?,
-            Effect::Connect(member) => self.sockets.connect(member),
+            Effect::Connect(Target::Member(member)) => self.sockets.connect(member),
+            Effect::Connect(Target::Processor(_)) => unimplemented!(),
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting()?,
             Effect::Exit(exit) => return Ok(Some(exit)),

@@ -29,7 +29,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::bank::Command;
+use crate::api::{bank, Command};
 use crate::bank::{Description, Kind};
 use crate::limits::LINK_FRAME_BYTES_MAX;
 use crate::shard::ids::{COUNTER_MAX, EPOCH_MAX};
@@ -171,12 +171,12 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             counter,
             key,
             command:
-                Command::Transact {
+                Command::Bank(bank::Command::Transact {
                     client,
                     kind,
                     amount,
                     description,
-                },
+                }),
         } => {
             out.push(TRANSACT);
             out.extend_from_slice(&counter.to_le_bytes());
@@ -192,12 +192,16 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
         Frame::Command {
             counter,
             key: _,
-            command: Command::Statement { client },
+            command: Command::Bank(bank::Command::Statement { client }),
         } => {
             out.push(STATEMENT);
             out.extend_from_slice(&counter.to_le_bytes());
             out.extend_from_slice(&client.to_le_bytes());
         }
+        Frame::Command {
+            command: Command::Payments(_),
+            ..
+        } => unimplemented!(),
         Frame::Reset { counter, shard } => {
             out.push(RESET);
             out.extend_from_slice(&counter.to_le_bytes());
@@ -330,12 +334,12 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
             if amount <= 0 {
                 return None;
             }
-            let command = Command::Transact {
+            let command = Command::Bank(bank::Command::Transact {
                 client,
                 kind,
                 amount,
                 description: Cow::Borrowed(description),
-            };
+            });
             Frame::Command {
                 counter,
                 key,
@@ -345,9 +349,9 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
         STATEMENT => Frame::Command {
             counter: content.counter()?,
             key: None,
-            command: Command::Statement {
+            command: Command::Bank(bank::Command::Statement {
                 client: content.u32()?,
-            },
+            }),
         },
         RESET => Frame::Reset {
             counter: content.counter()?,
@@ -376,12 +380,12 @@ mod tests {
     use super::*;
 
     fn frames() -> Vec<Frame<'static>> {
-        let transact = Command::Transact {
+        let transact = Command::Bank(bank::Command::Transact {
             client: 7,
             kind: Kind::Debit,
             amount: i64::MAX,
             description: "ação".into(),
-        };
+        });
         let command = |counter, key, command| Frame::Command {
             counter,
             key,
@@ -390,7 +394,11 @@ mod tests {
         vec![
             command(1, None, transact.clone()),
             command(COUNTER_MAX, Some(u128::MAX - 1), transact),
-            command(2, None, Command::Statement { client: 3 }),
+            command(
+                2,
+                None,
+                Command::Bank(bank::Command::Statement { client: 3 }),
+            ),
             Frame::Reset {
                 counter: 9,
                 shard: 1,

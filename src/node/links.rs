@@ -9,7 +9,7 @@ use super::link::{self, BadFrame, Frame, Hello};
 use super::replies::Asker;
 use super::requests::Taken;
 use super::Node;
-use crate::io::{ConnectionId, Effect, Peer};
+use crate::io::{ConnectionId, Effect, Peer, Target};
 use crate::limits::{COMMANDS_MAX, DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, STRANGER_LOG_NS};
 use crate::shard::{ForwardId, Ids, Origin};
 use crate::stats::LinkState;
@@ -134,14 +134,15 @@ impl<J> Node<J> {
                 self.links[member].dial_ns = u64::MAX;
                 // Who stops has nothing to say to who comes now.
                 if self.stop.is_none() {
-                    self.effects.push_back(Effect::Connect(member));
+                    self.effects
+                        .push_back(Effect::Connect(Target::Member(member)));
                 }
             }
         }
     }
 
-    /// See [`crate::io::Machine::connect_failed`].
-    pub fn connect_failed(&mut self, member: usize) {
+    /// A link could not be made.
+    pub(super) fn link_failed(&mut self, member: usize) {
         let link = &mut self.links[member];
         link.dial_ns = self.now.monotonic_ns + link.dial_again_ns;
         link.dial_again_ns = (2 * link.dial_again_ns).min(DIAL_NS_MAX);
@@ -271,7 +272,7 @@ impl<J> Node<J> {
                 key,
                 command,
             } => {
-                let shard = self.settings.members.shard_of(command.client());
+                let shard = command.shard(self.settings.members.shards);
                 let ids = Ids {
                     forward: Some(ForwardId { origin, counter }),
                     key,
@@ -437,7 +438,7 @@ impl<J> Node<J> {
         if self.dials(member) {
             let wait_ns = if was_greeted { DIAL_NS_MIN } else { again_ns };
             self.links[member].dial_again_ns = wait_ns;
-            self.connect_failed(member);
+            self.link_failed(member);
         }
         if was_greeted && !self.settings.members.is_in_process(member) {
             log::warn!("link with {} lost", self.settings.members.name(member));

@@ -23,7 +23,7 @@ mod tenure;
 use std::collections::VecDeque;
 
 use crate::http::{Date, Gzip};
-use crate::io::{ConnectionId, Effect, Now, Peer};
+use crate::io::{ConnectionId, Effect, Now, Peer, Target};
 use crate::limits::{BUFFER_BYTES, IDLE_NS_MAX, LINKERS_MAX, SEND_NS_MAX};
 use crate::shard::Shard;
 use crate::stats::CoreStats;
@@ -193,8 +193,17 @@ impl<J> Node<J> {
                     .set(self.connections.clients() as u64);
             }
             Peer::Member(_) | Peer::Linker => self.link_opened(id, peer),
+            Peer::Processor(_) => unimplemented!(),
         }
         Ok(id)
+    }
+
+    /// See [`crate::io::Machine::connect_failed`].
+    pub fn connect_failed(&mut self, target: Target) {
+        match target {
+            Target::Member(member) => self.link_failed(member),
+            Target::Processor(_) => unimplemented!(),
+        }
     }
 
     /// See [`crate::io::Machine::received`].

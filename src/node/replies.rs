@@ -8,12 +8,13 @@ use super::connection::State;
 use super::link::{self, Frame};
 use super::requests::Taken;
 use super::{Durability, Node};
-use crate::api::bank::{Command, STORAGE_FULL};
+use crate::api::bank::{self, STORAGE_FULL};
 use crate::api::operations::RESET_INCOMPLETE;
-use crate::api::Endpoint;
+use crate::api::{payments, Command, Endpoint};
 use crate::http::{self, ContentType, Framing, Reply, Status};
 use crate::io::ConnectionId;
 use crate::limits::GZIP_BYTES_MIN;
+use crate::payments::PaymentId;
 use crate::shard::Ids;
 
 /// For whom a reply is, and in which form.
@@ -43,21 +44,42 @@ pub(super) enum Subject {
     None,
     Read {
         shard: usize,
-        client: u32,
+        of: Read,
     },
     Write {
         shard: usize,
     },
 }
 
+/// What is read, to read it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Statement(u32),
+    Payment(PaymentId),
+}
+
+impl Read {
+    fn command(self) -> Command<'static> {
+        match self {
+            Read::Statement(client) => Command::Bank(bank::Command::Statement { client }),
+            Read::Payment(id) => Command::Payments(payments::Command::Show { id }),
+        }
+    }
+}
+
 impl Subject {
     pub(super) fn of(shard: usize, command: &Command<'_>) -> Subject {
         match command {
-            Command::Statement { client } => Subject::Read {
+            Command::Bank(bank::Command::Statement { client }) => Subject::Read {
                 shard,
-                client: *client,
+                of: Read::Statement(*client),
             },
-            Command::Transact { .. } => Subject::Write { shard },
+            Command::Payments(payments::Command::Show { id }) => Subject::Read {
+                shard,
+                of: Read::Payment(*id),
+            },
+            Command::Bank(bank::Command::Transact { .. })
+            | Command::Payments(payments::Command::Pay { .. }) => Subject::Write { shard },
         }
     }
 }
@@ -285,10 +307,7 @@ impl<J> Node<J> {
     /// Reads see the state after the undoing; whatever was, or could have been, a write is 503.
     fn reencode(&mut self, index: usize, op: &mut Op) {
         op.status = match op.subject {
-            Subject::Read { shard, client } => {
-                self.execute(shard, &Command::Statement { client }, &Ids::default())
-                    .0
-            }
+            Subject::Read { shard, of } => self.execute(shard, &of.command(), &Ids::default()).0,
             _ => {
                 let problem = match op.endpoint {
                     Endpoint::Reset => RESET_INCOMPLETE,

@@ -3,9 +3,8 @@
 use super::connection::{Arriving, State};
 use super::replies::{Asker, Subject};
 use super::Node;
-use crate::api::bank::{self, Command};
 use crate::api::operations;
-use crate::api::{self, Call, Endpoint, Problem, Refused};
+use crate::api::{self, bank, payments, Call, Command, Endpoint, Problem, Refused};
 use crate::http::{self, Framing, Parsed, Request, Status};
 use crate::io::{Effect, Peer};
 use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, STUCK_INPUT_BYTES_MAX};
@@ -167,8 +166,9 @@ impl<J> Node<J> {
         };
         let (endpoint, call) = api::route(request);
         let taken = match call {
-            Call::Bank(command, key) => {
-                let shard = self.settings.members.shard_of(command.client());
+            Call::PayNow(..) | Call::Summary(_) | Call::Purge => unimplemented!(),
+            Call::Command(command, key) => {
+                let shard = command.shard(self.settings.members.shards);
                 let key = key.map(|text| ids::key(self.settings.directory, text));
                 if self.serves(shard) {
                     let ids = Ids { forward: None, key };
@@ -235,8 +235,10 @@ impl<J> Node<J> {
         }
         let (status, subject) = self.execute(shard, command, ids);
         let endpoint = match command {
-            Command::Transact { .. } => Endpoint::Transactions,
-            Command::Statement { .. } => Endpoint::Statement,
+            Command::Bank(bank::Command::Transact { .. }) => Endpoint::Transactions,
+            Command::Bank(bank::Command::Statement { .. }) => Endpoint::Statement,
+            Command::Payments(payments::Command::Pay { .. }) => Endpoint::Payments,
+            Command::Payments(payments::Command::Show { .. }) => Endpoint::Payment,
         };
         self.reply(index, asker, endpoint, status, subject)
     }
@@ -251,7 +253,7 @@ impl<J> Node<J> {
     ) -> (Status, Subject) {
         let realtime_us = self.now.realtime_us;
         let shard = self.shards[number].as_mut().expect("it is ours");
-        let executed = bank::execute(shard, command, ids, realtime_us, &mut self.body);
+        let executed = api::execute(shard, command, ids, realtime_us, &mut self.body);
         let mut subject = Subject::of(number, command);
         if executed.repeated {
             if shard.is_settled(realtime_us, ids) {

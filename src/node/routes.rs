@@ -11,8 +11,8 @@ use super::link::Frame;
 use super::replies::{Asker, Subject};
 use super::requests::Taken;
 use super::Node;
-use crate::api::bank::{Command, UNANSWERED, UNAVAILABLE};
-use crate::api::Endpoint;
+use crate::api::bank::{self, UNANSWERED, UNAVAILABLE};
+use crate::api::{payments, Command, Endpoint};
 use crate::bank::{Description, Kind};
 use crate::http::Status;
 use crate::io::ConnectionId;
@@ -67,18 +67,19 @@ enum Work {
     Statement {
         client: u32,
     },
+    Payments(payments::Command),
     Reset,
 }
 
 impl Work {
     fn of(command: &Command<'_>) -> Work {
         match command {
-            Command::Transact {
+            Command::Bank(bank::Command::Transact {
                 client,
                 kind,
                 amount,
                 description,
-            } => {
+            }) => {
                 let text = description.as_bytes();
                 let mut bytes = [0; DESCRIPTION_BYTES_MAX];
                 bytes[..text.len()].copy_from_slice(text);
@@ -90,7 +91,10 @@ impl Work {
                     description_bytes: text.len() as u8,
                 }
             }
-            Command::Statement { client } => Work::Statement { client: *client },
+            Command::Bank(bank::Command::Statement { client }) => {
+                Work::Statement { client: *client }
+            }
+            Command::Payments(command) => Work::Payments(*command),
         }
     }
 
@@ -107,14 +111,17 @@ impl Work {
                 let text = &description[..usize::from(*description_bytes)];
                 let text = std::str::from_utf8(text).expect("copied from a string");
                 debug_assert!(Description::new(text).is_some());
-                Some(Command::Transact {
+                Some(Command::Bank(bank::Command::Transact {
                     client: *client,
                     kind: *kind,
                     amount: *amount,
                     description: text.into(),
-                })
+                }))
             }
-            Work::Statement { client } => Some(Command::Statement { client: *client }),
+            Work::Statement { client } => {
+                Some(Command::Bank(bank::Command::Statement { client: *client }))
+            }
+            Work::Payments(command) => Some(Command::Payments(*command)),
             Work::Reset => None,
         }
     }

@@ -12,6 +12,19 @@ pub enum Durability {
     Disk,
 }
 
+/// How payments are carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payments {
+    /// What each processor is called in requests (`Host`), by number.
+    pub hosts: [String; 2],
+    /// In front of each processor's paths; empty, or with a slash in front and none behind.
+    pub prefixes: [String; 2],
+    /// From accepting a payment to the latest moment to have it carried out, at whatever fee.
+    pub deadline_ns: u64,
+    /// Payments that may be open in one shard.
+    pub open_max: usize,
+}
+
 /// What a node is told at its start.
 #[derive(Clone)]
 pub struct Settings {
@@ -25,6 +38,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Whether `POST /reset` may.
     pub allow_reset: bool,
+    /// The payment processors; `None`: payments are refused, saying what to set.
+    pub payments: Option<Payments>,
     /// What `/health` and `/metrics` tell.
     pub process: Process,
 }

@@ -71,6 +71,7 @@ impl Cores<'_> {
                 directory: self.directory.meta.directory,
                 durability: self.settings.durability,
                 allow_reset: self.settings.allow_reset,
+                payments: None,
                 process: process.clone(),
             };
             let directory = self.directory.clone();
@@ -80,6 +81,7 @@ impl Cores<'_> {
                 peers: std::mem::take(&mut pairs[core]),
                 link_listener: links.next(),
                 link_paths: cluster.map_or_else(Vec::new, |cluster| cluster.socket_paths(cores)),
+                processors: None,
                 control: self.control.clone(),
                 core,
                 pin: self.settings.pin.then(|| cpus[core % cpus.len()]),

@@ -7,6 +7,7 @@
 //! - [`recovery`]: from files to a shard; [`creation`]: the files of a new directory;
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
 //! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
+//! - [`payments`]: those that are open, and an index of those that are settled.
 //! - [`ids`]: by what a repeated command is known again; [`outcomes`]: what came of it the first time.
 
 pub mod accounts;
@@ -24,6 +25,7 @@ pub mod mapping;
 pub mod meta;
 pub mod outcomes;
 pub mod ownership;
+pub mod payments;
 pub mod recovery;
 pub mod snapshot;
 pub mod state;
@@ -40,6 +42,7 @@ pub use ids::{ForwardId, Ids, Origin};
 pub use job::{Done, Job};
 pub use meta::Meta;
 pub use outcomes::Recall;
+pub use payments::{Accepted, Payment, Payments};
 pub use recovery::{open, Recovered};
 pub use state::Shard;
 pub use store::{AppendError, Store};

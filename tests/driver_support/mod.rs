@@ -13,7 +13,8 @@
 #![allow(dead_code)]
 
 use galo::io::{
-    Address, ConnectionId, Control, Driver, Effect, Exit, Job, Listeners, Machine, Now, Peer, Setup,
+    Address, ConnectionId, Control, Driver, Effect, Exit, Job, Listeners, Machine, Now, Peer,
+    Setup, Target,
 };
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -202,7 +203,9 @@ impl Scripted {
                     self.close(link);
                 }
             }
-            "connect" => self.effects.push_back(Effect::Connect(number() as usize)),
+            "connect" => self
+                .effects
+                .push_back(Effect::Connect(Target::Member(number() as usize))),
             "deaf" => {
                 self.effects.push_back(Effect::StopAccepting);
                 self.reply(id, "deaf");
@@ -263,7 +266,10 @@ impl Machine for Scripted {
         Ok(id)
     }
 
-    fn connect_failed(&mut self, member: usize) {
+    fn connect_failed(&mut self, target: Target) {
+        let Target::Member(member) = target else {
+            unimplemented!()
+        };
         self.tell(Event::ConnectFailed(member));
     }
 
@@ -417,6 +423,7 @@ impl Server {
                         peers,
                         link_listener: None,
                         link_paths: Vec::new(),
+                        processors: None,
                         control,
                         core,
                         pin: None,

@@ -117,7 +117,7 @@ fn who_greets_twice_or_speaks_of_what_there_is_not_is_closed() {
     let statement = |counter| Frame::Command {
         counter,
         key: None,
-        command: crate::api::bank::Command::Statement { client: 2 },
+        command: crate::api::Command::Bank(crate::api::bank::Command::Statement { client: 2 }),
     };
     let reply = |status| Frame::Reply {
         shard: 1,
@@ -190,12 +190,12 @@ fn who_comes_again_replaces_its_earlier_link_and_what_is_unread_on_that() {
     let transact = |counter, amount| Frame::Command {
         counter,
         key: None,
-        command: crate::api::bank::Command::Transact {
+        command: crate::api::Command::Bank(crate::api::bank::Command::Transact {
             client: 2,
             kind: crate::bank::Kind::Credit,
             amount,
             description: "x".into(),
-        },
+        }),
     };
     let before = rig.connect_linker(0);
     rig.send(before, bytes(&[Frame::Hello(hello()), transact(1, 1)]));

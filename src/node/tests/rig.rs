@@ -195,6 +195,7 @@ impl Rig {
             directory: self.meta.directory,
             durability: self.plan.durability,
             allow_reset: true,
+            payments: None,
             process: Process {
                 version: "0",
                 git_hash: "0",

@@ -6,7 +6,7 @@
 use galo::http::{self, Parsed};
 use galo::io::{
     raise_limits, Address, Choice, ConnectionId, Control, Effect, Exit, Job, Listeners, Machine,
-    Now, Peer, Setup,
+    Now, Peer, Setup, Target,
 };
 use lexopt::ValueExt;
 use nix::sys::signal::{SigSet, Signal};
@@ -59,6 +59,7 @@ fn serve() -> Result<(), String> {
         peers: Vec::new(),
         link_listener: None,
         link_paths: Vec::new(),
+        processors: None,
         control,
         core: 0,
         pin: None,
@@ -169,7 +170,7 @@ impl Machine for NoOp {
         })
     }
 
-    fn connect_failed(&mut self, _: usize) {}
+    fn connect_failed(&mut self, _: Target) {}
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         let connection = &mut self.connections[id.index as usize];

@@ -2,7 +2,7 @@
 
 use super::{Core, Rig, Socket, TIME_US};
 use crate::host::Host;
-use crate::io::{ConnectionId, Effect, Job as _, Machine, Now, Peer};
+use crate::io::{ConnectionId, Effect, Job as _, Machine, Now, Peer, Target};
 use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::shard::tests::faulty::Faulty;
 use crate::shard::Job;
@@ -38,7 +38,8 @@ impl Rig {
             at.expect("an effect is for an open socket")
         };
         match effect {
-            Effect::Connect(member) => self.dial(index, member),
+            Effect::Connect(Target::Member(member)) => self.dial(index, member),
+            Effect::Connect(Target::Processor(_)) => unimplemented!(),
             Effect::Send(id) => {
                 let at = of(id, &core.sockets);
                 assert!(!core.sockets[at].sending, "one send at a time");
@@ -160,7 +161,7 @@ impl Core {
             self.host.closed(id);
         }
         for member in self.connect_failed.drain(..) {
-            self.host.connect_failed(member);
+            self.host.connect_failed(Target::Member(member));
         }
         for (at, socket) in self.sockets.iter_mut().enumerate() {
             if socket.closed {

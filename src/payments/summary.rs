@@ -1,0 +1,60 @@
+//! What processors have carried out.
+
+use super::Processor;
+
+/// From when to when, both inclusive; microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first microsecond.
+    pub from_us: u64,
+    /// The last one.
+    pub to_us: u64,
+}
+
+impl Window {
+    /// Everything.
+    pub const ALL: Window = Window {
+        from_us: 0,
+        to_us: u64::MAX,
+    };
+
+    /// Whether a moment is in it.
+    pub const fn contains(&self, time_us: u64) -> bool {
+        self.from_us <= time_us && time_us <= self.to_us
+    }
+}
+
+/// Of one processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Payments.
+    pub count: u64,
+    /// Their sum.
+    pub cents: u128,
+}
+
+/// Of both, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary(pub [Totals; 2]);
+
+impl Summary {
+    /// Of one processor.
+    pub fn of(&self, processor: Processor) -> &Totals {
+        &self.0[processor as usize]
+    }
+
+    /// One more payment.
+    pub fn add(&mut self, processor: Processor, cents: u64) {
+        let totals = &mut self.0[processor as usize];
+        totals.count += 1;
+        totals.cents += u128::from(cents);
+    }
+
+    /// Another part.
+    pub fn merge(&mut self, other: &Summary) {
+        for (totals, more) in self.0.iter_mut().zip(&other.0) {
+            totals.count += more.count;
+            totals.cents += more.cents;
+        }
+    }
+}
