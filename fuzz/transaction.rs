@@ -22,13 +22,13 @@ pub fn check(body: &[u8]) {
             };
             assert_eq!(refused.status, expected, "{:?}", refused.problem);
         }
-        Call::Bank(
-            Command::Transact {
+        Call::Command(
+            galo::api::Command::Bank(Command::Transact {
                 client,
                 kind,
                 amount,
                 description,
-            },
+            }),
             None,
         ) => {
             let members: BTreeMap<String, &RawValue> =

@@ -456,6 +456,7 @@ impl Server {
             peers: Vec::new(),
             link_listener,
             link_paths,
+            processors: None,
             control: control.clone(),
             core: 0,
             pin: None,
