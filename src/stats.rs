@@ -1,6 +1,10 @@
 //! Counters. Each core writes its own and any core reads all of them, so they are atomics that
 //! nobody contends for.
 
+mod payments;
+
+pub use payments::{PaymentStats, ProcessorStats};
+
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 
 use crate::api::Endpoint;
@@ -84,6 +88,8 @@ pub struct CoreStats {
     pub snapshots: Counter,
     /// When the oldest of the core's shards' newest snapshots was begun; microseconds since 1970.
     pub snapshot_time_us: Counter,
+    /// Payments.
+    pub payments: PaymentStats,
 }
 
 impl CoreStats {

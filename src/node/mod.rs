@@ -13,6 +13,8 @@ mod lifecycle;
 pub mod link;
 mod links;
 mod members;
+mod processors;
+mod questions;
 mod replies;
 mod requests;
 mod resets;
@@ -193,7 +195,7 @@ impl<J> Node<J> {
                     .set(self.connections.clients() as u64);
             }
             Peer::Member(_) | Peer::Linker => self.link_opened(id, peer),
-            Peer::Processor(_) => unimplemented!(),
+            Peer::Processor(processor) => self.processor_opened(id, processor),
         }
         Ok(id)
     }
@@ -202,7 +204,7 @@ impl<J> Node<J> {
     pub fn connect_failed(&mut self, target: Target) {
         match target {
             Target::Member(member) => self.link_failed(member),
-            Target::Processor(_) => unimplemented!(),
+            Target::Processor(processor) => self.processor_failed(processor),
         }
     }
 

@@ -1,0 +1,55 @@
+//! What one core counts of payments, and what it knows of the processors.
+
+use super::Counter;
+
+/// See the module. The gauges are of this core and the shards that it owns.
+#[derive(Default)]
+pub struct PaymentStats {
+    /// By the processor's number.
+    pub processors: [ProcessorStats; 2],
+    /// Payments without a known outcome.
+    pub open: Counter,
+    /// Of those, with a processor that may have them, and no attempt under way.
+    pub in_doubt: Counter,
+    /// When the oldest open one was accepted; microseconds since 1970. 0: there is none.
+    pub oldest_us: Counter,
+    /// Payments accepted.
+    pub accepted: Counter,
+    /// Payments refused because as many were open as may be.
+    pub queue_full: Counter,
+    /// Given to the dearer processor because waiting would have broken the deadline.
+    pub fallback_for_deadline: Counter,
+    /// Given to the dearer processor because the queue was near its bound.
+    pub fallback_for_room: Counter,
+}
+
+/// Of one processor.
+#[derive(Default)]
+pub struct ProcessorStats {
+    /// [`crate::payments::circuit::State`], by number.
+    pub circuit: Counter,
+    /// How many it may have at a time now.
+    pub window: Counter,
+    /// Payments under way.
+    pub under_way: Counter,
+    /// From a request to its reply, as of late. Nanoseconds.
+    pub latency_ns: Counter,
+    /// It says that it fails: 1.
+    pub failing: Counter,
+    /// What it says that it takes at least. Milliseconds.
+    pub response_min_ms: Counter,
+    /// When it last said so; microseconds since 1970. 0: it has not.
+    pub health_us: Counter,
+    /// Payments confirmed.
+    pub settled: Counter,
+    /// Their sum.
+    pub settled_cents: Counter,
+    /// Attempts that it refused for a failure.
+    pub failed: Counter,
+    /// Attempts that it refused with 429.
+    pub busy: Counter,
+    /// Attempts without an outcome.
+    pub unknown: Counter,
+    /// Questions about one payment.
+    pub lookups: Counter,
+}
