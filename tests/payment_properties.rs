@@ -21,7 +21,7 @@ const META: Meta = Meta {
 };
 const TIME_US: u64 = 1_704_067_200_000_000;
 /// Settled payments of a run.
-const RUN: usize = 16;
+const RUN: usize = 8;
 /// Ids that there are: few enough to come again.
 const IDS: u64 = 400;
 
@@ -74,7 +74,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     ];
     // Rare, or there would never be anything.
     let step = prop_oneof![
-        300 => step,
+        900 => step,
         1 => Just(Step::Purge),
         1 => Just(Step::Reset),
     ];
