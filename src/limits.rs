@@ -144,6 +144,10 @@ pub const PAYMENTS_OPEN_MAX: usize = 1_000_000;
 /// From accepting a payment to the latest moment to have it carried out, unless `--payment-deadline` says
 /// otherwise. Beyond: it stays with the processor that may have it, or goes to whoever takes it.
 pub const PAYMENT_DEADLINE_NS: u64 = 60 * SECOND_NS;
+/// What `--payment-queue` may say at most: a waiting payment takes some 44 bytes of memory.
+pub const PAYMENT_QUEUE_MAX: usize = 10_000_000;
+/// What `--payment-deadline` may say at most.
+pub const PAYMENT_DEADLINE_NS_MAX: u64 = 24 * 3600 * SECOND_NS;
 /// Ids that a shard tells from new ones, at least. Beyond: the oldest is forgotten.
 pub const PAYMENT_IDS_MIN: usize = 1_000_000;
 /// Settled payments that a shard has in memory before they become a file.
@@ -259,6 +263,8 @@ const _: () = {
     assert!(SHARD_COMMANDS_MAX <= COMMANDS_MAX);
     assert!(ACQUIRE_NS_MIN < ACQUIRE_NS_MAX && ACQUIRE_NS_MAX < ACQUIRE_GRACE_NS);
     assert!(DIAL_NS_MIN < DIAL_NS_MAX && ACQUIRE_GRACE_NS < COMMAND_NS_MAX);
+    assert!(PAYMENTS_OPEN_MAX <= PAYMENT_QUEUE_MAX);
+    assert!(PAYMENT_DEADLINE_NS <= PAYMENT_DEADLINE_NS_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
     assert!(NODES_MAX * CORES_MAX <= SHARDS_MAX);
