@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::link::Frame;
+use super::link::{Frame, Scope};
 use super::replies::{Asker, Subject};
 use super::requests::Taken;
 use super::Node;
@@ -258,7 +258,11 @@ impl<J> Node<J> {
                     key,
                     command,
                 },
-                None => Frame::Reset { counter, shard },
+                None => Frame::Reset {
+                    counter,
+                    shard,
+                    scope: Scope::Everything,
+                },
             };
             self.write_frame(id.index as usize, &frame);
         }

@@ -1,0 +1,8 @@
+//! A payment processor to test against: what the contest's processors do, and faults that theirs have
+//! only now and then.
+//!
+//! [`model`] decides, [`fault`] spoils; both are values without sockets, clocks or chance, so that the
+//! simulator runs them as well.
+
+pub mod fault;
+pub mod model;
