@@ -175,6 +175,10 @@ pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
 /// See [`PROBE_NS_MIN`].
 pub const PROBE_NS_MAX: u64 = SECOND_NS;
+/// While payments wait they are looked at again so often, though nothing happens.
+pub const DISPATCH_NS_MAX: u64 = 100 * MILLISECOND_NS;
+/// After a journal write that found no room, for so long nothing of that shard is sent to a processor.
+pub const DISPATCH_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// Finding out what processors hold, for a summary. Beyond: it tells what is known.
 pub const SUMMARY_NS_MAX: u64 = SECOND_NS;
 /// For a payment without an id to be carried out. Beyond: 202, pending.
@@ -277,4 +281,5 @@ const _: () = {
     assert!(STOP_WAIT_NS_MAX < 2 * SECOND_NS && STOP_REPEAT_NS_MIN < STOP_NS_MAX);
     assert!(BUFFER_BYTES <= BUFFER_BYTES_MAX && BUFFER_BYTES_MAX <= BUFFERS_POOLED_BYTES_MAX);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
+    assert!(PROBE_NS_MIN < PROBE_NS_MAX && SUMMARY_NS_MAX < ATTEMPT_NS_MAX);
 };
