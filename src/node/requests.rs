@@ -191,6 +191,7 @@ impl<J> Node<J> {
                 operations::write_health(
                     &mut self.body,
                     &self.settings.process,
+                    self.settings.payments.is_some(),
                     self.now.realtime_us,
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
@@ -199,6 +200,7 @@ impl<J> Node<J> {
                 operations::write_metrics(
                     &mut self.body,
                     &self.settings.process,
+                    self.settings.payments.is_some(),
                     self.now.realtime_us,
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
