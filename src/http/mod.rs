@@ -26,7 +26,7 @@ pub mod target;
 mod chunked;
 mod head;
 
-pub use date::{iso8601, Date};
+pub use date::{iso8601, iso8601_ms, parse_iso8601, Date, Round};
 pub use gzip::Gzip;
 pub use request::{parse, BadKey, Method, Parsed, Progress, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};

@@ -251,6 +251,7 @@ impl<J> Node<J> {
     /// replies are written anew.
     pub fn journal_refused(&mut self, shard: usize) {
         self.shard(shard).refused();
+        self.payments_refused(shard);
         self.reset_refused(shard);
         let mut ops = std::mem::take(&mut self.ops);
         let touched = |subject: Subject| match subject {
@@ -324,6 +325,7 @@ impl<J> Node<J> {
         self.shard(shard).written();
         self.ticket += 1;
         self.questions_written(shard);
+        self.payments_written(shard);
     }
 
     /// An `fdatasync` of a shard begins; it covers everything written so far.

@@ -352,6 +352,7 @@ impl<J> Node<J> {
     /// We serve a shard from now on, and carry out what waits for it.
     pub(super) fn owned_by_us(&mut self, shard: usize) {
         self.set_owner(shard, Owner::Us);
+        self.payments_owned(shard);
         self.carry_out_pending(shard);
     }
 
