@@ -71,11 +71,17 @@ pub const NO_SUMMARY: Problem = Problem::general(
     "unavailable",
     "the owners of all payments could not be asked in time; try again",
 );
+/// A file with payments is damaged, or its device fails.
+pub const UNREADABLE: Problem = Problem::general(
+    "storage unreadable",
+    "payments that are carried out cannot be read from the disk; the log says which and where",
+);
 /// A payment was forgotten while it was carried out.
 pub const FORGOTTEN: Problem = Problem::general(
     "forgotten",
     "all payments were forgotten meanwhile, this one too, whatever becomes of it",
 );
+
 const NOT_AN_OBJECT: Problem = Problem::general(
     "invalid",
     "the body is a JSON object with amount, and maybe correlationId, each once",

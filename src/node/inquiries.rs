@@ -14,7 +14,7 @@ use super::replies::{Asker, Subject};
 use super::requests::Taken;
 use super::Node;
 use crate::api::bank::{STORAGE_FULL, UNAVAILABLE};
-use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES};
+use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
 use crate::api::{Command, Endpoint, Problem};
 use crate::http::Status;
 use crate::io::ConnectionId;
@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::payments::{PaymentId, Summary, Window};
 use crate::shard::payments::State;
-use crate::shard::{ids, Ids, Payment, Shard};
+use crate::shard::{ids, Ids, Payment};
 
 /// What a client wants to know, and what is known of it.
 enum About {
@@ -35,8 +35,6 @@ enum About {
     Outcome {
         shard: usize,
         payment: Payment,
-        /// Why there will be no outcome.
-        lost: Option<Problem>,
     },
 }
 
@@ -48,6 +46,8 @@ struct Inquiry {
     /// From then on it is answered as it stands. Monotonic.
     deadline_ns: u64,
     about: About,
+    /// Why it will not be known.
+    problem: Option<Problem>,
     /// Those that are not there, by number.
     parts: Vec<u64>,
 }
@@ -131,7 +131,8 @@ impl About {
     /// Whether it is an answer to what was asked.
     fn fits(&self, answer: &Answer) -> bool {
         match (self, answer) {
-            (About::Summary { .. }, Answer::Summary(_)) | (_, Answer::Refused) => true,
+            (_, Answer::Refused | Answer::Unreadable) => true,
+            (About::Summary { .. }, Answer::Summary(_)) => true,
             (About::Outcome { payment, .. }, Answer::Outcome(Some(settled))) => {
                 settled.id == payment.id && matches!(settled.state, State::Processed { .. })
             }
@@ -139,14 +140,17 @@ impl About {
             _ => false,
         }
     }
+}
 
-    /// Takes up an answer that fits and is none of refusal.
+impl Inquiry {
+    /// Takes up an answer that fits, and is no refusal.
     fn take_up(&mut self, answer: &Answer) {
-        match (self, answer) {
+        match (&mut self.about, answer) {
+            (_, Answer::Unreadable) => self.problem = Some(UNREADABLE),
             (About::Summary { summary, .. }, Answer::Summary(part)) => summary.merge(part),
-            (About::Outcome { payment, lost, .. }, Answer::Outcome(outcome)) => match outcome {
+            (About::Outcome { payment, .. }, Answer::Outcome(outcome)) => match outcome {
                 Some(settled) => *payment = *settled,
-                None => *lost = Some(FORGOTTEN),
+                None => self.problem = Some(FORGOTTEN),
             },
             _ => unreachable!("it fits"),
         }
@@ -160,11 +164,16 @@ impl<J> Node<J> {
         if !self.inquiries.has_room(shards) {
             return self.too_many_inquiries(index, asker, Endpoint::Summary);
         }
+        // Nothing is between two bounds within one microsecond.
+        let shards = if window.from_us <= window.to_us {
+            0..shards
+        } else {
+            0..0
+        };
         let summary = Summary::default();
         let about = About::Summary { window, summary };
         let began_ns = self.now.monotonic_ns;
-        let deadline_ns = began_ns + COMMAND_NS_MAX;
-        self.inquire_of(index, asker, about, 0..shards, began_ns, deadline_ns);
+        self.inquire_of(index, asker, about, shards, began_ns);
         Taken::Yes
     }
 
@@ -236,11 +245,8 @@ impl<J> Node<J> {
                 attempts: 0,
                 state: State::Free,
             },
-            lost: None,
         };
-        let deadline_ns = began_ns + PAY_NOW_NS_MAX;
-        let shards = shard..shard + 1;
-        self.inquire_of(index, asker, about, shards, began_ns, deadline_ns);
+        self.inquire_of(index, asker, about, shard..shard + 1, began_ns);
     }
 
     /// Asks the owners of shards, and answers at once if they know.
@@ -248,48 +254,49 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         asker: Asker,
-        mut about: About,
+        about: About,
         shards: std::ops::Range<usize>,
         began_ns: u64,
-        deadline_ns: u64,
     ) {
-        let inquiry = self.inquiries.number();
-        let mut parts = Vec::new();
+        let stop_ns = self.stop.as_ref().map_or(u64::MAX, |it| it.inquiries_ns());
+        let within_ns = match about {
+            About::Summary { .. } => COMMAND_NS_MAX,
+            About::Outcome { .. } => PAY_NOW_NS_MAX,
+        };
+        let mut inquiry = Inquiry {
+            connection: self.connections[index].id,
+            asker,
+            began_ns,
+            deadline_ns: stop_ns.min(began_ns + within_ns),
+            about,
+            problem: None,
+            parts: Vec::new(),
+        };
+        let number = self.inquiries.number();
         for shard in shards {
-            let number = self.inquiries.number();
-            match self.put(shard, number, about.question()) {
-                Ok(answer) => about.take_up(&answer),
+            let part = self.inquiries.number();
+            match self.put(shard, part, inquiry.about.question()) {
+                Ok(answer) => inquiry.take_up(&answer),
                 Err(asked) => {
-                    let part = Part {
-                        inquiry,
+                    inquiry.parts.push(part);
+                    let asked = Part {
+                        inquiry: number,
                         shard,
                         asked,
                     };
-                    self.inquiries.parts.insert(number, part);
-                    parts.push(number);
+                    self.inquiries.parts.insert(part, asked);
                 }
             }
         }
-        if parts.is_empty() {
-            return self.conclude(index, asker, about, true, began_ns);
+        if inquiry.parts.is_empty() {
+            return self.conclude(&inquiry);
         }
         let connection = &mut self.connections[index];
         connection.waiting += 1;
+        // Nothing may be asked behind it before it is answered.
         connection.waiting_for = None;
-        let stop_ns = self.stop.as_ref().map_or(u64::MAX, |it| it.inquiries_ns());
-        let deadline_ns = deadline_ns.min(stop_ns);
-        self.inquire_ns = self.inquire_ns.min(deadline_ns);
-        self.inquiries.open.insert(
-            inquiry,
-            Inquiry {
-                connection: connection.id,
-                asker,
-                began_ns,
-                deadline_ns,
-                about,
-                parts,
-            },
-        );
+        self.inquire_ns = self.inquire_ns.min(inquiry.deadline_ns);
+        self.inquiries.open.insert(number, inquiry);
     }
 
     /// Puts a question to the owner of a shard: the answer, or who has been asked.
@@ -375,8 +382,8 @@ impl<J> Node<J> {
         let open = self.inquiries.open.get_mut(&part.inquiry);
         let inquiry = open.expect("it waits for a part");
         inquiry.parts.retain(|it| *it != number);
-        inquiry.about.take_up(answer);
-        if inquiry.parts.is_empty() {
+        inquiry.take_up(answer);
+        if inquiry.parts.is_empty() || inquiry.problem.is_some() {
             self.end_inquiry(part.inquiry);
         }
     }
@@ -385,9 +392,7 @@ impl<J> Node<J> {
     pub(super) fn part_undone(&mut self, number: u64) {
         let inquiry = self.inquiries.parts[&number].inquiry;
         let open = self.inquiries.open.get_mut(&inquiry);
-        if let About::Outcome { lost, .. } = &mut open.expect("it waits for a part").about {
-            *lost = Some(STORAGE_FULL);
-        }
+        open.expect("it waits for a part").problem = Some(STORAGE_FULL);
         self.end_inquiry(inquiry);
     }
 
@@ -410,59 +415,38 @@ impl<J> Node<J> {
         let connection = self.connections.get(inquiry.connection);
         let connection = connection.expect("what it waits for is dropped with it");
         connection.waiting -= 1;
-        let index = inquiry.connection.index as usize;
-        let Inquiry {
-            asker,
-            about,
-            began_ns,
-            ..
-        } = inquiry;
-        self.conclude(index, asker, about, inquiry.parts.is_empty(), began_ns);
-        self.postpone(index);
+        self.conclude(&inquiry);
+        self.postpone(inquiry.connection.index as usize);
     }
 
-    /// The reply to an inquiry; `complete`: all parts are there.
-    fn conclude(
-        &mut self,
-        index: usize,
-        asker: Asker,
-        about: About,
-        complete: bool,
-        began_ns: u64,
-    ) {
-        let unavailable = |problem: Problem, body: &mut Vec<u8>| {
-            problem.write(body);
-            Status::ServiceUnavailable
+    /// The reply to an inquiry, with the parts that are there.
+    fn conclude(&mut self, inquiry: &Inquiry) {
+        let index = inquiry.connection.index as usize;
+        let Inquiry {
+            asker, began_ns, ..
+        } = *inquiry;
+        let complete = inquiry.parts.is_empty();
+        let (endpoint, lacks) = match inquiry.about {
+            About::Summary { .. } => (Endpoint::Summary, (!complete).then_some(NO_SUMMARY)),
+            About::Outcome { .. } => (Endpoint::Payments, None),
         };
-        let body = &mut self.body;
         let mut subject = Subject::None;
-        let (endpoint, status) = match about {
-            About::Summary { summary, .. } => {
-                let status = if complete {
-                    payments::write_summary(body, &summary);
-                    Status::Ok
-                } else {
-                    unavailable(NO_SUMMARY, body)
-                };
-                (Endpoint::Summary, status)
+        let status = match (inquiry.problem.or(lacks), &inquiry.about) {
+            (Some(problem), _) => {
+                problem.write(&mut self.body);
+                Status::ServiceUnavailable
             }
-            About::Outcome {
-                lost,
-                payment,
-                shard,
-            } => {
-                let ours = self.shards[shard].as_ref().filter(|_| !complete);
-                let known = ours.and_then(|it| it.payments().find(payment.id));
-                let status = match lost {
-                    Some(problem) => unavailable(problem, body),
-                    None => payments::write_outcome(body, &known.unwrap_or(payment)),
-                };
+            (None, About::Summary { summary, .. }) => {
+                payments::write_summary(&mut self.body, summary);
+                Status::Ok
+            }
+            (None, About::Outcome { shard, payment }) => {
                 // Who stops may tell of it in the tick that accepts it.
-                let is_written = |it: &Shard| it.payments().is_written(payment.id);
-                if known.is_some() && !ours.is_some_and(is_written) {
-                    subject = Subject::Write { shard };
+                let ours = self.shards[*shard].as_ref();
+                if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
+                    subject = Subject::Write { shard: *shard };
                 }
-                (Endpoint::Payments, status)
+                payments::write_outcome(&mut self.body, payment)
             }
         };
         self.reply_late(index, asker, endpoint, status, subject, began_ns);

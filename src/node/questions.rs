@@ -159,7 +159,9 @@ impl<J> Node<J> {
 
     fn question_summary(&mut self, from: From, shard: usize, window: Window) -> Heard {
         let payments = self.shard(shard).payments();
-        let summary = payments.summary(&window);
+        let Ok(summary) = payments.summary(&window) else {
+            return Heard::Now(Answer::Unreadable);
+        };
         let is_within = |state| matches!(state, State::Bound { requested_us, .. } if window.contains(requested_us));
         let unknown = payments.bound().filter(|it| is_within(it.state));
         let unknown: Vec<PaymentId> = unknown.map(|it| it.id).collect();
