@@ -42,10 +42,11 @@ impl Order {
     }
 }
 
-/// A payment under way.
+/// A payment under way, or about to be.
+#[derive(Clone, Copy)]
 pub(super) struct Attempt {
     pub(super) order: Order,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
 }
 
 /// What a reply says of the payment.
@@ -78,14 +79,19 @@ fn judge(answer: Answer<'_>) -> (Verdict, Outcome) {
 }
 
 impl<J> Node<J> {
-    /// Sends a payment whose binding is in the journal.
-    pub(super) fn send_payment(&mut self, order: Order, connection: ConnectionId) {
+    /// A payment is to be sent in this tick.
+    pub(super) fn attempt(&mut self, order: Order) -> Attempt {
         let now_ns = self.now.monotonic_ns;
         let side = self.processors.side(order.to);
-        let ticket = side.circuit.sent(side.under_way, now_ns);
         side.under_way += 1;
-        let work = Work::Pay(Attempt { order, ticket });
-        self.ask_processor(connection, order.to, work, ATTEMPT_NS_MAX);
+        let ticket = side.circuit.sent(now_ns);
+        Attempt { order, ticket }
+    }
+
+    /// Sends a payment whose binding is in the journal.
+    pub(super) fn send_payment(&mut self, attempt: Attempt, connection: ConnectionId) {
+        let to = attempt.order.to;
+        self.ask_processor(connection, to, Work::Pay(attempt), ATTEMPT_NS_MAX);
     }
 
     /// How an attempt ended.
@@ -94,7 +100,7 @@ impl<J> Node<J> {
         let Attempt { order, ticket } = *attempt;
         let (verdict, outcome) = judge(answer);
         let side = self.processors.side(order.to);
-        side.circuit.ended(ticket, outcome, side.under_way, now_ns);
+        side.circuit.ended(ticket, outcome, now_ns);
         side.under_way -= 1;
         if outcome == Outcome::Done {
             (side.retry_ns, side.retry_again_ns) = (0, PROBE_NS_MIN);

@@ -5,12 +5,11 @@
 //! rule ([`choice`]) says: bound in the tick's batch, and sent when that is written. A payment that came in
 //! with this tick is accepted, bound and sent with one write.
 
-use super::attempts::Order;
+use super::attempts::{Attempt, Order};
 use super::Node;
 use crate::io::ConnectionId;
 use crate::limits::{DISPATCH_NS_MAX, DISPATCH_RETRY_NS};
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
-use crate::payments::circuit::State;
 use crate::payments::Processor;
 use crate::shard::Shard;
 
@@ -51,24 +50,17 @@ impl<J> Node<J> {
     /// Whether one more payment may be sent to a processor.
     fn takes_payment(&self, processor: Processor) -> bool {
         let side = &self.processors.sides[processor as usize];
-        let under_way = side.under_way + side.reserved;
-        // What is bound in this tick has not been told to the circuit yet: one probe is one.
-        let one_by_one = side.circuit.state() != State::Closed;
-        let is_taken = one_by_one && side.reserved > 0;
-        !is_taken && side.circuit.has_room(under_way, self.now.monotonic_ns)
+        let now_ns = self.now.monotonic_ns;
+        side.circuit.has_room(side.under_way, now_ns)
     }
 
     /// Connections are wanted for payments: as many as wait, as far as the processor has room.
     fn want_connections(&mut self, processor: Processor, waiting: usize) {
-        let now_ns = self.now.monotonic_ns;
         let side = self.processors.side(processor);
-        let under_way = side.under_way + side.reserved;
-        let waiting = match side.circuit.state() {
-            State::Closed => waiting as u32,
-            State::Open | State::HalfOpen => 1,
-        };
-        let room = (0..waiting).take_while(|more| side.circuit.has_room(under_way + more, now_ns));
-        side.wanted = side.wanted.max(room.count());
+        // There is room for one; for more, if the window says so.
+        let window = side.circuit.window() as usize;
+        let room = window.saturating_sub(side.under_way as usize).max(1);
+        side.wanted = side.wanted.max(waiting.min(room));
     }
 
     /// Sends payments once more that a processor may have.
@@ -101,7 +93,8 @@ impl<J> Node<J> {
                 return self.want_connections(processor, left);
             };
             self.shard(shard).payment_retried(id);
-            self.send_payment(order, connection);
+            let attempt = self.attempt(order);
+            self.send_payment(attempt, connection);
         }
     }
 
@@ -153,7 +146,6 @@ impl<J> Node<J> {
             self.want_connections(to, waiting.unwrap_or(0));
             return false;
         };
-        side.reserved += 1;
         let stats = &self.stats().payments;
         match choice {
             Choice::Wait | Choice::Cheapest(_) => {}
@@ -169,7 +161,8 @@ impl<J> Node<J> {
             requested_us,
             to,
         };
-        self.processors.unsent.push((order, connection));
+        let attempt = self.attempt(order);
+        self.processors.unsent.push((attempt, connection));
         true
     }
 
@@ -188,9 +181,7 @@ impl<J> Node<J> {
 
     /// The tick's batch of a shard is in the journal: what it binds may leave, as replies may.
     pub(super) fn payments_written(&mut self, shard: usize) {
-        self.each_unsent(shard, |node, order, connection| {
-            node.send_payment(order, connection);
-        });
+        self.each_unsent(shard, Self::send_payment);
         let stats = self.settings.process.stats.core(self.settings.members.core);
         self.processors.confirmed.retain(|(of, by, cents)| {
             if *of == shard {
@@ -204,8 +195,11 @@ impl<J> Node<J> {
 
     /// The batch is undone: nothing of it is sent, and what it settled is in doubt again.
     pub(super) fn payments_refused(&mut self, shard: usize) {
-        self.each_unsent(shard, |node, order, connection| {
-            node.processors.side(order.to).give_back(connection);
+        self.each_unsent(shard, |node, attempt, connection| {
+            let side = node.processors.side(attempt.order.to);
+            side.under_way -= 1;
+            side.circuit.withdrawn(attempt.ticket);
+            side.give_back(connection);
         });
         self.processors.confirmed.retain(|(of, ..)| *of != shard);
         self.processors.paused_ns[shard] = self.now.monotonic_ns + DISPATCH_RETRY_NS;
@@ -215,14 +209,14 @@ impl<J> Node<J> {
         }
     }
 
-    fn each_unsent(&mut self, shard: usize, mut each: impl FnMut(&mut Self, Order, ConnectionId)) {
+    fn each_unsent(&mut self, shard: usize, each: impl Fn(&mut Self, Attempt, ConnectionId)) {
         let mut unsent = std::mem::take(&mut self.processors.unsent);
-        unsent.retain(|(order, connection)| {
-            if order.shard == shard {
-                self.processors.side(order.to).reserved -= 1;
-                each(self, *order, *connection);
+        unsent.retain(|(attempt, connection)| {
+            let is_its = attempt.order.shard == shard;
+            if is_its {
+                each(self, *attempt, *connection);
             }
-            order.shard != shard
+            !is_its
         });
         self.processors.unsent = unsent;
     }
@@ -236,7 +230,7 @@ impl<J> Node<J> {
         let mut next_ns = u64::MAX;
         let retries = sides.iter().any(|side| !side.retries.is_empty());
         if retries || self.served().any(|shard| shard.payments().free() > 0) {
-            let probes = sides.iter().filter_map(|side| side.circuit.wake_ns());
+            let probes = sides.iter().filter_map(|side| side.circuit.wake_ns(now_ns));
             let retries = sides.iter().map(|side| side.retry_ns);
             let ahead = probes.chain(retries).filter(|at_ns| *at_ns > now_ns);
             next_ns = ahead.fold(now_ns + DISPATCH_NS_MAX, u64::min);
@@ -275,9 +269,7 @@ impl<J> Node<J> {
         for (side, stats) in sides.iter().zip(&stats.processors) {
             stats.circuit.set(side.circuit.state() as u64);
             stats.window.set(u64::from(side.circuit.window()));
-            stats
-                .under_way
-                .set(u64::from(side.under_way + side.reserved));
+            stats.under_way.set(u64::from(side.under_way));
             stats.latency_ns.set(side.circuit.latency_ns());
         }
     }

@@ -1,6 +1,7 @@
 //! What processors say of their health: whoever serves shard 0 asks, not more often than they allow, and
 //! only while there are payments; and tells the others.
 
+use super::link::Frame;
 use super::processors::{Answer, Work};
 use super::Node;
 use crate::api::processors::{read_health, Health as Told};
@@ -87,7 +88,11 @@ impl<J> Node<J> {
         };
         if let Some(told) = read_health(body) {
             self.health_known(processor, told);
-            self.tell_health(processor, told);
+            self.tell_all(&Frame::Health {
+                processor,
+                failing: told.failing,
+                response_min_ms: told.response_min_ms,
+            });
         }
     }
 
@@ -119,9 +124,5 @@ impl<J> Node<J> {
         stats.failing.set(u64::from(failing));
         stats.response_min_ms.set(u64::from(response_min_ms));
         stats.health_us.set(now.realtime_us);
-    }
-
-    fn tell_health(&mut self, processor: Processor, told: Told) {
-        let _ = (processor, told);
     }
 }

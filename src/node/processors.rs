@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::attempts::{Attempt, Order};
+use super::attempts::Attempt;
 use super::health::Health;
 use super::lookups::{Finding, Lookup, Lookups};
 use super::settings::Payments;
@@ -26,7 +26,7 @@ pub(super) struct Processors {
     /// What is under way, by the connection's index.
     work: Vec<Option<Work>>,
     /// Bound in this tick: to be sent once the journal has that, each on its connection.
-    pub(super) unsent: Vec<(Order, ConnectionId)>,
+    pub(super) unsent: Vec<(Attempt, ConnectionId)>,
     /// Payments that a processor has, and that are not settled: the batch had no room.
     pub(super) findings: VecDeque<Finding>,
     /// Settled in this tick's batches: shard, processor, cents.
@@ -58,10 +58,8 @@ pub(super) struct Side {
     /// Connections that are wanted beside those that are there: for payments, and for questions.
     pub(super) wanted: usize,
     pub(super) wanted_beside: usize,
-    /// Payments under way.
+    /// Payments under way, or about to be.
     pub(super) under_way: u32,
-    /// Payments bound and not yet sent.
-    pub(super) reserved: u32,
     /// Payments that it may have, with no attempt under way: shard and id.
     pub(super) retries: VecDeque<(usize, PaymentId)>,
     /// They are not sent again before this. Monotonic.
@@ -105,7 +103,6 @@ impl Side {
             wanted: 0,
             wanted_beside: 0,
             under_way: 0,
-            reserved: 0,
             retries: VecDeque::new(),
             retry_ns: 0,
             retry_again_ns: PROBE_NS_MIN,
@@ -208,13 +205,13 @@ impl<J> Node<J> {
         let now_ns = self.now.monotonic_ns;
         let side = self.processors.side(processor);
         let began_ns = side.connecting.pop_front().unwrap_or(now_ns);
-        // Those that were under way when one failed have no news.
-        if began_ns >= side.connect_failed_ns {
+        // Those that were under way when one failed have no news; nor have those that were made for
+        // questions while no payment may be sent.
+        let is_news = began_ns >= side.connect_failed_ns;
+        if is_news && side.circuit.has_room(side.under_way, now_ns) {
             side.connect_failed_ns = now_ns;
-            let ticket = side.circuit.sent(side.under_way, now_ns);
-            let under_way = side.under_way + 1;
-            let outcome = Outcome::Failed;
-            side.circuit.ended(ticket, outcome, under_way, now_ns);
+            let ticket = side.circuit.sent(now_ns);
+            side.circuit.ended(ticket, Outcome::Failed, now_ns);
         }
         // One of those who wait for a connection goes without, or it would be tried again and again.
         if let Some(lookup) = side.lookups.next() {
