@@ -92,15 +92,15 @@ pub const STORAGE_FULL: Problem = Problem::general(
     "storage full",
     "the disk has no room for the journal; nothing was changed; reads go on, writes resume by themselves",
 );
-/// The owner of the account could not be asked.
+/// The owner of the account, or of the payment, could not be asked.
 pub const UNAVAILABLE: Problem = Problem::general(
     "unavailable",
-    "the owner of the account cannot be reached; nothing was changed; try again",
+    "its owner cannot be reached; nothing was changed; try again",
 );
-/// The owner of the account was asked, and has not answered in time.
+/// The owner of the account, or of the payment, was asked, and has not answered in time.
 pub const UNANSWERED: Problem = Problem::general(
     "unanswered",
-    "the owner of the account does not answer; it may yet carry this out: a repeat is safe with the same Idempotency-Key only",
+    "its owner does not answer, and may yet carry this out: a repeat is safe with the same correlationId or Idempotency-Key only",
 );
 
 /// The body of `POST /clientes/{id}/transacoes`. Its number is judged by its digits: `1.0` and `1e2`

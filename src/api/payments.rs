@@ -56,6 +56,32 @@ pub const PURGE_FORBIDDEN: Problem = Problem::general(
     "this would forget all payments; run galo with --allow-reset to permit it",
 );
 
+/// A journal could not take a purge; those of other shards may have.
+pub const PURGE_INCOMPLETE: Problem = Problem::general(
+    "storage full",
+    "the disk has no room for the journal; some payments may be forgotten; try again",
+);
+/// As many questions that take time are in the works as may.
+pub const TOO_MANY_INQUIRIES: Problem = Problem::general(
+    "too many requests",
+    "as many summaries and payments without a correlationId are in the works as may; nothing was done; try again",
+);
+/// A summary lacks the part of a shard.
+pub const NO_SUMMARY: Problem = Problem::general(
+    "unavailable",
+    "the owners of all payments could not be asked in time; try again",
+);
+/// A file with payments is damaged, or its device fails.
+pub const UNREADABLE: Problem = Problem::general(
+    "storage unreadable",
+    "payments that are carried out cannot be read from the disk; the log says which and where",
+);
+/// A payment was forgotten while it was carried out.
+pub const FORGOTTEN: Problem = Problem::general(
+    "forgotten",
+    "all payments were forgotten meanwhile, this one too, whatever becomes of it",
+);
+
 const NOT_AN_OBJECT: Problem = Problem::general(
     "invalid",
     "the body is a JSON object with amount, and maybe correlationId, each once",
