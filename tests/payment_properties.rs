@@ -65,7 +65,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         30 => (index(), 0..50_u64).prop_map(|(which, later_ms)| Step::Settle { which, later_ms }),
         16 => Just(Step::Write),
         2 => Just(Step::Refuse),
-        8 => Just(Step::Sync),
+        3 => Just(Step::Sync),
         2 => Just(Step::Snapshot),
         1 => Just(Step::Abandon),
         1 => Just(Step::Restart),
@@ -432,7 +432,7 @@ fn made(dir: &Path) -> Recovered<RealDisk> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn payments_are_as_a_plain_model_says(steps in steps(1200)) {
