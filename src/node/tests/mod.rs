@@ -1,6 +1,7 @@
 //! Tests of the node with its files, one file per theme, and the [`rig`] that they share.
 
 mod anything;
+mod asking;
 mod bounds;
 mod chaos;
 mod cluster;
@@ -8,10 +9,13 @@ mod deadlines;
 mod durability;
 mod linking;
 mod links;
+mod outcomes;
 mod pipelining;
+mod purging;
 mod rig;
 mod stopping;
 mod storage_full;
+mod summaries;
 mod takeover;
 
 use std::collections::VecDeque;
