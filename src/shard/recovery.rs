@@ -294,6 +294,7 @@ pub(super) fn replay<D: Disk>(
         position,
         accounts,
         outcomes,
+        payments,
         ..
     } = snapshot;
     let begin = Tip {
@@ -301,7 +302,7 @@ pub(super) fn replay<D: Disk>(
         chain: position.chain,
         time_us: position.time_us,
     };
-    let mut shard = Shard::new(*chain.identity, accounts, outcomes, begin, 0);
+    let mut shard = Shard::new(*chain.identity, accounts, outcomes, payments, begin, 0);
     let disagree = |segment: &Path| RecoveryError::Disagree {
         snapshot: layout::snapshot(chain.dir, position.end),
         segment: segment.to_owned(),
