@@ -63,7 +63,7 @@ fn a_processor_is_asked_as_it_expects() {
         );
         let shown = processed(&server, &id);
         assert_eq!(
-            us_of(shown["requestedAt"].as_str().expect("a time")),
+            us_of(shown["requested_at"].as_str().expect("a time")),
             us_of(requested)
         );
         assert!(second.payments().is_empty());
@@ -141,7 +141,7 @@ fn a_payment_that_was_refused_is_free() {
             let attempts = first.payments();
             assert!(!attempts.is_empty(), "the cheap one was not tried");
             let sent = second.payments().remove(0).json();
-            assert_eq!(sent["requestedAt"], shown["requestedAt"], "{shown}");
+            assert_eq!(sent["requestedAt"], shown["requested_at"], "{shown}");
         });
     }
 }
@@ -237,7 +237,7 @@ fn a_summary_asks_about_what_is_in_doubt() {
         // It is settled with that, with the time that the processor has.
         let shown = server.get(&format!("/payments/{id}")).json();
         assert_eq!(shown["status"], "processed", "{shown}");
-        let time = us_of(shown["requestedAt"].as_str().expect("a time"));
+        let time = us_of(shown["requested_at"].as_str().expect("a time"));
         assert_eq!(time, us_of("2026-01-01T00:00:00.1"));
     });
 }

@@ -58,7 +58,9 @@ impl Bench {
         let more = [("--io", Path::new(self.driver))];
         let mut launch: Launch<'_> = self.galo_launch(&data, Some(self.cpus.server), &more);
         launch.arguments.push("--allow-reset".into());
-        launch.arguments.extend(processors.flags().map(OsString::from));
+        launch
+            .arguments
+            .extend(processors.flags().map(OsString::from));
         Ok(Gateway {
             server: Server::start(&launch)?,
             _processors: processors,
@@ -122,11 +124,7 @@ impl Bench {
     pub(super) fn payments_paced(&self) -> Result<Vec<Figure>> {
         let row = Row::PaymentsPaced.name();
         let (stack, processors) = self.gateway_stack()?;
-        let noop = Stack::start(
-            Balancer::Stream,
-            self.noop_pair()?,
-            &self.new_path("nginx"),
-        )?;
+        let noop = Stack::start(Balancer::Stream, self.noop_pair()?, &self.new_path("nginx"))?;
         let run = |stack: &Stack, seconds: u64| {
             paced::run(stack.address(), paced::Post::Payments, PACE_PER_S, seconds)
         };
@@ -154,7 +152,11 @@ impl Bench {
                 figures.push(figure.lower_is_better().note(format!("of {}", times.len())));
             }
         }
-        figures.push(cost_figure(row, &format!("at {PACE_PER_S} payments/s"), &costs));
+        figures.push(cost_figure(
+            row,
+            &format!("at {PACE_PER_S} payments/s"),
+            &costs,
+        ));
         Ok(figures)
     }
 
