@@ -239,9 +239,9 @@ fn an_amount_is_read_exactly() {
         book.acknowledged(&id);
     }
     let summary = book.expect_settled(server.address(), &processors);
-    assert_eq!(summary.0[0].cents, 132_463_990_821);
+    assert_eq!(summary.0[0].cents, 132_463_992_921);
     let text = String::from_utf8(server.get("/payments-summary").body).expect("text");
-    assert!(text.contains(r#""totalAmount":1324639908.21"#), "{text}");
+    assert!(text.contains(r#""totalAmount":1324639929.21"#), "{text}");
 }
 
 #[test]
