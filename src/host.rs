@@ -143,6 +143,12 @@ impl<D: Disk> Host<D> {
         &self.node
     }
 
+    /// To do something to, between the beginning and the end of a tick.
+    #[cfg(test)]
+    pub(crate) fn node_mut(&mut self) -> &mut Node<Job<D>> {
+        &mut self.node
+    }
+
     /// Writes what the tick journalled: one `pwrite` a shard.
     fn commit(&mut self) {
         for at in 0..self.holdings.len() {

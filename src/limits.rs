@@ -144,6 +144,10 @@ pub const PAYMENTS_OPEN_MAX: usize = 1_000_000;
 /// From accepting a payment to the latest moment to have it carried out, unless `--payment-deadline` says
 /// otherwise. Beyond: it stays with the processor that may have it, or goes to whoever takes it.
 pub const PAYMENT_DEADLINE_NS: u64 = 60 * SECOND_NS;
+/// What `--payment-queue` may say at most: a waiting payment takes some 44 bytes of memory.
+pub const PAYMENT_QUEUE_MAX: usize = 10_000_000;
+/// What `--payment-deadline` may say at most.
+pub const PAYMENT_DEADLINE_NS_MAX: u64 = 24 * 3600 * SECOND_NS;
 /// Ids that a shard tells from new ones, at least. Beyond: the oldest is forgotten.
 pub const PAYMENT_IDS_MIN: usize = 1_000_000;
 /// Settled payments that a shard has in memory before they become a file (a run).
@@ -158,6 +162,11 @@ pub const ATTEMPT_NS_MAX: u64 = 15 * SECOND_NS;
 pub const HEALTH_REPLY_NS_MAX: u64 = 10 * SECOND_NS;
 /// Between two questions about a processor's health, of all members together.
 pub const HEALTH_NS_MIN: u64 = 5 * SECOND_NS;
+/// Between two look-ups of a processor's name.
+pub const RESOLVE_NS_MIN: u64 = SECOND_NS;
+/// SYNs repeated (the first after 1 s) to a processor that says nothing. Beyond, some 3 s after the first:
+/// the connection is not made.
+pub const CONNECT_SYNS_REPEATED: i32 = 1;
 /// A connection to a processor without use. Beyond: closed.
 pub const PROCESSOR_IDLE_NS_MAX: u64 = 30 * SECOND_NS;
 /// A processor's reply. Beyond: it is none.
@@ -166,6 +175,10 @@ pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
 /// See [`PROBE_NS_MIN`].
 pub const PROBE_NS_MAX: u64 = SECOND_NS;
+/// While payments wait they are looked at again so often, though nothing happens.
+pub const DISPATCH_NS_MAX: u64 = 100 * MILLISECOND_NS;
+/// After a journal write that found no room, for so long nothing of that shard is sent to a processor.
+pub const DISPATCH_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// Finding out what processors hold, for a summary. Beyond: it tells what is known.
 pub const SUMMARY_NS_MAX: u64 = SECOND_NS;
 /// For a payment without an id to be carried out. Beyond: 202, pending.
@@ -173,6 +186,11 @@ pub const PAY_NOW_NS_MAX: u64 = 5 * SECOND_NS;
 /// Summaries, and payments that are answered when they are carried out, in the works at one core. Beyond:
 /// 503.
 pub const INQUIRIES_MAX: usize = 4096;
+/// Their questions to the owners of shards (a summary has one for each shard). Beyond: 503. An owner
+/// takes as many from each core, and refuses those beyond.
+pub const INQUIRY_PARTS_MAX: usize = 16 * INQUIRIES_MAX;
+/// From a question that was refused to the next try.
+pub const ASK_AGAIN_NS: u64 = 10 * MILLISECOND_NS;
 
 // ---- Shards ----------------------------------------------------------------
 
@@ -236,6 +254,9 @@ pub const STOP_WAIT_NS_MAX: u64 = 1_950 * MILLISECOND_NS;
 pub const STOP_REPEAT_NS_MIN: u64 = 100 * MILLISECOND_NS;
 /// From a signal to stop until idle connections are closed: a request may be on its way.
 pub const STOP_GRACE_NS: u64 = 20 * MILLISECOND_NS;
+/// From a signal to stop until what takes time (a summary, a payment that is answered when it is carried
+/// out) is answered as it stands.
+pub const STOP_INQUIRIES_NS: u64 = 500 * MILLISECOND_NS;
 /// From a signal to stop until the replies in flight are given up.
 pub const STOP_NS_MAX: u64 = 1_000 * MILLISECOND_NS;
 /// From a signal to stop until the closing snapshot is given up (the journal holds everything).
@@ -254,6 +275,8 @@ const _: () = {
     assert!(SHARD_COMMANDS_MAX <= COMMANDS_MAX);
     assert!(ACQUIRE_NS_MIN < ACQUIRE_NS_MAX && ACQUIRE_NS_MAX < ACQUIRE_GRACE_NS);
     assert!(DIAL_NS_MIN < DIAL_NS_MAX && ACQUIRE_GRACE_NS < COMMAND_NS_MAX);
+    assert!(PAYMENTS_OPEN_MAX <= PAYMENT_QUEUE_MAX);
+    assert!(PAYMENT_DEADLINE_NS <= PAYMENT_DEADLINE_NS_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
     assert!(NODES_MAX * CORES_MAX <= SHARDS_MAX);
@@ -261,9 +284,12 @@ const _: () = {
     assert!(CHECK_CHUNK_BYTES % 4096 == 0 && CHECK_CHUNK_BYTES <= CHECK_PARALLEL_BYTES_MIN);
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
     assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
-    assert!(STOP_GRACE_NS < STOP_NS_MAX);
+    assert!(STOP_GRACE_NS < STOP_INQUIRIES_NS && STOP_INQUIRIES_NS < STOP_NS_MAX);
+    assert!(SUMMARY_NS_MAX < COMMAND_NS_MAX && COMMAND_NS_MAX < PAY_NOW_NS_MAX);
+    assert!(INQUIRIES_MAX <= INQUIRY_PARTS_MAX && SHARDS_MAX <= INQUIRY_PARTS_MAX);
     assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < STOP_WAIT_NS_MAX);
     assert!(STOP_WAIT_NS_MAX < 2 * SECOND_NS && STOP_REPEAT_NS_MIN < STOP_NS_MAX);
     assert!(BUFFER_BYTES <= BUFFER_BYTES_MAX && BUFFER_BYTES_MAX <= BUFFERS_POOLED_BYTES_MAX);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
+    assert!(PROBE_NS_MIN < PROBE_NS_MAX && SUMMARY_NS_MAX < ATTEMPT_NS_MAX);
 };

@@ -4,6 +4,7 @@
 mod connection;
 
 use connection::verdicts;
+use galo::http::client::{parse_reply, Response};
 use galo::http::{write, ContentType, Date, Framing, Reply, Status};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,18 +75,24 @@ fn telling_byte() -> impl Strategy<Value = u8> {
 /// Requests one after the other, then damaged: bytes overwritten, put in, or taken out.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let mutation = (any::<prop::sample::Index>(), 0..3, telling_byte());
-    (vec(request(), 1..5), vec(mutation, 0..3)).prop_map(|(requests, mutations)| {
-        let mut stream = requests.concat();
-        for (index, kind, byte) in mutations {
-            let index = index.index(stream.len());
-            match kind {
-                0 => stream[index] = byte,
-                1 => stream.insert(index, byte),
-                _ => drop(stream.remove(index)),
-            }
+    (vec(request(), 1..5), vec(mutation, 0..3))
+        .prop_map(|(requests, mutations)| damaged(requests.concat(), mutations))
+}
+
+/// Each mutation overwrites a byte (0), puts one in (1), or takes one out.
+fn damaged(
+    mut stream: Vec<u8>,
+    mutations: impl IntoIterator<Item = (prop::sample::Index, i32, u8)>,
+) -> Vec<u8> {
+    for (index, kind, byte) in mutations {
+        let index = index.index(stream.len());
+        match kind {
+            0 => stream[index] = byte,
+            1 => stream.insert(index, byte),
+            _ => drop(stream.remove(index)),
         }
-        stream
-    })
+    }
+    stream
 }
 
 fn assert_cuts_do_not_matter(stream: &[u8], cuts: &[usize]) -> Result<(), TestCaseError> {
@@ -93,6 +100,80 @@ fn assert_cuts_do_not_matter(stream: &[u8], cuts: &[usize]) -> Result<(), TestCa
     let mut cuts = cuts.iter().copied().cycle();
     prop_assert_eq!(&verdicts(stream, || cuts.next().unwrap_or(1)), &whole);
     prop_assert_eq!(&verdicts(stream, || 1), &whole);
+    Ok(())
+}
+
+/// A reply of a processor that is taken: its bytes, its status, whether it ends with the connection.
+fn processor_reply() -> impl Strategy<Value = (Vec<u8>, u16, bool)> {
+    let interim = select(vec![
+        "",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 103 A\r\nA:b\r\n\r\n",
+    ]);
+    let header = select(vec![
+        "A: b\r\n",
+        "Connection: keep-alive\r\n",
+        "Connection: close\r\n",
+        "Retry-After: 5\r\n",
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        "X:\r\n",
+    ]);
+    let status = select(vec![200_u16, 204, 404, 422, 429, 500, 503]);
+    (interim, status, vec(header, 0..6), framed_body()).prop_map(
+        |(interim, status, headers, (framing, body))| {
+            let headers = headers.concat();
+            let head = format!("{interim}HTTP/1.1 {status} A\r\n{headers}{framing}\r\n");
+            let body = if status == 204 { Vec::new() } else { body };
+            let until_end = framing.is_empty() && status != 204;
+            ([head.into_bytes(), body].concat(), status, until_end)
+        },
+    )
+}
+
+/// The verdict on each prefix, in order. Whoever reads a reply sees some of them, as its bytes are
+/// cut, and the last, and stops at the first that is final: so what is final must stay, but for bytes
+/// after a complete reply, which are bad.
+fn assert_prefixes_agree(stream: &[u8]) -> Result<(), TestCaseError> {
+    let mut decoded = Vec::new();
+    // Nothing known, then the status, then the end, then bad.
+    let mut stage = (0, None);
+    for length in 0..=stream.len() {
+        let now = match parse_reply(&stream[..length], false, &mut decoded) {
+            Response::Incomplete { status: None } => (0, None),
+            Response::Incomplete { status } => (1, status),
+            Response::Complete { status, .. } => (2, Some(status)),
+            Response::Bad => (3, None),
+        };
+        prop_assert!(
+            now.0 >= stage.0,
+            "{:?} after {:?} at {}",
+            now,
+            stage,
+            length
+        );
+        prop_assert!(now.0 != 2 || stage.0 != 2, "complete twice at {}", length);
+        prop_assert!(
+            now.0 == 3 || stage.0 == 0 || now.1 == stage.1,
+            "another status"
+        );
+        // The end completes, but never mends, and what is complete is so without it.
+        let at_end = parse_reply(&stream[..length], true, &mut decoded);
+        match at_end {
+            Response::Incomplete { status } => {
+                prop_assert!(now.0 < 2);
+                prop_assert_eq!(status, now.1);
+            }
+            Response::Complete {
+                status, keep_alive, ..
+            } => {
+                prop_assert!(now.0 == 1 || now.0 == 2);
+                prop_assert_eq!(Some(status), now.1);
+                prop_assert!(!keep_alive);
+            }
+            Response::Bad => prop_assert_eq!(now.0, 3),
+        }
+        stage = now;
+    }
     Ok(())
 }
 
@@ -161,6 +242,38 @@ proptest! {
             "b".repeat(body),
         );
         assert_cuts_do_not_matter(chunked.as_bytes(), &cuts)?;
+    }
+
+    #[test]
+    fn a_processors_reply_is_taken_when_it_is_all_there((reply, status, until_end) in processor_reply()) {
+        assert_prefixes_agree(&reply)?;
+        let mut decoded = Vec::new();
+        let verdict = parse_reply(&reply, until_end, &mut decoded);
+        let taken = matches!(verdict, Response::Complete { status: it, .. } if it == status);
+        prop_assert!(taken, "{:?}", verdict);
+    }
+
+    #[test]
+    fn cuts_do_not_matter_to_damaged_replies(
+        (reply, ..) in processor_reply(),
+        mutations in vec((any::<prop::sample::Index>(), 0..3, telling_byte()), 0..4),
+        more in vec(telling_byte(), 0..4),
+    ) {
+        let mut stream = damaged(reply, mutations);
+        stream.extend(more);
+        assert_prefixes_agree(&stream)?;
+    }
+
+    #[test]
+    fn cuts_do_not_matter_to_arbitrary_replies(stream in vec(telling_byte(), 0..120)) {
+        assert_prefixes_agree(&stream)?;
+        for head in [
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ] {
+            assert_prefixes_agree(&[head.as_bytes(), &stream].concat())?;
+        }
     }
 
     #[test]

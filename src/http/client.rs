@@ -1,4 +1,12 @@
 //! The other side of HTTP/1.1: requests to processors, and their replies (RFC 9112).
+//!
+//! A reply is read from its first byte each time that more of it is there: it is short, and mostly
+//! comes whole. So the verdict is a function of the bytes; and once it is [`Response::Bad`], more
+//! bytes do not mend it.
+
+use super::chunked::Decoder;
+use super::head::{decimal, list};
+use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, PROCESSOR_REPLY_BYTES_MAX};
 
 /// A request to a processor.
 #[derive(Clone, Copy, Debug)]
@@ -15,16 +23,30 @@ pub struct Outgoing<'a> {
 
 /// Appends a request.
 pub fn write_request(out: &mut Vec<u8>, request: &Outgoing<'_>) {
-    let _ = (out, request);
-    unimplemented!()
+    for part in [
+        request.method,
+        " ",
+        request.path,
+        " HTTP/1.1\r\nHost: ",
+        request.host,
+    ] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if !request.body.is_empty() {
+        out.extend_from_slice(b"\r\nContent-Type: application/json\r\nContent-Length: ");
+        let length = request.body.len();
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(request.body);
 }
 
 /// The reply at the front of what was received, as far as it is there.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Response<'a> {
-    /// Not all there. The status is known once the head is complete.
+    /// Not all there.
     Incomplete {
-        /// As received.
+        /// As received, once the head is complete (that of an interim reply is not meant).
         status: Option<u16>,
     },
     /// All there.
@@ -38,13 +60,150 @@ pub enum Response<'a> {
         /// The connection takes another request.
         keep_alive: bool,
     },
-    /// Not HTTP, or beyond a bound, or more than one reply.
+    /// Not HTTP, or beyond a bound, or more than one reply: a connection carries one request at a time.
     Bad,
 }
 
-/// Reads a reply from its first byte. `ended`: nothing will follow (a body may end so, RFC 9112 section
-/// 6.3). `decoded`: for chunked bodies.
-pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -> Response<'a> {
-    let _ = (input, ended, decoded);
-    unimplemented!()
+/// What a head says.
+struct Head {
+    /// In bytes.
+    length: usize,
+    status: u16,
+    retry_after_s: Option<u32>,
+    keep_alive: bool,
+    body: Body,
 }
+
+/// How a body is delimited (RFC 9112, section 6.3).
+enum Body {
+    Length(usize),
+    Chunked,
+    UntilEnd,
+}
+
+const _: () = {
+    // Of the two bounds of a chunked body, it is ours that counts.
+    assert!(PROCESSOR_REPLY_BYTES_MAX <= BODY_BYTES_MAX);
+    assert!(HEAD_BYTES_MAX < PROCESSOR_REPLY_BYTES_MAX);
+};
+
+/// Reads a reply from its first byte, after interim ones, with which it has its bounds in common.
+/// `ended`: nothing will follow (a body may end so, RFC 9112 section 6.3); what is still incomplete
+/// then will never be complete. `decoded`: for chunked bodies.
+pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -> Response<'a> {
+    if input.len() > PROCESSOR_REPLY_BYTES_MAX {
+        return Response::Bad;
+    }
+    let window = &input[..input.len().min(HEAD_BYTES_MAX)];
+    let mut start = 0;
+    let head = loop {
+        match Head::parse(&window[start..]) {
+            Ok(Some(head)) => {
+                start += head.length;
+                // 101 answers a wish that nobody has.
+                match head.status {
+                    100 | 102..=199 => continue,
+                    200.. => break head,
+                    _ => return Response::Bad,
+                }
+            }
+            Ok(None) if window.len() < HEAD_BYTES_MAX => {
+                return Response::Incomplete { status: None }
+            }
+            Ok(None) | Err(BadHead) => return Response::Bad,
+        }
+    };
+    let (status, received) = (head.status, &input[start..]);
+    let incomplete = Response::Incomplete {
+        status: Some(status),
+    };
+    let (body, framed) = match head.body {
+        Body::Length(length) => {
+            if length > PROCESSOR_REPLY_BYTES_MAX - start || received.len() > length {
+                return Response::Bad;
+            }
+            if received.len() < length {
+                return incomplete;
+            }
+            (received, true)
+        }
+        Body::Chunked => {
+            decoded.clear();
+            match Decoder::default().advance(received, |data| decoded.extend_from_slice(data)) {
+                Ok(Some(length)) if length == received.len() => (&decoded[..], true),
+                Ok(None) => return incomplete,
+                Ok(Some(_)) | Err(_) => return Response::Bad,
+            }
+        }
+        Body::UntilEnd if ended => (received, false),
+        Body::UntilEnd => return incomplete,
+    };
+    Response::Complete {
+        status,
+        retry_after_s: head.retry_after_s,
+        body,
+        keep_alive: head.keep_alive && framed && !ended,
+    }
+}
+
+struct BadHead;
+
+impl Head {
+    /// Judges the head at the front of `window`; `None` while it has no end.
+    fn parse(window: &[u8]) -> Result<Option<Head>, BadHead> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        let length = match response.parse(window) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(_) => return Err(BadHead),
+        };
+        let (Some(status), Some(version)) = (response.code, response.version) else {
+            return Err(BadHead);
+        };
+        let http10 = version == 0;
+        let (mut close, mut keep_alive, mut retry_after_s) = (false, false, None);
+        let (mut content_length, mut chunked) = (None, None);
+        for header in response.headers.iter() {
+            let named = |name: &str| header.name.eq_ignore_ascii_case(name);
+            if named("Connection") {
+                for option in list(header.value) {
+                    close |= option.eq_ignore_ascii_case(b"close");
+                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            } else if named("Content-Length") {
+                let length = decimal(header.value).ok_or(BadHead)?;
+                if content_length.replace(length).is_some() {
+                    return Err(BadHead);
+                }
+            } else if named("Transfer-Encoding") {
+                let known = header.value.eq_ignore_ascii_case(b"chunked");
+                if chunked.replace(()).is_some() || !known || http10 {
+                    return Err(BadHead);
+                }
+            } else if named("Retry-After") {
+                // A date is none of ours; of several, the longest.
+                let seconds = decimal(header.value).map(|it| it.min(u32::MAX as usize) as u32);
+                retry_after_s = retry_after_s.max(seconds);
+            }
+        }
+        let body = match (content_length, chunked) {
+            // Two readers could frame it differently.
+            (Some(_), Some(())) => return Err(BadHead),
+            _ if matches!(status, 100..=199 | 204 | 304) => Body::Length(0),
+            (Some(length), None) => Body::Length(length),
+            (None, Some(())) => Body::Chunked,
+            (None, None) => Body::UntilEnd,
+        };
+        Ok(Some(Head {
+            length,
+            status,
+            retry_after_s,
+            keep_alive: !close && (keep_alive || !http10),
+            body,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! Dates as text, from microseconds since 1970: the `Date` of a reply (RFC 9110, section 5.6.7), and
-//! the timestamps in bodies (ISO 8601, in the profile of RFC 3339).
+//! the timestamps in bodies and queries (ISO 8601, in the profile of RFC 3339), which are read, too.
 
 const SECOND_US: u64 = 1_000_000;
 const DAY_S: u64 = 86_400;
@@ -72,6 +72,101 @@ pub fn iso8601(realtime_us: u64) -> [u8; 27] {
     put_time(&mut text[11..19], second);
     put(&mut text[20..26], realtime_us % SECOND_US);
     text
+}
+
+/// `2025-07-15T12:34:56.000Z`, from microseconds since 1970-01-01 UTC; what is past the millisecond
+/// is cut off.
+pub fn iso8601_ms(realtime_us: u64) -> [u8; 24] {
+    let mut text = *b"1970-01-01T00:00:00.000Z";
+    text[..23].copy_from_slice(&iso8601(realtime_us)[..23]);
+    text
+}
+
+/// Where a moment between two microseconds goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// To the later one.
+    Up,
+    /// To the earlier one.
+    Down,
+}
+
+/// Reads `YYYY-MM-DDTHH:MM:SS`, then maybe a point and any number of digits, then maybe `Z` or an
+/// offset, `+hh:mm` or `-hh:mm`; without either it is UTC. `T` and `Z` may be of lower case. In
+/// microseconds since 1970-01-01 UTC; what was before is 0. `None` for other texts and for dates and
+/// times that are not, a 60th second among them.
+pub fn parse_iso8601(text: &[u8], round: Round) -> Option<u64> {
+    let (moment, rest) = text.split_at_checked(19)?;
+    let year = number(&moment[..4])?;
+    let month = number(&moment[5..7])?;
+    let day = number(&moment[8..10])?;
+    let [hour, minute, second] = [11, 14, 17].map(|at| number(&moment[at..at + 2]));
+    let (hour, minute, second) = (hour?, minute?, second?);
+    let marks = [4, 7, 10, 13, 16].map(|at| moment[at].to_ascii_uppercase());
+    let is_date = (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
+    if marks != *b"--T::" || !is_date || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+
+    let (mut micros, mut beyond, mut zone) = (0, false, rest);
+    if let [b'.', fraction @ ..] = rest {
+        let digits = fraction.iter().take_while(|it| it.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let past = digits.min(6);
+        micros = number(&fraction[..past])? * 10_i64.pow(6 - past as u32);
+        beyond = fraction[past..digits].iter().any(|digit| *digit != b'0');
+        zone = &fraction[digits..];
+    }
+    let offset_minutes = match zone {
+        [] | [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let ahead = hours * 60 + minutes;
+            if *sign == b'+' {
+                ahead
+            } else {
+                -ahead
+            }
+        }
+        _ => return None,
+    };
+    let minutes = (days(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
+    let rounded = i64::from(beyond && round == Round::Up);
+    let micros = (minutes * 60 + second) * SECOND_US as i64 + micros + rounded;
+    Some(micros.max(0) as u64)
+}
+
+/// Decimal digits, and nothing else.
+fn number(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |number, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + i64::from(digit - b'0'))
+    })
+}
+
+fn month_days(year: i64, month: i64) -> i64 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The opposite of [`civil`], for years from 0 on: `days_from_civil` of the same source.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let month_from_march = (month + 9) % 12;
+    let of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    // Of the year before 0, too, to which its January and February belong.
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + of_year - 719_468
 }
 
 /// `hh:mm:ss`; the colons are there.
@@ -151,12 +246,15 @@ mod tests {
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for number in 0..146_097 {
             assert_eq!(civil(number), (year, month, day));
+            let [y, m, d] = [year, month, day].map(|part| part as i64);
+            assert_eq!(days(y, m, d), number as i64);
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let days = match month {
                 2 => 28 + u64::from(leap),
                 4 | 6 | 9 | 11 => 30,
                 _ => 31,
             };
+            assert_eq!(month_days(y, m), days as i64);
             day += 1;
             if day > days {
                 (month, day) = (month + 1, 1);
@@ -164,6 +262,127 @@ mod tests {
             if month > 12 {
                 (year, month) = (year + 1, 1);
             }
+        }
+    }
+
+    #[test]
+    fn milliseconds_have_these_timestamps() {
+        for (realtime_us, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_752_582_896_000_000, "2025-07-15T12:34:56.000Z"),
+            (1_752_582_896_789_999, "2025-07-15T12:34:56.789Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(iso8601_ms(realtime_us), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn timestamps_are_these_microseconds() {
+        const NOON: u64 = 1_752_582_896_000_000;
+        for (text, down, up) in [
+            ("2025-07-15T12:34:56Z", NOON, NOON),
+            ("2025-07-15T12:34:56", NOON, NOON),
+            ("2025-07-15t12:34:56z", NOON, NOON),
+            ("2025-07-15T12:34:56.000Z", NOON, NOON),
+            ("2025-07-15T12:34:56.7", NOON + 700_000, NOON + 700_000),
+            ("2025-07-15T12:34:56.789Z", NOON + 789_000, NOON + 789_000),
+            ("2025-07-15T12:34:56.000001", NOON + 1, NOON + 1),
+            ("2025-07-15T12:34:56.0000010000Z", NOON + 1, NOON + 1),
+            ("2025-07-15T12:34:56.0000001Z", NOON, NOON + 1),
+            (
+                "2025-07-15T12:34:56.99999999999999999999999999999999Z",
+                NOON + 999_999,
+                NOON + 1_000_000,
+            ),
+            ("2025-07-15T14:34:56+02:00", NOON, NOON),
+            ("2025-07-15T07:04:56-05:30", NOON, NOON),
+            ("2025-07-16T12:33:56.000001+23:59", NOON + 1, NOON + 1),
+            ("2025-07-15T12:34:56-00:00", NOON, NOON),
+            (
+                "2000-02-29T00:00:00Z",
+                951_782_400_000_000,
+                951_782_400_000_000,
+            ),
+            ("1970-01-01T00:00:00Z", 0, 0),
+            ("1969-12-31T23:59:59.9999999Z", 0, 0),
+            ("1970-01-01T00:00:00.5+01:00", 0, 0),
+            ("0000-01-01T00:00:00Z", 0, 0),
+            (
+                "9999-12-31T23:59:59-23:59",
+                253_402_387_139_000_000,
+                253_402_387_139_000_000,
+            ),
+        ] {
+            assert_eq!(
+                parse_iso8601(text.as_bytes(), Round::Down),
+                Some(down),
+                "{text}"
+            );
+            assert_eq!(
+                parse_iso8601(text.as_bytes(), Round::Up),
+                Some(up),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_no_timestamp() {
+        for text in [
+            "",
+            "now",
+            "0",
+            "1752582896",
+            "2025-07-15",
+            "2025-07-15T12:34",
+            "2025-07-15 12:34:56",
+            "2025-07-15T12:34:56.",
+            "2025-07-15T12:34:56.Z",
+            "2025-07-15T12:34:56,5Z",
+            "2025-07-15T12:34:56ZZ",
+            "2025-07-15T12:34:56.5ZZ",
+            "2025-07-15T12:34:56 Z",
+            "2025-07-15T12:34:56+02",
+            "2025-07-15T12:34:56+0200",
+            "2025-07-15T12:34:56+24:00",
+            "2025-07-15T12:34:56+02:60",
+            "2025-07-15T12:34:56 02:00",
+            "2025-00-15T12:34:56Z",
+            "2025-13-15T12:34:56Z",
+            "2025-07-00T12:34:56Z",
+            "2025-07-32T12:34:56Z",
+            "2025-06-31T12:34:56Z",
+            "2025-02-29T12:34:56Z",
+            "1900-02-29T12:34:56Z",
+            "2024-02-30T12:34:56Z",
+            "2025-07-15T24:00:00Z",
+            "2025-07-15T12:60:56Z",
+            "2025-07-15T12:34:60Z",
+            "2025-7-15T12:34:56.0Z",
+            "+025-07-15T12:34:56Z",
+            "12025-07-15T12:34:56Z",
+            "2025/07/15T12:34:56Z",
+            "2025-07-15T12-34-56Z",
+            "2025-07-15T12:34:5\u{663}Z",
+        ] {
+            for round in [Round::Up, Round::Down] {
+                assert_eq!(parse_iso8601(text.as_bytes(), round), None, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut realtime_us = 1;
+        while realtime_us < SECOND_MAX * SECOND_US {
+            for round in [Round::Up, Round::Down] {
+                assert_eq!(
+                    parse_iso8601(&iso8601(realtime_us), round),
+                    Some(realtime_us)
+                );
+            }
+            realtime_us += 1 + realtime_us / 5;
         }
     }
 

@@ -386,12 +386,12 @@ fn same<const N: usize>(name: &[u8], canonical: &[u8; N]) -> bool {
 }
 
 /// The elements of a comma-separated list, without the blanks around them; maybe empty.
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// `1*DIGIT`, or `None`. What does not fit stays at the largest value, which is beyond any bound.
-fn decimal(value: &[u8]) -> Option<usize> {
+pub(super) fn decimal(value: &[u8]) -> Option<usize> {
     if value.is_empty() {
         return None;
     }

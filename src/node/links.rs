@@ -286,10 +286,14 @@ impl<J> Node<J> {
                 }
                 self.refuse_command(member, index, shard as u32, counter);
             }
-            Frame::Reset { counter, shard } => {
+            Frame::Reset {
+                counter,
+                shard,
+                scope,
+            } => {
                 let own = known(shard)?;
                 if self.carries_out(member, own) {
-                    return Ok(self.reset_for_member(index, own, counter));
+                    return Ok(self.reset_for_member(index, own, counter, scope));
                 }
                 self.refuse_command(member, index, shard, counter);
             }
@@ -311,6 +315,24 @@ impl<J> Node<J> {
                     self.not_owner(member, own, counter);
                 }
                 self.answered(member);
+            }
+            Frame::Ask {
+                number,
+                shard,
+                question,
+            } => {
+                let own = known(shard)?;
+                self.asked(member, own, number, question)?;
+            }
+            Frame::Answer { number, answer } => self.answer_came(member, number, answer)?,
+            Frame::Health {
+                processor,
+                failing,
+                response_min_ms,
+            } => {
+                if self.settings.payments.is_some() {
+                    self.health_told(processor, failing, response_min_ms);
+                }
             }
             Frame::Goodbye => self.links[member].goodbye_received = true,
         }
@@ -435,6 +457,7 @@ impl<J> Node<J> {
         let was_greeted = self.links[member].origin.is_some();
         let again_ns = self.links[member].dial_again_ns;
         self.links[member] = Link::new();
+        self.forget_questions_of(member);
         if self.dials(member) {
             let wait_ns = if was_greeted { DIAL_NS_MIN } else { again_ns };
             self.links[member].dial_again_ns = wait_ns;

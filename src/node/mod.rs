@@ -8,10 +8,15 @@
 //! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
+mod attempts;
 mod connection;
+mod dispatch;
+mod health;
+mod inquiries;
 mod lifecycle;
 pub mod link;
 mod links;
+mod lookups;
 mod members;
 mod processors;
 mod questions;
@@ -31,10 +36,13 @@ use crate::shard::Shard;
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
 pub use members::Members;
-pub use settings::{Durability, Settings};
+pub use settings::{Durability, Payments, Settings};
 
+use inquiries::Inquiries;
 use lifecycle::Stop;
 use links::Link;
+use processors::Processors;
+use questions::Questions;
 use replies::{Hold, Op};
 use resets::Reset;
 use routes::Route;
@@ -60,6 +68,7 @@ pub struct Node<J> {
     connections: Connections,
     /// By member; our own place is never used.
     links: Vec<Link>,
+    processors: Processors,
     now: Now,
     date: Date,
     gzip: Gzip,
@@ -76,6 +85,10 @@ pub struct Node<J> {
     postponed: Vec<ConnectionId>,
     /// Shards that this tick resets.
     resets: Vec<Reset>,
+    /// Of our clients, to the owners of shards.
+    inquiries: Inquiries,
+    /// To us, of shards of ours.
+    questions: Questions,
     /// Shards that we want to own: for the host to try.
     wanted: Vec<u32>,
     /// Replies that wait for an `fdatasync`, oldest first.
@@ -89,8 +102,13 @@ pub struct Node<J> {
     sweep_ns: u64,
     /// Not after the earliest time at which a command's time is over.
     expire_ns: u64,
+    /// Not after the earliest time at which an inquiry's or a question's time is over, or one is to be
+    /// asked again.
+    inquire_ns: u64,
     /// Not after the earliest time to connect, to try for a shard, or to offer one.
     attend_ns: u64,
+    /// Not after the earliest time to look at payments that wait.
+    pay_ns: u64,
     /// The last line about a peer that is not as it should be, and when it was logged.
     complaint: Option<(String, u64)>,
     started: bool,
@@ -109,6 +127,8 @@ impl<J> Node<J> {
             routes: (0..places).map(|_| Route::new()).collect(),
             commands: 0,
             links: (0..members.count()).map(|_| Link::new()).collect(),
+            questions: Questions::new(members.count(), places),
+            processors: Processors::new(members.count(), places),
             sync_tickets: vec![(0, 0); places],
             settings,
             connections: Connections::default(),
@@ -122,13 +142,16 @@ impl<J> Node<J> {
             listed: Vec::new(),
             postponed: Vec::new(),
             resets: Vec::new(),
+            inquiries: Inquiries::default(),
             wanted: Vec::new(),
             holds: VecDeque::new(),
             ticket: 0,
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
             expire_ns: u64::MAX,
+            inquire_ns: u64::MAX,
             attend_ns: u64::MAX,
+            pay_ns: u64::MAX,
             complaint: None,
             started: false,
             stop: None,
@@ -159,7 +182,9 @@ impl<J> Node<J> {
         self.date.update(now.realtime_us);
         if !std::mem::replace(&mut self.started, true) {
             self.started();
+            self.health_put_off();
         }
+        self.resume_findings();
         self.resume_resets();
         self.attend();
         for id in std::mem::take(&mut self.postponed) {
@@ -220,6 +245,9 @@ impl<J> Node<J> {
         }
         if connection.state != State::Open {
             return; // Read and thrown away.
+        }
+        if let Peer::Processor(processor) = connection.peer {
+            return self.processor_received(index, processor, bytes);
         }
         if connection.input.is_empty() {
             let taken = self.take_up(index, bytes);
@@ -350,7 +378,9 @@ impl<J> Node<J> {
 
     /// See [`crate::io::Machine::deadline_ns`].
     pub fn deadline_ns(&self) -> Option<u64> {
-        let next_ns = self.sweep_ns.min(self.expire_ns).min(self.attend_ns);
+        let events = [self.sweep_ns, self.expire_ns, self.attend_ns];
+        let events = events.into_iter().chain([self.inquire_ns, self.pay_ns]);
+        let next_ns = events.min().expect("there are some");
         (next_ns != u64::MAX).then_some(next_ns)
     }
 
@@ -358,6 +388,7 @@ impl<J> Node<J> {
     pub fn ready(&self) -> bool {
         !self.postponed.is_empty()
             || !self.resets.is_empty()
+            || self.processors.is_ready()
             || (self.commands > 0 && self.routes.iter().any(Route::has_work_for_us))
     }
 }

@@ -1,4 +1,14 @@
 //! Who gets the next payment: the cheapest that works, within the deadline.
+//!
+//! | the cheapest | waiting | the other | then |
+//! |---|---|---|---|
+//! | works and has room | whatever | whatever | to the cheapest |
+//! | fails, or has no room | can go on | whatever | wait |
+//! | the same | would break the deadline of the oldest, or of the newest | works and has room | to the other |
+//! | the same | would fill the queue | the same | to the other |
+//! | the same | must not go on | fails, or has no room | wait |
+
+use crate::limits::PROBE_NS_MAX;
 
 /// What is known of one processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +51,226 @@ pub enum Choice {
     ForRoom(usize),
 }
 
-/// The rule.
+/// The rule. Of two that cost the same, the first is the cheapest.
 pub fn choose(backlog: &Backlog, deadline_ns: u64, outlooks: &[Outlook; 2]) -> Choice {
-    let _ = (backlog, deadline_ns, outlooks);
-    unimplemented!()
+    if backlog.length == 0 {
+        return Choice::Wait;
+    }
+    let takes = |number: usize| outlooks[number].works && outlooks[number].room;
+    let cheapest = usize::from(outlooks[1].fee_basis_points < outlooks[0].fee_basis_points);
+    let other = 1 - cheapest;
+    if takes(cheapest) {
+        Choice::Cheapest(cheapest)
+    } else if !takes(other) {
+        Choice::Wait
+    } else if is_urgent(backlog, deadline_ns, &outlooks[other]) {
+        Choice::ForDeadline(other)
+    } else if backlog.length_max.saturating_sub(backlog.length) <= backlog.length_max / 8 {
+        Choice::ForRoom(other)
+    } else {
+        Choice::Wait
+    }
+}
+
+/// Whether somebody would be late if the queue did not begin to leave through `other` now.
+fn is_urgent(backlog: &Backlog, deadline_ns: u64, other: &Outlook) -> bool {
+    let latency_ns = other.latency_ns;
+    // The other may refuse the first time, and is then asked again after a probe's interval. But a
+    // deadline that leaves no time for that is no reason never to wait.
+    let margin_ns = PROBE_NS_MAX.saturating_add(latency_ns).min(deadline_ns / 4);
+    let rounds_ns = (backlog.length as u64).saturating_mul(latency_ns);
+    let queue_ns = rounds_ns / u64::from(other.parallel_max.max(1));
+    let oldest_ns = backlog.oldest_ns.saturating_add(latency_ns);
+    let newest_ns = backlog
+        .newest_ns
+        .saturating_add(queue_ns)
+        .saturating_add(latency_ns);
+    oldest_ns.max(newest_ns) >= deadline_ns - margin_ns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MILLISECOND_NS, SECOND_NS};
+
+    const DEADLINE: u64 = 60 * SECOND_NS;
+
+    /// Takes payments.
+    const GOOD: Outlook = Outlook {
+        works: true,
+        room: true,
+        latency_ns: 100 * MILLISECOND_NS,
+        parallel_max: 400,
+        fee_basis_points: 0,
+    };
+    const FULL: Outlook = Outlook {
+        room: false,
+        ..GOOD
+    };
+    const FAILS: Outlook = Outlook {
+        works: false,
+        ..GOOD
+    };
+
+    /// Nobody waits for long.
+    const CALM: Backlog = Backlog {
+        oldest_ns: SECOND_NS,
+        newest_ns: 0,
+        length: 1,
+        length_max: 800,
+    };
+    const LATE: Backlog = Backlog {
+        oldest_ns: 59 * SECOND_NS,
+        ..CALM
+    };
+    const LONG: Backlog = Backlog {
+        length: 700,
+        ..CALM
+    };
+
+    /// With the cheaper one first, and with the dearer one first.
+    fn chosen(backlog: &Backlog, deadline_ns: u64, cheap: Outlook, dear: Outlook) -> Choice {
+        let [cheap, dear] =
+            [(cheap, 500), (dear, 1500)].map(|(outlook, fee_basis_points)| Outlook {
+                fee_basis_points,
+                ..outlook
+            });
+        let choice = choose(backlog, deadline_ns, &[cheap, dear]);
+        let mirrored = match choose(backlog, deadline_ns, &[dear, cheap]) {
+            Choice::Wait => Choice::Wait,
+            Choice::Cheapest(number) => Choice::Cheapest(1 - number),
+            Choice::ForDeadline(number) => Choice::ForDeadline(1 - number),
+            Choice::ForRoom(number) => Choice::ForRoom(1 - number),
+        };
+        assert_eq!(choice, mirrored, "it is the fee that counts");
+        choice
+    }
+
+    #[test]
+    fn the_cheapest_that_works_within_the_deadline() {
+        use Choice::{Cheapest, ForDeadline, ForRoom, Wait};
+        for (backlog, cheap, dear, expected) in [
+            // The cheapest, whenever it takes one.
+            (CALM, GOOD, GOOD, Cheapest(0)),
+            (CALM, GOOD, FULL, Cheapest(0)),
+            (CALM, GOOD, FAILS, Cheapest(0)),
+            (LATE, GOOD, GOOD, Cheapest(0)),
+            (LONG, GOOD, GOOD, Cheapest(0)),
+            // Else wait for it,
+            (CALM, FULL, GOOD, Wait),
+            (CALM, FAILS, GOOD, Wait),
+            // but not beyond the deadline,
+            (LATE, FULL, GOOD, ForDeadline(1)),
+            (LATE, FAILS, GOOD, ForDeadline(1)),
+            // nor until the queue is full,
+            (LONG, FULL, GOOD, ForRoom(1)),
+            (LONG, FAILS, GOOD, ForRoom(1)),
+            // unless the other one takes none either.
+            (LATE, FULL, FULL, Wait),
+            (LATE, FAILS, FAILS, Wait),
+            (LONG, FAILS, FULL, Wait),
+            (LONG, FULL, FAILS, Wait),
+        ] {
+            let choice = chosen(&backlog, DEADLINE, cheap, dear);
+            assert_eq!(choice, expected, "{backlog:?} {cheap:?} {dear:?}");
+        }
+        let none = Backlog { length: 0, ..LATE };
+        assert_eq!(chosen(&none, DEADLINE, GOOD, GOOD), Wait);
+        // Of the same fee, the first.
+        assert_eq!(choose(&CALM, DEADLINE, &[GOOD, GOOD]), Cheapest(0));
+        assert_eq!(choose(&LATE, DEADLINE, &[FAILS, GOOD]), ForDeadline(1));
+        assert_eq!(choose(&LATE, DEADLINE, &[GOOD, FAILS]), Cheapest(0));
+    }
+
+    #[test]
+    fn the_oldest_leaves_in_time_for_a_refusal() {
+        for (deadline_ms, latency_ms, waits_ms) in [
+            // The reply, and once more with a second before.
+            (60_000, 0, 59_000),
+            (60_000, 100, 58_800),
+            (60_000, 5_000, 49_000),
+            // No more than a quarter of the time is kept for that.
+            (60_000, 20_000, 25_000),
+            (2_000, 100, 1_400),
+            (200, 10, 140),
+            // Nothing would do.
+            (1_000, 2_000, 0),
+            (0, 0, 0),
+        ] {
+            let dear = Outlook {
+                latency_ns: latency_ms * MILLISECOND_NS,
+                ..GOOD
+            };
+            let at = |oldest_ns| {
+                let backlog = Backlog { oldest_ns, ..CALM };
+                chosen(&backlog, deadline_ms * MILLISECOND_NS, FAILS, dear)
+            };
+            let waits_ns = waits_ms * MILLISECOND_NS;
+            assert_eq!(at(waits_ns), Choice::ForDeadline(1), "{deadline_ms}");
+            if waits_ns > 0 {
+                assert_eq!(at(waits_ns - 1), Choice::Wait, "{deadline_ms}");
+            }
+        }
+        for age in [60 * SECOND_NS, 1000 * SECOND_NS, u64::MAX] {
+            let backlog = Backlog {
+                oldest_ns: age,
+                ..CALM
+            };
+            let choice = chosen(&backlog, DEADLINE, FAILS, GOOD);
+            assert_eq!(choice, Choice::ForDeadline(1));
+        }
+    }
+
+    #[test]
+    fn a_long_queue_leaves_in_time_for_its_last() {
+        // 400 a second go through the other one; a reply takes a second.
+        let dear = Outlook {
+            latency_ns: SECOND_NS,
+            ..GOOD
+        };
+        for (length, newest_s, expected) in [
+            (400, 0, Choice::Wait),
+            // 54 s for those before it, 1 s for its own, 2 s, 3 s with the margin.
+            (54 * 400, 2, Choice::Wait),
+            (54 * 400, 3, Choice::ForDeadline(1)),
+            (57 * 400, 0, Choice::ForDeadline(1)),
+            (57 * 400 - 1, 0, Choice::Wait),
+            (usize::MAX / 2, 0, Choice::ForDeadline(1)),
+        ] {
+            let backlog = Backlog {
+                oldest_ns: newest_s * SECOND_NS,
+                newest_ns: newest_s * SECOND_NS,
+                length,
+                length_max: usize::MAX,
+            };
+            let choice = chosen(&backlog, DEADLINE, FAILS, dear);
+            assert_eq!(choice, expected, "{length} {newest_s}");
+        }
+    }
+
+    #[test]
+    fn the_queue_keeps_an_eighth_of_its_room() {
+        for (length, length_max, expected) in [
+            (699, 800, Choice::Wait),
+            (700, 800, Choice::ForRoom(1)),
+            (800, 800, Choice::ForRoom(1)),
+            (900, 800, Choice::ForRoom(1)),
+            (1, 1, Choice::ForRoom(1)),
+            (1, 2, Choice::Wait),
+        ] {
+            let backlog = Backlog {
+                length,
+                length_max,
+                ..CALM
+            };
+            let choice = chosen(&backlog, DEADLINE, FAILS, GOOD);
+            assert_eq!(choice, expected, "{length} of {length_max}");
+        }
+        let both = Backlog {
+            length: 700,
+            ..LATE
+        };
+        let choice = chosen(&both, DEADLINE, FAILS, GOOD);
+        assert_eq!(choice, Choice::ForDeadline(1));
+    }
 }
