@@ -3,6 +3,7 @@
 
 mod cluster;
 mod cost;
+mod payments;
 mod speed;
 mod stack;
 mod start;
@@ -55,10 +56,18 @@ pub enum Row {
     Forward,
     /// From the kill -9 of a node to the first reply for its shard.
     Takeover,
+    /// Accepting payments against the no-op server.
+    Payments,
+    /// Payments at the contest's pace through nginx, and what each costs until it is confirmed.
+    PaymentsPaced,
+    /// What each payment costs as fast as they come.
+    PaymentsCost,
+    /// Many confirmed payments: start, memory, summaries.
+    PaymentsLarge,
 }
 
 impl Row {
-    pub const ALL: [Row; 13] = [
+    pub const ALL: [Row; 17] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -72,6 +81,10 @@ impl Row {
         Row::Paced,
         Row::Forward,
         Row::Takeover,
+        Row::Payments,
+        Row::PaymentsPaced,
+        Row::PaymentsCost,
+        Row::PaymentsLarge,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -89,6 +102,10 @@ impl Row {
             Row::Paced => "paced",
             Row::Forward => "forward",
             Row::Takeover => "takeover",
+            Row::Payments => "payments",
+            Row::PaymentsPaced => "payments-paced",
+            Row::PaymentsCost => "payments-cost",
+            Row::PaymentsLarge => "payments-large",
         }
     }
 }
@@ -106,6 +123,7 @@ pub struct Scale {
     pub large_starts: usize,
     pub idle_seconds: u64,
     pub takeovers: usize,
+    pub large_payments: u64,
 }
 
 impl Scale {
@@ -118,6 +136,7 @@ impl Scale {
         large_starts: 5,
         idle_seconds: 10,
         takeovers: 10,
+        large_payments: 10_000_000,
     };
     pub const QUICK: Scale = Scale {
         rounds: 1,
@@ -128,6 +147,7 @@ impl Scale {
         large_starts: 2,
         idle_seconds: 2,
         takeovers: 2,
+        large_payments: 100_000,
     };
 
     pub fn json(&self) -> Value {
@@ -140,6 +160,7 @@ impl Scale {
             "large_starts": self.large_starts,
             "idle_seconds": self.idle_seconds,
             "takeovers": self.takeovers,
+            "large_payments": self.large_payments,
         })
     }
 }
@@ -194,6 +215,10 @@ impl Bench {
             Row::Paced => self.paced(),
             Row::Forward => self.forward(),
             Row::Takeover => self.takeover(),
+            Row::Payments => self.payments(),
+            Row::PaymentsPaced => self.payments_paced(),
+            Row::PaymentsCost => self.payments_cost(),
+            Row::PaymentsLarge => self.payments_large(),
         }
     }
 
