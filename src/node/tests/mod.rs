@@ -18,6 +18,7 @@ mod outcomes;
 mod payments;
 mod pipelining;
 mod purging;
+mod questioning;
 mod rig;
 mod stopping;
 mod storage_full;
