@@ -2,8 +2,10 @@
 //! `cargo test` checks.
 
 use galo::bank::{Description, Kind, Order, Refusal};
-use galo::shard::journal::{self, Event, Header, Reader, Record, Stamp, HEADER_BYTES};
+use galo::payments::{PaymentId, Processor};
+use galo::shard::journal::{self, Event, Header, PaymentEvent, Reader, Record, Stamp, HEADER_BYTES};
 use galo::shard::outcomes::Outcome;
+use galo::shard::payments::Settled;
 use galo::shard::{ForwardId, Ids, Origin};
 
 const SEED: u32 = 0x5eed;
@@ -105,6 +107,52 @@ fn append_order(
     }
 }
 
+/// One of each kind.
+fn payment(sequence: u64) -> PaymentEvent {
+    let id = PaymentId(u128::from(sequence) << 90 | 0xdead);
+    let by = Processor::ALL[sequence as usize / 2 % 2];
+    match sequence % 4 {
+        0 => PaymentEvent::Accepted {
+            id,
+            cents: sequence,
+        },
+        1 => PaymentEvent::Bound {
+            id,
+            to: by,
+            requested_us: sequence << 40,
+        },
+        2 => PaymentEvent::Settled {
+            number: sequence,
+            settled: Settled {
+                id,
+                cents: sequence << 30,
+                accepted_us: sequence / 3,
+                requested_us: sequence,
+                by,
+                attempts: sequence as u16,
+            },
+        },
+        _ => PaymentEvent::Purged { number: sequence },
+    }
+}
+
+fn append_payment(into: &mut Vec<u8>, stamp: &Stamp, event: &PaymentEvent) -> u32 {
+    match event {
+        PaymentEvent::Accepted { id, cents } => {
+            journal::append_accepted(into, SEED, stamp, *id, *cents)
+        }
+        PaymentEvent::Bound {
+            id,
+            to,
+            requested_us,
+        } => journal::append_bound(into, SEED, stamp, *id, *to, *requested_us),
+        PaymentEvent::Settled { number, settled } => {
+            journal::append_settled(into, SEED, stamp, *number, settled)
+        }
+        PaymentEvent::Purged { number } => journal::append_purged(into, SEED, stamp, *number),
+    }
+}
+
 fn journal_of(records: u8) -> Vec<u8> {
     let mut bytes = HEADER.to_bytes().to_vec();
     let mut chain = SEED;
@@ -112,6 +160,8 @@ fn journal_of(records: u8) -> Vec<u8> {
         let stamp = stamp(sequence, chain);
         chain = if sequence % 7 == 0 {
             journal::append_reset(&mut bytes, SEED, &stamp)
+        } else if sequence % 3 == 0 {
+            append_payment(&mut bytes, &stamp, &payment(sequence))
         } else {
             let text = &"galo garnis\u{e9} \u{1f413}"[..1 + sequence as usize % 10];
             let text = Description::new(text).expect("1 to 10 characters");
@@ -147,6 +197,7 @@ fn append(into: &mut Vec<u8>, record: &Record<'_>) {
             refusal,
         } => append_order(into, &record.stamp, &order, &ids, Err(refusal)),
         Event::Reset => journal::append_reset(into, SEED, &record.stamp),
+        Event::Payment(event) => append_payment(into, &record.stamp, &event),
         Event::Unknown(reason) => panic!("never written: {reason}"),
     };
     assert_eq!(crc, record.crc);

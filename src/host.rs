@@ -5,7 +5,7 @@
 //! snapshot) is handed out as jobs.
 
 use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
-use crate::limits::{SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX};
+use crate::limits::{PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX};
 use crate::node::{Durability, Node, Settings};
 use crate::shard::{
     Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,
@@ -18,6 +18,8 @@ pub struct Host<D: Disk> {
     /// Our shards' files, in any order.
     holdings: Vec<Holding<D>>,
     durability: Durability,
+    /// Payments that may be open in one shard.
+    open_max: usize,
     /// `CLOCK_MONOTONIC`, nanoseconds: read once more when the journal is written.
     clock: fn() -> u64,
     /// What the files of new holdings are begun with, other than their own: see
@@ -48,8 +50,12 @@ struct Holding<D: Disk> {
 
 impl<D: Disk> Holding<D> {
     /// With the shard for the node.
-    fn new(owned: Owned<D>, now_us: u64) -> (Holding<D>, Shard) {
-        let Owned { recovered, lock } = owned;
+    fn new(owned: Owned<D>, now_us: u64, open_max: usize) -> (Holding<D>, Shard) {
+        let Owned {
+            mut recovered,
+            lock,
+        } = owned;
+        recovered.shard.set_payments_max(open_max);
         let holding = Holding {
             shard: recovered.shard.identity().shard as usize,
             store: recovered.store,
@@ -64,6 +70,11 @@ impl<D: Disk> Holding<D> {
     }
 }
 
+fn payments_max(settings: &Settings) -> usize {
+    let payments = settings.payments.as_ref();
+    payments.map_or(PAYMENTS_OPEN_MAX, |payments| payments.open_max)
+}
+
 impl<D: Disk> Host<D> {
     /// `owned`: what this core owns at the start.
     pub fn new(
@@ -74,7 +85,10 @@ impl<D: Disk> Host<D> {
     ) -> Host<D> {
         let durability = settings.durability;
         let started_us = settings.process.started_us;
-        let owned = owned.into_iter().map(|it| Holding::new(it, started_us));
+        let open_max = payments_max(&settings);
+        let owned = owned
+            .into_iter()
+            .map(|it| Holding::new(it, started_us, open_max));
         let (holdings, shards) = owned.unzip();
         let node = Node::new(settings, shards);
         node.core_stats().snapshot_time_us.set(started_us);
@@ -83,6 +97,7 @@ impl<D: Disk> Host<D> {
             directory,
             holdings,
             durability,
+            open_max,
             clock,
             thresholds: None,
             stop_deadline_ns: None,
@@ -238,7 +253,7 @@ impl<D: Disk> Host<D> {
         match acquired {
             Ok(Acquired::Ours(owned)) => {
                 let now_us = self.node.now().realtime_us;
-                let (mut holding, shard) = Holding::new(*owned, now_us);
+                let (mut holding, shard) = Holding::new(*owned, now_us, self.open_max);
                 if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
                     let store = &mut holding.store;
                     store.set_thresholds(segment_bytes, snapshot_journal_bytes);

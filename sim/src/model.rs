@@ -286,6 +286,7 @@ impl Model {
                 What::Denied(self.tag_of(shard, sequence, &order, &ids)?)
             }
             Event::Reset => What::Reset,
+            Event::Payment(event) => violation!("record {sequence}: {event:?}, and nobody pays"),
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
         };
         if let Some(known) = known {

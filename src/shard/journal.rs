@@ -23,8 +23,8 @@
 //! | 0 | 4 | CRC-32C of the rest of the record, begun with the seed |
 //! | 4 | 4 | checksum of the record before: the chain |
 //! | 8 | 2 | bytes of the record, a multiple of 8 |
-//! | 10 | 1 | kind: 1 transaction, 2 reset, 3 refused transaction |
-//! | 11 | 1 | flags: 1 it has a forward id, 2 it has a key (always, when it was refused) |
+//! | 10 | 1 | kind: 1 transaction, 2 reset, 3 refused transaction; of payments: 4 accepted, 5 bound, 6 settled, 7 purged |
+//! | 11 | 1 | flags: 1 it has a forward id, 2 it has a key (always, when it was refused); of other kinds than 1 and 3, zero |
 //! | 12 | 4 | unsynced: how many records, this one included, were not known to be durable when it was written |
 //! | 16 | 8 | sequence, from 1, without gaps |
 //! | 24 | 8 | microseconds since 1970; never less than in the record before |
@@ -34,6 +34,13 @@
 //! | | | with a key: the key (16), |
 //! | | | with either: balance afterwards, cents (8; 0 when it was refused), |
 //! | | | description, filled up with zeros to a multiple of 8 |
+//! | 32 | | of a payment accepted: id (16), cents (8); the record's time is when it was |
+//! | 32 | | bound: id (16), microseconds since 1970 that its processor is told (8), processor (1), zero (7) |
+//! | 32 | | settled: id (16), number (8), cents (8), when it was accepted (8), what its processor has stored (8), processor (1), zero (1), attempts (2), zero (4) |
+//! | 32 | | purged: the number of the next one that is settled (8) |
+//!
+//! Settled payments of a shard are numbered from 0, without gaps; a purge does not begin anew. A reset forgets
+//! payments as a purge does.
 //!
 //! So a transaction with a usual description and without ids has 64 bytes. A refusal is here only for
 //! the sake of its key: a repeat gets it again. The seed is the CRC-32C of directory id and shard: no
@@ -43,9 +50,11 @@
 //! `unsynced` is what tells a torn tail from damage: a valid record vouches that everything up to
 //! `sequence - unsynced` was durable, so if something there cannot be read, it was damaged since.
 
+mod payment;
 mod reader;
 mod record;
 
+pub use payment::{append_accepted, append_bound, append_purged, append_settled, PaymentEvent};
 pub use reader::{measure, offset_behind, vouched, Batch, Reader, Stop};
 pub use record::{
     append_remembered, append_reset, append_transaction, record_at, Event, Reason, Record, Stamp,
@@ -55,7 +64,7 @@ pub use record::{
 use super::Identity;
 
 /// The version that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const MAGIC: &[u8; 8] = b"GALOJRNL";
 
 const HEADER_VERSION: usize = MAGIC.len();

@@ -97,7 +97,8 @@ impl Mapping {
         of_file: false,
     };
 
-    fn zeroed(bytes: usize) -> io::Result<Mapping> {
+    /// Zeros, which take no memory before they are touched.
+    pub fn zeroed(bytes: usize) -> io::Result<Mapping> {
         let Some(length) = NonZeroUsize::new(bytes) else {
             return Ok(Mapping::EMPTY);
         };

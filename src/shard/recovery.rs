@@ -56,6 +56,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
+use super::payments::Payments;
 use super::snapshot::{self, Position, Snapshot, SnapshotError};
 use super::state::Tip;
 use super::store::{Files, SnapshotFile, Unsynced};
@@ -301,7 +302,8 @@ pub(super) fn replay<D: Disk>(
         chain: position.chain,
         time_us: position.time_us,
     };
-    let mut shard = Shard::new(*chain.identity, accounts, outcomes, begin, 0);
+    let payments = Payments::new(chain.identity.directory);
+    let mut shard = Shard::new(*chain.identity, accounts, outcomes, payments, begin, 0);
     let disagree = |segment: &Path| RecoveryError::Disagree {
         snapshot: layout::snapshot(chain.dir, position.end),
         segment: segment.to_owned(),

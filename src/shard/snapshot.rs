@@ -27,7 +27,7 @@ use super::{layout, Identity};
 use crate::bank::Account;
 
 /// The version that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"GALOSNAP";
 /// Bytes before the first account: a page, so that the accounts can be mapped.
 pub const HEADER_BYTES: usize = 4096;

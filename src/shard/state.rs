@@ -10,6 +10,7 @@ use super::ids::Ids;
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
 use super::outcomes::{self, Outcome, Outcomes, Recall};
+use super::payments::Payments;
 use super::snapshot::{Header, Position};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
@@ -50,6 +51,7 @@ pub struct Shard {
     seed: u32,
     accounts: Accounts,
     outcomes: Outcomes,
+    pub(super) payments: Payments,
     tip: Tip,
     synced: u64,
     batch: Vec<u8>,
@@ -63,12 +65,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard over the accounts and the outcomes of a snapshot. `synced`: the last record known to
+    /// A shard over the accounts, the outcomes and the payments of a snapshot. `synced`: the last record known to
     /// be durable.
     pub(super) fn new(
         identity: Identity,
         accounts: Mapping,
         outcomes: Outcomes,
+        payments: Payments,
         tip: Tip,
         synced: u64,
     ) -> Shard {
@@ -78,6 +81,7 @@ impl Shard {
             seed: journal::seed(&identity),
             accounts: Accounts::new(accounts, identity.shards),
             outcomes,
+            payments,
             tip,
             synced,
             batch: Vec::new(),
@@ -122,9 +126,10 @@ impl Shard {
     }
 
     /// Whether the tick may journal more here. If not, ask again in the next tick: the batch is
-    /// full, or a reset waits for the batch to be written.
+    /// full, or a reset or a purge waits for the batch to be written.
     pub fn accepts(&self) -> bool {
-        self.reset.is_none() && self.batch.len() + RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX
+        let ends = self.reset.is_some() || self.payments.is_purging();
+        !ends && self.batch.len() + RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX
     }
 
     /// What is known of a transaction before it is carried out.
@@ -193,14 +198,24 @@ impl Shard {
         journal::append_remembered(&mut self.batch, self.seed, stamp, order, ids, outcome)
     }
 
-    /// Puts a reset of all accounts into the batch; [`written`](Self::written) carries it out. Only
+    /// Puts a reset of all accounts and payments into the batch; [`written`](Self::written) carries it out. Only
     /// while [`accepts`](Self::accepts).
     pub fn reset(&mut self, realtime_us: u64) {
         debug_assert!(self.accepts());
-        let stamp = self.stamp(realtime_us);
-        let crc = journal::append_reset(&mut self.batch, self.seed, &stamp);
-        self.advance(&stamp, crc);
+        let stamp = self.record(realtime_us, journal::append_reset);
         self.reset = Some(stamp.sequence);
+    }
+
+    /// Puts a record into the batch, with what appends it: its stamp.
+    pub(super) fn record(
+        &mut self,
+        realtime_us: u64,
+        append: impl FnOnce(&mut Vec<u8>, u32, &Stamp) -> u32,
+    ) -> Stamp {
+        let stamp = self.stamp(realtime_us);
+        let crc = append(&mut self.batch, self.seed, &stamp);
+        self.advance(&stamp, crc);
+        stamp
     }
 
     fn stamp(&self, realtime_us: u64) -> Stamp {
@@ -237,8 +252,10 @@ impl Shard {
             for account in self.accounts.iter_mut() {
                 account.reset(sequence);
             }
+            self.payments.forget();
         }
         self.outcomes.written(self.tip.time_us);
+        self.payments.written();
         self.batch_done();
     }
 
@@ -249,6 +266,7 @@ impl Shard {
             self.accounts[undo.index as usize].restore(&undo.before);
         }
         self.outcomes.refused();
+        self.payments.refused();
         self.tip = self.batch_tip;
         self.batch_done();
     }
@@ -368,8 +386,10 @@ impl Shard {
                         account.reset(sequence);
                     }
                 }
+                self.payments.forget();
                 Ok(())
             }
+            journal::Event::Payment(event) => self.payments.replay(&record.stamp, event),
             journal::Event::Unknown(reason) => Err(reason),
         }
     }

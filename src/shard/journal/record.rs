@@ -1,5 +1,6 @@
 //! One record: its layout as a table is at the top of the journal's file.
 
+use super::payment::{self, PaymentEvent};
 use super::{u16_at, u32_at, u64_at};
 use crate::bank::{Description, Kind, Order, Refusal};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
@@ -10,7 +11,7 @@ const CRC: usize = 0;
 pub(super) const CHAIN: usize = CRC + 4;
 pub(super) const LENGTH: usize = CHAIN + 4;
 const KIND: usize = LENGTH + 2;
-const FLAGS: usize = KIND + 1;
+pub(super) const FLAGS: usize = KIND + 1;
 const UNSYNCED: usize = FLAGS + 1;
 pub(super) const SEQUENCE: usize = UNSYNCED + 4;
 const TIME: usize = SEQUENCE + 8;
@@ -77,9 +78,9 @@ impl Stamp {
 /// A record while it is put together. Aligned, because that is what the checksum is fastest over; of
 /// one size, because copying that is faster than copying what is used of it.
 #[repr(C, align(8))]
-struct Buffer<const BYTES: usize>([u8; BYTES]);
+pub(super) struct Buffer<const BYTES: usize>(pub(super) [u8; BYTES]);
 
-fn append<const BYTES: usize>(
+pub(super) fn append<const BYTES: usize>(
     into: &mut Vec<u8>,
     seed: u32,
     kind: u8,
@@ -165,7 +166,7 @@ pub fn append_remembered(
     append(into, seed, kind, stamp, &mut buffer, bytes)
 }
 
-/// Appends the record of a reset of all accounts; its checksum.
+/// Appends the record of a reset of all accounts and payments; its checksum.
 pub fn append_reset(into: &mut Vec<u8>, seed: u32, stamp: &Stamp) -> u32 {
     let mut buffer = Buffer([0; RECORD_BYTES_MIN]);
     append(into, seed, KIND_RESET, stamp, &mut buffer, RECORD_BYTES_MIN)
@@ -207,8 +208,10 @@ pub enum Event<'a> {
         /// Why it was refused.
         refusal: Refusal,
     },
-    /// All accounts back to the start.
+    /// All accounts back to the start, and all payments forgotten.
     Reset,
+    /// Something about payments.
+    Payment(PaymentEvent),
     /// The checksum is right, and yet it is not a record that this code writes: why.
     Unknown(&'static str),
 }
@@ -277,7 +280,7 @@ fn event(record: &[u8]) -> Event<'_> {
         KIND_TRANSACTION | KIND_REFUSED => transaction(record).unwrap_or_else(Event::Unknown),
         KIND_RESET if record.len() == RECORD_BYTES_MIN && record[FLAGS] == 0 => Event::Reset,
         KIND_RESET => Event::Unknown("a reset with flags or a payload"),
-        _ => Event::Unknown("a kind of record that this version does not know"),
+        kind => payment::event(kind, record).map_or_else(Event::Unknown, Event::Payment),
     }
 }
 

@@ -1,6 +1,25 @@
 //! A shard's payments: those that are open in memory, those that are settled on disk.
+//!
+//! An open payment is in one of two places: [`waiting`], until it is bound to a processor for the first
+//! time, then [`tried`]; a settled one is in memory ([`recent`]) until there are enough for a file. So a
+//! payment moves in one direction only.
+//!
+//! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
+mod hash;
+mod recent;
+mod tried;
+mod waiting;
+
+use super::journal::{self, PaymentEvent, Stamp};
+use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{PaymentId, Processor, Summary, Window};
+use hash::Hasher;
+use recent::Recent;
+use tried::{Stand, Tried};
+use waiting::Waiting;
+
+pub use recent::Settled;
 
 /// What came of asking to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +33,11 @@ pub enum Accepted {
     /// As many wait as may.
     Full,
 }
+
+/// A file with settled payments is damaged, or its device fails; the log says which and where. Nothing is
+/// said that could be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
 
 /// One payment, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,67 +77,278 @@ pub enum State {
     },
 }
 
+/// What a record of the batch changed, to be taken back.
+enum Undo {
+    Accepted(PaymentId),
+    /// What was known of it, unless it waited.
+    Bound(PaymentId, Option<tried::Entry>),
+    Settled(tried::Entry),
+}
+
 /// See the top of this file.
-pub struct Payments {}
+pub struct Payments {
+    waiting: Waiting,
+    tried: Tried,
+    recent: Recent,
+    /// The number of the first settled one that was not forgotten.
+    floor: u64,
+    open_max: usize,
+    /// What the batch's records changed, oldest first.
+    undo: Vec<Undo>,
+    /// The batch ends with a purge.
+    purge: bool,
+}
 
 impl Payments {
+    /// None yet. `directory` is the directory's id.
+    pub(super) fn new(directory: u128) -> Payments {
+        let hasher = Hasher::new(directory);
+        Payments {
+            waiting: Waiting::new(hasher),
+            tried: Tried::new(hasher),
+            recent: Recent::new(hasher, 0, SETTLED_RUN),
+            floor: 0,
+            open_max: PAYMENTS_OPEN_MAX,
+            undo: Vec::new(),
+            purge: false,
+        }
+    }
+
     /// Where a payment stands; those of old are looked up on disk (mapped files).
     pub fn find(&self, id: PaymentId) -> Option<Payment> {
-        let _ = id;
-        unimplemented!()
+        if let Some(entry) = self.tried.get(id) {
+            return Some(entry.to_payment());
+        }
+        if let Some(position) = self.waiting.find(id) {
+            return Some(waiting_payment(self.waiting.get(position)));
+        }
+        self.recent.find(id).map(|settled| settled.to_payment())
     }
 
     /// Whether what is known of an open or settled payment's acceptance is in the journal, and not only
     /// in this tick's batch.
     pub fn is_written(&self, id: PaymentId) -> bool {
-        let _ = id;
-        unimplemented!()
+        if let Some(entry) = self.tried.get(id) {
+            return !entry.fresh;
+        }
+        if let Some(position) = self.waiting.find(id) {
+            return !self.waiting.is_fresh(position);
+        }
+        true
     }
 
     /// The free one that was accepted first.
     pub fn next_free(&self) -> Option<Payment> {
-        unimplemented!()
+        match self.tried.oldest_free() {
+            Some(entry) => Some(entry.to_payment()),
+            None => self.waiting.oldest().map(waiting_payment),
+        }
     }
 
     /// How many are free.
     pub fn free(&self) -> usize {
-        unimplemented!()
+        self.waiting.len() + self.tried.free()
     }
 
     /// How many are open: free or bound.
     pub fn open(&self) -> usize {
-        unimplemented!()
+        self.waiting.len() + self.tried.len()
     }
 
     /// How many may be open.
     pub fn open_max(&self) -> usize {
-        unimplemented!()
+        self.open_max
     }
 
     /// When the open one that was accepted first was; microseconds since 1970.
     pub fn oldest_us(&self) -> Option<u64> {
-        unimplemented!()
+        let waiting = self.waiting.oldest().map(|entry| entry.accepted_us);
+        waiting.into_iter().chain(self.tried.oldest_us()).min()
     }
 
     /// When the free one that was accepted last was.
     pub fn newest_us(&self) -> Option<u64> {
-        unimplemented!()
+        let waiting = self.waiting.newest().map(|entry| entry.accepted_us);
+        waiting.into_iter().chain(self.tried.newest_free_us()).max()
     }
 
     /// Those with one processor and without a known outcome, in no order.
     pub fn bound(&self) -> impl Iterator<Item = Payment> + '_ {
-        std::iter::empty()
+        let bound = self.tried.iter().filter(|entry| entry.is_bound());
+        bound.map(|entry| entry.to_payment())
     }
 
     /// What processors have confirmed, this tick's included.
-    pub fn summary(&self, window: &Window) -> Summary {
-        let _ = window;
-        unimplemented!()
+    pub fn summary(&self, window: &Window) -> Result<Summary, Unreadable> {
+        let mut summary = Summary::default();
+        self.recent.summary(window, &mut summary);
+        Ok(summary)
     }
 
     /// Confirmed payments, all of them.
     pub fn settled(&self) -> u64 {
-        unimplemented!()
+        self.recent.next() - self.floor
+    }
+
+    fn accept(&mut self, id: PaymentId, cents: u64, accepted_us: u64) {
+        self.waiting.push(waiting::Entry {
+            id,
+            cents,
+            accepted_us,
+        });
+    }
+
+    /// A payment that is open is bound; what was known of it, unless it waited. `None`: it is not open.
+    fn bind(
+        &mut self,
+        id: PaymentId,
+        to: Processor,
+        requested_us: u64,
+        stand: Stand,
+    ) -> Option<Option<tried::Entry>> {
+        let before = self.tried.get(id).copied();
+        let entry = match before {
+            Some(entry) => entry,
+            None => {
+                let position = self.waiting.find(id)?;
+                let fresh = self.waiting.is_fresh(position);
+                let waiting = self.waiting.remove(position);
+                tried::Entry {
+                    id,
+                    cents: waiting.cents,
+                    accepted_us: waiting.accepted_us,
+                    requested_us,
+                    to,
+                    attempts: 0,
+                    stand,
+                    fresh,
+                }
+            }
+        };
+        self.tried.put(tried::Entry {
+            requested_us,
+            to,
+            attempts: entry.attempts.saturating_add(1),
+            stand,
+            ..entry
+        });
+        Some(before)
+    }
+
+    /// The batch is in the journal.
+    pub(super) fn written(&mut self) {
+        for undo in self.undo.drain(..) {
+            if let Undo::Bound(id, None) = undo {
+                let written = |entry: &mut tried::Entry| entry.fresh = false;
+                self.tried.change_bound(id, written);
+            }
+        }
+        self.waiting.written();
+        self.recent.written();
+        if std::mem::take(&mut self.purge) {
+            self.forget();
+        }
+    }
+
+    /// Nothing of the batch is in the journal.
+    pub(super) fn refused(&mut self) {
+        self.purge = false;
+        for undo in std::mem::take(&mut self.undo).into_iter().rev() {
+            match undo {
+                Undo::Accepted(id) => {
+                    self.tried.remove(id);
+                    self.waiting.take_back();
+                }
+                Undo::Bound(_, Some(before)) => self.tried.put(before),
+                Undo::Bound(id, None) => {
+                    let entry = *self.tried.get(id).expect("it was bound");
+                    self.tried.put(tried::Entry {
+                        attempts: 0,
+                        stand: Stand::Free,
+                        ..entry
+                    });
+                }
+                Undo::Settled(before) => {
+                    self.recent.take_back();
+                    self.tried.put(tried::Entry {
+                        stand: Stand::Bound { in_doubt: true },
+                        ..before
+                    });
+                }
+            }
+        }
+        self.waiting.written();
+    }
+
+    /// All that is known is forgotten.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+        self.tried.clear();
+        self.recent.clear();
+        self.floor = self.recent.next();
+    }
+
+    /// Whether the batch ends with a purge.
+    pub(super) fn is_purging(&self) -> bool {
+        self.purge
+    }
+
+    /// Applies a record of the journal; `Err` says why it cannot be what happened. Who has the shard now
+    /// knows of no attempt: whatever is bound is in doubt.
+    pub(super) fn replay(
+        &mut self,
+        stamp: &Stamp,
+        event: &PaymentEvent,
+    ) -> Result<(), &'static str> {
+        match *event {
+            PaymentEvent::Accepted { id, cents } => {
+                let is_open = self.tried.get(id).is_some() || self.waiting.find(id).is_some();
+                if is_open || self.recent.find(id).is_some() {
+                    return Err("a payment that was accepted before");
+                }
+                self.accept(id, cents, stamp.time_us);
+            }
+            PaymentEvent::Bound {
+                id,
+                to,
+                requested_us,
+            } => {
+                let stand = Stand::Bound { in_doubt: true };
+                self.bind(id, to, requested_us, stand)
+                    .ok_or("a payment that is not open is bound")?;
+            }
+            PaymentEvent::Settled { number, settled } => {
+                if number != self.recent.next() {
+                    return Err("another payment than the next is settled");
+                }
+                let open = self.tried.get(settled.id).filter(|entry| entry.is_bound());
+                let known = open.map(|entry| (entry.cents, entry.accepted_us, entry.to));
+                if known != Some((settled.cents, settled.accepted_us, settled.by)) {
+                    return Err("a payment is settled that is not bound, or another one");
+                }
+                self.tried.remove(settled.id);
+                self.recent.push(settled, stamp.sequence);
+            }
+            PaymentEvent::Purged { number } => {
+                if number != self.recent.next() {
+                    return Err("a purge of other payments than there are");
+                }
+                self.forget();
+            }
+        }
+        self.waiting.written();
+        self.recent.written();
+        Ok(())
+    }
+}
+
+fn waiting_payment(entry: waiting::Entry) -> Payment {
+    Payment {
+        id: entry.id,
+        cents: entry.cents,
+        accepted_us: entry.accepted_us,
+        attempts: 0,
+        state: State::Free,
     }
 }
 
@@ -122,61 +357,111 @@ impl Payments {
 impl super::Shard {
     /// The payments.
     pub fn payments(&self) -> &Payments {
-        unimplemented!()
+        &self.payments
     }
 
     /// How many may be open; beyond, [`Accepted::Full`].
     pub fn set_payments_max(&mut self, open_max: usize) {
-        let _ = open_max;
-        unimplemented!()
+        self.payments.open_max = open_max;
     }
 
     /// Accepts a payment, in memory and in the tick's batch. Only while [`accepts`](Self::accepts).
     pub fn pay(&mut self, id: PaymentId, cents: u64, realtime_us: u64) -> Accepted {
-        let _ = (id, cents, realtime_us);
-        unimplemented!()
+        debug_assert!(self.accepts());
+        match self.payments.find(id) {
+            Some(known) if known.cents == cents => return Accepted::Repeated,
+            Some(_) => return Accepted::OtherAmount,
+            None if self.payments.open() >= self.payments.open_max => return Accepted::Full,
+            None => {}
+        }
+        let stamp = self.record(realtime_us, |batch, seed, stamp| {
+            journal::append_accepted(batch, seed, stamp, id, cents)
+        });
+        self.payments.accept(id, cents, stamp.time_us);
+        self.payments.undo.push(Undo::Accepted(id));
+        Accepted::New
     }
 
     /// Binds a free payment to a processor, in memory and in the tick's batch: once that is written, it
     /// may be sent. The `requestedAt` to send: now, in whole milliseconds. Only while
     /// [`accepts`](Self::accepts). If the batch is refused, it is free again.
     pub fn bind_payment(&mut self, id: PaymentId, to: Processor, realtime_us: u64) -> u64 {
-        let _ = (id, to, realtime_us);
-        unimplemented!()
+        debug_assert!(self.accepts());
+        let requested_us = realtime_us / 1000 * 1000;
+        let bound = self.payments.bind(id, to, requested_us, BOUND);
+        let before = bound.expect("only a free payment is bound");
+        debug_assert!(before.is_none_or(|entry| !entry.is_bound()));
+        self.record(realtime_us, |batch, seed, stamp| {
+            journal::append_bound(batch, seed, stamp, id, to, requested_us)
+        });
+        self.payments.undo.push(Undo::Bound(id, before));
+        requested_us
     }
 
     /// A bound payment is sent once more, as it was.
     pub fn payment_retried(&mut self, id: PaymentId) {
-        let _ = id;
-        unimplemented!()
+        let again = |entry: &mut tried::Entry| entry.attempts = entry.attempts.saturating_add(1);
+        self.payments.tried.change_bound(id, again);
     }
 
     /// The processor to which a payment is bound has refused it for certain: it is free again, unless it
     /// is in doubt. Whether it is.
     pub fn payment_refused(&mut self, id: PaymentId) -> bool {
-        let _ = id;
-        unimplemented!()
+        let mut is_free = false;
+        self.payments.tried.change_bound(id, |entry| {
+            is_free = entry.stand == BOUND;
+            if is_free {
+                entry.stand = Stand::Free;
+            }
+        });
+        is_free
     }
 
     /// An attempt of a bound payment is over, and nobody knows how: it stays with its processor until
     /// that has it.
     pub fn payment_in_doubt(&mut self, id: PaymentId) {
-        let _ = id;
-        unimplemented!()
+        let doubt = |entry: &mut tried::Entry| entry.stand = Stand::Bound { in_doubt: true };
+        self.payments.tried.change_bound(id, doubt);
     }
 
     /// The processor to which a payment is bound has it, with this `requestedAt`: settled, in memory and
-    /// in the tick's batch. Only while [`accepts`](Self::accepts). `false`: it is not open (settled
+    /// in the tick's batch. Only while [`accepts`](Self::accepts). `false`: it is not bound (settled
     /// already, or forgotten). If the batch is refused, it is bound again, and in doubt.
     pub fn settle_payment(&mut self, id: PaymentId, requested_us: u64, realtime_us: u64) -> bool {
-        let _ = (id, requested_us, realtime_us);
-        unimplemented!()
+        debug_assert!(self.accepts());
+        let bound = self.payments.tried.get(id).filter(|entry| entry.is_bound());
+        let Some(entry) = bound.copied() else {
+            return false;
+        };
+        let settled = Settled {
+            id,
+            cents: entry.cents,
+            accepted_us: entry.accepted_us,
+            requested_us,
+            by: entry.to,
+            attempts: entry.attempts,
+        };
+        let number = self.payments.recent.next();
+        let stamp = self.record(realtime_us, |batch, seed, stamp| {
+            journal::append_settled(batch, seed, stamp, number, &settled)
+        });
+        self.payments.tried.remove(id);
+        self.payments.recent.push(settled, stamp.sequence);
+        self.payments.undo.push(Undo::Settled(entry));
+        true
     }
 
     /// Puts forgetting all payments into the batch; [`written`](Self::written) carries it out. Only while
     /// [`accepts`](Self::accepts). ([`reset`](Self::reset) forgets them, too.)
     pub fn purge(&mut self, realtime_us: u64) {
-        let _ = realtime_us;
-        unimplemented!()
+        debug_assert!(self.accepts());
+        let number = self.payments.recent.next();
+        self.record(realtime_us, |batch, seed, stamp| {
+            journal::append_purged(batch, seed, stamp, number)
+        });
+        self.payments.purge = true;
     }
 }
+
+/// As a payment is once its record is written.
+const BOUND: Stand = Stand::Bound { in_doubt: false };

@@ -1,0 +1,26 @@
+//! Hashes of payments' ids. Clients choose those, so the hash has a key that they do not know.
+
+use siphasher::sip128::SipHasher13;
+
+use crate::payments::PaymentId;
+
+/// SipHash-1-3, keyed with the directory id: what is made of it may be stored in the directory.
+#[derive(Clone, Copy)]
+pub struct Hasher(SipHasher13);
+
+impl Hasher {
+    /// Of a directory.
+    pub fn new(directory: u128) -> Hasher {
+        Hasher(SipHasher13::new_with_key(&directory.to_le_bytes()))
+    }
+
+    /// Two independent ones.
+    pub fn both(&self, id: PaymentId) -> (u64, u64) {
+        self.0.hash(&id.0.to_le_bytes()).as_u64()
+    }
+
+    /// For tables.
+    pub fn hash(&self, id: PaymentId) -> u64 {
+        self.both(id).0
+    }
+}

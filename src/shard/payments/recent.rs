@@ -1,0 +1,209 @@
+//! Settled payments that are in memory: those that are not in a run's file yet, in the order of their numbers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::hash::Hasher;
+use super::{Payment, State};
+use crate::payments::{PaymentId, Processor, Summary, Window};
+
+/// A settled payment; times in microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// By which it is known.
+    pub id: PaymentId,
+    /// Positive.
+    pub cents: u64,
+    /// When it was accepted.
+    pub accepted_us: u64,
+    /// What its processor has stored.
+    pub requested_us: u64,
+    /// Who has it.
+    pub by: Processor,
+    /// How often it was sent.
+    pub attempts: u16,
+}
+
+impl Settled {
+    /// For others.
+    pub fn to_payment(self) -> Payment {
+        Payment {
+            id: self.id,
+            cents: self.cents,
+            accepted_us: self.accepted_us,
+            attempts: self.attempts,
+            state: State::Processed {
+                by: self.by,
+                requested_us: self.requested_us,
+            },
+        }
+    }
+}
+
+/// What will be one run.
+#[derive(Default)]
+struct Batch {
+    /// Shared once it is full and written, while it is made a file.
+    entries: Arc<Vec<Settled>>,
+    /// Places in `entries`.
+    ids: HashTable<u32>,
+    /// Of the record of the last one.
+    sequence: u64,
+}
+
+impl Batch {
+    fn find(&self, hasher: Hasher, id: PaymentId) -> Option<&Settled> {
+        let is_it = |at: &u32| self.entries[*at as usize].id == id;
+        let at = self.ids.find(hasher.hash(id), is_it)?;
+        Some(&self.entries[*at as usize])
+    }
+
+    fn own(&mut self) -> &mut Vec<Settled> {
+        Arc::get_mut(&mut self.entries).expect("only what is full and written is shared")
+    }
+}
+
+/// A run to be written.
+#[derive(Clone)]
+pub struct Full {
+    /// The number of the first one.
+    pub first: u64,
+    /// In the order of their numbers.
+    pub entries: Arc<Vec<Settled>>,
+    /// The record of the last one.
+    pub sequence: u64,
+}
+
+/// See the top of this file.
+pub struct Recent {
+    hasher: Hasher,
+    /// How many make a run.
+    run: usize,
+    /// Each but the last is full.
+    batches: VecDeque<Batch>,
+    /// The number of the first one.
+    first: u64,
+    /// The number of the next one.
+    next: u64,
+    /// The number of the first one of this tick.
+    fresh: u64,
+}
+
+impl Recent {
+    /// None yet, the next one having this number; so many make a run.
+    pub fn new(hasher: Hasher, next: u64, run: usize) -> Recent {
+        assert!(run > 0);
+        Recent {
+            hasher,
+            run,
+            batches: VecDeque::new(),
+            first: next,
+            next,
+            fresh: next,
+        }
+    }
+
+    /// The number of the first one that is here; of the next one, if there is none.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number of the next one.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The number of the first one of this tick; of the next one, if there is none.
+    pub fn fresh(&self) -> u64 {
+        self.fresh
+    }
+
+    /// Those from a number on, which is not before [`first`](Self::first).
+    pub fn from(&self, number: u64) -> impl Iterator<Item = &Settled> {
+        let skipped = (number - self.first) as usize;
+        let batches = self.batches.iter().skip(skipped / self.run);
+        let entries = batches.flat_map(|batch| batch.entries.iter());
+        entries.skip(skipped % self.run)
+    }
+
+    /// One of them, and whether it is of this tick.
+    pub fn find(&self, id: PaymentId) -> Option<&Settled> {
+        let mut newest_first = self.batches.iter().rev();
+        newest_first.find_map(|batch| batch.find(self.hasher, id))
+    }
+
+    /// What they add up to.
+    pub fn summary(&self, window: &Window, summary: &mut Summary) {
+        for settled in self.batches.iter().flat_map(|batch| batch.entries.iter()) {
+            if window.contains(settled.requested_us) {
+                summary.add(settled.by, settled.cents);
+            }
+        }
+    }
+
+    /// One more, by the record with this sequence.
+    pub fn push(&mut self, settled: Settled, sequence: u64) {
+        let last = self.batches.back();
+        if last.is_none_or(|batch| batch.entries.len() == self.run) {
+            self.batches.push_back(Batch::default());
+        }
+        let batch = self.batches.back_mut().expect("just made sure");
+        let at = batch.entries.len() as u32;
+        batch.own().push(settled);
+        batch.sequence = sequence;
+        let (hasher, entries) = (self.hasher, &batch.entries);
+        batch
+            .ids
+            .insert_unique(hasher.hash(settled.id), at, |at| {
+                hasher.hash(entries[*at as usize].id)
+            });
+        self.next += 1;
+    }
+
+    /// The last one, of this tick, has never been settled.
+    pub fn take_back(&mut self) {
+        debug_assert!(self.next > self.fresh);
+        let batch = self.batches.back_mut().expect("there is one");
+        let settled = batch.own().pop().expect("there is one");
+        let at = batch.entries.len() as u32;
+        let found = batch
+            .ids
+            .find_entry(self.hasher.hash(settled.id), |other| *other == at);
+        found.expect("each is in its batch's table").remove();
+        if batch.entries.is_empty() {
+            self.batches.pop_back();
+        }
+        self.next -= 1;
+    }
+
+    /// What the tick brought stays.
+    pub fn written(&mut self) {
+        self.fresh = self.next;
+    }
+
+    /// What is to be the next run, if there are enough. Between ticks.
+    pub fn full(&self) -> Option<Full> {
+        debug_assert_eq!(self.fresh, self.next);
+        let batch = self.batches.front()?;
+        (batch.entries.len() == self.run).then(|| Full {
+            first: self.first,
+            entries: batch.entries.clone(),
+            sequence: batch.sequence,
+        })
+    }
+
+    /// The first run has its file.
+    pub fn drop_run(&mut self) {
+        let batch = self.batches.pop_front().expect("it was full");
+        debug_assert_eq!(batch.entries.len(), self.run);
+        self.first += batch.entries.len() as u64;
+    }
+
+    /// All that is here leaves.
+    pub fn clear(&mut self) {
+        self.batches.clear();
+        self.first = self.next;
+    }
+}

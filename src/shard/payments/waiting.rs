@@ -1,0 +1,270 @@
+//! Payments that were never bound to a processor: first in, first out, and nothing but what is needed.
+//! A million of them takes some 45 MB, which go back to the system as they leave.
+//!
+//! An entry is 32 bytes, in pieces of anonymous memory (little-endian):
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 16 | id |
+//! | 16 | 8 | cents; 0: it has left |
+//! | 24 | 8 | when it was accepted, microseconds since 1970 |
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+
+use super::hash::Hasher;
+use crate::payments::PaymentId;
+use crate::shard::mapping::Mapping;
+
+/// Bytes of an entry, in memory and in a snapshot.
+pub const ENTRY_BYTES: usize = 32;
+const CENTS: usize = 16;
+const ACCEPTED: usize = CENTS + 8;
+
+/// Entries of one piece of memory.
+const PIECE: u64 = 2048;
+
+/// Parts of the index: one of them grows at a time, which is as long as a tick may pause for it.
+const PARTS: usize = 64;
+/// A part with room for fewer is not shrunk.
+const PART_MIN: usize = 64;
+
+/// A payment that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// By which it is known.
+    pub id: PaymentId,
+    /// Positive; in a snapshot's copy 0: it has left.
+    pub cents: u64,
+    /// Microseconds since 1970.
+    pub accepted_us: u64,
+}
+
+impl Entry {
+    /// As it is stored.
+    pub fn to_bytes(self) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[..CENTS].copy_from_slice(&self.id.0.to_le_bytes());
+        bytes[CENTS..ACCEPTED].copy_from_slice(&self.cents.to_le_bytes());
+        bytes[ACCEPTED..].copy_from_slice(&self.accepted_us.to_le_bytes());
+        bytes
+    }
+
+    /// The opposite; `bytes` are [`ENTRY_BYTES`].
+    pub fn from_bytes(bytes: &[u8]) -> Entry {
+        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        Entry {
+            id: PaymentId(u128::from_le_bytes(
+                bytes[..CENTS].try_into().expect("16 bytes"),
+            )),
+            cents: u64_at(CENTS),
+            accepted_us: u64_at(ACCEPTED),
+        }
+    }
+}
+
+/// The memory: entries by position, counted since the shard was opened.
+#[derive(Default)]
+struct Pieces {
+    pieces: VecDeque<Mapping>,
+    /// One that was left, for the next that is needed.
+    spare: Option<Mapping>,
+    /// The number of the first one.
+    base: u64,
+}
+
+impl Pieces {
+    fn bytes(&self, position: u64) -> &[u8] {
+        let piece = &self.pieces[(position / PIECE - self.base) as usize];
+        &piece[(position % PIECE) as usize * ENTRY_BYTES..][..ENTRY_BYTES]
+    }
+
+    fn get(&self, position: u64) -> Entry {
+        Entry::from_bytes(self.bytes(position))
+    }
+
+    fn set(&mut self, position: u64, entry: Entry) {
+        let at = (position / PIECE - self.base) as usize;
+        if at == self.pieces.len() {
+            let piece = self.spare.take().unwrap_or_else(|| {
+                Mapping::zeroed(PIECE as usize * ENTRY_BYTES).expect("memory for waiting payments")
+            });
+            self.pieces.push_back(piece);
+        }
+        let piece = &mut self.pieces[at];
+        piece[(position % PIECE) as usize * ENTRY_BYTES..][..ENTRY_BYTES]
+            .copy_from_slice(&entry.to_bytes());
+    }
+
+    /// Nothing before `position` is needed any more.
+    fn advance(&mut self, position: u64) {
+        while self.base < position / PIECE {
+            self.base += 1;
+            self.spare = self.pieces.pop_front().or(self.spare.take());
+        }
+    }
+}
+
+/// See the top of this file.
+pub struct Waiting {
+    hasher: Hasher,
+    pieces: Pieces,
+    /// The position of the first one: it has not left, unless it is `end`.
+    first: u64,
+    /// Behind the last one.
+    end: u64,
+    /// From here on they are of this tick.
+    fresh: u64,
+    /// How many have not left.
+    live: usize,
+    /// Positions, their low 32 bits, by id.
+    index: [HashTable<u32>; PARTS],
+}
+
+impl Waiting {
+    /// None yet; nothing is allocated before the first.
+    pub fn new(hasher: Hasher) -> Waiting {
+        Waiting {
+            hasher,
+            pieces: Pieces::default(),
+            first: 0,
+            end: 0,
+            fresh: 0,
+            live: 0,
+            index: [const { HashTable::new() }; PARTS],
+        }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// The position of the first one.
+    pub fn first_position(&self) -> u64 {
+        self.first
+    }
+
+    /// The position behind the last one.
+    pub fn end_position(&self) -> u64 {
+        self.end
+    }
+
+    fn part(hash: u64) -> usize {
+        (hash >> 40) as usize % PARTS
+    }
+
+    /// A position from its low 32 bits.
+    fn widen(first: u64, low: u32) -> u64 {
+        first + u64::from(low.wrapping_sub(first as u32))
+    }
+
+    /// Where a payment waits.
+    pub fn find(&self, id: PaymentId) -> Option<u64> {
+        let hash = self.hasher.hash(id);
+        let is_it = |low: &u32| self.pieces.get(Self::widen(self.first, *low)).id == id;
+        let low = self.index[Self::part(hash)].find(hash, is_it)?;
+        Some(Self::widen(self.first, *low))
+    }
+
+    /// The entry there.
+    pub fn get(&self, position: u64) -> Entry {
+        debug_assert!((self.first..self.end).contains(&position));
+        self.pieces.get(position)
+    }
+
+    /// As it is stored.
+    pub fn bytes(&self, position: u64) -> &[u8] {
+        debug_assert!((self.first..self.end).contains(&position));
+        self.pieces.bytes(position)
+    }
+
+    /// Whether the entry there is of this tick.
+    pub fn is_fresh(&self, position: u64) -> bool {
+        position >= self.fresh
+    }
+
+    /// The one that has waited longest.
+    pub fn oldest(&self) -> Option<Entry> {
+        (self.first < self.end).then(|| self.get(self.first))
+    }
+
+    /// The one that came last.
+    pub fn newest(&self) -> Option<Entry> {
+        let mut positions = (self.first..self.end).rev();
+        positions.find_map(|position| Some(self.get(position)).filter(|entry| entry.cents > 0))
+    }
+
+    /// One more, which does not wait yet.
+    pub fn push(&mut self, entry: Entry) {
+        debug_assert!(entry.cents > 0 && self.find(entry.id).is_none());
+        self.pieces.set(self.end, entry);
+        let hash = self.hasher.hash(entry.id);
+        let (pieces, hasher, first) = (&self.pieces, &self.hasher, self.first);
+        let rehash = |low: &u32| hasher.hash(pieces.get(Self::widen(first, *low)).id);
+        self.index[Self::part(hash)].insert_unique(hash, self.end as u32, rehash);
+        self.end += 1;
+        self.live += 1;
+    }
+
+    /// The one at a position leaves.
+    pub fn remove(&mut self, position: u64) -> Entry {
+        let entry = self.get(position);
+        debug_assert!(entry.cents > 0);
+        self.unindex(&entry, position);
+        self.pieces.set(position, Entry { cents: 0, ..entry });
+        self.live -= 1;
+        self.skip();
+        entry
+    }
+
+    /// The last one of this tick has never been; it may have left already.
+    pub fn take_back(&mut self) {
+        debug_assert!(self.end > self.fresh);
+        if self.end == self.first {
+            // It had left, and nothing was before it.
+            return;
+        }
+        self.end -= 1;
+        let entry = self.pieces.get(self.end);
+        if entry.cents > 0 {
+            self.unindex(&entry, self.end);
+            self.live -= 1;
+        }
+    }
+
+    fn unindex(&mut self, entry: &Entry, position: u64) {
+        let hash = self.hasher.hash(entry.id);
+        let part = &mut self.index[Self::part(hash)];
+        let found = part.find_entry(hash, |low| *low == position as u32);
+        found.expect("every one that waits is in the index").remove();
+        if part.capacity() > PART_MIN && part.len() < part.capacity() / 8 {
+            let (pieces, hasher, first) = (&self.pieces, &self.hasher, self.first);
+            part.shrink_to(2 * part.len(), |low| {
+                hasher.hash(pieces.get(Self::widen(first, *low)).id)
+            });
+        }
+    }
+
+    /// Makes `first` one that has not left.
+    fn skip(&mut self) {
+        while self.first < self.end && self.pieces.get(self.first).cents == 0 {
+            self.first += 1;
+        }
+        self.pieces.advance(self.first);
+    }
+
+    /// What the tick brought stays.
+    pub fn written(&mut self) {
+        self.fresh = self.end;
+    }
+
+    /// All leave.
+    pub fn clear(&mut self) {
+        self.first = self.end;
+        self.live = 0;
+        self.pieces.advance(self.first);
+        self.index = [const { HashTable::new() }; PARTS];
+    }
+}

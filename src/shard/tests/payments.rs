@@ -1,0 +1,248 @@
+//! Payments in memory, and what the journal makes of them.
+
+use super::*;
+use crate::payments::{PaymentId, Processor, Summary, Totals, Window};
+use crate::shard::payments::State;
+use crate::shard::{Accepted, Payment};
+
+const DEFAULT: Processor = Processor::Default;
+const FALLBACK: Processor = Processor::Fallback;
+
+fn id(number: u64) -> PaymentId {
+    PaymentId::made_of(u128::from(number) << 64 | u128::from(number))
+}
+
+fn state_of(shard: &Shard, number: u64) -> Option<State> {
+    let found = shard.payments().find(id(number));
+    found.map(|payment| payment.state)
+}
+
+fn totals(shard: &Shard) -> [(u64, u128); 2] {
+    let Summary(totals) = shard.payments().summary(&Window::ALL).unwrap();
+    totals.map(|Totals { count, cents }| (count, cents))
+}
+
+fn pay_one(shard: &mut Shard, store: &mut Store<RealDisk>, number: u64) {
+    assert_eq!(shard.pay(id(number), 1990, TIME_US + number), Accepted::New);
+    write(shard, store);
+}
+
+#[test]
+fn records_are_as_long_as_the_table_says() {
+    let mut shard = Directory::new().open().shard;
+    let mut ends = vec![];
+    shard.pay(id(1), 1990, TIME_US);
+    ends.push(shard.batch().len());
+    shard.bind_payment(id(1), DEFAULT, TIME_US);
+    ends.push(shard.batch().len());
+    shard.settle_payment(id(1), TIME_US, TIME_US);
+    ends.push(shard.batch().len());
+    shard.purge(TIME_US);
+    ends.push(shard.batch().len());
+    assert_eq!(ends, [56, 56 + 64, 56 + 64 + 88, 56 + 64 + 88 + 40]);
+}
+
+#[test]
+fn a_payment_goes_its_way() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    assert_eq!(shard.pay(id(1), 1990, TIME_US), Accepted::New);
+    assert!(!shard.payments().is_written(id(1)));
+    assert_eq!(shard.pay(id(1), 1990, TIME_US), Accepted::Repeated);
+    assert_eq!(shard.pay(id(1), 1991, TIME_US), Accepted::OtherAmount);
+    write(&mut shard, &mut store);
+    assert!(shard.payments().is_written(id(1)));
+    let waiting = Payment {
+        id: id(1),
+        cents: 1990,
+        accepted_us: TIME_US,
+        attempts: 0,
+        state: State::Free,
+    };
+    assert_eq!(shard.payments().find(id(1)), Some(waiting));
+    assert_eq!(shard.payments().next_free(), Some(waiting));
+
+    let requested_us = shard.bind_payment(id(1), DEFAULT, TIME_US + 1_999);
+    assert_eq!(requested_us, TIME_US + 1_000);
+    write(&mut shard, &mut store);
+    let bound = |in_doubt| State::Bound {
+        to: DEFAULT,
+        requested_us,
+        in_doubt,
+    };
+    assert_eq!(state_of(&shard, 1), Some(bound(false)));
+    assert_eq!(shard.payments().next_free(), None);
+    assert_eq!((shard.payments().free(), shard.payments().open()), (0, 1));
+
+    shard.payment_retried(id(1));
+    shard.payment_in_doubt(id(1));
+    assert!(!shard.payment_refused(id(1)));
+    assert_eq!(state_of(&shard, 1), Some(bound(true)));
+    assert!(shard.settle_payment(id(1), requested_us, TIME_US + 5_000));
+    assert!(!shard.settle_payment(id(1), requested_us, TIME_US + 5_000));
+    write(&mut shard, &mut store);
+    assert_eq!(shard.pay(id(1), 1990, TIME_US), Accepted::Repeated);
+    assert_eq!(shard.pay(id(1), 1, TIME_US), Accepted::OtherAmount);
+    assert_eq!(totals(&shard), [(1, 1990), (0, 0)]);
+    let settled = Payment {
+        attempts: 2,
+        state: State::Processed {
+            by: DEFAULT,
+            requested_us,
+        },
+        ..waiting
+    };
+    assert_eq!(shard.payments().find(id(1)), Some(settled));
+    let recovered = directory.open().shard;
+    assert_eq!(recovered.payments().find(id(1)), Some(settled));
+    assert_eq!(recovered.payments().settled(), 1);
+}
+
+#[test]
+fn a_refused_payment_goes_first_and_may_go_to_the_other_one() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    (1..=3).for_each(|number| pay_one(&mut shard, &mut store, number));
+    for number in [1, 2] {
+        shard.bind_payment(id(number), DEFAULT, TIME_US);
+    }
+    write(&mut shard, &mut store);
+    assert!(shard.payment_refused(id(2)));
+    assert!(shard.payment_refused(id(1)));
+    assert!(!shard.payment_refused(id(1)), "it is free");
+    let order = |shard: &Shard| shard.payments().next_free().map(|payment| payment.id);
+    assert_eq!(order(&shard), Some(id(1)));
+    assert_eq!(shard.payments().oldest_us(), Some(TIME_US + 1));
+    assert_eq!(shard.payments().newest_us(), Some(TIME_US + 3));
+    let requested_us = shard.bind_payment(id(1), FALLBACK, TIME_US + 9_000);
+    assert_eq!(order(&shard), Some(id(2)));
+    write(&mut shard, &mut store);
+    // Who recovers the shard knows of no refusal.
+    let recovered = directory.open().shard;
+    let to = |shard: &Shard, number| match state_of(shard, number) {
+        Some(State::Bound { to, in_doubt, .. }) => Some((to, in_doubt)),
+        _ => None,
+    };
+    assert_eq!(to(&recovered, 1), Some((FALLBACK, true)));
+    assert_eq!(to(&recovered, 2), Some((DEFAULT, true)));
+    assert_eq!(recovered.payments().bound().count(), 2);
+    assert_eq!(recovered.payments().find(id(1)).unwrap().attempts, 2);
+    assert_eq!(order(&recovered), Some(id(3)));
+    assert!(shard.settle_payment(id(1), requested_us, TIME_US));
+    assert_eq!(totals(&shard), [(0, 0), (1, 1990)]);
+}
+
+#[test]
+fn a_refused_batch_leaves_nothing_to_send_and_nothing_settled() {
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = Directory::new().open();
+    (1..=2).for_each(|number| pay_one(&mut shard, &mut store, number));
+    let requested_us = shard.bind_payment(id(1), DEFAULT, TIME_US);
+    write(&mut shard, &mut store);
+
+    assert!(shard.settle_payment(id(1), requested_us, TIME_US));
+    shard.bind_payment(id(2), FALLBACK, TIME_US);
+    assert_eq!(shard.pay(id(3), 1, TIME_US), Accepted::New);
+    shard.bind_payment(id(3), FALLBACK, TIME_US);
+    assert_eq!(shard.pay(id(4), 1, TIME_US), Accepted::New);
+    shard.refused();
+    let in_doubt = State::Bound {
+        to: DEFAULT,
+        requested_us,
+        in_doubt: true,
+    };
+    assert_eq!(state_of(&shard, 1), Some(in_doubt));
+    assert_eq!(state_of(&shard, 2), Some(State::Free));
+    assert_eq!(shard.payments().find(id(2)).unwrap().attempts, 0);
+    assert_eq!((state_of(&shard, 3), state_of(&shard, 4)), (None, None));
+    assert_eq!(totals(&shard), [(0, 0), (0, 0)]);
+    assert_eq!((shard.payments().free(), shard.payments().open()), (1, 2));
+    // And it goes on.
+    assert_eq!(shard.pay(id(3), 1, TIME_US), Accepted::New);
+    assert!(shard.settle_payment(id(1), requested_us, TIME_US));
+    write(&mut shard, &mut store);
+    assert_eq!(totals(&shard), [(1, 1990), (0, 0)]);
+}
+
+#[test]
+fn purge_and_reset_forget_payments_when_they_are_written() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    for (round, is_reset) in [(0, false), (10, true)] {
+        for number in round + 1..=round + 3 {
+            pay_one(&mut shard, &mut store, number);
+        }
+        let requested_us = shard.bind_payment(id(round + 1), DEFAULT, TIME_US);
+        shard.bind_payment(id(round + 2), DEFAULT, TIME_US);
+        write(&mut shard, &mut store);
+        assert!(shard.settle_payment(id(round + 1), requested_us, TIME_US));
+        for written in [false, true] {
+            match is_reset {
+                true => shard.reset(TIME_US),
+                false => shard.purge(TIME_US),
+            }
+            assert!(!shard.accepts());
+            assert_eq!(shard.payments().settled(), 1);
+            if written {
+                write(&mut shard, &mut store);
+            } else {
+                shard.refused();
+                assert_eq!(shard.payments().open(), 3);
+                assert!(shard.settle_payment(id(round + 1), requested_us, TIME_US));
+            }
+        }
+        assert!(shard.accepts());
+        let recovered = directory.open().shard;
+        for shard in [&shard, &recovered] {
+            assert_eq!(shard.payments().open(), 0);
+            assert_eq!(shard.payments().settled(), 0);
+            assert_eq!(state_of(shard, round + 1), None);
+            assert_eq!(totals(shard), [(0, 0), (0, 0)]);
+            assert_eq!(shard.payments().oldest_us(), None);
+        }
+        // Replies to what was sent before.
+        assert!(!shard.payment_refused(id(round + 2)));
+        assert!(!shard.settle_payment(id(round + 2), requested_us, TIME_US));
+    }
+}
+
+#[test]
+fn no_more_than_so_many_wait() {
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = Directory::new().open();
+    shard.set_payments_max(2);
+    (1..=2).for_each(|number| pay_one(&mut shard, &mut store, number));
+    assert_eq!(shard.pay(id(3), 1, TIME_US), Accepted::Full);
+    assert_eq!(shard.pay(id(2), 1990, TIME_US), Accepted::Repeated);
+    assert!(shard.batch().is_empty());
+    let requested_us = shard.bind_payment(id(2), DEFAULT, TIME_US);
+    assert_eq!(shard.pay(id(3), 1, TIME_US), Accepted::Full);
+    assert!(shard.settle_payment(id(2), requested_us, TIME_US));
+    assert_eq!(shard.pay(id(3), 1, TIME_US), Accepted::New);
+    write(&mut shard, &mut store);
+    let order: Vec<PaymentId> = std::iter::from_fn(|| {
+        let next = shard.payments().next_free()?.id;
+        shard.bind_payment(next, DEFAULT, TIME_US);
+        Some(next)
+    })
+    .collect();
+    assert_eq!(order, [id(1), id(3)]);
+}
