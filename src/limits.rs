@@ -158,6 +158,11 @@ pub const ATTEMPT_NS_MAX: u64 = 15 * SECOND_NS;
 pub const HEALTH_REPLY_NS_MAX: u64 = 10 * SECOND_NS;
 /// Between two questions about a processor's health, of all members together.
 pub const HEALTH_NS_MIN: u64 = 5 * SECOND_NS;
+/// Between two look-ups of a processor's name.
+pub const RESOLVE_NS_MIN: u64 = SECOND_NS;
+/// SYNs repeated (the first after 1 s) to a processor that says nothing. Beyond, some 3 s after the first:
+/// the connection is not made.
+pub const CONNECT_SYNS_REPEATED: i32 = 1;
 /// A connection to a processor without use. Beyond: closed.
 pub const PROCESSOR_IDLE_NS_MAX: u64 = 30 * SECOND_NS;
 /// A processor's reply. Beyond: it is none.

@@ -3,9 +3,11 @@
 #[path = "driver_support/mod.rs"]
 mod support;
 
-use galo::io::{bind_link, probe, Driver, Peer, Probe};
+use galo::io::{bind_link, probe, Driver, Peer, Probe, Upstream};
+use galo::payments::Processor;
 use nix::sys::socket::{listen, setsockopt, sockopt, Backlog};
-use std::net::{Shutdown, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -52,6 +54,12 @@ promises! {
     no_link_is_made_to_nobody
     no_link_is_waited_for
     a_link_that_is_refused_is_closed
+    processors_are_connected_to
+    processors_that_refuse_or_are_not_found
+    many_connections_to_a_processor_at_once
+    a_connection_to_a_processor_that_is_refused_is_closed
+    a_silent_processor_is_given_up
+    stops_while_connecting
     stops_accepting
     stops_accepting_clients_and_not_links
     stops_with_everything_in_flight
@@ -447,6 +455,170 @@ fn a_link_that_is_refused_is_closed(driver: Driver) {
     assert_eq!(to_a.ask("echo well"), "well");
     a.stop();
     b.stop();
+}
+
+/// Where a test listens, as a processor.
+fn upstream(listener: &TcpListener) -> Upstream {
+    let address = listener.local_addr().unwrap();
+    Upstream::new(&address.ip().to_string(), address.port())
+}
+
+/// Where nobody listens.
+fn nobody() -> Upstream {
+    upstream(&TcpListener::bind(ANY).unwrap())
+}
+
+/// A listener that answers no further SYN, and what it takes to keep it so.
+fn silent() -> (TcpListener, TcpStream) {
+    let listener = TcpListener::bind(ANY).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let waiting = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (listener, waiting)
+}
+
+const DEFAULT: Peer = Peer::Processor(Processor::Default);
+const FALLBACK: Peer = Peer::Processor(Processor::Fallback);
+
+fn processors_are_connected_to(driver: Driver) {
+    let [default, fallback] = ["127.0.0.1:0", "[::1]:0"].map(|at| TcpListener::bind(at).unwrap());
+    let upstreams = [upstream(&default), upstream(&fallback)];
+    let server = Server::start_paying(driver, usize::MAX, upstreams);
+    let mut client = server.connect();
+    for (number, peer, listener) in [(0, DEFAULT, default), (1, FALLBACK, fallback)] {
+        client.write(format!("dial {number}\n").as_bytes());
+        let (socket, _) = listener.accept().unwrap();
+        server.await_event(|event| *event == Event::Opened(peer));
+        let mut socket = BufReader::new(socket);
+        // More than the kernel's buffers hold, both ways.
+        let text = "x".repeat(4_000_000);
+        let text_sent = format!("{text}\n");
+        client.write(format!("ask {text}\n").as_bytes());
+        let mut line = String::new();
+        socket.read_line(&mut line).unwrap();
+        assert!(line.strip_prefix("echo ") == Some(text_sent.as_str()));
+        socket.get_mut().write_all(text_sent.as_bytes()).unwrap();
+        server.await_event(|event| *event == from(peer, &text));
+        // Either end may close it.
+        if number == 0 {
+            client.write(b"unlink\n");
+            assert_eq!(socket.read(&mut [0]).unwrap(), 0);
+        } else {
+            drop(socket);
+            server.await_event(|event| *event == Event::InputEnded { reset: false });
+        }
+        server.await_event(|event| matches!(event, Event::Closed(_)));
+    }
+    assert_eq!(client.ask("echo well"), "well");
+    server.stop();
+}
+
+fn processors_that_refuse_or_are_not_found(driver: Driver) {
+    // Nobody has looked this name up.
+    let upstreams = [nobody(), Upstream::new("localhost", 1)];
+    let server = Server::start_paying(driver, usize::MAX, upstreams);
+    let mut client = server.connect();
+    for (number, processor) in [(0, Processor::Default), (1, Processor::Fallback)] {
+        for count in [1, 1, 20] {
+            client.write(format!("dial {number}\n").repeat(count).as_bytes());
+            for _ in 0..count {
+                let told = server.await_event(|event| matches!(event, Event::DialFailed(_)));
+                assert_eq!(told, Event::DialFailed(processor));
+            }
+        }
+    }
+    assert_eq!(client.ask("echo well"), "well");
+    server.stop();
+    // Nor does one of whom nothing was said.
+    let server = Server::start(driver, ANY);
+    server.connect().write(b"dial 1\n");
+    server.await_event(|event| *event == Event::DialFailed(Processor::Fallback));
+    server.stop();
+}
+
+fn many_connections_to_a_processor_at_once(driver: Driver) {
+    const MANY: usize = 300;
+    let default = TcpListener::bind(ANY).unwrap();
+    let server = Server::start_paying(driver, usize::MAX, [upstream(&default), nobody()]);
+    let accepting = std::thread::spawn(move || {
+        let sockets = default.incoming().take(MANY);
+        sockets.collect::<Result<Vec<_>, _>>().unwrap()
+    });
+    let mut client = server.connect();
+    client.write("dial 0\ndial 1\n".repeat(MANY).as_bytes());
+    let (mut opened, mut failed) = (0, 0);
+    while (opened, failed) != (MANY, MANY) {
+        match server.await_event(|_| true) {
+            Event::Opened(DEFAULT) => opened += 1,
+            Event::DialFailed(Processor::Fallback) => failed += 1,
+            Event::Opened(Peer::Client) | Event::Received(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut sockets = accepting.join().unwrap();
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        socket.write_all(format!("{n}\n").as_bytes()).unwrap();
+        server.await_event(|event| *event == from(DEFAULT, &n.to_string()));
+    }
+    drop(sockets);
+    for _ in 0..MANY {
+        server.await_event(|event| matches!(event, Event::Closed(_)));
+    }
+    assert_eq!(client.ask("echo well"), "well");
+    server.stop();
+}
+
+fn a_connection_to_a_processor_that_is_refused_is_closed(driver: Driver) {
+    let default = TcpListener::bind(ANY).unwrap();
+    // It has room for its client only.
+    let server = Server::start_paying(driver, 1, [upstream(&default), nobody()]);
+    let mut client = server.connect();
+    for _ in 0..5 {
+        client.write(b"dial 0\n");
+        let (mut socket, _) = default.accept().unwrap();
+        server.await_event(|event| *event == Event::Opened(DEFAULT));
+        assert_eq!(socket.read(&mut [0]).unwrap(), 0, "without a word");
+    }
+    assert_eq!(client.ask("echo well"), "well");
+    server.stop();
+}
+
+fn a_silent_processor_is_given_up(driver: Driver) {
+    let (listener, _waiting) = silent();
+    let server = Server::start_paying(driver, usize::MAX, [upstream(&listener), nobody()]);
+    let mut client = server.connect();
+    let began = Instant::now();
+    client.write(b"dial 0\ndial 1\n");
+    // Nobody waits for it.
+    server.await_event(|event| *event == Event::DialFailed(Processor::Fallback));
+    assert_eq!(client.ask("echo meanwhile"), "meanwhile");
+    assert!(began.elapsed() < Duration::from_millis(900));
+    server.await_event(|event| *event == Event::DialFailed(Processor::Default));
+    let took = began.elapsed();
+    assert!(
+        (Duration::from_millis(900)..Duration::from_secs(4)).contains(&took),
+        "{took:?}"
+    );
+    server.stop();
+}
+
+fn stops_while_connecting(driver: Driver) {
+    let (listener, _waiting) = silent();
+    let server = Server::start_paying(driver, usize::MAX, [upstream(&listener), nobody()]);
+    let mut client = server.connect();
+    client.write("dial 0\n".repeat(50).as_bytes());
+    assert_eq!(client.ask("echo begun"), "begun");
+    let port = listener.local_addr().unwrap().port();
+    let connecting = || {
+        // SYN_SENT is 02, proc(5).
+        let sockets = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let words = format!(":{port:04X} 02 ");
+        sockets.lines().filter(|line| line.contains(&words)).count()
+    };
+    assert!(connecting() > 40);
+    let before = Instant::now();
+    server.stop();
+    assert!(before.elapsed() < Duration::from_secs(2));
+    assert_eq!(connecting(), 0, "none is left behind");
 }
 
 fn stops_accepting(driver: Driver) {

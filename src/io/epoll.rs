@@ -3,15 +3,17 @@
 //! Level-triggered: a socket is read once per tick, into one buffer that all share, and is reported
 //! again if there is more. It is watched for room only while a send is stuck.
 
+use super::dials::Dials;
 use super::links::Links;
 use super::setup::{pin, with_link};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::sockets::earliest;
 use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup, Target};
 use crate::limits::{ACCEPT_RETRY_NS, EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
+use crate::payments::Processor;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{accept4, recv, send, MsgFlags, SockFlag};
+use nix::sys::socket::{accept4, connect, getsockopt, recv, send, sockopt, MsgFlags, SockFlag};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{mpsc, Arc, Mutex};
 
@@ -25,7 +27,8 @@ pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
         }
         let listeners = with_link(setup.listeners, setup.link_listener);
         let links = Links::new(setup.peers, setup.link_paths);
-        let sockets = Sockets::new(listeners, links, &setup.control, setup.core)
+        let dials = Dials::new(setup.processors);
+        let sockets = Sockets::new(listeners, links, dials, &setup.control, setup.core)
             .map_err(|errno| format!("epoll: {}", errno.desc()))?;
         let mut core = Core {
             machine: setup.machine,
@@ -90,7 +93,7 @@ impl<M: Machine> Core<M> {
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id),
             Effect::Connect(Target::Member(member)) => self.sockets.links.connect(member),
-            Effect::Connect(Target::Processor(_)) => unimplemented!(),
+            Effect::Connect(Target::Processor(processor)) => self.sockets.dial(processor)?,
             Effect::Start(job) => self.jobs.start(job),
             Effect::StopAccepting => self.sockets.stop_accepting(),
             Effect::Exit(exit) => return Ok(Some(exit)),
@@ -104,6 +107,7 @@ struct Sockets {
     connections: Vec<Option<Connection>>,
     listeners: Vec<Listener>,
     links: Links,
+    dials: Dials,
     accept_retry_ns: Option<u64>,
     accept_log: AcceptLog,
     /// What the last [`gather`](Self::gather) found.
@@ -145,11 +149,13 @@ struct Connection {
 const CONNECTION: u64 = 0;
 const LISTENER: u64 = 1 << 56;
 const WAKE: u64 = 2 << 56;
+const DIAL: u64 = 3 << 56;
 
 impl Sockets {
     fn new(
         listeners: Vec<(Peer, OwnedFd)>,
         links: Links,
+        dials: Dials,
         control: &Control,
         core: usize,
     ) -> Result<Sockets, Errno> {
@@ -170,6 +176,7 @@ impl Sockets {
             connections: Vec::new(),
             listeners: listeners.into_iter().map(listener).collect(),
             links,
+            dials,
             accept_retry_ns: None,
             accept_log: AcceptLog::default(),
             events: vec![EpollEvent::empty(); TICK_EVENTS_MAX],
@@ -198,7 +205,10 @@ impl Sockets {
     /// Waits for events, no longer than there is nothing else to do.
     fn gather(&mut self, busy: bool, deadline_ns: Option<u64>, now_ns: u64) -> Result<(), Errno> {
         self.events_found = 0;
-        let queued = !self.sent.is_empty() || !self.closed.is_empty() || self.links.has_made();
+        let queued = !self.sent.is_empty()
+            || !self.closed.is_empty()
+            || self.links.has_made()
+            || self.dials.has_failed();
         // What is queued is told at once, without asking the kernel; but not twice in a row, or a
         // machine that always has something to send would starve the others.
         self.looked_away = queued && !self.looked_away;
@@ -230,6 +240,9 @@ impl Sockets {
                 None => machine.connect_failed(Target::Member(member)),
             }
         }
+        for target in self.dials.take_failed() {
+            machine.connect_failed(target);
+        }
         for (id, sent) in self.sent.drain(..) {
             machine.sent(id, sent);
         }
@@ -253,6 +266,7 @@ impl Sockets {
                     self.on_connection(machine, id, flags)?;
                 }
                 LISTENER => self.on_listener(machine, index as usize)?,
+                DIAL => self.on_dial(machine, index)?,
                 _ => woken = true,
             }
         }
@@ -338,6 +352,22 @@ impl Sockets {
         Ok(())
     }
 
+    fn on_dial<M: Machine>(&mut self, machine: &mut M, slot: u32) -> Result<(), Errno> {
+        let socket = &self.dials.get(slot).socket;
+        let result = match getsockopt(socket, sockopt::SocketError)? {
+            0 => Ok(()),
+            error => Err(Errno::from_raw(error)),
+        };
+        self.epoll.delete(socket)?;
+        match self.dials.end(slot, result) {
+            (processor, Some(socket)) => self.open(machine, Peer::Processor(processor), socket),
+            (processor, None) => {
+                machine.connect_failed(Target::Processor(processor));
+                Ok(())
+            }
+        }
+    }
+
     /// Takes over a connected socket, or refuses it.
     fn open<M: Machine>(
         &mut self,
@@ -348,7 +378,7 @@ impl Sockets {
         let id = match machine.opened(peer) {
             Ok(id) => id,
             Err(words) => {
-                refuse(socket, words);
+                refuse(peer, socket, words);
                 return Ok(());
             }
         };
@@ -371,6 +401,23 @@ impl Sockets {
         });
         assert!(before.is_none(), "an index is free after closed()");
         self.watch(id)
+    }
+
+    /// Begins to connect to a processor. There is room to send when it is done.
+    fn dial(&mut self, processor: Processor) -> Result<(), Errno> {
+        let Some(slot) = self.dials.begin(processor, SockFlag::SOCK_NONBLOCK) else {
+            return Ok(());
+        };
+        let dial = self.dials.get(slot);
+        match connect(dial.socket.as_raw_fd(), &*dial.sockaddr) {
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(errno) => {
+                self.dials.fail(slot, errno);
+                return Ok(());
+            }
+        }
+        let event = EpollEvent::new(EpollFlags::EPOLLOUT, DIAL | u64::from(slot));
+        self.epoll.add(&dial.socket, event)
     }
 
     /// Sends what there is room for; waits for room if there is none.

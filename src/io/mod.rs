@@ -6,6 +6,7 @@
 mod buffers;
 mod clock;
 mod control;
+mod dials;
 mod epoll;
 mod links;
 pub mod listen;
@@ -123,8 +124,8 @@ pub trait Machine {
 
     /// Starts a tick. What timed out by `now` is dealt with here.
     fn tick_begin(&mut self, now: Now);
-    /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once,
-    /// and close.
+    /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once (a
+    /// processor gets none), and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
     /// Nobody listens there, its queue is full, it is another user's, or it did not answer in time.
     fn connect_failed(&mut self, target: Target);

@@ -5,6 +5,7 @@ use crate::limits::{COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES};
 use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode, squeue, EnterFlags, IoUring};
 use nix::errno::Errno;
+use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use std::fmt;
 use std::os::fd::RawFd;
 
@@ -32,6 +33,8 @@ pub(super) enum Operation {
     Wake = 4,
     /// Generation: which arming.
     Timeout = 5,
+    /// Index: the dial's slot.
+    Connect = 6,
 }
 
 /// A system call of the ring that failed.
@@ -88,6 +91,7 @@ impl Tag {
                 3 => Operation::Send,
                 4 => Operation::Wake,
                 5 => Operation::Timeout,
+                6 => Operation::Connect,
                 _ => Operation::Forgotten,
             },
             generation: (user_data >> 32) as u32 & Tag::GENERATION_MASK,
@@ -248,6 +252,23 @@ impl Ring {
         unsafe { self.push(entry) }
     }
 
+    /// Connects.
+    ///
+    /// # Safety
+    /// `address` must stay where and as it is until this tag's completion was drained.
+    pub(super) unsafe fn connect(
+        &mut self,
+        socket: RawFd,
+        address: &SockaddrStorage,
+        tag: Tag,
+    ) -> Result<(), Error> {
+        let entry = opcode::Connect::new(Fd(socket), address.as_ptr(), address.len())
+            .build()
+            .user_data(tag.pack());
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry) }
+    }
+
     /// Receives into provided buffers until the end, a failure, or a cancellation.
     pub(super) fn receive(&mut self, socket: RawFd, tag: Tag) -> Result<(), Error> {
         let entry = opcode::RecvMulti::new(Fd(socket), BUFFER_GROUP)
@@ -358,6 +379,7 @@ mod tests {
             Operation::Send,
             Operation::Wake,
             Operation::Timeout,
+            Operation::Connect,
         ] {
             for (generation, index) in [(0, 0), (1, u32::MAX), (0xff_ffff, 7)] {
                 let tag = Tag::new(operation, generation, index);

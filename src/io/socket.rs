@@ -1,5 +1,6 @@
 //! The few calls on a single socket that both drivers make directly.
 
+use super::Peer;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::socket::{
@@ -32,8 +33,12 @@ pub(super) fn shutdown_write(socket: &OwnedFd) {
 }
 
 /// Says why and closes, without waiting for anything. What the peer has sent is taken first, as far
-/// as it is there: closing over unread bytes would send a reset, which overtakes the words.
-pub(super) fn refuse(socket: OwnedFd, words: &[u8]) {
+/// as it is there: closing over unread bytes would send a reset, which overtakes the words. A processor
+/// has asked for nothing, and is told nothing.
+pub(super) fn refuse(peer: Peer, socket: OwnedFd, words: &[u8]) {
+    if let Peer::Processor(_) = peer {
+        return;
+    }
     let fd = socket.as_raw_fd();
     let _ = send(fd, words, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
     shutdown_write(&socket);

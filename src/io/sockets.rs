@@ -1,12 +1,15 @@
 //! The uring driver's sockets: what is in flight for each, and what its completions mean.
 
+use super::dials::Dials;
 use super::links::Links;
 use super::ring::{Error, Operation, Ring, Tag};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::{clock, ConnectionId, Control, Machine, Peer, Target};
 use crate::limits::{ACCEPT_RETRY_NS, TICK_EVENTS_MAX};
+use crate::payments::Processor;
 use io_uring::cqueue;
 use nix::errno::Errno;
+use nix::sys::socket::SockFlag;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
@@ -16,6 +19,7 @@ pub(super) struct Sockets {
     connections: Vec<Option<Connection>>,
     listeners: Vec<Listener>,
     links: Links,
+    dials: Dials,
     control: Arc<Control>,
     core: usize,
     /// When the paused listeners are armed anew.
@@ -70,6 +74,7 @@ impl Sockets {
         ring: Ring,
         listeners: Vec<(Peer, OwnedFd)>,
         links: Links,
+        dials: Dials,
         control: Arc<Control>,
         core: usize,
     ) -> Result<Sockets, Error> {
@@ -78,6 +83,7 @@ impl Sockets {
             connections: Vec::new(),
             listeners: Vec::with_capacity(listeners.len()),
             links,
+            dials,
             control,
             core,
             accept_retry_ns: None,
@@ -110,6 +116,9 @@ impl Sockets {
                 None => machine.connect_failed(Target::Member(member)),
             }
         }
+        for target in self.dials.take_failed() {
+            machine.connect_failed(target);
+        }
         for id in self.closed.drain(..) {
             machine.closed(id);
         }
@@ -129,6 +138,7 @@ impl Sockets {
                 Operation::Receive => self.on_receive(machine, tag, completion, more)?,
                 Operation::Send => self.on_send(machine, tag, completion.result())?,
                 Operation::Accept => self.on_accept(machine, tag, completion.result(), more)?,
+                Operation::Connect => self.on_connect(machine, tag, completion.result())?,
                 Operation::Wake => {
                     self.control.clear(self.core);
                     self.arm_wake()?;
@@ -157,7 +167,7 @@ impl Sockets {
         let id = match machine.opened(peer) {
             Ok(id) => id,
             Err(words) => {
-                refuse(socket, words);
+                refuse(peer, socket, words);
                 return Ok(());
             }
         };
@@ -287,6 +297,25 @@ impl Sockets {
         Ok(())
     }
 
+    fn on_connect<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        tag: Tag,
+        result: i32,
+    ) -> Result<(), Error> {
+        let result = match result {
+            0.. => Ok(()),
+            _ => Err(Errno::from_raw(-result)),
+        };
+        match self.dials.end(tag.index, result) {
+            (processor, Some(socket)) => self.open(machine, Peer::Processor(processor), socket),
+            (processor, None) => {
+                machine.connect_failed(Target::Processor(processor));
+                Ok(())
+            }
+        }
+    }
+
     // ---- Effects -----------------------------------------------------------
 
     /// Sends the machine's output of a connection.
@@ -358,6 +387,24 @@ impl Sockets {
         self.links.connect(member);
     }
 
+    /// Begins to connect to a processor.
+    pub(super) fn dial(&mut self, processor: Processor) -> Result<(), Error> {
+        // It may block: the ring waits for it.
+        let Some(slot) = self.dials.begin(processor, SockFlag::empty()) else {
+            return Ok(());
+        };
+        let dial = self.dials.get(slot);
+        let tag = Tag::new(Operation::Connect, 0, slot);
+        self.in_flight += 1;
+        // SAFETY: the address is on the heap, and stays until `on_connect` ends the dial. The kernel
+        // has copied it by the time an entry is submitted, so nothing of one that `finish` gives up is
+        // read either.
+        unsafe {
+            self.ring
+                .connect(dial.socket.as_raw_fd(), &dial.sockaddr, tag)
+        }
+    }
+
     /// Closes the clients' listeners.
     pub(super) fn stop_accepting(&mut self) -> Result<(), Error> {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
@@ -379,7 +426,10 @@ impl Sockets {
 
     /// Whether the next tick has something to do already.
     pub(super) fn has_events(&mut self) -> bool {
-        !self.closed.is_empty() || self.links.has_made() || self.ring.has_completions()
+        !self.closed.is_empty()
+            || self.links.has_made()
+            || self.dials.has_failed()
+            || self.ring.has_completions()
     }
 
     /// Submits and goes on.

@@ -7,6 +7,7 @@
 //! - `bye`: closes; `drop`: closes every other client's connection. `fin`: `bye`, and FIN.
 //! - `ask TEXT`: sends `echo TEXT` over its first link. `connect N`: makes a link to member N.
 //!   `unlink`: closes its links.
+//! - `dial N`: connects to processor N, which then is a link, too.
 //! - `deaf`: `deaf`, and closes the listeners.
 
 // Each test file uses a part of it.
@@ -14,8 +15,9 @@
 
 use galo::io::{
     Address, ConnectionId, Control, Driver, Effect, Exit, Job, Listeners, Machine, Now, Peer,
-    Setup, Target,
+    Setup, Target, Upstream,
 };
+use galo::payments::Processor;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -39,6 +41,7 @@ pub enum Event {
     /// A line over a link that is not for us to obey.
     FromLink(Peer, String),
     ConnectFailed(usize),
+    DialFailed(Processor),
     Stop,
 }
 
@@ -206,6 +209,11 @@ impl Scripted {
             "connect" => self
                 .effects
                 .push_back(Effect::Connect(Target::Member(number() as usize))),
+            "dial" => {
+                let processor = Processor::from_number(number() as u8).expect("0 or 1");
+                let target = Target::Processor(processor);
+                self.effects.push_back(Effect::Connect(target));
+            }
             "deaf" => {
                 self.effects.push_back(Effect::StopAccepting);
                 self.reply(id, "deaf");
@@ -267,10 +275,10 @@ impl Machine for Scripted {
     }
 
     fn connect_failed(&mut self, target: Target) {
-        let Target::Member(member) = target else {
-            unimplemented!()
-        };
-        self.tell(Event::ConnectFailed(member));
+        self.tell(match target {
+            Target::Member(member) => Event::ConnectFailed(member),
+            Target::Processor(processor) => Event::DialFailed(processor),
+        });
     }
 
     fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
@@ -447,6 +455,22 @@ impl Server {
         link_listener: Option<OwnedFd>,
         link_paths: Vec<PathBuf>,
     ) -> Server {
+        Server::start_one(driver, bound, link_listener, link_paths, None)
+    }
+
+    /// One core that knows two processors.
+    pub fn start_paying(driver: Driver, bound: usize, processors: [Upstream; 2]) -> Server {
+        let processors = Some(processors.map(Arc::new));
+        Server::start_one(driver, bound, None, Vec::new(), processors)
+    }
+
+    fn start_one(
+        driver: Driver,
+        bound: usize,
+        link_listener: Option<OwnedFd>,
+        link_paths: Vec<PathBuf>,
+        processors: Option<[Arc<Upstream>; 2]>,
+    ) -> Server {
         let mut listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
         let control = Control::new(1).unwrap();
         let (sender, events) = mpsc::channel();
@@ -456,7 +480,7 @@ impl Server {
             peers: Vec::new(),
             link_listener,
             link_paths,
-            processors: None,
+            processors,
             control: control.clone(),
             core: 0,
             pin: None,
