@@ -31,7 +31,7 @@ use crate::shard::Shard;
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
 pub use members::Members;
-pub use settings::{Durability, Settings};
+pub use settings::{Durability, Payments, Settings};
 
 use lifecycle::Stop;
 use links::Link;
