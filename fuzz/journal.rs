@@ -3,7 +3,9 @@
 
 use galo::bank::{Description, Kind, Order, Refusal};
 use galo::payments::{PaymentId, Processor};
-use galo::shard::journal::{self, Event, Header, PaymentEvent, Reader, Record, Stamp, HEADER_BYTES};
+use galo::shard::journal::{
+    self, Event, Header, PaymentEvent, Reader, Record, Stamp, HEADER_BYTES,
+};
 use galo::shard::outcomes::Outcome;
 use galo::shard::payments::Settled;
 use galo::shard::{ForwardId, Ids, Origin};

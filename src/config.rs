@@ -1,5 +1,8 @@
 //! Flags, environment variables and defaults. A flag beats its variable, a variable the default.
 
+mod help;
+mod payments;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,66 +11,14 @@ use log::LevelFilter;
 
 use crate::cluster::{self, Cluster};
 use crate::io::{Address, Choice, Driver};
-use crate::limits::{CORES_MAX, SHARDS_MAX, SOCKET_PATH_BYTES_MAX};
+use crate::limits::{
+    CORES_MAX, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, PAYMENT_QUEUE_MAX, SHARDS_MAX,
+    SOCKET_PATH_BYTES_MAX,
+};
 use crate::log::Format;
 use crate::node::Durability;
-
-/// What `galo --help` prints.
-pub const HELP: &str = "\
-galo: a bank ledger (Rinha de Backend 2024/Q1) in one small io_uring binary
-
-usage:
-  galo [serve] [flags]              serve the API (the default)
-  galo check [--data DIR]           verify a data directory, change nothing;
-                                    exit 1 at the first damage
-  galo healthcheck [--url URL]      ask a running server how it is: exit 0 or 1
-                                    [the first address of GALO_LISTEN]
-  galo --help | --version
-
-flags of serve, each with its environment variable and default:
-  --listen ADDR      where to listen: HOST:PORT or unix:/PATH; may be repeated
-                     [GALO_LISTEN, separated by commas; 127.0.0.1:9999]
-  --data DIR         where accounts and journal are kept; made if missing
-                     [GALO_DATA; ./data]
-  --cores N          threads, each with sockets and shards of its own
-                     [GALO_CORES; what the process may use, cgroup quota too]
-  --pin              keep thread N on the Nth CPU that the process may use
-                     [GALO_PIN; off]
-  --io DRIVER        auto, uring or epoll: auto is uring, or epoll where the
-                     kernel refuses io_uring
-                     [GALO_IO; auto]
-  --durability D     process: a reply leaves once its journal write has reached
-                     the kernel, and survives kill -9 (fdatasync follows within
-                     100 ms); disk: after fdatasync, and survives a power loss
-                     [GALO_DURABILITY; process]
-  --clients FILE     the clients of a new data directory: a JSON list of
-                     {\"id\":1,\"limite\":100000,\"saldo\":0}, amounts in cents
-                     [GALO_CLIENTS; the contest's five]
-  --shards N         into how many shards a new data directory is divided;
-                     fixed from then on
-                     [GALO_SHARDS; as many as cores, of all nodes]
-  --allow-reset      permit POST /reset, which sets all accounts back
-                     [GALO_ALLOW_RESET; off]
-  --nodes A,B        names of the processes that share the data directory, the
-                     same list for all, like --data, --cores and --run
-                     [GALO_NODES; none: one process alone]
-  --node NAME        which of them this is
-                     [GALO_NODE; none]
-  --run DIR          where they meet: a directory that all of them see; made
-                     if missing
-                     [GALO_RUN; none]
-  --log FORMAT       text or json, on standard error
-                     [GALO_LOG; text]
-  --log-level LEVEL  off, error, warn, info, debug or trace
-                     [GALO_LOG_LEVEL; info]
-
-endpoints:
-  POST /clientes/{id}/transacoes    GET /clientes/{id}/extrato
-  GET /health    GET /metrics (Prometheus)    POST /reset
-
-SIGTERM or SIGINT: finish what was received, write a snapshot, exit 0 within
-2 s; a second one: exit at once. Nothing acknowledged is lost either way.
-";
+pub use help::HELP;
+pub use payments::{Payments, ProcessorUrl};
 
 /// The commit this was built from, or `unknown`.
 pub const GIT_HASH: &str = env!("GALO_GIT_HASH");
@@ -85,7 +36,7 @@ pub fn version() -> String {
 #[derive(Debug, PartialEq)]
 pub enum Command {
     /// Serve.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Verify a data directory.
     Check {
         /// The directory.
@@ -123,6 +74,8 @@ pub struct Serve {
     pub shards: Option<usize>,
     /// `--allow-reset`.
     pub allow_reset: bool,
+    /// `--processor-default` and what belongs to it. `None`: no payments.
+    pub payments: Option<Payments>,
     /// `--nodes`, `--node`, `--run`. `None`: one process, alone.
     pub cluster: Option<Cluster>,
     /// `--log`.
@@ -144,6 +97,8 @@ impl fmt::Display for UsageError {
 struct Flag {
     name: &'static str,
     variable: &'static str,
+    /// As others call the variable. Ours beats it.
+    variable_of_others: Option<&'static str>,
     takes_value: bool,
     set: fn(&mut Given, &str) -> Result<(), String>,
 }
@@ -151,39 +106,47 @@ struct Flag {
 /// What was said so far: settings, and what becomes one only together.
 struct Given {
     serve: Serve,
+    processors: [Option<ProcessorUrl>; 2],
+    payment_deadline_ns: u64,
+    payment_queue: usize,
     nodes: Option<Vec<String>>,
     node: Option<String>,
     run: Option<PathBuf>,
 }
 
-const SERVE_FLAGS: [Flag; 14] = [
+const SERVE_FLAGS: [Flag; 18] = [
     Flag {
         name: "listen",
         variable: "GALO_LISTEN",
+        variable_of_others: None,
         takes_value: true,
         set: set_listen,
     },
     Flag {
         name: "data",
         variable: "GALO_DATA",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| path(value).map(|path| given.serve.data = path),
     },
     Flag {
         name: "cores",
         variable: "GALO_CORES",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| number(value, CORES_MAX).map(|cores| given.serve.cores = cores),
     },
     Flag {
         name: "pin",
         variable: "GALO_PIN",
+        variable_of_others: None,
         takes_value: false,
         set: |given, value| switch(value).map(|pin| given.serve.pin = pin),
     },
     Flag {
         name: "io",
         variable: "GALO_IO",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| {
             let choices = [
@@ -197,6 +160,7 @@ const SERVE_FLAGS: [Flag; 14] = [
     Flag {
         name: "durability",
         variable: "GALO_DURABILITY",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| {
             let choices = [("process", Durability::Process), ("disk", Durability::Disk)];
@@ -206,12 +170,14 @@ const SERVE_FLAGS: [Flag; 14] = [
     Flag {
         name: "clients",
         variable: "GALO_CLIENTS",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| path(value).map(|path| given.serve.clients = Some(path)),
     },
     Flag {
         name: "shards",
         variable: "GALO_SHARDS",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| {
             number(value, SHARDS_MAX).map(|shards| given.serve.shards = Some(shards))
@@ -220,18 +186,51 @@ const SERVE_FLAGS: [Flag; 14] = [
     Flag {
         name: "allow-reset",
         variable: "GALO_ALLOW_RESET",
+        variable_of_others: None,
         takes_value: false,
         set: |given, value| switch(value).map(|allow| given.serve.allow_reset = allow),
     },
     Flag {
+        name: "processor-default",
+        variable: "GALO_PROCESSOR_DEFAULT",
+        variable_of_others: Some("DEFAULT_PAYMENT_PROCESSOR_URL"),
+        takes_value: true,
+        set: |given, value| value.parse().map(|url| given.processors[0] = Some(url)),
+    },
+    Flag {
+        name: "processor-fallback",
+        variable: "GALO_PROCESSOR_FALLBACK",
+        variable_of_others: Some("FALLBACK_PAYMENT_PROCESSOR_URL"),
+        takes_value: true,
+        set: |given, value| value.parse().map(|url| given.processors[1] = Some(url)),
+    },
+    Flag {
+        name: "payment-deadline",
+        variable: "GALO_PAYMENT_DEADLINE",
+        variable_of_others: None,
+        takes_value: true,
+        set: |given, value| payments::duration(value).map(|ns| given.payment_deadline_ns = ns),
+    },
+    Flag {
+        name: "payment-queue",
+        variable: "GALO_PAYMENT_QUEUE",
+        variable_of_others: None,
+        takes_value: true,
+        set: |given, value| {
+            number(value, PAYMENT_QUEUE_MAX).map(|queue| given.payment_queue = queue)
+        },
+    },
+    Flag {
         name: "nodes",
         variable: "GALO_NODES",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| cluster::parse_nodes(value).map(|nodes| given.nodes = Some(nodes)),
     },
     Flag {
         name: "node",
         variable: "GALO_NODE",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| {
             cluster::check_name(value).map(|()| given.node = Some(value.to_owned()))
@@ -240,12 +239,14 @@ const SERVE_FLAGS: [Flag; 14] = [
     Flag {
         name: "run",
         variable: "GALO_RUN",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| path(value).map(|path| given.run = Some(path)),
     },
     Flag {
         name: "log",
         variable: "GALO_LOG",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| {
             let choices = [("text", Format::Text), ("json", Format::Json)];
@@ -255,6 +256,7 @@ const SERVE_FLAGS: [Flag; 14] = [
     Flag {
         name: "log-level",
         variable: "GALO_LOG_LEVEL",
+        variable_of_others: None,
         takes_value: true,
         set: |given, value| {
             let choices = LevelFilter::iter().map(|level| (level.as_str(), level));
@@ -287,12 +289,16 @@ pub fn parse(
         clients: None,
         shards: None,
         allow_reset: false,
+        payments: None,
         cluster: None,
         log: Format::Text,
         log_level: LevelFilter::Info,
     };
     let mut given = Given {
         serve,
+        processors: [None, None],
+        payment_deadline_ns: PAYMENT_DEADLINE_NS,
+        payment_queue: PAYMENTS_OPEN_MAX,
         nodes: None,
         node: None,
         run: None,
@@ -300,15 +306,17 @@ pub fn parse(
     // Of no interest to --help, nor to a healthcheck in the same environment.
     let mut bad_variable = None;
     for flag in &SERVE_FLAGS {
-        // An empty variable is as good as none: that is how compose files leave one out.
-        let Some(value) = variable(flag.variable).filter(|value| !value.is_empty()) else {
-            continue;
-        };
-        let set = utf8(flag.variable, value).and_then(|value| {
-            (flag.set)(&mut given, &value)
-                .map_err(|error| UsageError(format!("{}: {error}", flag.variable)))
+        let names = [Some(flag.variable), flag.variable_of_others];
+        let set = names.into_iter().flatten().find_map(|name| {
+            // An empty variable is as good as none: that is how compose files leave one out.
+            let value = variable(name).filter(|value| !value.is_empty())?;
+            let set = utf8(name, value).and_then(|value| {
+                (flag.set)(&mut given, &value)
+                    .map_err(|error| UsageError(format!("{name}: {error}")))
+            });
+            Some(set)
         });
-        bad_variable = bad_variable.or(set.err());
+        bad_variable = bad_variable.or(set.and_then(Result::err));
     }
     let listen_by_variable = std::mem::take(&mut given.serve.listen);
     // The one flag of `galo healthcheck`, as `--data` is the one of `galo check`.
@@ -378,7 +386,8 @@ pub fn parse(
     if let Some(error) = bad_variable {
         return Err(error);
     }
-    given.settle().map(Command::Serve).map_err(UsageError)
+    let serve = given.settle().map_err(UsageError)?;
+    Ok(Command::Serve(Box::new(serve)))
 }
 
 impl Given {
@@ -405,6 +414,11 @@ impl Given {
             ("--node", self.node.is_some()),
             ("--run", self.run.is_some()),
         ];
+        serve.payments = Payments::settle(
+            self.processors,
+            self.payment_deadline_ns,
+            self.payment_queue,
+        )?;
         let (Some(nodes), Some(name), Some(run)) = (self.nodes, self.node, self.run) else {
             let missing = parts.iter().filter(|(_, is_given)| !is_given);
             let missing: Vec<&str> = missing.map(|(flag, _)| *flag).collect();

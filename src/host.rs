@@ -5,7 +5,9 @@
 //! snapshot) is handed out as jobs.
 
 use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
-use crate::limits::{PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX};
+use crate::limits::{
+    PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
+};
 use crate::node::{Durability, Node, Settings};
 use crate::shard::{
     Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,

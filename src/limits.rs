@@ -144,6 +144,10 @@ pub const PAYMENTS_OPEN_MAX: usize = 1_000_000;
 /// From accepting a payment to the latest moment to have it carried out, unless `--payment-deadline` says
 /// otherwise. Beyond: it stays with the processor that may have it, or goes to whoever takes it.
 pub const PAYMENT_DEADLINE_NS: u64 = 60 * SECOND_NS;
+/// What `--payment-queue` may say at most: a waiting payment takes some 44 bytes of memory.
+pub const PAYMENT_QUEUE_MAX: usize = 10_000_000;
+/// What `--payment-deadline` may say at most.
+pub const PAYMENT_DEADLINE_NS_MAX: u64 = 24 * 3600 * SECOND_NS;
 /// Ids that a shard tells from new ones, at least. Beyond: the oldest is forgotten.
 pub const PAYMENT_IDS_MIN: usize = 1_000_000;
 /// Settled payments that a shard has in memory before they become a file.
@@ -171,6 +175,10 @@ pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
 /// See [`PROBE_NS_MIN`].
 pub const PROBE_NS_MAX: u64 = SECOND_NS;
+/// While payments wait they are looked at again so often, though nothing happens.
+pub const DISPATCH_NS_MAX: u64 = 100 * MILLISECOND_NS;
+/// After a journal write that found no room, for so long nothing of that shard is sent to a processor.
+pub const DISPATCH_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// Finding out what processors hold, for a summary. Beyond: it tells what is known.
 pub const SUMMARY_NS_MAX: u64 = SECOND_NS;
 /// For a payment without an id to be carried out. Beyond: 202, pending.
@@ -259,6 +267,8 @@ const _: () = {
     assert!(SHARD_COMMANDS_MAX <= COMMANDS_MAX);
     assert!(ACQUIRE_NS_MIN < ACQUIRE_NS_MAX && ACQUIRE_NS_MAX < ACQUIRE_GRACE_NS);
     assert!(DIAL_NS_MIN < DIAL_NS_MAX && ACQUIRE_GRACE_NS < COMMAND_NS_MAX);
+    assert!(PAYMENTS_OPEN_MAX <= PAYMENT_QUEUE_MAX);
+    assert!(PAYMENT_DEADLINE_NS <= PAYMENT_DEADLINE_NS_MAX);
     assert!(GZIP_BYTES_MIN < OUTPUT_BYTES_MAX);
     assert!(DESCRIPTION_BYTES_MAX <= u8::MAX as usize);
     assert!(NODES_MAX * CORES_MAX <= SHARDS_MAX);
@@ -271,4 +281,5 @@ const _: () = {
     assert!(STOP_WAIT_NS_MAX < 2 * SECOND_NS && STOP_REPEAT_NS_MIN < STOP_NS_MAX);
     assert!(BUFFER_BYTES <= BUFFER_BYTES_MAX && BUFFER_BYTES_MAX <= BUFFERS_POOLED_BYTES_MAX);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
+    assert!(PROBE_NS_MIN < PROBE_NS_MAX && SUMMARY_NS_MAX < ATTEMPT_NS_MAX);
 };

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Command::Healthcheck { url } => healthcheck::run(&url).map_err(|error| error.to_string()),
         Command::Serve(settings) => {
             galo::log::install(settings.log, settings.log_level);
-            serve::run(settings).map_err(|error| error.to_string())
+            serve::run(*settings).map_err(|error| error.to_string())
         }
     };
     match done {

@@ -191,6 +191,10 @@ fn card(settings: &Serve, meta: &Meta) -> Option<Card> {
         cores: settings.cores,
         shards: meta.shards,
         directory: meta.directory,
+        processors: settings
+            .payments
+            .as_ref()
+            .map(|payments| payments.processors.each_ref().map(ToString::to_string)),
         protocol: link::VERSION,
         pid: std::process::id(),
     })
@@ -342,6 +346,14 @@ fn announce(
         sum(|recovered| recovered.report.replayed),
         took.as_secs_f64() * 1e3
     );
+    if let Some(payments) = &settings.payments {
+        let [default, fallback] = &payments.processors;
+        log::info!(
+            "payments: default {default}, fallback {fallback}, deadline {:?}, at most {} open in a shard",
+            Duration::from_nanos(payments.deadline_ns),
+            payments.queue
+        );
+    }
     for address in listeners.addresses() {
         log::info!("listening on {address}");
     }

@@ -5,7 +5,7 @@ mod link;
 
 use galo::api::bank::Command;
 use galo::bank::Kind;
-use galo::node::link::{write, Frame};
+use galo::node::link::{write, Frame, Scope};
 use proptest::prelude::*;
 
 /// Frames that a node may send, to a node that may not expect them.
@@ -18,8 +18,15 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
         shard.clone().prop_map(Frame::Who),
         Just(Frame::Leaving),
         Just(Frame::Goodbye),
-        (counter.clone(), shard.clone())
-            .prop_map(|(counter, shard)| Frame::Reset { counter, shard }),
+        (counter.clone(), shard.clone()).prop_map(|(counter, shard)| Frame::Reset {
+            counter,
+            shard,
+            scope: if counter % 2 == 0 {
+                Scope::Payments
+            } else {
+                Scope::Everything
+            },
+        }),
         (counter.clone(), shard.clone())
             .prop_map(|(counter, shard)| Frame::NotOwner { shard, counter }),
         (counter.clone(), shard, any::<u16>()).prop_map(|(counter, shard, status)| Frame::Reply {

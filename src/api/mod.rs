@@ -6,6 +6,7 @@ pub mod bank;
 pub mod command;
 pub mod operations;
 pub mod payments;
+pub mod processors;
 
 use crate::http::{BadEscape, Method, Path, Request, Status};
 

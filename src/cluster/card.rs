@@ -1,7 +1,8 @@
 //! A node's card: one line that says who it is, for people and for other nodes. It is the content of
 //! its lock file and of the lock files of the shards that it owns.
 //!
-//! `galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=<32 hex digits> protocol=1 pid=12`
+//! `galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=<32 hex digits>
+//! processor-default=http://a:8080 processor-fallback=http://b:8080 protocol=1 pid=12`
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,11 +22,16 @@ pub struct Card {
     pub shards: u32,
     /// Which data directory.
     pub directory: u128,
+    /// URLs of the payment processors, by number: journals name them by their numbers only, and who
+    /// has them the other way round would pay twice.
+    pub processors: Option<[String; 2]>,
     /// Version of the link protocol.
     pub protocol: u32,
     /// The process, as it sees itself: in a container that is mostly 1.
     pub pid: u32,
 }
+
+const NO_PROCESSOR: &str = "none";
 
 /// The text is no card: somebody who is no node, or one of a future that knows better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,15 @@ impl Card {
                 let what = |card: &Card| format!("--cores {}", card.cores);
                 differ(what, "give all nodes the same --cores")
             })
+            .or_else(|| {
+                let what = |card: &Card| match &card.processors {
+                    None => "no payment processors".to_owned(),
+                    Some([default, fallback]) => {
+                        format!("--processor-default {default} --processor-fallback {fallback}")
+                    }
+                };
+                differ(what, "give all nodes the same processors")
+            })
     }
 
     /// Whether the other is a node of our cluster, and not one that calls itself as we do.
@@ -100,9 +115,14 @@ impl fmt::Display for Disagreement {
 
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [default, fallback] = match &self.processors {
+            None => [NO_PROCESSOR; 2],
+            Some(urls) => urls.each_ref().map(String::as_str),
+        };
         write!(
             f,
-            "galo node={} nodes={} cores={} shards={} directory={:032x} protocol={} pid={}",
+            "galo node={} nodes={} cores={} shards={} directory={:032x} \
+             processor-default={default} processor-fallback={fallback} protocol={} pid={}",
             self.node,
             self.nodes.join(","),
             self.cores,
@@ -128,7 +148,12 @@ impl FromStr for Card {
         fn number<N: FromStr>(digits: &str) -> Result<N, NotACard> {
             digits.parse().map_err(|_| NotACard)
         }
+        let processors = match [field("processor-default")?, field("processor-fallback")?] {
+            [NO_PROCESSOR, NO_PROCESSOR] => None,
+            urls => Some(urls.map(str::to_owned)),
+        };
         Ok(Card {
+            processors,
             node: field("node")?.to_owned(),
             nodes: field("nodes")?.split(',').map(str::to_owned).collect(),
             cores: number(field("cores")?)?,
@@ -153,6 +178,7 @@ pub(super) mod tests {
             cores: 1,
             shards: 2,
             directory: 0xabc,
+            processors: None,
             protocol: link::VERSION,
             pid: 12,
         }
@@ -166,11 +192,18 @@ pub(super) mod tests {
             line,
             format!(
                 "galo node=api01 nodes=api01,api02 cores=1 shards=2 directory={directory} \
-                 protocol=1 pid=12"
+                 processor-default=none processor-fallback=none protocol=1 pid=12"
             )
         );
         assert_eq!(line.parse(), Ok(card(0)));
-        assert_eq!(format!("{line} mood=good").parse(), Ok(card(0)));
+        let paying = Card {
+            processors: Some(["http://a:8080".to_owned(), "http://b/p".to_owned()]),
+            ..card(0)
+        };
+        let line = paying.to_string();
+        let urls = "processor-default=http://a:8080 processor-fallback=http://b/p protocol";
+        assert!(line.contains(urls), "{line}");
+        assert_eq!(format!("{line} mood=good").parse(), Ok(paying));
     }
 
     #[test]
@@ -182,6 +215,7 @@ pub(super) mod tests {
             good.replace("galo ", ""),
             good.replace("cores=1 ", ""),
             good.replace("shards=2", "shards=two"),
+            good.replace(" processor-fallback=none", ""),
             good.replace(" pid=12", ""),
             good.replace(" pid=12", " pid="),
         ] {
@@ -205,7 +239,7 @@ pub(super) mod tests {
     #[test]
     fn a_disagreement_is_one_line_with_both_sides_and_what_to_do() {
         type Change = fn(&mut Card);
-        let cases: [(Change, [&str; 3]); 5] = [
+        let cases: [(Change, [&str; 3]); 6] = [
             (
                 |card| card.protocol = 7,
                 ["link protocol 7", "link protocol 1", "same version"],
@@ -222,6 +256,14 @@ pub(super) mod tests {
             (
                 |card| card.cores = 4,
                 ["--cores 4", "--cores 1", "same --cores"],
+            ),
+            (
+                |card| card.processors = Some(["http://b", "http://a"].map(str::to_owned)),
+                [
+                    "--processor-default http://b --processor-fallback http://a",
+                    "this one no payment processors",
+                    "same processors",
+                ],
             ),
         ];
         for (change, words) in cases {

@@ -14,7 +14,7 @@ fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<Command, Usag
 
 fn serve(args: &[&str], variables: &[(&str, &str)]) -> Serve {
     match parse_with(args, variables) {
-        Ok(Command::Serve(serve)) => serve,
+        Ok(Command::Serve(serve)) => *serve,
         other => panic!("{other:?}"),
     }
 }
@@ -33,6 +33,7 @@ fn no_arguments_mean_serve_with_the_defaults() {
         (Choice::Auto, Durability::Process)
     );
     assert!(serve.cores >= 1 && !serve.pin && !serve.allow_reset && serve.shards.is_none());
+    assert_eq!(serve.payments, None);
 }
 
 #[test]
@@ -101,6 +102,9 @@ fn every_variable_is_on_the_help_page_and_every_flag() {
         );
         let derived = flag.name.replace('-', "_").to_ascii_uppercase();
         assert_eq!(flag.variable, format!("GALO_{derived}"));
+        if let Some(others) = flag.variable_of_others {
+            assert!(HELP.contains(&format!("[{} or {others};", flag.variable)));
+        }
     }
 }
 
@@ -150,6 +154,34 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
         (
             &["--cores", "4", "--shards", "2"],
             "--shards: 2 for 4 cores; accepted: at least one shard a core",
+        ),
+        (
+            &["--processor-default", "https://a"],
+            "--processor-default: 'https://a' is not accepted: processors are spoken to without TLS",
+        ),
+        (
+            &["--processor-fallback", "a:80"],
+            "--processor-fallback: 'a:80' is not accepted: http://HOST",
+        ),
+        (
+            &["--processor-fallback", "http://a"],
+            "--processor-default: missing; --processor-default and --processor-fallback come together",
+        ),
+        (
+            &["--processor-default", "http://a"],
+            "--processor-fallback: missing; --processor-default and",
+        ),
+        (
+            &["--processor-default=http://a", "--processor-fallback=http://A:80/"],
+            "--processor-fallback: http://a is --processor-default, too",
+        ),
+        (
+            &["--payment-deadline", "60"],
+            "--payment-deadline: '60' is not accepted: 1ms to 24h",
+        ),
+        (
+            &["--payment-queue", "0"],
+            "--payment-queue: '0' is not accepted: a whole number from 1 to 10000000",
         ),
         (&["--node", "A"], "--node: 'A' is not accepted: a name is"),
         (&["--nodes", "a,b/c"], "--nodes: 'b/c' is not accepted"),
@@ -249,4 +281,47 @@ fn every_core_of_every_node_may_get_a_shard() {
         error(&with(&["--shards", "2", "--cores", "2"])),
         "--shards: 2 for 2 cores in each node; accepted: at least one shard a core"
     );
+}
+
+#[test]
+fn processors_come_by_flags_and_by_variables() {
+    let others = [
+        ("DEFAULT_PAYMENT_PROCESSOR_URL", "http://default:8080"),
+        ("FALLBACK_PAYMENT_PROCESSOR_URL", "http://fallback:8080"),
+    ];
+    let urls = |serve: Serve| {
+        let payments = serve.payments.expect("payments");
+        payments.processors.map(|url| url.to_string())
+    };
+    let by_default = serve(&[], &others).payments.expect("payments");
+    assert_eq!(by_default.deadline_ns, PAYMENT_DEADLINE_NS);
+    assert_eq!(by_default.queue, PAYMENTS_OPEN_MAX);
+    assert_eq!(
+        urls(serve(&[], &others)),
+        ["http://default:8080", "http://fallback:8080"]
+    );
+    // Ours beats the others', a flag beats both; an empty one is none.
+    let variables = [
+        others[0],
+        others[1],
+        ("GALO_PROCESSOR_DEFAULT", "http://d"),
+        ("GALO_PROCESSOR_FALLBACK", ""),
+        ("GALO_PAYMENT_DEADLINE", "5m"),
+        ("GALO_PAYMENT_QUEUE", "1000"),
+    ];
+    let args = ["--payment-queue", "2000"];
+    let settings = serve(&args, &variables).payments.expect("payments");
+    assert_eq!(
+        (settings.deadline_ns, settings.queue),
+        (300_000_000_000, 2000)
+    );
+    assert_eq!(
+        urls(serve(&[], &variables)),
+        ["http://d", "http://fallback:8080"]
+    );
+    let args = ["--processor-fallback", "http://f"];
+    assert_eq!(urls(serve(&args, &variables)), ["http://d", "http://f"]);
+    let bad = [others[0], ("FALLBACK_PAYMENT_PROCESSOR_URL", "fallback")];
+    let line = parse_with(&[], &bad).expect_err("no URL").to_string();
+    assert!(line.starts_with("FALLBACK_PAYMENT_PROCESSOR_URL: 'fallback' is not accepted"));
 }

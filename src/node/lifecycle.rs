@@ -58,7 +58,11 @@ impl<J> Node<J> {
         if connection.state != State::Closing {
             debug_assert_ne!(connection.state, State::Free);
             connection.state = State::Closing;
+            let peer = connection.peer;
             self.effects.push_back(Effect::Close(connection.id));
+            if let Peer::Processor(processor) = peer {
+                self.processor_closed(index, processor);
+            }
         }
     }
 
@@ -107,6 +111,7 @@ impl<J> Node<J> {
         if is_due(&mut self.expire_ns, now_ns) {
             self.expire();
         }
+        self.dispatch();
     }
 
     /// Deals with every deadline that has passed, and finds the next.
@@ -146,8 +151,9 @@ impl<J> Node<J> {
 
     fn timed_out(&mut self, index: usize) {
         let connection = &self.connections[index];
-        if connection.state == State::Lingering || !connection.output.is_idle() {
-            self.close(index); // The peer does not close, or does not read.
+        let is_processor = matches!(connection.peer, Peer::Processor(_));
+        if is_processor || connection.state == State::Lingering || !connection.output.is_idle() {
+            self.close(index); // The peer does not answer, does not close, or does not read.
         } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
             self.expect_arrival(index, IDLE_NS_MAX); // It is we who owe something.
         } else if connection.peer == Peer::Linker
@@ -176,6 +182,7 @@ impl<J> Node<J> {
         self.sweep_ns = self.sweep_ns.min(now_ns + STOP_GRACE_NS);
         self.effects.push_back(Effect::StopAccepting);
         self.tell_all(&Frame::Leaving);
+        self.stop_processors();
         self.hand_over();
     }
 

@@ -17,25 +17,38 @@
 //! | 5 leaving | nothing: give me no shard any more |
 //! | 6 transact | counter u64 (1 to 2^56 - 1, as all of them), client u32, kind byte (`c`, `d`), amount i64, 0 or 1 and then a key u128, description (the rest, UTF-8) |
 //! | 7 statement | counter u64, client u32 |
-//! | 8 reset | counter u64, shard u32 |
+//! | 8 reset | counter u64, shard u32, scope byte (0 everything, 1 payments) |
 //! | 9 reply | shard u32, counter u64, status u16, body (the rest) |
 //! | 10 not owner | shard u32, counter u64: nothing was done |
 //! | 11 goodbye | nothing: no command will follow |
 //! | 12 again | shard u32: from here on commands for it come from the oldest without an outcome, in order |
 //! | 13 begun | shard u32: what came before an `again` is answered, and what follows is to what came behind it |
+//! | 14 pay | counter u64, payment's id u128, cents u64 |
+//! | 15 show | counter u64, payment's id u128 |
+//! | 16 ask | number u64, shard u32, 0 (summary) and from u64, to u64 (microseconds since 1970, both inclusive), or 1 (outcome) and a payment's id u128 |
+//! | 17 answer | number u64, 0 (summary) and for each processor count u64, cents u128; or 1 (outcome) and 0 (no such payment), or 1 and the payment; or 2 (refused): ask again |
+//! | 18 health | processor byte, failing byte, response_min_ms u32: what it said of itself just now |
+//!
+//! A payment: id u128, cents u64, accepted_us u64, attempts u16, then 0 (free); 1 (bound), processor byte,
+//! requested_us u64, in doubt byte; or 2 (processed), processor byte, requested_us u64.
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
-//! carried out in their order, and answered in it.
+//! carried out in their order, and answered in it. Questions (`ask`) are not part of that order: their
+//! answers take time, for which no command waits.
 
-use std::borrow::Cow;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
 
-use crate::api::{bank, Command};
-use crate::bank::{Description, Kind};
-use crate::limits::LINK_FRAME_BYTES_MAX;
-use crate::shard::ids::{COUNTER_MAX, EPOCH_MAX};
+use crate::api::Command;
+use crate::payments::{PaymentId, Processor, Summary, Window};
+use crate::shard::Payment;
+pub use read::read;
+pub use write::write;
 
 /// The version of the protocol that this code speaks, and the only one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"GALOLINK";
 
 const HELLO: u8 = 1;
@@ -51,6 +64,21 @@ const NOT_OWNER: u8 = 10;
 const GOODBYE: u8 = 11;
 const AGAIN: u8 = 12;
 const BEGUN: u8 = 13;
+const PAY: u8 = 14;
+const SHOW: u8 = 15;
+const ASK: u8 = 16;
+const ANSWER: u8 = 17;
+const HEALTH: u8 = 18;
+
+/// What a question, and its answer, is about.
+const OF_SUMMARY: u8 = 0;
+const OF_OUTCOME: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// Where a payment stands.
+const FREE: u8 = 0;
+const BOUND: u8 = 1;
+const PROCESSED: u8 = 2;
 
 const LENGTH_BYTES: usize = 4;
 
@@ -100,12 +128,14 @@ pub enum Frame<'a> {
         /// What.
         command: Command<'a>,
     },
-    /// All accounts of a shard back to the start.
+    /// A shard is to forget.
     Reset {
         /// Counts the sender's commands for the shard.
         counter: u64,
         /// Which.
         shard: u32,
+        /// What.
+        scope: Scope,
     },
     /// How a command went.
     Reply {
@@ -131,358 +161,63 @@ pub enum Frame<'a> {
     Again(u32),
     /// The answer to that, behind those to what was sent before it.
     Begun(u32),
+    /// Find this out.
+    Ask {
+        /// The sender's: comes back with the answer.
+        number: u64,
+        /// The shard that the question is about.
+        shard: u32,
+        /// What.
+        question: Question,
+    },
+    /// What was found out.
+    Answer {
+        /// The question's.
+        number: u64,
+        /// What.
+        answer: Answer,
+    },
+    /// What a processor said of itself just now.
+    Health {
+        /// Which.
+        processor: Processor,
+        /// It fails.
+        failing: bool,
+        /// Milliseconds.
+        response_min_ms: u32,
+    },
+}
+
+/// What a shard is to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Scope {
+    /// All accounts go back to the start, and all payments are forgotten.
+    Everything = 0,
+    /// All payments are forgotten.
+    Payments = 1,
+}
+
+/// What the owner of a shard is asked, whose answer takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What processors have carried out of the shard's payments.
+    Summary(Window),
+    /// What becomes of a payment: answered when it is settled.
+    Outcome(PaymentId),
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of the shard.
+    Summary(Summary),
+    /// The payment, settled; `None`: there is none.
+    Outcome(Option<Payment>),
+    /// Who was asked does not serve the shard (any more), or is asked too much: ask again.
+    Refused,
 }
 
 /// The bytes are no frame: the peer speaks something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadFrame;
-
-/// Appends a frame.
-pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    match frame {
-        Frame::Hello(hello) => {
-            out.push(HELLO);
-            out.extend_from_slice(MAGIC);
-            out.extend_from_slice(&VERSION.to_le_bytes());
-            out.extend_from_slice(&hello.directory.to_le_bytes());
-            for number in [hello.shards, hello.cores, hello.nodes, hello.member] {
-                out.extend_from_slice(&number.to_le_bytes());
-            }
-            out.extend_from_slice(&hello.epoch.to_le_bytes());
-        }
-        Frame::OtherVersion(_) => unreachable!("read, never written"),
-        Frame::Owns(shard) => {
-            out.push(OWNS);
-            out.extend_from_slice(&shard.to_le_bytes());
-        }
-        Frame::Released { shard, to } => {
-            out.push(RELEASED);
-            out.extend_from_slice(&shard.to_le_bytes());
-            out.extend_from_slice(&to.to_le_bytes());
-        }
-        Frame::Who(shard) => {
-            out.push(WHO);
-            out.extend_from_slice(&shard.to_le_bytes());
-        }
-        Frame::Leaving => out.push(LEAVING),
-        Frame::Command {
-            counter,
-            key,
-            command:
-                Command::Bank(bank::Command::Transact {
-                    client,
-                    kind,
-                    amount,
-                    description,
-                }),
-        } => {
-            out.push(TRANSACT);
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&client.to_le_bytes());
-            out.push(kind.to_byte());
-            out.extend_from_slice(&amount.to_le_bytes());
-            out.push(u8::from(key.is_some()));
-            if let Some(key) = key {
-                out.extend_from_slice(&key.to_le_bytes());
-            }
-            out.extend_from_slice(description.as_bytes());
-        }
-        Frame::Command {
-            counter,
-            key: _,
-            command: Command::Bank(bank::Command::Statement { client }),
-        } => {
-            out.push(STATEMENT);
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&client.to_le_bytes());
-        }
-        Frame::Command {
-            command: Command::Payments(_),
-            ..
-        } => unimplemented!(),
-        Frame::Reset { counter, shard } => {
-            out.push(RESET);
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&shard.to_le_bytes());
-        }
-        Frame::Reply {
-            shard,
-            counter,
-            status,
-            body,
-        } => {
-            out.push(REPLY);
-            out.extend_from_slice(&shard.to_le_bytes());
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&status.to_le_bytes());
-            out.extend_from_slice(body);
-        }
-        Frame::NotOwner { shard, counter } => {
-            out.push(NOT_OWNER);
-            out.extend_from_slice(&shard.to_le_bytes());
-            out.extend_from_slice(&counter.to_le_bytes());
-        }
-        Frame::Goodbye => out.push(GOODBYE),
-        Frame::Begun(shard) => {
-            out.push(BEGUN);
-            out.extend_from_slice(&shard.to_le_bytes());
-        }
-        Frame::Again(shard) => {
-            out.push(AGAIN);
-            out.extend_from_slice(&shard.to_le_bytes());
-        }
-    }
-    let length = out.len() - start - LENGTH_BYTES;
-    assert!(length <= LINK_FRAME_BYTES_MAX);
-    out[start..start + LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
-}
-
-/// Reads the frame at the front: its content and its length in all. `None`: not all there yet.
-pub fn read(input: &[u8]) -> Result<Option<(Frame<'_>, usize)>, BadFrame> {
-    let Some((length, rest)) = input.split_first_chunk::<LENGTH_BYTES>() else {
-        return Ok(None);
-    };
-    let length = u32::from_le_bytes(*length) as usize;
-    if !(1..=LINK_FRAME_BYTES_MAX).contains(&length) {
-        return Err(BadFrame);
-    }
-    let Some(content) = rest.get(..length) else {
-        return Ok(None);
-    };
-    let frame = frame_of(content).ok_or(BadFrame)?;
-    Ok(Some((frame, LENGTH_BYTES + length)))
-}
-
-/// What is left of a frame's content while it is read.
-struct Content<'a>(&'a [u8]);
-
-impl<'a> Content<'a> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn u128(&mut self) -> Option<u128> {
-        self.take().map(u128::from_le_bytes)
-    }
-
-    /// Of a command.
-    fn counter(&mut self) -> Option<u64> {
-        self.u64()
-            .filter(|counter| (1..=COUNTER_MAX).contains(counter))
-    }
-
-    fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.0)
-    }
-}
-
-fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
-    let mut content = Content(content);
-    let frame = match content.u8()? {
-        HELLO => {
-            if &content.take()? != MAGIC {
-                return None;
-            }
-            match content.u32()? {
-                VERSION => {}
-                version => return Some(Frame::OtherVersion(version)),
-            }
-            Frame::Hello(Hello {
-                directory: content.u128()?,
-                shards: content.u32()?,
-                cores: content.u32()?,
-                nodes: content.u32()?,
-                member: content.u32()?,
-                epoch: content.u64().filter(|epoch| *epoch <= EPOCH_MAX)?,
-            })
-        }
-        OWNS => Frame::Owns(content.u32()?),
-        RELEASED => Frame::Released {
-            shard: content.u32()?,
-            to: content.u32()?,
-        },
-        WHO => Frame::Who(content.u32()?),
-        LEAVING => Frame::Leaving,
-        TRANSACT => {
-            let counter = content.counter()?;
-            let client = content.u32()?;
-            let kind = Kind::from_byte(content.u8()?)?;
-            let amount = content.take().map(i64::from_le_bytes)?;
-            let key = match content.u8()? {
-                0 => None,
-                1 => Some(content.u128()?),
-                _ => return None,
-            };
-            let description = std::str::from_utf8(content.rest()).ok()?;
-            Description::new(description)?;
-            if amount <= 0 {
-                return None;
-            }
-            let command = Command::Bank(bank::Command::Transact {
-                client,
-                kind,
-                amount,
-                description: Cow::Borrowed(description),
-            });
-            Frame::Command {
-                counter,
-                key,
-                command,
-            }
-        }
-        STATEMENT => Frame::Command {
-            counter: content.counter()?,
-            key: None,
-            command: Command::Bank(bank::Command::Statement {
-                client: content.u32()?,
-            }),
-        },
-        RESET => Frame::Reset {
-            counter: content.counter()?,
-            shard: content.u32()?,
-        },
-        REPLY => Frame::Reply {
-            shard: content.u32()?,
-            counter: content.counter()?,
-            status: content.take().map(u16::from_le_bytes)?,
-            body: content.rest(),
-        },
-        NOT_OWNER => Frame::NotOwner {
-            shard: content.u32()?,
-            counter: content.counter()?,
-        },
-        GOODBYE => Frame::Goodbye,
-        AGAIN => Frame::Again(content.u32()?),
-        BEGUN => Frame::Begun(content.u32()?),
-        _ => return None,
-    };
-    content.0.is_empty().then_some(frame)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frames() -> Vec<Frame<'static>> {
-        let transact = Command::Bank(bank::Command::Transact {
-            client: 7,
-            kind: Kind::Debit,
-            amount: i64::MAX,
-            description: "ação".into(),
-        });
-        let command = |counter, key, command| Frame::Command {
-            counter,
-            key,
-            command,
-        };
-        vec![
-            command(1, None, transact.clone()),
-            command(COUNTER_MAX, Some(u128::MAX - 1), transact),
-            command(
-                2,
-                None,
-                Command::Bank(bank::Command::Statement { client: 3 }),
-            ),
-            Frame::Reset {
-                counter: 9,
-                shard: 1,
-            },
-            Frame::Reply {
-                shard: 1,
-                counter: 4,
-                status: 422,
-                body: b"{}",
-            },
-            Frame::NotOwner {
-                shard: 1,
-                counter: 5,
-            },
-            Frame::Hello(Hello {
-                directory: 1 << 100,
-                shards: 2,
-                cores: 3,
-                nodes: 4,
-                member: 5,
-                epoch: 6,
-            }),
-            Frame::Owns(1023),
-            Frame::Released { shard: 3, to: 2 },
-            Frame::Who(0),
-            Frame::Leaving,
-            Frame::Goodbye,
-            Frame::Again(5),
-            Frame::Begun(5),
-        ]
-    }
-
-    #[test]
-    fn frames_come_back_whole_and_wait_for_their_last_byte() {
-        for frame in frames() {
-            let mut bytes = Vec::new();
-            write(&mut bytes, &frame);
-            assert_eq!(read(&bytes), Ok(Some((frame, bytes.len()))));
-            for cut in 0..bytes.len() {
-                assert_eq!(read(&bytes[..cut]), Ok(None));
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_frame_is_refused() {
-        let mut good = Vec::new();
-        write(&mut good, &frames()[0]);
-        let counter_zero = [&good[..5], &[0; 8], &good[13..]].concat();
-        let counter_beyond = [&good[..5], &[255; 8], &good[13..]].concat();
-        let unknown_kind = [&good[..4], &[99], &good[5..]].concat();
-        let zero_amount = [&good[..18], &[0; 8], &good[26..]].concat();
-        let too_long = [&u32::MAX.to_le_bytes()[..], &good[4..]].concat();
-        let empty = [&0u32.to_le_bytes()[..], &good[4..]].concat();
-        for bytes in [
-            counter_zero,
-            counter_beyond,
-            unknown_kind,
-            zero_amount,
-            too_long,
-            empty,
-        ] {
-            assert_eq!(read(&bytes), Err(BadFrame));
-        }
-        for frame in &frames()[2..] {
-            // All but the last two kinds of content have a fixed length.
-            let mut bytes = Vec::new();
-            write(&mut bytes, frame);
-            bytes.push(0);
-            let length = (bytes.len() - LENGTH_BYTES) as u32;
-            bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-            let with_body = matches!(frame, Frame::Reply { .. });
-            assert_eq!(read(&bytes).is_err(), !with_body, "{frame:?}");
-        }
-    }
-
-    #[test]
-    fn another_version_is_told_from_noise() {
-        let mut bytes = Vec::new();
-        write(&mut bytes, &frames()[6]);
-        bytes[13..17].copy_from_slice(&77u32.to_le_bytes());
-        assert_eq!(
-            read(&bytes),
-            Ok(Some((Frame::OtherVersion(77), bytes.len())))
-        );
-    }
-}

@@ -286,7 +286,11 @@ impl<J> Node<J> {
                 }
                 self.refuse_command(member, index, shard as u32, counter);
             }
-            Frame::Reset { counter, shard } => {
+            Frame::Reset {
+                counter,
+                shard,
+                scope: _,
+            } => {
                 let own = known(shard)?;
                 if self.carries_out(member, own) {
                     return Ok(self.reset_for_member(index, own, counter));
@@ -311,6 +315,16 @@ impl<J> Node<J> {
                     self.not_owner(member, own, counter);
                 }
                 self.answered(member);
+            }
+            Frame::Ask { .. } | Frame::Answer { .. } => {}
+            Frame::Health {
+                processor,
+                failing,
+                response_min_ms,
+            } => {
+                if self.settings.payments.is_some() {
+                    self.health_told(processor, failing, response_min_ms);
+                }
             }
             Frame::Goodbye => self.links[member].goodbye_received = true,
         }

@@ -8,10 +8,14 @@
 //! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
+mod attempts;
 mod connection;
+mod dispatch;
+mod health;
 mod lifecycle;
 pub mod link;
 mod links;
+mod lookups;
 mod members;
 mod processors;
 mod questions;
@@ -35,6 +39,7 @@ pub use settings::{Durability, Payments, Settings};
 
 use lifecycle::Stop;
 use links::Link;
+use processors::Processors;
 use replies::{Hold, Op};
 use resets::Reset;
 use routes::Route;
@@ -60,6 +65,7 @@ pub struct Node<J> {
     connections: Connections,
     /// By member; our own place is never used.
     links: Vec<Link>,
+    processors: Processors,
     now: Now,
     date: Date,
     gzip: Gzip,
@@ -91,6 +97,8 @@ pub struct Node<J> {
     expire_ns: u64,
     /// Not after the earliest time to connect, to try for a shard, or to offer one.
     attend_ns: u64,
+    /// Not after the earliest time to look at payments that wait.
+    pay_ns: u64,
     /// The last line about a peer that is not as it should be, and when it was logged.
     complaint: Option<(String, u64)>,
     started: bool,
@@ -109,6 +117,7 @@ impl<J> Node<J> {
             routes: (0..places).map(|_| Route::new()).collect(),
             commands: 0,
             links: (0..members.count()).map(|_| Link::new()).collect(),
+            processors: Processors::new(members.count(), places),
             sync_tickets: vec![(0, 0); places],
             settings,
             connections: Connections::default(),
@@ -129,6 +138,7 @@ impl<J> Node<J> {
             sweep_ns: u64::MAX,
             expire_ns: u64::MAX,
             attend_ns: u64::MAX,
+            pay_ns: u64::MAX,
             complaint: None,
             started: false,
             stop: None,
@@ -159,7 +169,9 @@ impl<J> Node<J> {
         self.date.update(now.realtime_us);
         if !std::mem::replace(&mut self.started, true) {
             self.started();
+            self.health_put_off();
         }
+        self.resume_findings();
         self.resume_resets();
         self.attend();
         for id in std::mem::take(&mut self.postponed) {
@@ -220,6 +232,9 @@ impl<J> Node<J> {
         }
         if connection.state != State::Open {
             return; // Read and thrown away.
+        }
+        if let Peer::Processor(processor) = connection.peer {
+            return self.processor_received(index, processor, bytes);
         }
         if connection.input.is_empty() {
             let taken = self.take_up(index, bytes);
@@ -350,7 +365,8 @@ impl<J> Node<J> {
 
     /// See [`crate::io::Machine::deadline_ns`].
     pub fn deadline_ns(&self) -> Option<u64> {
-        let next_ns = self.sweep_ns.min(self.expire_ns).min(self.attend_ns);
+        let next_ns = self.sweep_ns.min(self.expire_ns);
+        let next_ns = next_ns.min(self.attend_ns).min(self.pay_ns);
         (next_ns != u64::MAX).then_some(next_ns)
     }
 
@@ -358,6 +374,7 @@ impl<J> Node<J> {
     pub fn ready(&self) -> bool {
         !self.postponed.is_empty()
             || !self.resets.is_empty()
+            || self.processors.is_ready()
             || (self.commands > 0 && self.routes.iter().any(Route::has_work_for_us))
     }
 }

@@ -1,38 +1,381 @@
-//! The connections to the payment processors: attempts, lookups and questions about health on their way,
-//! and what comes back.
+//! The connections to the payment processors, and what is under way on each of them.
+//!
+//! A connection carries one request at a time, and then the next one, of whatever kind: a payment
+//! ([`super::dispatch`], [`super::attempts`]), a question about one ([`super::lookups`]), or about health
+//! ([`super::health`]). One is made only when something waits for it, so that there are never more than
+//! were of use at once. A payment is not bound to a processor before there is a connection to send it on:
+//! one that cannot be reached has nothing of ours.
 
+use std::collections::VecDeque;
+
+use super::attempts::Attempt;
+use super::health::Health;
+use super::lookups::{Finding, Lookup, Lookups};
+use super::settings::Payments;
 use super::Node;
-use crate::io::{ConnectionId, Target};
+use crate::http::client::{parse_reply, write_request, Outgoing, Response};
+use crate::io::{ConnectionId, Effect, Target};
+use crate::limits::{PROBE_NS_MIN, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX};
+use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
 
+/// What this core knows of the processors, and wants of them.
+pub(super) struct Processors {
+    /// By number.
+    pub(super) sides: [Side; 2],
+    /// What is under way, by the connection's index.
+    work: Vec<Option<Work>>,
+    /// Bound in this tick: to be sent once the journal has that, each on its connection.
+    pub(super) unsent: Vec<(Attempt, ConnectionId)>,
+    /// Payments that a processor has, and that are not settled: the batch had no room.
+    pub(super) findings: VecDeque<Finding>,
+    /// Settled in this tick's batches: shard, processor, cents.
+    pub(super) confirmed: Vec<(usize, Processor, u64)>,
+    /// Answers to questions about payments that need no processor, for the next tick.
+    pub(super) told: Vec<(usize, PaymentId, u64, Option<bool>)>,
+    /// By shard: nothing of it is sent before this. Monotonic.
+    pub(super) paused_ns: Vec<u64>,
+    /// The shard whose turn is first.
+    pub(super) first: usize,
+    /// A batch took no more, and payments are left.
+    pub(super) left: bool,
+    /// By processor: there were payments since it was last asked about its health.
+    pub(super) busy: [bool; 2],
+    /// A path or a body that is being made.
+    pub(super) scratch: Vec<u8>,
+}
+
+/// One processor.
+pub(super) struct Side {
+    pub(super) circuit: Circuit,
+    pub(super) window_max: u32,
+    /// Connections without work; the one that was used last is the last.
+    idle: Vec<ConnectionId>,
+    /// Connections on their way: when each was begun, oldest first. Monotonic.
+    connecting: VecDeque<u64>,
+    /// When the last one failed that counted.
+    connect_failed_ns: u64,
+    /// Connections that are wanted beside those that are there: for payments, and for questions.
+    pub(super) wanted: usize,
+    pub(super) wanted_beside: usize,
+    /// Payments under way, or about to be.
+    pub(super) under_way: u32,
+    /// Payments that it may have, with no attempt under way: shard and id.
+    pub(super) retries: VecDeque<(usize, PaymentId)>,
+    /// They are not sent again before this. Monotonic.
+    pub(super) retry_ns: u64,
+    /// From a retry that failed to the next.
+    pub(super) retry_again_ns: u64,
+    pub(super) lookups: Lookups,
+    pub(super) health: Health,
+}
+
+/// What a connection carries.
+pub(super) enum Work {
+    Pay(Attempt),
+    LookUp(Lookup),
+    Health,
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer<'a> {
+    /// All of it is there.
+    Whole {
+        status: u16,
+        retry_after_s: Option<u32>,
+        body: &'a [u8],
+    },
+    /// Its head is, and the rest will not come.
+    Head { status: u16 },
+    /// It has none.
+    None,
+}
+
+impl Side {
+    fn new(window_max: u32) -> Side {
+        Side {
+            circuit: Circuit::new(window_max),
+            window_max,
+            idle: Vec::new(),
+            connecting: VecDeque::new(),
+            connect_failed_ns: 0,
+            wanted: 0,
+            wanted_beside: 0,
+            under_way: 0,
+            retries: VecDeque::new(),
+            retry_ns: 0,
+            retry_again_ns: PROBE_NS_MIN,
+            lookups: Lookups::default(),
+            health: Health::default(),
+        }
+    }
+
+    /// A connection without work.
+    pub(super) fn take_idle(&mut self) -> Option<ConnectionId> {
+        self.idle.pop()
+    }
+
+    /// Not used after all.
+    pub(super) fn give_back(&mut self, id: ConnectionId) {
+        self.idle.push(id);
+    }
+}
+
+impl Processors {
+    /// `members`: who share what a processor may have at a time.
+    pub(super) fn new(members: usize, shards: usize) -> Processors {
+        let window_max = (PROCESSOR_PARALLEL_MAX / members).max(1) as u32;
+        Processors {
+            sides: [Side::new(window_max), Side::new(window_max)],
+            work: Vec::new(),
+            unsent: Vec::new(),
+            findings: VecDeque::new(),
+            confirmed: Vec::new(),
+            told: Vec::new(),
+            paused_ns: vec![0; shards],
+            first: 0,
+            left: false,
+            busy: [false; 2],
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) fn side(&mut self, processor: Processor) -> &mut Side {
+        &mut self.sides[processor as usize]
+    }
+
+    /// What is under way on connections.
+    pub(super) fn work(&self) -> impl Iterator<Item = &Work> {
+        self.work.iter().flatten()
+    }
+
+    fn has_work(&self, index: usize) -> bool {
+        self.work.get(index).is_some_and(Option::is_some)
+    }
+
+    /// Something is left that needs no event.
+    pub(super) fn is_ready(&self) -> bool {
+        self.left || !self.findings.is_empty() || !self.told.is_empty()
+    }
+}
+
 impl<J> Node<J> {
+    /// How payments are carried out.
+    pub(super) fn payments_settings(&self) -> &Payments {
+        let payments = self.settings.payments.as_ref();
+        payments.expect("nothing is sent to processors that are not set")
+    }
+
+    // ---- Connections -----------------------------------------------------------
+
+    /// Makes the connections that are wanted, but for those that are on their way already.
+    pub(super) fn connect_processors(&mut self) {
+        for processor in Processor::ALL {
+            let now_ns = self.now.monotonic_ns;
+            let side = self.processors.side(processor);
+            let wanted = std::mem::take(&mut side.wanted);
+            let beside = std::mem::take(&mut side.wanted_beside);
+            for _ in side.connecting.len()..wanted + beside {
+                side.connecting.push_back(now_ns);
+                let target = Target::Processor(processor);
+                self.effects.push_back(Effect::Connect(target));
+            }
+        }
+    }
+
     /// A connection to a processor is there.
     pub(super) fn processor_opened(&mut self, id: ConnectionId, processor: Processor) {
-        let _ = (id, processor);
-        unimplemented!()
+        self.processors.side(processor).connecting.pop_front();
+        self.processor_idle(id, processor);
     }
 
-    /// A connection to a processor could not be made.
+    /// A connection has no work: it waits for some, or is closed.
+    fn processor_idle(&mut self, id: ConnectionId, processor: Processor) {
+        let index = id.index as usize;
+        if self.stop.is_some() {
+            return self.close(index);
+        }
+        self.expect_arrival(index, PROCESSOR_IDLE_NS_MAX);
+        self.processors.side(processor).idle.push(id);
+    }
+
+    /// A connection to a processor could not be made: nothing was sent.
     pub(super) fn processor_failed(&mut self, processor: Processor) {
-        let _ = (processor, Target::Processor(processor));
-        unimplemented!()
+        let now_ns = self.now.monotonic_ns;
+        let side = self.processors.side(processor);
+        let began_ns = side.connecting.pop_front().unwrap_or(now_ns);
+        // Those that were under way when one failed have no news; nor have those that were made for
+        // questions while no payment may be sent.
+        let is_news = began_ns >= side.connect_failed_ns;
+        if is_news && side.circuit.has_room(side.under_way, now_ns) {
+            side.connect_failed_ns = now_ns;
+            let ticket = side.circuit.sent(now_ns);
+            side.circuit.ended(ticket, Outcome::Failed, now_ns);
+        }
+        // One of those who wait for a connection goes without, or it would be tried again and again.
+        if let Some(lookup) = side.lookups.next() {
+            self.looked_up_in_vain(processor, lookup);
+        } else {
+            side.health.wanted = false;
+        }
+        let stats = &self.stats().payments.processors[processor as usize];
+        stats.failed.add(1);
     }
 
-    /// Asks a processor whether it has a payment of a shard of ours. Ends in
-    /// [`looked_up`](Self::looked_up), in a later tick; if it has it, it is settled by then.
-    pub(super) fn look_up(&mut self, shard: usize, id: PaymentId, question: u64) {
-        let _ = (shard, id, question);
-        unimplemented!()
+    /// A connection to a processor is being closed: what it carries is over.
+    pub(super) fn processor_closed(&mut self, index: usize, processor: Processor) {
+        if !self.processors.has_work(index) {
+            let id = self.connections[index].id;
+            return self.processors.side(processor).idle.retain(|it| *it != id);
+        }
+        let input = std::mem::take(&mut self.connections[index].input);
+        self.take_reply(index, processor, &input, true);
+        self.connections.buffers.give(input);
     }
 
-    /// What another member was told by a processor about its health.
-    pub(super) fn health_told(
+    /// Of a stop: nothing is sent any more, and what is under way may end.
+    pub(super) fn stop_processors(&mut self) {
+        for processor in Processor::ALL {
+            for id in std::mem::take(&mut self.processors.side(processor).idle) {
+                self.close(id.index as usize);
+            }
+            while let Some(lookup) = self.processors.side(processor).lookups.next() {
+                self.looked_up_in_vain(processor, lookup);
+            }
+        }
+    }
+
+    // ---- Requests and replies --------------------------------------------------
+
+    /// Writes a request to a connection that has no other; the peer has so long to answer.
+    pub(super) fn ask_processor(
         &mut self,
+        id: ConnectionId,
         processor: Processor,
-        failing: bool,
-        response_min_ms: u32,
+        work: Work,
+        within_ns: u64,
     ) {
-        let _ = (processor, failing, response_min_ms);
-        unimplemented!()
+        let index = id.index as usize;
+        let mut scratch = std::mem::take(&mut self.processors.scratch);
+        let payments = self.settings.payments.as_ref().expect("they are set");
+        let number = processor as usize;
+        scratch.clear();
+        scratch.extend_from_slice(payments.prefixes[number].as_bytes());
+        let method = match &work {
+            Work::Pay(_) => "POST",
+            Work::LookUp(_) | Work::Health => "GET",
+        };
+        scratch.extend_from_slice(b"/payments");
+        match &work {
+            Work::Pay(_) => {}
+            Work::LookUp(lookup) => {
+                scratch.push(b'/');
+                scratch.extend_from_slice(&lookup.id.text());
+            }
+            Work::Health => scratch.extend_from_slice(b"/service-health"),
+        }
+        let path_bytes = scratch.len();
+        if let Work::Pay(attempt) = &work {
+            attempt.order.write_body(&mut scratch);
+        }
+        let (path, body) = scratch.split_at(path_bytes);
+        let request = Outgoing {
+            method,
+            host: &payments.hosts[number],
+            path: std::str::from_utf8(path).expect("made of text"),
+            body,
+        };
+        let (connection, buffers) = self.connections.with_buffers(index);
+        debug_assert!(connection.id == id && connection.output.is_empty());
+        write_request(connection.output.writer(buffers), &request);
+        if !matches!(work, Work::Pay(_)) {
+            // It rests on nothing that may be lost.
+            connection.output.release(connection.output.end());
+        }
+        self.processors.scratch = scratch;
+        let works = &mut self.processors.work;
+        if works.len() <= index {
+            works.resize_with(index + 1, || None);
+        }
+        debug_assert!(works[index].is_none());
+        works[index] = Some(work);
+        self.expect_arrival(index, within_ns);
+        self.list(index);
+    }
+
+    /// Bytes from a processor.
+    pub(super) fn processor_received(&mut self, index: usize, processor: Processor, bytes: &[u8]) {
+        if !self.processors.has_work(index) {
+            return self.close(index); // It speaks without being asked.
+        }
+        if self.connections[index].input.is_empty() {
+            if !self.take_reply(index, processor, bytes, false) {
+                let (connection, buffers) = self.connections.with_buffers(index);
+                connection.input = buffers.take();
+                connection.input.extend_from_slice(bytes);
+            }
+            return;
+        }
+        let mut input = std::mem::take(&mut self.connections[index].input);
+        input.extend_from_slice(bytes);
+        if self.take_reply(index, processor, &input, false) {
+            self.connections.buffers.give(input);
+        } else {
+            self.connections[index].input = input;
+        }
+    }
+
+    /// Takes the reply to what a connection carries, if it is all there, or if nothing will follow
+    /// (`ended`). Whether it did.
+    fn take_reply(
+        &mut self,
+        index: usize,
+        processor: Processor,
+        input: &[u8],
+        ended: bool,
+    ) -> bool {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let (answer, keep_alive) = match parse_reply(input, ended, &mut decoded) {
+            Response::Complete {
+                status,
+                retry_after_s,
+                body,
+                keep_alive,
+            } => {
+                let answer = Answer::Whole {
+                    status,
+                    retry_after_s,
+                    body,
+                };
+                (Some(answer), keep_alive)
+            }
+            Response::Incomplete { .. } if !ended => (None, false),
+            Response::Incomplete {
+                status: Some(status),
+            } => (Some(Answer::Head { status }), false),
+            Response::Incomplete { status: None } | Response::Bad => (Some(Answer::None), false),
+        };
+        let Some(answer) = answer else {
+            self.decoded = decoded;
+            return false;
+        };
+        match self.processors.work[index].take().expect("it was asked") {
+            Work::Pay(attempt) => self.attempt_over(&attempt, answer),
+            Work::LookUp(lookup) => self.lookup_over(processor, lookup, answer),
+            Work::Health => self.health_over(processor, answer),
+        }
+        self.decoded = decoded;
+        let connection = &self.connections[index];
+        if connection.is_closing() {
+            return true;
+        }
+        // Who answers half a request cannot be asked another one.
+        if keep_alive && connection.output.is_empty() {
+            self.processor_idle(connection.id, processor);
+        } else {
+            self.close(index);
+        }
+        true
     }
 }

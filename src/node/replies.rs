@@ -251,6 +251,7 @@ impl<J> Node<J> {
     /// replies are written anew.
     pub fn journal_refused(&mut self, shard: usize) {
         self.shard(shard).refused();
+        self.payments_refused(shard);
         self.reset_refused(shard);
         let mut ops = std::mem::take(&mut self.ops);
         let touched = |subject: Subject| match subject {
@@ -325,6 +326,7 @@ impl<J> Node<J> {
     pub fn journal_written(&mut self, shard: usize) {
         self.shard(shard).written();
         self.ticket += 1;
+        self.payments_written(shard);
     }
 
     /// An `fdatasync` of a shard begins; it covers everything written so far.

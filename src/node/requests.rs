@@ -28,7 +28,7 @@ impl<J> Node<J> {
     /// Takes up what is in a connection's own buffer.
     pub(super) fn resume(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if connection.state != State::Open {
+        if connection.state != State::Open || matches!(connection.peer, Peer::Processor(_)) {
             return;
         }
         if connection.input.is_empty() {

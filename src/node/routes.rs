@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::link::Frame;
+use super::link::{Frame, Scope};
 use super::replies::{Asker, Subject};
 use super::requests::Taken;
 use super::Node;
@@ -258,7 +258,11 @@ impl<J> Node<J> {
                     key,
                     command,
                 },
-                None => Frame::Reset { counter, shard },
+                None => Frame::Reset {
+                    counter,
+                    shard,
+                    scope: Scope::Everything,
+                },
             };
             self.write_frame(id.index as usize, &frame);
         }
@@ -296,6 +300,7 @@ impl<J> Node<J> {
     /// We serve a shard from now on, and carry out what waits for it.
     pub(super) fn owned_by_us(&mut self, shard: usize) {
         self.set_owner(shard, Owner::Us);
+        self.payments_owned(shard);
         self.carry_out_pending(shard);
     }
 

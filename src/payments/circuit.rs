@@ -39,7 +39,7 @@ pub struct Circuit {
     state: State,
     /// At least 1.
     window: u32,
-    /// Counts the failures; what was sent before the last one is not news.
+    /// Counts how often it opened; what was sent before the last time is not news.
     era: u32,
     /// Sent in this era, and not ended.
     under_way: u32,
@@ -94,7 +94,7 @@ pub enum Outcome {
 pub struct Ticket {
     /// When it was sent.
     pub sent_ns: u64,
-    /// Counts the failures that the circuit had seen by then.
+    /// Counts how often the circuit had opened by then.
     pub era: u32,
 }
 
@@ -160,7 +160,6 @@ impl Circuit {
     /// One is sent, as there [is room](Self::has_room). What to give back with its outcome, so that
     /// outcomes of attempts from before a failure are not taken for news.
     pub fn sent(&mut self, now_ns: u64) -> Ticket {
-        debug_assert_ne!(self.state, State::HalfOpen, "one probe at a time");
         if self.state == State::Open {
             self.state = State::HalfOpen;
         }
@@ -186,7 +185,7 @@ impl Circuit {
                 self.silent_ns = None;
             }
             if self.state == State::HalfOpen {
-                self.state = State::Open;
+                self.open(self.probe_ns);
             }
         }
     }
@@ -232,14 +231,12 @@ impl Circuit {
                     self.halved_ns = Some(now_ns);
                 }
             }
-            (State::Closed, Outcome::Failed | Outcome::Unknown) => self.open(PROBE_NS_MIN, now_ns),
+            (State::Closed, Outcome::Failed | Outcome::Unknown) => self.fail(PROBE_NS_MIN, now_ns),
             (State::HalfOpen, Outcome::Done) => self.state = State::Closed,
             // Whether it works, that does not tell.
-            (State::HalfOpen, Outcome::Busy(_)) => {
-                (self.state, self.probe_ns) = (State::Open, self.retry_ns);
-            }
+            (State::HalfOpen, Outcome::Busy(_)) => self.open(self.retry_ns),
             (State::HalfOpen, Outcome::Failed | Outcome::Unknown) => {
-                self.open((2 * self.probe_delay_ns).min(PROBE_NS_MAX), now_ns);
+                self.fail((2 * self.probe_delay_ns).min(PROBE_NS_MAX), now_ns);
             }
             (State::Open, _) => unreachable!("opening begins an era"),
         }
@@ -251,20 +248,25 @@ impl Circuit {
         }
     }
 
-    fn open(&mut self, probe_delay_ns: u64, now_ns: u64) {
+    fn fail(&mut self, probe_delay_ns: u64, now_ns: u64) {
+        self.probe_delay_ns = probe_delay_ns;
+        self.open(now_ns.saturating_add(probe_delay_ns));
+    }
+
+    /// Begins an era, with nothing of it under way.
+    fn open(&mut self, probe_ns: u64) {
         self.state = State::Open;
         self.era = self.era.wrapping_add(1);
         self.window = 1;
         (self.under_way, self.filled_ns, self.silent_ns) = (0, None, None);
-        self.probe_delay_ns = probe_delay_ns;
-        self.probe_ns = now_ns.saturating_add(probe_delay_ns);
+        self.probe_ns = probe_ns;
     }
 
     /// What the processor says of itself.
     pub fn health(&mut self, failing: bool, response_min_ms: u32, now_ns: u64) {
         self.response_min_ns = u64::from(response_min_ms) * MILLISECOND_NS;
         match (self.state, failing) {
-            (State::Closed, true) => self.open(PROBE_NS_MIN, now_ns),
+            (State::Closed, true) => self.fail(PROBE_NS_MIN, now_ns),
             (State::Open, false) => self.probe_ns = self.probe_ns.min(now_ns),
             // A probe that is under way knows better.
             _ => {}

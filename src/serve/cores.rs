@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{random, Event, ServeError};
 use crate::api::operations::Process;
-use crate::config::{self, Serve};
+use crate::config::{self, ProcessorUrl, Serve};
 use crate::host::Host;
-use crate::io::{Chosen, Control, Listeners, Setup};
-use crate::node::{Members, Settings};
+use crate::io::{Chosen, Control, Listeners, Setup, Upstream};
+use crate::node::{Members, Payments, Settings};
 use crate::shard::{Directory, Owned, RealDisk};
 use crate::stats::Stats;
 
@@ -60,6 +60,16 @@ impl Cores<'_> {
         let mut pairs = pair(&self.members)
             .map_err(|error| ServeError::System("cannot link the cores", error))?;
         let mut links = links.into_iter();
+        let payments = self.settings.payments.as_ref().map(node_payments);
+        let upstreams = match &self.settings.payments {
+            None => None,
+            Some(payments) => {
+                let upstream = |url: &ProcessorUrl| Arc::new(Upstream::new(&url.host, url.port));
+                let upstreams = payments.processors.each_ref().map(upstream);
+                Upstream::resolve(&upstreams).map_err(thread_refused)?;
+                Some(upstreams)
+            }
+        };
         let cluster = self.settings.cluster.as_ref();
         for (core, share) in shares.into_iter().enumerate() {
             let node = Settings {
@@ -71,7 +81,7 @@ impl Cores<'_> {
                 directory: self.directory.meta.directory,
                 durability: self.settings.durability,
                 allow_reset: self.settings.allow_reset,
-                payments: None,
+                payments: payments.clone(),
                 process: process.clone(),
             };
             let directory = self.directory.clone();
@@ -81,7 +91,7 @@ impl Cores<'_> {
                 peers: std::mem::take(&mut pairs[core]),
                 link_listener: links.next(),
                 link_paths: cluster.map_or_else(Vec::new, |cluster| cluster.socket_paths(cores)),
-                processors: None,
+                processors: upstreams.clone(),
                 control: self.control.clone(),
                 core,
                 pin: self.settings.pin.then(|| cpus[core % cpus.len()]),
@@ -96,9 +106,24 @@ impl Cores<'_> {
             std::thread::Builder::new()
                 .name(format!("core-{core}"))
                 .spawn(run)
-                .map_err(|error| ServeError::System("cannot start a thread", error))?;
+                .map_err(thread_refused)?;
         }
         Ok(())
+    }
+}
+
+fn thread_refused(error: io::Error) -> ServeError {
+    ServeError::System("cannot start a thread", error)
+}
+
+/// What a node has to know of the settings.
+fn node_payments(payments: &config::Payments) -> Payments {
+    let processors = payments.processors.each_ref();
+    Payments {
+        hosts: processors.map(ProcessorUrl::authority),
+        prefixes: processors.map(|url| url.prefix.clone()),
+        deadline_ns: payments.deadline_ns,
+        open_max: payments.queue,
     }
 }
 

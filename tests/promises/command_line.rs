@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{data_dir, on_both_drivers, Launch};
 
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 18] = [
     "listen",
     "data",
     "cores",
@@ -14,6 +14,10 @@ const FLAGS: [&str; 14] = [
     "clients",
     "shards",
     "allow-reset",
+    "processor-default",
+    "processor-fallback",
+    "payment-deadline",
+    "payment-queue",
     "nodes",
     "node",
     "run",
@@ -50,7 +54,7 @@ fn version_names_version_commit_and_drivers() {
 
 #[test]
 fn what_is_not_accepted_is_named_with_what_is() {
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 29] = [
         (&["--lisen", "x"], &["--lisen", "--listen"]),
         (&["serve", "--nada"], &["--nada", "--data"]),
         (&["-x"], &["-x", "--help"]),
@@ -68,6 +72,37 @@ fn what_is_not_accepted_is_named_with_what_is() {
         (&["--listen", "9999"], &["--listen", "9999", "host:port"]),
         (&["--listen", "a:99999"], &["--listen", "0 to 65535"]),
         (&["check", "--cores", "1"], &["--cores", "--data"]),
+        (
+            &["--processor-default", "https://a"],
+            &["--processor-default", "'https://a'", "TLS", "http://"],
+        ),
+        (
+            &["--processor-fallback", "processor:8080"],
+            &["--processor-fallback", "'processor:8080'", "http://HOST"],
+        ),
+        (
+            &["--processor-fallback", "http://a:99999"],
+            &["--processor-fallback", "1 to 65535"],
+        ),
+        (
+            &["--processor-default", "http://a"],
+            &["--processor-fallback", "missing"],
+        ),
+        (
+            &[
+                "--processor-default=http://a",
+                "--processor-fallback=http://a/",
+            ],
+            &["--processor-fallback", "http://a", "two"],
+        ),
+        (
+            &["--payment-deadline", "1d"],
+            &["--payment-deadline", "'1d'", "1ms to 24h"],
+        ),
+        (
+            &["--payment-queue", "x"],
+            &["--payment-queue", "'x'", "1 to 10000000"],
+        ),
         (&["--nodes", "a,B"], &["--nodes", "'B'", "a-z"]),
         (&["--nodes", "a,b,a"], &["--nodes", "'a'", "twice"]),
         (&["--node", "a/b"], &["--node", "'a/b'", "a-z"]),
@@ -85,6 +120,10 @@ fn what_is_not_accepted_is_named_with_what_is() {
     }
     let outcome = Launch::bare().env("GALO_CORES", "many").run();
     outcome.refused(2, &["GALO_CORES", "'many'", "1 to 64"]);
+    let outcome = Launch::bare()
+        .env("DEFAULT_PAYMENT_PROCESSOR_URL", "a")
+        .run();
+    outcome.refused(2, &["DEFAULT_PAYMENT_PROCESSOR_URL", "'a'", "http://HOST"]);
     let outcome = Launch::bare().env("GALO_ALLOW_RESET", "perhaps").run();
     outcome.refused(2, &["GALO_ALLOW_RESET", "'perhaps'", "true"]);
 }
@@ -102,6 +141,8 @@ fn a_flag_beats_its_variable_and_a_variable_the_default() {
             .env("GALO_LOG", "json")
             .env("GALO_DURABILITY", "disk")
             .env("GALO_SHARDS", "")
+            .env("DEFAULT_PAYMENT_PROCESSOR_URL", "http://127.0.0.1:1/a/")
+            .env("GALO_PROCESSOR_FALLBACK", "http://127.0.0.1:2")
     };
     let server = with_variables().start();
     let log = server.log();
@@ -118,6 +159,11 @@ fn a_flag_beats_its_variable_and_a_variable_the_default() {
     said(&log, "I/O driver epoll: --io epoll");
     said(&log, "cores: 2");
     said(&log, "durability disk");
+    said(
+        &log,
+        "payments: default http://127.0.0.1:1/a, fallback http://127.0.0.1:2, \
+         deadline 60s, at most 1000000 open in a shard",
+    );
     said(&log, "by-variable: 5 accounts in 2 shards");
     assert_eq!(server.ask(&crate::support::post("/reset", "")).status, 200);
     server.stop();
@@ -126,11 +172,17 @@ fn a_flag_beats_its_variable_and_a_variable_the_default() {
         .flag("cores", "1")
         .flag("log", "text")
         .flag("durability", "process")
+        .flag("processor-default", "http://localhost:3")
+        .flag("payment-deadline", "1500ms")
         .start();
     let log = server.log();
     said(&log, "I/O driver uring: --io uring");
     said(&log, "cores: 1");
     said(&log, "durability process");
+    said(
+        &log,
+        "payments: default http://localhost:3, fallback http://127.0.0.1:2, deadline 1.5s",
+    );
     said(&log, "5 accounts in 2 shards");
     assert!(log.iter().all(|line| line.starts_with("20")), "{log:?}");
 }

@@ -53,7 +53,14 @@ fn anywhere(launch: Launch) -> Launch {
 #[test]
 fn nodes_that_differ_are_refused_with_what_differs() {
     let place = Place::new();
-    let first = place.node("api01").flag("shards", "4").start();
+    let paying = |launch: Launch, default, fallback| {
+        launch
+            .flag("processor-default", default)
+            .flag("processor-fallback", fallback)
+    };
+    let (a, b) = ("http://127.0.0.1:1", "http://127.0.0.1:2");
+    let first = place.node("api01").flag("shards", "4");
+    let first = paying(first, a, b).start();
     let pid = first.pid().to_string();
     let data = place.data();
     let (three, elsewhere) = ("api01,api02,api03", place.dir.path().join("elsewhere"));
@@ -71,6 +78,22 @@ fn nodes_that_differ_are_refused_with_what_differs() {
                 .node_of("api02", NODES, &elsewhere, 1)
                 .flag("shards", "4"),
             ["data directory", "this one data directory", "same --data"],
+        ),
+        (
+            paying(place.node("api02"), b, a),
+            [
+                "--processor-default http://127.0.0.1:1 ",
+                "this one --processor-default http://127.0.0.1:2 ",
+                "same processors",
+            ],
+        ),
+        (
+            place.node("api02"),
+            [
+                "--processor-fallback http://127.0.0.1:2,",
+                "this one no payment processors",
+                "same processors",
+            ],
         ),
     ] {
         let line = anywhere(launch).run().refused(1, &words);

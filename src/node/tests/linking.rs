@@ -1,6 +1,6 @@
 //! Who may link with a node, what becomes of who may not, and of links that break.
 
-use super::super::link::{self, Frame, Hello};
+use super::super::link::{self, Frame, Hello, Scope};
 use super::*;
 use crate::limits::{DIAL_NS_MAX, HELLO_NS_MAX, STOP_SNAPSHOT_NS_MAX, STRANGER_LOG_NS};
 
@@ -137,10 +137,12 @@ fn who_greets_twice_or_speaks_of_what_there_is_not_is_closed() {
         Frame::Reset {
             counter: 1,
             shard: 4,
+            scope: Scope::Everything,
         },
         Frame::Reset {
             counter: 0,
             shard: 0,
+            scope: Scope::Payments,
         },
         statement(0),
         statement(u64::MAX),

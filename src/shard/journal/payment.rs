@@ -89,7 +89,14 @@ pub fn append_accepted(
     let record = &mut buffer.0;
     put(record, ID, &id.0.to_le_bytes());
     put(record, ACCEPTED_CENTS, &cents.to_le_bytes());
-    append(into, seed, KIND_ACCEPTED, stamp, &mut buffer, ACCEPTED_BYTES)
+    append(
+        into,
+        seed,
+        KIND_ACCEPTED,
+        stamp,
+        &mut buffer,
+        ACCEPTED_BYTES,
+    )
 }
 
 /// Appends the record of a payment that may be sent from now on; its checksum.
@@ -124,7 +131,11 @@ pub fn append_settled(
     put(record, SETTLED_NUMBER, &number.to_le_bytes());
     put(record, SETTLED_CENTS, &settled.cents.to_le_bytes());
     put(record, SETTLED_ACCEPTED, &settled.accepted_us.to_le_bytes());
-    put(record, SETTLED_REQUESTED, &settled.requested_us.to_le_bytes());
+    put(
+        record,
+        SETTLED_REQUESTED,
+        &settled.requested_us.to_le_bytes(),
+    );
     record[SETTLED_PROCESSOR] = settled.by as u8;
     put(record, SETTLED_ATTEMPTS, &settled.attempts.to_le_bytes());
     append(into, seed, KIND_SETTLED, stamp, &mut buffer, SETTLED_BYTES)
@@ -166,8 +177,7 @@ pub(super) fn event(kind: u8, record: &[u8]) -> Result<PaymentEvent, &'static st
         KIND_BOUND => Ok(PaymentEvent::Bound {
             id,
             to: processor(record[BOUND_PROCESSOR])?,
-            requested_us: zeros(&record[BOUND_ZERO..])
-                .map(|()| u64_at(record, BOUND_REQUESTED))?,
+            requested_us: zeros(&record[BOUND_ZERO..]).map(|()| u64_at(record, BOUND_REQUESTED))?,
         }),
         _ => {
             zeros(&record[SETTLED_ZERO..SETTLED_ATTEMPTS])?;

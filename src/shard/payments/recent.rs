@@ -154,11 +154,9 @@ impl Recent {
         batch.own().push(settled);
         batch.sequence = sequence;
         let (hasher, entries) = (self.hasher, &batch.entries);
-        batch
-            .ids
-            .insert_unique(hasher.hash(settled.id), at, |at| {
-                hasher.hash(entries[*at as usize].id)
-            });
+        batch.ids.insert_unique(hasher.hash(settled.id), at, |at| {
+            hasher.hash(entries[*at as usize].id)
+        });
         self.next += 1;
     }
 

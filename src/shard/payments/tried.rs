@@ -107,7 +107,8 @@ impl Tried {
 
     /// One of them.
     pub fn get(&self, id: PaymentId) -> Option<&Entry> {
-        self.table.find(self.hasher.hash(id), |entry| entry.id == id)
+        self.table
+            .find(self.hasher.hash(id), |entry| entry.id == id)
     }
 
     /// All, in no order.

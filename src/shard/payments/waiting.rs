@@ -238,7 +238,9 @@ impl Waiting {
         let hash = self.hasher.hash(entry.id);
         let part = &mut self.index[Self::part(hash)];
         let found = part.find_entry(hash, |low| *low == position as u32);
-        found.expect("every one that waits is in the index").remove();
+        found
+            .expect("every one that waits is in the index")
+            .remove();
         if part.capacity() > PART_MIN && part.len() < part.capacity() / 8 {
             let (pieces, hasher, first) = (&self.pieces, &self.hasher, self.first);
             part.shrink_to(2 * part.len(), |low| {

@@ -248,6 +248,11 @@ impl Connection {
             headers,
             body: Vec::new(),
         };
+        if reply.header("transfer-encoding") == Some("chunked") {
+            self.input.drain(..end);
+            reply.body = self.read_chunks()?;
+            return Ok(reply);
+        }
         // 1xx has neither a length nor a body.
         let length = match reply.header("content-length") {
             _ if status < 200 || head_only => 0,
@@ -260,6 +265,30 @@ impl Connection {
         reply.body = self.input[end..end + length].to_vec();
         self.input.drain(..end + length);
         Ok(reply)
+    }
+
+    /// A chunked body without trailers, which processors send, and galo does not.
+    fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let line = loop {
+                match find(&self.input, b"\r\n") {
+                    Some(at) => break at,
+                    None => self.read_more()?,
+                }
+            };
+            let size = std::str::from_utf8(&self.input[..line]).map_err(invalid)?;
+            let size = usize::from_str_radix(size, 16).map_err(invalid)?;
+            let (begin, end) = (line + 2, line + 2 + size + 2);
+            while self.input.len() < end {
+                self.read_more()?;
+            }
+            body.extend_from_slice(&self.input[begin..begin + size]);
+            self.input.drain(..end);
+            if size == 0 {
+                return Ok(body);
+            }
+        }
     }
 
     /// Reads whatever is there, and waits for it. An error at the end of the stream.

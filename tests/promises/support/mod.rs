@@ -1,13 +1,23 @@
 //! A server to test, and a client to test it with.
 
+mod book;
 mod client;
 mod contest;
 mod load;
+mod payments;
+mod processor;
+mod scripted;
 mod server;
 
+pub use book::{amount, processed, Book};
 pub use client::{get, post, transaction, Address, Connection, Reply};
 pub use contest::contest;
 pub use load::{Random, Writer};
+pub use payments::{
+    cents, iso, new_id, now_us, payment, summary, us_of, Summary, Totals, PROCESSORS,
+};
+pub use processor::{stored, Processor, Stored, FAULTS};
+pub use scripted::{Answer, Asked, Scripted};
 pub use server::{data_dir, on_both_drivers, Driver, Launch, Server};
 
 use std::time::Duration;

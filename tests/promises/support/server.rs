@@ -95,6 +95,11 @@ impl Launch {
         self.flag("cores", cores.to_string())
     }
 
+    pub fn processors(self, default: &str, fallback: &str) -> Launch {
+        self.flag("processor-default", default)
+            .flag("processor-fallback", fallback)
+    }
+
     pub fn listen(mut self, address: &str) -> Launch {
         self.listens += 1;
         self.flag("listen", address)

@@ -1,0 +1,128 @@
+//! What processors say of their health: whoever serves shard 0 asks, not more often than they allow, and
+//! only while there are payments; and tells the others.
+
+use super::link::Frame;
+use super::processors::{Answer, Work};
+use super::Node;
+use crate::api::processors::{read_health, Health as Told};
+use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX};
+use crate::payments::Processor;
+
+/// The shard whose owner asks.
+const SHARD: usize = 0;
+
+/// Of one processor.
+#[derive(Default)]
+pub(super) struct Health {
+    /// It is not asked before this. Monotonic.
+    due_ns: u64,
+    /// To be asked once there is a connection.
+    pub(super) wanted: bool,
+    under_way: bool,
+}
+
+impl Health {
+    /// Somebody has asked just now, or may have: not again before the time that a processor asks for.
+    fn put_off(&mut self, now_ns: u64) {
+        self.due_ns = self.due_ns.max(now_ns + HEALTH_NS_MIN);
+    }
+}
+
+impl<J> Node<J> {
+    /// The first tick, or we serve the shard from now on: who served it before, another life of ours
+    /// perhaps, may have asked just then.
+    pub(super) fn health_put_off(&mut self) {
+        for side in &mut self.processors.sides {
+            side.health.put_off(self.now.monotonic_ns);
+        }
+    }
+
+    /// The same, if it is the shard whose owner asks.
+    pub(super) fn health_owned(&mut self, shard: usize) {
+        if shard == SHARD {
+            self.health_put_off();
+        }
+    }
+
+    /// Asks if it is time to.
+    pub(super) fn ask_health(&mut self, processor: Processor) {
+        let now_ns = self.now.monotonic_ns;
+        if self.health_due_ns(processor) <= now_ns {
+            self.processors.side(processor).health.wanted = true;
+        }
+        let side = self.processors.side(processor);
+        if !side.health.wanted {
+            return;
+        }
+        let Some(connection) = side.take_idle() else {
+            side.wanted_beside += 1;
+            return;
+        };
+        side.health.wanted = false;
+        side.health.under_way = true;
+        side.health.put_off(now_ns);
+        self.processors.busy[processor as usize] = false;
+        self.ask_processor(connection, processor, Work::Health, HEALTH_REPLY_NS_MAX);
+    }
+
+    /// When it will be time to ask; `u64::MAX`: nobody needs to know, or it is not for us to ask.
+    /// Monotonic.
+    pub(super) fn health_due_ns(&self, processor: Processor) -> u64 {
+        let number = processor as usize;
+        let health = &self.processors.sides[number].health;
+        let asked = health.wanted || health.under_way;
+        if asked || !self.processors.busy[number] || !self.serves(SHARD) {
+            return u64::MAX;
+        }
+        health.due_ns
+    }
+
+    /// A processor has answered, or has not.
+    pub(super) fn health_over(&mut self, processor: Processor, answer: Answer<'_>) {
+        self.processors.side(processor).health.under_way = false;
+        let body = match answer {
+            Answer::Whole {
+                status: 200, body, ..
+            } => body,
+            _ => return, // Asked too often, most likely: by somebody else.
+        };
+        if let Some(told) = read_health(body) {
+            self.health_known(processor, told);
+            self.tell_all(&Frame::Health {
+                processor,
+                failing: told.failing,
+                response_min_ms: told.response_min_ms,
+            });
+        }
+    }
+
+    /// What another member was told by a processor about its health.
+    pub(super) fn health_told(
+        &mut self,
+        processor: Processor,
+        failing: bool,
+        response_min_ms: u32,
+    ) {
+        let now_ns = self.now.monotonic_ns;
+        self.processors.side(processor).health.put_off(now_ns);
+        let told = Told {
+            failing,
+            response_min_ms,
+        };
+        self.health_known(processor, told);
+    }
+
+    fn health_known(&mut self, processor: Processor, told: Told) {
+        let Told {
+            failing,
+            response_min_ms,
+        } = told;
+        let now = self.now;
+        let circuit = &mut self.processors.side(processor).circuit;
+        circuit.health(failing, response_min_ms, now.monotonic_ns);
+        let stats = &self.stats().payments.processors[processor as usize];
+        stats.failing.set(u64::from(failing));
+        stats.response_min_ms.set(u64::from(response_min_ms));
+        stats.health_us.set(now.realtime_us);
+    }
+}

@@ -1,0 +1,110 @@
+//! `kill -9` with payments in every state: each acknowledged one is carried out afterwards, once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{
+    amount, data_dir, new_id, on_both_drivers, payment, Book, Connection, Launch, Processor,
+    Random, Server,
+};
+
+const ROUNDS: usize = 4;
+const PAYMENTS: u64 = 120;
+/// Of both processors: as long as a round, so that what was sent before a kill ends at any moment of it.
+const DELAY_MS: u64 = 60;
+
+#[test]
+fn acknowledged_payments_survive_kill_9_on_one_core() {
+    on_both_drivers(|driver| {
+        let (dir, processors) = (data_dir(), Processor::both());
+        let launch = || Launch::driver(dir.path(), driver).cores(1);
+        survive(launch, &processors, dir.path());
+    });
+}
+
+#[test]
+fn acknowledged_payments_survive_kill_9_on_two_cores() {
+    on_both_drivers(|driver| {
+        let (dir, processors) = (data_dir(), Processor::both());
+        let launch = || Launch::driver(dir.path(), driver).cores(2);
+        survive(launch, &processors, dir.path());
+    });
+}
+
+#[test]
+fn acknowledged_payments_survive_kill_9_with_durability_disk() {
+    on_both_drivers(|driver| {
+        let (dir, processors) = (data_dir(), Processor::both());
+        let launch = || {
+            Launch::driver(dir.path(), driver)
+                .cores(2)
+                .flag("durability", "disk")
+        };
+        survive(launch, &processors, dir.path());
+    });
+}
+
+fn survive(launch: impl Fn() -> Launch, processors: &[Processor; 2], data: &Path) {
+    let launch = || launch().processors(&processors[0].url(), &processors[1].url());
+    let mut random = Random::from_time();
+    let mut book = Book::default();
+    for round in 0..ROUNDS {
+        let server = launch().start();
+        // Every kind of moment: both slow, one failing, both failing.
+        for (number, processor) in processors.iter().enumerate() {
+            processor.set_delay(random.within(0, DELAY_MS));
+            processor.set_failing(round > 0 && random.within(0, 2) <= 1 - number as u64);
+        }
+        pay_until_killed(server, &mut book, &mut random);
+        let checked = Launch::bare().arg("check").flag("data", data).run().good();
+        assert!(checked.contains("good"), "{checked}");
+    }
+    for processor in processors {
+        processor.set_failing(false);
+    }
+    let server = launch().start();
+    book.expect_settled(server.address(), processors);
+    // And so it stays.
+    server.stop();
+    let server = launch().start();
+    book.expect_settled(server.address(), processors);
+    assert!(book.acknowledged_count() > 0);
+}
+
+/// Several in one piece, so that the kill finds requests in every state.
+fn pay_until_killed(server: Server, book: &mut Book, random: &mut Random) {
+    let replies_max = random.within(1, PAYMENTS);
+    let mut connections: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
+    let mut replies = 0;
+    let mut sent: Vec<Vec<String>> = vec![Vec::new(); connections.len()];
+    while replies < replies_max {
+        for (connection, sent) in connections.iter_mut().zip(&mut sent) {
+            for _ in 0..4 {
+                let (id, amount) = (new_id(random), amount(random));
+                book.sends(&id, &amount);
+                connection.send(&payment(&id, &amount));
+                sent.push(id);
+            }
+        }
+        for (connection, sent) in connections.iter_mut().zip(&mut sent) {
+            for id in sent.drain(..random.within(1, 4) as usize) {
+                let reply = connection.reply();
+                assert_eq!(reply.status, 202, "{reply:?}");
+                book.acknowledged(&id);
+                replies += 1;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(random.within(0, 3)));
+    }
+    server.kill();
+    // What was released before the kill has arrived, or will.
+    for (connection, sent) in connections.iter_mut().zip(sent) {
+        for id in sent {
+            match connection.try_reply() {
+                Ok(reply) => assert_eq!(reply.status, 202, "{reply:?}"),
+                Err(_) => break,
+            }
+            book.acknowledged(&id);
+        }
+    }
+}

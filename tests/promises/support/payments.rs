@@ -1,0 +1,191 @@
+//! Payments as a client sees them: requests, totals without a floating-point number between, times.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{get, post, Random, Reply};
+
+/// The processors' names, by number.
+pub const PROCESSORS: [&str; 2] = ["default", "fallback"];
+
+/// An id that nobody has used.
+pub fn new_id(random: &mut Random) -> String {
+    let (high, low) = (random.next(), random.next());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 48 & 0xfff,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+/// `amount` as it is to stand there.
+pub fn payment(id: &str, amount: &str) -> Vec<u8> {
+    let body = format!(r#"{{"correlationId":"{id}","amount":{amount}}}"#);
+    post("/payments", &body)
+}
+
+/// `from` and `to`: microseconds since 1970, both inclusive.
+pub fn summary(from_us: u64, to_us: u64) -> Vec<u8> {
+    get(&format!(
+        "/payments-summary?from={}&to={}",
+        iso(from_us),
+        iso(to_us)
+    ))
+}
+
+/// Of one processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub count: u64,
+    pub cents: u128,
+}
+
+/// Of both, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary(pub [Totals; 2]);
+
+impl Summary {
+    pub fn count(&self) -> u64 {
+        self.0[0].count + self.0[1].count
+    }
+
+    /// What `/payments-summary` says, in both of its forms.
+    #[track_caller]
+    pub fn of(reply: &Reply) -> Summary {
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        let said: Said<'_> = serde_json::from_slice(&reply.body)
+            .unwrap_or_else(|error| panic!("{error} in {reply:?}"));
+        let first = [&said.default, &said.fallback].map(|one| Totals {
+            count: one.requests,
+            cents: cents(one.amount.get()),
+        });
+        let by = &said.payments_by_processor;
+        let second = [&by.default, &by.fallback].map(|one| Totals {
+            count: one.count,
+            cents: cents(one.total_amount.get()),
+        });
+        assert_eq!(first, second, "the two forms differ: {reply:?}");
+        let summary = Summary(first);
+        assert_eq!(said.total_payments, summary.count(), "{reply:?}");
+        let sum = first[0].cents + first[1].cents;
+        assert_eq!(cents(said.total_amount.get()), sum, "{reply:?}");
+        summary
+    }
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    default: One<'a>,
+    fallback: One<'a>,
+    total_payments: u64,
+    total_amount: &'a RawValue,
+    payments_by_processor: ByProcessor<'a>,
+}
+
+#[derive(Deserialize)]
+struct One<'a> {
+    #[serde(rename = "totalRequests")]
+    requests: u64,
+    #[serde(rename = "totalAmount", borrow)]
+    amount: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct ByProcessor<'a> {
+    #[serde(borrow)]
+    default: Other<'a>,
+    fallback: Other<'a>,
+}
+
+#[derive(Deserialize)]
+struct Other<'a> {
+    count: u64,
+    #[serde(borrow)]
+    total_amount: &'a RawValue,
+}
+
+/// Of a decimal with at most two places.
+#[track_caller]
+pub fn cents(decimal: &str) -> u128 {
+    let (whole, places) = decimal.split_once('.').unwrap_or((decimal, ""));
+    assert!(places.len() <= 2, "{decimal} is no amount");
+    let digits = format!("{whole}{places:0<2}");
+    digits
+        .parse()
+        .unwrap_or_else(|error| panic!("{decimal}: {error}"))
+}
+
+/// Microseconds since 1970.
+pub fn now_us() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    now.as_micros() as u64
+}
+
+/// ISO 8601 in UTC with milliseconds. Of microseconds since 1970.
+pub fn iso(time_us: u64) -> String {
+    let (days, in_day) = (time_us / DAY_US, time_us % DAY_US);
+    let (year, month, day) = civil(days);
+    let seconds = in_day / 1_000_000;
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        in_day / 1000 % 1000
+    )
+}
+
+/// Microseconds since 1970 of ISO 8601 in UTC, with or without a fraction and a `Z`.
+#[track_caller]
+pub fn us_of(iso: &str) -> u64 {
+    let read = || {
+        let text = iso.strip_suffix('Z').unwrap_or(iso);
+        let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
+        let fraction = match text.get(19..)? {
+            "" => 0,
+            rest => format!("{:0<6}", rest.strip_prefix('.')?).parse().ok()?,
+        };
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        // The day in question, and not far from a guess.
+        let guess = (year - 1970) * 365 + (month - 1) * 28 + day - 1;
+        let days = (guess..guess + 60).find(|days| civil(*days) == (year, month, day))?;
+        let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+        Some(days * DAY_US + seconds * 1_000_000 + fraction)
+    };
+    read().unwrap_or_else(|| panic!("{iso:?} is no time"))
+}
+
+const DAY_US: u64 = 86_400_000_000;
+
+/// Year, month and day of a day since 1970, until 2100.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // Years that begin in March, from the one of 1968, which has a leap day at its end.
+    let since_1968 = days + 671;
+    let (fours, rest) = (since_1968 / 1461, since_1968 % 1461);
+    let year = (rest / 365).min(3);
+    let in_year = rest - year * 365;
+    let month = (5 * in_year + 2) / 153;
+    let day = in_year - (153 * month + 2) / 5 + 1;
+    let next = u64::from(month >= 10);
+    (1968 + fours * 4 + year + next, (month + 2) % 12 + 1, day)
+}
+
+#[test]
+fn times_are_written_and_read() {
+    for (text, us) in [
+        ("1970-01-01T00:00:00.000Z", 0),
+        ("2020-07-10T12:34:56.000Z", 1_594_384_496_000_000),
+        ("2024-02-29T23:59:59.999Z", 1_709_251_199_999_000),
+        ("2026-12-31T00:00:00.120Z", 1_798_675_200_120_000),
+    ] {
+        assert_eq!(iso(us), text);
+        assert_eq!(us_of(text), us);
+    }
+    assert_eq!(us_of("2026-12-31T00:00:00.12"), 1_798_675_200_120_000);
+    assert_eq!(us_of("2026-12-31T00:00:00"), 1_798_675_200_000_000);
+}
