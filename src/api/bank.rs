@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::json::{self, text};
 use super::{Call, Executed, Problem, Refused};
 use crate::bank::{Account, Description, Kind, Posted, Refusal};
 use crate::http::{iso8601, BadKey, Status};
@@ -46,7 +47,6 @@ pub(super) const NO_SUCH_CLIENT: Problem = Problem {
     field: "id",
     rule: "the number of a client",
 };
-const NOT_JSON: Problem = Problem::general("bad request", "the body is a JSON object");
 const NOT_AN_OBJECT: Problem = Problem::general(
     "invalid",
     "the body is a JSON object with valor, tipo and descricao, each once",
@@ -66,7 +66,7 @@ const DESCRIPTION: Problem = Problem {
     field: "descricao",
     rule: "a string of 1 to 10 characters",
 };
-const KEY: Problem = Problem {
+pub(super) const KEY: Problem = Problem {
     error: "bad request",
     field: "Idempotency-Key",
     rule: "1 to 64 visible ASCII characters, once",
@@ -92,20 +92,19 @@ pub const STORAGE_FULL: Problem = Problem::general(
     "storage full",
     "the disk has no room for the journal; nothing was changed; reads go on, writes resume by themselves",
 );
-/// The owner of the account could not be asked.
+/// The owner of the account, or of the payment, could not be asked.
 pub const UNAVAILABLE: Problem = Problem::general(
     "unavailable",
-    "the owner of the account cannot be reached; nothing was changed; try again",
+    "its owner cannot be reached; nothing was changed; try again",
 );
-/// The owner of the account was asked, and has not answered in time.
+/// The owner of the account, or of the payment, was asked, and has not answered in time.
 pub const UNANSWERED: Problem = Problem::general(
     "unanswered",
-    "the owner of the account does not answer; it may yet carry this out: a repeat is safe with the same Idempotency-Key only",
+    "its owner does not answer, and may yet carry this out: a repeat is safe with the same correlationId or Idempotency-Key only",
 );
 
-/// The body of `POST /clientes/{id}/transacoes`. Members stay raw, because what is wrong with a
-/// member (422) is not what is wrong with the JSON (400), and because a number is judged by its
-/// digits: `1.0` and `1e2` are no integers here.
+/// The body of `POST /clientes/{id}/transacoes`. Its number is judged by its digits: `1.0` and `1e2`
+/// are no integers here.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
@@ -139,21 +138,7 @@ pub fn transaction<'a>(
 
 fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
     let unprocessable = |problem| (Status::Unprocessable, problem);
-    let not_json = (Status::BadRequest, NOT_JSON);
-    // The JSON reader takes strings that it skips without looking at their bytes.
-    let body = std::str::from_utf8(body).map_err(|_| not_json)?;
-    let is_object = body.trim_ascii_start().starts_with('{');
-    let body: Body<'_> = serde_json::from_str(body).map_err(|_| {
-        // Of the wrong shape, or no JSON at all: the error's kind does not tell reliably.
-        match serde_json::from_str::<&RawValue>(body) {
-            Ok(_) => unprocessable(NOT_AN_OBJECT),
-            Err(_) => not_json,
-        }
-    })?;
-    // It would also read the members from a list, in their order.
-    if !is_object {
-        return Err(unprocessable(NOT_AN_OBJECT));
-    }
+    let body: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
     let amount = body
         .valor
         .and_then(|raw| integer(raw.get()))
@@ -185,17 +170,6 @@ fn integer(raw: &str) -> Option<i64> {
     // JSON allows no plus sign and no zeros in front, so what `parse` would allow beyond it
     // cannot be here.
     raw.parse().ok()
-}
-
-/// A JSON string; borrowed unless it holds escapes. `None` for other values, and for escapes that
-/// are no characters (a lone surrogate).
-fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let raw = raw.get();
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Some(Cow::Borrowed(inner));
-    }
-    serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
 }
 
 /// Carries a command out on the shard that holds its account, unless its ids say that it was carried

@@ -8,6 +8,8 @@ pub mod operations;
 pub mod payments;
 pub mod processors;
 
+mod json;
+
 use crate::http::{BadEscape, Method, Path, Request, Status};
 
 pub use command::{execute, Command, Executed};
@@ -213,7 +215,9 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
         }
         (Some(b"payments"), None, None, None) => (
             Endpoint::Payments,
-            with_method(request, WRITE, || payments::pay(request)),
+            with_method(request, WRITE, || {
+                payments::pay(request.idempotency_key, request.body)
+            }),
         ),
         (Some(b"payments"), Some(id), None, None) => (
             Endpoint::Payment,

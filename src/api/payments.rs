@@ -1,9 +1,18 @@
 //! The payments' endpoints: bodies in, commands; outcomes, bodies out.
 
-use super::{Call, Executed, Problem};
-use crate::http::Request;
-use crate::payments::{PaymentId, Summary, Window};
-use crate::shard::Shard;
+use std::io::Write as _;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::bank::KEY;
+use super::json::{self, text};
+use super::{refused, Call, Executed, Problem};
+use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
+use crate::limits::AMOUNT_CENTS_MAX;
+use crate::payments::{amount, PaymentId, Processor, Summary, Window};
+use crate::shard::payments::State as PaymentState;
+use crate::shard::{Accepted, Payment, Shard};
 
 /// What the owner of a shard is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,22 +56,155 @@ pub const PURGE_FORBIDDEN: Problem = Problem::general(
     "this would forget all payments; run galo with --allow-reset to permit it",
 );
 
-/// Reads `POST /payments`.
-pub(super) fn pay<'a>(request: &Request<'a>) -> Call<'a> {
-    let _ = request;
-    unimplemented!()
+/// A journal could not take a purge; those of other shards may have.
+pub const PURGE_INCOMPLETE: Problem = Problem::general(
+    "storage full",
+    "the disk has no room for the journal; some payments may be forgotten; try again",
+);
+/// As many questions that take time are in the works as may.
+pub const TOO_MANY_INQUIRIES: Problem = Problem::general(
+    "too many requests",
+    "as many summaries and payments without a correlationId are in the works as may; nothing was done; try again",
+);
+/// A summary lacks the part of a shard.
+pub const NO_SUMMARY: Problem = Problem::general(
+    "unavailable",
+    "the owners of all payments could not be asked in time; try again",
+);
+/// A file with payments is damaged, or its device fails.
+pub const UNREADABLE: Problem = Problem::general(
+    "storage unreadable",
+    "payments that are carried out cannot be read from the disk; the log says which and where",
+);
+/// A payment was forgotten while it was carried out.
+pub const FORGOTTEN: Problem = Problem::general(
+    "forgotten",
+    "all payments were forgotten meanwhile, this one too, whatever becomes of it",
+);
+
+const NOT_AN_OBJECT: Problem = Problem::general(
+    "invalid",
+    "the body is a JSON object with amount, and maybe correlationId, each once",
+);
+const CORRELATION_ID: Problem = Problem {
+    error: "invalid",
+    field: "correlationId",
+    rule: "a UUID; without one, the reply waits until the payment is processed",
+};
+const AMOUNT: Problem = Problem {
+    error: "invalid",
+    field: "amount",
+    rule: "a positive number of at most two decimals, up to 10000000000",
+};
+const _: () = assert!(AMOUNT_CENTS_MAX == 10_000_000_000 * 100);
+const OTHER_AMOUNT: Problem = Problem {
+    error: "invalid",
+    field: "amount",
+    rule: "a correlationId belongs to one payment: the amount is the one of the first time",
+};
+const NO_SUCH_PAYMENT: Problem = Problem {
+    error: "not found",
+    field: "id",
+    rule: "the id of a payment, a UUID",
+};
+const FROM: Problem = bound("from");
+const TO: Problem = bound("to");
+const OUT_OF_ORDER: Problem = Problem {
+    error: "bad request",
+    field: "from",
+    rule: "not later than to",
+};
+
+const fn bound(field: &'static str) -> Problem {
+    Problem {
+        error: "bad request",
+        field,
+        rule: "a timestamp as 2020-07-10T12:34:56.000Z, once; of an offset, the plus may be %2B",
+    }
+}
+
+/// The body of `POST /payments`, in both forms. The number is judged by its digits.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(borrow)]
+    correlation_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    amount: Option<&'a RawValue>,
+}
+
+/// Reads `POST /payments`: its key, which counts without a `correlationId` only, and its body. A
+/// `correlationId` of null is none. Pure: this is what the fuzzer feeds.
+pub fn pay<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Call<'a> {
+    parse(key, body).unwrap_or_else(|(status, problem)| refused(status, problem))
+}
+
+fn parse<'a>(
+    key: Option<Result<&'a [u8], BadKey>>,
+    body: &[u8],
+) -> Result<Call<'a>, (Status, Problem)> {
+    let body: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
+    let id = match body.correlation_id {
+        Some(raw) => {
+            let id = text(raw).and_then(|text| PaymentId::parse(text.as_bytes()));
+            Some(id.ok_or((Status::Unprocessable, CORRELATION_ID))?)
+        }
+        None => None,
+    };
+    let cents = body.amount.and_then(|raw| amount::parse(raw.get()));
+    let cents = cents.ok_or((Status::Unprocessable, AMOUNT))?;
+    match (id, key.transpose()) {
+        (Some(id), _) => Ok(Call::Command(
+            super::Command::Payments(Command::Pay { id, cents }),
+            None,
+        )),
+        (None, Ok(key)) => Ok(Call::PayNow(cents, key)),
+        (None, Err(BadKey)) => Err((Status::BadRequest, KEY)),
+    }
 }
 
 /// Reads `GET /payments/{id}`.
 pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
-    let _ = id;
-    unimplemented!()
+    match PaymentId::parse(id) {
+        Some(id) => Call::Command(super::Command::Payments(Command::Show { id }), None),
+        None => refused(Status::NotFound, NO_SUCH_PAYMENT),
+    }
 }
 
 /// Reads `GET /payments-summary`.
-pub(super) fn summary<'a>(request: &Request<'a>) -> Call<'a> {
-    let _ = request;
-    unimplemented!()
+pub(super) fn summary<'a>(request: &Request<'_>) -> Call<'a> {
+    match window(Query::new(request.query)) {
+        Ok(window) => Call::Summary(window),
+        Err(problem) => refused(Status::BadRequest, problem),
+    }
+}
+
+/// Either bound may be missing, and neither may be there twice: which of the two would count? Other
+/// parameters do not matter.
+fn window(query: Query<'_>) -> Result<Window, Problem> {
+    let (mut from, mut to) = (None, None);
+    for (name, value) in query.parameters() {
+        let (bound, problem) = match name.as_deref() {
+            Ok(b"from") => (&mut from, FROM),
+            Ok(b"to") => (&mut to, TO),
+            _ => continue,
+        };
+        let value = value.map_err(|_| problem)?;
+        let moment = |round| parse_iso8601(&value, round).ok_or(problem);
+        if bound
+            .replace((moment(Round::Up)?, moment(Round::Down)?))
+            .is_some()
+        {
+            return Err(problem);
+        }
+    }
+    // As exact as they are stored: a bound between two microseconds leaves both of them out.
+    let (from_us, from_down_us) = from.unwrap_or((Window::ALL.from_us, Window::ALL.from_us));
+    let (_, to_us) = to.unwrap_or((Window::ALL.to_us, Window::ALL.to_us));
+    if from_down_us > to_us {
+        return Err(OUT_OF_ORDER);
+    }
+    Ok(Window { from_us, to_us })
 }
 
 /// Carries a command out on the shard that holds its payment. Appends the reply's body.
@@ -72,22 +214,143 @@ pub fn execute(
     realtime_us: u64,
     body: &mut Vec<u8>,
 ) -> Executed {
-    let _ = (shard, command, realtime_us, body);
-    unimplemented!()
+    match *command {
+        Command::Pay { id, cents } => match shard.pay(id, cents, realtime_us) {
+            accepted @ (Accepted::New | Accepted::Repeated) => {
+                body.extend_from_slice(b"{\"status\":\"accepted\"}");
+                Executed {
+                    status: Status::Accepted,
+                    repeated: accepted == Accepted::Repeated,
+                }
+            }
+            Accepted::OtherAmount => {
+                OTHER_AMOUNT.write(body);
+                Executed::first(Status::Unprocessable)
+            }
+            Accepted::Full => {
+                QUEUE_FULL.write(body);
+                Executed::first(Status::ServiceUnavailable)
+            }
+        },
+        Command::Show { id } => match shard.payments().find(id) {
+            Some(payment) => {
+                write_payment(body, &payment);
+                Executed::first(Status::Ok)
+            }
+            None => {
+                NO_SUCH_PAYMENT.write(body);
+                Executed::first(Status::NotFound)
+            }
+        },
+    }
+}
+
+fn write_payment(body: &mut Vec<u8>, payment: &Payment) {
+    let (status, sent) = match payment.state {
+        PaymentState::Free => ("accepted", None),
+        PaymentState::Bound {
+            to,
+            requested_us,
+            in_doubt,
+        } => ("sent", Some((to, requested_us, Some(in_doubt)))),
+        PaymentState::Processed { by, requested_us } => {
+            ("processed", Some((by, requested_us, None)))
+        }
+    };
+    write_start(body, payment, status);
+    body.extend_from_slice(b",\"accepted_at\":\"");
+    body.extend_from_slice(&iso8601(payment.accepted_us));
+    body.extend_from_slice(b"\",\"attempts\":");
+    write_number(body, payment.attempts.into());
+    if let Some((processor, requested_us, in_doubt)) = sent {
+        write_processor(body, processor);
+        body.extend_from_slice(b",\"requested_at\":\"");
+        body.extend_from_slice(&iso8601_ms(requested_us));
+        body.push(b'"');
+        match in_doubt {
+            Some(true) => body.extend_from_slice(b",\"in_doubt\":true"),
+            Some(false) => body.extend_from_slice(b",\"in_doubt\":false"),
+            None => {}
+        }
+    }
+    body.push(b'}');
+}
+
+fn write_start(body: &mut Vec<u8>, payment: &Payment, status: &str) {
+    body.extend_from_slice(b"{\"id\":\"");
+    body.extend_from_slice(&payment.id.text());
+    body.extend_from_slice(b"\",\"amount\":");
+    amount::write(body, payment.cents.into());
+    body.extend_from_slice(b",\"status\":\"");
+    body.extend_from_slice(status.as_bytes());
+    body.push(b'"');
+}
+
+fn write_processor(body: &mut Vec<u8>, processor: Processor) {
+    body.extend_from_slice(b",\"processor\":\"");
+    body.extend_from_slice(processor.name().as_bytes());
+    body.push(b'"');
+}
+
+fn write_number(body: &mut Vec<u8>, number: u64) {
+    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends the body of `GET /payments-summary`: both forms in one.
 pub fn write_summary(body: &mut Vec<u8>, summary: &Summary) {
-    let _ = (body, summary);
-    unimplemented!()
+    let mut all = (0, 0);
+    let mut comma = b'{';
+    for processor in Processor::ALL {
+        let totals = summary.of(processor);
+        all = (all.0 + totals.count, all.1 + totals.cents);
+        body.push(std::mem::replace(&mut comma, b','));
+        body.push(b'"');
+        body.extend_from_slice(processor.name().as_bytes());
+        body.extend_from_slice(b"\":{\"totalRequests\":");
+        write_number(body, totals.count);
+        body.extend_from_slice(b",\"totalAmount\":");
+        amount::write(body, totals.cents);
+        body.push(b'}');
+    }
+    body.extend_from_slice(b",\"total_payments\":");
+    write_number(body, all.0);
+    body.extend_from_slice(b",\"total_amount\":");
+    amount::write(body, all.1);
+    body.extend_from_slice(b",\"payments_by_processor\":");
+    comma = b'{';
+    for processor in Processor::ALL {
+        let totals = summary.of(processor);
+        body.push(std::mem::replace(&mut comma, b','));
+        body.push(b'"');
+        body.extend_from_slice(processor.name().as_bytes());
+        body.extend_from_slice(b"\":{\"count\":");
+        write_number(body, totals.count);
+        body.extend_from_slice(b",\"total_amount\":");
+        amount::write(body, totals.cents);
+        body.push(b'}');
+    }
+    body.extend_from_slice(b"}}");
 }
 
 /// Appends the reply to a payment that was asked for without a `correlationId`: 200 when it is
-/// processed, 202 while it is pending.
-pub fn write_outcome(body: &mut Vec<u8>, payment: &crate::shard::Payment) -> crate::http::Status {
-    let _ = (body, payment);
-    unimplemented!()
+/// processed, 202 while it is pending. Its timestamp, in seconds since 1970, is what the processor was
+/// told.
+pub fn write_outcome(body: &mut Vec<u8>, payment: &Payment) -> Status {
+    let PaymentState::Processed { by, requested_us } = payment.state else {
+        write_start(body, payment, "pending");
+        body.push(b'}');
+        return Status::Accepted;
+    };
+    write_start(body, payment, "processed");
+    write_processor(body, by);
+    let timestamp = format_args!(
+        "{}.{:03}",
+        requested_us / 1_000_000,
+        requested_us / 1000 % 1000
+    );
+    write!(body, ",\"timestamp\":{timestamp}}}").expect("writing to memory does not fail");
+    Status::Ok
 }
 
-/// A summary of everything has no bounds.
-pub const EVERYTHING: Window = Window::ALL;
+#[cfg(test)]
+mod tests;

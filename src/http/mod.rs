@@ -10,7 +10,7 @@
 //! | `request` | framing: where a request begins and ends, resumably |
 //! | `head` | judging a complete head: request line and header fields |
 //! | `chunked` | the chunked transfer coding |
-//! | `target` | segments of a path, percent-decoded |
+//! | `target` | segments of a path, parameters of a query, percent-decoded |
 //! | `response` | status lines, replies |
 //! | `client` | requests to other servers, and their replies |
 //! | `date` | `Date` of a reply, timestamps in bodies |
@@ -30,4 +30,4 @@ pub use date::{iso8601, iso8601_ms, parse_iso8601, Date, Round};
 pub use gzip::Gzip;
 pub use request::{parse, BadKey, Method, Parsed, Progress, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
-pub use target::{BadEscape, Path};
+pub use target::{BadEscape, Path, Query};

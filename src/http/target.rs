@@ -1,5 +1,5 @@
-//! Paths: split at `/` first, percent-decoded after (RFC 3986, section 2.4), so that `%2F` in a
-//! segment never makes two of it.
+//! Paths and queries: split at `/`, or at `&` and `=`, first, percent-decoded after (RFC 3986, section
+//! 2.4), so that `%2F` in a segment never makes two of it.
 
 use std::borrow::Cow;
 
@@ -26,6 +26,36 @@ impl<'a> Path<'a> {
             .into_iter()
             .flat_map(|rest| rest.split(|&byte| byte == b'/'))
             .map(decode)
+    }
+}
+
+/// The query of a request target, as parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a>(&'a [u8]);
+
+/// A name or a value of a [`Query`]: decoded, arbitrary bytes.
+pub type Part<'a> = Result<Cow<'a, [u8]>, BadEscape>;
+
+impl<'a> Query<'a> {
+    /// `raw`: [`Request::query`](super::Request::query).
+    pub fn new(raw: Option<&'a [u8]>) -> Query<'a> {
+        Query(raw.unwrap_or_default())
+    }
+
+    /// Names and values, in order; without a `=` the value is empty. A `+` is one: timestamps have it,
+    /// and only forms of HTML make a blank of it. Only what has an escape is allocated.
+    pub fn parameters(self) -> impl Iterator<Item = (Part<'a>, Part<'a>)> {
+        let parameters = self.0.split(|&byte| byte == b'&');
+        parameters
+            .filter(|parameter| !parameter.is_empty())
+            .map(|parameter| {
+                let equals = memchr::memchr(b'=', parameter);
+                let (name, value) = match equals {
+                    Some(at) => (&parameter[..at], &parameter[at + 1..]),
+                    None => (parameter, &[][..]),
+                };
+                (decode(name), decode(value))
+            })
     }
 }
 
@@ -101,6 +131,32 @@ mod tests {
             "/%", "/%4", "/a%4/b", "/%zz", "/%4z", "/%z4", "/%+1", "/% 1", "/%%41",
         ] {
             assert_eq!(segments(path), Err(BadEscape), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_these_parameters() {
+        for (query, expected) in [
+            (None, ""),
+            (Some(""), ""),
+            (Some("&&"), ""),
+            (Some("a"), "a:"),
+            (Some("a=b"), "a:b"),
+            (Some("a=b&c=d&a=e"), "a:b c:d a:e"),
+            (Some("a=b=c&=d&e="), "a:b=c :d e:"),
+            (Some("a=12%3A34&b=+02:00&c=%2B"), "a:12:34 b:+02:00 c:+"),
+            (Some("a=b%26c%3Dd&%61%3d=%c3%a7"), "a:b&c=d a=:ç"),
+            (Some("a=%&%4=b&c=%zz"), "a:? ?:b c:?"),
+        ] {
+            let text = |part: Part<'_>| match part {
+                Ok(bytes) => String::from_utf8(bytes.into_owned()).unwrap(),
+                Err(BadEscape) => "?".to_owned(),
+            };
+            let parameters: Vec<_> = Query::new(query.map(str::as_bytes))
+                .parameters()
+                .map(|(name, value)| format!("{}:{}", text(name), text(value)))
+                .collect();
+            assert_eq!(parameters.join(" "), expected, "{query:?}");
         }
     }
 

@@ -6,14 +6,25 @@ use super::link::Frame;
 use super::Node;
 use crate::http::Status;
 use crate::io::{Effect, Peer};
-use crate::limits::{IDLE_NS_MAX, LATE_NS, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_NS_MAX};
+use crate::limits::{
+    IDLE_NS_MAX, LATE_NS, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_INQUIRIES_NS, STOP_NS_MAX,
+};
 
 /// A stop in progress; all monotonic.
 pub(super) struct Stop {
     /// Until then, idle connections may still bring a request that was on its way.
     grace_ns: u64,
+    /// From then on, whatever takes time is answered as it stands.
+    inquiries_ns: u64,
     /// From then on, whatever is unfinished is given up.
     deadline_ns: u64,
+}
+
+impl Stop {
+    /// From then on, whatever takes time is answered as it stands. Monotonic.
+    pub(super) fn inquiries_ns(&self) -> u64 {
+        self.inquiries_ns
+    }
 }
 
 /// Whether it is time for what has a deadline. At the end of a tick, because what arrived in time may only
@@ -58,10 +69,12 @@ impl<J> Node<J> {
         if connection.state != State::Closing {
             debug_assert_ne!(connection.state, State::Free);
             connection.state = State::Closing;
-            let peer = connection.peer;
-            self.effects.push_back(Effect::Close(connection.id));
-            if let Peer::Processor(processor) = peer {
-                self.processor_closed(index, processor);
+            let (id, peer) = (connection.id, connection.peer);
+            self.effects.push_back(Effect::Close(id));
+            match peer {
+                Peer::Client => self.drop_inquiry(id),
+                Peer::Processor(processor) => self.processor_closed(index, processor),
+                Peer::Member(_) | Peer::Linker => {}
             }
         }
     }
@@ -110,6 +123,9 @@ impl<J> Node<J> {
         }
         if is_due(&mut self.expire_ns, now_ns) {
             self.expire();
+        }
+        if is_due(&mut self.inquire_ns, now_ns) {
+            self.inquire();
         }
         self.dispatch();
     }
@@ -177,6 +193,7 @@ impl<J> Node<J> {
         let now_ns = self.now.monotonic_ns;
         self.stop = Some(Stop {
             grace_ns: now_ns + STOP_GRACE_NS,
+            inquiries_ns: now_ns + STOP_INQUIRIES_NS,
             deadline_ns: now_ns + STOP_NS_MAX,
         });
         self.sweep_ns = self.sweep_ns.min(now_ns + STOP_GRACE_NS);
@@ -184,6 +201,7 @@ impl<J> Node<J> {
         self.tell_all(&Frame::Leaving);
         self.stop_processors();
         self.hand_over();
+        self.hurry_inquiries();
     }
 
     /// Whether a stop has come to where no client is left, and no other node will ask any more.

@@ -26,7 +26,7 @@
 //! | 14 pay | counter u64, payment's id u128, cents u64 |
 //! | 15 show | counter u64, payment's id u128 |
 //! | 16 ask | number u64, shard u32, 0 (summary) and from u64, to u64 (microseconds since 1970, both inclusive), or 1 (outcome) and a payment's id u128 |
-//! | 17 answer | number u64, 0 (summary) and for each processor count u64, cents u128; or 1 (outcome) and 0 (no such payment), or 1 and the payment; or 2 (refused): ask again |
+//! | 17 answer | number u64, 0 (summary) and for each processor count u64, cents u128; or 1 (outcome) and 0 (no such payment), or 1 and the payment; or 2 (refused: ask again), or 3 (unreadable: what is stored is damaged) |
 //! | 18 health | processor byte, failing byte, response_min_ms u32: what it said of itself just now |
 //!
 //! A payment: id u128, cents u64, accepted_us u64, attempts u16, then 0 (free); 1 (bound), processor byte,
@@ -70,10 +70,11 @@ const ASK: u8 = 16;
 const ANSWER: u8 = 17;
 const HEALTH: u8 = 18;
 
-/// What a question, and its answer, is about.
+/// What a question, and its answer, is about; and other answers.
 const OF_SUMMARY: u8 = 0;
 const OF_OUTCOME: u8 = 1;
 const REFUSED: u8 = 2;
+const UNREADABLE: u8 = 3;
 
 /// Where a payment stands.
 const FREE: u8 = 0;
@@ -214,6 +215,8 @@ pub enum Answer {
     Summary(Summary),
     /// The payment, settled; `None`: there is none.
     Outcome(Option<Payment>),
+    /// What is stored cannot be read.
+    Unreadable,
     /// Who was asked does not serve the shard (any more), or is asked too much: ask again.
     Refused,
 }

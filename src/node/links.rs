@@ -289,11 +289,11 @@ impl<J> Node<J> {
             Frame::Reset {
                 counter,
                 shard,
-                scope: _,
+                scope,
             } => {
                 let own = known(shard)?;
                 if self.carries_out(member, own) {
-                    return Ok(self.reset_for_member(index, own, counter));
+                    return Ok(self.reset_for_member(index, own, counter, scope));
                 }
                 self.refuse_command(member, index, shard, counter);
             }
@@ -316,7 +316,15 @@ impl<J> Node<J> {
                 }
                 self.answered(member);
             }
-            Frame::Ask { .. } | Frame::Answer { .. } => {}
+            Frame::Ask {
+                number,
+                shard,
+                question,
+            } => {
+                let own = known(shard)?;
+                self.asked(member, own, number, question)?;
+            }
+            Frame::Answer { number, answer } => self.answer_came(member, number, answer)?,
             Frame::Health {
                 processor,
                 failing,
@@ -449,6 +457,7 @@ impl<J> Node<J> {
         let was_greeted = self.links[member].origin.is_some();
         let again_ns = self.links[member].dial_again_ns;
         self.links[member] = Link::new();
+        self.forget_questions_of(member);
         if self.dials(member) {
             let wait_ns = if was_greeted { DIAL_NS_MIN } else { again_ns };
             self.links[member].dial_again_ns = wait_ns;

@@ -12,6 +12,7 @@ mod attempts;
 mod connection;
 mod dispatch;
 mod health;
+mod inquiries;
 mod lifecycle;
 pub mod link;
 mod links;
@@ -37,9 +38,11 @@ use connection::{Arriving, Connections, State};
 pub use members::Members;
 pub use settings::{Durability, Payments, Settings};
 
+use inquiries::Inquiries;
 use lifecycle::Stop;
 use links::Link;
 use processors::Processors;
+use questions::Questions;
 use replies::{Hold, Op};
 use resets::Reset;
 use routes::Route;
@@ -82,6 +85,10 @@ pub struct Node<J> {
     postponed: Vec<ConnectionId>,
     /// Shards that this tick resets.
     resets: Vec<Reset>,
+    /// Of our clients, to the owners of shards.
+    inquiries: Inquiries,
+    /// To us, of shards of ours.
+    questions: Questions,
     /// Shards that we want to own: for the host to try.
     wanted: Vec<u32>,
     /// Replies that wait for an `fdatasync`, oldest first.
@@ -95,6 +102,9 @@ pub struct Node<J> {
     sweep_ns: u64,
     /// Not after the earliest time at which a command's time is over.
     expire_ns: u64,
+    /// Not after the earliest time at which an inquiry's or a question's time is over, or one is to be
+    /// asked again.
+    inquire_ns: u64,
     /// Not after the earliest time to connect, to try for a shard, or to offer one.
     attend_ns: u64,
     /// Not after the earliest time to look at payments that wait.
@@ -117,6 +127,7 @@ impl<J> Node<J> {
             routes: (0..places).map(|_| Route::new()).collect(),
             commands: 0,
             links: (0..members.count()).map(|_| Link::new()).collect(),
+            questions: Questions::new(members.count(), places),
             processors: Processors::new(members.count(), places),
             sync_tickets: vec![(0, 0); places],
             settings,
@@ -131,12 +142,14 @@ impl<J> Node<J> {
             listed: Vec::new(),
             postponed: Vec::new(),
             resets: Vec::new(),
+            inquiries: Inquiries::default(),
             wanted: Vec::new(),
             holds: VecDeque::new(),
             ticket: 0,
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
             expire_ns: u64::MAX,
+            inquire_ns: u64::MAX,
             attend_ns: u64::MAX,
             pay_ns: u64::MAX,
             complaint: None,
@@ -365,8 +378,9 @@ impl<J> Node<J> {
 
     /// See [`crate::io::Machine::deadline_ns`].
     pub fn deadline_ns(&self) -> Option<u64> {
-        let next_ns = self.sweep_ns.min(self.expire_ns);
-        let next_ns = next_ns.min(self.attend_ns).min(self.pay_ns);
+        let events = [self.sweep_ns, self.expire_ns, self.attend_ns];
+        let events = events.into_iter().chain([self.inquire_ns, self.pay_ns]);
+        let next_ns = events.min().expect("there are some");
         (next_ns != u64::MAX).then_some(next_ns)
     }
 

@@ -7,9 +7,9 @@
 use super::connection::State;
 use super::link::{self, Frame};
 use super::requests::Taken;
+use super::resets;
 use super::{Durability, Node};
 use crate::api::bank::{self, STORAGE_FULL};
-use crate::api::operations::RESET_INCOMPLETE;
 use crate::api::{payments, Command, Endpoint};
 use crate::http::{self, ContentType, Framing, Reply, Status};
 use crate::io::ConnectionId;
@@ -303,6 +303,7 @@ impl<J> Node<J> {
             }
         }
         self.ops = ops;
+        self.questions_refused(shard);
     }
 
     /// Reads see the state after the undoing; whatever was, or could have been, a write is 503.
@@ -310,10 +311,7 @@ impl<J> Node<J> {
         op.status = match op.subject {
             Subject::Read { shard, of } => self.execute(shard, &of.command(), &Ids::default()).0,
             _ => {
-                let problem = match op.endpoint {
-                    Endpoint::Reset => RESET_INCOMPLETE,
-                    _ => STORAGE_FULL,
-                };
+                let problem = resets::incomplete(op.endpoint).unwrap_or(STORAGE_FULL);
                 problem.write(&mut self.body);
                 op.subject = Subject::None;
                 Status::ServiceUnavailable
@@ -326,6 +324,7 @@ impl<J> Node<J> {
     pub fn journal_written(&mut self, shard: usize) {
         self.shard(shard).written();
         self.ticket += 1;
+        self.questions_written(shard);
         self.payments_written(shard);
     }
 

@@ -1,10 +1,11 @@
 //! The path of a request: from what a connection has received to the reply, or to whom it is forwarded.
 
 use super::connection::{Arriving, State};
+use super::link::Scope;
 use super::replies::{Asker, Subject};
 use super::Node;
 use crate::api::operations;
-use crate::api::{self, bank, payments, Call, Command, Endpoint, Problem, Refused};
+use crate::api::{self, bank, payments, Call, Command, Endpoint, Executed, Problem, Refused};
 use crate::http::{self, Framing, Parsed, Request, Status};
 use crate::io::{Effect, Peer};
 use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, STUCK_INPUT_BYTES_MAX};
@@ -166,7 +167,14 @@ impl<J> Node<J> {
         };
         let (endpoint, call) = api::route(request);
         let taken = match call {
-            Call::PayNow(..) | Call::Summary(_) | Call::Purge => unimplemented!(),
+            Call::Command(Command::Payments(_), _)
+            | Call::PayNow(..)
+            | Call::Summary(_)
+            | Call::Purge
+                if self.settings.payments.is_none() =>
+            {
+                self.not_configured(index, asker, endpoint)
+            }
             Call::Command(command, key) => {
                 let shard = command.shard(self.settings.members.shards);
                 let key = key.map(|text| ids::key(self.settings.directory, text));
@@ -179,14 +187,10 @@ impl<J> Node<J> {
             }
             // What needs no shard still waits for its turn among the connection's replies.
             _ if self.connections[index].waiting > 0 => Taken::NotYet,
-            Call::Reset if self.settings.allow_reset => self.reset_from(index, 0, asker),
-            Call::Reset => self.answer(
-                index,
-                asker,
-                endpoint,
-                Status::Forbidden,
-                operations::RESET_FORBIDDEN,
-            ),
+            Call::Reset => self.reset_all(index, asker, Scope::Everything),
+            Call::Purge => self.reset_all(index, asker, Scope::Payments),
+            Call::Summary(window) => self.summarise(index, asker, window),
+            Call::PayNow(cents, key) => self.pay_now(index, asker, cents, key),
             Call::Health => {
                 operations::write_health(
                     &mut self.body,
@@ -233,13 +237,16 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let (status, subject) = self.execute(shard, command, ids);
         let endpoint = match command {
             Command::Bank(bank::Command::Transact { .. }) => Endpoint::Transactions,
             Command::Bank(bank::Command::Statement { .. }) => Endpoint::Statement,
             Command::Payments(payments::Command::Pay { .. }) => Endpoint::Payments,
             Command::Payments(payments::Command::Show { .. }) => Endpoint::Payment,
         };
+        if matches!(command, Command::Payments(_)) && self.settings.payments.is_none() {
+            return self.not_configured(index, asker, endpoint); // For a member that has processors.
+        }
+        let (status, subject) = self.execute(shard, command, ids);
         self.reply(index, asker, endpoint, status, subject)
     }
 
@@ -256,12 +263,37 @@ impl<J> Node<J> {
         let executed = api::execute(shard, command, ids, realtime_us, &mut self.body);
         let mut subject = Subject::of(number, command);
         if executed.repeated {
-            if shard.is_settled(realtime_us, ids) {
+            let is_written = match command {
+                Command::Bank(_) => shard.is_settled(realtime_us, ids),
+                Command::Payments(command) => shard.payments().is_written(command.id()),
+            };
+            if is_written {
                 subject = Subject::None;
             }
             self.stats().duplicates.add(1);
         }
+        if let Command::Payments(payments::Command::Pay { .. }) = command {
+            self.paid(&executed);
+        }
         (executed.status, subject)
+    }
+
+    /// Counts what came of a payment that was to be accepted.
+    fn paid(&self, executed: &Executed) {
+        let stats = &self.stats().payments;
+        match executed.status {
+            Status::Accepted if !executed.repeated => stats.accepted.add(1),
+            Status::ServiceUnavailable => stats.queue_full.add(1),
+            _ => {}
+        }
+    }
+
+    fn not_configured(&mut self, index: usize, asker: Asker, endpoint: Endpoint) -> Taken {
+        if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
+            return Taken::NotYet;
+        }
+        let status = Status::ServiceUnavailable;
+        self.answer(index, asker, endpoint, status, payments::NOT_CONFIGURED)
     }
 
     /// Whether this tick takes more for a shard of ours.

@@ -1,70 +1,130 @@
-//! `POST /reset`: one shard after the other, wherever it is, and a reply when all are through.
+//! `POST /reset` and `POST /purge-payments`: one shard after the other, wherever it is, and a reply when
+//! all are through.
 //!
 //! A shard of ours is taken up in one tick, and the next shard in the following one, when it is known
 //! whether the journal took it.
 
+use super::link::Scope;
 use super::replies::{Asker, Subject};
 use super::requests::Taken;
 use super::Node;
 use crate::api::bank::UNAVAILABLE;
-use crate::api::operations::RESET_INCOMPLETE;
-use crate::api::Endpoint;
+use crate::api::operations::{RESET_FORBIDDEN, RESET_INCOMPLETE};
+use crate::api::payments::{PURGE_FORBIDDEN, PURGE_INCOMPLETE};
+use crate::api::{Endpoint, Problem};
 use crate::http::Status;
 use crate::io::ConnectionId;
 
-const DONE: &[u8] = b"{\"status\":\"reset\"}";
+/// Which request has this scope.
+pub(super) fn endpoint(scope: Scope) -> Endpoint {
+    match scope {
+        Scope::Everything => Endpoint::Reset,
+        Scope::Payments => Endpoint::Purge,
+    }
+}
+
+/// The body of the reply when all are through.
+fn done(scope: Scope) -> &'static [u8] {
+    match scope {
+        Scope::Everything => b"{\"status\":\"reset\"}",
+        Scope::Payments => b"{\"status\":\"purged\"}",
+    }
+}
+
+/// What is said when a journal had no room for it.
+pub(super) fn incomplete(endpoint: Endpoint) -> Option<Problem> {
+    match endpoint {
+        Endpoint::Reset => Some(RESET_INCOMPLETE),
+        Endpoint::Purge => Some(PURGE_INCOMPLETE),
+        _ => None,
+    }
+}
 
 /// A shard of ours that this tick resets, and the client for whom it does.
 pub(super) struct Reset {
     connection: ConnectionId,
     asker: Asker,
     shard: usize,
+    scope: Scope,
     /// The journal had no room for it.
     refused: bool,
 }
 
 impl<J> Node<J> {
+    /// Begins with the first shard, if that is allowed.
+    pub(super) fn reset_all(&mut self, index: usize, asker: Asker, scope: Scope) -> Taken {
+        if self.settings.allow_reset {
+            return self.reset_from(index, 0, asker, scope);
+        }
+        let problem = match scope {
+            Scope::Everything => RESET_FORBIDDEN,
+            Scope::Payments => PURGE_FORBIDDEN,
+        };
+        self.answer(index, asker, endpoint(scope), Status::Forbidden, problem)
+    }
+
     /// Resets a shard for a client, and those behind it.
-    pub(super) fn reset_from(&mut self, index: usize, shard: usize, asker: Asker) -> Taken {
+    fn reset_from(&mut self, index: usize, shard: usize, asker: Asker, scope: Scope) -> Taken {
         if self.serves(shard) && self.accepts(shard) {
             let connection = &mut self.connections[index];
             connection.waiting += 1;
+            // Nothing may be asked behind it before it is through.
             connection.waiting_for = None;
             let id = connection.id;
-            self.reset_here(id, shard, asker);
-        } else if !self.forward_reset(index, shard, asker) {
+            self.reset_here(id, shard, asker, scope);
+        } else if !self.forward_reset(index, shard, asker, scope) {
             let status = Status::ServiceUnavailable;
-            return self.answer(index, asker, Endpoint::Reset, status, UNAVAILABLE);
+            return self.answer(index, asker, endpoint(scope), status, UNAVAILABLE);
         }
         Taken::Yes
     }
 
     /// Resets a shard of ours, which accepts it, for a client that waits for it.
-    pub(super) fn reset_here(&mut self, connection: ConnectionId, shard: usize, asker: Asker) {
-        let realtime_us = self.now.realtime_us;
-        self.shard(shard).reset(realtime_us);
+    pub(super) fn reset_here(
+        &mut self,
+        connection: ConnectionId,
+        shard: usize,
+        asker: Asker,
+        scope: Scope,
+    ) {
+        self.forget(shard, scope);
         self.resets.push(Reset {
             connection,
             asker,
             shard,
+            scope,
             refused: false,
         });
     }
 
     /// Resets a shard of ours for another member.
-    pub(super) fn reset_for_member(&mut self, index: usize, shard: usize, counter: u64) -> Taken {
+    pub(super) fn reset_for_member(
+        &mut self,
+        index: usize,
+        shard: usize,
+        counter: u64,
+        scope: Scope,
+    ) -> Taken {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let realtime_us = self.now.realtime_us;
-        self.shard(shard).reset(realtime_us);
-        self.body.extend_from_slice(DONE);
+        self.forget(shard, scope);
+        self.body.extend_from_slice(done(scope));
         let asker = Asker::Node {
             shard: shard as u32,
             counter,
         };
         let subject = Subject::Write { shard };
-        self.reply(index, asker, Endpoint::Reset, Status::Ok, subject)
+        self.reply(index, asker, endpoint(scope), Status::Ok, subject)
+    }
+
+    fn forget(&mut self, shard: usize, scope: Scope) {
+        let realtime_us = self.now.realtime_us;
+        match scope {
+            Scope::Everything => self.shard(shard).reset(realtime_us),
+            Scope::Payments => self.shard(shard).purge(realtime_us),
+        }
+        self.questions.forgotten(shard);
     }
 
     /// The journal had no room for what this tick did to a shard.
@@ -86,11 +146,11 @@ impl<J> Node<J> {
                 continue;
             }
             if reset.refused {
-                let status = Status::ServiceUnavailable;
-                let problem = RESET_INCOMPLETE;
-                self.answer(index, reset.asker, Endpoint::Reset, status, problem);
+                let (status, endpoint) = (Status::ServiceUnavailable, endpoint(reset.scope));
+                let problem = incomplete(endpoint).expect("it is one of these");
+                self.answer(index, reset.asker, endpoint, status, problem);
             } else {
-                self.reset_next(index, reset.shard, reset.asker);
+                self.reset_next(index, reset.shard, reset.asker, reset.scope);
             }
             self.list(index);
             self.resume(index);
@@ -98,12 +158,12 @@ impl<J> Node<J> {
     }
 
     /// A shard is reset: the next one's turn, or the reply.
-    pub(super) fn reset_next(&mut self, index: usize, shard: usize, asker: Asker) {
+    pub(super) fn reset_next(&mut self, index: usize, shard: usize, asker: Asker, scope: Scope) {
         if shard + 1 < self.settings.members.shards {
-            self.reset_from(index, shard + 1, asker);
+            self.reset_from(index, shard + 1, asker, scope);
         } else {
-            self.body.extend_from_slice(DONE);
-            self.reply(index, asker, Endpoint::Reset, Status::Ok, Subject::None);
+            self.body.extend_from_slice(done(scope));
+            self.reply(index, asker, endpoint(scope), Status::Ok, Subject::None);
         }
     }
 }

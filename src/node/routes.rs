@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use super::link::{Frame, Scope};
 use super::replies::{Asker, Subject};
 use super::requests::Taken;
+use super::resets;
 use super::Node;
 use crate::api::bank::{self, UNANSWERED, UNAVAILABLE};
 use crate::api::{payments, Command, Endpoint};
@@ -20,6 +21,7 @@ use crate::limits::{
     COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX,
     SHARD_COMMANDS_MAX,
 };
+use crate::payments::PaymentId;
 use crate::shard::{ForwardId, Ids, Origin};
 
 /// Who serves a shard, as far as this node knows.
@@ -68,7 +70,12 @@ enum Work {
         client: u32,
     },
     Payments(payments::Command),
-    Reset,
+    /// A payment whose outcome its client waits for.
+    PayNow {
+        id: PaymentId,
+        cents: u64,
+    },
+    Reset(Scope),
 }
 
 impl Work {
@@ -122,7 +129,11 @@ impl Work {
                 Some(Command::Bank(bank::Command::Statement { client: *client }))
             }
             Work::Payments(command) => Some(Command::Payments(*command)),
-            Work::Reset => None,
+            Work::PayNow { id, cents } => {
+                let (id, cents) = (*id, *cents);
+                Some(Command::Payments(payments::Command::Pay { id, cents }))
+            }
+            Work::Reset(_) => None,
         }
     }
 }
@@ -140,6 +151,14 @@ impl Route {
     /// Whether a member serves the shard, as far as we know.
     pub(super) fn is_at(&self, member: usize) -> bool {
         self.owner == Owner::Member(member)
+    }
+
+    /// The other member that serves the shard, as far as we know.
+    pub(super) fn member(&self) -> Option<usize> {
+        match self.owner {
+            Owner::Member(member) => Some(member),
+            Owner::Nobody | Owner::Us => None,
+        }
     }
 
     /// Whether nobody is known to serve the shard.
@@ -190,15 +209,48 @@ impl<J> Node<J> {
         Taken::Yes
     }
 
-    /// Has a shard of another member reset for a client. `false`: no room in its queue.
-    pub(super) fn forward_reset(&mut self, index: usize, shard: usize, asker: Asker) -> bool {
-        if !self.has_room(shard) {
-            return false;
+    /// Has a shard of another member forget, for a client. `false`: no room in its queue.
+    pub(super) fn forward_reset(
+        &mut self,
+        index: usize,
+        shard: usize,
+        asker: Asker,
+        scope: Scope,
+    ) -> bool {
+        let endpoint = resets::endpoint(scope);
+        // It goes on to other shards.
+        self.forward_alone(index, shard, asker, endpoint, Work::Reset(scope))
+    }
+
+    /// Has a payment accepted by another member, for a client that waits for its outcome. `false`: no
+    /// room in its queue.
+    pub(super) fn forward_pay_now(
+        &mut self,
+        index: usize,
+        shard: usize,
+        asker: Asker,
+        id: PaymentId,
+        cents: u64,
+    ) -> bool {
+        let work = Work::PayNow { id, cents };
+        self.forward_alone(index, shard, asker, Endpoint::Payments, work)
+    }
+
+    /// Its answer is not yet the reply: nothing may be asked behind it.
+    fn forward_alone(
+        &mut self,
+        index: usize,
+        shard: usize,
+        asker: Asker,
+        endpoint: Endpoint,
+        work: Work,
+    ) -> bool {
+        let has_room = self.has_room(shard);
+        if has_room {
+            self.connections[index].waiting_for = None;
+            self.enqueue(index, shard, asker, endpoint, work, None);
         }
-        // It goes on to other shards: nothing may be asked behind it before it is through.
-        self.connections[index].waiting_for = None;
-        self.enqueue(index, shard, asker, Endpoint::Reset, Work::Reset, None);
-        true
+        has_room
     }
 
     fn has_room(&self, shard: usize) -> bool {
@@ -252,16 +304,16 @@ impl<J> Node<J> {
                 counter, key, work, ..
             } = *pending;
             let shard = shard as u32;
-            let frame = match work.command() {
-                Some(command) => Frame::Command {
-                    counter,
-                    key,
-                    command,
-                },
-                None => Frame::Reset {
+            let frame = match (work, work.command()) {
+                (Work::Reset(scope), _) => Frame::Reset {
                     counter,
                     shard,
-                    scope: Scope::Everything,
+                    scope,
+                },
+                (_, command) => Frame::Command {
+                    counter,
+                    key,
+                    command: command.expect("it is no reset"),
                 },
             };
             self.write_frame(id.index as usize, &frame);
@@ -309,10 +361,12 @@ impl<J> Node<J> {
         self.set_owner(shard, Owner::Nobody);
     }
 
-    /// None of the commands has got to this owner yet.
+    /// None of the commands has got to this owner yet, and no question.
     fn set_owner(&mut self, shard: usize, owner: Owner) {
         let route = &mut self.routes[shard];
         (route.owner, route.sent) = (owner, 0);
+        self.forget_questions(shard);
+        self.ask_again(shard);
     }
 
     /// Carries out what waits for a shard of ours, as far as this tick takes it.
@@ -324,10 +378,11 @@ impl<J> Node<J> {
                 .expect("there is one");
             self.commands -= 1;
             self.stats().retries.add(u64::from(pending.tried));
-            let Some(command) = pending.work.command() else {
-                self.reset_here(pending.connection, shard, pending.asker);
+            if let Work::Reset(scope) = pending.work {
+                self.reset_here(pending.connection, shard, pending.asker, scope);
                 continue;
-            };
+            }
+            let command = pending.work.command().expect("it is no reset");
             let origin = Origin {
                 member: self.settings.members.own() as u16,
                 epoch: self.settings.epoch,
@@ -392,17 +447,22 @@ impl<J> Node<J> {
         if connection.is_closing() {
             return self.body.clear();
         }
-        if pending.endpoint == Endpoint::Reset && status == Status::Ok {
-            self.body.clear();
-            self.reset_next(index, shard, pending.asker);
-        } else {
-            let Pending {
-                asker,
-                endpoint,
-                began_ns,
-                ..
-            } = pending;
-            self.reply_late(index, asker, endpoint, status, subject, began_ns);
+        let Pending {
+            asker,
+            endpoint,
+            began_ns,
+            ..
+        } = pending;
+        match pending.work {
+            Work::Reset(scope) if status == Status::Ok => {
+                self.body.clear();
+                self.reset_next(index, shard, asker, scope);
+            }
+            Work::PayNow { id, cents } if status == Status::Accepted => {
+                self.body.clear();
+                self.await_outcome(index, asker, shard, id, cents, began_ns);
+            }
+            _ => self.reply_late(index, asker, endpoint, status, subject, began_ns),
         }
         self.list(index);
         self.resume(index);
@@ -445,8 +505,9 @@ impl<J> Node<J> {
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
             let waiting = pending().filter(|it| it.connection == connection.id);
+            let inquiries = self.inquiries.of(connection.id);
             if self.resets.is_empty() {
-                assert_eq!(connection.waiting as usize, waiting.count());
+                assert_eq!(connection.waiting as usize, waiting.count() + inquiries);
             }
         }
         for route in &self.routes {

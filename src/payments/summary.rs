@@ -2,7 +2,8 @@
 
 use super::Processor;
 
-/// From when to when, both inclusive; microseconds since 1970.
+/// From when to when, both inclusive; microseconds since 1970. Empty where `from_us` is `to_us + 1`: bounds
+/// between the same two microseconds; it is never more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The first microsecond.

@@ -10,6 +10,9 @@ use crate::payments::Totals;
 use crate::shard::ids::{COUNTER_MAX, EPOCH_MAX};
 use crate::shard::payments::State;
 
+/// Payments of one shard: nobody will ever count to it.
+const COUNT_MAX: u64 = (1 << 48) - 1;
+
 /// Reads the frame at the front: its content and its length in all. `None`: not all there yet.
 pub fn read(input: &[u8]) -> Result<Option<(Frame<'_>, usize)>, BadFrame> {
     let Some((length, rest)) = input.split_first_chunk::<LENGTH_BYTES>() else {
@@ -74,11 +77,12 @@ impl<'a> Content<'a> {
         Processor::from_number(self.u8()?)
     }
 
+    /// As many as never overflow when all shards' are added.
     fn totals(&mut self) -> Option<Totals> {
-        Some(Totals {
-            count: self.u64()?,
-            cents: self.u128()?,
-        })
+        let (count, cents) = (self.u64()?, self.u128()?);
+        let most = u128::from(count) * u128::from(AMOUNT_CENTS_MAX);
+        let can_be = count <= COUNT_MAX && (u128::from(count)..=most).contains(&cents);
+        can_be.then_some(Totals { count, cents })
     }
 
     fn payment(&mut self) -> Option<Payment> {
@@ -122,6 +126,7 @@ impl<'a> Content<'a> {
                 false => None,
             })),
             REFUSED => Some(Answer::Refused),
+            UNREADABLE => Some(Answer::Unreadable),
             _ => None,
         }
     }

@@ -104,8 +104,8 @@ fn frames() -> Vec<Frame<'static>> {
         ask(Question::Outcome(PaymentId(7))),
         answer(Answer::Summary(Summary([
             Totals {
-                count: u64::MAX,
-                cents: u128::MAX - 1,
+                count: (1 << 48) - 1,
+                cents: ((1 << 48) - 1) * u128::from(AMOUNT_CENTS_MAX),
             },
             Totals { count: 1, cents: 2 },
         ]))),
@@ -121,6 +121,7 @@ fn frames() -> Vec<Frame<'static>> {
             requested_us: 4000,
         })))),
         answer(Answer::Refused),
+        answer(Answer::Unreadable),
         Frame::Health {
             processor: Processor::Fallback,
             failing: true,
@@ -213,6 +214,17 @@ fn payments_and_questions_are_read_strictly() {
         in_doubt: false,
     };
     let outcome = answer(Answer::Outcome(Some(payment(bound))));
+    let totals = answer(Answer::Summary(Summary([
+        Totals { count: 3, cents: 3 },
+        Totals::default(),
+    ])));
+    let many = answer(Answer::Summary(Summary([
+        Totals {
+            count: 1,
+            cents: 1 << 49,
+        },
+        Totals::default(),
+    ])));
     let health = Frame::Health {
         processor: Processor::Default,
         failing: false,
@@ -238,9 +250,12 @@ fn payments_and_questions_are_read_strictly() {
         ),
         (
             "an unknown answer",
-            altered(&answer(Answer::Refused), 8, &[3]),
+            altered(&answer(Answer::Refused), 8, &[4]),
         ),
         ("neither a payment nor none", altered(&outcome, 9, &[2])),
+        ("more payments than cents", altered(&totals, 9, &[4])),
+        ("more cents than can be", altered(&totals, 17 + 8, &[1])),
+        ("more payments than can be", altered(&many, 9 + 6, &[1])),
         ("an unknown state", altered(&outcome, 10 + 34, &[3])),
         ("an unknown processor", altered(&outcome, 10 + 35, &[2])),
         ("neither in doubt nor not", altered(&outcome, 10 + 44, &[2])),

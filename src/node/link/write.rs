@@ -177,6 +177,7 @@ fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
             }
         }
         Answer::Refused => out.push(REFUSED),
+        Answer::Unreadable => out.push(UNREADABLE),
     }
 }
 

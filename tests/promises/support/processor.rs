@@ -182,7 +182,13 @@ fn binary() -> &'static Path {
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "--quiet", "--locked", "--package", "galo-processor"])
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--package",
+                "galo-processor",
+            ])
             .args(["--profile", profile, "--target-dir"])
             .arg(directory.parent().expect("one"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
