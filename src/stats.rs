@@ -209,6 +209,11 @@ impl Stats {
         &self.cores[core]
     }
 
+    /// Those of all cores.
+    pub fn cores(&self) -> impl Iterator<Item = &CoreStats> {
+        self.cores.iter()
+    }
+
     /// Adds something up over the cores.
     pub fn sum(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
         self.cores.iter().map(|core| counter(core).get()).sum()

@@ -1,5 +1,7 @@
 //! The endpoints for those who run it: health, metrics, reset.
 
+mod payments;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -36,8 +38,8 @@ pub struct Process {
     pub stats: Arc<Stats>,
 }
 
-/// Appends the body of `GET /health`.
-pub fn write_health(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
+/// Appends the body of `GET /health`. `payments`: there are processors to tell of.
+pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, realtime_us: u64) {
     let stats = &process.stats;
     body.extend_from_slice(b"{\"status\":\"healthy\",\"timestamp\":\"");
     body.extend_from_slice(&iso8601(realtime_us));
@@ -51,6 +53,9 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
     );
     body.extend_from_slice(rest.as_bytes());
     write_cluster(body, stats);
+    if payments {
+        payments::write_health(body, stats, realtime_us);
+    }
     body.push(b'}');
 }
 
@@ -81,10 +86,14 @@ fn write_cluster(body: &mut Vec<u8>, stats: &Stats) {
     body.push(b']');
 }
 
-/// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4.
-pub fn write_metrics(body: &mut Vec<u8>, process: &Process, realtime_us: u64) {
-    let mut text = String::with_capacity(8 * 1024);
+/// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4. `payments`: as for `/health`.
+pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, realtime_us: u64) {
+    let mut text = String::with_capacity(16 * 1024);
     describe(&mut text, process, realtime_us).expect("writing to memory does not fail");
+    if payments {
+        let stats = &process.stats;
+        payments::describe(&mut text, stats, realtime_us).expect("writing to memory does not fail");
+    }
     body.extend_from_slice(text.as_bytes());
 }
 

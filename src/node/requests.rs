@@ -195,6 +195,7 @@ impl<J> Node<J> {
                 operations::write_health(
                     &mut self.body,
                     &self.settings.process,
+                    self.settings.payments.is_some(),
                     self.now.realtime_us,
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
@@ -203,6 +204,7 @@ impl<J> Node<J> {
                 operations::write_metrics(
                     &mut self.body,
                     &self.settings.process,
+                    self.settings.payments.is_some(),
                     self.now.realtime_us,
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)

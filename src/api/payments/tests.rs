@@ -1,5 +1,6 @@
 use super::*;
 use crate::payments::Totals;
+use crate::shard;
 
 const ID: PaymentId = PaymentId(0x4a79_01b8_7d26_4d9d_aa19_4dc1_c7cf_60b3);
 
@@ -308,4 +309,47 @@ fn a_payment_tells_where_it_stands() {
             format!("{START}{outcome}")
         );
     }
+}
+
+#[test]
+fn a_payment_is_accepted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let meta = shard::Meta {
+        directory: 1,
+        shards: 1,
+    };
+    shard::create(&shard::RealDisk, dir.path(), &meta, &[]).unwrap();
+    let opened = shard::open(&shard::RealDisk, dir.path(), &meta, 0).unwrap();
+    let mut shard = opened.shard;
+    shard.set_payments_max(1);
+    let mut ask = |command, realtime_us| {
+        let mut body = Vec::new();
+        let executed = execute(&mut shard, &command, realtime_us, &mut body);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (executed.status.code(), executed.repeated, body)
+    };
+    let other = PaymentId(7);
+    let pay = |id, cents| Command::Pay { id, cents };
+    assert_eq!(ask(Command::Show { id: ID }, 5).0, 404);
+    let accepted = serde_json::json!({"status": "accepted"});
+    assert_eq!(ask(pay(ID, 1990), 5), (202, false, accepted.clone()));
+    assert_eq!(ask(pay(ID, 1990), 6), (202, true, accepted));
+    let (status, repeated, problem) = ask(pay(ID, 1991), 7);
+    assert_eq!((status, repeated), (422, false));
+    assert_eq!(problem["field"], "amount");
+    let (status, repeated, problem) = ask(pay(other, 1), 8);
+    assert_eq!((status, repeated), (503, false));
+    assert_eq!(problem["error"], "queue full");
+    assert_eq!(
+        ask(Command::Show { id: ID }, 9),
+        (
+            200,
+            false,
+            serde_json::json!({
+                "id": ID.to_string(), "amount": 19.9, "status": "accepted",
+                "accepted_at": "1970-01-01T00:00:00.000005Z", "attempts": 0
+            })
+        )
+    );
+    assert_eq!(ask(Command::Show { id: other }, 9).0, 404);
 }
