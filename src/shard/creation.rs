@@ -155,7 +155,7 @@ fn create_shard<D: Disk>(
     };
     let outcomes = Counts::default();
     let body_crc = writer.body_crc();
-    let header = Header::new(identity, &position, clients.len(), &outcomes, body_crc);
+    let header = Header::new(identity, &position, clients.len(), &outcomes, 0, body_crc);
     let segment = journal::Header {
         directory: identity.directory,
         shard: identity.shard,

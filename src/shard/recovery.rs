@@ -56,7 +56,6 @@ use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
-use super::payments::Payments;
 use super::snapshot::{self, Position, Snapshot, SnapshotError};
 use super::state::Tip;
 use super::store::{Files, SnapshotFile, Unsynced};
@@ -295,6 +294,7 @@ pub(super) fn replay<D: Disk>(
         position,
         accounts,
         outcomes,
+        payments,
         ..
     } = snapshot;
     let begin = Tip {
@@ -302,7 +302,6 @@ pub(super) fn replay<D: Disk>(
         chain: position.chain,
         time_us: position.time_us,
     };
-    let payments = Payments::new(chain.identity.directory);
     let mut shard = Shard::new(*chain.identity, accounts, outcomes, payments, begin, 0);
     let disagree = |segment: &Path| RecoveryError::Disagree {
         snapshot: layout::snapshot(chain.dir, position.end),

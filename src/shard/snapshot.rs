@@ -2,15 +2,15 @@
 //!
 //! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`Header`], zeros to its
 //! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`), then the
-//! remembered outcomes (`outcomes/`). Header and accounts are archived types of rkyv (little-endian,
+//! remembered outcomes (`outcomes/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
 //! no pointers).
 //!
 //! A snapshot is fuzzy: accounts are copied out in slices while transactions go on. Each account
 //! names the last record that it contains, so replaying the journal from `from` over it and skipping
 //! what an account already has gives the state at any later record. No account contains a record
 //! later than `end`, and the file gets its name only when the journal is durable up to there:
-//! otherwise a power loss could leave balances whose transactions are gone. How the outcomes name what
-//! they contain is told in `outcomes.rs`.
+//! otherwise a power loss could leave balances whose transactions are gone. How outcomes and
+//! payments name what they contain is told in `outcomes.rs` and `payments/copy.rs`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use rkyv::Portable;
 use super::disk::{Disk, DiskFile};
 use super::mapping::Mapping;
 use super::outcomes::{Counts, Outcomes};
+use super::payments::Payments;
 use super::{layout, Identity};
 use crate::bank::Account;
 
@@ -55,7 +56,8 @@ pub struct Header {
     keys: u32_le,
     keys_gone: u32_le,
     windows: u32_le,
-    zero: [u8; 16],
+    payment_bytes: [u32_le; 2],
+    zero: [u8; 8],
     crc: u32_le,
 }
 
@@ -94,12 +96,13 @@ pub enum SnapshotError {
 }
 
 impl Header {
-    /// The header of a snapshot whose accounts and outcomes have this checksum.
+    /// The header of a snapshot whose accounts, outcomes and payments have this checksum.
     pub fn new(
         identity: &Identity,
         position: &Position,
         accounts: usize,
         outcomes: &Counts,
+        payment_bytes: u64,
         body_crc: u32,
     ) -> Header {
         debug_assert!(position.from <= position.end + 1);
@@ -124,7 +127,11 @@ impl Header {
             keys: outcomes.keys.into(),
             keys_gone: outcomes.keys_gone.into(),
             windows: outcomes.windows.into(),
-            zero: [0; 16],
+            payment_bytes: [
+                (payment_bytes as u32).into(),
+                ((payment_bytes >> 32) as u32).into(),
+            ],
+            zero: [0; 8],
             crc: 0.into(),
         };
         header.crc = crc32c::crc32c(&header.as_bytes()[..HEADER_CRC]).into();
@@ -164,6 +171,11 @@ impl Header {
         }
     }
 
+    fn payment_bytes(&self) -> u64 {
+        let [low, high] = self.payment_bytes.map(|half| u64::from(half.to_native()));
+        high << 32 | low
+    }
+
     /// Where the accounts end in the file.
     fn accounts_end(&self) -> usize {
         HEADER_BYTES + self.accounts.to_native() as usize * size_of::<Account>()
@@ -200,6 +212,7 @@ impl Header {
         }
         let bytes = u128::from(header.accounts.to_native()) * size_of::<Account>() as u128;
         let outcomes = header.outcomes().bytes();
+        let bytes = bytes + u128::from(header.payment_bytes());
         let is_long =
             outcomes.is_some_and(|outcomes| body.len() as u128 == bytes + outcomes as u128);
         if header.account_bytes != size_of::<Account>() as u32 || !is_long {
@@ -222,9 +235,11 @@ pub struct Snapshot {
     pub accounts: Mapping,
     /// What is remembered.
     pub outcomes: Outcomes,
+    /// Those that are open, and those that are settled and not in a run.
+    pub payments: Payments,
 }
 
-/// Maps the snapshot that ends with record `end`, and checks header, checksum and outcomes.
+/// Maps the snapshot that ends with record `end`, and checks header, checksum, outcomes and payments.
 ///
 /// The checksum is over what this code wrote from accounts that kept their rules, so the accounts are
 /// not looked at one by one; `galo check` does that.
@@ -239,18 +254,23 @@ pub fn read<D: Disk>(
     if body_crc != header.body_crc.to_native() {
         return Err(SnapshotError::Damaged(
             HEADER_BYTES as u64,
-            "the checksum of accounts and outcomes is wrong",
+            "the checksum of accounts, outcomes and payments is wrong",
         ));
     }
     let position = header.position();
     let accounts_end = header.accounts_end();
+    let payments_begin = mapping.len() - header.payment_bytes() as usize;
+    let moments = (position.from, position.end);
+    let damaged = |at: usize, reason| SnapshotError::Damaged(at as u64, reason);
     let outcomes = Outcomes::read(
         identity.directory,
-        &mapping[accounts_end..],
+        &mapping[accounts_end..payments_begin],
         &header.outcomes(),
-        (position.from, position.end),
+        moments,
     )
-    .map_err(|(at, reason)| SnapshotError::Damaged((accounts_end + at) as u64, reason))?;
+    .map_err(|(at, reason)| damaged(accounts_end + at, reason))?;
+    let payments = Payments::read(identity.directory, &mapping[payments_begin..], moments)
+        .map_err(|(at, reason)| damaged(payments_begin + at, reason))?;
     let bytes = mapping.len() as u64;
     mapping.truncate(accounts_end);
     Ok(Snapshot {
@@ -258,6 +278,7 @@ pub fn read<D: Disk>(
         bytes,
         accounts: mapping,
         outcomes,
+        payments,
     })
 }
 
@@ -319,7 +340,7 @@ impl<D: Disk> Writer<D> {
         Ok(self.file.as_ref().expect("just created"))
     }
 
-    /// Writes the next accounts or outcomes. Blocks.
+    /// Writes the next accounts, outcomes or payments. Blocks.
     pub fn slice(&mut self, bytes: &[u8]) -> io::Result<()> {
         let offset = self.bytes;
         self.file()?.write_all_at(bytes, offset)?;

@@ -10,7 +10,7 @@ use super::ids::Ids;
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
 use super::outcomes::{self, Outcome, Outcomes, Recall};
-use super::payments::Payments;
+use super::payments::{self, Payments};
 use super::snapshot::{Header, Position};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
@@ -41,6 +41,8 @@ struct Copying {
     next: usize,
     /// Follow the accounts.
     outcomes: outcomes::Copying,
+    /// Follow those.
+    payments: payments::Copying,
     /// Where the journal stood when it began.
     began: Tip,
 }
@@ -309,13 +311,14 @@ impl Shard {
         self.copying = Some(Copying {
             next: 0,
             outcomes: outcomes::Copying::default(),
+            payments: payments::Copying::default(),
             began: self.tip,
         });
     }
 
-    /// The next accounts, or behind all of them outcomes, as they are in the file: at most
-    /// SNAPSHOT_SLICE_BYTES, whole ones; `None`: that was all. Between ticks: what is not yet written
-    /// must not be copied.
+    /// The next accounts, or behind all of them outcomes, and behind those payments, as they are in the
+    /// file: at most SNAPSHOT_SLICE_BYTES, whole ones, the last time all there is; `None`: that was all.
+    /// Between ticks: what is not yet written must not be copied.
     pub fn snapshot_slice(&mut self) -> Option<Vec<u8>> {
         assert!(self.batch.is_empty());
         let copying = self.copying.as_mut().expect("begun");
@@ -323,9 +326,11 @@ impl Shard {
         copying.next = self.accounts.len().min(from + SLICE_ACCOUNTS);
         let accounts = &self.accounts[from..copying.next];
         if accounts.is_empty() {
+            let sequence = self.tip.sequence;
             return self
                 .outcomes
-                .slice(&mut copying.outcomes, self.tip.sequence);
+                .slice(&mut copying.outcomes, sequence)
+                .or_else(|| self.payments.slice(&mut copying.payments, sequence));
         }
         Some(super::accounts::bytes_of(accounts).to_vec())
     }
@@ -344,12 +349,21 @@ impl Shard {
         };
         let outcomes = self.outcomes.copied(&copying.outcomes);
         let accounts = self.accounts.len();
-        Header::new(&self.identity, &position, accounts, &outcomes, body_crc)
+        let payments = copying.payments.bytes();
+        Header::new(
+            &self.identity,
+            &position,
+            accounts,
+            &outcomes,
+            payments,
+            body_crc,
+        )
     }
 
     /// Gives up copying.
     pub fn snapshot_abandon(&mut self) {
         self.copying = None;
+        self.payments.slice_abandon();
     }
 
     /// Applies a record of the journal that an account, or the outcomes, may already have; `Err` says
@@ -386,7 +400,7 @@ impl Shard {
                         account.reset(sequence);
                     }
                 }
-                self.payments.forget();
+                self.payments.replay_reset(&record.stamp);
                 Ok(())
             }
             journal::Event::Payment(event) => self.payments.replay(&record.stamp, event),

@@ -6,6 +6,7 @@
 //!
 //! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
+mod copy;
 mod hash;
 mod recent;
 mod tried;
@@ -19,6 +20,7 @@ use recent::Recent;
 use tried::{Stand, Tried};
 use waiting::Waiting;
 
+pub(super) use copy::Copying;
 pub use recent::Settled;
 
 /// What came of asking to accept a payment.
@@ -87,12 +89,15 @@ enum Undo {
 
 /// See the top of this file.
 pub struct Payments {
+    hasher: Hasher,
     waiting: Waiting,
     tried: Tried,
     recent: Recent,
     /// The number of the first settled one that was not forgotten.
     floor: u64,
     open_max: usize,
+    /// The last record that the snapshot's payments are of.
+    through: u64,
     /// What the batch's records changed, oldest first.
     undo: Vec<Undo>,
     /// The batch ends with a purge.
@@ -104,11 +109,13 @@ impl Payments {
     pub(super) fn new(directory: u128) -> Payments {
         let hasher = Hasher::new(directory);
         Payments {
+            hasher,
             waiting: Waiting::new(hasher),
             tried: Tried::new(hasher),
             recent: Recent::new(hasher, 0, SETTLED_RUN),
             floor: 0,
             open_max: PAYMENTS_OPEN_MAX,
+            through: 0,
             undo: Vec::new(),
             purge: false,
         }
@@ -293,13 +300,23 @@ impl Payments {
         self.purge
     }
 
-    /// Applies a record of the journal; `Err` says why it cannot be what happened. Who has the shard now
+    /// Applies a reset of the journal.
+    pub(super) fn replay_reset(&mut self, stamp: &Stamp) {
+        if stamp.sequence > self.through {
+            self.forget();
+        }
+    }
+
+    /// Applies a record of the journal that the snapshot may have; `Err` says why it cannot be what happened. Who has the shard now
     /// knows of no attempt: whatever is bound is in doubt.
     pub(super) fn replay(
         &mut self,
         stamp: &Stamp,
         event: &PaymentEvent,
     ) -> Result<(), &'static str> {
+        if stamp.sequence <= self.through {
+            return Ok(());
+        }
         match *event {
             PaymentEvent::Accepted { id, cents } => {
                 let is_open = self.tried.get(id).is_some() || self.waiting.find(id).is_some();

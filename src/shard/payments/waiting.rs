@@ -118,6 +118,10 @@ pub struct Waiting {
     fresh: u64,
     /// How many have not left.
     live: usize,
+    /// Those before this position are copied out.
+    copied: u64,
+    /// Which of those have left since, but for those that were the first then.
+    left: Vec<u64>,
     /// Positions, their low 32 bits, by id.
     index: [HashTable<u32>; PARTS],
 }
@@ -132,6 +136,8 @@ impl Waiting {
             end: 0,
             fresh: 0,
             live: 0,
+            copied: 0,
+            left: Vec::new(),
             index: [const { HashTable::new() }; PARTS],
         }
     }
@@ -215,8 +221,23 @@ impl Waiting {
         self.unindex(&entry, position);
         self.pieces.set(position, Entry { cents: 0, ..entry });
         self.live -= 1;
+        if position < self.copied && position > self.first {
+            self.left.push(position);
+        }
         self.skip();
         entry
+    }
+
+    /// Those before a position are copied out: from now on, who leaves of them is kept in mind.
+    pub fn copied(&mut self, before: u64) {
+        self.copied = before;
+    }
+
+    /// Copying is over: who left since their copy was made, in any order. All before
+    /// [`first_position`](Self::first_position) have, too.
+    pub fn copy_over(&mut self) -> Vec<u64> {
+        self.copied = 0;
+        std::mem::take(&mut self.left)
     }
 
     /// The last one of this tick has never been; it may have left already.

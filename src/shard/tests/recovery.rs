@@ -387,11 +387,11 @@ fn snapshot_none() {
 
 #[test]
 fn snapshot_version() {
-    for version in [1, 3] {
+    for version in [2, 4] {
         let (directory, _) = with_snapshots();
         set_version(&directory.snapshot(4), 124, version);
         let error = directory.refusal();
-        assert!(is_version(&error, &directory.snapshot(4), version, 2));
+        assert!(is_version(&error, &directory.snapshot(4), version, 3));
     }
 }
 
@@ -413,7 +413,7 @@ fn snapshot_foreign() {
         ..Counts::default()
     };
     writer
-        .finish(&snapshot::Header::new(&other, &position, 0, &counts, 0))
+        .finish(&snapshot::Header::new(&other, &position, 0, &counts, 0, 0))
         .unwrap();
     fs::copy(layout::snapshot(dir.path(), 7), directory.snapshot(7)).unwrap();
     let error = directory.refusal();

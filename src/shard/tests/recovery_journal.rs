@@ -11,11 +11,11 @@ use crate::shard::Identity;
 
 #[test]
 fn journal_version() {
-    for version in [1, 3] {
+    for version in [2, 4] {
         let (directory, _) = with_records(3, 0);
         set_version(&directory.segment(1), 60, version);
         let error = directory.refusal();
-        assert!(is_version(&error, &directory.segment(1), version, 2));
+        assert!(is_version(&error, &directory.segment(1), version, 3));
     }
 }
 

@@ -1,0 +1,491 @@
+//! A shard's payments in a snapshot, little-endian.
+//!
+//! They are copied out in slices while payments go on, and yet are of one moment, that of the last slice: it
+//! has what came since the others, and says what left since. Replaying adds the records behind that.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 32 each | those that waited, oldest first, as in `waiting.rs` |
+//! | 48 each | settled ones, in the order of their numbers |
+//! | 32 each | those that came to wait meanwhile |
+//! | 48 each | those that were settled meanwhile |
+//! | 4 each | which of those that waited have left: places among them, not counting those that are gone |
+//! | 48 each | those that are or were bound, in no order |
+//! | 64 | how many, as below |
+//!
+//! A settled payment, or one that is or was bound:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 16 | id |
+//! | 16 | 8 | cents |
+//! | 24 | 8 | when it was accepted, microseconds since 1970 |
+//! | 32 | 8 | what the processor was told |
+//! | 40 | 2 | attempts |
+//! | 42 | 1 | processor |
+//! | 43 | 1 | 1: it is bound; 0: it is free, or settled |
+//! | 44 | 4 | zero |
+//!
+//! How many:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | settled ones that were forgotten |
+//! | 8 | 8 | number of the first settled one here that is not gone; of the next one, if there is none |
+//! | 16 | 4 | those that waited |
+//! | 20 | 4 | settled |
+//! | 24 | 4 | those that came to wait meanwhile |
+//! | 28 | 4 | settled meanwhile |
+//! | 32 | 4 | left |
+//! | 36 | 4 | bound |
+//! | 40 | 4 | so many of the first that waited, meanwhile included, are gone |
+//! | 44 | 4 | so many of the first that are settled, meanwhile included, are gone: forgotten, or in a run |
+//! | 48 | 8 | the last record that all this is of |
+//! | 56 | 8 | zero |
+
+use super::recent::{Recent, Settled};
+use super::tried::{self, Stand};
+use super::{waiting, Payments};
+use crate::limits::{SETTLED_RUN, SNAPSHOT_SLICE_BYTES};
+use crate::payments::{PaymentId, Processor};
+
+const ENTRY_BYTES: usize = 48;
+const LEFT_BYTES: usize = 4;
+const COUNTS_BYTES: usize = 64;
+
+const SLICE_WAITING: u64 = (SNAPSHOT_SLICE_BYTES / waiting::ENTRY_BYTES) as u64;
+const SLICE_SETTLED: u64 = (SNAPSHOT_SLICE_BYTES / ENTRY_BYTES) as u64;
+
+/// Numbers that are copied in their order while the first ones go: how many were copied, and the last
+/// ones of them without a gap, those that may still be there.
+#[derive(Debug, Default)]
+struct Copied {
+    copied: u64,
+    begin: u64,
+    end: u64,
+}
+
+impl Copied {
+    /// The next ones, at most so many, of those that are there: `first..end`.
+    fn next(&mut self, (first, end): (u64, u64), most: u64) -> std::ops::Range<u64> {
+        if self.copied == 0 || self.end < first {
+            (self.begin, self.end) = (first, first);
+        }
+        let next = self.end..end.min(self.end.saturating_add(most)).max(self.end);
+        self.end = next.end;
+        self.copied += next.end - next.start;
+        next
+    }
+
+    /// The first one that is still there, and how many went before it.
+    fn gone(&self, first: u64) -> (u64, u32) {
+        if self.copied == 0 || self.end < first {
+            return (first, self.copied as u32);
+        }
+        let first_kept = self.begin.max(first);
+        let kept = self.end - first_kept;
+        (first_kept, (self.copied - kept) as u32)
+    }
+}
+
+/// Payments being copied out.
+#[derive(Debug, Default)]
+pub struct Copying {
+    stage: Stage,
+    waiting: Copied,
+    settled: Copied,
+    counts: Counts,
+    /// All that was copied.
+    bytes: u64,
+}
+
+/// Where to stop before the last slice: a position, a number.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Begun,
+    Waiting(u64),
+    Settled(u64),
+    Last,
+    Done,
+}
+
+impl Copying {
+    /// What was copied takes so many bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    floor: u64,
+    first: u64,
+    waiting: u32,
+    settled: u32,
+    waiting_again: u32,
+    settled_again: u32,
+    left: u32,
+    tried: u32,
+    waiting_gone: u32,
+    settled_gone: u32,
+    through: u64,
+}
+
+impl Counts {
+    fn to_bytes(&self) -> [u8; COUNTS_BYTES] {
+        let mut bytes = [0; COUNTS_BYTES];
+        bytes[..8].copy_from_slice(&self.floor.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
+        let counts = [
+            self.waiting,
+            self.settled,
+            self.waiting_again,
+            self.settled_again,
+            self.left,
+            self.tried,
+            self.waiting_gone,
+            self.settled_gone,
+        ];
+        for (bytes, count) in bytes[16..48].chunks_exact_mut(4).zip(counts) {
+            bytes.copy_from_slice(&count.to_le_bytes());
+        }
+        bytes[48..56].copy_from_slice(&self.through.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Counts, &'static str> {
+        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+        if bytes[56..COUNTS_BYTES].iter().any(|byte| *byte != 0) {
+            return Err("bytes that should be zero behind the payments");
+        }
+        let counts = Counts {
+            floor: u64_at(bytes, 0),
+            first: u64_at(bytes, 8),
+            waiting: u32_at(16),
+            settled: u32_at(20),
+            waiting_again: u32_at(24),
+            settled_again: u32_at(28),
+            left: u32_at(32),
+            tried: u32_at(36),
+            waiting_gone: u32_at(40),
+            settled_gone: u32_at(44),
+            through: u64_at(bytes, 48),
+        };
+        let waiting = u64::from(counts.waiting) + u64::from(counts.waiting_again);
+        let settled = u64::from(counts.settled) + u64::from(counts.settled_again);
+        let gone = u64::from(counts.waiting_gone) + u64::from(counts.left);
+        if gone > waiting || u64::from(counts.settled_gone) > settled {
+            return Err("more payments are gone than there were");
+        }
+        if counts.floor > counts.first {
+            return Err("payments that were forgotten");
+        }
+        Ok(counts)
+    }
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}
+
+fn write_entry(into: &mut Vec<u8>, settled: &Settled, bound: bool) {
+    into.extend_from_slice(&settled.id.0.to_le_bytes());
+    into.extend_from_slice(&settled.cents.to_le_bytes());
+    into.extend_from_slice(&settled.accepted_us.to_le_bytes());
+    into.extend_from_slice(&settled.requested_us.to_le_bytes());
+    into.extend_from_slice(&settled.attempts.to_le_bytes());
+    into.extend_from_slice(&[settled.by as u8, bound.into(), 0, 0, 0, 0]);
+}
+
+fn read_entry(bytes: &[u8]) -> Result<(Settled, bool), &'static str> {
+    let id = u128::from_le_bytes(bytes[..16].try_into().expect("16 bytes"));
+    let settled = Settled {
+        id: PaymentId(id),
+        cents: u64_at(bytes, 16),
+        accepted_us: u64_at(bytes, 24),
+        requested_us: u64_at(bytes, 32),
+        by: Processor::from_number(bytes[42]).ok_or("a payment of an unknown processor")?,
+        attempts: u16::from_le_bytes([bytes[40], bytes[41]]),
+    };
+    if settled.cents == 0 || bytes[43] > 1 || bytes[44..ENTRY_BYTES] != [0; 4] {
+        return Err("a payment that is none");
+    }
+    Ok((settled, bytes[43] == 1))
+}
+
+impl Payments {
+    /// The next ones, as they are in the file: SNAPSHOT_SLICE_BYTES at most, the last time all there is;
+    /// `None`: that was all. Between ticks; `sequence` is the last record.
+    pub(in crate::shard) fn slice(
+        &mut self,
+        copying: &mut Copying,
+        sequence: u64,
+    ) -> Option<Vec<u8>> {
+        debug_assert!(self.undo.is_empty());
+        let mut bytes = Vec::new();
+        loop {
+            copying.stage = match copying.stage {
+                Stage::Begun => Stage::Waiting(self.waiting.end_position()),
+                Stage::Waiting(until) => {
+                    copying.counts.waiting +=
+                        self.slice_waiting(copying, until, SLICE_WAITING, &mut bytes);
+                    match bytes.is_empty() {
+                        true => Stage::Settled(self.recent.next()),
+                        false => Stage::Waiting(until),
+                    }
+                }
+                Stage::Settled(until) => {
+                    copying.counts.settled +=
+                        self.slice_settled(copying, until, SLICE_SETTLED, &mut bytes);
+                    match bytes.is_empty() {
+                        true => Stage::Last,
+                        false => Stage::Settled(until),
+                    }
+                }
+                Stage::Last => {
+                    copying.counts.through = sequence;
+                    self.slice_last(copying, &mut bytes);
+                    Stage::Done
+                }
+                Stage::Done => return None,
+            };
+            if !bytes.is_empty() {
+                copying.bytes += bytes.len() as u64;
+                return Some(bytes);
+            }
+        }
+    }
+
+    fn slice_waiting(
+        &mut self,
+        copying: &mut Copying,
+        until: u64,
+        most: u64,
+        bytes: &mut Vec<u8>,
+    ) -> u32 {
+        let first = self.waiting.first_position();
+        let next = copying.waiting.next((first, until), most);
+        let count = (next.end - next.start) as u32;
+        bytes.reserve_exact(count as usize * waiting::ENTRY_BYTES);
+        next.for_each(|position| bytes.extend_from_slice(self.waiting.bytes(position)));
+        self.waiting.copied(copying.waiting.end);
+        count
+    }
+
+    fn slice_settled(
+        &self,
+        copying: &mut Copying,
+        until: u64,
+        most: u64,
+        bytes: &mut Vec<u8>,
+    ) -> u32 {
+        let first = self.recent.first();
+        let next = copying.settled.next((first, until), most);
+        let count = (next.end - next.start) as u32;
+        bytes.reserve_exact(count as usize * ENTRY_BYTES);
+        let settled = self.recent.from(next.start).take(count as usize);
+        settled.for_each(|settled| write_entry(bytes, settled, false));
+        count
+    }
+
+    fn slice_last(&mut self, copying: &mut Copying, bytes: &mut Vec<u8>) {
+        // None of those that left is in what is only copied now.
+        let left = self.waiting.copy_over();
+        let until = self.waiting.end_position();
+        copying.counts.waiting_again = self.slice_waiting(copying, until, u64::MAX, bytes);
+        self.waiting.copy_over();
+        let until = self.recent.next();
+        copying.counts.settled_again = self.slice_settled(copying, until, u64::MAX, bytes);
+        let counts = &mut copying.counts;
+        let waiting_first;
+        (waiting_first, counts.waiting_gone) = copying.waiting.gone(self.waiting.first_position());
+        for position in left.iter().filter(|position| **position >= waiting_first) {
+            let place = (position - waiting_first) as u32;
+            bytes.extend_from_slice(&place.to_le_bytes());
+            counts.left += 1;
+        }
+        for entry in self.tried.iter() {
+            let settled = Settled {
+                id: entry.id,
+                cents: entry.cents,
+                accepted_us: entry.accepted_us,
+                requested_us: entry.requested_us,
+                by: entry.to,
+                attempts: entry.attempts,
+            };
+            write_entry(bytes, &settled, entry.is_bound());
+            counts.tried += 1;
+        }
+        (counts.first, counts.settled_gone) = copying.settled.gone(self.recent.first());
+        counts.floor = self.floor;
+        bytes.extend_from_slice(&counts.to_bytes());
+    }
+
+    /// Copying was given up.
+    pub(in crate::shard) fn slice_abandon(&mut self) {
+        self.waiting.copy_over();
+    }
+
+    /// Reads what was copied. Nothing at all: there have never been any. `Err`: where, and what is wrong
+    /// there. `from` and `end` are the snapshot's. Whatever is bound is in doubt.
+    pub(in crate::shard) fn read(
+        directory: u128,
+        bytes: &[u8],
+        (from, end): (u64, u64),
+    ) -> Result<Payments, (usize, &'static str)> {
+        let mut payments = Payments::new(directory);
+        if bytes.is_empty() {
+            return Ok(payments);
+        }
+        let Some(counts_at) = bytes.len().checked_sub(COUNTS_BYTES) else {
+            return Err((0, "the payments are cut short"));
+        };
+        let at_counts = |reason| (counts_at, reason);
+        let counts = Counts::from_bytes(&bytes[counts_at..]).map_err(at_counts)?;
+        if !(from.saturating_sub(1)..=end).contains(&counts.through) {
+            return Err(at_counts("the payments are of another time"));
+        }
+        payments.through = counts.through;
+        let mut parts = Parts {
+            bytes: &bytes[..counts_at],
+            at: 0,
+        };
+        let mut take = |count: u32, bytes: usize| {
+            let taken = parts.take(count as usize * bytes);
+            taken.ok_or((counts_at, "there are not as many payments as that"))
+        };
+        let waiting = take(counts.waiting, waiting::ENTRY_BYTES)?;
+        let settled = take(counts.settled, ENTRY_BYTES)?;
+        let waiting_again = take(counts.waiting_again, waiting::ENTRY_BYTES)?;
+        let settled_again = take(counts.settled_again, ENTRY_BYTES)?;
+        let left = take(counts.left, LEFT_BYTES)?;
+        let tried = take(counts.tried, ENTRY_BYTES)?;
+        if parts.at != counts_at {
+            return Err((counts_at, "there are more payments than that"));
+        }
+        payments.read_waiting(&counts, [waiting, waiting_again], left)?;
+        payments.read_settled(&counts, [settled, settled_again])?;
+        payments.read_tried(tried)?;
+        payments.written();
+        Ok(payments)
+    }
+
+    fn read_waiting(
+        &mut self,
+        counts: &Counts,
+        parts: [Part<'_>; 2],
+        left: Part<'_>,
+    ) -> Result<(), (usize, &'static str)> {
+        let mut places = left
+            .bytes
+            .chunks_exact(LEFT_BYTES)
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("4 bytes")))
+            .collect::<Vec<u32>>();
+        places.sort_unstable();
+        let mut left_places = places.iter().copied().peekable();
+        let gone = counts.waiting_gone as usize;
+        for (place, (at, bytes)) in entries(parts, waiting::ENTRY_BYTES).skip(gone).enumerate() {
+            if left_places.next_if_eq(&(place as u32)).is_some() {
+                continue;
+            }
+            let entry = waiting::Entry::from_bytes(bytes);
+            if entry.cents == 0 {
+                // It left before it was copied.
+                continue;
+            }
+            if self.waiting.find(entry.id).is_some() {
+                return Err((at, TWICE));
+            }
+            self.waiting.push(entry);
+        }
+        match left_places.next() {
+            None => Ok(()),
+            Some(_) => Err((left.at, "a payment left that was not there")),
+        }
+    }
+
+    fn read_settled(
+        &mut self,
+        counts: &Counts,
+        parts: [Part<'_>; 2],
+    ) -> Result<(), (usize, &'static str)> {
+        self.floor = counts.floor;
+        self.recent = Recent::new(self.hasher, counts.first, SETTLED_RUN);
+        let gone = counts.settled_gone as usize;
+        for (at, bytes) in entries(parts, ENTRY_BYTES).skip(gone) {
+            let (settled, bound) = read_entry(bytes).map_err(|reason| (at, reason))?;
+            if bound {
+                return Err((at, "a payment that is settled and bound"));
+            }
+            if self.find(settled.id).is_some() {
+                return Err((at, TWICE));
+            }
+            self.recent.push(settled, self.through);
+        }
+        Ok(())
+    }
+
+    fn read_tried(&mut self, part: Part<'_>) -> Result<(), (usize, &'static str)> {
+        for (at, bytes) in part.entries(ENTRY_BYTES) {
+            let (read, bound) = read_entry(bytes).map_err(|reason| (at, reason))?;
+            if self.find(read.id).is_some() {
+                return Err((at, TWICE));
+            }
+            self.tried.put(tried::Entry {
+                id: read.id,
+                cents: read.cents,
+                accepted_us: read.accepted_us,
+                requested_us: read.requested_us,
+                to: read.by,
+                attempts: read.attempts,
+                stand: match bound {
+                    true => Stand::Bound { in_doubt: true },
+                    false => Stand::Free,
+                },
+                fresh: false,
+            });
+        }
+        Ok(())
+    }
+}
+
+const TWICE: &str = "a payment that is there twice";
+
+/// Entries of one kind, and where they begin.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Part<'a> {
+    fn entries(self, entry_bytes: usize) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let entries = self.bytes.chunks_exact(entry_bytes).enumerate();
+        entries.map(move |(n, bytes)| (self.at + n * entry_bytes, bytes))
+    }
+}
+
+fn entries<'a>(
+    parts: [Part<'a>; 2],
+    entry_bytes: usize,
+) -> impl Iterator<Item = (usize, &'a [u8])> {
+    parts
+        .into_iter()
+        .flat_map(move |part| part.entries(entry_bytes))
+}
+
+/// What is left to be taken apart.
+struct Parts<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn take(&mut self, bytes: usize) -> Option<Part<'a>> {
+        let part = self.bytes.get(self.at..self.at.checked_add(bytes)?)?;
+        let at = self.at;
+        self.at += bytes;
+        Some(Part { bytes: part, at })
+    }
+}
