@@ -198,7 +198,7 @@ mod tests {
             assert_eq!(upstream.address(), Some(at(address)));
             assert_eq!(upstream.to_string(), address);
             let nobody = |_: &str, _| -> io::Result<Vec<SocketAddr>> { unreachable!() };
-            Upstream::resolve_with(&[upstream.clone()], nobody).unwrap();
+            Upstream::resolve_with(std::slice::from_ref(&upstream), nobody).unwrap();
             upstream.failed(at(address), Errno::ECONNREFUSED);
             assert_eq!(upstream.address(), Some(at(address)));
             assert!(upstream.resolver.get().is_none(), "no thread for it");
@@ -210,7 +210,7 @@ mod tests {
         let upstream = Arc::new(Upstream::new("localhost", 81));
         assert_eq!(upstream.address(), None);
         assert_eq!(upstream.to_string(), "localhost:81");
-        Upstream::resolve(&[upstream.clone()]).unwrap();
+        Upstream::resolve(std::slice::from_ref(&upstream)).unwrap();
         until(|| upstream.address().is_some());
         let address = upstream.address().unwrap();
         assert!(address.ip().is_loopback() && address.port() == 81);
@@ -227,7 +227,7 @@ mod tests {
             asked.send(Instant::now()).unwrap();
             answers.recv().unwrap()
         };
-        Upstream::resolve_with(&[upstream.clone()], look_up).unwrap();
+        Upstream::resolve_with(std::slice::from_ref(&upstream), look_up).unwrap();
         let not_there = || Err(io::Error::other("nobody knows"));
 
         let first = times.recv_timeout(PATIENCE).unwrap();

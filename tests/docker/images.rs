@@ -15,6 +15,8 @@ pub struct Images<'a> {
     pub base: String,
     /// Galo.
     pub galo: String,
+    /// The payment processor.
+    pub processor: String,
 }
 
 impl Images<'_> {
@@ -24,12 +26,14 @@ impl Images<'_> {
             engine,
             base: format!("{name}:base"),
             galo: format!("{name}:galo"),
+            processor: format!("{name}:processor"),
         };
         let tar = base_tar();
         engine.docker(&["import", path_text(&tar), &images.base]);
         // Nothing to do where it is built already.
         run(Command::new(env!("CARGO"))
             .args(["build", "--release", "--locked", "--target-dir", "target"])
+            .args(["--package", "galo", "--package", "galo-processor"])
             .current_dir(ROOT));
         // Without BuildKit, which Debian has not.
         run(engine
@@ -39,6 +43,14 @@ impl Images<'_> {
             .args(["--build-arg", &format!("RUNTIME_IMAGE={}", images.base)])
             .args(["--build-arg", "GALO_GIT_HASH=0123456789ab"])
             .args(["--tag", &images.galo, ROOT]));
+        run(engine
+            .command("docker")
+            .env("DOCKER_BUILDKIT", "0")
+            .args(["build", "--quiet", "--target", "prebuilt"])
+            .args(["--file", "tools/processor/Dockerfile"])
+            .args(["--build-arg", &format!("RUNTIME_IMAGE={}", images.base)])
+            .args(["--tag", &images.processor, "."])
+            .current_dir(ROOT));
         images
     }
 
@@ -63,7 +75,7 @@ impl Images<'_> {
 
 impl Drop for Images<'_> {
     fn drop(&mut self) {
-        for image in [&self.galo, &self.base] {
+        for image in [&self.galo, &self.processor, &self.base] {
             let mut command = self.engine.command("docker");
             // It may never have come into being.
             let _ = command.args(["image", "rm", image]).output();

@@ -18,6 +18,7 @@ mod support;
 
 mod limits;
 mod memory;
+mod payments;
 mod restarts;
 mod seccomp;
 mod takeover;
@@ -44,6 +45,16 @@ fn two_containers_behind_nginx() {
     let project = Project::up(&images, &[("GALO_LB", "lb-http.conf")]);
     restarts::fail_no_request(&project);
     drop(project);
+
+    let (processors, variables) = payments::Processors::choose();
+    let variables = variables
+        .each_ref()
+        .map(|(name, port)| (*name, port.as_str()));
+    let project = Project::up_from(&images, &payments::FILES, &variables);
+    payments::are_made_once(&project, &processors);
+    payments::fit_where_all_wait(&project, &processors);
+    drop(project);
+    payments::reach_the_contests_network(&images);
 
     seccomp::without_io_uring_it_is_epoll(&images);
 }

@@ -12,30 +12,39 @@ use crate::support::{Address, PATIENCE};
 pub const NODES: [&str; 2] = ["api01", "api02"];
 pub const SERVICES: [&str; 3] = ["api01", "api02", "nginx"];
 
-/// Three containers, two volumes and a network. All of it is removed when this is dropped.
+/// Three containers or more, two volumes and networks. All of it is removed when this is dropped.
 pub struct Project<'a> {
     engine: &'a Engine,
     name: String,
+    /// compose's.
+    files: Vec<String>,
     variables: Vec<(String, String)>,
     /// nginx's.
     pub address: Address,
 }
 
 impl<'a> Project<'a> {
-    /// Up, and healthy.
+    /// `compose.yml`, up and healthy.
     pub fn up(images: &Images<'a>, variables: &[(&str, &str)]) -> Project<'a> {
+        Project::up_from(images, &["compose.yml"], variables)
+    }
+
+    /// Several files, each adding to those before it.
+    pub fn up_from(images: &Images<'a>, files: &[&str], variables: &[(&str, &str)]) -> Project<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let port = free_port();
         let own = [
             ("GALO_IMAGE", images.galo.as_str()),
             ("GALO_NGINX_IMAGE", &images.base),
+            ("GALO_PROCESSOR_IMAGE", &images.processor),
             ("GALO_PORT", &port.to_string()),
         ];
         let variables = own.iter().chain(variables);
         let project = Project {
             engine: images.engine,
             name: format!("galotest{}x{number}", std::process::id()),
+            files: files.iter().map(|file| (*file).to_owned()).collect(),
             variables: variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
@@ -53,7 +62,8 @@ impl<'a> Project<'a> {
     fn compose(&self) -> Command {
         let mut command = self.engine.command("docker-compose");
         command
-            .args(["--project-name", &self.name, "--file", "compose.yml"])
+            .args(["--project-name", &self.name])
+            .args(self.files.iter().map(|file| format!("--file={file}")))
             .current_dir(ROOT)
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
@@ -134,7 +144,7 @@ impl Drop for Project<'_> {
 }
 
 /// Free just now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("it is bound").port()
 }

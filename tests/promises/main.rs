@@ -29,6 +29,5 @@ mod payments_doubt;
 mod payments_faults;
 mod payments_load;
 mod payments_summary;
-mod payments_told;
 mod pressure;
 mod stop;

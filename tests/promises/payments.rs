@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{
-    cents, data_dir, get, new_id, now_us, on_both_drivers, payment, post, processed, stored,
-    us_of, Book, Driver, Launch, Processor, Random, Reply, Scripted, Server, Summary, Totals,
-    PATIENCE,
+    cents, data_dir, get, new_id, now_us, on_both_drivers, payment, post, processed, stored, us_of,
+    Book, Driver, Launch, Processor, Random, Reply, Scripted, Server, Summary, Totals, PATIENCE,
 };
 
 /// A server with both processors, as they are.
@@ -44,7 +43,11 @@ fn a_payment_with_an_id_is_accepted_and_carried_out_afterwards() {
         assert_eq!(reply.status, 202, "{reply:?}");
         book.acknowledged(&id);
         let summary = book.expect_settled(server.address(), &processors);
-        assert_eq!(summary.0[1], Totals::default(), "the dear one was not needed");
+        assert_eq!(
+            summary.0[1],
+            Totals::default(),
+            "the dear one was not needed"
+        );
         assert_eq!(summary.count(), 51);
         let json = processed(&server, &id);
         assert_eq!(json["processor"], "default");
@@ -67,10 +70,16 @@ fn a_payment_without_an_id_is_answered_when_it_is_carried_out() {
         assert!(asked.elapsed() >= Duration::from_millis(300), "{reply:?}");
         assert_eq!(reply.status, 200, "{reply:?}");
         let json = reply.json();
-        assert_eq!((&json["status"], &json["processor"]), (&"processed".into(), &"default".into()));
+        assert_eq!(
+            (&json["status"], &json["processor"]),
+            (&"processed".into(), &"default".into())
+        );
         assert_eq!(cents(number(&reply, "amount")), 10_000);
         let at = json["timestamp"].as_f64().expect("seconds since 1970") * 1e6;
-        assert!((asked_us as f64 - 1e6..=now_us() as f64 + 1e6).contains(&at), "{json}");
+        assert!(
+            (asked_us as f64 - 1e6..=now_us() as f64 + 1e6).contains(&at),
+            "{json}"
+        );
         let id = json["id"].as_str().expect("an id");
         let stored = &processors[0].payments([id].into_iter())[0];
         assert_eq!(stored.as_ref().expect("it has it").cents, 10_000);
@@ -78,7 +87,13 @@ fn a_payment_without_an_id_is_answered_when_it_is_carried_out() {
         // Another one is another one, whatever it says.
         let other = server.ask(&post("/payments", body)).json();
         assert_ne!(other["id"], json["id"]);
-        assert_eq!(all(&server).0[0], Totals { count: 2, cents: 20_000 });
+        assert_eq!(
+            all(&server).0[0],
+            Totals {
+                count: 2,
+                cents: 20_000
+            }
+        );
     });
 }
 
@@ -98,7 +113,10 @@ fn a_payment_without_an_id_is_pending_after_five_seconds() {
     let asked = Instant::now();
     let reply = server.ask(keyed.as_bytes());
     let took = asked.elapsed();
-    assert!((Duration::from_millis(4_500)..Duration::from_secs(8)).contains(&took), "{took:?}");
+    assert!(
+        (Duration::from_millis(4_500)..Duration::from_secs(8)).contains(&took),
+        "{took:?}"
+    );
     assert_eq!(reply.status, 202, "{reply:?}");
     let json = reply.json();
     assert_eq!(json["status"], "pending", "{json}");
@@ -108,7 +126,11 @@ fn a_payment_without_an_id_is_pending_after_five_seconds() {
     assert_eq!(processed(&server, &id)["processor"], "default");
     // With its key it is the same payment.
     let again = server.ask(keyed.as_bytes());
-    assert_eq!((again.status, &again.json()["id"]), (200, &id.into()), "{again:?}");
+    assert_eq!(
+        (again.status, &again.json()["id"]),
+        (200, &id.into()),
+        "{again:?}"
+    );
     assert_eq!(stored(&processors).count(), 1);
     assert_eq!(all(&server).0[0], Totals { count: 1, cents: 1 });
 }
@@ -119,7 +141,14 @@ fn bad_payments_are_refused_with_the_reason() {
         let (dir, processors) = (data_dir(), Processor::both());
         let server = serve(dir.path(), driver, &processors).start();
         let id = new_id(&mut Random::from_time());
-        for body in ["", "{", "amount=1", r#"{"amount":1,}"#, "{'amount':1}", "\u{feff}{}"] {
+        for body in [
+            "",
+            "{",
+            "amount=1",
+            r#"{"amount":1,}"#,
+            "{'amount':1}",
+            "\u{feff}{}",
+        ] {
             let reply = server.ask(&post("/payments", body));
             assert_eq!(reply.status, 400, "{body}: {reply:?}");
         }
@@ -158,7 +187,10 @@ fn bad_payments_are_refused_with_the_reason() {
             r#","amount":99999999999999999999999999"#,
         ];
         for amount in amounts {
-            for before in [format!(r#""correlationId":"{id}""#), r#""description":"x""#.into()] {
+            for before in [
+                format!(r#""correlationId":"{id}""#),
+                r#""description":"x""#.into(),
+            ] {
                 let body = format!("{{{before}{amount}}}");
                 let reply = server.ask(&post("/payments", &body));
                 assert_eq!(reply.status, 422, "{body}: {reply:?}");
@@ -166,7 +198,10 @@ fn bad_payments_are_refused_with_the_reason() {
             }
         }
         assert_eq!(server.get(&format!("/payments/{id}")).status, 404);
-        for path in ["/payments/x", "/payments/4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b"] {
+        for path in [
+            "/payments/x",
+            "/payments/4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b",
+        ] {
             let status = server.get(path).status;
             assert!([400, 404, 422].contains(&status), "{path}: {status}");
         }
@@ -325,7 +360,8 @@ fn a_payment_shows_where_it_stands() {
             }
         };
         // Refused, and free again.
-        let free = wait_for(&|json| json["status"] == "accepted" && json["attempts"].as_u64() > Some(1));
+        let free =
+            wait_for(&|json| json["status"] == "accepted" && json["attempts"].as_u64() > Some(1));
         let accepted = us_of(free["acceptedAt"].as_str().expect("a time"));
         assert!(accepted <= now_us());
         processors[0].set_delay(1000);

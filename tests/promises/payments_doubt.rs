@@ -13,7 +13,7 @@ fn serve(data: &std::path::Path, driver: Driver, processors: [&Scripted; 2]) -> 
     // Whoever may go to the other one does so at once.
     Launch::driver(data, driver)
         .cores(1)
-        .flag("payment-deadline", "1")
+        .flag("payment-deadline", "1s")
         .processors(&processors[0].url(), &processors[1].url())
 }
 
@@ -53,10 +53,19 @@ fn a_processor_is_asked_as_it_expects() {
         assert_eq!(json["correlationId"], id.as_str());
         assert!(asked.body.contains(r#""amount":19.90"#), "{asked:?}");
         let requested = json["requestedAt"].as_str().expect("a time");
-        assert_eq!((requested.len(), &requested[19..20], &requested[23..]), (24, ".", "Z"));
-        assert!((before..=now_us()).contains(&us_of(requested)), "{requested}");
+        assert_eq!(
+            (requested.len(), &requested[19..20], &requested[23..]),
+            (24, ".", "Z")
+        );
+        assert!(
+            (before..=now_us()).contains(&us_of(requested)),
+            "{requested}"
+        );
         let shown = processed(&server, &id);
-        assert_eq!(us_of(shown["requestedAt"].as_str().expect("a time")), us_of(requested));
+        assert_eq!(
+            us_of(shown["requestedAt"].as_str().expect("a time")),
+            us_of(requested)
+        );
         assert!(second.payments().is_empty());
     });
 }
@@ -105,7 +114,10 @@ fn a_payment_that_the_processor_has_already_is_processed() {
         let server = serve(dir.path(), driver, [&first, &second]).start();
         let id = pay(&server);
         let shown = processed(&server, &id);
-        assert_eq!((&shown["processor"], &shown["attempts"]), (&"default".into(), &2.into()));
+        assert_eq!(
+            (&shown["processor"], &shown["attempts"]),
+            (&"default".into(), &2.into())
+        );
         assert!(second.payments().is_empty());
         assert_eq!(Summary::of(&server.get("/payments-summary")).0[0].count, 1);
     });
@@ -144,7 +156,7 @@ fn a_processor_that_is_not_there_has_nothing() {
         drop(absent);
         let second = Scripted::good();
         let server = Launch::driver(dir.path(), driver)
-            .flag("payment-deadline", "1")
+            .flag("payment-deadline", "1s")
             .processors(&url, &second.url())
             .start();
         let id = pay(&server);
@@ -175,7 +187,10 @@ fn a_payment_that_was_sent_before_a_kill_stays_with_its_processor() {
         let server = serve(dir.path(), driver, [&first, &second]).start();
         first.wait_for_payments(4);
         let shown = server.get(&format!("/payments/{id}")).json();
-        assert_eq!((&shown["status"], &shown["processor"]), (&"sent".into(), &"default".into()));
+        assert_eq!(
+            (&shown["status"], &shown["processor"]),
+            (&"sent".into(), &"default".into())
+        );
         let_go.store(true, Ordering::Relaxed);
         assert_eq!(processed(&server, &id)["processor"], "default");
         let attempts = first.payments();
@@ -200,9 +215,8 @@ fn a_summary_asks_about_what_is_in_doubt() {
                 let id = asked.path.rsplit('/').next().expect("an id");
                 // As the real one writes it: without the Z, zeros cut.
                 let time = "2026-01-01T00:00:00.1";
-                let body = format!(
-                    r#"{{"correlationId":"{id}","amount":19.90,"requestedAt":"{time}"}}"#
-                );
+                let body =
+                    format!(r#"{{"correlationId":"{id}","amount":19.90,"requestedAt":"{time}"}}"#);
                 Answer::Reply(200, "", body)
             }
             _ => Answer::status(404),
@@ -213,7 +227,10 @@ fn a_summary_asks_about_what_is_in_doubt() {
         first.wait_for_payments(1);
         let summary = || Summary::of(&server.get("/payments-summary"));
         assert_eq!(summary(), Summary::default(), "it does not have it");
-        assert!(first.asked().iter().any(|asked| asked.path == format!("/payments/{id}")));
+        assert!(first
+            .asked()
+            .iter()
+            .any(|asked| asked.path == format!("/payments/{id}")));
         has_it.store(true, Ordering::Relaxed);
         let ours = summary();
         assert_eq!((ours.0[0].count, ours.0[0].cents), (1, 1990));
@@ -230,8 +247,8 @@ fn a_summary_asks_about_what_is_in_doubt() {
 fn a_summary_waits_a_second_at_most() {
     on_both_drivers(|driver| {
         let dir = data_dir();
-        let silent = Scripted::start(|_, _| Answer::Hang);
-        let server = serve(dir.path(), driver, [&silent, &silent]).start();
+        let (silent, second) = (Scripted::start(|_, _| Answer::Hang), Scripted::good());
+        let server = serve(dir.path(), driver, [&silent, &second]).start();
         pay(&server);
         silent.wait_for_payments(1);
         let asked = std::time::Instant::now();

@@ -23,46 +23,46 @@ fn a_fault_pays_nothing_twice(driver: Driver, fault: &str) {
 }
 
 fn at(driver: Driver, fault: &str, places: &[usize]) {
-        let (dir, processors) = (data_dir(), Processor::both());
-        let server = Launch::driver(dir.path(), driver)
-            .cores(2)
-            .flag("payment-deadline", "1")
-            .processors(&processors[0].url(), &processors[1].url())
-            .start();
-        for place in places {
-            processors[*place].set_fault(fault, 0.5);
+    let (dir, processors) = (data_dir(), Processor::both());
+    let server = Launch::driver(dir.path(), driver)
+        .cores(2)
+        .flag("payment-deadline", "1s")
+        .processors(&processors[0].url(), &processors[1].url())
+        .start();
+    for place in places {
+        processors[*place].set_fault(fault, 0.5);
+    }
+    if places == [1] {
+        processors[0].set_failing(true);
+    }
+    let mut random = Random::from_time();
+    let mut book = Book::default();
+    let mut connection = server.connect();
+    for _ in 0..3 {
+        book.pay(&mut connection, &mut random, PAYMENTS / 3);
+        std::thread::sleep(Duration::from_millis(100));
+        // Paid and confirmed or not: the summary is what the processors have. They are asked before
+        // and after, because more may come to them meanwhile.
+        let to = now_us();
+        let theirs = || Summary([0, 1].map(|number| processors[number].totals(0, to)));
+        let before = theirs();
+        let ours = Summary::of(&server.ask(&summary(0, to)));
+        let after = theirs();
+        for number in [0, 1] {
+            let within = before.0[number].count..=after.0[number].count;
+            assert!(
+                within.contains(&ours.0[number].count),
+                "{fault} {places:?}: {ours:?} is not between {before:?} and {after:?}"
+            );
         }
-        if places == [1] {
-            processors[0].set_failing(true);
-        }
-        let mut random = Random::from_time();
-        let mut book = Book::default();
-        let mut connection = server.connect();
-        for _ in 0..3 {
-            book.pay(&mut connection, &mut random, PAYMENTS / 3);
-            std::thread::sleep(Duration::from_millis(100));
-            // Paid and confirmed or not: the summary is what the processors have. They are asked before
-            // and after, because more may come to them meanwhile.
-            let to = now_us();
-            let theirs = || Summary([0, 1].map(|number| processors[number].totals(0, to)));
-            let before = theirs();
-            let ours = Summary::of(&server.ask(&summary(0, to)));
-            let after = theirs();
-            for number in [0, 1] {
-                let within = before.0[number].count..=after.0[number].count;
-                assert!(
-                    within.contains(&ours.0[number].count),
-                    "{fault} {places:?}: {ours:?} is not between {before:?} and {after:?}"
-                );
-            }
-        }
-        for processor in &processors {
-            processor.set_fault(fault, 0.0);
-            processor.set_failing(false);
-        }
-        let summary = book.expect_settled(server.address(), &processors);
-        assert_eq!(summary.count(), PAYMENTS as u64);
-        server.stop();
+    }
+    for processor in &processors {
+        processor.set_fault(fault, 0.0);
+        processor.set_failing(false);
+    }
+    let summary = book.expect_settled(server.address(), &processors);
+    assert_eq!(summary.count(), PAYMENTS as u64);
+    server.stop();
 }
 
 macro_rules! faults {

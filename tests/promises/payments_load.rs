@@ -77,7 +77,10 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
                 }
                 503 => {
                     let after = reply.header("retry-after").expect("when to try again");
-                    assert!(after.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{after}");
+                    assert!(
+                        after.parse::<u32>().is_ok_and(|seconds| seconds > 0),
+                        "{after}"
+                    );
                     refused += 1;
                 }
                 _ => panic!("{reply:?}"),
@@ -105,7 +108,7 @@ fn payments_wait_for_the_cheap_one_until_their_deadline() {
         processors[0].set_failing(true);
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
-            .flag("payment-deadline", "3")
+            .flag("payment-deadline", "3s")
             .processors(&processors[0].url(), &processors[1].url())
             .start();
         let mut book = Book::default();
@@ -158,12 +161,17 @@ fn payments_go_to_the_dear_one_when_the_queue_fills_up() {
         assert_eq!(fallback(&server, "deadline"), 0.0);
         processors[0].set_failing(false);
         let summary = book.expect_settled(server.address(), &processors);
-        assert!(summary.0[1].count >= 200 && summary.0[0].count > 0, "{summary:?}");
+        assert!(
+            summary.0[1].count >= 200 && summary.0[0].count > 0,
+            "{summary:?}"
+        );
     });
 }
 
 fn fallback(server: &Server, reason: &str) -> f64 {
-    server.metric(&format!("galo_payments_fallback_total{{reason=\"{reason}\"}}"))
+    server.metric(&format!(
+        "galo_payments_fallback_total{{reason=\"{reason}\"}}"
+    ))
 }
 
 /// Too many, it says, and for how long: it gets none before that.
@@ -230,7 +238,8 @@ fn a_processor_with_few_places_is_not_overrun() {
     let mut book = Book::default();
     book.pay(&mut server.connect(), &mut Random::from_time(), 400);
     book.expect_settled(server.address(), &processors);
-    let busy = server.metric("galo_processor_attempts_total{processor=\"default\",outcome=\"busy\"}");
+    let busy =
+        server.metric("galo_processor_attempts_total{processor=\"default\",outcome=\"busy\"}");
     assert!(busy <= 80.0, "{busy} of 400");
 }
 
@@ -252,9 +261,9 @@ fn a_processor_that_fails_is_probed_with_single_payments() {
             // the first time, is no probe.
             let recent = before.iter().rev().filter(|one| one.is_payment());
             let recent = recent.take_while(|one| one.at + Duration::from_millis(45) > asked.at);
-            let failed_before = before.first().is_some_and(|one| {
-                asked.at > one.at + Duration::from_millis(500)
-            });
+            let failed_before = before
+                .first()
+                .is_some_and(|one| asked.at > one.at + Duration::from_millis(500));
             if failed_before {
                 of_script.fetch_add(1, Ordering::Relaxed);
                 most_of_script.fetch_max(1 + recent.count(), Ordering::Relaxed);
@@ -276,7 +285,10 @@ fn a_processor_that_fails_is_probed_with_single_payments() {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(most.load(Ordering::Relaxed), 1, "probes at a time");
-        assert_eq!(Summary::of(&server.get("/payments-summary")), Summary::default());
+        assert_eq!(
+            Summary::of(&server.get("/payments-summary")),
+            Summary::default()
+        );
     });
 }
 
@@ -292,12 +304,24 @@ fn health_is_asked_for_once_in_five_seconds() {
         let mut random = Random::from_time();
         let health = |processor: &Scripted| -> Vec<Instant> {
             let asked = processor.asked();
-            asked.iter().filter(|asked| asked.is_health()).map(|asked| asked.at).collect()
+            asked
+                .iter()
+                .filter(|asked| asked.is_health())
+                .map(|asked| asked.at)
+                .collect()
         };
         std::thread::sleep(Duration::from_millis(300));
-        assert!(processors.iter().all(|processor| processor.asked().is_empty()), "nobody pays");
+        assert!(
+            processors
+                .iter()
+                .all(|processor| processor.asked().is_empty()),
+            "nobody pays"
+        );
         let began = Instant::now();
-        while processors.iter().any(|processor| health(processor).len() < 3) {
+        while processors
+            .iter()
+            .any(|processor| health(processor).len() < 3)
+        {
             assert!(began.elapsed() < PATIENCE, "it does not ask");
             assert_eq!(server.ask(&payment(&new_id(&mut random), "1")).status, 202);
             std::thread::sleep(Duration::from_millis(20));

@@ -77,7 +77,10 @@ fn a_summary_counts_what_is_within_both_bounds() {
         let first = *times.iter().min().expect("some");
         let none = Summary::of(&server.ask(&up_to(first - 1_000_000)));
         assert_eq!(none, Summary::default());
-        assert_eq!(Summary::of(&server.ask(&from_on(now_us() + 60_000_000))), none);
+        assert_eq!(
+            Summary::of(&server.ask(&from_on(now_us() + 60_000_000))),
+            none
+        );
     });
 }
 
@@ -154,7 +157,10 @@ fn purging_forgets_all_payments_and_lasts() {
         assert_eq!(server.balance(1), 7, "the bank is another matter");
         for processor in &processors {
             processor.set_failing(false);
-            assert_eq!(processor.ask("POST", "/admin/purge-payments", "").status, 200);
+            assert_eq!(
+                processor.ask("POST", "/admin/purge-payments", "").status,
+                200
+            );
         }
         // What comes afterwards counts, and what was forgotten does not come back.
         let mut book = Book::default();

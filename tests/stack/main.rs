@@ -19,4 +19,6 @@ mod contest;
 mod keys;
 mod killed;
 mod paused;
+mod payments;
+mod rinha;
 mod stopped;

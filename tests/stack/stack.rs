@@ -7,7 +7,9 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::nginx::{Balancer, Nginx};
-use crate::support::{data_dir, get, Address, Connection, Driver, Launch, Server, PATIENCE};
+use crate::support::{
+    data_dir, get, Address, Connection, Driver, Launch, Processor, Server, PATIENCE,
+};
 
 pub const NODES: [&str; 2] = ["api01", "api02"];
 const DRIVERS: [Driver; 2] = [Driver::Uring, Driver::Epoll];
@@ -23,6 +25,8 @@ pub struct Stack {
     pub nodes: [Option<Server>; 2],
     /// What nodes that have ended said.
     ended: Vec<String>,
+    /// Flags of both nodes.
+    flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -40,10 +44,15 @@ impl Drop for Stack {
 impl Stack {
     /// Both nodes at home, nothing before them.
     pub fn nodes() -> Stack {
+        Stack::with(Vec::new())
+    }
+
+    fn with(flags: Vec<String>) -> Stack {
         let mut stack = Stack {
             nginx: None,
             nodes: [None, None],
             ended: Vec::new(),
+            flags,
             dir: directory(),
         };
         std::fs::create_dir(stack.run()).unwrap();
@@ -55,7 +64,23 @@ impl Stack {
 
     /// The same behind nginx.
     pub fn behind(balancer: Balancer) -> Stack {
-        let mut stack = Stack::nodes();
+        Stack::nodes().with_balancer(balancer)
+    }
+
+    /// The same as a payments gateway.
+    pub fn gateway(balancer: Balancer, processors: &[Processor; 2]) -> Stack {
+        let [default, fallback] = [0, 1].map(|number| processors[number].url());
+        let flags = [
+            "--processor-default",
+            &default,
+            "--processor-fallback",
+            &fallback,
+        ];
+        Stack::with(flags.map(str::to_owned).to_vec()).with_balancer(balancer)
+    }
+
+    fn with_balancer(self, balancer: Balancer) -> Stack {
+        let mut stack = self;
         let scratch = stack.dir.path().join("nginx");
         std::fs::create_dir(&scratch).unwrap();
         let nginx = Nginx::start(balancer, &stack.run(), &scratch);
@@ -85,8 +110,9 @@ impl Stack {
     pub fn start(&mut self, node: usize) {
         assert!(self.nodes[node].is_none(), "it runs");
         let socket = self.run().join(format!("{}.sock", NODES[node]));
-        let server = Launch::driver(&self.data(), DRIVERS[node])
-            .cores(1)
+        let launch = Launch::driver(&self.data(), DRIVERS[node]).cores(1);
+        let server = (self.flags.iter())
+            .fold(launch, |launch, flag| launch.arg(flag))
             .flag("node", NODES[node])
             .flag("nodes", NODES.join(","))
             .flag("run", self.run())

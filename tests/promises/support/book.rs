@@ -38,11 +38,6 @@ impl Book {
         entry.acknowledged = true;
     }
 
-    /// It was refused: nothing may come of it.
-    pub fn refused(&mut self, id: &str) {
-        self.payments.remove(id);
-    }
-
     /// Pays so many amounts at random, one after the other, each of which must be accepted.
     pub fn pay(&mut self, connection: &mut Connection, random: &mut Random, count: usize) {
         for _ in 0..count {

@@ -1,7 +1,7 @@
 //! A server to test, and a client to test it with.
 
 mod book;
-mod client;
+pub mod client;
 mod contest;
 mod load;
 mod payments;
@@ -16,7 +16,7 @@ pub use load::{Random, Writer};
 pub use payments::{
     cents, iso, new_id, now_us, payment, summary, us_of, Summary, Totals, PROCESSORS,
 };
-pub use processor::{stored, Processor, Stored, FAULTS};
+pub use processor::{stored, Processor, FAULTS};
 pub use scripted::{Answer, Asked, Scripted};
 pub use server::{data_dir, on_both_drivers, Driver, Launch, Server};
 

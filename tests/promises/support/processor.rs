@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
-use serde_json::{json, Value};
+use serde_json::Value;
 
 use super::payments::{cents, iso, us_of, Summary, Totals, PROCESSORS};
 use super::{Address, Connection, Reply};
@@ -72,17 +72,17 @@ impl Processor {
 
     /// Of each payment, in milliseconds.
     pub fn set_delay(&self, delay_ms: u64) {
-        self.put("delay", &json!({ "delay": delay_ms }));
+        self.put("delay", &format!(r#"{{"delay":{delay_ms}}}"#));
     }
 
     pub fn set_failing(&self, failing: bool) {
-        self.put("failure", &json!({ "failure": failing }));
+        self.put("failure", &format!(r#"{{"failure":{failing}}}"#));
     }
 
     /// The share of payments that a fault happens to; 0 ends it.
     pub fn set_fault(&self, fault: &str, share: f64) {
         assert!(FAULTS.contains(&fault));
-        self.put("faults", &json!({ fault: share }));
+        self.put("faults", &format!(r#"{{"{fault}":{share}}}"#));
     }
 
     /// What it has stored from when to when, both inclusive; microseconds since 1970.
@@ -101,7 +101,7 @@ impl Processor {
         let reply = self.ask("GET", &path, "");
         assert_eq!(reply.status, 200, "{reply:?}");
         Totals {
-            count: reply.json()["totalRequests"].as_u64().expect("a count"),
+            count: json(&reply)["totalRequests"].as_u64().expect("a count"),
             cents: cents(&number(&reply, "totalAmount")),
         }
     }
@@ -115,7 +115,7 @@ impl Processor {
                 404 => None,
                 200 => Some(Stored {
                     cents: cents(&number(&reply, "amount")),
-                    requested_us: us_of(reply.json()["requestedAt"].as_str().expect("a time")),
+                    requested_us: us_of(json(&reply)["requestedAt"].as_str().expect("a time")),
                 }),
                 _ => panic!("{reply:?}"),
             }
@@ -123,9 +123,9 @@ impl Processor {
         .collect()
     }
 
-    fn put(&self, what: &str, body: &Value) {
+    fn put(&self, what: &str, body: &str) {
         let path = format!("/admin/configurations/{what}");
-        let reply = self.ask("PUT", &path, &body.to_string());
+        let reply = self.ask("PUT", &path, body);
         assert!((200..300).contains(&reply.status), "{body}: {reply:?}");
     }
 
@@ -158,6 +158,11 @@ fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+/// Of whatever charset it says.
+fn json(reply: &Reply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap_or_else(|error| panic!("{error} in {reply:?}"))
 }
 
 /// A number of a flat object as it is written: nothing is rounded.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use galo_processor::fault::{Fault, Plan};
-use galo_processor::model::Config;
+use galo_processor::model::{Config, DELAY_MS_MAX};
 use galo_processor::server::Server;
 use galo_processor::{body, decimal};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
@@ -68,9 +68,6 @@ struct Flags {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
 }
-
-/// An hour.
-const DELAY_MS_MAX: u64 = 3_600_000;
 
 #[derive(Clone, Debug)]
 enum Planned {

@@ -20,13 +20,15 @@ const MS_NS: u64 = 1_000_000;
 pub const HEALTH_WINDOW_NS: u64 = 5_000 * MS_NS;
 /// Calls of service-health that wait for their window.
 pub const HEALTH_WAITING_MAX: usize = 2;
+/// An hour: more is a mistake.
+pub const DELAY_MS_MAX: u64 = 3_600_000;
 /// In the replies to what is turned away, whatever it was.
 pub const RETRY_AFTER_S: u64 = 5;
 
 /// What can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Of each payment, in ms; `minResponseTime` of service-health.
+    /// Of each payment, in ms, at most [`DELAY_MS_MAX`]; `minResponseTime` of service-health.
     pub delay_ms: u64,
     /// Whether payments fail, and nothing is stored.
     pub failing: bool,
@@ -282,6 +284,7 @@ impl Model {
     }
 
     fn begin(&mut self, now_ns: u64, token: u64, payment: Payment) {
+        debug_assert!(self.config.delay_ms <= DELAY_MS_MAX);
         self.begun += 1;
         self.inside.push(Reverse(Inside {
             ends_ns: now_ns + self.config.delay_ms * MS_NS,

@@ -16,7 +16,7 @@ use super::Processor;
 use crate::answer::Answer;
 use crate::body;
 use crate::fault::Fault;
-use crate::model::{Config, RETRY_AFTER_S};
+use crate::model::{Config, DELAY_MS_MAX, RETRY_AFTER_S};
 
 /// Of a request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -128,6 +128,9 @@ async fn admin(processor: &Processor, request: Request<Incoming>) -> Result<Answ
         }
         "/admin/configurations/delay" => {
             let body: body::Delay = read_json(request).await?;
+            if body.delay > DELAY_MS_MAX {
+                return Err(bad_request(format!("more than {DELAY_MS_MAX} ms")));
+            }
             configure(&mut |config| config.delay_ms = body.delay);
             Ok(Answer::new(200, "{}"))
         }

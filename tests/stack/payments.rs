@@ -1,0 +1,95 @@
+//! The contest of 2025, behind nginx: the official run, and the same while nodes are killed.
+//!
+//! Here it is short; in full length and with the score for what the machine can do:
+//! `cargo test --release --features stack-tests --test stack -- --ignored --nocapture --test-threads 1`.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::nginx::Balancer;
+use crate::rinha::{self, Run};
+use crate::stack::Stack;
+use crate::support::Processor;
+
+/// The official run takes three times as long.
+const SHORT: Duration = Duration::from_secs(20);
+/// Each node is killed twice as seldom.
+const KILL_SHORT: Duration = Duration::from_secs(2);
+const KILL: Duration = Duration::from_secs(5);
+/// From its end to its next start, as an engine's restart takes.
+const AWAY: Duration = Duration::from_millis(200);
+/// Until all payments that wait have been carried out.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_official_run_in_a_third_of_its_time() {
+    undisturbed(SHORT);
+}
+
+#[test]
+#[ignore = "takes a minute and the whole machine: see the top of this file"]
+fn the_official_run() {
+    undisturbed(rinha::LENGTH);
+}
+
+#[test]
+fn the_official_run_with_kill_9_in_a_third_of_its_time() {
+    with_kills(Balancer::Stream, SHORT, KILL_SHORT);
+}
+
+#[test]
+fn the_official_run_with_kill_9_behind_http_in_a_third_of_its_time() {
+    // It repeats what a dead node had: nobody notices.
+    with_kills(Balancer::Http, SHORT, KILL_SHORT).expect_no_failure();
+}
+
+#[test]
+#[ignore = "takes a minute and the whole machine: see the top of this file"]
+fn the_official_run_with_kill_9_of_each_node_every_ten_seconds() {
+    with_kills(Balancer::Stream, rinha::LENGTH, KILL);
+}
+
+fn undisturbed(length: Duration) {
+    let processors = Processor::both();
+    let stack = Stack::gateway(Balancer::Stream, &processors);
+    let run = rinha::run(&stack.address(), &processors, length, |_| {});
+    run.print();
+    check(&run, &stack, &processors);
+    run.expect_no_failure();
+}
+
+/// The nodes in turn.
+fn with_kills(balancer: Balancer, length: Duration, pause: Duration) -> Run {
+    let processors = Processor::both();
+    let mut stack = Stack::gateway(balancer, &processors);
+    let mut kills = 0;
+    let run = rinha::run(&stack.address(), &processors, length, |is_over| {
+        let begin = Instant::now();
+        loop {
+            let next = begin + pause * (kills + 1);
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            if is_over() {
+                break;
+            }
+            let node = kills as usize % 2;
+            stack.kill(node);
+            thread::sleep(AWAY);
+            stack.start(node);
+            kills += 1;
+        }
+    });
+    eprintln!("{kills} kills");
+    run.print();
+    assert!(kills > 5);
+    check(&run, &stack, &processors);
+    run
+}
+
+fn check(run: &Run, stack: &Stack, processors: &[Processor; 2]) {
+    stack.wait_until_whole();
+    // The last stage's delay is no test of patience.
+    processors[1].set_delay(0);
+    run.book
+        .expect_settled_within(&stack.address(), processors, SETTLE_MAX);
+    run.expect_consistent();
+}

@@ -1,0 +1,134 @@
+//! The official run of the contest of 2025: processors that are slow and fail on a timetable, users who
+//! pay, totals that are compared, and the score.
+//!
+//! | file | what |
+//! |---|---|
+//! | `stages` | what processors do, and when |
+//! | `users` | who pays, and what they are told |
+//! | `totals` | the node's summary beside the processors' own |
+//! | `score` | what it is worth |
+
+mod score;
+mod stages;
+mod totals;
+mod users;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{now_us, summary, Address, Book, Connection, Processor, Summary};
+
+pub use score::Score;
+use totals::{Comparison, Verdict};
+
+/// Of the script.
+pub const LENGTH: Duration = Duration::from_secs(60);
+/// Users at the end.
+const USERS: usize = 550;
+/// From one comparison of the totals to the next. (The script's: ten seconds.)
+const COMPARE: Duration = Duration::from_secs(1);
+/// What counts at the end.
+const COUNTED_US: u64 = 70_000_000;
+
+/// What came of a run.
+pub struct Run {
+    pub book: Book,
+    pub score: Score,
+    /// Calls that failed, by what they were told.
+    pub failed: Vec<String>,
+    comparisons: Vec<Comparison>,
+}
+
+/// Runs it, in this time instead of [`LENGTH`], while `during` runs, which is told when it is over.
+pub fn run(
+    address: &Address,
+    processors: &[Processor; 2],
+    length: Duration,
+    during: impl FnOnce(&dyn Fn() -> bool),
+) -> Run {
+    let begin = Instant::now();
+    let end = begin + length;
+    let panicked = AtomicBool::new(false);
+    let is_over = || Instant::now() >= end || panicked.load(Ordering::Relaxed);
+    let (users, comparisons) = thread::scope(|scope| {
+        let users = scope.spawn(|| users::pay(address, USERS, begin, length));
+        let stages = scope.spawn(|| stages::follow(processors, begin, length));
+        let comparisons = scope.spawn(|| {
+            let mut comparisons: Vec<Comparison> = Vec::new();
+            let mut next = begin + COMPARE;
+            while next < end {
+                thread::sleep(next.saturating_duration_since(Instant::now()));
+                comparisons.push(totals::compare(address, processors));
+                next += COMPARE;
+            }
+            comparisons
+        });
+        during(&is_over);
+        let finish = |result: thread::Result<_>| {
+            panicked.fetch_or(result.is_err(), Ordering::Relaxed);
+            result
+        };
+        let users = finish(users.join());
+        stages.join().expect("see above");
+        let comparisons = comparisons.join().expect("see above");
+        (users.expect("see above"), comparisons)
+    });
+    // What counts is what is confirmed now, whatever still waits.
+    let now = now_us();
+    let mut connection = Connection::open(address).expect("a connection");
+    let summary = Summary::of(&connection.ask(&summary(now - COUNTED_US, now)));
+    assert!(
+        summary.count() <= users.book.ids().count() as u64,
+        "disqualified"
+    );
+    let mut times_ms = users.times_ms;
+    times_ms.extend(comparisons.iter().flat_map(|one| one.times_ms));
+    let is_inconsistent = |one: &Comparison| one.verdict != Verdict::Equal;
+    Run {
+        score: Score::new(
+            &summary,
+            &mut times_ms,
+            comparisons.iter().any(is_inconsistent),
+        ),
+        book: users.book,
+        failed: users.failed,
+        comparisons,
+    }
+}
+
+impl Run {
+    pub fn print(&self) {
+        let count = |verdict: Verdict| {
+            let of = self.comparisons.iter().filter(|one| one.verdict == verdict);
+            of.count()
+        };
+        eprintln!(
+            "{} payments sent, {} acknowledged, {} calls failed\n\
+             {} comparisons: {} equal, {} while payments arrived, {} different, {} without an answer\n{}",
+            self.book.ids().count(),
+            self.book.acknowledged_count(),
+            self.failed.len(),
+            self.comparisons.len(),
+            count(Verdict::Equal),
+            count(Verdict::Moving),
+            count(Verdict::Different),
+            count(Verdict::NoAnswer),
+            self.score
+        );
+    }
+
+    /// Every summary was what the processors had at some moment while it was asked for.
+    #[track_caller]
+    pub fn expect_consistent(&self) {
+        for comparison in &self.comparisons {
+            let good = [Verdict::Equal, Verdict::Moving].contains(&comparison.verdict);
+            assert!(good, "{comparison}");
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_no_failure(&self) {
+        assert!(self.failed.is_empty(), "{:?}", self.failed);
+    }
+}
