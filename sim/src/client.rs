@@ -262,8 +262,8 @@ impl Client {
                     Expect::Transaction(tag) => model.refused(tag)?,
                     // It might have been refused for what the full disk took back.
                     Expect::Reset | Expect::Purge | Expect::Status(404) => {}
-                    Expect::Show(..) | Expect::PayNow(_) => {}
-                    Expect::Pay(..) => model.payment_refused(&asked.expect)?,
+                    Expect::Show(..) => {}
+                    Expect::Pay(..) | Expect::PayNow(_) => model.payment_refused(&asked.expect)?,
                     _ => violation!("not a write"),
                 }
             } else if body.contains("unanswered") || body.contains("unavailable") || asked.head_only
@@ -282,6 +282,13 @@ impl Client {
                 if body.contains("nothing was changed") || body.contains("nothing was accepted") {
                     model.payment_refused(&asked.expect)?;
                 }
+            } else if body.contains("forgotten") {
+                let tag = match asked.expect {
+                    Expect::PayNow(tag) => tag,
+                    _ => violation!("nothing to be forgotten"),
+                };
+                let asked = model.payments.known(tag).purge_asked;
+                require!(asked, "nobody asked to forget anything");
             } else if body.contains("queue full") {
                 let pays = matches!(asked.expect, Expect::Pay(..) | Expect::PayNow(_));
                 require!(pays && context.queue_is_small, "there was room");
@@ -328,7 +335,12 @@ impl Client {
             }
             Expect::PayNow(tag) => {
                 let waited_ns = context.tick_ns.saturating_sub(asked.delivered_ns);
-                let place = model.payments.answered_now(tag, reply, waited_ns)?;
+                let place = model.payments.answered_now(
+                    tag,
+                    reply,
+                    waited_ns,
+                    context.closing,
+                )?;
                 model.rests_on(place, context.durable);
             }
             Expect::Show(tag, since) => model.payments.shown(tag, since, reply)?,

@@ -47,12 +47,13 @@ impl Book {
         }
     }
 
-    /// One without an id was; `waited_ns` after it had reached a server.
+    /// One without an id was; `waited_ns` after it had reached a server, which stops, if it is `closing`.
     pub fn answered_now(
         &mut self,
         tag: Tag,
         reply: &Reply,
         waited_ns: u64,
+        closing: bool,
     ) -> Checked<Option<(usize, u64)>> {
         self.checked += 1;
         let body = json(reply)?;
@@ -82,7 +83,7 @@ impl Book {
             202 => {
                 require!(status == "pending", "202, and not pending");
                 require!(
-                    waited_ns >= PAY_NOW_NS_MAX,
+                    waited_ns >= PAY_NOW_NS_MAX || closing,
                     "called pending after {waited_ns} ns"
                 );
             }
@@ -123,7 +124,7 @@ impl Book {
             let Some(stored) = self.stored[by as usize].get(&id) else {
                 violation!("called processed by {by:?}, which does not have it: {known:?}");
             };
-            let at = body["requestedAt"].as_str().and_then(wire::time_us);
+            let at = body["requested_at"].as_str().and_then(wire::time_us);
             require!(
                 at == Some(stored.requested_us),
                 "called processed as {body}, and stored as {stored:?}"
