@@ -30,8 +30,10 @@ impl Book {
                         in_doubt,
                     }),
                 ) => to == other && requested_us == at_us && (in_doubt || !recovered),
-                // It was refused for certain.
-                (State::Bound { .. }, Some(PaymentState::Free)) => !recovered,
+                // It was refused for certain. (A snapshot says so, too.)
+                (State::Bound { to, .. }, Some(PaymentState::Free)) => {
+                    known.doubtful || !self.stored[to as usize].contains_key(&id.0)
+                }
                 (
                     State::Settled { by, requested_us },
                     Some(PaymentState::Processed {
