@@ -9,6 +9,7 @@ mod deadlines;
 mod dispatching;
 mod doubt;
 mod durability;
+mod gateway_chaos;
 mod health;
 mod linking;
 mod links;
