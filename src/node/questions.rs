@@ -114,12 +114,6 @@ impl Questions {
         let deadlines = self.open.values().map(|open| open.deadline_ns);
         deadlines.min().unwrap_or(u64::MAX)
     }
-
-    /// How many are open.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.open.len()
-    }
 }
 
 impl<J> Node<J> {
@@ -357,5 +351,22 @@ impl<J> Node<J> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl<J> Node<J> {
+    /// How many questions of others, and of our own, are without an answer.
+    #[track_caller]
+    pub(crate) fn open_questions(&self) -> usize {
+        let open = &self.questions.open;
+        let is_outcome = |open: &&Open| matches!(open.about, About::Outcome(_));
+        let outcomes = open.values().filter(is_outcome).count();
+        assert_eq!(self.questions.outcomes.len(), outcomes);
+        for (member, count) in self.questions.of_members.iter().enumerate() {
+            let is_its = |open: &&Open| matches!(open.from, From::Member(of, _) if of == member);
+            assert_eq!(open.values().filter(is_its).count(), *count);
+        }
+        open.len()
     }
 }

@@ -54,7 +54,7 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
     on_both_drivers(|driver| {
         let (dir, processors) = (data_dir(), Processor::both());
         for processor in &processors {
-            processor.set_fault("hang_lost", 1.0);
+            processor.set_faults(&[("hang_lost", 1.0)]);
         }
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
@@ -92,7 +92,7 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
         assert_eq!(server.ask(&payment(&known, "19.90")).status, 202);
         assert_eq!(server.metric("galo_payments_queue_full_total"), 30.0);
         for processor in &processors {
-            processor.set_fault("hang_lost", 0.0);
+            processor.set_faults(&[]);
         }
         book.expect_settled(server.address(), &processors);
         book.pay(&mut connection, &mut random, 20);
@@ -125,7 +125,7 @@ fn payments_wait_for_the_cheap_one_until_their_deadline() {
         let summary = book.expect_settled(server.address(), &processors);
         assert_eq!((summary.0[0].count, summary.0[1].count), (0, 20));
         assert_eq!(fallback(&server, "deadline"), 20.0);
-        assert_eq!(fallback(&server, "queue"), 0.0);
+        assert_eq!(fallback(&server, "room"), 0.0);
         // It is well again, and nothing goes to the dear one any more.
         processors[0].set_failing(false);
         book.pay(&mut server.connect(), &mut Random::from_time(), 20);
@@ -157,7 +157,7 @@ fn payments_go_to_the_dear_one_when_the_queue_fills_up() {
             assert!(began.elapsed() < PATIENCE, "the dear one was not asked");
             std::thread::sleep(Duration::from_millis(2));
         }
-        assert!(fallback(&server, "queue") > 0.0);
+        assert!(fallback(&server, "room") > 0.0);
         assert_eq!(fallback(&server, "deadline"), 0.0);
         processors[0].set_failing(false);
         let summary = book.expect_settled(server.address(), &processors);
@@ -170,7 +170,7 @@ fn payments_go_to_the_dear_one_when_the_queue_fills_up() {
 
 fn fallback(server: &Server, reason: &str) -> f64 {
     server.metric(&format!(
-        "galo_payments_fallback_total{{reason=\"{reason}\"}}"
+        "galo_payments_dearer_total{{reason=\"{reason}\"}}"
     ))
 }
 
@@ -238,8 +238,7 @@ fn a_processor_with_few_places_is_not_overrun() {
     let mut book = Book::default();
     book.pay(&mut server.connect(), &mut Random::from_time(), 400);
     book.expect_settled(server.address(), &processors);
-    let busy =
-        server.metric("galo_processor_attempts_total{processor=\"default\",outcome=\"busy\"}");
+    let busy = server.metric("galo_processor_busy_total{processor=\"default\"}");
     assert!(busy <= 80.0, "{busy} of 400");
 }
 

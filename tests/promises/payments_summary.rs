@@ -33,7 +33,7 @@ fn a_summary_counts_what_is_within_both_bounds() {
             assert_eq!(connection.ask(&payment(&id, &amount)).status, 202);
             if round % 10 != 9 {
                 let json = processed(&server, &id);
-                let at = us_of(json["requestedAt"].as_str().expect("a time"));
+                let at = us_of(json["requested_at"].as_str().expect("a time"));
                 known.push((at, cents(&amount)));
             }
         }

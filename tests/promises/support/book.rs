@@ -158,7 +158,7 @@ impl Told {
         }
         let by = json["processor"].as_str().expect("a processor");
         let by = PROCESSORS.iter().position(|name| *name == by);
-        let requested = json["requestedAt"].as_str().expect("a time");
+        let requested = json["requested_at"].as_str().expect("a time");
         Some(Told::Processed(by.expect("one of ours"), us_of(requested)))
     }
 }

@@ -19,6 +19,23 @@ pub fn path(client: u32) -> String {
     format!("/clientes/{client}/transacoes")
 }
 
+/// Where a payment is posted.
+pub const PAYMENTS: &str = "/payments";
+
+/// The bytes of a payment's request, before its id and behind it.
+pub fn payment_around_id() -> [String; 2] {
+    let (before, behind) = (r#"{"correlationId":""#, r#"","amount":19.90}"#);
+    let length = before.len() + ID_CHARS + behind.len();
+    let head = format!(
+        "POST {PAYMENTS} HTTP/1.1\r\nHost: galo\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    [head + before, behind.to_string()]
+}
+
+/// Of a UUID.
+const ID_CHARS: usize = 36;
+
 /// Whether a server answers 200 to a statement, now.
 pub fn answers(address: SocketAddr) -> bool {
     get(address, "/clientes/1/extrato").is_ok()
@@ -29,7 +46,23 @@ pub fn get(address: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: galo\r\n\r\n");
-    let reply = String::from_utf8(exchange(&mut stream, &request)?)?;
+    body_of(exchange(&mut stream, &request)?)
+}
+
+/// The body of a 2xx, asked for with a method and a body and a processor's token.
+pub fn order(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: galo\r\nX-Rinha-Token: 123\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    body_of(exchange(&mut stream, &request)?)
+}
+
+fn body_of(reply: Vec<u8>) -> Result<String> {
+    let reply = String::from_utf8(reply)?;
     let (_, body) = reply
         .split_once("\r\n\r\n")
         .context("a reply without a head")?;
@@ -42,7 +75,7 @@ pub fn post(stream: &mut TcpStream, client: u32) -> Result<usize> {
 }
 
 /// The bytes of such a post.
-fn request(client: u32) -> String {
+pub fn request(client: u32) -> String {
     format!(
         "POST {} HTTP/1.1\r\nHost: galo\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{BODY}",
@@ -51,8 +84,8 @@ fn request(client: u32) -> String {
     )
 }
 
-/// Sends a request and reads its reply, which must be a 200; all of it.
-fn exchange(stream: &mut TcpStream, request: &str) -> Result<Vec<u8>> {
+/// Sends a request and reads its reply, which must be a 2xx; all of it.
+pub fn exchange(stream: &mut TcpStream, request: &str) -> Result<Vec<u8>> {
     stream.set_read_timeout(Some(REPLY_MAX))?;
     stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
@@ -78,7 +111,7 @@ fn reply_length(reply: &[u8]) -> Result<Option<usize>> {
     let httparse::Status::Complete(head) = parsed.parse(reply)? else {
         return Ok(None);
     };
-    if parsed.code != Some(200) {
+    if !matches!(parsed.code, Some(200..300)) {
         bail!("the reply is {}", String::from_utf8_lossy(reply));
     }
     let length = parsed

@@ -6,6 +6,7 @@
 //! | `rows` | what is measured: one function for each row of the table |
 //! | `pair`, `nginx` | two servers side by side, and nginx before them |
 //! | `paced` | load at a given pace |
+//! | `processor` | payment processors beside them |
 //! | `rounds` | load on several servers in turn, and the ratios between them |
 //! | `server` | a server as a child process, and what `/proc` says of it |
 //! | `wrk`, `strace` | the tools that load and count, and reading what they print |
@@ -18,6 +19,7 @@ mod machine;
 mod nginx;
 mod paced;
 mod pair;
+mod processor;
 mod report;
 mod rounds;
 mod rows;

@@ -1,8 +1,7 @@
-//! Requests at a given pace, whatever the replies do, and a connection for each: what the contest's
-//! load is like.
+//! Requests at a given pace, whatever the replies do: what the contests' loads are like.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, Result};
@@ -14,10 +13,28 @@ use crate::client;
 const THREADS: u32 = 32;
 /// The contest's accounts, in turn.
 const CLIENTS: u32 = 5;
+/// Of runs so far: each has payments of its own.
+static RUNS: AtomicU32 = AtomicU32::new(0);
+
+/// What is posted, and on which connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Post {
+    /// Transactions, with a connection for each, as the contest of 2024 has it.
+    Transactions,
+    /// Payments with ids of their own, on connections that stay, as that of 2025 has it.
+    Payments,
+}
 
 /// From when each request was due to its reply, in milliseconds, ascending. Due, not sent: a server
 /// that stops for a while does not get fewer requests for it.
-pub fn run(address: SocketAddr, per_second: u32, seconds: u64) -> Result<Vec<f64>> {
+pub fn run(address: SocketAddr, post: Post, per_second: u32, seconds: u64) -> Result<Vec<f64>> {
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let [before_id, behind_id] = client::payment_around_id();
+    let request = |number: u32| match post {
+        Post::Transactions => client::request(1 + number % CLIENTS),
+        // Unlike those of the other load.
+        Post::Payments => format!("{before_id}{run:08x}-1111-4000-8000-{number:012x}{behind_id}"),
+    };
     let count = per_second * seconds as u32;
     let begin = Instant::now() + Duration::from_millis(10);
     let failed = AtomicBool::new(false);
@@ -25,16 +42,23 @@ pub fn run(address: SocketAddr, per_second: u32, seconds: u64) -> Result<Vec<f64
         // Woken when it wanted, not up to 50 µs later.
         set_timerslack(1)?;
         let mut times = Vec::new();
+        let mut kept = None;
         for number in (thread..count).step_by(THREADS as usize) {
             let due = begin + Duration::from_secs(1) * number / per_second;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             if failed.load(Ordering::Relaxed) {
                 break;
             }
-            let mut stream = TcpStream::connect(address)?;
+            let mut stream = match kept.take() {
+                Some(stream) => stream,
+                None => TcpStream::connect(address)?,
+            };
             stream.set_nodelay(true)?;
-            client::post(&mut stream, 1 + number % CLIENTS)?;
+            client::exchange(&mut stream, &request(number))?;
             times.push(due.elapsed().as_secs_f64() * 1e3);
+            if post == Post::Payments {
+                kept = Some(stream);
+            }
         }
         Ok(times)
     };

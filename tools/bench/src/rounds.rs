@@ -15,6 +15,10 @@ pub trait Loaded {
     fn address(&self) -> SocketAddr;
     /// What it took so far.
     fn cpu_ticks(&self) -> Result<CpuTicks>;
+    /// Before each load: as if there had been none before.
+    fn refresh(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Loaded for Server {
@@ -102,6 +106,7 @@ pub fn rounds(
 
 /// One run of load.
 pub fn sample(server: &dyn Loaded, wrk: &Wrk, load: Load) -> Result<Sample> {
+    server.refresh()?;
     let before = server.cpu_ticks()?;
     let run = wrk.run(server.address(), load)?;
     let after = server.cpu_ticks()?;

@@ -26,6 +26,7 @@ pub struct Programs {
     pub directory: PathBuf,
     pub galo: PathBuf,
     pub noop: PathBuf,
+    pub processor: PathBuf,
 }
 
 impl Programs {
@@ -36,7 +37,7 @@ impl Programs {
             let path = directory.join(name);
             if !path.is_file() {
                 bail!(
-                    "{} is missing; build it: cargo build --release -p galo -p galo-bench",
+                    "{} is missing; build it: cargo build --release --workspace",
                     path.display()
                 );
             }
@@ -45,6 +46,7 @@ impl Programs {
         Ok(Programs {
             galo: sibling("galo")?,
             noop: sibling("galo-noop")?,
+            processor: sibling("galo-processor")?,
             directory,
         })
     }

@@ -1,5 +1,6 @@
 //! wrk: load over keep-alive connections, and reading what it prints.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,19 @@ use crate::server::{pin, Guard};
 /// Beyond what it was told to take.
 const OVERTIME_MAX: Duration = Duration::from_secs(20);
 
+/// What is posted, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Post {
+    /// To this client's account.
+    Transaction(u32),
+    /// With an id that no other has.
+    Payment,
+}
+
 /// How much at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Whose account it is.
-    pub client: u32,
+    pub post: Post,
     pub connections: usize,
     /// Requests sent in one piece; 1: each waits for the reply before it.
     pub pipelined: usize,
@@ -42,6 +51,8 @@ pub struct Run {
 pub struct Wrk {
     directory: PathBuf,
     cpu: usize,
+    /// Of runs so far: each has ids of its own.
+    runs: Cell<u32>,
 }
 
 impl Wrk {
@@ -50,13 +61,19 @@ impl Wrk {
         Wrk {
             directory: directory.to_path_buf(),
             cpu,
+            runs: Cell::new(0),
         }
     }
 
-    /// Runs to the end. Anything but 200s is an error: then it measured something else.
+    /// Runs to the end. Anything but 2xx is an error: then it measured something else.
     pub fn run(&self, address: SocketAddr, load: Load) -> Result<Run> {
         let path = self.directory.join("load.lua");
-        std::fs::write(&path, script(load.pipelined))?;
+        self.runs.set(self.runs.get() + 1);
+        let (script, target) = match load.post {
+            Post::Transaction(client) => (same(load.pipelined), client::path(client)),
+            Post::Payment => (payments(self.runs.get()), client::PAYMENTS.to_string()),
+        };
+        std::fs::write(&path, script)?;
         let output = self.directory.join("wrk.txt");
         let mut command = Command::new("wrk");
         command
@@ -66,7 +83,7 @@ impl Wrk {
             .arg("--latency")
             .arg("-s")
             .arg(&path)
-            .arg(format!("http://{address}{}", client::path(load.client)))
+            .arg(format!("http://{address}{target}"))
             .stdin(Stdio::null())
             .stdout(File::create(&output)?)
             .stderr(Stdio::inherit());
@@ -81,14 +98,14 @@ impl Wrk {
         }
         let run = parse(&text).with_context(|| format!("wrk printed something else: {text}"))?;
         if run.refused > 0 || run.socket_errors > 0 || run.requests == 0 {
-            bail!("not every request was answered 200: {text}");
+            bail!("not every request was answered 2xx: {text}");
         }
         Ok(run)
     }
 }
 
 /// Without a `request` function wrk sends the same bytes again and again, which costs it least.
-fn script(pipelined: usize) -> String {
+fn same(pipelined: usize) -> String {
     let mut script = format!(
         "wrk.method = \"POST\"\nwrk.body = '{BODY}'\n\
          wrk.headers[\"Content-Type\"] = \"application/json\"\n"
@@ -100,6 +117,19 @@ fn script(pipelined: usize) -> String {
         );
     }
     script
+}
+
+/// Each request with the next id; those of two runs differ in their first digits. What does not change is
+/// put together once.
+fn payments(run: u32) -> String {
+    let [head, tail] = client::payment_around_id();
+    let escaped = |text: &str| text.replace('\r', "\\r").replace('\n', "\\n");
+    let (head, tail) = (escaped(&head), escaped(&tail));
+    format!(
+        "local head = '{head}{run:08x}-0000-4000-8000-'\nlocal tail = '{tail}'\nlocal count = 0\n\
+         function request()\n  count = count + 1\n  \
+         return head .. string.format('%012x', count) .. tail\nend\n"
+    )
 }
 
 fn parse(text: &str) -> Option<Run> {

@@ -11,7 +11,7 @@ use crate::client;
 use crate::report::Figure;
 use crate::rounds::median;
 use crate::server::ticks_per_second;
-use crate::wrk::Load;
+use crate::wrk::{Load, Post};
 
 /// A client whose shard is at home at the first node, and one of the second's.
 const OF_FIRST: u32 = 2;
@@ -22,7 +22,7 @@ impl Bench {
     pub(super) fn takeover(&self) -> Result<Vec<Figure>> {
         let row = Row::Takeover.name();
         let load = Load {
-            client: OF_SECOND,
+            post: Post::Transaction(OF_SECOND),
             connections: 32,
             pipelined: 1,
             seconds: 1,
@@ -64,7 +64,7 @@ impl Bench {
         let [asked, other] = &pair.servers;
         let cpu_us = |client: u32| -> Result<[f64; 2]> {
             let load = Load {
-                client,
+                post: Post::Transaction(client),
                 connections: 32,
                 pipelined: 1,
                 seconds: self.scale.seconds,

@@ -11,13 +11,13 @@ use crate::client;
 use crate::report::Figure;
 use crate::server::Server;
 use crate::strace;
-use crate::wrk::Load;
+use crate::wrk::{Load, Post};
 
 impl Bench {
     pub(super) fn syscalls(&self) -> Result<Vec<Figure>> {
         let row = Row::Syscalls.name();
         let load = Load {
-            client: client::CLIENT,
+            post: Post::Transaction(client::CLIENT),
             connections: 64,
             pipelined: 1,
             seconds: self.scale.seconds,

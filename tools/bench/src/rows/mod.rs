@@ -3,6 +3,7 @@
 
 mod cluster;
 mod cost;
+mod payments;
 mod speed;
 mod stack;
 mod start;
@@ -55,10 +56,16 @@ pub enum Row {
     Forward,
     /// From the kill -9 of a node to the first reply for its shard.
     Takeover,
+    /// Accepting payments against the no-op server.
+    Payments,
+    /// Payments at the contest's pace through nginx, and what each costs until it is confirmed.
+    PaymentsPaced,
+    /// What each payment costs as fast as they come.
+    PaymentsCost,
 }
 
 impl Row {
-    pub const ALL: [Row; 13] = [
+    pub const ALL: [Row; 16] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -72,6 +79,9 @@ impl Row {
         Row::Paced,
         Row::Forward,
         Row::Takeover,
+        Row::Payments,
+        Row::PaymentsPaced,
+        Row::PaymentsCost,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -89,6 +99,9 @@ impl Row {
             Row::Paced => "paced",
             Row::Forward => "forward",
             Row::Takeover => "takeover",
+            Row::Payments => "payments",
+            Row::PaymentsPaced => "payments-paced",
+            Row::PaymentsCost => "payments-cost",
         }
     }
 }
@@ -194,6 +207,9 @@ impl Bench {
             Row::Paced => self.paced(),
             Row::Forward => self.forward(),
             Row::Takeover => self.takeover(),
+            Row::Payments => self.payments(),
+            Row::PaymentsPaced => self.payments_paced(),
+            Row::PaymentsCost => self.payments_cost(),
         }
     }
 

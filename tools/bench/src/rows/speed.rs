@@ -8,7 +8,7 @@ use super::{compare, json_of, spread, Bench, Row};
 use crate::client;
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
-use crate::wrk::Load;
+use crate::wrk::{Load, Post};
 
 /// Requests in one piece, where they are pipelined.
 const PIPELINED: usize = 16;
@@ -17,7 +17,7 @@ impl Bench {
     pub(super) fn transactions(&self) -> Result<Vec<Figure>> {
         let row = Row::Transactions.name();
         let load = Load {
-            client: client::CLIENT,
+            post: Post::Transaction(client::CLIENT),
             connections: 32,
             pipelined: 1,
             seconds: self.scale.seconds,
@@ -77,7 +77,7 @@ impl Bench {
     pub(super) fn durability(&self) -> Result<Vec<Figure>> {
         let row = Row::Durability.name();
         let load = Load {
-            client: client::CLIENT,
+            post: Post::Transaction(client::CLIENT),
             connections: 32,
             pipelined: 1,
             seconds: self.scale.seconds,
@@ -102,7 +102,7 @@ impl Bench {
     pub(super) fn pipelined(&self) -> Result<Vec<Figure>> {
         let row = Row::Pipelined.name();
         let load = Load {
-            client: client::CLIENT,
+            post: Post::Transaction(client::CLIENT),
             connections: 32,
             pipelined: PIPELINED,
             seconds: self.scale.seconds,

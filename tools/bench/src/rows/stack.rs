@@ -14,7 +14,7 @@ use crate::pair::{Pair, Stack, NODES};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
 use crate::server::{Launch, Together};
-use crate::wrk::Load;
+use crate::wrk::{Load, Post};
 
 /// At the top of the contest's ramps.
 const PACE_PER_S: u32 = 340;
@@ -24,19 +24,25 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Bench {
     /// Two nodes with their shards at home, as the system places them.
     pub(super) fn galo_pair(&self) -> Result<Pair> {
+        self.galo_pair_with(&[])
+    }
+
+    /// The same with more flags for both.
+    pub(super) fn galo_pair_with(&self, flags: &[String]) -> Result<Pair> {
         let (run, data) = (self.new_path("run"), self.new_path("data"));
         let pair = Pair::start(&run, |index| {
             let mut launch = self.galo_launch(&data, None, &[("--run", &run)]);
             let more = ["--io", self.driver, "--node", NODES[index], "--nodes"];
             launch.arguments.extend(more.map(Into::into));
             launch.arguments.push(NODES.join(",").into());
+            launch.arguments.extend(flags.iter().map(Into::into));
             launch
         })?;
         pair.wait_until_home()?;
         Ok(pair)
     }
 
-    fn noop_pair(&self) -> Result<Pair> {
+    pub(super) fn noop_pair(&self) -> Result<Pair> {
         Pair::start(&self.new_path("run"), |_| Launch {
             cpu: None,
             ..self.noop_launch(self.driver)
@@ -51,7 +57,7 @@ impl Bench {
 
     fn stack_load(&self) -> Load {
         Load {
-            client: client::CLIENT,
+            post: Post::Transaction(client::CLIENT),
             connections: 32,
             pipelined: 1,
             seconds: self.scale.seconds,
@@ -155,11 +161,13 @@ impl Bench {
         let stacks = self.stacks(Balancer::Stream)?;
         let mut times = [Vec::new(), Vec::new()];
         for stack in &stacks {
-            paced::run(stack.address(), PACE_PER_S, 1)?;
+            paced::run(stack.address(), paced::Post::Transactions, PACE_PER_S, 1)?;
         }
         for _ in 0..self.scale.rounds.div_ceil(2) {
             for (stack, times) in stacks.iter().zip(&mut times) {
-                times.extend(paced::run(stack.address(), PACE_PER_S, self.scale.seconds)?);
+                let post = paced::Post::Transactions;
+                let seconds = self.scale.seconds;
+                times.extend(paced::run(stack.address(), post, PACE_PER_S, seconds)?);
             }
         }
         let mut figures = Vec::new();

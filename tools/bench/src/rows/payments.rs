@@ -1,0 +1,228 @@
+//! The payments gateway: accepting, and carrying out.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Result};
+use serde_json::json;
+
+use super::{compare, spread, Bench, Row};
+use crate::client;
+use crate::nginx::Balancer;
+use crate::paced::{self, percentile};
+use crate::pair::Stack;
+use crate::processor::Processors;
+use crate::report::Figure;
+use crate::rounds::{median, median_of, rounds, CpuTicks, Loaded, Sample};
+use crate::server::{ticks_per_second, Launch, Server};
+use crate::wrk::{Load, Post};
+
+/// More than the contest's users send at the end.
+const PACE_PER_S: u32 = 600;
+/// Of processors that only have to keep what they get.
+const LONG_MS: u64 = 60_000;
+/// Until everything accepted is confirmed. Beyond: given up.
+const CONFIRM_MAX: Duration = Duration::from_secs(120);
+
+/// A server with processors of its own. Each load finds it without payments.
+struct Gateway {
+    server: Server,
+    _processors: Processors,
+}
+
+impl Loaded for Gateway {
+    fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    fn cpu_ticks(&self) -> Result<CpuTicks> {
+        Loaded::cpu_ticks(&self.server)
+    }
+
+    fn refresh(&self) -> Result<()> {
+        client::order(self.server.address, "POST", "/purge-payments", "").map(drop)
+    }
+}
+
+impl Bench {
+    fn processors(&self, delay_ms: u64) -> Result<Processors> {
+        // Beside the load: what they take is not the server's.
+        Processors::start(&self.programs.processor, Some(self.cpus.load), delay_ms)
+    }
+
+    fn gateway(&self, delay_ms: u64) -> Result<Gateway> {
+        let processors = self.processors(delay_ms)?;
+        let data = self.new_path("data");
+        let more = [("--io", Path::new(self.driver))];
+        let mut launch: Launch<'_> = self.galo_launch(&data, Some(self.cpus.server), &more);
+        launch.arguments.push("--allow-reset".into());
+        launch
+            .arguments
+            .extend(processors.flags().map(OsString::from));
+        Ok(Gateway {
+            server: Server::start(&launch)?,
+            _processors: processors,
+        })
+    }
+
+    pub(super) fn payments(&self) -> Result<Vec<Figure>> {
+        let row = Row::Payments.name();
+        let load = Load {
+            post: Post::Payment,
+            connections: 32,
+            pipelined: 1,
+            seconds: self.scale.seconds,
+        };
+        // What is carried out in one case is kept in the other.
+        let (kept, live) = (self.gateway(LONG_MS)?, self.gateway(0)?);
+        let noop = self.noop(self.driver)?;
+        let servers: [&dyn Loaded; 3] = [&kept, &noop, &live];
+        let [before, behind] = client::payment_around_id();
+        let request = format!("{before}ffffffff-0000-4000-8000-000000000000{behind}");
+        let length = |server: &dyn Loaded| -> Result<usize> {
+            let mut stream = TcpStream::connect(server.address())?;
+            Ok(client::exchange(&mut stream, &request)?.len())
+        };
+        let lengths = [length(&kept)?, length(&noop)?];
+        let samples = rounds(&servers, &self.wrk, load, self.scale.rounds)?;
+        let what = format!(
+            "POST payments, 1 core, 32 connections, {}: galo / no-op",
+            self.driver
+        );
+        let mut figure = compare(row, what, &samples[0], &samples[1])
+            .must(0.70)
+            .aim(0.90);
+        figure.note += &format!("; replies of {} and {} bytes", lengths[0], lengths[1]);
+        let what = "the same while they are carried out: galo / no-op";
+        let mut figures = vec![figure, compare(row, what, &samples[2], &samples[1])];
+        for (name, samples) in [
+            ("galo, accepting", &samples[0]),
+            ("galo, and carrying out", &samples[2]),
+            ("no-op", &samples[1]),
+        ] {
+            let speed = median_of(samples, Sample::requests_per_s);
+            let p99_ms = median_of(samples, |sample| sample.run.p99_us) / 1e3;
+            let cpu_us = median_of(samples, |sample| 1e6 / sample.requests_per_cpu_s());
+            figures.push(
+                Figure::new(row, name, speed, "requests/s")
+                    .note(format!("p99 {p99_ms:.2} ms; CPU {cpu_us:.1} µs a request")),
+            );
+        }
+        Ok(figures)
+    }
+
+    /// Two nodes behind nginx, with processors that carry out at once.
+    fn gateway_stack(&self) -> Result<(Stack, Processors)> {
+        let processors = Processors::start(&self.programs.processor, None, 0)?;
+        let pair = self.galo_pair_with(&processors.flags())?;
+        let stack = Stack::start(Balancer::Stream, pair, &self.new_path("nginx"))?;
+        Ok((stack, processors))
+    }
+
+    pub(super) fn payments_paced(&self) -> Result<Vec<Figure>> {
+        let row = Row::PaymentsPaced.name();
+        let (stack, processors) = self.gateway_stack()?;
+        let noop = Stack::start(Balancer::Stream, self.noop_pair()?, &self.new_path("nginx"))?;
+        let run = |stack: &Stack, seconds: u64| {
+            paced::run(stack.address(), paced::Post::Payments, PACE_PER_S, seconds)
+        };
+        run(&stack, 1)?;
+        run(&noop, 1)?;
+        let mut times = [Vec::new(), Vec::new()];
+        let mut costs = Vec::new();
+        for _ in 0..self.scale.rounds.div_ceil(2) {
+            let cost = cost_of(&stack, &processors, || {
+                times[0].extend(run(&stack, self.scale.seconds)?);
+                Ok(u64::from(PACE_PER_S) * self.scale.seconds)
+            })?;
+            costs.push(cost);
+            times[1].extend(run(&noop, self.scale.seconds)?);
+        }
+        let mut figures = Vec::new();
+        for (who, mut times) in ["galo", "no-op"].into_iter().zip(times) {
+            times.sort_unstable_by(f64::total_cmp);
+            for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+                let what = format!("{PACE_PER_S} payments/s through nginx: {who}, {name}");
+                let mut figure = Figure::new(row, what, percentile(&times, part), "ms");
+                if (who, name) == ("galo", "p99") {
+                    figure = figure.must(2.0).aim(1.0);
+                }
+                figures.push(figure.lower_is_better().note(format!("of {}", times.len())));
+            }
+        }
+        figures.push(cost_figure(
+            row,
+            &format!("at {PACE_PER_S} payments/s"),
+            &costs,
+        ));
+        Ok(figures)
+    }
+
+    pub(super) fn payments_cost(&self) -> Result<Vec<Figure>> {
+        let row = Row::PaymentsCost.name();
+        let (stack, processors) = self.gateway_stack()?;
+        let load = Load {
+            post: Post::Payment,
+            connections: 32,
+            pipelined: 1,
+            seconds: self.scale.seconds,
+        };
+        let mut costs = Vec::new();
+        let mut speeds = Vec::new();
+        for _ in 0..self.scale.rounds.div_ceil(2) {
+            let began = Instant::now();
+            let mut count = 0;
+            let cost = cost_of(&stack, &processors, || {
+                count = self.wrk.run(stack.address(), load)?.requests;
+                Ok(count)
+            })?;
+            costs.push(cost);
+            speeds.push(count as f64 / began.elapsed().as_secs_f64());
+        }
+        let what = "payments accepted and carried out, through nginx";
+        Ok(vec![
+            cost_figure(row, "as fast as they come", &costs),
+            Figure::new(row, what, median(&speeds), "payments/s")
+                .note(spread(&speeds))
+                .samples(json!(speeds)),
+        ])
+    }
+}
+
+/// User and system time of both nodes, in microseconds for each payment that `pay` sends, until the
+/// processors have it.
+fn cost_of(
+    stack: &Stack,
+    processors: &Processors,
+    pay: impl FnOnce() -> Result<u64>,
+) -> Result<f64> {
+    let ticks = || Ok::<u64, anyhow::Error>(stack.cpu_ticks()?.servers);
+    let (ticks_before, count_before) = (ticks()?, processors.count()?);
+    let least = pay()?;
+    let began = Instant::now();
+    // wrk does not count what had no reply at its end.
+    let mut count = processors.count()? - count_before;
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = processors.count()? - count_before;
+        if now >= least && now == count {
+            break;
+        }
+        if began.elapsed() > CONFIRM_MAX {
+            bail!("{now} of {least} payments were carried out");
+        }
+        count = now;
+    }
+    let seconds = (ticks()? - ticks_before) as f64 / ticks_per_second()?;
+    Ok(seconds * 1e6 / count as f64)
+}
+
+fn cost_figure(row: &'static str, when: &str, costs: &[f64]) -> Figure {
+    let what = format!("CPU of both nodes for a payment, accepted to confirmed, {when}");
+    Figure::new(row, what, median(costs), "µs")
+        .lower_is_better()
+        .note(spread(costs))
+        .samples(json!(costs))
+}
