@@ -332,12 +332,9 @@ impl Client {
             }
             Expect::PayNow(tag) => {
                 let waited_ns = context.tick_ns.saturating_sub(asked.delivered_ns);
-                let place = model.payments.answered_now(
-                    tag,
-                    reply,
-                    waited_ns,
-                    context.closing,
-                )?;
+                let place = model
+                    .payments
+                    .answered_now(tag, reply, waited_ns, context.closing)?;
                 model.rests_on(place, context.durable);
             }
             Expect::Show(tag, since) => model.payments.shown(tag, since, reply)?,

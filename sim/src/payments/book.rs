@@ -584,12 +584,7 @@ impl Book {
 
     /// A processor is asked about its health. `asked_ns`: by a core, in the tick of this time;
     /// `shuffled_ns`: when a process last came or went, or a shard last changed its owner.
-    pub fn health_asked(
-        &mut self,
-        which: Processor,
-        asked_ns: u64,
-        shuffled_ns: u64,
-    ) -> Checked {
+    pub fn health_asked(&mut self, which: Processor, asked_ns: u64, shuffled_ns: u64) -> Checked {
         let before = self.watched[which as usize].health_ns.replace(asked_ns);
         let Some(before_ns) = before else {
             return Ok(());
