@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use galo::api::operations::Process;
+use galo::api::{route, Call, Endpoint};
 use galo::bank::{Description, Kind};
 use galo::clients::CONTEST;
 use galo::host::Host;
+use galo::http::{parse, Parsed, Progress};
 use galo::io::{ConnectionId, Effect, Machine, Now, Peer};
 use galo::limits::{KEYS_MAX, SHARD_COMMANDS_MAX};
 use galo::node::{Durability, Members, Settings};
@@ -276,6 +278,25 @@ fn a_warm_request_for_another_node_allocates_nothing() {
         assert!(turn == 0 || here.replied - replied > 8 * 900);
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+}
+
+/// Accepting one keeps it in memory, which grows with the queue; but nothing else does.
+#[test]
+fn reading_a_payment_allocates_nothing() {
+    let body = r#"{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","amount":19.90,"x":[1]}"#;
+    let length = body.len();
+    let input =
+        format!("POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
+    let (mut progress, mut scratch) = (Progress::default(), Vec::new());
+    let before = ALLOCATIONS.with(Cell::get);
+    let Parsed::Request { request, .. } = parse(input.as_bytes(), &mut progress, &mut scratch)
+    else {
+        panic!("it is a request");
+    };
+    let (endpoint, call) = route(&request);
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+    assert_eq!(endpoint, Endpoint::Payments);
+    assert!(matches!(call, Call::Command(_, None)), "{call:?}");
 }
 
 /// A hundred thousand keys come to be remembered, and then as many leave as come.

@@ -232,7 +232,9 @@ impl<J> Node<J> {
         if retries || self.served().any(|shard| shard.payments().free() > 0) {
             let probes = sides.iter().filter_map(|side| side.circuit.wake_ns(now_ns));
             let retries = sides.iter().map(|side| side.retry_ns);
-            let ahead = probes.chain(retries).filter(|at_ns| *at_ns > now_ns);
+            let pauses = self.processors.paused_ns.iter().copied();
+            let all = probes.chain(retries).chain(pauses);
+            let ahead = all.filter(|at_ns| *at_ns > now_ns);
             next_ns = ahead.fold(now_ns + DISPATCH_NS_MAX, u64::min);
         }
         for processor in Processor::ALL {
@@ -277,11 +279,13 @@ impl<J> Node<J> {
 
 fn backlog(shard: &Shard, oldest_us: u64, now_us: u64) -> Backlog {
     let payments = shard.payments();
+    let bound = payments.open() - payments.free();
     let age_ns = |since_us: u64| now_us.saturating_sub(since_us) * 1000;
     Backlog {
         oldest_ns: age_ns(oldest_us),
         newest_ns: payments.newest_us().map_or(0, age_ns),
-        length: payments.open(),
-        length_max: payments.open_max(),
+        length: payments.free(),
+        // Those with a processor have their places, too.
+        length_max: payments.open_max().saturating_sub(bound),
     }
 }

@@ -48,7 +48,10 @@ impl<J> Node<J> {
     pub(super) fn ask_health(&mut self, processor: Processor) {
         let now_ns = self.now.monotonic_ns;
         if self.health_due_ns(processor) <= now_ns {
-            self.processors.side(processor).health.wanted = true;
+            let health = &mut self.processors.side(processor).health;
+            health.wanted = true;
+            // Also if it cannot be reached.
+            health.put_off(now_ns);
         }
         let side = self.processors.side(processor);
         if !side.health.wanted {

@@ -65,6 +65,7 @@ fn play(seed: u64) {
         cores,
         shards: cores + random.below(3),
         durability,
+        gateway: None,
     });
     let mut talks: Vec<Talk> = (0..1 + random.below(6))
         .map(|_| talk(&mut rig, &mut random))

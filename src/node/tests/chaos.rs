@@ -92,6 +92,7 @@ fn play(seed: u64) {
         cores,
         shards: nodes * cores + random.below(3),
         durability,
+        gateway: None,
     });
     let members = nodes * cores;
     let mut frozen = vec![false; nodes];

@@ -1,17 +1,28 @@
 //! Tests of the node with its files, one file per theme, and the [`rig`] that they share.
 
 mod anything;
+mod asking;
 mod bounds;
 mod chaos;
 mod cluster;
 mod deadlines;
+mod dispatching;
+mod doubt;
 mod durability;
+mod gateway_chaos;
+mod health;
 mod linking;
 mod links;
+mod lookups;
+mod outcomes;
+mod payments;
 mod pipelining;
+mod purging;
+mod questioning;
 mod rig;
 mod stopping;
 mod storage_full;
+mod summaries;
 mod takeover;
 
 use std::collections::VecDeque;

@@ -2,6 +2,7 @@
 //! does what it is told, and time stands still until it is told to pass.
 
 mod driver;
+pub mod processors;
 mod sight;
 
 use std::collections::VecDeque;
@@ -13,9 +14,10 @@ use tempfile::TempDir;
 use crate::api::operations::Process;
 use crate::clients::CONTEST;
 use crate::host::Host;
-use crate::io::{ConnectionId, Exit, Machine, Peer};
+use crate::io::{ConnectionId, Exit, Machine, Peer, Target};
 use crate::limits::SECOND_NS;
 use crate::node::{Durability, Members, Settings};
+use crate::payments::Processor;
 use crate::shard::tests::faulty::{Faulty, Write};
 use crate::shard::{self, Acquired, Directory, Done, Job, Meta};
 use crate::stats::{LinkState, Stats};
@@ -32,6 +34,15 @@ pub struct Plan {
     pub cores: usize,
     pub shards: usize,
     pub durability: Durability,
+    /// `None`: there are no processors.
+    pub gateway: Option<Gateway>,
+}
+
+/// How payments are carried out.
+#[derive(Clone, Copy)]
+pub struct Gateway {
+    pub deadline_ns: u64,
+    pub open_max: usize,
 }
 
 /// One core with one shard, durability `process`.
@@ -40,6 +51,7 @@ pub const ONE: Plan = Plan {
     cores: 1,
     shards: 1,
     durability: Durability::Process,
+    gateway: None,
 };
 
 /// The nodes of a cluster.
@@ -59,6 +71,10 @@ pub struct Rig {
     pub stats: Arc<Stats>,
     /// Lives that were begun.
     epochs: u64,
+    /// By the processor's number: nobody listens there.
+    pub unreachable: [bool; 2],
+    /// Questions about health that processors have got, and not answered.
+    pub health_calls: Vec<processors::Call>,
 }
 
 /// One core, and what a driver would keep for it.
@@ -71,7 +87,7 @@ pub struct Core {
     /// The machine is still to be told.
     sent: Vec<(ConnectionId, Result<usize, ()>)>,
     closed: Vec<ConnectionId>,
-    connect_failed: Vec<usize>,
+    connect_failed: Vec<Target>,
     pub done: VecDeque<Done<Faulty>>,
     /// Not begun: see [`Rig::disk_stuck`].
     pub jobs: VecDeque<Job<Faulty>>,
@@ -89,6 +105,8 @@ pub struct Socket {
     unopened: Option<Peer>,
     /// The core and the socket at the other end, if that is a core.
     linked: Option<(usize, usize)>,
+    /// Who is at the other end, if that is a processor.
+    pub processor: Option<Processor>,
     /// From the peer, not yet delivered.
     pub inbound: Vec<u8>,
     /// The peer sent FIN behind it.
@@ -144,6 +162,8 @@ impl Rig {
             stats: stats_of[0].clone(),
             stats_of,
             epochs: 0,
+            unreachable: [false; 2],
+            health_calls: Vec::new(),
         };
         for member in 0..plan.nodes * plan.cores {
             let mut core = rig.core(member, false);
@@ -195,7 +215,7 @@ impl Rig {
             directory: self.meta.directory,
             durability: self.plan.durability,
             allow_reset: true,
-            payments: None,
+            payments: self.plan.gateway.map(processors::settings),
             process: Process {
                 version: "0",
                 git_hash: "0",

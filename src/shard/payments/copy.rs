@@ -1,7 +1,8 @@
 //! A shard's payments in a snapshot, little-endian.
 //!
 //! They are copied out in slices while payments go on, and yet are of one moment, that of the last slice: it
-//! has what came since the others, and says what left since. Replaying adds the records behind that.
+//! has what came since the others, and says what left since. Replaying adds the records behind that. Where there
+//! has never been a payment, there is nothing at all.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -243,6 +244,8 @@ impl Payments {
                         false => Stage::Settled(until),
                     }
                 }
+                // There has never been one.
+                Stage::Last if self.waiting.end_position() + self.recent.next() == 0 => Stage::Done,
                 Stage::Last => {
                     copying.counts.through = sequence;
                     self.slice_last(copying, &mut bytes);
@@ -367,7 +370,7 @@ impl Payments {
         payments.read_waiting(&counts, [waiting, waiting_again], left)?;
         payments.read_settled(&counts, [settled, settled_again])?;
         payments.read_tried(tried)?;
-        payments.written();
+        payments.written(counts.through);
         Ok(payments)
     }
 

@@ -39,7 +39,7 @@ impl Rig {
         };
         match effect {
             Effect::Connect(Target::Member(member)) => self.dial(index, member),
-            Effect::Connect(Target::Processor(_)) => unimplemented!(),
+            Effect::Connect(Target::Processor(processor)) => self.dial_processor(index, processor),
             Effect::Send(id) => {
                 let at = of(id, &core.sockets);
                 assert!(!core.sockets[at].sending, "one send at a time");
@@ -83,14 +83,15 @@ impl Rig {
     /// Both ends learn of the link in their next ticks.
     pub(super) fn dial(&mut self, index: usize, member: usize) {
         if self.cores[member].exit.is_some() {
-            return self.cores[index].connect_failed.push(member);
+            let target = Target::Member(member);
+            return self.cores[index].connect_failed.push(target);
         }
         let ends = (
             self.cores[index].sockets.len(),
             self.cores[member].sockets.len(),
         );
-        let ours = Socket::unopened(Peer::Member(member), (member, ends.1));
-        let theirs = Socket::unopened(Peer::Linker, (index, ends.0));
+        let ours = Socket::linked(Peer::Member(member), (member, ends.1));
+        let theirs = Socket::linked(Peer::Linker, (index, ends.0));
         self.cores[index].sockets.push(ours);
         self.cores[member].sockets.push(theirs);
     }
@@ -160,8 +161,8 @@ impl Core {
         for id in self.closed.drain(..) {
             self.host.closed(id);
         }
-        for member in self.connect_failed.drain(..) {
-            self.host.connect_failed(Target::Member(member));
+        for target in self.connect_failed.drain(..) {
+            self.host.connect_failed(target);
         }
         for (at, socket) in self.sockets.iter_mut().enumerate() {
             if socket.closed {
@@ -211,6 +212,7 @@ impl Socket {
             id,
             unopened: None,
             linked: None,
+            processor: None,
             inbound: Vec::new(),
             ended: false,
             end_told: false,
@@ -223,14 +225,20 @@ impl Socket {
         }
     }
 
-    pub(super) fn unopened(peer: Peer, linked: (usize, usize)) -> Socket {
+    pub(super) fn linked(peer: Peer, linked: (usize, usize)) -> Socket {
+        Socket {
+            linked: Some(linked),
+            ..Socket::unopened(peer)
+        }
+    }
+
+    pub(super) fn unopened(peer: Peer) -> Socket {
         let nobody = ConnectionId {
             index: u32::MAX,
             generation: u32::MAX,
         };
         Socket {
             unopened: Some(peer),
-            linked: Some(linked),
             ..Socket::new(nobody)
         }
     }

@@ -1,0 +1,60 @@
+//! What must hold for any body of a payment. Shared by the fuzz target and by the properties that
+//! `cargo test` checks.
+
+use galo::api::payments::{pay, Command};
+use galo::api::Call;
+use galo::http::{BadKey, Status};
+use galo::limits::AMOUNT_CENTS_MAX;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// Checks one body: the status says whether it was JSON, and what is taken keeps the rules, as an
+/// independent reading of it confirms. A key counts without an id only.
+pub fn check(body: &[u8]) {
+    let is_json = std::str::from_utf8(body)
+        .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    match pay(None, body) {
+        Call::Refused(refused) => {
+            let expected = if is_json {
+                Status::Unprocessable
+            } else {
+                Status::BadRequest
+            };
+            assert_eq!(refused.status, expected, "{:?}", refused.problem);
+            assert!(matches!(pay(Some(Ok(b"a")), body), Call::Refused(_)));
+        }
+        Call::PayNow(cents, None) => {
+            let members = members(body);
+            let id = members.get("correlationId");
+            assert!(id.is_none_or(|id| id.get() == "null"));
+            assert_is_amount(members["amount"], cents);
+            assert_eq!(pay(Some(Ok(b"a")), body), Call::PayNow(cents, Some(b"a")));
+            let refused = pay(Some(Err(BadKey)), body);
+            assert!(matches!(refused, Call::Refused(it) if it.status == Status::BadRequest));
+        }
+        Call::Command(galo::api::Command::Payments(Command::Pay { id, cents }), None) => {
+            let members = members(body);
+            let text: String = serde_json::from_str(members["correlationId"].get()).unwrap();
+            assert_eq!(text.to_ascii_lowercase(), id.to_string());
+            assert_is_amount(members["amount"], cents);
+            for key in [Ok(&b"a"[..]), Err(BadKey)] {
+                let again = galo::api::Command::Payments(Command::Pay { id, cents });
+                assert_eq!(pay(Some(key), body), Call::Command(again, None));
+            }
+        }
+        other => panic!("no payment: {other:?}"),
+    }
+}
+
+fn members(body: &[u8]) -> BTreeMap<String, &RawValue> {
+    serde_json::from_slice(body).expect("taken, so an object")
+}
+
+/// A floating-point number is near, and no decimals are lost.
+fn assert_is_amount(raw: &RawValue, cents: u64) {
+    assert!((1..=AMOUNT_CENTS_MAX).contains(&cents));
+    let near: f64 = raw.get().parse().unwrap();
+    let error = near * 100.0 - cents as f64;
+    assert!(error.abs() < 0.001, "{raw} is not {cents} cents");
+}

@@ -1,0 +1,178 @@
+//! Who gets what, and when: the rule and the circuits at work.
+
+use super::payments::{accept, find, in_doubt, pay, processed, state, PAY};
+use super::rig::processors::{Call, GATEWAY};
+use super::rig::Gateway;
+use super::*;
+use crate::limits::{MILLISECOND_NS, PROCESSOR_PARALLEL_MAX};
+use crate::payments::{PaymentId, Processor};
+use crate::shard::payments::State;
+
+#[test]
+fn who_fails_is_probed_with_single_payments_and_then_opened_up_step_by_step() {
+    let mut rig = Rig::new(PAY);
+    for number in 0..100 {
+        accept(&mut rig, number);
+    }
+    rig.run();
+    for call in rig.calls() {
+        rig.answer(&call, 500);
+    }
+    let mut probes = 0;
+    for _ in 0..30 {
+        rig.pass(100 * MILLISECOND_NS);
+        let calls = rig.calls();
+        assert!(calls.len() <= 1, "{calls:?}");
+        for call in calls {
+            probes += 1;
+            rig.answer(&call, 500);
+        }
+    }
+    assert!((3..=8).contains(&probes), "{probes}");
+    assert_eq!(rig.stats.core(0).payments.open.get(), 100);
+    // It works again.
+    let mut waves = Vec::new();
+    let mut settled = 0;
+    while settled < 100 {
+        let calls = rig.calls();
+        if calls.is_empty() {
+            rig.pass(100 * MILLISECOND_NS);
+            continue;
+        }
+        waves.push(calls.len());
+        for call in calls {
+            settled += 1;
+            rig.send_answer(&call, 200);
+        }
+        rig.run();
+    }
+    assert_eq!(waves[..5], [1, 1, 2, 4, 8], "{waves:?}");
+    assert_eq!(rig.stats.core(0).payments.open.get(), 0);
+}
+
+#[test]
+fn the_other_one_gets_what_would_be_late() {
+    let mut rig = Rig::new(PAY);
+    rig.unreachable[0] = true;
+    let id = pay(&mut rig, 1);
+    rig.pass(50 * SECOND_NS);
+    assert_eq!(rig.calls(), []);
+    assert_eq!(state(&rig, id), State::Free);
+    rig.pass(10 * SECOND_NS);
+    let call = rig.call();
+    assert_eq!(call.at, Processor::Fallback);
+    rig.answer(&call, 200);
+    assert_eq!(state(&rig, id), processed(&call));
+    let stats = &rig.stats.core(0).payments;
+    assert_eq!(stats.fallback_for_deadline.get(), 1);
+    assert_eq!(stats.fallback_for_room.get(), 0);
+    assert_eq!(stats.processors[1].settled.get(), 1);
+}
+
+#[test]
+fn the_other_one_gets_some_when_the_queue_is_near_its_bound() {
+    let mut rig = Rig::new(Plan {
+        gateway: Some(Gateway {
+            open_max: 16,
+            ..GATEWAY
+        }),
+        ..PAY
+    });
+    rig.unreachable[0] = true;
+    for number in 0..13 {
+        pay(&mut rig, number);
+    }
+    assert_eq!(rig.processor_connections(), 0);
+    let first = PaymentId::made_of(0);
+    pay(&mut rig, 13);
+    let call = rig.call();
+    assert_eq!((call.at, call.payment().id), (Processor::Fallback, first));
+    rig.answer(&call, 200);
+    assert_eq!(rig.calls(), []);
+    assert_eq!(rig.stats.core(0).payments.fallback_for_room.get(), 1);
+    assert_eq!(rig.stats.core(0).payments.open.get(), 13);
+}
+
+#[test]
+fn who_asks_for_patience_gets_it() {
+    let mut rig = Rig::new(PAY);
+    let id = pay(&mut rig, 1);
+    let call = rig.call();
+    rig.say(
+        &call,
+        "HTTP/1.1 429 x\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(state(&rig, id), State::Free);
+    rig.pass(5 * SECOND_NS - 1);
+    assert_eq!(rig.calls(), []);
+    rig.pass(1);
+    assert_eq!(rig.call().payment().id, id);
+}
+
+#[test]
+fn while_both_hang_few_payments_come_into_doubt() {
+    let mut rig = Rig::new(PAY);
+    for number in 0..1000 {
+        accept(&mut rig, number);
+        rig.pass(60 * MILLISECOND_NS);
+    }
+    // Nothing came back in a minute; the deadline has begun to send some to the other one.
+    let bound = |rig: &Rig| {
+        let shard = rig.cores[0].host.shards().next().unwrap();
+        shard.payments().bound().count()
+    };
+    assert!(bound(&rig) <= 24, "{}", bound(&rig));
+    assert_eq!(rig.stats.core(0).payments.open.get(), 1000);
+    rig.pass(60 * SECOND_NS);
+    assert!(bound(&rig) <= 48, "{}", bound(&rig));
+}
+
+#[test]
+fn a_processor_has_no_more_at_a_time_than_the_members_share() {
+    let mut rig = Rig::new(Plan {
+        nodes: 2,
+        shards: 2,
+        ..PAY
+    });
+    for number in 0..3000 {
+        accept(&mut rig, number);
+    }
+    rig.run();
+    let share = PROCESSOR_PARALLEL_MAX / 2;
+    let mut most = 0;
+    let mut under_way: Vec<Call> = Vec::new();
+    for _ in 0..200 {
+        under_way.extend(rig.calls());
+        for core in 0..2 {
+            let its = under_way.iter().filter(|call| call.core() == core).count();
+            assert!(its <= share);
+            most = most.max(its);
+        }
+        rig.pass(5 * MILLISECOND_NS);
+        for call in under_way.drain(..) {
+            rig.send_answer(&call, 200);
+        }
+        rig.run();
+    }
+    assert!(most >= share / 2, "{most}: it has opened up");
+    let open = |node: usize| rig.stats_of(node).core(0).payments.open.get();
+    assert_eq!((open(0), open(1)), (0, 0));
+}
+
+#[test]
+fn who_has_been_tried_goes_before_who_has_not() {
+    let mut rig = Rig::new(PAY);
+    let first = pay(&mut rig, 1);
+    let call = rig.call();
+    rig.hang_up_on(&call);
+    let second = pay(&mut rig, 2);
+    assert_eq!(state(&rig, second), State::Free);
+    rig.pass(SECOND_NS);
+    let again = rig.call();
+    assert_eq!(again.payment().id, first, "the probe");
+    assert_eq!(state(&rig, first), in_doubt(&call));
+    rig.answer(&again, 200);
+    let next = rig.call();
+    assert_eq!(next.payment().id, second);
+    assert_eq!(find(&rig, second).unwrap().attempts, 1);
+}
