@@ -20,6 +20,7 @@ mod purging;
 mod rig;
 mod stopping;
 mod storage_full;
+mod successors;
 mod summaries;
 mod takeover;
 
