@@ -6,7 +6,7 @@ use std::sync::Arc;
 use galo::api::operations::Process;
 use galo::io::{Now, Peer};
 use galo::node::link::{self, Frame, Hello};
-use galo::node::{Durability, Members, Node, Settings};
+use galo::node::{Durability, Members, Node, Payments, Settings};
 use galo::stats::Stats;
 
 const DIRECTORY: u128 = 7;
@@ -14,6 +14,9 @@ const REQUESTS: &[u8] =
     b"POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: 41\r\n\r\n\
     {\"valor\":1,\"tipo\":\"c\",\"descricao\":\"link\"}\
     GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n";
+const SUMMARY: &[u8] = b"GET /payments-summary HTTP/1.1\r\nHost: x\r\n\r\n";
+const PAYMENT: &[u8] = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n\
+    {\"amount\":1}";
 
 /// The first node of two, of which the second speaks.
 fn node() -> Node<()> {
@@ -38,7 +41,12 @@ fn node() -> Node<()> {
         directory: DIRECTORY,
         durability: Durability::Process,
         allow_reset: true,
-        payments: None,
+        payments: Some(Payments {
+            hosts: ["default".to_owned(), "fallback".to_owned()],
+            prefixes: [String::new(), String::new()],
+            deadline_ns: 1_000_000_000,
+            open_max: 10,
+        }),
         process,
     };
     Node::new(settings, Vec::new())
@@ -64,7 +72,10 @@ pub fn check(input: &[u8]) {
     };
     node.tick_begin(now);
     let peer = node.opened(Peer::Linker).expect("room for a link");
-    let client = node.opened(Peer::Client).expect("room for a client");
+    let clients = [REQUESTS, SUMMARY, PAYMENT].map(|requests| {
+        let client = node.opened(Peer::Client).expect("room for a client");
+        (client, requests)
+    });
     let hello = Hello {
         directory: DIRECTORY,
         shards: 2,
@@ -77,12 +88,15 @@ pub fn check(input: &[u8]) {
     link::write(&mut greeting, &Frame::Hello(hello));
     link::write(&mut greeting, &Frame::Owns(1));
     node.received(peer, &greeting);
-    node.received(client, REQUESTS);
+    for (client, requests) in clients {
+        node.received(client, requests);
+    }
     let (first, second) = input.split_at(input.len() / 2);
     for bytes in [first, second] {
         if !bytes.is_empty() {
             node.received(peer, bytes);
         }
+        node.events_over();
         node.release(now.monotonic_ns);
         while node.effects().pop_front().is_some() {}
         now.monotonic_ns += 1_000_000_000;

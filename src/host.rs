@@ -2,7 +2,7 @@
 //!
 //! This is where a tick ends: the batch of each shard goes into its journal with one `pwrite`, then
 //! the node releases the replies; then the slow work that became due (`fdatasync`, a slice of a
-//! snapshot) is handed out as jobs.
+//! snapshot, a run of settled payments) is handed out as jobs.
 
 use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::limits::{
@@ -27,6 +27,8 @@ pub struct Host<D: Disk> {
     /// What the files of new holdings are begun with, other than their own: see
     /// [`Store::set_thresholds`].
     thresholds: Option<(u64, u64)>,
+    /// Other than SETTLED_RUN: see [`Shard::set_settled_run`].
+    settled_run: Option<usize>,
     /// Of a stop: when to give its snapshots up. Monotonic.
     stop_deadline_ns: Option<u64>,
     /// Of a stop: its snapshots are under way.
@@ -46,6 +48,8 @@ struct Holding<D: Disk> {
     full: bool,
     /// After a failed snapshot: not before this.
     snapshot_retry_ns: u64,
+    /// The same for runs of settled payments.
+    run_retry_ns: Option<u64>,
     /// When the newest snapshot was finished; microseconds since 1970.
     snapshot_time_us: u64,
 }
@@ -66,6 +70,7 @@ impl<D: Disk> Holding<D> {
             sync_retry_ns: 0,
             full: false,
             snapshot_retry_ns: 0,
+            run_retry_ns: None,
             snapshot_time_us: now_us,
         };
         (holding, recovered.shard)
@@ -102,6 +107,7 @@ impl<D: Disk> Host<D> {
             open_max,
             clock,
             thresholds: None,
+            settled_run: None,
             stop_deadline_ns: None,
             closing: false,
             exited: false,
@@ -119,6 +125,15 @@ impl<D: Disk> Host<D> {
         for holding in &mut self.holdings {
             let store = &mut holding.store;
             store.set_thresholds(segment_bytes, snapshot_journal_bytes);
+        }
+    }
+
+    /// How many settled payments make a run, other than their own, now and later: the simulator's, so that a
+    /// few hundred are several.
+    pub fn set_settled_run(&mut self, payments: usize) {
+        self.settled_run = Some(payments);
+        for holding in &self.holdings {
+            self.node.shard_mut(holding.shard).set_settled_run(payments);
         }
     }
 
@@ -179,7 +194,8 @@ impl<D: Disk> Host<D> {
     fn schedule(&mut self) {
         let now_ns = self.node.now().monotonic_ns;
         let at_once = self.durability == Durability::Disk || self.closing;
-        let mut copying = self.is_copying();
+        // One of these at a time: a sync must not wait behind them.
+        let mut slow = self.is_copying() || self.is_about_runs();
         for holding in &mut self.holdings {
             let store = &mut holding.store;
             let releasing = self.node.is_releasing(holding.shard);
@@ -196,16 +212,24 @@ impl<D: Disk> Host<D> {
                     }
                 }
             }
+            if holding.run_retry_ns.is_some_and(|at_ns| now_ns >= at_ns) {
+                holding.run_retry_ns = None;
+            }
             if releasing {
                 continue;
             }
             let shard = self.node.shard_mut(holding.shard);
-            if !copying && store.snapshot_due() && now_ns >= holding.snapshot_retry_ns {
-                copying = store.snapshot_begin(shard);
+            if !slow && store.snapshot_due() && now_ns >= holding.snapshot_retry_ns {
+                slow = store.snapshot_begin(shard);
             }
-            if let Some(job) = store.snapshot_step(shard) {
-                self.node.effects().push_back(Effect::Start(job));
-            }
+            let run = match slow || holding.run_retry_ns.is_some() {
+                true => None,
+                false => store.run_step(shard),
+            };
+            slow |= run.is_some();
+            let jobs = run.into_iter().chain(store.snapshot_step(shard));
+            let effects = self.node.effects();
+            effects.extend(jobs.map(Effect::Start));
         }
         for shard in self.node.take_wanted() {
             let job = Job::Acquire(self.directory.clone(), shard);
@@ -224,7 +248,8 @@ impl<D: Disk> Host<D> {
             store.snapshot_abandon(self.node.shard_mut(shard));
             // Who has it next syncs what is not; but replies may wait for that to be done here.
             let replies_wait = self.durability == Durability::Disk && !store.is_synced();
-            if !store.snapshot_under_way() && !replies_wait {
+            let busy = store.snapshot_under_way() || store.run_under_way();
+            if !busy && !replies_wait {
                 let Holding { store, lock, .. } = self.holdings.swap_remove(at);
                 drop(store);
                 drop(lock);
@@ -236,6 +261,11 @@ impl<D: Disk> Host<D> {
     fn is_copying(&self) -> bool {
         let mut stores = self.holdings.iter().map(|holding| &holding.store);
         stores.any(Store::snapshot_under_way)
+    }
+
+    fn is_about_runs(&self) -> bool {
+        let mut stores = self.holdings.iter().map(|holding| &holding.store);
+        stores.any(Store::run_under_way)
     }
 
     /// Of a stop: when the last client is gone, snapshots; when those are done, the end.
@@ -261,10 +291,13 @@ impl<D: Disk> Host<D> {
         match acquired {
             Ok(Acquired::Ours(owned)) => {
                 let now_us = self.node.now().realtime_us;
-                let (mut holding, shard) = Holding::new(*owned, now_us, self.open_max);
+                let (mut holding, mut shard) = Holding::new(*owned, now_us, self.open_max);
                 if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
                     let store = &mut holding.store;
                     store.set_thresholds(segment_bytes, snapshot_journal_bytes);
+                }
+                if let Some(payments) = self.settled_run {
+                    shard.set_settled_run(payments);
                 }
                 self.holdings.push(holding);
                 self.node.acquired(shard);
@@ -341,6 +374,9 @@ impl<D: Disk> Machine for Host<D> {
             Done::SnapshotFailed { .. } => {
                 holding.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;
             }
+            Done::RunFailed { .. } => {
+                holding.run_retry_ns = Some(now.monotonic_ns + SNAPSHOT_RETRY_NS);
+            }
             _ => {}
         }
         let synced = matches!(done, Done::Synced { .. });
@@ -392,15 +428,17 @@ impl<D: Disk> Machine for Host<D> {
         // While a sync is under way, the next one waits for it, not for a time.
         let idle = self.holdings.iter().filter(|it| !it.store.is_syncing());
         let syncs = idle.filter_map(|holding| holding.sync_due_ns);
-        // Nor does the next snapshot, while one is made.
-        let copying = self.is_copying();
+        // Nor does the next snapshot, while one is made, or a run.
+        let slow = self.is_copying() || self.is_about_runs();
         let due = self
             .holdings
             .iter()
-            .filter(|it| !copying && it.store.snapshot_due());
+            .filter(|it| !slow && it.store.snapshot_due());
         let retries = due.map(|holding| holding.snapshot_retry_ns);
+        let run_retries = self.holdings.iter().filter_map(|it| it.run_retry_ns);
         syncs
             .chain(retries)
+            .chain(run_retries)
             .chain(self.node.deadline_ns())
             .chain(self.stop_deadline_ns)
             .min()

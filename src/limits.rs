@@ -150,7 +150,7 @@ pub const PAYMENT_QUEUE_MAX: usize = 10_000_000;
 pub const PAYMENT_DEADLINE_NS_MAX: u64 = 24 * 3600 * SECOND_NS;
 /// Ids that a shard tells from new ones, at least. Beyond: the oldest is forgotten.
 pub const PAYMENT_IDS_MIN: usize = 1_000_000;
-/// Settled payments that a shard has in memory before they become a file.
+/// Settled payments that a shard has in memory before they become a file (a run).
 pub const SETTLED_RUN: usize = 32 * 1024;
 /// Payments at one processor at a time, all members together (its own limit is 800). Beyond: they wait.
 pub const PROCESSOR_PARALLEL_MAX: usize = 800;
@@ -243,7 +243,7 @@ pub const JOIN_WAIT_NS_MAX: u64 = SECOND_NS;
 pub const JOIN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
 /// A Unix socket's path (unix(7)).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
-/// Threads of one core for what blocks: a sync never waits behind a snapshot's, of which there is
+/// Threads of one core for what blocks: a sync never waits behind a snapshot's or a run's, of which there is
 /// one at a time.
 pub const JOB_THREADS: usize = 2;
 /// A healthcheck that has no answer by then has failed.

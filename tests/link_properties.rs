@@ -4,9 +4,69 @@
 mod link;
 
 use galo::api::bank::Command;
+use galo::api::payments;
 use galo::bank::Kind;
-use galo::node::link::{write, Frame, Scope};
+use galo::node::link::{write, Answer, Frame, Question, Scope};
+use galo::payments::{PaymentId, Processor, Summary, Totals, Window};
+use galo::shard::payments::State;
+use galo::shard::Payment;
 use proptest::prelude::*;
+
+/// Some are in one shard of two, some in the other; and one is of the node's own making.
+fn id() -> impl Strategy<Value = PaymentId> {
+    prop_oneof![0u128..6, Just(1 << 80 | 1)].prop_map(PaymentId::made_of)
+}
+
+fn processor() -> impl Strategy<Value = Processor> {
+    prop_oneof![Just(Processor::Default), Just(Processor::Fallback)]
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    prop_oneof![
+        (any::<u64>(), any::<u64>()).prop_map(|(one, other)| Question::Summary(Window {
+            from_us: one.min(other),
+            to_us: one.max(other),
+        })),
+        id().prop_map(Question::Outcome),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let totals = || {
+        (0u64..1 << 40).prop_map(|count| Totals {
+            count,
+            cents: 1990 * u128::from(count),
+        })
+    };
+    let state = prop_oneof![
+        Just(State::Free),
+        (processor(), any::<u64>(), any::<bool>()).prop_map(|(to, requested_us, in_doubt)| {
+            State::Bound {
+                to,
+                requested_us,
+                in_doubt,
+            }
+        }),
+        (processor(), any::<u64>())
+            .prop_map(|(by, requested_us)| State::Processed { by, requested_us }),
+    ];
+    let payment =
+        (id(), any::<u64>(), any::<u16>(), state).prop_map(|(id, accepted_us, attempts, state)| {
+            Payment {
+                id,
+                cents: 1990,
+                accepted_us,
+                attempts,
+                state,
+            }
+        });
+    prop_oneof![
+        (totals(), totals()).prop_map(|(one, other)| Answer::Summary(Summary([one, other]))),
+        prop::option::of(payment).prop_map(Answer::Outcome),
+        Just(Answer::Refused),
+        Just(Answer::Unreadable),
+    ]
+}
 
 /// Frames that a node may send, to a node that may not expect them.
 fn frame() -> impl Strategy<Value = Frame<'static>> {
@@ -29,11 +89,37 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
         }),
         (counter.clone(), shard.clone())
             .prop_map(|(counter, shard)| Frame::NotOwner { shard, counter }),
-        (counter.clone(), shard, any::<u16>()).prop_map(|(counter, shard, status)| Frame::Reply {
+        (counter.clone(), shard.clone(), any::<u16>()).prop_map(|(counter, shard, status)| Frame::Reply {
             shard,
             counter,
-            status: if status % 3 == 0 { status } else { 200 },
+            status: match status % 4 {
+                0 => status,
+                1 => 202,
+                _ => 200,
+            },
             body: b"{}",
+        }),
+        // As the node numbers its first questions, and others.
+        (0u64..8, answer()).prop_map(|(number, answer)| Frame::Answer { number, answer }),
+        (any::<u64>(), shard, question()).prop_map(|(number, shard, question)| Frame::Ask {
+            number,
+            shard,
+            question,
+        }),
+        (processor(), any::<bool>(), any::<u32>()).prop_map(
+            |(processor, failing, response_min_ms)| Frame::Health {
+                processor,
+                failing,
+                response_min_ms,
+            }
+        ),
+        (counter.clone(), id(), 0u64..3).prop_map(|(counter, id, cents)| Frame::Command {
+            counter,
+            key: None,
+            command: galo::api::Command::Payments(match cents {
+                0 => payments::Command::Show { id },
+                cents => payments::Command::Pay { id, cents },
+            }),
         }),
         (counter, any::<bool>(), any::<Option<u128>>()).prop_map(|(counter, reads, key)| {
             let client = 1;

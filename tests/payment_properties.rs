@@ -8,8 +8,8 @@ use galo::io::Job as _;
 use galo::payments::{PaymentId, Processor, Summary, Window};
 use galo::shard::payments::State;
 use galo::shard::{
-    create, layout, open, Accepted, Client, Disk, DiskFile, Meta, Payment, RealDisk, Recovered,
-    Shard, Store,
+    create, layout, open, Accepted, Client, Disk, DiskFile, Job, Meta, Payment, RealDisk,
+    Recovered, Shard, Store,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,6 +20,8 @@ const META: Meta = Meta {
     shards: 1,
 };
 const TIME_US: u64 = 1_704_067_200_000_000;
+/// Settled payments of a run.
+const RUN: usize = 8;
 /// Ids that there are: few enough to come again.
 const IDS: u64 = 400;
 
@@ -72,7 +74,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     ];
     // Rare, or there would never be anything.
     let step = prop_oneof![
-        300 => step,
+        900 => step,
         1 => Just(Step::Purge),
         1 => Just(Step::Reset),
     ];
@@ -112,11 +114,16 @@ struct Life {
     written: Model,
     time_us: u64,
     forgets: bool,
+    /// A job about runs.
+    making: Option<Job<RealDisk>>,
 }
 
 impl Life {
     fn new(recovered: Recovered<RealDisk>) -> Life {
-        let Recovered { shard, store, .. } = recovered;
+        let Recovered {
+            mut shard, store, ..
+        } = recovered;
+        shard.set_settled_run(RUN);
         Life {
             shard,
             store,
@@ -124,6 +131,7 @@ impl Life {
             written: Model::new(),
             time_us: TIME_US,
             forgets: false,
+            making: None,
         }
     }
 
@@ -281,7 +289,10 @@ impl Life {
             self.now.clear();
         }
         self.written = self.now.clone();
-        if let Some(job) = store.snapshot_step(shard) {
+        // A run is made while other things go on.
+        let made = self.making.take();
+        self.making = store.run_step(shard);
+        for job in made.into_iter().chain(store.snapshot_step(shard)) {
             store.done(shard, job.run()).unwrap();
         }
     }
@@ -302,7 +313,9 @@ impl Life {
     /// Whoever recovers a shard knows of no refusal, and of no outcome, but what a snapshot tells.
     fn restart(&mut self, dir: &Path) {
         let Recovered { shard, store, .. } = open(&RealDisk, dir, &META, 0).unwrap();
+        self.making = None;
         self.shard = shard;
+        self.shard.set_settled_run(RUN);
         self.store = store;
         for known in self.now.values_mut() {
             let found = self.shard.payments().find(known.payment.id).unwrap();

@@ -16,6 +16,8 @@ use crate::{require, violation};
 /// What the world was like when a reply arrived.
 pub struct Context {
     pub now_ns: u64,
+    /// When the tick began in which it is sent.
+    pub tick_ns: u64,
     /// What is replied must survive a loss of power.
     pub durable: bool,
     /// The core is to stop.
@@ -23,6 +25,8 @@ pub struct Context {
     /// Some core is, or is gone.
     pub unsettled: bool,
     pub full_events: u64,
+    /// Few payments may be open.
+    pub queue_is_small: bool,
     /// Nothing goes wrong from then on.
     pub calm_ns: u64,
     /// Everybody can be asked from then on.
@@ -111,6 +115,8 @@ impl World {
             limit,
             keep_alive: self.plan.pipeline_max > 100,
             keyed: self.plan.keyed,
+            payments: self.plan.payments.as_ref().map_or(0, |plan| plan.share),
+            cents_max: self.plan.payments.as_ref().map_or(1, |plan| plan.cents_max),
             now_us,
             forgets_keys: self.sabotage == Some(Sabotage::KeyForgotten),
         });
@@ -205,6 +211,9 @@ impl Client {
                             unanswered.push(tag);
                         }
                     }
+                    if asked.delivered {
+                        model.payment_refused(&asked.expect)?;
+                    }
                 }
                 require!(self.inbox.is_empty(), "something follows the last reply");
             }
@@ -239,6 +248,9 @@ impl Client {
             if let Expect::Transaction(tag) = asked.expect {
                 model.refused(tag)?;
             }
+            if asked.delivered {
+                model.payment_refused(&asked.expect)?;
+            }
             return Ok(());
         }
         if reply.status == 503 {
@@ -249,7 +261,9 @@ impl Client {
                 match asked.expect {
                     Expect::Transaction(tag) => model.refused(tag)?,
                     // It might have been refused for what the full disk took back.
-                    Expect::Reset | Expect::Status(404) => {}
+                    Expect::Reset | Expect::Purge | Expect::Status(404) => {}
+                    Expect::Show(..) => {}
+                    Expect::Pay(..) | Expect::PayNow(_) => model.payment_refused(&asked.expect)?,
                     _ => violation!("not a write"),
                 }
             } else if body.contains("unanswered") || body.contains("unavailable") || asked.head_only
@@ -265,14 +279,28 @@ impl Client {
                 {
                     model.refused(*tag)?;
                 }
+                if body.contains("nothing was changed") || body.contains("nothing was accepted") {
+                    model.payment_refused(&asked.expect)?;
+                }
+            } else if body.contains("forgotten") {
+                let pays = matches!(asked.expect, Expect::PayNow(_));
+                let purges = model.payments.purges;
+                require!(pays && purges, "nobody asked to forget anything");
+            } else if body.contains("queue full") {
+                let pays = matches!(asked.expect, Expect::Pay(..) | Expect::PayNow(_));
+                require!(pays && context.queue_is_small, "there was room");
+                model.payment_refused(&asked.expect)?;
             } else {
-                let reset = matches!(asked.expect, Expect::Reset);
+                let reset = matches!(asked.expect, Expect::Reset | Expect::Purge);
                 require!(reset && body.contains("busy"), "no reason for this");
             }
             return Ok(());
         }
         if asked.tainted {
-            require!(matches!(reply.status, 200 | 422), "a wrong status");
+            require!(
+                matches!(reply.status, 200 | 202 | 404 | 422),
+                "a wrong status"
+            );
             return Ok(());
         }
         let mut seen = None;
@@ -297,6 +325,31 @@ impl Client {
             Expect::Reset => {
                 require!(reply.status == 200, "a wrong status");
                 model.was_reset(&asked.since, context.durable)?;
+            }
+            Expect::Pay(tag, cents) => {
+                let place = model.payments.answered(tag, cents, reply)?;
+                model.rests_on(place, context.durable);
+            }
+            Expect::PayNow(tag) => {
+                let waited_ns = context.tick_ns.saturating_sub(asked.delivered_ns);
+                let place = model.payments.answered_now(
+                    tag,
+                    reply,
+                    waited_ns,
+                    context.closing,
+                )?;
+                model.rests_on(place, context.durable);
+            }
+            Expect::Show(tag, since) => model.payments.shown(tag, since, reply)?,
+            Expect::Summary(ref question) => {
+                require!(reply.status == 200, "a wrong status");
+                let since_ns = (asked.written_ns, asked.delivered_ns);
+                let payments = &mut model.payments;
+                payments.summed_up(question, reply, since_ns, context.now_ns)?;
+            }
+            Expect::Purge => {
+                require!(reply.status == 200, "a wrong status");
+                model.was_purged(&asked.since, context.durable)?;
             }
             Expect::Contains(text) => {
                 require!(reply.status == 200, "a wrong status");

@@ -68,6 +68,9 @@ impl World {
                 "snapshot done"
             }
             Done::SnapshotFailed { .. } => "snapshot failed",
+            Done::RunWritten { .. } => "run written",
+            Done::RunsRemoved { .. } => "runs removed",
+            Done::RunFailed { .. } => "run failed",
             Done::Acquired { .. } if events.killed => "acquired, and killed",
             Done::Acquired { shard, acquired } => match acquired {
                 Ok(Acquired::Ours(owned)) => {

@@ -11,6 +11,7 @@
 //!   what they say again.
 //! - `disk`, `locks`, `crash`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
+//! - `payments`: the processors, what is asked of them, and whether it is right.
 //! - `sabotage`: known-wrong behaviour, to see that it is found.
 
 #![allow(missing_docs)]
@@ -29,6 +30,7 @@ mod life;
 pub mod locks;
 mod model;
 mod network;
+mod payments;
 mod plan;
 mod processes;
 pub mod random;

@@ -29,6 +29,8 @@ impl World {
     pub fn live(&mut self, life: &Life, last: bool) -> Checked {
         let mut cluster = self.recover(life)?;
         self.slow_jobs = life.slow_jobs;
+        self.durable = self.is_durable(&cluster);
+        self.free_phases();
         self.calm_ns = u64::MAX;
         self.settled_ns = u64::MAX;
         self.troubles = !cluster.is_alone();
@@ -260,7 +262,14 @@ impl World {
             true => self.settled_ns = self.calm_ns,
             false => self.until_settled(cluster)?,
         }
-        self.until_answered(cluster)
+        if self.plan.payments.is_some() {
+            self.heal_processors(cluster)?;
+        }
+        self.until_answered(cluster)?;
+        if self.plan.payments.is_some() {
+            self.until_paid(cluster)?;
+        }
+        Ok(())
     }
 
     /// Every shard is at home, and everybody is connected with everybody.
@@ -315,7 +324,7 @@ impl World {
         None
     }
 
-    fn until_answered(&mut self, cluster: &mut Cluster) -> Checked {
+    pub fn until_answered(&mut self, cluster: &mut Cluster) -> Checked {
         let begun_ns = self.now_ns;
         let waits = |world: &World| {
             let mut clients = world.sockets.values().filter_map(|socket| socket.client());
@@ -347,7 +356,7 @@ impl World {
     }
 
     /// Every core has a tick, every job is run, and who is not there comes back.
-    fn round(&mut self, cluster: &mut Cluster) -> Checked {
+    pub fn round(&mut self, cluster: &mut Cluster) -> Checked {
         for node in 0..cluster.processes.len() {
             if cluster.processes[node].is_down() && !cluster.is_alone() {
                 self.restart(cluster, node);
@@ -357,14 +366,19 @@ impl World {
         if !cluster.is_alone() && self.random.percent(wait_percent) {
             self.wait(cluster);
         }
-        self.ticks(cluster)
+        self.ticks(cluster)?;
+        if self.plan.payments.is_some() {
+            self.skip_idle_time(cluster);
+        }
+        Ok(())
     }
 
-    fn ticks(&mut self, cluster: &mut Cluster) -> Checked {
+    pub fn ticks(&mut self, cluster: &mut Cluster) -> Checked {
         for member in 0..cluster.members() {
             self.run_any_job(cluster)?;
             let pass_ns = self.random.skewed(1_000_000);
             self.set_clock(self.now_ns + pass_ns);
+            self.attend_processors()?;
             self.tick(cluster, member)?;
         }
         match cluster.is_alone() {
@@ -393,6 +407,9 @@ impl World {
             }
         }
         self.until_answered(cluster)?;
+        if self.plan.payments.is_some() {
+            self.probe_payments(cluster)?;
+        }
         if cluster.is_alone() {
             return Ok(());
         }

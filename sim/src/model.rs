@@ -13,6 +13,7 @@ use galo::bank::{Kind, Order};
 use galo::shard::journal::{Event, Record};
 use galo::shard::{Client, Ids};
 
+use crate::payments::{Book, Entry as PaymentEntry};
 use crate::random::Random;
 use crate::request::Expect;
 use crate::trace::Checked;
@@ -70,7 +71,10 @@ enum What {
     Transaction(Tag),
     /// Nothing moved.
     Denied(Tag),
+    /// Everything is as it was at the start, and payments are forgotten.
     Reset,
+    /// Of payments.
+    Payment(PaymentEntry),
 }
 
 /// An account after one of its records.
@@ -105,6 +109,8 @@ pub struct Model {
     keyed: Vec<Tag>,
     by_description: HashMap<String, Tag>,
     resets_sent: usize,
+    purges_sent: usize,
+    pub payments: Book,
     /// There are other nodes, to which requests may go twice.
     forwards: bool,
     /// Replies that were checked.
@@ -122,7 +128,7 @@ pub struct Since {
 
 impl Model {
     /// A bank at its start.
-    pub fn new(clients: &[Client], shards: u32, nodes: usize) -> Model {
+    pub fn new(clients: &[Client], shards: u32, nodes: usize, payments: Book) -> Model {
         let account = |client: &Client| {
             let start = Entry {
                 sequence: 0,
@@ -144,6 +150,8 @@ impl Model {
             keyed: Vec::new(),
             by_description: HashMap::new(),
             resets_sent: 0,
+            purges_sent: 0,
+            payments,
             forwards: nodes > 1,
             checked: 0,
         }
@@ -238,7 +246,8 @@ impl Model {
         match expect {
             Expect::Transaction(tag) => Some(self.client_of(*tag)),
             Expect::Statement(client) => Some(*client),
-            Expect::Reset => None,
+            Expect::Reset | Expect::Purge => None,
+            Expect::Pay(..) | Expect::PayNow(_) | Expect::Show(..) | Expect::Summary(_) => None,
             _ => Some(u32::MAX),
         }
     }
@@ -271,6 +280,7 @@ impl Model {
     pub fn raise_floor(&mut self, shard: usize, sequence: u64) {
         let floor = &mut self.shards[shard].floor;
         *floor = (*floor).max(sequence);
+        self.payments.set_floor(shard, *floor);
     }
 
     /// A record that was found in a shard's journal: the next one, or one that is known.
@@ -286,7 +296,7 @@ impl Model {
                 What::Denied(self.tag_of(shard, sequence, &order, &ids)?)
             }
             Event::Reset => What::Reset,
-            Event::Payment(event) => violation!("record {sequence}: {event:?}, and nobody pays"),
+            Event::Payment(event) => What::Payment(event.into()),
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
         };
         if let Some(known) = known {
@@ -309,6 +319,7 @@ impl Model {
                     "record {sequence} of shard {shard} must not be there: {sent:?}"
                 );
             }
+            What::Payment(entry) => self.payments.check(shard, &entry)?,
             What::Start | What::Reset => {
                 let resets = self.shards[shard].records.iter();
                 let resets = resets.filter(|(what, _)| *what == What::Reset).count();
@@ -378,7 +389,9 @@ impl Model {
                     _ => violation!("{what:?}, {transaction:?}, at a balance of {before}"),
                 }
             }
+            What::Payment(entry) => self.payments.apply(shard, sequence, &entry),
             What::Reset => {
+                self.payments.apply(shard, sequence, &PaymentEntry::Purged);
                 let own = |client: &u32| *client as usize % shards == shard;
                 for (_, account) in self.accounts.iter_mut().filter(|(id, _)| own(id)) {
                     account.log.push(entry(account.start));
@@ -400,7 +413,11 @@ impl Model {
                     sent.fate = Fate::Open;
                     sent.answer = None;
                 }
+                if let What::Payment(entry) = what {
+                    self.payments.lost(&entry);
+                }
             }
+            self.payments.clear(shard);
             self.shards[shard].records.clear();
             let shards = self.shards.len();
             let own = |client: &u32| *client as usize % shards == shard;
@@ -420,6 +437,39 @@ impl Model {
             if matches!(sent.fate, Fate::Open | Fate::Unsent) {
                 sent.fate = Fate::Lost;
             }
+        }
+        self.payments.forget_open();
+    }
+
+    // ---- Payments ------------------------------------------------------------
+
+    /// A client is about to send a purge.
+    pub fn begin_purge(&mut self) {
+        self.purges_sent += 1;
+        self.payments.begin_purge();
+    }
+
+    /// A request has reached a server.
+    pub fn taken_up(&mut self, expect: &Expect) {
+        match *expect {
+            Expect::Transaction(tag) => self.delivered(tag),
+            Expect::Pay(tag, _) | Expect::PayNow(tag) => self.payments.delivered(tag),
+            _ => {}
+        }
+    }
+
+    /// One that did is refused for certain, if it was a payment.
+    pub fn payment_refused(&mut self, expect: &Expect) -> Checked {
+        match *expect {
+            Expect::Pay(tag, _) | Expect::PayNow(tag) => self.payments.refused(tag),
+            _ => Ok(()),
+        }
+    }
+
+    /// A reply was given that tells of this record.
+    pub fn rests_on(&mut self, place: Option<(usize, u64)>, durable: bool) {
+        if let (Some((shard, sequence)), true) = (place, durable) {
+            self.raise_floor(shard, sequence);
         }
     }
 
@@ -464,6 +514,7 @@ impl Model {
                 "client {id}: the statement is {found:?}, should be {expected:?}"
             );
         }
+        self.payments.compare(shard, !only_newest)?;
         require!(
             count == shard.accounts().len(),
             "shard {number} has {} accounts, should have {count}",

@@ -125,6 +125,12 @@ impl World {
                     socket.input_end.get_or_insert(ended);
                 }
             }
+            Far::Upstream(upstream) => {
+                if let Some(token) = upstream.busy {
+                    let now_ns = self.now_ns;
+                    self.processors.gave_up(upstream.processor, token, now_ns);
+                }
+            }
             Far::Client(client) => {
                 for asked in client.asked {
                     if let Expect::Transaction(tag) = asked.expect {

@@ -47,6 +47,8 @@ pub struct Plan {
     pub keyed: u64,
     /// Connections are taken up slowly and time is let pass, so that things time out.
     pub timeouts: bool,
+    /// `None`: nobody asks for any.
+    pub payments: Option<crate::payments::Plan>,
 }
 
 /// How a life of the process ends.
@@ -140,6 +142,22 @@ impl Plan {
             gap_ns_max: if keyed > 0 { KEY_NS_MAX / 16 } else { 1 << 40 },
             keyed,
             timeouts: random.percent(20),
+            payments: None,
+        }
+    }
+
+    /// Adds payments, and takes what would make nothing but confusion of them.
+    pub fn with_payments(self, payments: Option<crate::payments::Plan>) -> Plan {
+        let Some(payments) = payments else {
+            return self;
+        };
+        Plan {
+            // Who measures how long a payment has waited by a clock that steps by years measures nothing.
+            clock_step_us_max: self.clock_step_us_max.min(1 << 20),
+            gap_ns_max: self.gap_ns_max.min(1 << 36),
+            clock_steps: self.clock_steps && payments.steps,
+            payments: Some(payments),
+            ..self
         }
     }
 

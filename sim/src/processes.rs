@@ -6,12 +6,13 @@ use std::sync::Arc;
 use galo::api::operations::Process as Facts;
 use galo::host::Host;
 use galo::io::{Exit, Machine, Peer};
-use galo::node::{Durability, Members, Settings};
+use galo::node::{Durability, Members, Payments, Settings};
 use galo::shard::{Acquired, Directory, Meta, Owned};
 use galo::stats::Stats;
 
 use crate::disk::SimDisk;
 use crate::life::DATA;
+use crate::payments::connections::{Dial, HOSTS};
 use crate::plan::Life;
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far, Socket};
@@ -33,6 +34,8 @@ pub struct Core {
     pub exited: Option<Exit>,
     /// Members that it wants to be connected with.
     pub connecting: Vec<usize>,
+    /// Connections with processors that it wants.
+    pub dialing: Vec<Dial>,
     /// The shards that it had after its last tick.
     pub owned: Vec<usize>,
 }
@@ -236,6 +239,7 @@ impl World {
             resident_bytes: || 4096,
             stats: Arc::new(Stats::new(&cluster.view(node, 0))),
         };
+        self.shuffled_ns = self.now_ns;
         let directory = cluster.directory(node);
         for (core, owned) in owned.into_iter().enumerate() {
             let epoch = match self.sabotage {
@@ -248,7 +252,12 @@ impl World {
                 directory: cluster.meta.directory,
                 durability: cluster.life.durability,
                 allow_reset: self.plan.resets == Some(true),
-                payments: None,
+                payments: self.plan.payments.as_ref().map(|plan| Payments {
+                    hosts: HOSTS.map(str::to_owned),
+                    prefixes: plan.prefixes.map(str::to_owned),
+                    deadline_ns: plan.deadline_ns,
+                    open_max: plan.open_max,
+                }),
                 process: facts.clone(),
             };
             let numbers = owned
@@ -264,6 +273,7 @@ impl World {
                 stopped_clean: false,
                 exited: None,
                 connecting: Vec::new(),
+                dialing: Vec::new(),
                 owned: numbers,
             });
         }
@@ -321,6 +331,7 @@ impl World {
 
     /// What a process that is gone leaves to the others.
     pub fn gone(&mut self, cluster: &mut Cluster, node: usize) -> Checked {
+        self.shuffled_ns = self.now_ns;
         let per = cluster.life.cores;
         let open: Vec<u64> = self
             .sockets

@@ -25,6 +25,7 @@ pub enum Promise {
 impl World {
     /// Somebody owns a shard now.
     pub fn recovered(&mut self, owned: &mut Owned<SimDisk>) -> Checked {
+        self.shuffled_ns = self.now_ns;
         let recovered = &mut owned.recovered;
         recovered
             .store

@@ -3,6 +3,7 @@
 use galo::bank::Kind;
 
 use crate::model::{Model, Since, Tag, Transaction};
+use crate::payments::{self, Question, State};
 use crate::random::Random;
 
 /// Which answers there may be.
@@ -14,6 +15,16 @@ pub enum Expect {
     Statement(u32),
     /// To a reset, where it is allowed.
     Reset,
+    /// To a payment with an id, and this amount in cents.
+    Pay(payments::Tag, u64),
+    /// To a payment without one.
+    PayNow(payments::Tag),
+    /// To a question where a payment stands; where it stood then.
+    Show(payments::Tag, State),
+    /// To a question about a window.
+    Summary(Question),
+    /// To a purge, where it is allowed.
+    Purge,
     /// 200 and a body that contains this.
     Contains(&'static str),
     /// This status.
@@ -83,6 +94,10 @@ pub struct Author<'a> {
     pub keep_alive: bool,
     /// Transactions with a key, percent.
     pub keyed: u64,
+    /// Requests about payments, percent.
+    pub payments: u64,
+    /// Payments are of at most this many cents.
+    pub cents_max: u64,
     /// Microseconds since 1970.
     pub now_us: u64,
     /// Repeats go without their keys.
@@ -117,6 +132,9 @@ impl Author<'_> {
 
     /// Any request.
     pub fn any(&mut self) -> Draft {
+        if self.payments > 0 && self.random.percent(self.payments) {
+            return self.payment_any();
+        }
         match self.random.below(100) {
             0..=54 => self.transaction(),
             55..=71 => self.statement(),
@@ -205,6 +223,7 @@ impl Author<'_> {
             Some(false) => Expect::Status(403),
             Some(true) => {
                 self.model.begin_reset();
+                self.model.payments.begin_purge();
                 Expect::Reset
             }
         };
@@ -323,11 +342,11 @@ impl Author<'_> {
         }
     }
 
-    fn request(&mut self, method: &str, path: &str, body: Option<&str>, expect: Expect) -> Draft {
+    pub fn request(&mut self, method: &str, path: &str, body: Option<&str>, expect: Expect) -> Draft {
         self.request_with(method, path, body, None, expect)
     }
 
-    fn request_with(
+    pub fn request_with(
         &mut self,
         method: &str,
         path: &str,
@@ -338,7 +357,7 @@ impl Author<'_> {
         let mut target = path.to_owned();
         match self.random.below(20) {
             0 => target = format!("http://localhost:9999{target}"),
-            1 => target.push_str("?a=b&c"),
+            1 if !target.contains('?') => target.push_str("?a=b&c"),
             2 => target = target.replace("clientes", "%63lientes"),
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::disk::SimDisk;
 use crate::model::Model;
+use crate::payments::{self, Book, Processors};
 use crate::plan::{Ending, Life, Plan};
 use crate::random::Random;
 use crate::recovery::Promise;
@@ -118,13 +119,29 @@ coverage! {
     retries,
     /// Keyed requests asked again in spite of one, or while one was on its way.
     duplicates,
+    /// Payments that processors were asked for.
+    attempts,
+    /// Of those, the ones that something happened to.
+    spoilt,
+    /// Payments that processors carried out.
+    paid,
+    /// Of those, the ones that went to fallback.
+    paid_dearly,
+    /// Requests that processors turned away because there were too many.
+    too_many,
+    /// Payments that processors were asked about.
+    lookups,
+    /// Processors that were asked about their health.
+    health_questions,
+    /// Payments answered while both processors hang.
+    paid_in_spite,
 }
 
 impl Coverage {
     /// Counts a reply.
     pub fn replied(&mut self, status: u16) {
         *match status {
-            200 => &mut self.ok,
+            200 | 202 => &mut self.ok,
             422 => &mut self.unprocessable,
             503 => &mut self.unavailable,
             408 => &mut self.timed_out,
@@ -136,14 +153,18 @@ impl Coverage {
 /// Does what the seed says.
 pub fn run(seed: u64, options: Options) -> Outcome {
     let mut random = Random::new(seed);
-    let plan = Plan::new(&mut random);
+    let plan = Plan::new(&mut random).with_payments(payments::Plan::new(seed));
+    let payments = Book::new(plan.payments.as_ref(), plan.shards as usize, !plan.clock_steps);
     let disk = SimDisk::new(random.fork());
     let mut trace = Trace::new(options.trace);
     trace.note(format_args!("{plan:?}"));
     let shards = plan.shards as usize;
     let mut world = World {
-        model: Model::new(&plan.clients, plan.shards, plan.nodes),
+        model: Model::new(&plan.clients, plan.shards, plan.nodes, payments),
         journals: (0..shards).map(|_| None).collect(),
+        processors: Processors::new(plan.payments.as_ref(), seed),
+        shuffled_ns: 0,
+        durable: false,
         promises: vec![Promise::Durable; shards],
         meta: None,
         plan,
@@ -169,7 +190,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     };
     let result = lives(&mut world);
     world.coverage.records = world.model.records();
-    world.coverage.checked = world.model.checked;
+    world.coverage.checked = world.model.checked + world.model.payments.checked;
     Outcome {
         hash: world.trace.hash(),
         coverage: world.coverage,

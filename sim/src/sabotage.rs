@@ -33,6 +33,12 @@ pub enum Sabotage {
     KeyForgotten,
     /// Every life of a member has the same epoch.
     EpochRepeated,
+    /// A processor that has stored a payment says that it failed.
+    StoredIsRefused,
+    /// One that failed says that it has stored it.
+    RefusedIsStored,
+    /// One that does not know a payment says that it has it.
+    NotFoundIsFound,
 }
 
 impl Sabotage {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use galo::io::ConnectionId;
 
+use crate::payments::connections::Upstream;
 use crate::request::Asked;
 
 /// One end of a connection: a core's.
@@ -51,6 +52,8 @@ pub enum Far {
     Link(u64),
     /// A client.
     Client(Client),
+    /// A processor.
+    Upstream(Upstream),
 }
 
 /// A client's side of a connection.
@@ -108,7 +111,7 @@ impl Socket {
     pub fn client(&self) -> Option<&Client> {
         match &self.far {
             Far::Client(client) => Some(client),
-            Far::Link(_) => None,
+            Far::Link(_) | Far::Upstream(_) => None,
         }
     }
 
@@ -116,7 +119,23 @@ impl Socket {
     pub fn client_mut(&mut self) -> Option<&mut Client> {
         match &mut self.far {
             Far::Client(client) => Some(client),
-            Far::Link(_) => None,
+            Far::Link(_) | Far::Upstream(_) => None,
+        }
+    }
+
+    /// The processor at the other end.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        match &self.far {
+            Far::Upstream(upstream) => Some(upstream),
+            Far::Link(_) | Far::Client(_) => None,
+        }
+    }
+
+    /// The processor at the other end.
+    pub fn upstream_mut(&mut self) -> Option<&mut Upstream> {
+        match &mut self.far {
+            Far::Upstream(upstream) => Some(upstream),
+            Far::Link(_) | Far::Client(_) => None,
         }
     }
 

@@ -6,6 +6,7 @@ use galo::shard::Done;
 
 use crate::disk::SimDisk;
 use crate::jobs::Running;
+use crate::payments::connections::Dial;
 use crate::processes::{Cluster, Core};
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far};
@@ -42,8 +43,13 @@ impl World {
             self.start_on(cluster, node)?;
             return self.watch();
         }
-        let connecting = match cluster.core(member) {
-            Some(core) if core.exited.is_none() => std::mem::take(&mut core.connecting),
+        let now_ns = self.now_ns;
+        let (connecting, dials) = match cluster.core(member) {
+            Some(core) if core.exited.is_none() => {
+                let due = core.dialing.extract_if(.., |dial| dial.due_ns <= now_ns);
+                let dials: Vec<Dial> = due.collect();
+                (std::mem::take(&mut core.connecting), dials)
+            }
             _ => return Ok(()),
         };
         let answers: Vec<(usize, bool)> = connecting
@@ -66,6 +72,7 @@ impl World {
         for (to, listens) in answers {
             self.connected(&mut host, member, to, listens);
         }
+        self.dialed(&mut host, member, &dials);
         let mut sync_failed = false;
         for _ in 0..count {
             let events = self.events(core, member);
@@ -135,6 +142,7 @@ impl World {
                 for job in self.jobs.iter_mut().filter(|job| job.member == member) {
                     job.let_go.push(number);
                 }
+                self.shuffled_ns = self.now_ns;
                 let journal = self.journals[number].as_mut().expect("it had an owner");
                 self.coverage.segments += journal.read_on(&self.disk, &mut self.model)?;
             }
@@ -146,6 +154,10 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    pub fn has_events(&self, core: &Core, member: usize) -> bool {
+        !self.events(core, member).is_empty()
     }
 
     fn events(&self, core: &Core, member: usize) -> Vec<Event> {
@@ -196,6 +208,7 @@ impl World {
                 let peer = match socket.far {
                     Far::Client(_) => Peer::Client,
                     Far::Link(_) => Peer::Linker,
+                    Far::Upstream(_) => unreachable!("it was opened by the core"),
                 };
                 match host.opened(peer) {
                     Ok(id) => self.socket(at).id = Some(id),
@@ -260,9 +273,7 @@ impl World {
                 if !asked.delivered && asked.end <= client.delivered {
                     asked.delivered = true;
                     asked.delivered_ns = self.tick_ns;
-                    if let crate::request::Expect::Transaction(tag) = asked.expect {
-                        self.model.delivered(tag);
-                    }
+                    self.model.taken_up(&asked.expect);
                 }
             }
             let repeats = self.sabotage == Some(Sabotage::RequestRepeated)
@@ -289,9 +300,15 @@ impl World {
         if tick_ns >= since_ns + SEND_NS_MAX {
             socket.stalled_ns = tick_ns;
         }
-        let far = match socket.far {
-            Far::Link(far) => Some(far),
+        let far = match &mut socket.far {
+            Far::Link(far) => Some(*far),
             Far::Client(_) => None,
+            Far::Upstream(upstream) => {
+                if upstream.inbox.is_empty() {
+                    upstream.asked_ns = since_ns;
+                }
+                None
+            }
         };
         let is_reset = socket.input_end == Some(Ended::Reset);
         if is_reset || far.is_some_and(|far| !self.sockets.contains_key(&far)) {
@@ -313,8 +330,21 @@ impl World {
             return Ok(());
         }
         let socket = self.sockets.get_mut(&at).expect("listed");
-        let Far::Client(client) = &mut socket.far else {
-            return Ok(());
+        let ended = socket.input_end.is_some();
+        let client = match &mut socket.far {
+            Far::Client(client) => client,
+            Far::Upstream(upstream) => {
+                // Who has closed the connection reads nothing more.
+                if ended {
+                    let which = upstream.processor;
+                    self.model.payments.looks_bad(which, now_ns);
+                    self.model.payments.unheard(which, now_ns);
+                } else {
+                    upstream.inbox.extend(bytes);
+                }
+                return Ok(());
+            }
+            Far::Link(_) => return Ok(()),
         };
         if self.sabotage == Some(Sabotage::ReplyChanged) && self.random.percent(2) {
             let digits = bytes.iter_mut().filter(|byte| byte.is_ascii_digit());
@@ -326,10 +356,12 @@ impl World {
         client.inbox.extend_from_slice(&bytes);
         let context = crate::client::Context {
             now_ns,
+            tick_ns,
             durable,
             closing: core.stop_wanted,
             unsettled: core.stop_wanted || self.core_gone || self.plan.nodes > 1,
             full_events: self.disk.full_events(),
+            queue_is_small: self.plan.payments.as_ref().is_some_and(|p| p.open_max < 100),
             calm_ns: self.calm_ns,
             settled_ns: self.settled_ns,
         };
@@ -405,7 +437,7 @@ impl World {
                     let tick_ns = self.tick_ns;
                     let socket = self.socket(at);
                     require!(
-                        socket.client().is_some() || !alone || socket.input_end.is_some(),
+                        !matches!(socket.far, Far::Link(_)) || !alone || socket.input_end.is_some(),
                         "a link was closed while both cores live"
                     );
                     socket.closing = true;
@@ -429,7 +461,10 @@ impl World {
                     }
                     self.jobs.push(running);
                 }
-                Effect::Connect(Target::Processor(_)) => unimplemented!(),
+                Effect::Connect(Target::Processor(to)) => {
+                    require!(self.plan.payments.is_some(), "there are no processors");
+                    self.dial(core, to);
+                }
                 Effect::Connect(Target::Member(to)) => {
                     require!(!alone, "nobody is there to connect to");
                     core.connecting.push(to);

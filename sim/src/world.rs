@@ -9,6 +9,7 @@ use crate::disk::SimDisk;
 use crate::jobs::Running;
 use crate::journals::Journal;
 use crate::model::{Model, Tag};
+use crate::payments::Processors;
 use crate::plan::Plan;
 use crate::processes::Cluster;
 use crate::random::Random;
@@ -61,6 +62,11 @@ pub struct World {
     pub slow_jobs: bool,
     /// A core has exited.
     pub core_gone: bool,
+    pub processors: Processors,
+    /// When a process last came or went, or a shard's owner.
+    pub shuffled_ns: u64,
+    /// With durability `disk`: what leaves the machine rests on what survives a loss of power.
+    pub durable: bool,
 }
 
 std::thread_local! {
@@ -95,6 +101,7 @@ impl World {
     pub fn step(&mut self, cluster: &mut Cluster) -> Checked {
         let pass_ns = self.random.skewed(100_000);
         self.set_clock(self.now_ns + pass_ns);
+        self.attend_processors()?;
         match self.random.below(100) {
             45..=79 => self.act(cluster)?,
             80..=92 if !self.slow_jobs || self.random.percent(8) => self.run_any_job(cluster)?,
@@ -132,6 +139,9 @@ impl World {
 
     /// Lets time pass, at most to the next deadline.
     pub fn wait(&mut self, cluster: &Cluster) {
+        if self.pass_long(cluster) {
+            return;
+        }
         let mut until_ns = self.now_ns + self.random.skewed(50_000_000);
         let stopping = cluster
             .processes

@@ -73,7 +73,7 @@ fn judge(answer: Answer<'_>) -> (Verdict, Outcome) {
         422 => (Verdict::Known, Outcome::Done),
         429 => (Verdict::Refused, Outcome::Busy(retry_after_s)),
         408 => (Verdict::InDoubt, Outcome::Failed),
-        400..=499 | 500 => (Verdict::Refused, Outcome::Failed),
+        400..=500 => (Verdict::Refused, Outcome::Failed),
         _ => (Verdict::InDoubt, Outcome::Failed),
     }
 }

@@ -114,12 +114,6 @@ impl Questions {
         let deadlines = self.open.values().map(|open| open.deadline_ns);
         deadlines.min().unwrap_or(u64::MAX)
     }
-
-    /// How many are open.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.open.len()
-    }
 }
 
 impl<J> Node<J> {
@@ -230,6 +224,11 @@ impl<J> Node<J> {
         question: u64,
         found: Option<bool>,
     ) {
+        if found.is_none() && self.stop.is_some() {
+            // Who stops asks no processor any more. The next owner will; if there is none, nothing is said
+            // that could be wrong.
+            return;
+        }
         let Some(open) = self.questions.open.get_mut(&question) else {
             return; // It has been answered, or nobody wants to know any more.
         };
@@ -338,6 +337,12 @@ impl<J> Node<J> {
         let now_ns = self.now.monotonic_ns;
         for number in self.questions.those(|open| open.deadline_ns <= now_ns) {
             match self.questions.open[&number].about {
+                About::Summary { .. } if self.stop.is_some() => {
+                    if let Some(From::Member(member, number)) = self.questions.remove(number) {
+                        let answer = Answer::Refused;
+                        self.tell(member, &Frame::Answer { number, answer });
+                    }
+                }
                 About::Summary { summary, .. } => {
                     self.answer_question(number, Answer::Summary(summary));
                 }
@@ -346,5 +351,22 @@ impl<J> Node<J> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl<J> Node<J> {
+    /// How many questions of others, and of our own, are without an answer.
+    #[track_caller]
+    pub(crate) fn open_questions(&self) -> usize {
+        let open = &self.questions.open;
+        let is_outcome = |open: &&Open| matches!(open.about, About::Outcome(_));
+        let outcomes = open.values().filter(is_outcome).count();
+        assert_eq!(self.questions.outcomes.len(), outcomes);
+        for (member, count) in self.questions.of_members.iter().enumerate() {
+            let is_its = |open: &&Open| matches!(open.from, From::Member(of, _) if of == member);
+            assert_eq!(open.values().filter(is_its).count(), *count);
+        }
+        open.len()
     }
 }

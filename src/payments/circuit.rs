@@ -7,7 +7,7 @@
 //! | done, and the window was full while it was under way | window + 1: it doubles each round trip |
 //! | done, but so late that the processor must have kept it waiting | the window stays |
 //! | the window was not full for a second | it halves, down to `WINDOW_IDLE` |
-//! | busy | it halves, once for what was under way together; nothing is sent before `Retry-After` |
+//! | busy | it halves, once for what was under way together; nothing is sent before `Retry-After`; beyond the half it grows by a quarter a second |
 //! | failed, unknown, or the processor says that it fails | open: nothing is sent before the probe |
 //! | the probe is due | half-open: one payment, nothing else |
 //! | the probe is done | closed, window 1 |
@@ -49,6 +49,11 @@ pub struct Circuit {
     used_ns: u64,
     /// When it was last halved for being too much.
     halved_ns: Option<u64>,
+    /// From here on it grows slowly, for twice as much was too much: else each `Retry-After` would be
+    /// followed by the next after some round trips.
+    careful: u32,
+    /// When `careful` was last raised.
+    raised_ns: u64,
     /// Open: when a probe is due.
     probe_ns: u64,
     /// From the last failure to the probe after it.
@@ -111,6 +116,8 @@ impl Circuit {
             filled_ns: None,
             used_ns: 0,
             halved_ns: None,
+            careful: window_max,
+            raised_ns: 0,
             probe_ns: 0,
             probe_delay_ns: PROBE_NS_MIN,
             retry_ns: 0,
@@ -220,7 +227,7 @@ impl Circuit {
         match (self.state, outcome) {
             (State::Closed, Outcome::Done) => {
                 let was_full = self.filled_ns.is_some_and(|at_ns| at_ns >= ticket.sent_ns);
-                if was_full && !queued {
+                if was_full && !queued && self.may_grow(now_ns) {
                     self.window = (self.window + 1).min(self.window_max);
                 }
             }
@@ -229,6 +236,7 @@ impl Circuit {
                 if self.halved_ns.is_none_or(|at_ns| ticket.sent_ns > at_ns) {
                     self.window = (self.window / 2).max(1);
                     self.halved_ns = Some(now_ns);
+                    (self.careful, self.raised_ns) = (self.window, self.retry_ns);
                 }
             }
             (State::Closed, Outcome::Failed | Outcome::Unknown) => self.fail(PROBE_NS_MIN, now_ns),
@@ -240,6 +248,14 @@ impl Circuit {
             }
             (State::Open, _) => unreachable!("opening begins an era"),
         }
+    }
+
+    fn may_grow(&mut self, now_ns: u64) -> bool {
+        if self.window >= self.careful && now_ns.saturating_sub(self.raised_ns) >= SECOND_NS {
+            self.careful = self.window + (self.window / 4).max(1);
+            self.raised_ns = now_ns;
+        }
+        self.window < self.careful
     }
 
     fn note_whether_full(&mut self, now_ns: u64) {

@@ -20,8 +20,11 @@ pub struct Chain<'a, D: Disk> {
     pub identity: &'a Identity,
     /// First sequence of each segment that is there, ascending.
     pub segments: &'a [u64],
-    /// End of the newest snapshot that is there, good or not: up to here the journal was durable.
+    /// End of the newest snapshot that is there, good or not, or of the newest run of settled payments: up
+    /// to here the journal was durable.
     pub durable: u64,
+    /// That file.
+    pub proof: PathBuf,
 }
 
 /// A segment that was read, and is good up to here.
@@ -211,7 +214,7 @@ impl<D: Disk> Chain<'_, D> {
                 file: self.path(self.segments.len() - 1),
                 offset: end.segments.last().expect("one was read").bytes,
                 sequence: end.tip.sequence,
-                snapshot: layout::snapshot(self.dir, self.durable),
+                snapshot: self.proof.clone(),
                 end: self.durable,
             });
         }
@@ -262,8 +265,7 @@ impl<D: Disk> Chain<'_, D> {
         stop: &Stop,
     ) -> Result<Option<Evidence>, RecoveryError> {
         if self.durable >= missing {
-            let snapshot = layout::snapshot(self.dir, self.durable);
-            return Ok(Some(Evidence::Snapshot(snapshot)));
+            return Ok(Some(Evidence::Snapshot(self.proof.clone())));
         }
         let seed = journal::seed(self.identity);
         let proof = |index: usize, bytes: &[u8], start, first| {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
+use super::payments::Run;
 use super::snapshot::{self, SnapshotError, HEADER_BYTES};
 use super::{layout, recovery, Identity, Meta};
 use crate::bank::Account;
@@ -21,14 +22,18 @@ pub struct Summary {
     pub shards: u32,
     /// Accounts.
     pub accounts: u64,
+    /// Payments that wait for a processor, or that one may have.
+    pub payments_open: u64,
+    /// Payments that a processor has.
+    pub payments_settled: u64,
     /// Journal records that are there (older ones are covered by snapshots, and gone).
     pub records: u64,
-    /// Bytes of snapshots and of the journal's good records.
+    /// Bytes of snapshots, of runs of settled payments, and of the journal's good records.
     pub bytes: u64,
 }
 
-/// Verifies the data directory: every snapshot, every account and outcome in it, every record, the chain,
-/// and that the journal applies to the snapshots. Prints what is in it, a line for each shard. `Err`:
+/// Verifies the data directory: every snapshot, every account, outcome and payment in it, every run of settled
+/// payments, every record, the chain, and that the journal applies to the snapshots. Prints what is in it, a line for each shard. `Err`:
 /// the first damage. A torn tail is none.
 pub fn check(dir: &Path, output: &mut impl Write) -> Result<Summary, RecoveryError> {
     check_on(&RealDisk, dir, output)
@@ -56,10 +61,14 @@ pub fn check_on<D: Disk>(
                 {
                     attempt += 1;
                 }
+                // A run that was made while the directory was listed.
+                Err(RecoveryError::RunMissing { .. }) if attempt < ATTEMPTS_MAX => attempt += 1,
                 found => break found?,
             }
         };
         summary.accounts += found.accounts;
+        summary.payments_open += found.open;
+        summary.payments_settled += found.settled;
         summary.records += found.records;
         summary.bytes += found.bytes;
         print(output, format_args!("shard {shard}: {found}"))?;
@@ -67,13 +76,16 @@ pub fn check_on<D: Disk>(
     let Summary {
         shards,
         accounts,
+        payments_open,
+        payments_settled,
         records,
         bytes,
     } = summary;
     print(
         output,
         format_args!(
-            "{}: good; {shards} shards, {accounts} accounts, {records} records, {bytes} bytes",
+            "{}: good; {shards} shards, {accounts} accounts, payments: {payments_open} open, \
+             {payments_settled} settled; {records} records, {bytes} bytes",
             dir.display()
         ),
     )?;
@@ -91,6 +103,8 @@ struct Found {
     records: u64,
     sequence: u64,
     bytes: u64,
+    open: u64,
+    settled: u64,
     torn: Option<super::chain::Torn>,
 }
 
@@ -98,8 +112,16 @@ impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} accounts, {} snapshots, {} segments with {} records, last sequence {}, {} bytes",
-            self.accounts, self.snapshots, self.segments, self.records, self.sequence, self.bytes
+            "{} accounts, payments: {} open, {} settled; {} snapshots, {} segments with {} records, last \
+             sequence {}, {} bytes",
+            self.accounts,
+            self.open,
+            self.settled,
+            self.snapshots,
+            self.segments,
+            self.records,
+            self.sequence,
+            self.bytes
         )?;
         if let Some(torn) = &self.torn {
             write!(
@@ -143,21 +165,29 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
             bad: Vec::new(),
         });
     };
+    let mut runs = recovery::open_runs(disk, &dir, &listing, identity)?;
+    runs.iter_mut().try_for_each(Run::check)?;
+    let run_bytes: u64 = runs.iter().map(Run::bytes).sum();
+    let (durable, proof) = recovery::proof(&dir, &listing, &runs);
     let chain = Chain {
         disk,
         dir: &dir,
         identity,
         segments: &listing.segments,
-        durable: *listing.snapshots.last().expect("there is one"),
+        durable,
+        proof,
     };
-    let (_, end, _) = recovery::replay(&chain, snapshot)?;
+    let (shard, end, _) = recovery::replay(&chain, snapshot, runs)?;
     Ok(Found {
+        open: shard.payments().open() as u64,
+        settled: shard.payments().settled(),
         accounts,
         snapshots: listing.snapshots.len(),
         segments: end.segments.len(),
         records: end.records,
         sequence: end.tip.sequence,
         bytes: snapshot_bytes
+            + run_bytes
             + end
                 .segments
                 .iter()

@@ -104,6 +104,10 @@ pub(super) fn expect_half_made<D: Disk>(
                 return Err(RecoveryError::MetaMissing { file });
             }
         }
+        if let Some(first) = listing.runs.first() {
+            let file = layout::run(&dir, *first);
+            return Err(RecoveryError::MetaMissing { file });
+        }
         if let Some(end) = listing.snapshots.iter().find(|end| **end != 0) {
             let file = layout::snapshot(&dir, *end);
             return Err(RecoveryError::MetaMissing { file });

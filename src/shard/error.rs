@@ -82,6 +82,22 @@ pub enum RecoveryError {
         /// What is wrong there.
         reason: &'static str,
     },
+    /// A run of settled payments is not what was written.
+    RunDamaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// Settled payments are in no file, or in one that does not belong here.
+    RunMissing {
+        /// The shard's directory.
+        dir: PathBuf,
+        /// The number of the first one.
+        number: u64,
+    },
     /// The journal has a hole.
     SegmentMissing {
         /// The shard's directory.
@@ -123,7 +139,7 @@ pub enum RecoveryError {
         offset: u64,
         /// The last record.
         sequence: u64,
-        /// The snapshot.
+        /// The snapshot, or the run of settled payments.
         snapshot: PathBuf,
         /// What it contains.
         end: u64,
@@ -160,7 +176,7 @@ pub enum Evidence {
         /// Its number.
         sequence: u64,
     },
-    /// A snapshot, which gets its name only then.
+    /// A snapshot, or a run of settled payments, which gets its name only then.
     Snapshot(PathBuf),
     /// It is the first one that the snapshot needs, and nothing of the journal from there on exists.
     Needed,
@@ -272,6 +288,22 @@ impl fmt::Display for RecoveryError {
                 "{} is damaged at byte {offset}: {reason}. Storage is failing, or something else wrote \
                  there. galo can start if an older snapshot is good, and will replace this one",
                 file.display()
+            ),
+            RecoveryError::RunDamaged {
+                file,
+                offset,
+                reason,
+            } => write!(
+                f,
+                "{} is damaged at byte {offset}: {reason}. Storage is failing, or something else wrote \
+                 there. {RESTORE}",
+                file.display()
+            ),
+            RecoveryError::RunMissing { dir, number } => write!(
+                f,
+                "{}: the file with settled payments from number {number} on (payments-{number:016x}.run) is \
+                 missing, or one is there that belongs to another time. Bring back what was there. {RESTORE}",
+                dir.display()
             ),
             RecoveryError::SegmentMissing {
                 dir,

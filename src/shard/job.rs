@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::acquire::{Acquired, Directory};
 use super::disk::{is_out_of_descriptors, Disk, DiskFile};
-use super::error::RecoveryError;
+use super::error::{At, RecoveryError};
+use super::payments::{self, Full, Run};
 use super::snapshot::{Header, Position, Writer};
 use super::store::Unsynced;
+use super::{layout, Identity};
 
 /// Blocking work: of a [`Store`](super::Store), to be given back through
 /// [`Store::done`](super::Store::done), or before there is one.
@@ -19,6 +21,10 @@ pub enum Job<D: Disk> {
     Slice(Slice<D>),
     /// Ends a snapshot, and removes what it made superfluous.
     Finish(Finish<D>),
+    /// Writes a run of settled payments.
+    Run(WriteRun<D>),
+    /// Removes runs that were forgotten.
+    RemoveRuns(RemoveRuns<D>),
     /// Becomes the owner of a shard.
     Acquire(Directory<D>, u32),
 }
@@ -48,6 +54,21 @@ pub struct Finish<D: Disk> {
     pub(super) header: Header,
     /// To be removed afterwards, in this order.
     pub(super) covered: Vec<PathBuf>,
+}
+
+/// See [`Job::Run`].
+pub struct WriteRun<D: Disk> {
+    pub(super) identity: Identity,
+    pub(super) disk: D,
+    pub(super) dir: PathBuf,
+    pub(super) full: Full,
+}
+
+/// See [`Job::RemoveRuns`].
+pub struct RemoveRuns<D: Disk> {
+    pub(super) shard: u32,
+    pub(super) disk: D,
+    pub(super) paths: Vec<PathBuf>,
 }
 
 /// What came of a [`Job`].
@@ -105,6 +126,27 @@ pub enum Done<D: Disk> {
         /// Why.
         error: io::Error,
     },
+    /// A run of settled payments has its name and is durable.
+    RunWritten {
+        /// Whose.
+        shard: u32,
+        /// Ready to be read.
+        run: Run,
+    },
+    /// Runs that were forgotten are gone, as far as they could be removed.
+    RunsRemoved {
+        /// Whose.
+        shard: u32,
+        /// Those that are gone.
+        removed: Vec<PathBuf>,
+    },
+    /// No run this time, or some could not be removed. To be tried again later.
+    RunFailed {
+        /// Whose.
+        shard: u32,
+        /// Why.
+        error: RecoveryError,
+    },
     /// Whether the shard is ours now.
     Acquired {
         /// Which.
@@ -124,6 +166,9 @@ impl<D: Disk> Done<D> {
             | Done::SnapshotSlice { shard, .. }
             | Done::SnapshotDone { shard, .. }
             | Done::SnapshotFailed { shard, .. }
+            | Done::RunWritten { shard, .. }
+            | Done::RunsRemoved { shard, .. }
+            | Done::RunFailed { shard, .. }
             | Done::Acquired { shard, .. } => *shard,
         }
     }
@@ -137,6 +182,8 @@ impl<D: Disk> crate::io::Job for Job<D> {
             Job::Sync(job) => job.run(),
             Job::Slice(job) => job.run(),
             Job::Finish(job) => job.run(),
+            Job::Run(job) => job.run(),
+            Job::RemoveRuns(job) => job.run(),
             Job::Acquire(directory, shard) => Done::Acquired {
                 shard,
                 acquired: directory.acquire(shard),
@@ -216,5 +263,57 @@ impl<D: Disk> Finish<D> {
             bytes: self.writer.bytes(),
             removed,
         }
+    }
+}
+
+impl<D: Disk> WriteRun<D> {
+    fn run(self) -> Done<D> {
+        let shard = self.identity.shard;
+        match self.write() {
+            Ok(run) => Done::RunWritten { shard, run },
+            Err(error) => Done::RunFailed { shard, error },
+        }
+    }
+
+    fn write(self) -> Result<Run, RecoveryError> {
+        let WriteRun {
+            identity,
+            disk,
+            dir,
+            full,
+        } = self;
+        let Full {
+            first,
+            entries,
+            sequence,
+        } = full;
+        let path = layout::run(&dir, first);
+        let place = (first, sequence);
+        payments::write_run(&disk, &dir, &identity, place, &entries).at("write", &path)?;
+        // What is not read back as it was written is not there.
+        let mut run = Run::open(&disk, &dir, first, &identity)?;
+        run.load_filter()?;
+        Ok(run)
+    }
+}
+
+impl<D: Disk> RemoveRuns<D> {
+    fn run(self) -> Done<D> {
+        let shard = self.shard;
+        let mut removed = Vec::new();
+        for path in self.paths {
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let error = RecoveryError::Io {
+                        action: "remove",
+                        path,
+                        error,
+                    };
+                    return Done::RunFailed { shard, error };
+                }
+                _ => removed.push(path),
+            }
+        }
+        Done::RunsRemoved { shard, removed }
     }
 }

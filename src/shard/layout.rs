@@ -6,10 +6,11 @@
 //! shard-0000/lock                      held by the shard's owner (ownership.rs)
 //! shard-0000/snapshot-<sequence>.rkyv  accounts, up to that record (snapshot.rs)
 //! shard-0000/journal-<sequence>.log    records from that one on (journal.rs)
+//! shard-0000/payments-<number>.run     settled payments from that one on (payments/run.rs)
 //! *.tmp                                being written; removed at the next start
 //! ```
 //!
-//! Sequence numbers are 16 hexadecimal digits.
+//! Sequence numbers, and numbers of payments, are 16 hexadecimal digits.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ pub const TEMPORARY: &str = ".tmp";
 const SHARD: &str = "shard-";
 const SEGMENT: (&str, &str) = ("journal-", ".log");
 const SNAPSHOT: (&str, &str) = ("snapshot-", ".rkyv");
+const RUN: (&str, &str) = ("payments-", ".run");
 
 /// The directory of a shard.
 pub fn shard_dir(data: &Path, shard: u32) -> PathBuf {
@@ -47,6 +49,11 @@ pub fn snapshot(dir: &Path, end: u64) -> PathBuf {
     dir.join(format!("{}{end:016x}{}", SNAPSHOT.0, SNAPSHOT.1))
 }
 
+/// The settled payments that begin with number `first`.
+pub fn run(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{}{first:016x}{}", RUN.0, RUN.1))
+}
+
 /// The same while it is written.
 pub fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -61,6 +68,8 @@ pub struct Listing {
     pub segments: Vec<u64>,
     /// End sequence of each snapshot, ascending.
     pub snapshots: Vec<u64>,
+    /// Number of the first payment of each run, ascending.
+    pub runs: Vec<u64>,
     /// Names of temporary files.
     pub temporary: Vec<String>,
     /// Names of anything else, the lock excepted.
@@ -76,6 +85,8 @@ impl Listing {
                 listing.segments.push(first);
             } else if let Some(end) = sequence(&name, SNAPSHOT) {
                 listing.snapshots.push(end);
+            } else if let Some(first) = sequence(&name, RUN) {
+                listing.runs.push(first);
             } else if name.ends_with(TEMPORARY) {
                 listing.temporary.push(name);
             } else if name != SHARD_LOCK {
@@ -84,6 +95,7 @@ impl Listing {
         }
         listing.segments.sort_unstable();
         listing.snapshots.sort_unstable();
+        listing.runs.sort_unstable();
         listing
     }
 }

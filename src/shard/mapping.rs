@@ -175,6 +175,19 @@ impl Mapping {
         Ok(crc)
     }
 
+    /// A part, read from the file. As with [`crc32c`](Self::crc32c), an error of the device is an error here.
+    pub fn read_part(&self, from: usize, to: usize) -> io::Result<&[u8]> {
+        self.populate(from / 4096 * 4096, to)?;
+        Ok(&self[from..to])
+    }
+
+    /// A part need not be resident any more. Nothing in the mapping may have been changed: dropping a page
+    /// drops its changes.
+    pub fn give_back(&self, from: usize, to: usize) {
+        // A hint.
+        let _ = self.advise(from / 4096 * 4096, to, MmapAdvise::MADV_DONTNEED);
+    }
+
     /// Reads from the file what is not there yet.
     fn populate(&self, from: usize, to: usize) -> io::Result<()> {
         match self.advise(from, to, MmapAdvise::MADV_POPULATE_READ) {
@@ -191,7 +204,7 @@ impl Mapping {
         }
         debug_assert!(from < to && to <= self.bytes);
         // SAFETY: the range lies in this mapping. Dropped pages come back from the file with the
-        // bytes that they had: nothing was changed in them yet (`crc32c` takes `&mut self` and says so).
+        // bytes that they had: nothing was changed in them yet (`crc32c` and `give_back` say so).
         unsafe { madvise(self.pointer.add(from).cast(), to - from, advice) }
     }
 }

@@ -41,6 +41,17 @@
 //! | clean | all of it is good, the snapshot has everything | |
 //! | replay | all of it is good | what the snapshot lacks is applied |
 //!
+//! The runs of settled payments, before the journal is read, and after:
+//!
+//! | label | what is there | what happens |
+//! |---|---|---|
+//! | run_version | one of another version | refused |
+//! | run_foreign | one of another directory or shard | refused |
+//! | run_damaged | one whose header, index or filter is not what was written (a block is looked at when it is needed) | refused, with file and offset |
+//! | run_missing | a hole between runs, or between the last one and what journal and snapshot tell; or one that they do not tell of | refused |
+//! | run_forgotten | one that was forgotten by a purge | removed, once the purge is durable |
+//! | run_newest | one whose payments snapshot and journal have, too | not had in memory |
+//!
 //! What nothing vouches for is written once more, byte for byte, for the shard's first sync to make it
 //! durable. A sync alone would not do: after one that failed, the kernel calls pages clean that it still
 //! has and the disk never got, and syncs nothing. The sync is left to the store: with durability `disk`
@@ -56,6 +67,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
+use super::payments::Run;
 use super::snapshot::{self, Position, Snapshot, SnapshotError};
 use super::state::Tip;
 use super::store::{Files, SnapshotFile, Unsynced};
@@ -123,14 +135,18 @@ pub fn open<D: Disk>(
     let snapshots = find_snapshot(disk, &dir, &listing, &identity)?;
     let position = snapshots.newest.position;
     let snapshots_bad = snapshots.bad_paths(&dir);
+    let runs = open_runs(disk, &dir, &listing, &identity)?;
+    let (durable, proof) = proof(&dir, &listing, &runs);
     let chain = Chain {
         disk,
         dir: &dir,
         identity: &identity,
         segments: &listing.segments,
-        durable: *listing.snapshots.last().expect("one was found"),
+        durable,
+        proof,
     };
-    let (mut shard, end, replayed) = replay(&chain, snapshots.newest)?;
+    let (mut shard, end, replayed) = replay(&chain, snapshots.newest, runs)?;
+    shard.payments.load_filters()?;
     let journal = match &end.torn {
         None if replayed == 0 => JournalCase::Clean,
         None => JournalCase::Replay,
@@ -186,6 +202,28 @@ pub(super) fn list<D: Disk>(disk: &D, dir: &Path) -> Result<Listing, RecoveryErr
         // A shard without a directory is a shard without a snapshot.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listing::default()),
         names => Ok(Listing::new(names.at("list", dir)?)),
+    }
+}
+
+/// The runs of settled payments, those to be forgotten included.
+pub(super) fn open_runs<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    listing: &Listing,
+    identity: &Identity,
+) -> Result<Vec<Run>, RecoveryError> {
+    let firsts = listing.runs.iter();
+    firsts
+        .map(|first| Run::open(disk, dir, *first, identity))
+        .collect()
+}
+
+/// The last record that was durable, as far as files say that get their names only then; and which does.
+pub(super) fn proof(dir: &Path, listing: &Listing, runs: &[Run]) -> (u64, PathBuf) {
+    let end = *listing.snapshots.last().expect("one was found");
+    match runs.last() {
+        Some(run) if run.sequence() > end => (run.sequence(), run.path().to_owned()),
+        _ => (end, layout::snapshot(dir, end)),
     }
 }
 
@@ -284,19 +322,21 @@ fn tolerable(error: SnapshotError, file: PathBuf) -> Result<SnapshotError, Recov
     }
 }
 
-/// Replays the journal over a snapshot: the shard, the journal's end, and how many records the
+/// Replays the journal over a snapshot and the runs: the shard, the journal's end, and how many records the
 /// snapshot lacked.
 pub(super) fn replay<D: Disk>(
     chain: &Chain<'_, D>,
     snapshot: Snapshot,
+    runs: Vec<Run>,
 ) -> Result<(Shard, End, u64), RecoveryError> {
     let Snapshot {
         position,
         accounts,
         outcomes,
-        payments,
+        mut payments,
         ..
     } = snapshot;
+    payments.attach(runs);
     let begin = Tip {
         sequence: position.end,
         chain: position.chain,
@@ -334,6 +374,11 @@ pub(super) fn replay<D: Disk>(
     end.tip.time_us = end.tip.time_us.max(position.time_us);
     assert!(end.tip.sequence >= chain.durable, "else the walk refuses");
     shard.resume(end.tip, chain.durable);
+    let all = shard.payments.expect_all();
+    all.map_err(|number| RecoveryError::RunMissing {
+        dir: chain.dir.to_owned(),
+        number,
+    })?;
     Ok((shard, end, replayed))
 }
 

@@ -254,10 +254,10 @@ impl Shard {
             for account in self.accounts.iter_mut() {
                 account.reset(sequence);
             }
-            self.payments.forget();
+            self.payments.forget(sequence);
         }
         self.outcomes.written(self.tip.time_us);
-        self.payments.written();
+        self.payments.written(self.tip.sequence);
         self.batch_done();
     }
 

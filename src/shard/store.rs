@@ -1,15 +1,15 @@
 //! The files of one shard while it serves.
 //!
 //! Writing the journal happens on the core ([`Store::append`], one `pwrite` a tick); whatever waits
-//! for a device is handed out as a [`Job`] and comes back through [`Store::done`]. At most one sync
-//! and one step of a snapshot are under way at a time.
+//! for a device is handed out as a [`Job`] and comes back through [`Store::done`]. At most one sync, one
+//! step of a snapshot and one job about runs are under way at a time.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{is_full, Disk, DiskFile};
-use super::job::{Done, Finish, Job, Slice, Sync};
+use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, WriteRun};
 use super::journal::{self, Header};
 use super::snapshot::{self, Writer};
 use super::{layout, Identity, Shard};
@@ -34,6 +34,8 @@ pub struct Counters {
     pub records: u64,
     /// Snapshots that failed.
     pub snapshots_failed: u64,
+    /// Runs of settled payments that failed.
+    pub runs_failed: u64,
     /// Bytes of the newest snapshot.
     pub snapshot_bytes: u64,
 }
@@ -121,6 +123,8 @@ pub struct Store<D: Disk> {
     snapshots: Vec<SnapshotFile>,
     bad: Vec<u64>,
     snapshot: Snapshot<D>,
+    /// A job about runs is under way.
+    run_away: bool,
     counters: Counters,
 }
 
@@ -145,6 +149,7 @@ impl<D: Disk> Store<D> {
             snapshots: files.snapshots,
             bad: files.bad,
             snapshot: Snapshot::Idle,
+            run_away: false,
             counters: Counters {
                 snapshot_bytes: files.snapshot_bytes,
                 ..Counters::default()
@@ -304,7 +309,7 @@ impl<D: Disk> Store<D> {
 
     /// Whether nothing is under way, and everything that was written is durable.
     pub fn is_idle(&self) -> bool {
-        !self.snapshot_under_way() && self.is_synced()
+        !self.snapshot_under_way() && !self.run_away && self.is_synced()
     }
 
     /// Gives up a snapshot under way, unless a job has it: then it is to be called again when that is
@@ -387,6 +392,41 @@ impl<D: Disk> Store<D> {
             .collect()
     }
 
+    /// Whether a job about runs was handed out and is not back.
+    pub fn run_under_way(&self) -> bool {
+        self.run_away
+    }
+
+    /// The next job about runs of settled payments: removing those that were forgotten, or writing one;
+    /// `None`: nothing is to be done, or the journal is not durable so far, or one is under way. Between ticks.
+    pub fn run_step(&mut self, shard: &Shard) -> Option<Job<D>> {
+        if self.run_away {
+            return None;
+        }
+        let synced = shard.synced_sequence();
+        let removable = shard.payments.removable_runs(synced);
+        let job = if removable.is_empty() {
+            let full = shard.payments.next_run()?;
+            if full.sequence > synced {
+                return None;
+            }
+            Job::Run(WriteRun {
+                identity: self.identity,
+                disk: self.disk.clone(),
+                dir: self.dir.clone(),
+                full,
+            })
+        } else {
+            Job::RemoveRuns(RemoveRuns {
+                shard: self.identity.shard,
+                disk: self.disk.clone(),
+                paths: removable.to_vec(),
+            })
+        };
+        self.run_away = true;
+        Some(job)
+    }
+
     /// Whether a job was this store's. A sync may come back when its shard has been released, and perhaps
     /// acquired again: whoever recovered it has written again what that sync was to make durable.
     pub fn is_from(&self, done: &Done<D>) -> bool {
@@ -442,6 +482,19 @@ impl<D: Disk> Store<D> {
                 self.counters.snapshots_failed += 1;
                 shard.snapshot_abandon();
                 log::warn!("{}: no snapshot: {error}", self.dir.display());
+            }
+            Done::RunWritten { run, .. } => {
+                self.run_away = false;
+                shard.payments.run_done(run);
+            }
+            Done::RunsRemoved { removed, .. } => {
+                self.run_away = false;
+                shard.payments.runs_removed(&removed);
+            }
+            Done::RunFailed { error, .. } => {
+                self.run_away = false;
+                self.counters.runs_failed += 1;
+                log::warn!("no run of settled payments: {error}");
             }
             Done::Acquired { .. } => unreachable!("there is a store already"),
         }

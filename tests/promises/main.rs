@@ -29,5 +29,6 @@ mod payments_doubt;
 mod payments_faults;
 mod payments_load;
 mod payments_summary;
+mod payments_told;
 mod pressure;
 mod stop;

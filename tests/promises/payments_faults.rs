@@ -30,7 +30,7 @@ fn at(driver: Driver, fault: &str, places: &[usize]) {
         .processors(&processors[0].url(), &processors[1].url())
         .start();
     for place in places {
-        processors[*place].set_fault(fault, 0.5);
+        processors[*place].set_faults(&[(fault, 0.5)]);
     }
     if places == [1] {
         processors[0].set_failing(true);
@@ -57,7 +57,7 @@ fn at(driver: Driver, fault: &str, places: &[usize]) {
         }
     }
     for processor in &processors {
-        processor.set_fault(fault, 0.0);
+        processor.set_faults(&[]);
         processor.set_failing(false);
     }
     let summary = book.expect_settled(server.address(), &processors);

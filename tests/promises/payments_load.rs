@@ -54,7 +54,7 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
     on_both_drivers(|driver| {
         let (dir, processors) = (data_dir(), Processor::both());
         for processor in &processors {
-            processor.set_fault("hang_lost", 1.0);
+            processor.set_faults(&[("hang_lost", 1.0)]);
         }
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
@@ -92,7 +92,7 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
         assert_eq!(server.ask(&payment(&known, "19.90")).status, 202);
         assert_eq!(server.metric("galo_payments_queue_full_total"), 30.0);
         for processor in &processors {
-            processor.set_fault("hang_lost", 0.0);
+            processor.set_faults(&[]);
         }
         book.expect_settled(server.address(), &processors);
         book.pay(&mut connection, &mut random, 20);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::nginx::Balancer;
 use crate::rinha::{self, Run};
 use crate::stack::Stack;
-use crate::support::Processor;
+use crate::support::{Processor, FAULTS};
 
 /// The official run takes three times as long.
 const SHORT: Duration = Duration::from_secs(20);
@@ -47,6 +47,30 @@ fn the_official_run_with_kill_9_behind_http_in_a_third_of_its_time() {
 #[ignore = "takes a minute and the whole machine: see the top of this file"]
 fn the_official_run_with_kill_9_of_each_node_every_ten_seconds() {
     with_kills(Balancer::Stream, rinha::LENGTH, KILL);
+}
+
+/// Besides what the timetable says, replies are lost, cut, late, and connections reset, at both.
+#[test]
+fn the_official_run_with_every_fault_in_a_third_of_its_time() {
+    let processors = Processor::both();
+    let faults = FAULTS.map(|fault| {
+        (
+            fault,
+            if fault.starts_with("hang") {
+                0.002
+            } else {
+                0.01
+            },
+        )
+    });
+    for processor in &processors {
+        processor.set_faults(&faults);
+    }
+    let stack = Stack::gateway(Balancer::Stream, &processors);
+    let run = rinha::run(&stack.address(), &processors, SHORT, |_| {});
+    run.print();
+    check(&run, &stack, &processors);
+    run.expect_no_failure();
 }
 
 fn undisturbed(length: Duration) {
@@ -87,8 +111,11 @@ fn with_kills(balancer: Balancer, length: Duration, pause: Duration) -> Run {
 
 fn check(run: &Run, stack: &Stack, processors: &[Processor; 2]) {
     stack.wait_until_whole();
-    // The last stage's delay is no test of patience.
-    processors[1].set_delay(0);
+    // The last stage's delay is no test of patience, nor is silence.
+    for processor in processors {
+        processor.set_delay(0);
+        processor.set_faults(&[]);
+    }
     run.book
         .expect_settled_within(&stack.address(), processors, SETTLE_MAX);
     run.expect_consistent();

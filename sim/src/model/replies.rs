@@ -2,6 +2,8 @@
 
 use galo::http::iso8601;
 
+use crate::payments::Entry;
+
 use super::{after, Fate, Model, Since, Tag, What};
 use crate::reply::{self, Reply};
 use crate::trace::{Checked, Violation};
@@ -138,13 +140,22 @@ impl Model {
 
     /// A reset was answered with 200: every shard has one since.
     pub fn was_reset(&mut self, since: &Since, durable: bool) -> Checked {
+        self.every_shard_has(What::Reset, since, durable)
+    }
+
+    /// The same for a purge.
+    pub fn was_purged(&mut self, since: &Since, durable: bool) -> Checked {
+        self.every_shard_has(What::Payment(Entry::Purged), since, durable)
+    }
+
+    fn every_shard_has(&mut self, what: What, since: &Since, durable: bool) -> Checked {
         self.checked += 1;
         for shard in 0..self.shards.len() {
             let from = since.sequences[shard] as usize;
             let records = self.shards[shard].records.iter().enumerate().skip(from);
-            let mut resets = records.filter(|(_, (what, _))| *what == What::Reset);
-            let Some((index, _)) = resets.next() else {
-                violation!("acknowledged, and shard {shard} was not reset");
+            let mut found = records.filter(|(_, (record, _))| *record == what);
+            let Some((index, _)) = found.next() else {
+                violation!("acknowledged, and there is no {what:?} in shard {shard}");
             };
             if durable {
                 self.raise_floor(shard, index as u64 + 1);

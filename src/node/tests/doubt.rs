@@ -23,8 +23,10 @@ fn answer_known(rig: &mut Rig, call: &Call, payment: &Stored) {
     rig.say(&lookup, response(200, &stored(payment)));
 }
 
-/// What leaves the outcome of an attempt open.
-fn ways_to_lose_a_reply() -> Vec<(&'static str, fn(&mut Rig, &Call))> {
+/// Something that leaves the outcome of an attempt open.
+type Loss = (&'static str, fn(&mut Rig, &Call));
+
+fn ways_to_lose_a_reply() -> Vec<Loss> {
     vec![
         ("time-out", |rig, _| rig.pass(ATTEMPT_NS_MAX)),
         ("end", |rig, call| rig.hang_up_on(call)),

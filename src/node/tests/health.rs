@@ -1,6 +1,6 @@
 //! What processors say of themselves: asked for by one, told to all.
 
-use super::payments::{pay, PAY};
+use super::payments::{bound, pay, state, PAY};
 use super::rig::processors::{response, Call};
 use super::*;
 use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX, MILLISECOND_NS};
@@ -13,7 +13,9 @@ const TWO: Plan = Plan {
     ..PAY
 };
 
-fn take(rig: &mut Rig) -> Vec<Call> {
+/// Questions about health since the last call; there are none about payments.
+#[track_caller]
+fn asked(rig: &mut Rig) -> Vec<Call> {
     assert_eq!(rig.calls(), []);
     std::mem::take(&mut rig.health_calls)
 }
@@ -27,7 +29,7 @@ fn one_member_asks_each_of_them_once_in_five_seconds_and_tells_the_others() {
     }
     rig.pass(HEALTH_NS_MIN);
     rig.unreachable = [false; 2];
-    let mut asked = Vec::new();
+    let mut times: [Vec<u64>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..400 {
         rig.pass(100 * MILLISECOND_NS);
         for call in rig.calls() {
@@ -35,45 +37,76 @@ fn one_member_asks_each_of_them_once_in_five_seconds_and_tells_the_others() {
         }
         for call in std::mem::take(&mut rig.health_calls) {
             assert_eq!(call.core(), 0);
-            asked.push((call.at, rig.now_ns));
+            times[call.at as usize].push(rig.now_ns);
             let body = "{\"failing\":true,\"minResponseTime\":77}";
             rig.say(&call, response(200, body));
         }
     }
     for processor in Processor::ALL {
-        let times: Vec<u64> = asked
-            .iter()
-            .filter(|it| it.0 == processor)
-            .map(|it| it.1)
-            .collect();
-        assert!(times.len() >= 7, "{asked:?}");
-        for pair in times.windows(2) {
-            assert!(pair[1] - pair[0] >= HEALTH_NS_MIN, "{asked:?}");
-        }
+        let times = &times[processor as usize];
+        assert!(times.len() >= 7, "{times:?}");
+        let apart = times.windows(2).all(|it| it[1] - it[0] >= HEALTH_NS_MIN);
+        assert!(apart, "{times:?}");
         for node in 0..2 {
             let stats = &rig.stats_of(node).core(0).payments.processors[processor as usize];
             assert_eq!((stats.failing.get(), stats.response_min_ms.get()), (1, 77));
-            assert_eq!(stats.circuit.get(), State::Open as u64);
             assert!(stats.health_us.get() > 0);
         }
+    }
+    for node in 0..2 {
+        let default = &rig.stats_of(node).core(0).payments.processors[0];
+        assert_ne!(default.circuit.get(), State::Closed as u64);
     }
 }
 
 #[test]
 fn nobody_asks_while_there_are_no_payments() {
-    let mut rig = Rig::new(TWO);
+    let mut rig = Rig::new(PAY);
     rig.pass(10 * HEALTH_NS_MIN);
-    assert_eq!(take(&mut rig), []);
-    let id = pay(&mut rig, 1);
-    // It is time: at once, both.
-    assert_eq!(
-        rig.health_calls.len(),
-        2 * usize::from(id.shard(4) % 2 == 0)
-    );
+    assert_eq!(asked(&mut rig), []);
+    pay(&mut rig, 1);
+    let payment = rig.call();
+    let calls = asked(&mut rig);
+    assert_eq!(calls.len(), 2, "it is time to");
+    rig.answer(&payment, 200);
+    for call in calls {
+        rig.answer(&call, 429);
+    }
+    // Once more, for the payment was still open then.
+    rig.pass(HEALTH_NS_MIN);
+    for call in asked(&mut rig) {
+        rig.answer(&call, 429);
+    }
+    rig.pass(10 * HEALTH_NS_MIN);
+    assert_eq!(asked(&mut rig), []);
 }
 
 #[test]
-fn what_is_no_answer_changes_nothing_and_is_not_asked_again_at_once() {
+fn who_takes_the_shard_over_does_not_ask_before_its_time() {
+    let mut rig = Rig::new(TWO);
+    rig.pass(HEALTH_NS_MIN);
+    for number in 0..20 {
+        pay(&mut rig, number);
+    }
+    rig.calls();
+    assert_eq!(asked(&mut rig).len(), 2);
+    let began_ns = rig.now_ns;
+    rig.kill(0);
+    rig.run();
+    while rig.now_ns < began_ns + HEALTH_NS_MIN {
+        rig.calls();
+        assert_eq!(asked(&mut rig), []);
+        rig.pass(100 * MILLISECOND_NS);
+    }
+    rig.pass(SECOND_NS);
+    rig.calls();
+    let calls = asked(&mut rig);
+    assert_eq!(calls.len(), 2);
+    assert!(calls.iter().all(|call| call.core() == 1));
+}
+
+#[test]
+fn what_is_no_answer_changes_nothing_and_is_not_asked_for_again_at_once() {
     for reply in [
         response(429, ""),
         response(500, ""),
@@ -83,12 +116,54 @@ fn what_is_no_answer_changes_nothing_and_is_not_asked_again_at_once() {
         let mut rig = Rig::new(PAY);
         rig.pass(HEALTH_NS_MIN);
         pay(&mut rig, 1);
-        let [_, _]: [Call; 2] = {
-            let payment = rig.call();
-            rig.say(&payment, "HTTP/1.1 5");
-            std::mem::take(&mut rig.health_calls).try_into().unwrap()
-        };
-        let _ = reply;
-        let _ = HEALTH_REPLY_NS_MAX;
+        let payment = rig.call();
+        for call in asked(&mut rig) {
+            rig.say(&call, &reply);
+        }
+        rig.pass(HEALTH_NS_MIN - 1);
+        assert_eq!(asked(&mut rig), []);
+        let stats = &rig.stats.core(0).payments.processors[0];
+        assert_eq!((stats.failing.get(), stats.health_us.get()), (0, 0));
+        assert_eq!(stats.circuit.get(), State::Closed as u64);
+        assert_eq!(state(&rig, payment.payment().id), bound(&payment));
+        rig.pass(1);
+        assert_eq!(asked(&mut rig).len(), 2);
     }
+}
+
+#[test]
+fn who_hangs_is_not_asked_twice_at_a_time() {
+    let mut rig = Rig::new(PAY);
+    rig.pass(HEALTH_NS_MIN);
+    pay(&mut rig, 1);
+    rig.call();
+    let calls = asked(&mut rig);
+    rig.pass(HEALTH_REPLY_NS_MAX - 1);
+    assert_eq!(asked(&mut rig), []);
+    assert!(calls.iter().all(|call| !rig.is_hung_up(call)));
+    rig.pass(1);
+    assert!(calls.iter().all(|call| rig.is_hung_up(call)));
+    assert_eq!(asked(&mut rig).len(), 2);
+}
+
+#[test]
+fn who_says_that_it_works_is_probed_at_once() {
+    let mut rig = Rig::new(PAY);
+    let id = pay(&mut rig, 1);
+    let first = rig.call();
+    rig.answer(&first, 500);
+    // Probes become rare.
+    while rig.health_calls.is_empty() {
+        rig.pass(MILLISECOND_NS);
+        for call in rig.calls() {
+            rig.answer(&call, 500);
+        }
+    }
+    let health = rig.health_calls[0];
+    assert_eq!(health.at, Processor::Default);
+    rig.pass(MILLISECOND_NS);
+    assert_eq!(rig.calls(), []);
+    let body = "{\"failing\":false,\"minResponseTime\":0}";
+    rig.say(&health, response(200, body));
+    assert_eq!(rig.call().payment().id, id);
 }

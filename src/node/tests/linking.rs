@@ -11,7 +11,7 @@ const TWO: Plan = Plan {
 };
 
 /// As member 1 of [`TWO`] says it.
-fn hello() -> Hello {
+pub fn hello() -> Hello {
     Hello {
         directory: 7,
         shards: 4,
@@ -22,7 +22,7 @@ fn hello() -> Hello {
     }
 }
 
-fn bytes(frames: &[Frame<'_>]) -> Vec<u8> {
+pub fn bytes(frames: &[Frame<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for frame in frames {
         link::write(&mut bytes, frame);

@@ -137,6 +137,7 @@ fn the_connection_used_last_is_used_next_and_idle_ones_are_closed() {
     assert!(third.is_behind(&first));
     rig.answer(&third, 200);
     rig.pass(HEALTH_NS_MIN);
+    assert_eq!(rig.calls(), []);
     let [health, _] = std::mem::take(&mut rig.health_calls).try_into().unwrap();
     assert!(health.is_behind(&first));
     rig.answer(&health, 429);

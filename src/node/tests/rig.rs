@@ -356,6 +356,9 @@ impl Rig {
     }
 
     fn end(&mut self, node: usize) {
+        if self.plan.nodes == 1 {
+            self.disks.iter().for_each(Faulty::release_locks);
+        }
         for member in self.members(node) {
             let core = &mut self.cores[member];
             core.jobs.clear();

@@ -270,21 +270,21 @@ fn who_goes_away_is_not_waited_for() {
     rig.send(client, summary());
     rig.run();
     let (_, lookups) = rig.pays_and_lookups();
-    rig.tick(0, |host| {
-        host.input_ended(
-            ConnectionId {
-                index: 0,
-                generation: 0,
-            },
-            true,
-        )
-    });
+    let id = rig.socket(client).id;
+    rig.tick(0, |host| host.input_ended(id, true));
     rig.run();
+    assert!(rig.is_closed(client));
     rig.check_counts();
+    let open = |rig: &Rig, core: usize| rig.cores[core].host.node().open_questions();
+    assert_eq!(
+        [open(&rig, 0), open(&rig, 1)],
+        [0, 1],
+        "members are not told"
+    );
     for lookup in &lookups {
         rig.answer(lookup, 404);
     }
-    rig.pass(COMMAND_NS_MAX);
+    assert_eq!([open(&rig, 0), open(&rig, 1)], [0, 0]);
     rig.check_counts();
 }
 

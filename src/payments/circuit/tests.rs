@@ -245,6 +245,29 @@ fn busy_halves_once_and_is_obeyed() {
 }
 
 #[test]
+fn beyond_half_of_what_was_too_much_it_grows_slowly() {
+    let mut rig = Rig::new(400);
+    for _ in 0..3 {
+        rig.round_trip(MS, Outcome::Done);
+    }
+    rig.round_trip(MS, Outcome::Busy(Some(0)));
+    let mut windows = Vec::new();
+    for _ in 0..6 {
+        // A second of round trips.
+        for _ in 0..1000 {
+            rig.round_trip(MS, Outcome::Done);
+        }
+        windows.push(rig.circuit.window());
+    }
+    assert_eq!(windows, [20, 25, 31, 38, 47, 58]);
+    // Below it, as fast as ever.
+    rig.wait(10 * SECOND_NS);
+    for window in [8, 16, 32, 64, 72] {
+        assert_eq!(rig.round_trip(MS, Outcome::Done), window);
+    }
+}
+
+#[test]
 fn a_failure_opens_and_probes_come_at_growing_intervals() {
     for outcome in [Outcome::Failed, Outcome::Unknown] {
         let mut rig = Rig::new(400);

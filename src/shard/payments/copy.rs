@@ -370,7 +370,7 @@ impl Payments {
         payments.read_waiting(&counts, [waiting, waiting_again], left)?;
         payments.read_settled(&counts, [settled, settled_again])?;
         payments.read_tried(tried)?;
-        payments.written();
+        payments.written(counts.through);
         Ok(payments)
     }
 

@@ -2,26 +2,36 @@
 //!
 //! An open payment is in one of two places: [`waiting`], until it is bound to a processor for the first
 //! time, then [`tried`]; a settled one is in memory ([`recent`]) until there are enough for a file. So a
-//! payment moves in one direction only.
+//! payment moves in one direction only: memory, then the file of a [`run`].
 //!
 //! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
 mod copy;
+mod filter;
 mod hash;
 mod recent;
+mod run;
+mod run_writer;
+mod runs;
 mod tried;
 mod waiting;
 
+use std::path::PathBuf;
+
+use super::error::RecoveryError;
 use super::journal::{self, PaymentEvent, Stamp};
 use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{PaymentId, Processor, Summary, Window};
 use hash::Hasher;
 use recent::Recent;
+use runs::Runs;
 use tried::{Stand, Tried};
 use waiting::Waiting;
 
 pub(super) use copy::Copying;
-pub use recent::Settled;
+pub use recent::{Full, Settled};
+pub use run::Run;
+pub use run_writer::write as write_run;
 
 /// What came of asking to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +42,7 @@ pub enum Accepted {
     Repeated,
     /// The id belongs to a payment of another amount.
     OtherAmount,
-    /// As many wait as may.
+    /// As many wait as may; or nobody can say whether it is new (see [`Unreadable`]).
     Full,
 }
 
@@ -93,6 +103,7 @@ pub struct Payments {
     waiting: Waiting,
     tried: Tried,
     recent: Recent,
+    runs: Runs,
     /// The number of the first settled one that was not forgotten.
     floor: u64,
     open_max: usize,
@@ -113,6 +124,7 @@ impl Payments {
             waiting: Waiting::new(hasher),
             tried: Tried::new(hasher),
             recent: Recent::new(hasher, 0, SETTLED_RUN),
+            runs: Runs::default(),
             floor: 0,
             open_max: PAYMENTS_OPEN_MAX,
             through: 0,
@@ -121,15 +133,31 @@ impl Payments {
         }
     }
 
-    /// Where a payment stands; those of old are looked up on disk (mapped files).
+    /// Where a payment stands; those of old are looked up on disk (mapped files), if need be in all of them.
+    /// One whose file cannot be read is not found; the log tells.
     pub fn find(&self, id: PaymentId) -> Option<Payment> {
-        if let Some(entry) = self.tried.get(id) {
-            return Some(entry.to_payment());
+        let hashes = self.hasher.both(id);
+        match self.find_late(id, hashes) {
+            Ok(None) => {}
+            found => return found.ok().flatten(),
         }
-        if let Some(position) = self.waiting.find(id) {
-            return Some(waiting_payment(self.waiting.get(position)));
+        let found = self.runs.find_early(id, hashes).ok().flatten();
+        found.map(Settled::to_payment)
+    }
+
+    /// The same among those that are told from new ones.
+    fn find_late(&self, id: PaymentId, hashes: (u64, u64)) -> Result<Option<Payment>, Unreadable> {
+        if let Some(entry) = self.tried.get_hashed(id, hashes.0) {
+            return Ok(Some(entry.to_payment()));
         }
-        self.recent.find(id).map(|settled| settled.to_payment())
+        if let Some(position) = self.waiting.find_hashed(id, hashes.0) {
+            return Ok(Some(waiting_payment(self.waiting.get(position))));
+        }
+        if let Some(settled) = self.recent.find_hashed(id, hashes.0) {
+            return Ok(Some(settled.to_payment()));
+        }
+        let found = self.runs.find_late(id, hashes)?;
+        Ok(found.map(Settled::to_payment))
     }
 
     /// Whether what is known of an open or settled payment's acceptance is in the journal, and not only
@@ -185,9 +213,10 @@ impl Payments {
         bound.map(|entry| entry.to_payment())
     }
 
-    /// What processors have confirmed, this tick's included.
+    /// What processors have confirmed, this tick's included. `Err`: a file of it cannot be read.
     pub fn summary(&self, window: &Window) -> Result<Summary, Unreadable> {
         let mut summary = Summary::default();
+        self.runs.summary(window, &mut summary)?;
         self.recent.summary(window, &mut summary);
         Ok(summary)
     }
@@ -195,6 +224,11 @@ impl Payments {
     /// Confirmed payments, all of them.
     pub fn settled(&self) -> u64 {
         self.recent.next() - self.floor
+    }
+
+    /// Files with settled payments.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     fn accept(&mut self, id: PaymentId, cents: u64, accepted_us: u64) {
@@ -242,8 +276,8 @@ impl Payments {
         Some(before)
     }
 
-    /// The batch is in the journal.
-    pub(super) fn written(&mut self) {
+    /// The batch is in the journal, which ends with this record.
+    pub(super) fn written(&mut self, sequence: u64) {
         for undo in self.undo.drain(..) {
             if let Undo::Bound(id, None) = undo {
                 let written = |entry: &mut tried::Entry| entry.fresh = false;
@@ -253,7 +287,7 @@ impl Payments {
         self.waiting.written();
         self.recent.written();
         if std::mem::take(&mut self.purge) {
-            self.forget();
+            self.forget(sequence);
         }
     }
 
@@ -287,12 +321,61 @@ impl Payments {
         self.waiting.written();
     }
 
-    /// All that is known is forgotten.
-    pub(super) fn forget(&mut self) {
+    /// All that is known is forgotten, by this record.
+    pub(super) fn forget(&mut self, sequence: u64) {
         self.waiting.clear();
         self.tried.clear();
         self.recent.clear();
         self.floor = self.recent.next();
+        self.runs.forget(self.floor, sequence);
+    }
+
+    // ---- Runs ----------------------------------------------------------------
+
+    /// The next run, if there are enough payments for one. Between ticks. It may be written once the journal
+    /// is durable up to its last record; then [`run_done`](Self::run_done).
+    pub(super) fn next_run(&self) -> Option<Full> {
+        self.recent.full()
+    }
+
+    /// A run has its file.
+    pub(super) fn run_done(&mut self, run: Run) {
+        if run.first() < self.floor {
+            return self.runs.forget_new(&run);
+        }
+        debug_assert_eq!(run.first(), self.recent.first());
+        self.recent.drop_run();
+        self.runs.push(run);
+    }
+
+    /// The files of runs that may be removed when the journal is durable up to this record.
+    pub(super) fn removable_runs(&self, synced: u64) -> &[PathBuf] {
+        self.runs.removable(synced)
+    }
+
+    /// They are removed.
+    pub(super) fn runs_removed(&mut self, paths: &[PathBuf]) {
+        self.runs.removed(paths);
+    }
+
+    /// Before replaying: the runs that were found, by their numbers. What they have is not kept in memory.
+    pub(super) fn attach(&mut self, runs: Vec<Run>) {
+        self.runs = Runs::new(runs);
+        if let Some(end) = self.runs.end() {
+            self.recent.cut(end);
+        }
+        self.runs.forget(self.floor, self.through);
+    }
+
+    /// After replaying: whether all settled payments are there. `Err`: from which number on not, or not only
+    /// those.
+    pub(super) fn expect_all(&self) -> Result<(), u64> {
+        self.runs.expect(self.floor, self.recent.first())
+    }
+
+    /// After replaying: reads what tells repeated payments from new ones.
+    pub(super) fn load_filters(&mut self) -> Result<(), RecoveryError> {
+        self.runs.load_filters()
     }
 
     /// Whether the batch ends with a purge.
@@ -303,7 +386,7 @@ impl Payments {
     /// Applies a reset of the journal.
     pub(super) fn replay_reset(&mut self, stamp: &Stamp) {
         if stamp.sequence > self.through {
-            self.forget();
+            self.forget(stamp.sequence);
         }
     }
 
@@ -344,13 +427,16 @@ impl Payments {
                     return Err("a payment is settled that is not bound, or another one");
                 }
                 self.tried.remove(settled.id);
-                self.recent.push(settled, stamp.sequence);
+                match self.runs.end().is_some_and(|end| number < end) {
+                    true => self.recent.pass(),
+                    false => self.recent.push(settled, stamp.sequence),
+                }
             }
             PaymentEvent::Purged { number } => {
                 if number != self.recent.next() {
                     return Err("a purge of other payments than there are");
                 }
-                self.forget();
+                self.forget(stamp.sequence);
             }
         }
         self.waiting.written();
@@ -382,14 +468,21 @@ impl super::Shard {
         self.payments.open_max = open_max;
     }
 
+    /// How many settled payments make a run, other than SETTLED_RUN: for tests and the simulator. Between
+    /// ticks, and while none is being written.
+    pub fn set_settled_run(&mut self, run: usize) {
+        self.payments.recent.set_run(run);
+    }
+
     /// Accepts a payment, in memory and in the tick's batch. Only while [`accepts`](Self::accepts).
     pub fn pay(&mut self, id: PaymentId, cents: u64, realtime_us: u64) -> Accepted {
         debug_assert!(self.accepts());
-        match self.payments.find(id) {
-            Some(known) if known.cents == cents => return Accepted::Repeated,
-            Some(_) => return Accepted::OtherAmount,
-            None if self.payments.open() >= self.payments.open_max => return Accepted::Full,
-            None => {}
+        let payments = &self.payments;
+        match payments.find_late(id, payments.hasher.both(id)) {
+            Ok(Some(known)) if known.cents == cents => return Accepted::Repeated,
+            Ok(Some(_)) => return Accepted::OtherAmount,
+            Ok(None) if payments.open() < payments.open_max => {}
+            _ => return Accepted::Full,
         }
         let stamp = self.record(realtime_us, |batch, seed, stamp| {
             journal::append_accepted(batch, seed, stamp, id, cents)

@@ -54,9 +54,9 @@ struct Batch {
 }
 
 impl Batch {
-    fn find(&self, hasher: Hasher, id: PaymentId) -> Option<&Settled> {
+    fn find(&self, id: PaymentId, hash: u64) -> Option<&Settled> {
         let is_it = |at: &u32| self.entries[*at as usize].id == id;
-        let at = self.ids.find(hasher.hash(id), is_it)?;
+        let at = self.ids.find(hash, is_it)?;
         Some(&self.entries[*at as usize])
     }
 
@@ -115,11 +115,6 @@ impl Recent {
         self.next
     }
 
-    /// The number of the first one of this tick; of the next one, if there is none.
-    pub fn fresh(&self) -> u64 {
-        self.fresh
-    }
-
     /// Those from a number on, which is not before [`first`](Self::first).
     pub fn from(&self, number: u64) -> impl Iterator<Item = &Settled> {
         let skipped = (number - self.first) as usize;
@@ -128,10 +123,15 @@ impl Recent {
         entries.skip(skipped % self.run)
     }
 
-    /// One of them, and whether it is of this tick.
+    /// One of them.
     pub fn find(&self, id: PaymentId) -> Option<&Settled> {
+        self.find_hashed(id, self.hasher.hash(id))
+    }
+
+    /// The same with the id's hash.
+    pub fn find_hashed(&self, id: PaymentId, hash: u64) -> Option<&Settled> {
         let mut newest_first = self.batches.iter().rev();
-        newest_first.find_map(|batch| batch.find(self.hasher, id))
+        newest_first.find_map(|batch| batch.find(id, hash))
     }
 
     /// What they add up to.
@@ -197,6 +197,35 @@ impl Recent {
         let batch = self.batches.pop_front().expect("it was full");
         debug_assert_eq!(batch.entries.len(), self.run);
         self.first += batch.entries.len() as u64;
+    }
+
+    /// Those before a number are elsewhere. As if nothing were of this tick.
+    pub fn cut(&mut self, number: u64) {
+        let mut rest = Recent::new(self.hasher, number.clamp(self.first, self.next), self.run);
+        let sequence = self.batches.back().map_or(0, |batch| batch.sequence);
+        self.from(rest.first)
+            .for_each(|settled| rest.push(*settled, sequence));
+        rest.written();
+        *self = rest;
+    }
+
+    /// The next one is elsewhere; there are none here.
+    pub fn pass(&mut self) {
+        debug_assert!(self.batches.is_empty());
+        self.next += 1;
+        self.first = self.next;
+    }
+
+    /// Another number makes a run. As if nothing were of this tick.
+    pub fn set_run(&mut self, run: usize) {
+        assert!(run > 0);
+        let batches = std::mem::take(&mut self.batches);
+        *self = Recent::new(self.hasher, self.first, run);
+        for batch in batches {
+            let entries = batch.entries.iter();
+            entries.for_each(|settled| self.push(*settled, batch.sequence));
+        }
+        self.written();
     }
 
     /// All that is here leaves.

@@ -107,8 +107,12 @@ impl Tried {
 
     /// One of them.
     pub fn get(&self, id: PaymentId) -> Option<&Entry> {
-        self.table
-            .find(self.hasher.hash(id), |entry| entry.id == id)
+        self.get_hashed(id, self.hasher.hash(id))
+    }
+
+    /// The same with the id's hash.
+    pub fn get_hashed(&self, id: PaymentId, hash: u64) -> Option<&Entry> {
+        self.table.find(hash, |entry| entry.id == id)
     }
 
     /// All, in no order.

@@ -168,7 +168,11 @@ impl Waiting {
 
     /// Where a payment waits.
     pub fn find(&self, id: PaymentId) -> Option<u64> {
-        let hash = self.hasher.hash(id);
+        self.find_hashed(id, self.hasher.hash(id))
+    }
+
+    /// The same with the id's hash.
+    pub fn find_hashed(&self, id: PaymentId, hash: u64) -> Option<u64> {
         let is_it = |low: &u32| self.pieces.get(Self::widen(self.first, *low)).id == id;
         let low = self.index[Self::part(hash)].find(hash, is_it)?;
         Some(Self::widen(self.first, *low))

@@ -79,10 +79,14 @@ impl Processor {
         self.put("failure", &format!(r#"{{"failure":{failing}}}"#));
     }
 
-    /// The share of payments that a fault happens to; 0 ends it.
-    pub fn set_fault(&self, fault: &str, share: f64) {
-        assert!(FAULTS.contains(&fault));
-        self.put("faults", &format!(r#"{{"{fault}":{share}}}"#));
+    /// The share of payments that each fault happens to; the others end.
+    pub fn set_faults(&self, shares: &[(&str, f64)]) {
+        let shares = shares.iter().map(|(fault, share)| {
+            assert!(FAULTS.contains(fault));
+            format!(r#""{fault}":{share}"#)
+        });
+        let shares: Vec<String> = shares.collect();
+        self.put("faults", &format!("{{{}}}", shares.join(",")));
     }
 
     /// What it has stored from when to when, both inclusive; microseconds since 1970.

@@ -5,9 +5,13 @@
 //! simulator runs them as well. [`body`] and [`answer`] are the bytes around them, and [`server`] is all of it
 //! over HTTP.
 
+#[cfg(feature = "server")]
 pub mod answer;
+#[cfg(feature = "server")]
 pub mod body;
+#[cfg(feature = "server")]
 pub mod decimal;
 pub mod fault;
 pub mod model;
+#[cfg(feature = "server")]
 pub mod server;

@@ -130,6 +130,14 @@ impl Rig {
         self.send(call.peer, response(status, "{\"message\":\"x\"}"));
     }
 
+    /// A processor says something, and perhaps hangs up behind it; for the next tick.
+    pub fn reply(&mut self, call: &Call, bytes: impl AsRef<[u8]>, ends: bool) {
+        self.send(call.peer, bytes);
+        if ends {
+            self.finish(call.peer);
+        }
+    }
+
     /// A processor hangs up; the nodes go on.
     pub fn hang_up_on(&mut self, call: &Call) {
         self.finish(call.peer);

@@ -1,4 +1,4 @@
-//! The payments gateway: accepting, carrying out, and having many.
+//! The payments gateway: accepting, and carrying out.
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
-use serde_json::{json, Value};
+use serde_json::json;
 
 use super::{compare, spread, Bench, Row};
 use crate::client;

@@ -1,0 +1,72 @@
+//! How cores reach the processors.
+
+use galo::host::Host;
+use galo::io::{Machine, Peer, Target};
+use galo::payments::Processor;
+
+use crate::disk::SimDisk;
+use crate::processes::Core;
+use crate::socket::{Far, Socket};
+use crate::world::World;
+
+/// What the processors are called, by number.
+pub const HOSTS: [&str; 2] = ["default.example:8080", "fallback.example:8001"];
+
+/// A processor's side of a connection.
+pub struct Upstream {
+    pub processor: Processor,
+    /// Received, and no whole request yet.
+    pub inbox: Vec<u8>,
+    /// A request is in the works: its token.
+    pub busy: Option<u64>,
+    /// When the core wanted to send the last one: the time of the tick.
+    pub asked_ns: u64,
+}
+
+impl Upstream {
+    pub fn new(processor: Processor) -> Upstream {
+        Upstream {
+            processor,
+            inbox: Vec::new(),
+            busy: None,
+            asked_ns: 0,
+        }
+    }
+}
+
+/// A connection that a core wants to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Dial {
+    pub to: Processor,
+    /// It is known by then whether somebody listens.
+    pub due_ns: u64,
+}
+
+impl World {
+    /// A core wants to be connected with a processor.
+    pub fn dial(&mut self, core: &mut Core, to: Processor) {
+        let due_ns = self.now_ns + self.processors.connect_ns(to);
+        core.dialing.push(Dial { to, due_ns });
+    }
+
+    /// What a core hears of the connections with processors that it wants.
+    pub fn dialed(&mut self, host: &mut Host<SimDisk>, member: usize, dials: &[Dial]) {
+        for dial in dials {
+            let name = dial.to.name();
+            if self.processors.refuses(dial.to) {
+                self.trace
+                    .note(format_args!("  {member} cannot connect with {name}"));
+                self.model.payments.unheard(dial.to, self.now_ns);
+                host.connect_failed(Target::Processor(dial.to));
+                continue;
+            }
+            let mut socket = Socket::new(member, Far::Upstream(Upstream::new(dial.to)));
+            socket.id = host.opened(Peer::Processor(dial.to)).ok();
+            if socket.id.is_some() {
+                let at = self.add_socket(socket);
+                self.trace
+                    .note(format_args!("  {member} is connected with {name}: {at}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Payments in the simulated world.
+//!
+//! - `plan`: what a seed decides about them.
+//! - `phase`: what is wrong with a processor for a while. `processors`: the two of them; `connections`:
+//!   how they are reached, and what of a reply comes through; `wire`: what is said there.
+//! - `calm`: time that passes, and what must be true once nothing goes wrong any more.
+//! - `author`: what clients ask.
+//! - `book`: what clients asked, what the journals say, and what processors have stored; `judge`: whether
+//!   replies agree with that; `summary`: the same for summaries; `compare`: for shards.
+
+pub mod author;
+pub mod book;
+pub mod connections;
+mod calm;
+mod compare;
+mod judge;
+mod phase;
+mod plan;
+pub mod processors;
+mod summary;
+pub mod wire;
+
+pub use book::{Book, Entry, State, Tag};
+pub use phase::Phase;
+pub use plan::Plan;
+pub use processors::Processors;
+pub use summary::Question;

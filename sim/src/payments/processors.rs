@@ -1,0 +1,464 @@
+//! The two processors: who takes requests and answers them, well or badly.
+
+use std::collections::BTreeMap;
+
+use galo::payments::Processor;
+use galo_processor::fault::{Delivery, End};
+use galo_processor::model::{self, Config, Reply};
+
+use super::phase::{Deaf, Phase, Spoilt, OFFICIAL_NS};
+use super::wire::{self, Request};
+use super::Plan;
+use crate::random::Random;
+use crate::sabotage::Sabotage;
+use crate::socket::{Ended, Far};
+use crate::trace::Checked;
+use crate::world::World;
+
+/// An answer that takes so long, for whatever reason, is a slow one.
+const SLOW_NS: u64 = 100_000_000;
+
+/// One of them.
+pub struct Actor {
+    pub model: model::Model,
+    pub phase: Phase,
+    /// Then comes the next phase.
+    phase_ends_ns: u64,
+    /// What is asked of the model, by its token.
+    works: BTreeMap<u64, Work>,
+}
+
+/// A request that the model has.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    /// The connection, if it is still there.
+    at: u64,
+    request: Request,
+    spoilt: Option<Spoilt>,
+}
+
+/// More of a reply, or its end.
+struct Later {
+    due_ns: u64,
+    at: u64,
+    bytes: Vec<u8>,
+    ended: Option<Ended>,
+}
+
+/// Both.
+pub struct Processors {
+    /// By number.
+    pub each: [Actor; 2],
+    random: Random,
+    tokens: u64,
+    later: Vec<Later>,
+    /// They work, and go on doing so.
+    healed: bool,
+}
+
+impl Processors {
+    /// With nothing stored. `plan`: `None` if nobody will use them.
+    pub fn new(plan: Option<&Plan>, seed: u64) -> Processors {
+        let actor = || Actor {
+            model: model::Model::new(Config {
+                parallel_max: plan.map_or(1, |plan| plan.parallel_max),
+                waiting_max: plan.map_or(0, |plan| plan.waiting_max),
+                ..Config::default()
+            }),
+            phase: Phase::default(),
+            phase_ends_ns: 0,
+            works: BTreeMap::new(),
+        };
+        Processors {
+            each: [actor(), actor()],
+            random: Random::new(seed ^ 0x7061_796d_656e_7473),
+            tokens: 0,
+            later: Vec::new(),
+            healed: false,
+        }
+    }
+
+    /// When something happens next by itself.
+    pub fn due_ns(&self) -> Option<u64> {
+        let models = self.each.iter().filter_map(|it| it.model.deadline_ns());
+        let phases = self.each.iter().map(|it| it.phase_ends_ns);
+        let phases = phases.filter(|_| !self.healed);
+        let later = self.later.iter().map(|later| later.due_ns);
+        models.chain(phases).chain(later).min()
+    }
+
+    /// How long a connection takes to make now.
+    pub fn connect_ns(&mut self, which: Processor) -> u64 {
+        let phase = &self.each[which as usize].phase;
+        match phase.connect_ns_max {
+            0 => self.random.skewed(100_000),
+            max_ns => self.random.skewed(max_ns),
+        }
+    }
+
+    /// Whether nobody listens.
+    pub fn refuses(&self, which: Processor) -> bool {
+        self.each[which as usize].phase.refuses
+    }
+
+    /// A connection with a request in the works is gone.
+    pub fn gave_up(&mut self, which: Processor, token: u64, now_ns: u64) {
+        self.each[which as usize].model.gave_up(now_ns, token);
+    }
+}
+
+impl World {
+    /// Lets both do what is to be done by now.
+    pub fn attend_processors(&mut self) -> Checked {
+        if self.plan.payments.is_none() {
+            return Ok(());
+        }
+        for which in Processor::ALL {
+            self.change_phase(which);
+            self.finish(which)?;
+        }
+        self.deliver_later();
+        let asked: Vec<u64> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.upstream().is_some_and(|it| !it.inbox.is_empty()))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in asked {
+            self.take_request(at)?;
+        }
+        for which in Processor::ALL {
+            self.finish(which)?;
+            let phase = &self.processors.each[which as usize].phase;
+            let (is_good, is_heard) = (phase.is_good(), phase.is_heard());
+            let payments = &mut self.model.payments;
+            payments.watched(which, self.now_ns, is_good, is_heard);
+        }
+        for socket in self.sockets.values() {
+            let Some(upstream) = socket.upstream() else {
+                continue;
+            };
+            let waits = upstream.busy.is_some() || !socket.input.is_empty();
+            if waits && self.now_ns > upstream.asked_ns + SLOW_NS {
+                let payments = &mut self.model.payments;
+                payments.looks_bad(upstream.processor, self.now_ns);
+            }
+        }
+        Ok(())
+    }
+
+    fn change_phase(&mut self, which: Processor) {
+        let now_ns = self.now_ns;
+        let processors = &mut self.processors;
+        let actor = &mut processors.each[which as usize];
+        if processors.healed || actor.phase_ends_ns > now_ns {
+            return;
+        }
+        let plan = self.plan.payments.as_ref().expect("somebody uses them");
+        let random = &mut processors.random;
+        if plan.official {
+            let number = now_ns / OFFICIAL_NS;
+            actor.phase = Phase::official(which as usize, number);
+            actor.phase_ends_ns = (number + 1) * OFFICIAL_NS;
+        } else {
+            actor.phase = Phase::any(plan, random);
+            actor.phase_ends_ns = now_ns + random.skewed(plan.phase_ns_max);
+        }
+        let (delay_ms, failing) = (actor.phase.delay_ms, actor.phase.failing);
+        actor.model.configure(now_ns, |config| {
+            (config.delay_ms, config.failing) = (delay_ms, failing);
+        });
+        self.trace.note(format_args!(
+            "{} until {}: {:?}",
+            which.name(),
+            actor.phase_ends_ns,
+            actor.phase
+        ));
+    }
+
+    /// Both are like this from now on.
+    pub fn set_phases(&mut self, phase: &Phase) {
+        let now_ns = self.now_ns;
+        self.processors.healed = true;
+        for actor in &mut self.processors.each {
+            actor.phase = phase.clone();
+            let (delay_ms, failing) = (phase.delay_ms, phase.failing);
+            actor.model.configure(now_ns, |config| {
+                (config.delay_ms, config.failing) = (delay_ms, failing);
+            });
+        }
+        self.trace.note(format_args!("both processors: {phase:?}"));
+    }
+
+    /// They may be as bad as the plan says, again.
+    pub fn free_phases(&mut self) {
+        self.processors.healed = false;
+        for actor in &mut self.processors.each {
+            actor.phase_ends_ns = self.now_ns;
+        }
+    }
+
+    // ---- Requests ----------------------------------------------------------------
+
+    /// What has come on this connection, if it is a whole request.
+    fn take_request(&mut self, at: u64) -> Checked {
+        let plan = self.plan.payments.as_ref().expect("somebody uses them");
+        let prefixes = plan.prefixes;
+        let token = self.processors.tokens + 1;
+        let Some(upstream) = self.socket(at).upstream_mut() else {
+            return Ok(());
+        };
+        let which = upstream.processor;
+        let number = which as usize;
+        crate::require!(
+            upstream.busy.is_none(),
+            "{} gets a request before it has answered the one before",
+            which.name()
+        );
+        let host = super::connections::HOSTS[number];
+        let Some((request, length)) = wire::request(&upstream.inbox, host, prefixes[number])?
+        else {
+            return Ok(());
+        };
+        crate::require!(
+            length == upstream.inbox.len(),
+            "{} gets more than one request",
+            which.name()
+        );
+        upstream.inbox.clear();
+        upstream.busy = Some(token);
+        let asked_ns = upstream.asked_ns;
+        self.processors.tokens = token;
+        self.trace
+            .note(format_args!("{} is asked {request:?} at {at}", which.name()));
+        match request {
+            Request::Pay(payment) => {
+                self.coverage.attempts += 1;
+                let now_ns = self.now_ns;
+                self.model
+                    .payments
+                    .arrived(which, &payment, now_ns, self.durable)?;
+                self.pay(which, at, token, payment);
+            }
+            Request::Look(id) => {
+                self.coverage.lookups += 1;
+                let now_ns = self.now_ns;
+                let actor = &mut self.processors.each[number];
+                let mut payment = actor.model.payment(now_ns, id);
+                let cents = self.model.payments.cents_of(id);
+                if let (Some(Sabotage::NotFoundIsFound), Some(cents)) = (self.sabotage, cents) {
+                    payment.get_or_insert(model::Payment {
+                        id,
+                        cents,
+                        requested_us: self.model.payments.requested_us_of(id).unwrap_or(0),
+                    });
+                }
+                let written = wire::found(payment, &mut self.processors.random);
+                self.answer_other(which, at, written);
+            }
+            Request::Health => {
+                self.coverage.health_questions += 1;
+                self.model
+                    .payments
+                    .health_asked(which, asked_ns, self.shuffled_ns)?;
+                let work = Work {
+                    at,
+                    request,
+                    spoilt: None,
+                };
+                let now_ns = self.now_ns;
+                let actor = &mut self.processors.each[number];
+                actor.works.insert(token, work);
+                actor.model.health(now_ns, token);
+            }
+        }
+        Ok(())
+    }
+
+    fn pay(&mut self, which: Processor, at: u64, token: u64, payment: model::Payment) {
+        let now_ns = self.now_ns;
+        let processors = &mut self.processors;
+        let actor = &mut processors.each[which as usize];
+        let spoilt = actor.phase.spoils(&mut processors.random);
+        if let Some(spoilt) = spoilt {
+            self.coverage.spoilt += 1;
+            self.trace.note(format_args!("  {spoilt:?}"));
+        }
+        let arrives = match spoilt {
+            None => true,
+            Some(Spoilt::Fault(fault)) => fault.arrives(),
+            Some(Spoilt::Gateway { arrives, .. }) => arrives,
+            Some(Spoilt::Refused(_) | Spoilt::Busy(_)) => false,
+        };
+        if arrives {
+            let work = Work {
+                at,
+                request: Request::Pay(payment),
+                spoilt,
+            };
+            actor.works.insert(token, work);
+            return actor.model.pay(now_ns, token, payment);
+        }
+        let random = &mut processors.random;
+        let written = match spoilt {
+            Some(Spoilt::Gateway { status, .. } | Spoilt::Refused(status)) => {
+                wire::refusal(status, "", random)
+            }
+            Some(Spoilt::Busy(Some(wait_s))) => {
+                wire::refusal(429, &format!("retry-after: {wait_s}\r\n"), random)
+            }
+            Some(Spoilt::Busy(None)) => wire::refusal(429, "", random),
+            Some(Spoilt::Fault(_)) | None => wire::refusal(500, "", random),
+        };
+        self.deliver(at, written, spoilt);
+    }
+
+    /// What the model has done by now.
+    fn finish(&mut self, which: Processor) -> Checked {
+        let now_ns = self.now_ns;
+        loop {
+            let actor = &mut self.processors.each[which as usize];
+            let Some((token, mut reply)) = actor.model.take_done(now_ns) else {
+                return Ok(());
+            };
+            let work = actor.works.remove(&token).expect("it has one");
+            self.trace.note(format_args!(
+                "{} says {reply:?} to {:?}",
+                which.name(),
+                work.request
+            ));
+            if let (Request::Pay(payment), Reply::Paid) = (work.request, reply) {
+                self.coverage.paid += 1;
+                self.coverage.paid_dearly += u64::from(which == Processor::Fallback);
+                self.model.payments.stored(which, &payment, now_ns)?;
+            }
+            if reply == Reply::Busy {
+                self.coverage.too_many += 1;
+                self.model.payments.looks_bad(which, now_ns);
+            }
+            match self.sabotage {
+                Some(Sabotage::StoredIsRefused) if reply == Reply::Paid => reply = Reply::Failed,
+                Some(Sabotage::RefusedIsStored) if reply == Reply::Failed => reply = Reply::Paid,
+                _ => {}
+            }
+            let random = &mut self.processors.random;
+            let written = match work.spoilt {
+                Some(Spoilt::Gateway { status, .. }) => wire::refusal(status, "", random),
+                _ => wire::reply(&reply, random),
+            };
+            match work.request {
+                Request::Health => self.answer_other(which, work.at, written),
+                _ => self.deliver(work.at, written, work.spoilt),
+            }
+        }
+    }
+
+    // ---- Replies -----------------------------------------------------------------
+
+    /// Sends what of the reply to a payment comes through.
+    fn deliver(&mut self, at: u64, written: wire::Written, spoilt: Option<Spoilt>) {
+        let length = written.bytes.len();
+        let delivery = match spoilt {
+            Some(Spoilt::Fault(fault)) => fault.delivery(written.head_bytes, length),
+            _ => Delivery {
+                bytes: length,
+                end: End::Drip,
+            },
+        };
+        let slowly = matches!(spoilt, Some(Spoilt::Fault(_))) && delivery.end == End::Drip;
+        let bytes = written.bytes[..delivery.bytes].to_vec();
+        let ended = match delivery.end {
+            End::Close => Some(Ended::Fin),
+            End::Reset => Some(Ended::Reset),
+            End::Drip if written.last => Some(Ended::Fin),
+            End::Drip => None,
+            End::Silence => return,
+        };
+        if slowly {
+            let pass_ns = self.processors.random.skewed(4_000_000_000);
+            return self.tell(at, bytes, ended, pass_ns);
+        }
+        self.tell(at, bytes, ended, 0);
+    }
+
+    /// Answers something else than a payment.
+    fn answer_other(&mut self, which: Processor, at: u64, written: wire::Written) {
+        let processors = &mut self.processors;
+        let actor = &processors.each[which as usize];
+        let deaf = actor.phase.deafens(&mut processors.random);
+        let ended = written.last.then_some(Ended::Fin);
+        match deaf {
+            None => self.tell(at, written.bytes, ended, 0),
+            Some(Deaf::Hangs) => {}
+            Some(Deaf::Resets) => self.tell(at, Vec::new(), Some(Ended::Reset), 0),
+            Some(Deaf::Cuts) => {
+                let length = self.processors.random.index(written.bytes.len());
+                let bytes = written.bytes[..length].to_vec();
+                self.tell(at, bytes, Some(Ended::Fin), 0);
+            }
+            Some(Deaf::Says(status)) => {
+                let written = wire::refusal(status, "", &mut self.processors.random);
+                let ended = written.last.then_some(Ended::Fin);
+                self.tell(at, written.bytes, ended, 0);
+            }
+            Some(Deaf::Late(pass_ns)) => self.tell(at, written.bytes, ended, pass_ns),
+        }
+        if deaf.is_some() {
+            self.model.payments.unheard(which, self.now_ns);
+        }
+    }
+
+    /// Half of it now, half of it later.
+    fn tell(&mut self, at: u64, mut bytes: Vec<u8>, ended: Option<Ended>, pass_ns: u64) {
+        if pass_ns > 0 {
+            let half = self.processors.random.index(bytes.len() + 1);
+            let rest = bytes.split_off(half);
+            self.processors.later.push(Later {
+                due_ns: self.now_ns + pass_ns,
+                at,
+                bytes: rest,
+                ended,
+            });
+            return self.put(at, &bytes);
+        }
+        self.put(at, &bytes);
+        self.done_with(at, ended);
+    }
+
+    fn deliver_later(&mut self) {
+        let now_ns = self.now_ns;
+        while let Some(index) = self
+            .processors
+            .later
+            .iter()
+            .position(|later| later.due_ns <= now_ns)
+        {
+            let later = self.processors.later.remove(index);
+            self.put(later.at, &later.bytes);
+            self.done_with(later.at, later.ended);
+        }
+    }
+
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        if let Some(socket) = self.sockets.get_mut(&at) {
+            socket.input.extend(bytes);
+        }
+    }
+
+    /// The reply is out, as far as it comes.
+    fn done_with(&mut self, at: u64, ended: Option<Ended>) {
+        // A connection that is idle may be closed at any time.
+        let closes = self.processors.random.percent(3);
+        let Some(socket) = self.sockets.get_mut(&at) else {
+            return;
+        };
+        if let Far::Upstream(upstream) = &mut socket.far {
+            upstream.busy = None;
+        }
+        match ended {
+            Some(ended) => socket.input_end = Some(ended),
+            None if closes => socket.input_end = Some(Ended::Fin),
+            None => {}
+        }
+    }
+}

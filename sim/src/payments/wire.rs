@@ -1,0 +1,279 @@
+//! What is said between a core and a processor: requests read strictly, replies written in the many
+//! ways in which they may be.
+
+use galo_processor::model::{Payment, Reply};
+
+use crate::random::Random;
+use crate::trace::{Checked, Violation};
+use crate::{require, violation};
+
+/// What a processor is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `POST /payments`
+    Pay(Payment),
+    /// `GET /payments/{id}`
+    Look(u128),
+    /// `GET /payments/service-health`
+    Health,
+}
+
+/// Microseconds since 1970 as `2020-07-10T12:34:56.000Z`; what is less than a millisecond is cut off.
+pub fn timestamp(time_us: u64) -> String {
+    let (days, rest_us) = (time_us / 86_400_000_000, time_us % 86_400_000_000);
+    // Howard Hinnant, "chrono-compatible low-level date algorithms": civil_from_days.
+    let z = days as i64 + 719_468;
+    let era = z.div_euclid(146_097);
+    let of_era = z.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let ms = rest_us / 1_000;
+    let (s, ms) = (ms / 1_000, ms % 1_000);
+    let (hour, minute, second) = (s / 3_600, s / 60 % 60, s % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// The other way round, whatever the fraction's length; a `Z` may be there or not.
+pub fn time_us(text: &str) -> Option<u64> {
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (date, time) = whole.split_once('T')?;
+    let numbers = |text: &str, by| -> Option<Vec<i64>> {
+        text.split(by).map(|part| part.parse().ok()).collect()
+    };
+    let [year, month, day] = numbers(date, '-')?[..] else {
+        return None;
+    };
+    let [hour, minute, second] = numbers(time, ':')?[..] else {
+        return None;
+    };
+    // The same source: days_from_civil.
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let year_of_era = y.rem_euclid(400);
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    let days = era * 146_097 + of_era - 719_468;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    let digits = fraction.len().min(6);
+    let fraction: u64 = format!("{:0<6}", &fraction[..digits]).parse().ok()?;
+    Some(u64::try_from(seconds).ok()? * 1_000_000 + fraction)
+}
+
+/// Cents as a decimal.
+pub fn decimal(cents: u128) -> String {
+    format!("{}.{:02}", cents / 100, cents % 100)
+}
+
+/// A decimal with at most two places as cents.
+pub fn cents(text: &str) -> Option<u128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 2 || whole.is_empty() || text.ends_with('.') {
+        return None;
+    }
+    format!("{whole}{fraction:0<2}").parse().ok()
+}
+
+/// 32 hexadecimal digits in five groups.
+pub fn uuid(id: u128) -> String {
+    let text = format!("{id:032x}");
+    let groups = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+    groups.join("-")
+}
+
+/// The other way round; capital letters, too.
+pub fn id(text: &str) -> Option<u128> {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    if lengths != [8, 4, 4, 4, 12] {
+        return None;
+    }
+    u128::from_str_radix(&text.replace('-', ""), 16).ok()
+}
+
+/// Reads the request at the front of `input`, and its length; `None`: not all there.
+pub fn request(input: &[u8], host: &str, prefix: &str) -> Checked<Option<(Request, usize)>> {
+    let Some(end) = input.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = String::from_utf8_lossy(&input[..end]).into_owned();
+    let bad = |what: &str| Violation(format!("a processor gets {what}: {head:?}"));
+    let mut lines = head.split("\r\n");
+    let mut parts = lines.next().unwrap_or_default().split(' ');
+    let (Some(method), Some(target), Some("HTTP/1.1"), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(bad("a bad request line"));
+    };
+    let (mut length, mut hosts, mut json) = (0, 0, false);
+    for line in lines {
+        let (name, value) = line.split_once(':').ok_or_else(|| bad("a bad field"))?;
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().map_err(|_| bad("a bad length"))?,
+            "host" if value == host => hosts += 1,
+            "host" => return Err(bad("another's host")),
+            "content-type" => json = value.starts_with("application/json"),
+            "transfer-encoding" | "expect" => return Err(bad("more than it needs")),
+            _ => {}
+        }
+    }
+    require!(hosts == 1, "a processor gets {hosts} hosts: {head:?}");
+    let end = end + 4;
+    let Some(body) = input.get(end..end + length) else {
+        return Ok(None);
+    };
+    let path = target
+        .strip_prefix(prefix)
+        .ok_or_else(|| bad("another's path"))?;
+    let request = match (method, path) {
+        ("POST", "/payments") if json => Request::Pay(payment(body)?),
+        ("GET", "/payments/service-health") => Request::Health,
+        ("GET", path) => {
+            let name = path.strip_prefix("/payments/").and_then(id);
+            Request::Look(name.ok_or_else(|| bad("an unknown path"))?)
+        }
+        _ => return Err(bad("an unknown request")),
+    };
+    Ok(Some((request, end + length)))
+}
+
+fn payment(body: &[u8]) -> Checked<Payment> {
+    let text = String::from_utf8_lossy(body);
+    let bad = |what: &str| Violation(format!("a processor gets a payment with {what}: {text}"));
+    let json: serde_json::Value = serde_json::from_slice(body).map_err(|_| bad("no JSON"))?;
+    let members = json.as_object().map_or(0, serde_json::Map::len);
+    require!(members == 3, "a processor gets {members} members: {text}");
+    let name = json["correlationId"].as_str().and_then(id);
+    let requested = json["requestedAt"].as_str().unwrap_or_default();
+    // In milliseconds, and UTC.
+    require!(
+        requested.len() == 24 && requested.ends_with('Z'),
+        "a processor gets a time like this: {text}"
+    );
+    Ok(Payment {
+        id: name.ok_or_else(|| bad("a bad id"))?,
+        cents: number_after(&text, "\"amount\":")
+            .and_then(|number| cents(number))
+            .and_then(|cents| u64::try_from(cents).ok())
+            .ok_or_else(|| bad("a bad amount"))?,
+        requested_us: time_us(requested).ok_or_else(|| bad("a bad time"))?,
+    })
+}
+
+/// The number that follows `name`, as it is written.
+pub fn number_after<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let rest = text[text.find(name)? + name.len()..].trim_start();
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    (end > 0).then(|| &rest[..end])
+}
+
+/// A reply as it travels.
+pub struct Written {
+    pub bytes: Vec<u8>,
+    /// Of these, the head.
+    pub head_bytes: usize,
+    /// The connection ends behind it.
+    pub last: bool,
+}
+
+/// The reply to a payment, or about health.
+pub fn reply(reply: &Reply, random: &mut Random) -> Written {
+    match *reply {
+        Reply::Paid => {
+            let body = r#"{"message":"payment processed successfully"}"#;
+            written(200, "", body, random)
+        }
+        Reply::Duplicate => refusal(422, "", random),
+        Reply::Failed => refusal(500, "", random),
+        Reply::Busy => refusal(429, "Retry-After: 5\r\n", random),
+        Reply::Health {
+            failing,
+            min_response_ms,
+        } => {
+            let body =
+                format!("{{\"failing\":{failing},\"minResponseTime\":{min_response_ms}}}");
+            written(200, "", &body, random)
+        }
+    }
+}
+
+/// A reply that says no.
+pub fn refusal(status: u16, fields: &str, random: &mut Random) -> Written {
+    let long = if random.percent(20) { 2_000 } else { 20 };
+    let body = format!("{{\"error\":\"{}\"}}", "x".repeat(long));
+    written(status, fields, &body, random)
+}
+
+/// The reply to a question about one payment.
+pub fn found(payment: Option<Payment>, random: &mut Random) -> Written {
+    let Some(payment) = payment else {
+        return refusal(404, "", random);
+    };
+    // Without the `Z`, and without the zeros at the end of the fraction.
+    let text = timestamp(payment.requested_us);
+    let text = text.trim_end_matches('Z').trim_end_matches('0');
+    let body = format!(
+        "{{\"correlationId\":\"{}\",\"amount\":{},\"requestedAt\":\"{}\"}}",
+        uuid(payment.id),
+        decimal(payment.cents.into()),
+        text.trim_end_matches('.')
+    );
+    written(200, "", &body, random)
+}
+
+fn written(status: u16, fields: &str, body: &str, random: &mut Random) -> Written {
+    let last = random.percent(5);
+    let mut head = format!("HTTP/1.1 {status} Whatever\r\n{fields}");
+    if random.percent(50) {
+        head.push_str("Content-Type: application/json\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n");
+    }
+    if last {
+        head.push_str("connection: close\r\n");
+    }
+    let mut bytes = Vec::new();
+    let head_bytes;
+    match random.below(10) {
+        0..=2 => {
+            head.push_str("Transfer-Encoding: chunked\r\n\r\n");
+            head_bytes = head.len();
+            bytes.extend_from_slice(head.as_bytes());
+            let mut rest = body.as_bytes();
+            while !rest.is_empty() {
+                let (chunk, after) = rest.split_at(1 + random.index(rest.len()));
+                bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                bytes.extend_from_slice(chunk);
+                bytes.extend_from_slice(b"\r\n");
+                rest = after;
+            }
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        }
+        3 if last => {
+            // Its end is that of the connection.
+            head.push_str("\r\n");
+            head_bytes = head.len();
+            bytes.extend_from_slice(format!("{head}{body}").as_bytes());
+        }
+        _ => {
+            head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+            head_bytes = head.len();
+            bytes.extend_from_slice(format!("{head}{body}").as_bytes());
+        }
+    }
+    Written {
+        bytes,
+        head_bytes,
+        last,
+    }
+}
+
+/// A body with one member that is a decimal, for messages: `None` where it is none.
+pub fn decimal_member(text: &str, name: &str) -> Checked<u128> {
+    match number_after(text, name).and_then(cents) {
+        Some(cents) => Ok(cents),
+        None => violation!("no decimal with at most two places behind {name}: {text}"),
+    }
+}

@@ -1,0 +1,614 @@
+//! A run: settled payments with consecutive numbers in a file that is never changed, only removed.
+//!
+//! `payments-<number of the first one>.run`, little-endian. A header of 64 bytes (magic, version and checksum
+//! keep their places in every version):
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic, `GALOPAYS` |
+//! | 8 | 4 | version |
+//! | 12 | 4 | shard |
+//! | 16 | 16 | directory id |
+//! | 32 | 8 | number of the first one |
+//! | 40 | 8 | sequence of the record that settled the last one |
+//! | 48 | 4 | how many payments |
+//! | 52 | 4 | CRC-32C of the index |
+//! | 56 | 4 | CRC-32C of the filter |
+//! | 60 | 4 | CRC-32C of the 60 bytes before |
+//!
+//! The index: for each block of entries the first 48 bytes of these, then for each block of ids the last 24;
+//! then zeros to a multiple of 4096.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8, 8 | the first and the last time of the block |
+//! | 4, 4 | how many payments each processor has |
+//! | 8, 8 | their sums, cents |
+//! | 4, 4 | CRC-32C of the block, zero |
+//! | 16 | the first id of the block |
+//! | 4, 4 | CRC-32C of the block, zero |
+//!
+//! The entries, 32 bytes each, in the order of what their processors have stored; blocks of 512:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | what its processor has stored, microseconds since 1970 |
+//! | 8 | cents |
+//! | 8 | when it was accepted |
+//! | 2, 1, 5 | attempts, processor, zero |
+//!
+//! The ids, 20 bytes each, ascending; blocks of 512: id (16), place among the entries (4).
+//!
+//! The filter (`filter.rs`) of the ids.
+//!
+//! Of a run only the index is in memory, and the filters of the last ones. A block is mapped, checked whenever
+//! it is read, and given back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::filter::{self, Filter};
+use super::recent::Settled;
+use super::{hash::Hasher, Unreadable};
+use crate::payments::{PaymentId, Processor, Summary, Totals, Window};
+use crate::shard::disk::Disk;
+use crate::shard::error::{At, RecoveryError};
+use crate::shard::mapping::Mapping;
+use crate::shard::{layout, Identity};
+
+/// The version that this code writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"GALOPAYS";
+
+const HEADER_SHARD: usize = 12;
+const HEADER_DIRECTORY: usize = 16;
+const HEADER_FIRST: usize = 32;
+const HEADER_SEQUENCE: usize = 40;
+const HEADER_COUNT: usize = 48;
+const HEADER_INDEX_CRC: usize = 52;
+const HEADER_FILTER_CRC: usize = 56;
+const HEADER_CRC: usize = 60;
+/// Bytes before the index.
+const HEADER_BYTES: usize = 64;
+
+const BLOCK_INDEX_BYTES: usize = 48;
+const ID_INDEX_BYTES: usize = 24;
+const ENTRY_BYTES: usize = 32;
+const ID_BYTES: usize = 20;
+/// Entries, or ids, of a block.
+pub(super) const BLOCK: usize = 512;
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}
+
+fn id_at(bytes: &[u8], at: usize) -> PaymentId {
+    PaymentId(u128::from_le_bytes(
+        bytes[at..at + 16].try_into().expect("16 bytes"),
+    ))
+}
+
+/// Where the parts of a run with so many payments are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub count: usize,
+    pub blocks: usize,
+    pub index_end: usize,
+    pub entries: usize,
+    pub ids: usize,
+    pub filter: usize,
+    pub end: usize,
+}
+
+impl Places {
+    pub fn new(count: usize) -> Places {
+        let blocks = count.div_ceil(BLOCK);
+        let index_end = HEADER_BYTES + blocks * (BLOCK_INDEX_BYTES + ID_INDEX_BYTES);
+        let entries = index_end.next_multiple_of(4096);
+        let ids = entries + count * ENTRY_BYTES;
+        let filter = ids + count * ID_BYTES;
+        Places {
+            count,
+            blocks,
+            index_end,
+            entries,
+            ids,
+            filter,
+            end: filter + Filter::blocks(count) * filter::BLOCK_BYTES,
+        }
+    }
+
+    /// Of block `n` of entries: from where to where.
+    pub fn entries_of(&self, n: usize) -> (usize, usize) {
+        let end = self.count.min((n + 1) * BLOCK);
+        (
+            self.entries + n * BLOCK * ENTRY_BYTES,
+            self.entries + end * ENTRY_BYTES,
+        )
+    }
+
+    /// The same of a block of ids.
+    pub fn ids_of(&self, n: usize) -> (usize, usize) {
+        let end = self.count.min((n + 1) * BLOCK);
+        (self.ids + n * BLOCK * ID_BYTES, self.ids + end * ID_BYTES)
+    }
+}
+
+/// What a run says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub shard: u32,
+    pub directory: u128,
+    pub first: u64,
+    pub sequence: u64,
+    pub count: u32,
+    pub index_crc: u32,
+    pub filter_crc: u32,
+}
+
+impl Header {
+    pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..HEADER_SHARD].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[HEADER_SHARD..HEADER_DIRECTORY].copy_from_slice(&self.shard.to_le_bytes());
+        bytes[HEADER_DIRECTORY..HEADER_FIRST].copy_from_slice(&self.directory.to_le_bytes());
+        bytes[HEADER_FIRST..HEADER_SEQUENCE].copy_from_slice(&self.first.to_le_bytes());
+        bytes[HEADER_SEQUENCE..HEADER_COUNT].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[HEADER_COUNT..HEADER_INDEX_CRC].copy_from_slice(&self.count.to_le_bytes());
+        bytes[HEADER_INDEX_CRC..HEADER_FILTER_CRC].copy_from_slice(&self.index_crc.to_le_bytes());
+        bytes[HEADER_FILTER_CRC..HEADER_CRC].copy_from_slice(&self.filter_crc.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..HEADER_CRC]);
+        bytes[HEADER_CRC..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// One block of entries, in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    pub first_us: u64,
+    pub last_us: u64,
+    pub counts: [u32; 2],
+    pub cents: [u64; 2],
+    pub crc: u32,
+}
+
+impl Block {
+    pub fn of(entries: &[Entry], crc: u32) -> Block {
+        let mut block = Block {
+            first_us: entries[0].requested_us,
+            last_us: entries[entries.len() - 1].requested_us,
+            counts: [0; 2],
+            cents: [0; 2],
+            crc,
+        };
+        for entry in entries {
+            block.counts[entry.by as usize] += 1;
+            block.cents[entry.by as usize] += entry.cents;
+        }
+        block
+    }
+
+    pub fn write(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.first_us.to_le_bytes());
+        into.extend_from_slice(&self.last_us.to_le_bytes());
+        self.counts
+            .iter()
+            .for_each(|count| into.extend_from_slice(&count.to_le_bytes()));
+        self.cents
+            .iter()
+            .for_each(|cents| into.extend_from_slice(&cents.to_le_bytes()));
+        into.extend_from_slice(&u64::from(self.crc).to_le_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Block {
+        Block {
+            first_us: u64_at(bytes, 0),
+            last_us: u64_at(bytes, 8),
+            counts: [u32_at(bytes, 16), u32_at(bytes, 20)],
+            cents: [u64_at(bytes, 24), u64_at(bytes, 32)],
+            crc: u32_at(bytes, 40),
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let totals = |by: usize| Totals {
+            count: self.counts[by].into(),
+            cents: self.cents[by].into(),
+        };
+        Summary([totals(0), totals(1)])
+    }
+}
+
+/// One block of ids, in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdBlock {
+    pub first: PaymentId,
+    pub crc: u32,
+}
+
+impl IdBlock {
+    pub fn write(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.first.0.to_le_bytes());
+        into.extend_from_slice(&u64::from(self.crc).to_le_bytes());
+    }
+}
+
+/// What is kept of a settled payment beside its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub requested_us: u64,
+    pub cents: u64,
+    pub accepted_us: u64,
+    pub attempts: u16,
+    pub by: Processor,
+}
+
+impl Entry {
+    pub fn write(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.requested_us.to_le_bytes());
+        into.extend_from_slice(&self.cents.to_le_bytes());
+        into.extend_from_slice(&self.accepted_us.to_le_bytes());
+        into.extend_from_slice(&self.attempts.to_le_bytes());
+        into.extend_from_slice(&[self.by as u8, 0, 0, 0, 0, 0]);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Entry> {
+        Some(Entry {
+            requested_us: u64_at(bytes, 0),
+            cents: u64_at(bytes, 8),
+            accepted_us: u64_at(bytes, 16),
+            attempts: u16::from_le_bytes([bytes[24], bytes[25]]),
+            by: Processor::from_number(bytes[26])?,
+        })
+    }
+}
+
+/// What is wrong with a part of a run, and where.
+#[derive(Debug)]
+enum Fault {
+    Io(io::Error),
+    Damaged(usize, &'static str),
+}
+
+/// A run that is there.
+pub struct Run {
+    path: PathBuf,
+    hasher: Hasher,
+    first: u64,
+    sequence: u64,
+    places: Places,
+    filter_crc: u32,
+    mapping: Mapping,
+    blocks: Box<[Block]>,
+    ids: Box<[IdBlock]>,
+    totals: Summary,
+    filter: Option<Filter>,
+}
+
+impl Run {
+    /// Maps the run that begins with this number, and reads its index.
+    pub fn open<D: Disk>(
+        disk: &D,
+        dir: &Path,
+        first: u64,
+        identity: &Identity,
+    ) -> Result<Run, RecoveryError> {
+        let path = layout::run(dir, first);
+        let mapping = disk.map(&path).at("map", &path)?;
+        let damaged = |offset: usize, reason| RecoveryError::RunDamaged {
+            file: path.clone(),
+            offset: offset as u64,
+            reason,
+        };
+        let Some(bytes) = mapping.get(..HEADER_BYTES) else {
+            return Err(damaged(0, "the header is cut short"));
+        };
+        if &bytes[..8] != MAGIC {
+            return Err(damaged(0, "it does not begin with GALOPAYS"));
+        }
+        if crc32c::crc32c(&bytes[..HEADER_CRC]) != u32_at(bytes, HEADER_CRC) {
+            return Err(damaged(0, "the header's checksum is wrong"));
+        }
+        let version = u32_at(bytes, 8);
+        if version != VERSION {
+            return Err(RecoveryError::Version {
+                file: path,
+                version,
+                known: VERSION,
+            });
+        }
+        let header = Header {
+            shard: u32_at(bytes, HEADER_SHARD),
+            directory: id_at(bytes, HEADER_DIRECTORY).0,
+            first: u64_at(bytes, HEADER_FIRST),
+            sequence: u64_at(bytes, HEADER_SEQUENCE),
+            count: u32_at(bytes, HEADER_COUNT),
+            index_crc: u32_at(bytes, HEADER_INDEX_CRC),
+            filter_crc: u32_at(bytes, HEADER_FILTER_CRC),
+        };
+        if (header.directory, header.shard) != (identity.directory, identity.shard) {
+            return Err(RecoveryError::Foreign { file: path });
+        }
+        if header.first != first {
+            return Err(damaged(0, "its first number is not the one in its name"));
+        }
+        let places = Places::new(header.count as usize);
+        if header.count == 0 || mapping.len() != places.end {
+            return Err(damaged(0, "the file is not as long as its header says"));
+        }
+        let index = mapping
+            .read_part(HEADER_BYTES, places.entries)
+            .at("read", &path)?;
+        let (index, zeros) = index.split_at(places.index_end - HEADER_BYTES);
+        if crc32c::crc32c(index) != header.index_crc || zeros.iter().any(|byte| *byte != 0) {
+            return Err(damaged(HEADER_BYTES, "the index's checksum is wrong"));
+        }
+        let (blocks, ids) = index.split_at(places.blocks * BLOCK_INDEX_BYTES);
+        let blocks: Box<[Block]> = blocks
+            .chunks_exact(BLOCK_INDEX_BYTES)
+            .map(Block::read)
+            .collect();
+        let ids = ids.chunks_exact(ID_INDEX_BYTES).map(|bytes| IdBlock {
+            first: id_at(bytes, 0),
+            crc: u32_at(bytes, 16),
+        });
+        let ids = ids.collect();
+        let mut totals = Summary::default();
+        blocks
+            .iter()
+            .for_each(|block| totals.merge(&block.summary()));
+        mapping.give_back(0, places.entries);
+        Ok(Run {
+            hasher: Hasher::new(identity.directory),
+            first,
+            sequence: header.sequence,
+            places,
+            filter_crc: header.filter_crc,
+            mapping,
+            blocks,
+            ids,
+            totals,
+            filter: None,
+            path,
+        })
+    }
+
+    /// The number of the first one.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number behind the last one.
+    pub fn end(&self) -> u64 {
+        self.first + self.places.count as u64
+    }
+
+    /// The record of the last one.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many payments.
+    pub fn count(&self) -> usize {
+        self.places.count
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.places.end as u64
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Has the filter in memory from now on.
+    pub fn load_filter(&mut self) -> Result<(), RecoveryError> {
+        let filter = self.part(
+            (self.places.filter, self.places.end),
+            self.filter_crc,
+            |bytes| Ok(Filter::from_bytes(bytes)),
+        );
+        self.filter = Some(filter.map_err(|fault| self.error(fault))?);
+        Ok(())
+    }
+
+    /// The opposite.
+    pub fn drop_filter(&mut self) {
+        self.filter = None;
+    }
+
+    /// Whether it has its filter in memory.
+    pub fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// Reads a part of the file, checks it, and gives it back.
+    fn part<T>(
+        &self,
+        (from, to): (usize, usize),
+        crc: u32,
+        take: impl FnOnce(&[u8]) -> Result<T, (usize, &'static str)>,
+    ) -> Result<T, Fault> {
+        let bytes = self.mapping.read_part(from, to).map_err(Fault::Io)?;
+        let taken = match crc32c::crc32c(bytes) == crc {
+            true => take(bytes).map_err(|(at, reason)| Fault::Damaged(from + at, reason)),
+            false => Err(Fault::Damaged(from, "a block's checksum is wrong")),
+        };
+        self.mapping.give_back(from, to);
+        taken
+    }
+
+    fn entries(&self, n: usize, mut visit: impl FnMut(usize, Entry)) -> Result<(), Fault> {
+        self.part(self.places.entries_of(n), self.blocks[n].crc, |bytes| {
+            for (at, bytes) in bytes.chunks_exact(ENTRY_BYTES).enumerate() {
+                let entry = Entry::read(bytes);
+                visit(at, entry.ok_or((at * ENTRY_BYTES, "an unknown processor"))?);
+            }
+            Ok(())
+        })
+    }
+
+    fn error(&self, fault: Fault) -> RecoveryError {
+        match fault {
+            Fault::Io(error) => RecoveryError::Io {
+                action: "read",
+                path: self.path.clone(),
+                error,
+            },
+            Fault::Damaged(offset, reason) => RecoveryError::RunDamaged {
+                file: self.path.clone(),
+                offset: offset as u64,
+                reason,
+            },
+        }
+    }
+
+    /// While serving: the log tells, and nothing is said that could be wrong.
+    fn unreadable(&self, fault: Fault) -> Unreadable {
+        log::error!("{}", self.error(fault));
+        Unreadable
+    }
+
+    /// What its payments add up to: whole blocks by their totals, so at most two are read.
+    pub fn summary(&self, window: &Window, summary: &mut Summary) -> Result<(), Unreadable> {
+        let whole = |first: &Block, last: &Block| {
+            window.contains(first.first_us) && window.contains(last.last_us)
+        };
+        if whole(&self.blocks[0], &self.blocks[self.blocks.len() - 1]) {
+            summary.merge(&self.totals);
+            return Ok(());
+        }
+        let begin = self
+            .blocks
+            .partition_point(|block| block.last_us < window.from_us);
+        for (n, block) in self.blocks.iter().enumerate().skip(begin) {
+            if block.first_us > window.to_us {
+                break;
+            }
+            if whole(block, block) {
+                summary.merge(&block.summary());
+                continue;
+            }
+            let add = |_, entry: Entry| {
+                if window.contains(entry.requested_us) {
+                    summary.add(entry.by, entry.cents);
+                }
+            };
+            self.entries(n, add)
+                .map_err(|fault| self.unreadable(fault))?;
+        }
+        Ok(())
+    }
+
+    /// A payment, if it is here; at most two blocks are read. With the filter in memory hardly any when it
+    /// is not.
+    pub fn find(&self, id: PaymentId, hashes: (u64, u64)) -> Result<Option<Settled>, Unreadable> {
+        let filter = self.filter.as_ref();
+        if filter.is_some_and(|filter| !filter.may_have(hashes)) {
+            return Ok(None);
+        }
+        self.look_up(id).map_err(|fault| self.unreadable(fault))
+    }
+
+    fn look_up(&self, id: PaymentId) -> Result<Option<Settled>, Fault> {
+        let behind = self.ids.partition_point(|block| block.first <= id);
+        let Some(n) = behind.checked_sub(1) else {
+            return Ok(None);
+        };
+        let place = self.part(self.places.ids_of(n), self.ids[n].crc, |bytes| {
+            let at = |n: usize| id_at(bytes, n * ID_BYTES);
+            let (mut from, mut to) = (0, bytes.len() / ID_BYTES);
+            while to - from > 1 {
+                let middle = (from + to) / 2;
+                match at(middle) <= id {
+                    true => from = middle,
+                    false => to = middle,
+                }
+            }
+            let place = u32_at(bytes, from * ID_BYTES + 16) as usize;
+            match (at(from) == id).then_some(place) {
+                Some(place) if place >= self.places.count => {
+                    Err((from * ID_BYTES, "a place that is none"))
+                }
+                place => Ok(place),
+            }
+        })?;
+        let Some(place) = place else { return Ok(None) };
+        let mut found = None;
+        self.entries(place / BLOCK, |at, entry| {
+            if at == place % BLOCK {
+                found = Some(entry);
+            }
+        })?;
+        let entry = found.expect("a block is as long as its place says");
+        Ok(Some(Settled {
+            id,
+            cents: entry.cents,
+            accepted_us: entry.accepted_us,
+            requested_us: entry.requested_us,
+            by: entry.by,
+            attempts: entry.attempts,
+        }))
+    }
+
+    /// Reads all of it: every block, the order, the totals, every id's place, the filter.
+    pub fn check(&mut self) -> Result<(), RecoveryError> {
+        self.load_filter()?;
+        let checked = self.check_entries().and_then(|()| self.check_ids());
+        checked.map_err(|fault| self.error(fault))
+    }
+
+    fn check_entries(&self) -> Result<(), Fault> {
+        let mut before_us = 0;
+        for (n, block) in self.blocks.iter().enumerate() {
+            let mut entries = Vec::with_capacity(BLOCK);
+            self.entries(n, |_, entry| entries.push(entry))?;
+            let (at, _) = self.places.entries_of(n);
+            if Block::of(&entries, block.crc) != *block {
+                return Err(Fault::Damaged(at, "a block that is not as the index says"));
+            }
+            for entry in &entries {
+                if entry.requested_us < before_us || entry.cents == 0 {
+                    return Err(Fault::Damaged(at, "a payment of nothing, or out of order"));
+                }
+                before_us = entry.requested_us;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_ids(&self) -> Result<(), Fault> {
+        let filter = self.filter.as_ref().expect("just read");
+        let mut seen = vec![false; self.places.count];
+        let mut before = None;
+        for (n, block) in self.ids.iter().enumerate() {
+            self.part(self.places.ids_of(n), block.crc, |bytes| {
+                for (at, bytes) in bytes.chunks_exact(ID_BYTES).enumerate() {
+                    let wrong = |reason| Err((at * ID_BYTES, reason));
+                    let id = id_at(bytes, 0);
+                    if before >= Some(id) || (at == 0 && id != block.first) {
+                        return wrong("an id that is out of order");
+                    }
+                    before = Some(id);
+                    let place = seen.get_mut(u32_at(bytes, 16) as usize);
+                    if place.is_none_or(|seen| std::mem::replace(seen, true)) {
+                        return wrong("a place that is none, or another id's");
+                    }
+                    if !filter.may_have(self.hasher.both(id)) {
+                        return wrong("an id that the filter does not have");
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
