@@ -181,7 +181,9 @@ impl<J> Node<J> {
         let side = self.processors.side(to);
         if side.retry_ns <= now_ns {
             side.retry_ns = now_ns + side.retry_again_ns;
-            side.retry_again_ns = (2 * side.retry_again_ns).min(PROBE_NS_MAX);
+            // Less often than probes in the end: should it be this payment that it fails at, others get
+            // their turn at finding out whether it works.
+            side.retry_again_ns = (2 * side.retry_again_ns).min(2 * PROBE_NS_MAX);
         }
         side.retries.push_back((shard, id));
     }

@@ -241,3 +241,25 @@ fn what_was_to_go_elsewhere_and_stays_is_sent_again() {
     rig.answer(again, 200);
     assert_eq!(state(&rig, id), processed(&call));
 }
+
+#[test]
+fn a_payment_that_a_processor_always_fails_at_does_not_keep_the_others() {
+    let mut rig = Rig::new(PAY);
+    let poison = pay(&mut rig, 1);
+    let call = rig.call();
+    rig.hang_up_on(&call);
+    for number in 2..10 {
+        pay(&mut rig, number);
+    }
+    for _ in 0..3000 {
+        for call in rig.calls() {
+            match call.payment().id == poison {
+                true => rig.hang_up_on(&call),
+                false => rig.answer(&call, 200),
+            }
+        }
+        rig.pass(10 * MILLISECOND_NS);
+    }
+    assert_eq!(rig.stats.core(0).payments.open.get(), 1);
+    assert_eq!(state(&rig, poison), in_doubt(&call));
+}
