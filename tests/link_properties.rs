@@ -89,15 +89,17 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
         }),
         (counter.clone(), shard.clone())
             .prop_map(|(counter, shard)| Frame::NotOwner { shard, counter }),
-        (counter.clone(), shard.clone(), any::<u16>()).prop_map(|(counter, shard, status)| Frame::Reply {
-            shard,
-            counter,
-            status: match status % 4 {
-                0 => status,
-                1 => 202,
-                _ => 200,
-            },
-            body: b"{}",
+        (counter.clone(), shard.clone(), any::<u16>()).prop_map(|(counter, shard, status)| {
+            Frame::Reply {
+                shard,
+                counter,
+                status: match status % 4 {
+                    0 => status,
+                    1 => 202,
+                    _ => 200,
+                },
+                body: b"{}",
+            }
         }),
         // As the node numbers its first questions, and others.
         (0u64..8, answer()).prop_map(|(number, answer)| Frame::Answer { number, answer }),

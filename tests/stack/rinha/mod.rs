@@ -13,6 +13,7 @@ mod stages;
 mod totals;
 mod users;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -103,8 +104,13 @@ impl Run {
             let of = self.comparisons.iter().filter(|one| one.verdict == verdict);
             of.count()
         };
+        let mut failed: BTreeMap<&str, usize> = BTreeMap::new();
+        for why in &self.failed {
+            let line = why.lines().next().unwrap_or_default();
+            *failed.entry(line).or_default() += 1;
+        }
         eprintln!(
-            "{} payments sent, {} acknowledged, {} calls failed\n\
+            "{} payments sent, {} acknowledged, {} calls failed {failed:?}\n\
              {} comparisons: {} equal, {} while payments arrived, {} different, {} without an answer\n{}",
             self.book.ids().count(),
             self.book.acknowledged_count(),
