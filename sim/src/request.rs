@@ -342,7 +342,13 @@ impl Author<'_> {
         }
     }
 
-    pub fn request(&mut self, method: &str, path: &str, body: Option<&str>, expect: Expect) -> Draft {
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        expect: Expect,
+    ) -> Draft {
         self.request_with(method, path, body, None, expect)
     }
 

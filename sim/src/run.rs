@@ -154,7 +154,11 @@ impl Coverage {
 pub fn run(seed: u64, options: Options) -> Outcome {
     let mut random = Random::new(seed);
     let plan = Plan::new(&mut random).with_payments(payments::Plan::new(seed));
-    let payments = Book::new(plan.payments.as_ref(), plan.shards as usize, !plan.clock_steps);
+    let payments = Book::new(
+        plan.payments.as_ref(),
+        plan.shards as usize,
+        !plan.clock_steps,
+    );
     let disk = SimDisk::new(random.fork());
     let mut trace = Trace::new(options.trace);
     trace.note(format_args!("{plan:?}"));

@@ -361,7 +361,11 @@ impl World {
             closing: core.stop_wanted,
             unsettled: core.stop_wanted || self.core_gone || self.plan.nodes > 1,
             full_events: self.disk.full_events(),
-            queue_is_small: self.plan.payments.as_ref().is_some_and(|p| p.open_max < 100),
+            queue_is_small: self
+                .plan
+                .payments
+                .as_ref()
+                .is_some_and(|p| p.open_max < 100),
             calm_ns: self.calm_ns,
             settled_ns: self.settled_ns,
         };

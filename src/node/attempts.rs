@@ -73,7 +73,7 @@ fn judge(answer: Answer<'_>) -> (Verdict, Outcome) {
         422 => (Verdict::Known, Outcome::Done),
         429 => (Verdict::Refused, Outcome::Busy(retry_after_s)),
         408 => (Verdict::InDoubt, Outcome::Failed),
-        400..=499 | 500 => (Verdict::Refused, Outcome::Failed),
+        400..=500 => (Verdict::Refused, Outcome::Failed),
         _ => (Verdict::InDoubt, Outcome::Failed),
     }
 }
@@ -120,6 +120,11 @@ impl<J> Node<J> {
             ..
         } = order;
         if !self.is_as_sent(&order) {
+            // What may be there of a payment that was forgotten is there of its successor, too.
+            let successor = self.bound_to(shard, id).filter(|it| it.to == to);
+            if successor.is_some() && verdict != Verdict::Refused {
+                self.shard(shard).payment_in_doubt(id);
+            }
             return;
         }
         match verdict {
@@ -135,6 +140,10 @@ impl<J> Node<J> {
                 self.verify(shard, id, to);
             }
             Verdict::Refused => {
+                // Of two attempts, one says nothing of the other.
+                if self.is_under_way(&order) {
+                    self.shard(shard).payment_in_doubt(id);
+                }
                 if !self.shard(shard).payment_refused(id) {
                     self.retry_later(shard, id, to);
                 }
@@ -151,6 +160,13 @@ impl<J> Node<J> {
     fn is_as_sent(&self, order: &Order) -> bool {
         let bound = self.bound_to(order.shard, order.id);
         bound.is_some_and(|now| now == *order)
+    }
+
+    /// Whether its processor is being asked to carry out a payment of this id.
+    fn is_under_way(&self, order: &Order) -> bool {
+        let is_its = |other: &Order| (other.id, other.to) == (order.id, order.to);
+        let mut work = self.processors.work();
+        work.any(|work| matches!(work, Work::Pay(attempt) if is_its(&attempt.order)))
     }
 
     /// A payment of a shard of ours that is bound, as it is to be sent.
@@ -181,7 +197,9 @@ impl<J> Node<J> {
         let side = self.processors.side(to);
         if side.retry_ns <= now_ns {
             side.retry_ns = now_ns + side.retry_again_ns;
-            side.retry_again_ns = (2 * side.retry_again_ns).min(PROBE_NS_MAX);
+            // Less often than probes in the end: should it be this payment that it fails at, others get
+            // their turn at finding out whether it works.
+            side.retry_again_ns = (2 * side.retry_again_ns).min(2 * PROBE_NS_MAX);
         }
         side.retries.push_back((shard, id));
     }
@@ -193,23 +211,29 @@ impl<J> Node<J> {
             side.retries.retain(|(shard, _)| *shard != number);
         }
         let under_way = |work: &Work| match work {
-            Work::Pay(attempt) if attempt.order.shard == number => Some(attempt.order.id),
+            Work::Pay(Attempt { order, .. }) if order.shard == number => {
+                Some((order.requested_us, order.id, order.to))
+            }
             _ => None,
         };
-        let mut under_way: Vec<PaymentId> = self.processors.work().filter_map(under_way).collect();
-        under_way.sort_unstable();
+        let key = |(requested_us, id, to): &(u64, PaymentId, Processor)| {
+            (*requested_us, *id, *to as usize)
+        };
+        let mut under_way: Vec<_> = self.processors.work().filter_map(under_way).collect();
+        under_way.sort_unstable_by_key(key);
         let shard = self.shards[number].as_mut().expect("it is ours");
         let bound = shard.payments().bound();
-        let mut gathered: Vec<(u64, PaymentId, Processor)> = bound
-            .filter(|payment| under_way.binary_search(&payment.id).is_err())
+        // An attempt of a payment that was forgotten is none of its successor.
+        let mut gathered: Vec<_> = bound
             .filter_map(|payment| match payment.state {
                 State::Bound {
                     to, requested_us, ..
                 } => Some((requested_us, payment.id, to)),
                 _ => None,
             })
+            .filter(|sent| under_way.binary_search_by_key(&key(sent), key).is_err())
             .collect();
-        gathered.sort_unstable_by_key(|(requested_us, id, _)| (*requested_us, *id));
+        gathered.sort_unstable_by_key(key);
         for (_, id, to) in gathered {
             shard.payment_in_doubt(id);
             self.processors.side(to).retries.push_back((number, id));

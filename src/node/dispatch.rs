@@ -10,6 +10,7 @@ use super::Node;
 use crate::io::ConnectionId;
 use crate::limits::{DISPATCH_NS_MAX, DISPATCH_RETRY_NS};
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
+use crate::payments::circuit::State;
 use crate::payments::Processor;
 use crate::shard::Shard;
 
@@ -50,8 +51,9 @@ impl<J> Node<J> {
     /// Whether one more payment may be sent to a processor.
     fn takes_payment(&self, processor: Processor) -> bool {
         let side = &self.processors.sides[processor as usize];
-        let now_ns = self.now.monotonic_ns;
-        side.circuit.has_room(side.under_way, now_ns)
+        // The connection for a probe is part of it: what cannot wait does not wait for that.
+        let probing = side.circuit.state() == State::Open && side.waits_for_connection();
+        !probing && side.circuit.has_room(side.under_way, self.now.monotonic_ns)
     }
 
     /// Connections are wanted for payments: as many as wait, as far as the processor has room.

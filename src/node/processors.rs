@@ -116,6 +116,11 @@ impl Side {
         self.idle.pop()
     }
 
+    /// None is without work, and some are on their way.
+    pub(super) fn waits_for_connection(&self) -> bool {
+        self.idle.is_empty() && !self.connecting.is_empty()
+    }
+
     /// Not used after all.
     pub(super) fn give_back(&mut self, id: ConnectionId) {
         self.idle.push(id);

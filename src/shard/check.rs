@@ -2,13 +2,13 @@
 //! nothing is cut or removed, so it can be done while galo serves.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::payments::Run;
-use super::snapshot::{self, SnapshotError, HEADER_BYTES};
+use super::snapshot::{self, HEADER_BYTES};
 use super::{layout, recovery, Identity, Meta};
 use crate::bank::Account;
 
@@ -148,8 +148,8 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
     let older = kept.first();
     for end in &listing.snapshots {
         let file = layout::snapshot(&dir, *end);
-        let mut read =
-            snapshot::read(disk, &dir, *end, identity).map_err(|error| refuse(error, &file))?;
+        let mut read = snapshot::read(disk, &dir, *end, identity)
+            .map_err(|error| recovery::unreadable(error, &file))?;
         snapshot_bytes += read.bytes;
         let checked = super::accounts::Accounts::new(read.accounts, identity.shards);
         accounts = checked.len() as u64;
@@ -219,26 +219,4 @@ fn check_accounts(
         before = Some(account.id());
     }
     Ok(())
-}
-
-fn refuse(error: SnapshotError, file: &Path) -> RecoveryError {
-    let file: PathBuf = file.to_owned();
-    match error {
-        SnapshotError::Io(error) => RecoveryError::Io {
-            action: "read",
-            path: file,
-            error,
-        },
-        SnapshotError::Damaged(offset, reason) => RecoveryError::SnapshotDamaged {
-            file,
-            offset,
-            reason,
-        },
-        SnapshotError::Version(version) => RecoveryError::Version {
-            file,
-            version,
-            known: snapshot::VERSION,
-        },
-        SnapshotError::Foreign(_) => RecoveryError::Foreign { file },
-    }
 }

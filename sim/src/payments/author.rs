@@ -192,11 +192,36 @@ impl Author<'_> {
         let id = wire::uuid(u128::from(self.random.next()));
         let (method, path, status, body) = match self.random.below(12) {
             0 => ("POST", "/payments", 400, "{\"amount\":".to_owned()),
-            1 => ("POST", "/payments", 422, r#"{"correlationId":"x","amount":1}"#.to_owned()),
-            2 => ("POST", "/payments", 422, r#"{"correlationId":7,"amount":1}"#.to_owned()),
-            3 => ("POST", "/payments", 422, format!("{{\"correlationId\":\"{id}\"}}")),
-            4 => ("POST", "/payments", 422, format!("{{\"correlationId\":\"{id}\",\"amount\":0}}")),
-            5 => ("POST", "/payments", 422, format!("{{\"correlationId\":\"{id}\",\"amount\":-1}}")),
+            1 => (
+                "POST",
+                "/payments",
+                422,
+                r#"{"correlationId":"x","amount":1}"#.to_owned(),
+            ),
+            2 => (
+                "POST",
+                "/payments",
+                422,
+                r#"{"correlationId":7,"amount":1}"#.to_owned(),
+            ),
+            3 => (
+                "POST",
+                "/payments",
+                422,
+                format!("{{\"correlationId\":\"{id}\"}}"),
+            ),
+            4 => (
+                "POST",
+                "/payments",
+                422,
+                format!("{{\"correlationId\":\"{id}\",\"amount\":0}}"),
+            ),
+            5 => (
+                "POST",
+                "/payments",
+                422,
+                format!("{{\"correlationId\":\"{id}\",\"amount\":-1}}"),
+            ),
             6 => (
                 "POST",
                 "/payments",
@@ -209,7 +234,12 @@ impl Author<'_> {
                 422,
                 format!("{{\"correlationId\":\"{id}\",\"amount\":\"1\"}}"),
             ),
-            8 => ("GET", "/payments-summary?from=yesterday", 400, String::new()),
+            8 => (
+                "GET",
+                "/payments-summary?from=yesterday",
+                400,
+                String::new(),
+            ),
             9 => (
                 "GET",
                 "/payments-summary?from=2024-01-02T00:00:00Z&to=2024-01-01T00:00:00Z",

@@ -18,6 +18,10 @@ pub type Tag = usize;
 /// A processor that has been bad may be avoided for so long: probes, health, `Retry-After`, and what was
 /// under way all take their time.
 const DISTRUST_NS: u64 = 25_000_000_000;
+/// With a shorter deadline nothing can be said of what fallback gets.
+const DEADLINE_NS_MIN: u64 = 1_000_000_000;
+/// A decision is taken before what the same tick settles is settled.
+const SETTLED_MAX: usize = 4;
 /// Between two questions about health.
 const HEALTH_NS: u64 = galo::limits::HEALTH_NS_MIN;
 
@@ -580,12 +584,7 @@ impl Book {
 
     /// A processor is asked about its health. `asked_ns`: by a core, in the tick of this time;
     /// `shuffled_ns`: when a process last came or went, or a shard last changed its owner.
-    pub fn health_asked(
-        &mut self,
-        which: Processor,
-        asked_ns: u64,
-        shuffled_ns: u64,
-    ) -> Checked {
+    pub fn health_asked(&mut self, which: Processor, asked_ns: u64, shuffled_ns: u64) -> Checked {
         let before = self.watched[which as usize].health_ns.replace(asked_ns);
         let Some(before_ns) = before else {
             return Ok(());
@@ -602,24 +601,29 @@ impl Book {
         let Some(plan) = &self.plan else {
             violation!("there are no payments");
         };
+        if plan.deadline_ns < DEADLINE_NS_MIN {
+            return Ok(()); // Any wait for an answer, of whatever cause, is too long for it.
+        }
         let cheap = &self.watched[Processor::Default as usize];
         let since_ns = known.accepted_ns.saturating_sub(DISTRUST_NS);
-        // Its window may be full while more come than are allowed to wait.
+        // Its window may be full while more come than are allowed to wait, or while some have waited too
+        // long already, because nobody was there.
         let id = PaymentId(known.id.expect("it is in a journal"));
         let open = |other: &&Known| matches!(other.state, State::Free | State::Bound { .. });
         let open = self.of_shard(id.shard(self.shards())).filter(open).count();
-        let for_room = open >= plan.open_max * 3 / 4;
+        let for_room = open + SETTLED_MAX >= plan.open_max * 3 / 4;
+        let age_ns = self.now_ns - known.accepted_ns;
+        let is_overdue = age_ns >= plan.deadline_ns * 3 / 4 || !self.clock_is_true;
         require!(
-            for_room || cheap.bad_ns >= since_ns,
+            for_room || is_overdue || cheap.bad_ns >= since_ns,
             "fallback gets a payment, and default has worked since {}: {known:?}",
             cheap.bad_ns
         );
         // With one that is slow, too, payments are late at once.
         let dear = &self.watched[Processor::Fallback as usize];
-        let age_ns = self.now_ns - known.accepted_ns;
         let is_late = age_ns >= plan.deadline_ns / 4 || dear.bad_ns >= since_ns;
         require!(
-            !self.clock_is_true || for_room || is_late,
+            for_room || is_overdue || is_late,
             "fallback gets a payment after {age_ns} ns of {}, with {open} open of {}: {known:?}",
             plan.deadline_ns,
             plan.open_max

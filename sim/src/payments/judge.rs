@@ -16,7 +16,12 @@ fn json(reply: &Reply) -> Checked<serde_json::Value> {
 
 impl Book {
     /// A payment with an id was answered. Its shard and record, if it must be there.
-    pub fn answered(&mut self, tag: Tag, cents: u64, reply: &Reply) -> Checked<Option<(usize, u64)>> {
+    pub fn answered(
+        &mut self,
+        tag: Tag,
+        cents: u64,
+        reply: &Reply,
+    ) -> Checked<Option<(usize, u64)>> {
         self.checked += 1;
         let known = &mut self.known[tag];
         // Its acceptance may have been forgotten since, but was there.

@@ -10,9 +10,9 @@
 
 pub mod author;
 pub mod book;
-pub mod connections;
 mod calm;
 mod compare;
+pub mod connections;
 mod judge;
 mod phase;
 mod plan;

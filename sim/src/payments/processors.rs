@@ -229,8 +229,10 @@ impl World {
         upstream.busy = Some(token);
         let asked_ns = upstream.asked_ns;
         self.processors.tokens = token;
-        self.trace
-            .note(format_args!("{} is asked {request:?} at {at}", which.name()));
+        self.trace.note(format_args!(
+            "{} is asked {request:?} at {at}",
+            which.name()
+        ));
         match request {
             Request::Pay(payment) => {
                 self.coverage.attempts += 1;

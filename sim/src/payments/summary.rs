@@ -61,7 +61,8 @@ impl Book {
         for which in Processor::ALL {
             let told = told(&text, which)?;
             // Who did not get answers in time says what he knows; nothing else.
-            let exempt = now_ns >= delivered_ns + SUMMARY_NS_MAX || !self.was_heard(which, written_ns);
+            let exempt =
+                now_ns >= delivered_ns + SUMMARY_NS_MAX || !self.was_heard(which, written_ns);
             self.fits(question, which, told, exempt)?;
         }
         Ok(())
@@ -71,8 +72,8 @@ impl Book {
         let mut sure = Told { count: 0, cents: 0 };
         let mut open = Vec::new();
         for (id, stored) in &self.stored[which as usize] {
-            let inside = question.from_us <= stored.requested_us
-                && stored.requested_us <= question.to_us;
+            let inside =
+                question.from_us <= stored.requested_us && stored.requested_us <= question.to_us;
             let tag = self.tag_of(*id);
             let known = &self.known[tag];
             // It was forgotten before the question, and has not come again.
@@ -113,9 +114,15 @@ fn is_some_choice(open: &[Stored], count: u64, cents: u128) -> bool {
         return true;
     }
     (0..1_u32 << open.len()).any(|choice| {
-        let chosen = open.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1);
+        let chosen = open
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| choice >> at & 1 == 1);
         u64::from(choice.count_ones()) == count
-            && chosen.map(|(_, stored)| u128::from(stored.cents)).sum::<u128>() == cents
+            && chosen
+                .map(|(_, stored)| u128::from(stored.cents))
+                .sum::<u128>()
+                == cents
     })
 }
 

@@ -29,7 +29,11 @@ pub fn timestamp(time_us: u64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let ms = rest_us / 1_000;
     let (s, ms) = (ms / 1_000, ms % 1_000);
@@ -81,7 +85,13 @@ pub fn cents(text: &str) -> Option<u128> {
 /// 32 hexadecimal digits in five groups.
 pub fn uuid(id: u128) -> String {
     let text = format!("{id:032x}");
-    let groups = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+    let groups = [
+        &text[..8],
+        &text[8..12],
+        &text[12..16],
+        &text[16..20],
+        &text[20..],
+    ];
     groups.join("-")
 }
 
@@ -194,8 +204,7 @@ pub fn reply(reply: &Reply, random: &mut Random) -> Written {
             failing,
             min_response_ms,
         } => {
-            let body =
-                format!("{{\"failing\":{failing},\"minResponseTime\":{min_response_ms}}}");
+            let body = format!("{{\"failing\":{failing},\"minResponseTime\":{min_response_ms}}}");
             written(200, "", &body, random)
         }
     }

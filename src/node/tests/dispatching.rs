@@ -176,3 +176,90 @@ fn who_has_been_tried_goes_before_who_has_not() {
     assert_eq!(next.payment().id, second);
     assert_eq!(find(&rig, second).unwrap().attempts, 1);
 }
+
+#[test]
+fn who_cannot_wait_does_not_wait_for_a_connection_that_may_never_be_made() {
+    let mut rig = Rig::new(PAY);
+    rig.silent[0] = true;
+    let id = pay(&mut rig, 1);
+    let mut sent = None;
+    for _ in 0..19 {
+        rig.pass(3 * SECOND_NS);
+        sent = rig.calls().pop();
+        rig.give_up_connecting();
+    }
+    assert_eq!(sent, None);
+    rig.pass(2 * SECOND_NS);
+    let call = rig.call();
+    assert_eq!((call.at, call.payment().id), (Processor::Fallback, id));
+    assert_eq!(rig.stats.core(0).payments.fallback_for_deadline.get(), 1);
+}
+
+#[test]
+fn accepting_does_not_wait_for_processors_that_hang() {
+    let mut rig = Rig::new(PAY);
+    let client = rig.connect(0);
+    for number in 0..100 {
+        let id = PaymentId::made_of(number);
+        let body = format!("{{\"correlationId\":\"{id}\",\"amount\":19.90}}");
+        let length = body.len();
+        let request =
+            format!("POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
+        assert_eq!(rig.ask(client, request).status, 202);
+        rig.pass(SECOND_NS);
+    }
+}
+
+#[test]
+fn what_was_to_go_elsewhere_and_stays_is_sent_again() {
+    // With durability `disk` a shard stays for as long as the disk is stuck.
+    let mut rig = Rig::new(Plan {
+        nodes: 2,
+        shards: 2,
+        durability: Durability::Disk,
+        ..PAY
+    });
+    rig.kill(1);
+    rig.pass(SECOND_NS);
+    let mut numbers = (1..).filter(|it| PaymentId::made_of(*it).shard(2) == 1);
+    let id = pay(&mut rig, numbers.next().unwrap());
+    let call = rig.call();
+    rig.disk_stuck(0, true);
+    accept(&mut rig, numbers.next().unwrap());
+    rig.begin_and_link(1);
+    rig.run();
+    // Its home is back, and the shard is on its way: the outcome is for whoever has it next.
+    rig.answer(&call, 200);
+    assert!(matches!(state(&rig, id), State::Bound { .. }));
+    rig.kill(1);
+    rig.disk_stuck(0, false);
+    rig.pass(SECOND_NS);
+    assert_eq!(rig.owners(1), [0]);
+    let calls = rig.calls();
+    let again = calls.iter().find(|it| it.payment().id == id).unwrap();
+    assert_eq!((again.core(), again.kind), (0, call.kind));
+    rig.answer(again, 200);
+    assert_eq!(state(&rig, id), processed(&call));
+}
+
+#[test]
+fn a_payment_that_a_processor_always_fails_at_does_not_keep_the_others() {
+    let mut rig = Rig::new(PAY);
+    let poison = pay(&mut rig, 1);
+    let call = rig.call();
+    rig.hang_up_on(&call);
+    for number in 2..10 {
+        pay(&mut rig, number);
+    }
+    for _ in 0..3000 {
+        for call in rig.calls() {
+            match call.payment().id == poison {
+                true => rig.hang_up_on(&call),
+                false => rig.answer(&call, 200),
+            }
+        }
+        rig.pass(10 * MILLISECOND_NS);
+    }
+    assert_eq!(rig.stats.core(0).payments.open.get(), 1);
+    assert_eq!(state(&rig, poison), in_doubt(&call));
+}

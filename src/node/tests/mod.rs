@@ -22,6 +22,7 @@ mod questioning;
 mod rig;
 mod stopping;
 mod storage_full;
+mod successors;
 mod summaries;
 mod takeover;
 

@@ -73,6 +73,10 @@ pub struct Rig {
     epochs: u64,
     /// By the processor's number: nobody listens there.
     pub unreachable: [bool; 2],
+    /// By the processor's number: who connects there hears nothing.
+    pub silent: [bool; 2],
+    /// Who does so: cores.
+    unheard: Vec<(usize, Processor)>,
     /// Questions about health that processors have got, and not answered.
     pub health_calls: Vec<processors::Call>,
 }
@@ -163,6 +167,8 @@ impl Rig {
             stats_of,
             epochs: 0,
             unreachable: [false; 2],
+            silent: [false; 2],
+            unheard: Vec::new(),
             health_calls: Vec::new(),
         };
         for member in 0..plan.nodes * plan.cores {
@@ -356,6 +362,9 @@ impl Rig {
     }
 
     fn end(&mut self, node: usize) {
+        if self.plan.nodes == 1 {
+            self.disks.iter().for_each(Faulty::release_locks);
+        }
         for member in self.members(node) {
             let core = &mut self.cores[member];
             core.jobs.clear();

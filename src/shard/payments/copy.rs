@@ -186,6 +186,15 @@ impl Counts {
     }
 }
 
+/// What a snapshot has of payments that are all settled, and in runs.
+pub(super) fn settled_elsewhere(settled: u64) -> [u8; COUNTS_BYTES] {
+    let counts = Counts {
+        first: settled,
+        ..Counts::default()
+    };
+    counts.to_bytes()
+}
+
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }

@@ -7,6 +7,7 @@
 //! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
 mod copy;
+mod fill;
 mod filter;
 mod hash;
 mod recent;
@@ -29,6 +30,7 @@ use tried::{Stand, Tried};
 use waiting::Waiting;
 
 pub(super) use copy::Copying;
+pub use fill::fill;
 pub use recent::{Full, Settled};
 pub use run::Run;
 pub use run_writer::write as write_run;
@@ -224,6 +226,12 @@ impl Payments {
     /// Confirmed payments, all of them.
     pub fn settled(&self) -> u64 {
         self.recent.next() - self.floor
+    }
+
+    /// Bytes that are allocated for those that wait, used or not.
+    #[cfg(test)]
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting.allocated_bytes()
     }
 
     /// Files with settled payments.

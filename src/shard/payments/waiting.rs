@@ -266,7 +266,7 @@ impl Waiting {
         found
             .expect("every one that waits is in the index")
             .remove();
-        if part.capacity() > PART_MIN && part.len() < part.capacity() / 8 {
+        if part.capacity() > PART_MIN && part.len() < part.capacity() / 4 {
             let (pieces, hasher, first) = (&self.pieces, &self.hasher, self.first);
             part.shrink_to(2 * part.len(), |low| {
                 hasher.hash(pieces.get(Self::widen(first, *low)).id)
@@ -293,5 +293,13 @@ impl Waiting {
         self.live = 0;
         self.pieces.advance(self.first);
         self.index = [const { HashTable::new() }; PARTS];
+    }
+
+    /// Bytes that are allocated, used or not.
+    #[cfg(test)]
+    pub fn allocated_bytes(&self) -> usize {
+        let pieces = self.pieces.pieces.len() + usize::from(self.pieces.spare.is_some());
+        let index: usize = self.index.iter().map(HashTable::allocation_size).sum();
+        pieces * PIECE as usize * ENTRY_BYTES + index
     }
 }

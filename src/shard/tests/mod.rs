@@ -6,6 +6,7 @@ mod journal;
 mod mapping;
 mod outcomes;
 mod ownership;
+mod payment_runs;
 mod payments;
 mod recovery;
 mod recovery_journal;

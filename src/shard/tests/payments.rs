@@ -246,3 +246,45 @@ fn no_more_than_so_many_wait() {
     .collect();
     assert_eq!(order, [id(1), id(3)]);
 }
+
+#[test]
+fn a_long_queue_is_compact_and_gives_its_memory_back() {
+    const COUNT: u64 = 200_000;
+    let mut shard = Directory::new().open().shard;
+    for round in 0..2 {
+        let number = |n| round * COUNT + n;
+        for n in 0..COUNT {
+            if !shard.accepts() {
+                shard.written();
+            }
+            assert_eq!(shard.pay(id(number(n)), n + 1, TIME_US + n), Accepted::New);
+        }
+        shard.written();
+        let bytes = shard.payments().waiting_bytes();
+        assert!(bytes < COUNT as usize * 48, "{bytes}");
+        let mut most = bytes;
+        for n in 0..COUNT {
+            if !shard.accepts() {
+                shard.written();
+            }
+            let next = shard.payments().next_free().unwrap();
+            assert_eq!((next.id, next.cents), (id(number(n)), n + 1));
+            assert_eq!(shard.payments().find(next.id), Some(next));
+            shard.bind_payment(next.id, DEFAULT, TIME_US);
+            shard.written();
+            assert!(shard.settle_payment(next.id, TIME_US, TIME_US));
+            if n % 10_000 == 0 {
+                let bytes = shard.payments().waiting_bytes();
+                assert!(
+                    bytes <= most && bytes < (COUNT - n) as usize * 80 + 200_000,
+                    "{bytes}"
+                );
+                most = bytes;
+            }
+        }
+        shard.written();
+        assert_eq!(shard.payments().open(), 0);
+        let bytes = shard.payments().waiting_bytes();
+        assert!(bytes <= 200_000, "{bytes}");
+    }
+}

@@ -72,6 +72,9 @@ pub fn stored(payment: &Stored) -> String {
 
 impl Rig {
     pub(super) fn dial_processor(&mut self, index: usize, processor: Processor) {
+        if self.silent[processor as usize] {
+            return self.unheard.push((index, processor));
+        }
         let core = &mut self.cores[index];
         if self.unreachable[processor as usize] {
             return core.connect_failed.push(Target::Processor(processor));
@@ -80,6 +83,15 @@ impl Rig {
             processor: Some(processor),
             ..Socket::unopened(Peer::Processor(processor))
         });
+    }
+
+    /// Whoever connects to a silent processor is told that it took too long.
+    pub fn give_up_connecting(&mut self) {
+        for (core, processor) in std::mem::take(&mut self.unheard) {
+            let target = Target::Processor(processor);
+            self.cores[core].connect_failed.push(target);
+        }
+        self.run();
     }
 
     /// What the processors were asked about payments since the last call, in the order of the
