@@ -408,7 +408,7 @@ impl<J> Node<J> {
 
     /// Answers a client with what is known. It may be the middle of a tick or its end, so that what is
     /// asked behind waits for the next one.
-    fn end_inquiry(&mut self, number: u64) {
+    pub(super) fn end_inquiry(&mut self, number: u64) {
         let inquiry = self.take_inquiry(number);
         let connection = self.connections.get(inquiry.connection);
         let connection = connection.expect("what it waits for is dropped with it");
