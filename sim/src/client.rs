@@ -285,7 +285,10 @@ impl Client {
             } else if body.contains("forgotten") {
                 let pays = matches!(asked.expect, Expect::PayNow(_));
                 let purges = model.payments.purges;
-                require!(pays && (purges || asked.tainted), "nobody asked to forget anything");
+                require!(
+                    pays && (purges || asked.tainted),
+                    "nobody asked to forget anything"
+                );
             } else if body.contains("queue full") {
                 let pays = matches!(asked.expect, Expect::Pay(..) | Expect::PayNow(_));
                 require!(pays && context.queue_is_small, "there was room");

@@ -68,7 +68,10 @@ impl World {
                 "snapshot done"
             }
             Done::SnapshotFailed { .. } => "snapshot failed",
-            Done::RunWritten { .. } => "run written",
+            Done::RunWritten { .. } => {
+                self.coverage.runs += 1;
+                "run written"
+            }
             Done::RunsRemoved { .. } => "runs removed",
             Done::RunFailed { .. } => "run failed",
             Done::Acquired { .. } if events.killed => "acquired, and killed",

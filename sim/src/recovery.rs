@@ -30,6 +30,9 @@ impl World {
         recovered
             .store
             .set_thresholds(self.plan.segment_bytes, self.plan.snapshot_bytes);
+        if let Some(plan) = &self.plan.payments {
+            recovered.shard.set_settled_run(plan.settled_run);
+        }
         self.verify(recovered)
     }
 

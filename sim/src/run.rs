@@ -133,6 +133,8 @@ coverage! {
     lookups,
     /// Processors that were asked about their health.
     health_questions,
+    /// Files of settled payments.
+    runs,
     /// Payments answered while both processors hang.
     paid_in_spite,
 }

@@ -39,11 +39,19 @@ pub enum Sabotage {
     RefusedIsStored,
     /// One that does not know a payment says that it has it.
     NotFoundIsFound,
+    /// What is asked of one processor is asked of the other one, too.
+    PaidByBoth,
+    /// A payment that is sent again has another `requestedAt`.
+    RequestedAtFresh,
+    /// A payment reaches its processor with another amount.
+    AmountChanged,
+    /// A processor forgets what it has stored.
+    StoredIsForgotten,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 15] = [
+    pub const ALL: [Sabotage; 22] = [
         Sabotage::KillLosesWrites,
         Sabotage::SyncIgnored,
         Sabotage::SyncReordered,
@@ -59,5 +67,12 @@ impl Sabotage {
         Sabotage::LockLost,
         Sabotage::KeyForgotten,
         Sabotage::EpochRepeated,
+        Sabotage::StoredIsRefused,
+        Sabotage::RefusedIsStored,
+        Sabotage::NotFoundIsFound,
+        Sabotage::PaidByBoth,
+        Sabotage::RequestedAtFresh,
+        Sabotage::AmountChanged,
+        Sabotage::StoredIsForgotten,
     ];
 }

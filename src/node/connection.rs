@@ -194,7 +194,7 @@ pub struct Connection {
     /// What the peer is in the middle of sending.
     pub arriving: Arriving,
     pub output: Output,
-    /// Replies that another node owes this connection.
+    /// Replies that another node, or an inquiry, owes this connection.
     pub waiting: u32,
     /// The shard that they are of. All are of one: their order is then the order of the requests.
     /// `None`: there is one, and nothing may be asked behind it.

@@ -365,20 +365,18 @@ impl<J> Node<J> {
         if !self.inquiries.open[&part.inquiry].about.fits(&answer) {
             return Err("answers what it was not asked".to_owned());
         }
-        if answer == Answer::Refused {
-            let again_ns = self.now.monotonic_ns + ASK_AGAIN_NS;
-            self.part_asked(number, Asked::Later(again_ns));
-        } else {
-            self.part_answered(number, &answer);
-        }
+        self.part_answered(number, &answer);
         Ok(())
     }
 
-    /// A part is there.
+    /// A part is there, or is to be asked for again.
     pub(super) fn part_answered(&mut self, number: u64, answer: &Answer) {
-        let Some(part) = self.inquiries.parts.remove(&number) else {
-            return;
-        };
+        if *answer == Answer::Refused {
+            let again_ns = self.now.monotonic_ns + ASK_AGAIN_NS;
+            return self.part_asked(number, Asked::Later(again_ns));
+        }
+        let part = self.inquiries.parts.remove(&number);
+        let part = part.expect("a question goes with its part");
         let open = self.inquiries.open.get_mut(&part.inquiry);
         let inquiry = open.expect("it waits for a part");
         inquiry.parts.retain(|it| *it != number);
@@ -410,7 +408,7 @@ impl<J> Node<J> {
 
     /// Answers a client with what is known. It may be the middle of a tick or its end, so that what is
     /// asked behind waits for the next one.
-    fn end_inquiry(&mut self, number: u64) {
+    pub(super) fn end_inquiry(&mut self, number: u64) {
         let inquiry = self.take_inquiry(number);
         let connection = self.connections.get(inquiry.connection);
         let connection = connection.expect("what it waits for is dropped with it");

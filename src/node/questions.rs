@@ -232,6 +232,10 @@ impl<J> Node<J> {
         let Some(open) = self.questions.open.get_mut(&question) else {
             return; // It has been answered, or nobody wants to know any more.
         };
+        if found.is_none() && self.stop.is_some() {
+            // It was not sent any more. Who has the shard next can find out.
+            return self.answer_question(question, Answer::Refused);
+        }
         let About::Summary {
             window,
             summary,

@@ -20,6 +20,7 @@ pub(super) enum Taken {
     /// | why | until |
     /// |---|---|
     /// | a reply from another member must come before (`waiting`) | [`Node::settle`] |
+    /// | a reply that takes time must come before (`waiting`) | the tick after [`Node::end_inquiry`] |
     /// | the shard takes no more in this tick (`postponed`) | [`Node::tick_begin`] |
     /// | too much waits to be sent (`Output::is_full`) | [`Node::sent`] |
     NotYet,

@@ -181,11 +181,11 @@ impl Mapping {
         Ok(&self[from..to])
     }
 
-    /// A part need not be resident any more. Nothing in the mapping may have been changed: dropping a page
-    /// drops its changes.
-    pub fn give_back(&self, from: usize, to: usize) {
+    /// Nothing of it need be resident any more: the kernel has put pages there around those that were read.
+    /// Nothing in the mapping may have been changed: dropping a page drops its changes.
+    pub fn give_back(&self) {
         // A hint.
-        let _ = self.advise(from / 4096 * 4096, to, MmapAdvise::MADV_DONTNEED);
+        let _ = self.advise(0, self.bytes, MmapAdvise::MADV_DONTNEED);
     }
 
     /// Reads from the file what is not there yet.

@@ -20,5 +20,6 @@ mod keys;
 mod killed;
 mod paused;
 mod payments;
+mod payments_once;
 mod rinha;
 mod stopped;

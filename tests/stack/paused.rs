@@ -15,19 +15,19 @@ use crate::support::{transaction, Connection, Reply, PATIENCE};
 const PAUSED: u32 = 1;
 const AWAKE: u32 = 2;
 /// What a command waits for its owner: `COMMAND_NS_MAX`.
-const WAIT: Duration = Duration::from_secs(2);
+pub const WAIT: Duration = Duration::from_secs(2);
 /// Whoever is answered earlier has not waited. (Some of it, because a tick's time is its beginning's.)
-const WAITED: Duration = Duration::from_millis(1_900);
+pub const WAITED: Duration = Duration::from_millis(1_900);
 /// What is answered "at once" takes less, and what waits takes so much longer at most. (Other tests
 /// run meanwhile.)
-const AT_ONCE: Duration = Duration::from_secs(1);
+pub const AT_ONCE: Duration = Duration::from_secs(1);
 const REQUESTS: usize = 20;
 
 /// Pauses a node while this lives.
-struct Pause<'a>(&'a Stack, usize);
+pub struct Pause<'a>(&'a Stack, usize);
 
 impl<'a> Pause<'a> {
-    fn new(stack: &'a Stack, node: usize) -> Pause<'a> {
+    pub fn new(stack: &'a Stack, node: usize) -> Pause<'a> {
         stack.node(node).signal(Signal::SIGSTOP);
         let pause = Pause(stack, node);
         let began = Instant::now();
@@ -127,7 +127,7 @@ fn shards_of_a_paused_node_wait_and_others_do_not() {
     assert_eq!(stack.node(1).balance(PAUSED), expected);
 }
 
-fn expect_unavailable(reply: &Reply) {
+pub fn expect_unavailable(reply: &Reply) {
     assert_eq!(reply.status, 503, "{reply:?}");
     assert!(reply.header("retry-after").is_some(), "{reply:?}");
     assert!(reply.json()["error"].is_string(), "{reply:?}");

@@ -69,6 +69,11 @@ impl Stack {
 
     /// The same as a payments gateway.
     pub fn gateway(balancer: Balancer, processors: &[Processor; 2]) -> Stack {
+        Stack::gateway_nodes(processors).with_balancer(balancer)
+    }
+
+    /// A gateway with nothing before it.
+    pub fn gateway_nodes(processors: &[Processor; 2]) -> Stack {
         let [default, fallback] = [0, 1].map(|number| processors[number].url());
         let flags = [
             "--processor-default",
@@ -76,7 +81,7 @@ impl Stack {
             "--processor-fallback",
             &fallback,
         ];
-        Stack::with(flags.map(str::to_owned).to_vec()).with_balancer(balancer)
+        Stack::with(flags.map(str::to_owned).to_vec())
     }
 
     fn with_balancer(self, balancer: Balancer) -> Stack {

@@ -126,6 +126,8 @@ pub struct Known {
     pub accepted_ns: u64,
     /// Counts what journals said of settled payments. 0: nothing of this one.
     pub settled: u64,
+    /// The `requestedAt` with which a processor was asked for it last.
+    pub asked_us: u64,
     /// A purge, or a reset, was asked for after it.
     pub purge_asked: bool,
     /// A loss of power took a record that says where it may be; or it was forgotten by a purge and came
@@ -222,6 +224,7 @@ impl Book {
             bound: 0,
             accepted_ns: 0,
             settled: 0,
+            asked_us: 0,
             purge_asked: false,
             doubtful: false,
         });
@@ -387,8 +390,11 @@ impl Book {
                 known.doubtful |= known.state == State::Purged;
                 known.state = State::Free;
                 known.cents = cents;
+                // Or it is only entered again.
+                if known.accepted != sequence {
+                    known.accepted_ns = self.now_ns;
+                }
                 known.accepted = sequence;
-                known.accepted_ns = self.now_ns;
             }
             Entry::Bound {
                 to, requested_us, ..
@@ -494,6 +500,12 @@ impl Book {
         self.watched[which as usize].unheard_ns < since_ns
     }
 
+    /// Whether a processor was asked for it before, with this `requestedAt`.
+    pub fn was_asked(&self, payment: &Payment) -> bool {
+        let known = self.by_id.get(&payment.id).map(|tag| &self.known[*tag]);
+        known.is_some_and(|known| known.asked_us == payment.requested_us)
+    }
+
     /// A processor is asked for a payment. `durable`: what it rests on must survive a loss of power.
     pub fn arrived(
         &mut self,
@@ -527,6 +539,7 @@ impl Book {
             !durable || known.bound <= self.floors[shard] || known.doubtful,
             "{which:?} is asked for a payment whose record is not durable: {known:?}"
         );
+        self.known[*tag].asked_us = payment.requested_us;
         Ok(())
     }
 

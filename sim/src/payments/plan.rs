@@ -32,6 +32,8 @@ pub struct Plan {
     pub phase_ns_max: u64,
     /// The real-time clock may step.
     pub steps: bool,
+    /// Settled payments that make a file.
+    pub settled_run: usize,
     /// The largest delay.
     pub delay_ms_max: u64,
 }
@@ -68,6 +70,7 @@ impl Plan {
                 false => random.between(1, 100) * MS_NS,
             },
             steps: random.percent(40),
+            settled_run: *random.pick(&[1, 2, 3, 8, 30, 32 * 1024]),
             delay_ms_max: match sparse {
                 true => 6_000,
                 false => 30,

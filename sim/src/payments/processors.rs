@@ -234,8 +234,9 @@ impl World {
             which.name()
         ));
         match request {
-            Request::Pay(payment) => {
+            Request::Pay(mut payment) => {
                 self.coverage.attempts += 1;
+                self.sabotage_payment(which, &mut payment);
                 let now_ns = self.now_ns;
                 self.model
                     .payments
@@ -275,6 +276,35 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with a payment that a processor is asked for, if something is to be.
+    fn sabotage_payment(&mut self, which: Processor, payment: &mut model::Payment) {
+        let number = which as usize;
+        match self.sabotage {
+            Some(Sabotage::PaidByBoth) if self.processors.random.percent(10) => {
+                let (now_ns, token) = (self.now_ns, self.processors.tokens + 1);
+                self.processors.tokens = token;
+                let other = &mut self.processors.each[1 - number];
+                let work = Work {
+                    at: u64::MAX,
+                    request: Request::Pay(*payment),
+                    spoilt: None,
+                };
+                other.works.insert(token, work);
+                other.model.pay(now_ns, token, *payment);
+            }
+            Some(Sabotage::RequestedAtFresh) if self.model.payments.was_asked(payment) => {
+                payment.requested_us += 1_000;
+            }
+            Some(Sabotage::AmountChanged) if self.processors.random.percent(5) => {
+                payment.cents += 1;
+            }
+            Some(Sabotage::StoredIsForgotten) if self.processors.random.percent(2) => {
+                self.processors.each[number].model.purge(self.now_ns);
+            }
+            _ => {}
+        }
     }
 
     fn pay(&mut self, which: Processor, at: u64, token: u64, payment: model::Payment) {

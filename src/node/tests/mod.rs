@@ -10,6 +10,7 @@ mod dispatching;
 mod doubt;
 mod durability;
 mod gateway_chaos;
+mod gateway_clients;
 mod health;
 mod linking;
 mod links;

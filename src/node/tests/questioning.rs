@@ -18,6 +18,11 @@ fn linked() -> (Rig, Client) {
     (rig, linker)
 }
 
+/// By shard and number.
+type Asked = (u32, u64);
+/// By number.
+type Answered = (u64, Answer);
+
 fn ask(number: u64, shard: u32, question: Question) -> Frame<'static> {
     Frame::Ask {
         number,
@@ -38,7 +43,7 @@ impl Rig {
     }
 
     /// Questions that the linker was asked since the last call, by shard, and answers that it was given.
-    fn questions_and_answers(&mut self, linker: Client) -> (Vec<(u32, u64)>, Vec<(u64, Answer)>) {
+    fn questions_and_answers(&mut self, linker: Client) -> (Vec<Asked>, Vec<Answered>) {
         let bytes = std::mem::take(&mut self.socket(linker).outbound);
         let (mut questions, mut answers) = (Vec::new(), Vec::new());
         let mut rest = &bytes[..];

@@ -313,6 +313,34 @@ fn a_stop_is_not_held_up() {
 }
 
 #[test]
+fn who_stops_leaves_what_it_cannot_find_out_to_the_next() {
+    let mut rig = Rig::new(GATEWAY_TWO);
+    let client = rig.connect(0);
+    rig.ask(client, pay(id_in(GATEWAY_TWO, 0, 0), "19.90"));
+    let (pays, _) = rig.pays_and_lookups();
+    // In the tick of the stop itself, in which nothing is asked any more.
+    rig.send(client, summary());
+    rig.tick(0, Host::stop);
+    rig.pass(100 * MILLISECOND_NS);
+    assert_eq!(rig.owners(0), [1]);
+    let (again, lookups) = rig.pays_and_lookups();
+    assert_eq!((again.len(), lookups.len()), (1, 1));
+    rig.has_it(&lookups[0], &pays[0]);
+    let reply = rig.replies(client).remove(0);
+    assert_eq!(reply.totals(), [(1, "19.90"), (0, "0.00")]);
+    // Without anybody to leave it to, it says nothing rather than too little.
+    let mut rig = Rig::new(GATEWAY_ONE);
+    let client = rig.connect(0);
+    rig.ask(client, pay(id_in(GATEWAY_ONE, 0, 0), "19.90"));
+    assert_eq!(rig.pays_and_lookups().0.len(), 1);
+    rig.send(client, summary());
+    rig.tick(0, Host::stop);
+    rig.pass(STOP_INQUIRIES_NS);
+    assert_eq!(rig.statuses(client), [503]);
+    assert!(rig.is_closed(client));
+}
+
+#[test]
 fn a_stop_answers_what_cannot_be_known_in_time() {
     let mut rig = Rig::new(GATEWAY_TWO);
     let client = rig.connect(0);

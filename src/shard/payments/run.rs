@@ -363,7 +363,7 @@ impl Run {
         blocks
             .iter()
             .for_each(|block| totals.merge(&block.summary()));
-        mapping.give_back(0, places.entries);
+        mapping.give_back();
         Ok(Run {
             hasher: Hasher::new(identity.directory),
             first,
@@ -442,7 +442,7 @@ impl Run {
             true => take(bytes).map_err(|(at, reason)| Fault::Damaged(from + at, reason)),
             false => Err(Fault::Damaged(from, "a block's checksum is wrong")),
         };
-        self.mapping.give_back(from, to);
+        self.mapping.give_back();
         taken
     }
 

@@ -1,5 +1,6 @@
 //! Payments in memory, and what the journal makes of them.
 
+use super::recovery::edit_snapshot;
 use super::*;
 use crate::payments::{PaymentId, Processor, Summary, Totals, Window};
 use crate::shard::payments::State;
@@ -286,5 +287,94 @@ fn a_long_queue_is_compact_and_gives_its_memory_back() {
         assert_eq!(shard.payments().open(), 0);
         let bytes = shard.payments().waiting_bytes();
         assert!(bytes <= 200_000, "{bytes}");
+    }
+}
+
+/// A snapshot with two that wait, one that is settled, and two that are or were bound, and all of it in the
+/// journal, too.
+fn with_payments() -> (Directory, Recovered<RealDisk>) {
+    let directory = Directory::new();
+    let mut recovered = directory.open();
+    let Recovered { shard, store, .. } = &mut recovered;
+    (1..=5).for_each(|number| pay_one(shard, store, number));
+    let bound = [1, 2, 3].map(|number| shard.bind_payment(id(number), DEFAULT, TIME_US));
+    write(shard, store);
+    assert!(shard.payment_refused(id(2)));
+    assert!(shard.settle_payment(id(3), bound[2], TIME_US));
+    write(shard, store);
+    sync(shard, store);
+    take_snapshot(shard, store);
+    (directory, recovered)
+}
+
+fn states(shard: &Shard) -> Vec<Option<Payment>> {
+    let numbers = 1..=5;
+    numbers
+        .map(|number| shard.payments().find(id(number)))
+        .collect()
+}
+
+#[test]
+fn a_snapshot_has_what_the_journal_says() {
+    let (directory, recovered) = with_payments();
+    let end = recovered.shard.sequence();
+    let found = directory.open();
+    assert_eq!((found.report.snapshot, found.report.replayed), (end, 0));
+    let mut expected = states(&recovered.shard);
+    let State::Bound { in_doubt, .. } = &mut expected[0].as_mut().unwrap().state else {
+        panic!("it is bound");
+    };
+    *in_doubt = true;
+    // A refusal that the snapshot tells.
+    assert_eq!(expected[1].unwrap().state, State::Free);
+    assert_eq!(states(&found.shard), expected);
+    assert_eq!(found.shard.payments().next_free(), expected[1]);
+}
+
+/// What breaks the rules of payments, whatever the checksums say.
+#[test]
+fn snapshot_older_with_bad_payments() {
+    let (directory, recovered) = with_payments();
+    let path = directory.snapshot(recovered.shard.sequence());
+    let whole = fs::read(&path).unwrap();
+    let counts = whole.len() - 64;
+    let tried = counts - 2 * 48;
+    let settled = tried - 48;
+    let waiting = settled - 2 * 32;
+    assert_eq!(waiting, 4096 + 5 * 704);
+    let cases: [(&str, usize, u8); 16] = [
+        ("another number of those that wait", counts + 16, 1),
+        ("another number of settled ones", counts + 20, 2),
+        ("more that came meanwhile than there are", counts + 24, 1),
+        ("more that were settled meanwhile", counts + 28, 9),
+        ("more that left than there are", counts + 32, 1),
+        ("another number of those that are bound", counts + 36, 3),
+        ("more that wait are gone than there are", counts + 40, 3),
+        ("more settled ones are gone than there are", counts + 44, 2),
+        ("more were forgotten than were settled", counts, 1),
+        ("of a later time", counts + 48, 200),
+        ("something where there is nothing", counts + 63, 1),
+        ("a settled one is bound", settled + 43, 1),
+        ("no such processor", tried + 42, 2),
+        ("something where there is nothing", tried + 47, 1),
+        ("neither bound nor free", tried + 43, 2),
+        ("one that waits is there twice", waiting + 32, 0),
+    ];
+    for (case, offset, value) in cases {
+        fs::write(&path, &whole).unwrap();
+        edit_snapshot(&path, |bytes| match case.contains("twice") {
+            true => bytes.copy_within(waiting..waiting + 16, offset),
+            false => bytes[offset] = value,
+        });
+        let found = directory.open();
+        assert_eq!(found.report.snapshot, 0, "{case}");
+        assert_eq!(found.report.snapshots_bad, [path.clone()], "{case}");
+        let open = found.shard.payments().open();
+        assert_eq!((open, totals(&found.shard)), (4, [(1, 1990), (0, 0)]));
+    }
+    for (what, offset, bytes) in [("nothing", tried + 16, 8), ("nothing", settled + 16, 8)] {
+        fs::write(&path, &whole).unwrap();
+        edit_snapshot(&path, |all| all[offset..offset + bytes].fill(0));
+        assert_eq!(directory.open().report.snapshot, 0, "a payment of {what}");
     }
 }

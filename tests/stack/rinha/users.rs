@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::totals::ms_since;
+use super::Plan;
 use crate::support::client::find;
 use crate::support::{new_id, payment, Address, Book, Random};
 
@@ -15,8 +16,6 @@ use crate::support::{new_id, payment, Address, Book, Random};
 const AMOUNT: &str = "19.90";
 /// From a reply to the user's next payment.
 const PAUSE: Duration = Duration::from_secs(1);
-/// For a reply.
-const REPLY_MAX: Duration = Duration::from_millis(1_500);
 /// Between two looks at who is to begin.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -44,7 +43,7 @@ enum Doing {
 }
 
 /// From one user at the beginning to `most` at the end.
-pub fn pay(address: &Address, most: usize, begin: Instant, length: Duration) -> Users {
+pub fn pay(address: &Address, most: usize, begin: Instant, plan: Plan) -> Users {
     let mut random = Random::from_time();
     let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
     let mut seen = Users {
@@ -56,7 +55,7 @@ pub fn pay(address: &Address, most: usize, begin: Instant, length: Duration) -> 
     let mut events = vec![EpollEvent::empty(); 256];
     loop {
         let now = Instant::now();
-        let part = now.duration_since(begin).as_secs_f64() / length.as_secs_f64();
+        let part = now.duration_since(begin).as_secs_f64() / plan.length.as_secs_f64();
         let is_over = part >= 1.0;
         let wanted = 1 + ((most - 1) as f64 * part.min(1.0)) as usize;
         while users.len() < wanted && !is_over {
@@ -69,7 +68,7 @@ pub fn pay(address: &Address, most: usize, begin: Instant, length: Duration) -> 
                     seen.book.sends(&id, AMOUNT);
                     user.begin(id, address, &epoll, number as u64, &mut seen);
                 }
-                Doing::Wait(since, _) if now.duration_since(*since) > REPLY_MAX => {
+                Doing::Wait(since, _) if now.duration_since(*since) > plan.reply_max => {
                     user.fail("time-out".to_owned(), &mut seen);
                 }
                 _ => {}

@@ -75,6 +75,12 @@ impl Rig {
         members.all(|member| self.cores[member].exit.is_some())
     }
 
+    /// None of a node's cores has ended.
+    pub fn is_running(&self, node: usize) -> bool {
+        let mut members = self.members(node);
+        members.all(|member| self.cores[member].exit.is_none())
+    }
+
     /// The member where a shard is at home.
     pub fn home(&self, shard: usize) -> usize {
         members(&self.plan, 0, 0).home(shard)

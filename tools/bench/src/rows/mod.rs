@@ -4,6 +4,7 @@
 mod cluster;
 mod cost;
 mod payments;
+mod payments_large;
 mod speed;
 mod stack;
 mod start;
@@ -62,10 +63,12 @@ pub enum Row {
     PaymentsPaced,
     /// What each payment costs as fast as they come.
     PaymentsCost,
+    /// Many confirmed payments: start, memory, summaries.
+    PaymentsLarge,
 }
 
 impl Row {
-    pub const ALL: [Row; 16] = [
+    pub const ALL: [Row; 17] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -82,6 +85,7 @@ impl Row {
         Row::Payments,
         Row::PaymentsPaced,
         Row::PaymentsCost,
+        Row::PaymentsLarge,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -102,6 +106,7 @@ impl Row {
             Row::Payments => "payments",
             Row::PaymentsPaced => "payments-paced",
             Row::PaymentsCost => "payments-cost",
+            Row::PaymentsLarge => "payments-large",
         }
     }
 }
@@ -119,6 +124,7 @@ pub struct Scale {
     pub large_starts: usize,
     pub idle_seconds: u64,
     pub takeovers: usize,
+    pub large_payments: u64,
 }
 
 impl Scale {
@@ -131,6 +137,7 @@ impl Scale {
         large_starts: 5,
         idle_seconds: 10,
         takeovers: 10,
+        large_payments: 10_000_000,
     };
     pub const QUICK: Scale = Scale {
         rounds: 1,
@@ -141,6 +148,7 @@ impl Scale {
         large_starts: 2,
         idle_seconds: 2,
         takeovers: 2,
+        large_payments: 200_000,
     };
 
     pub fn json(&self) -> Value {
@@ -153,6 +161,7 @@ impl Scale {
             "large_starts": self.large_starts,
             "idle_seconds": self.idle_seconds,
             "takeovers": self.takeovers,
+            "large_payments": self.large_payments,
         })
     }
 }
@@ -210,6 +219,7 @@ impl Bench {
             Row::Payments => self.payments(),
             Row::PaymentsPaced => self.payments_paced(),
             Row::PaymentsCost => self.payments_cost(),
+            Row::PaymentsLarge => self.payments_large(),
         }
     }
 

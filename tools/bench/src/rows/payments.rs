@@ -47,7 +47,7 @@ impl Loaded for Gateway {
 }
 
 impl Bench {
-    fn processors(&self, delay_ms: u64) -> Result<Processors> {
+    pub(super) fn processors(&self, delay_ms: u64) -> Result<Processors> {
         // Beside the load: what they take is not the server's.
         Processors::start(&self.programs.processor, Some(self.cpus.load), delay_ms)
     }
