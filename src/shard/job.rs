@@ -131,7 +131,7 @@ pub enum Done<D: Disk> {
         /// Whose.
         shard: u32,
         /// Ready to be read.
-        run: Run,
+        run: Box<Run>,
     },
     /// Runs that were forgotten are gone, as far as they could be removed.
     RunsRemoved {
@@ -270,7 +270,10 @@ impl<D: Disk> WriteRun<D> {
     fn run(self) -> Done<D> {
         let shard = self.identity.shard;
         match self.write() {
-            Ok(run) => Done::RunWritten { shard, run },
+            Ok(run) => Done::RunWritten {
+                shard,
+                run: Box::new(run),
+            },
             Err(error) => Done::RunFailed { shard, error },
         }
     }

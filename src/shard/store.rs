@@ -485,7 +485,7 @@ impl<D: Disk> Store<D> {
             }
             Done::RunWritten { run, .. } => {
                 self.run_away = false;
-                shard.payments.run_done(run);
+                shard.payments.run_done(*run);
             }
             Done::RunsRemoved { removed, .. } => {
                 self.run_away = false;

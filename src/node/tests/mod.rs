@@ -21,6 +21,7 @@ mod pipelining;
 mod purging;
 mod questioning;
 mod rig;
+mod runs;
 mod stopping;
 mod storage_full;
 mod successors;
@@ -33,7 +34,7 @@ use super::Durability;
 use crate::host::Host;
 use crate::io::{ConnectionId, Effect, Exit, Job as _, Machine, Peer};
 use crate::limits::SECOND_NS;
-use crate::shard::tests::faulty::Write;
+use crate::shard::tests::faulty::{Faulty, Write};
 use rig::{Client, Plan, Rig, ONE};
 
 /// A reply as a client reads it.

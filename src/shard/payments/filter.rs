@@ -43,7 +43,7 @@ impl Filter {
     }
 
     fn block(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.0.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.0.len() as u64) >> 32) as usize
     }
 
     /// The words and bits of a block that an id sets.

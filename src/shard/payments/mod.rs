@@ -6,13 +6,13 @@
 //!
 //! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
+mod changes;
 mod copy;
 mod fill;
 mod filter;
 mod hash;
 mod recent;
 mod run;
-mod run_writer;
 mod runs;
 mod tried;
 mod waiting;
@@ -20,7 +20,7 @@ mod waiting;
 use std::path::PathBuf;
 
 use super::error::RecoveryError;
-use super::journal::{self, PaymentEvent, Stamp};
+use super::journal::{PaymentEvent, Stamp};
 use crate::limits::{ATTEMPTS_TURN, PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{PaymentId, Processor, Summary, Window};
 use hash::Hasher;
@@ -32,8 +32,8 @@ use waiting::Waiting;
 pub(super) use copy::Copying;
 pub use fill::fill;
 pub use recent::{Full, Settled};
+pub use run::writer::write as write_run;
 pub use run::Run;
-pub use run_writer::write as write_run;
 
 /// What came of asking to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -475,124 +475,3 @@ fn waiting_payment(entry: waiting::Entry) -> Payment {
         state: State::Free,
     }
 }
-
-/// What changes payments. All but what is said to be journalled is known in memory only: whoever has the
-/// shard next takes every bound payment for one in doubt.
-impl super::Shard {
-    /// The payments.
-    pub fn payments(&self) -> &Payments {
-        &self.payments
-    }
-
-    /// How many may be open; beyond, [`Accepted::Full`].
-    pub fn set_payments_max(&mut self, open_max: usize) {
-        self.payments.open_max = open_max;
-    }
-
-    /// How many settled payments make a run, other than SETTLED_RUN: for tests and the simulator. Between
-    /// ticks, and while none is being written.
-    pub fn set_settled_run(&mut self, run: usize) {
-        self.payments.recent.set_run(run);
-    }
-
-    /// Accepts a payment, in memory and in the tick's batch. Only while [`accepts`](Self::accepts).
-    pub fn pay(&mut self, id: PaymentId, cents: u64, realtime_us: u64) -> Accepted {
-        debug_assert!(self.accepts());
-        let payments = &self.payments;
-        match payments.find_late(id, payments.hasher.both(id)) {
-            Ok(Some(known)) if known.cents == cents => return Accepted::Repeated,
-            Ok(Some(_)) => return Accepted::OtherAmount,
-            Ok(None) if payments.open() < payments.open_max => {}
-            _ => return Accepted::Full,
-        }
-        let stamp = self.record(realtime_us, |batch, seed, stamp| {
-            journal::append_accepted(batch, seed, stamp, id, cents)
-        });
-        self.payments.accept(id, cents, stamp.time_us);
-        self.payments.undo.push(Undo::Accepted(id));
-        Accepted::New
-    }
-
-    /// Binds a free payment to a processor, in memory and in the tick's batch: once that is written, it
-    /// may be sent. The `requestedAt` to send: now, in whole milliseconds. Only while
-    /// [`accepts`](Self::accepts). If the batch is refused, it is free again.
-    pub fn bind_payment(&mut self, id: PaymentId, to: Processor, realtime_us: u64) -> u64 {
-        debug_assert!(self.accepts());
-        let requested_us = realtime_us / 1000 * 1000;
-        let bound = self.payments.bind(id, to, requested_us, BOUND);
-        let before = bound.expect("only a free payment is bound");
-        debug_assert!(before.is_none_or(|entry| !entry.is_bound()));
-        self.record(realtime_us, |batch, seed, stamp| {
-            journal::append_bound(batch, seed, stamp, id, to, requested_us)
-        });
-        self.payments.undo.push(Undo::Bound(id, before));
-        requested_us
-    }
-
-    /// A bound payment is sent once more, as it was.
-    pub fn payment_retried(&mut self, id: PaymentId) {
-        let again = |entry: &mut tried::Entry| entry.attempts = entry.attempts.saturating_add(1);
-        self.payments.tried.change_bound(id, again);
-    }
-
-    /// The processor to which a payment is bound has refused it for certain: it is free again, unless it
-    /// is in doubt. Whether it is.
-    pub fn payment_refused(&mut self, id: PaymentId) -> bool {
-        let mut is_free = false;
-        self.payments.tried.change_bound(id, |entry| {
-            is_free = entry.stand == BOUND;
-            if is_free {
-                entry.stand = Stand::Free;
-            }
-        });
-        is_free
-    }
-
-    /// An attempt of a bound payment is over, and nobody knows how: it stays with its processor until
-    /// that has it.
-    pub fn payment_in_doubt(&mut self, id: PaymentId) {
-        let doubt = |entry: &mut tried::Entry| entry.stand = Stand::Bound { in_doubt: true };
-        self.payments.tried.change_bound(id, doubt);
-    }
-
-    /// The processor to which a payment is bound has it, with this `requestedAt`: settled, in memory and
-    /// in the tick's batch. Only while [`accepts`](Self::accepts). `false`: it is not bound (settled
-    /// already, or forgotten). If the batch is refused, it is bound again, and in doubt.
-    pub fn settle_payment(&mut self, id: PaymentId, requested_us: u64, realtime_us: u64) -> bool {
-        debug_assert!(self.accepts());
-        let bound = self.payments.tried.get(id).filter(|entry| entry.is_bound());
-        let Some(entry) = bound.copied() else {
-            return false;
-        };
-        let settled = Settled {
-            id,
-            cents: entry.cents,
-            accepted_us: entry.accepted_us,
-            requested_us,
-            by: entry.to,
-            attempts: entry.attempts,
-        };
-        let number = self.payments.recent.next();
-        let stamp = self.record(realtime_us, |batch, seed, stamp| {
-            journal::append_settled(batch, seed, stamp, number, &settled)
-        });
-        self.payments.tried.remove(id);
-        self.payments.recent.push(settled, stamp.sequence);
-        self.payments.undo.push(Undo::Settled(entry));
-        true
-    }
-
-    /// Puts forgetting all payments into the batch; [`written`](Self::written) carries it out. Only while
-    /// [`accepts`](Self::accepts). ([`reset`](Self::reset) forgets them, too.)
-    pub fn purge(&mut self, realtime_us: u64) {
-        debug_assert!(self.accepts());
-        let number = self.payments.recent.next();
-        self.record(realtime_us, |batch, seed, stamp| {
-            journal::append_purged(batch, seed, stamp, number)
-        });
-        self.payments.purge = true;
-    }
-}
-
-/// As a payment is once its record is written.
-const BOUND: Stand = Stand::Bound { in_doubt: false };

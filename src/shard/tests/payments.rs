@@ -368,7 +368,7 @@ fn snapshot_older_with_bad_payments() {
         });
         let found = directory.open();
         assert_eq!(found.report.snapshot, 0, "{case}");
-        assert_eq!(found.report.snapshots_bad, [path.clone()], "{case}");
+        assert!(found.report.snapshots_bad.iter().eq([&path]), "{case}");
         let open = found.shard.payments().open();
         assert_eq!((open, totals(&found.shard)), (4, [(1, 1990), (0, 0)]));
     }

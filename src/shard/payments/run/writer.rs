@@ -3,11 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use super::filter::Filter;
-use super::hash::Hasher;
-use super::recent::Settled;
-use super::run::{Block, Entry, Header, IdBlock, Places, BLOCK};
+use super::layout::{Block, Entry, Header, IdBlock, Places, BLOCK};
 use crate::shard::disk::{Disk, DiskFile};
+use crate::shard::payments::filter::Filter;
+use crate::shard::payments::hash::Hasher;
+use crate::shard::payments::Settled;
 use crate::shard::{layout, Identity};
 
 /// Written at a time.
