@@ -22,9 +22,10 @@ pub struct Question {
     inserts: u64,
     /// What journals had said of settled payments.
     settles: u64,
-    /// Payments that had been forgotten by then, by their place in the book; only those of which
+    /// Payments that had been forgotten by then: their place in the book, and the record that had accepted
+    /// them; only those of which
     /// something was stored.
-    purged: Vec<usize>,
+    purged: Vec<(usize, u64)>,
 }
 
 /// Of one processor, as it is told.
@@ -44,7 +45,7 @@ impl Book {
             to_us: to_us.unwrap_or(u64::MAX),
             inserts: self.inserts(),
             settles: self.settles(),
-            purged: purged.map(|(tag, _)| tag).collect(),
+            purged: purged.map(|(tag, known)| (tag, known.accepted)).collect(),
         }
     }
 
@@ -76,8 +77,10 @@ impl Book {
                 question.from_us <= stored.requested_us && stored.requested_us <= question.to_us;
             let tag = self.tag_of(*id);
             let known = &self.known[tag];
-            // It was forgotten before the question, and has not come again.
-            let gone = question.purged.contains(&tag) && known.state == State::Purged;
+            // It was forgotten before the question, and has not come again, not even to be forgotten
+            // once more.
+            let gone = question.purged.contains(&(tag, known.accepted));
+            let gone = gone && known.state == State::Purged;
             if gone || (!inside && !known.doubtful) {
                 continue;
             }
