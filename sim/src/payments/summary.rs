@@ -77,7 +77,8 @@ impl Book {
             let tag = self.tag_of(*id);
             let known = &self.known[tag];
             // It was forgotten before the question, and has not come again.
-            let gone = question.purged.contains(&tag) && known.state == State::Purged;
+            let gone =
+                question.purged.contains(&tag) && known.state == State::Purged && !known.doubtful;
             if gone || (!inside && !known.doubtful) {
                 continue;
             }
