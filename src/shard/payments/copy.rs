@@ -256,8 +256,7 @@ impl Payments {
                         false => Stage::Settled(until),
                     }
                 }
-                // There has never been one.
-                Stage::Last if self.waiting.end_position() + self.recent.next() == 0 => Stage::Done,
+                Stage::Last if self.have_never_been() => Stage::Done,
                 Stage::Last => {
                     copying.counts.through = sequence;
                     self.slice_last(copying, &mut bytes);
@@ -270,6 +269,11 @@ impl Payments {
                 return Some(bytes);
             }
         }
+    }
+
+    /// Neither since the shard was opened, nor in its snapshot: every other one has waited, or was settled.
+    fn have_never_been(&self) -> bool {
+        self.through == 0 && self.waiting.end_position() + self.recent.next() == 0
     }
 
     fn slice_waiting(

@@ -332,6 +332,72 @@ fn a_snapshot_has_what_the_journal_says() {
     assert_eq!(states(&found.shard), expected);
 }
 
+/// What was bound before a restart is neither among those that wait, nor settled.
+#[test]
+fn a_snapshot_has_bound_payments_though_none_waited_since_the_start() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    pay_one(&mut shard, &mut store, 1);
+    let requested_us = shard.bind_payment(id(1), DEFAULT, TIME_US);
+    write(&mut shard, &mut store);
+    let in_doubt = State::Bound {
+        to: DEFAULT,
+        requested_us,
+        in_doubt: true,
+    };
+    for _ in 0..2 {
+        // What the snapshot has of payments, and nothing else of them, is what the next one is made of.
+        sync(&mut shard, &mut store);
+        take_snapshot(&mut shard, &mut store);
+        Recovered { shard, store, .. } = directory.open();
+        assert_eq!(state_of(&shard, 1), Some(in_doubt));
+        credit(&mut shard, &mut store, 1);
+    }
+    assert!(shard.settle_payment(id(1), requested_us, TIME_US));
+    write(&mut shard, &mut store);
+    assert_eq!(totals(&directory.open().shard), [(1, 1990), (0, 0)]);
+}
+
+#[test]
+fn a_snapshot_during_which_all_is_forgotten_has_none_of_it() {
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    pay_one(&mut shard, &mut store, 1);
+    shard.bind_payment(id(1), DEFAULT, TIME_US);
+    write(&mut shard, &mut store);
+    assert!(shard.payment_refused(id(1)));
+    sync(&mut shard, &mut store);
+    take_snapshot(&mut shard, &mut store);
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    credit(&mut shard, &mut store, 1);
+    assert!(store.snapshot_begin(&mut shard));
+    let accounts = store.snapshot_step(&mut shard);
+    run(&mut shard, &mut store, accounts);
+    shard.bind_payment(id(1), FALLBACK, TIME_US);
+    write(&mut shard, &mut store);
+    shard.purge(TIME_US);
+    write(&mut shard, &mut store);
+    sync(&mut shard, &mut store);
+    while let Some(job) = store.snapshot_step(&mut shard) {
+        run(&mut shard, &mut store, Some(job));
+    }
+    let found = directory.open();
+    assert_eq!(found.report.snapshot, shard.sequence());
+    assert_eq!(found.shard.payments().open(), 0);
+}
+
 /// What breaks the rules of payments, whatever the checksums say.
 #[test]
 fn snapshot_older_with_bad_payments() {
