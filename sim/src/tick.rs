@@ -47,9 +47,9 @@ impl World {
         let (connecting, dials) = match cluster.core(member) {
             Some(core) if core.exited.is_none() => {
                 let dialing = std::mem::take(&mut core.dialing).into_iter();
-                let (dials, dialing) = dialing.partition(|dial: &Dial| dial.due_ns <= now_ns);
+                let (dials, dialing): (Vec<Dial>, _) =
+                    dialing.partition(|dial| dial.due_ns <= now_ns);
                 core.dialing = dialing;
-                let dials: Vec<Dial> = dials;
                 (std::mem::take(&mut core.connecting), dials)
             }
             _ => return Ok(()),
