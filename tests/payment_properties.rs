@@ -310,7 +310,7 @@ impl Life {
         self.written = self.now.clone();
     }
 
-    /// Whoever recovers a shard knows of no refusal, and of no outcome, but what a snapshot tells.
+    /// Whoever recovers a shard knows of no refusal, and of no outcome.
     fn restart(&mut self, dir: &Path) {
         let Recovered { shard, store, .. } = open(&RealDisk, dir, &META, 0).unwrap();
         self.making = None;
@@ -321,13 +321,11 @@ impl Life {
             let found = self.shard.payments().find(known.payment.id).unwrap();
             assert!((known.binds..=known.payment.attempts).contains(&found.attempts));
             let state = match (known.payment.state, known.bound) {
-                (State::Free, Some((to, requested_us))) if found.state != State::Free => {
-                    State::Bound {
-                        to,
-                        requested_us,
-                        in_doubt: true,
-                    }
-                }
+                (State::Free, Some((to, requested_us))) => State::Bound {
+                    to,
+                    requested_us,
+                    in_doubt: true,
+                },
                 (state, _) => doubted(state),
             };
             if known.tried == Tried::Yes && known.binds == 0 {

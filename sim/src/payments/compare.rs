@@ -30,9 +30,9 @@ impl Book {
                         in_doubt,
                     }),
                 ) => to == other && requested_us == at_us && (in_doubt || !recovered),
-                // It was refused for certain. (A snapshot says so, too.)
+                // It was refused for certain, which is in no record.
                 (State::Bound { to, .. }, Some(PaymentState::Free)) => {
-                    known.doubtful || !self.stored[to as usize].contains_key(&id.0)
+                    !recovered && (known.doubtful || !self.stored[to as usize].contains_key(&id.0))
                 }
                 (
                     State::Settled { by, requested_us },

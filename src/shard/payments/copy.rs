@@ -24,8 +24,11 @@
 //! | 32 | 8 | what the processor was told |
 //! | 40 | 2 | attempts |
 //! | 42 | 1 | processor |
-//! | 43 | 1 | 1: it is bound; 0: it is free, or settled |
-//! | 44 | 4 | zero |
+//! | 43 | 5 | zero |
+//!
+//! Whoever reads one that has been attempted takes it for bound, and in doubt. That a processor has refused one for
+//! certain is in no record, so it is not here, either: should this snapshot be unreadable for a while, whoever
+//! recovers without it goes on with a payment that is bound, and what he does rests on no record of a refusal.
 //!
 //! How many:
 //!
@@ -199,16 +202,16 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }
 
-fn write_entry(into: &mut Vec<u8>, settled: &Settled, bound: bool) {
+fn write_entry(into: &mut Vec<u8>, settled: &Settled) {
     into.extend_from_slice(&settled.id.0.to_le_bytes());
     into.extend_from_slice(&settled.cents.to_le_bytes());
     into.extend_from_slice(&settled.accepted_us.to_le_bytes());
     into.extend_from_slice(&settled.requested_us.to_le_bytes());
     into.extend_from_slice(&settled.attempts.to_le_bytes());
-    into.extend_from_slice(&[settled.by as u8, bound.into(), 0, 0, 0, 0]);
+    into.extend_from_slice(&[settled.by as u8, 0, 0, 0, 0, 0]);
 }
 
-fn read_entry(bytes: &[u8]) -> Result<(Settled, bool), &'static str> {
+fn read_entry(bytes: &[u8]) -> Result<Settled, &'static str> {
     let id = u128::from_le_bytes(bytes[..16].try_into().expect("16 bytes"));
     let settled = Settled {
         id: PaymentId(id),
@@ -218,10 +221,10 @@ fn read_entry(bytes: &[u8]) -> Result<(Settled, bool), &'static str> {
         by: Processor::from_number(bytes[42]).ok_or("a payment of an unknown processor")?,
         attempts: u16::from_le_bytes([bytes[40], bytes[41]]),
     };
-    if settled.cents == 0 || bytes[43] > 1 || bytes[44..ENTRY_BYTES] != [0; 4] {
+    if settled.cents == 0 || bytes[43..ENTRY_BYTES] != [0; 5] {
         return Err("a payment that is none");
     }
-    Ok((settled, bytes[43] == 1))
+    Ok(settled)
 }
 
 impl Payments {
@@ -301,7 +304,7 @@ impl Payments {
         let count = (next.end - next.start) as u32;
         bytes.reserve_exact(count as usize * ENTRY_BYTES);
         let settled = self.recent.from(next.start).take(count as usize);
-        settled.for_each(|settled| write_entry(bytes, settled, false));
+        settled.for_each(|settled| write_entry(bytes, settled));
         count
     }
 
@@ -330,7 +333,7 @@ impl Payments {
                 by: entry.to,
                 attempts: entry.attempts,
             };
-            write_entry(bytes, &settled, entry.is_bound());
+            write_entry(bytes, &settled);
             counts.tried += 1;
         }
         (counts.first, counts.settled_gone) = copying.settled.gone(self.recent.first());
@@ -430,10 +433,7 @@ impl Payments {
         self.recent = Recent::new(self.hasher, counts.first, SETTLED_RUN);
         let gone = counts.settled_gone as usize;
         for (at, bytes) in entries(parts, ENTRY_BYTES).skip(gone) {
-            let (settled, bound) = read_entry(bytes).map_err(|reason| (at, reason))?;
-            if bound {
-                return Err((at, "a payment that is settled and bound"));
-            }
+            let settled = read_entry(bytes).map_err(|reason| (at, reason))?;
             if self.find(settled.id).is_some() {
                 return Err((at, TWICE));
             }
@@ -444,7 +444,7 @@ impl Payments {
 
     fn read_tried(&mut self, part: Part<'_>) -> Result<(), (usize, &'static str)> {
         for (at, bytes) in part.entries(ENTRY_BYTES) {
-            let (read, bound) = read_entry(bytes).map_err(|reason| (at, reason))?;
+            let read = read_entry(bytes).map_err(|reason| (at, reason))?;
             if self.find(read.id).is_some() {
                 return Err((at, TWICE));
             }
@@ -455,9 +455,10 @@ impl Payments {
                 requested_us: read.requested_us,
                 to: read.by,
                 attempts: read.attempts,
-                stand: match bound {
-                    true => Stand::Bound { in_doubt: true },
-                    false => Stand::Free,
+                stand: match read.attempts {
+                    // Its first record could not be written.
+                    0 => Stand::Free,
+                    _ => Stand::Bound { in_doubt: true },
                 },
                 fresh: false,
             });

@@ -325,10 +325,11 @@ fn a_snapshot_has_what_the_journal_says() {
         panic!("it is bound");
     };
     *in_doubt = true;
-    // A refusal that the snapshot tells.
+    let bound = expected[0].unwrap().state;
+    // A refusal is in no record: who recovered from an older snapshot would not know of it, either.
     assert_eq!(expected[1].unwrap().state, State::Free);
+    expected[1].as_mut().unwrap().state = bound;
     assert_eq!(states(&found.shard), expected);
-    assert_eq!(found.shard.payments().next_free(), expected[1]);
 }
 
 /// What was bound before a restart is neither among those that wait, nor settled.
