@@ -1,11 +1,11 @@
 //! `kill -9` with payments in every state: each acknowledged one is carried out afterwards, once.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{
     amount, data_dir, new_id, on_both_drivers, payment, Book, Connection, Launch, Processor,
-    Random, Server,
+    Random, Server, PATIENCE,
 };
 
 const ROUNDS: usize = 4;
@@ -41,6 +41,42 @@ fn acknowledged_payments_survive_kill_9_with_durability_disk() {
                 .flag("durability", "disk")
         };
         survive(launch, &processors, dir.path());
+    });
+}
+
+/// Some wait, some are with a processor that says nothing: the snapshots of several stops have them all.
+#[test]
+fn open_payments_survive_stops() {
+    on_both_drivers(|driver| {
+        let (dir, processors) = (data_dir(), Processor::both());
+        for processor in &processors {
+            processor.set_faults(&[("hang_stored", 0.5), ("hang_lost", 0.5)]);
+        }
+        let launch = || {
+            Launch::driver(dir.path(), driver)
+                .cores(2)
+                .processors(&processors[0].url(), &processors[1].url())
+        };
+        let (mut random, mut book) = (Random::from_time(), Book::default());
+        for round in 0..4 {
+            let server = launch().start();
+            // In the second life nothing changes.
+            if round != 1 {
+                book.pay(&mut server.connect(), &mut random, 20);
+            }
+            let open = book.acknowledged_count() as f64;
+            let began = Instant::now();
+            while server.metric("galo_payments_open") != open {
+                assert!(began.elapsed() < PATIENCE, "not all {open} are there");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            server.stop();
+        }
+        for processor in &processors {
+            processor.set_faults(&[]);
+        }
+        let server = launch().start();
+        book.expect_settled(server.address(), &processors);
     });
 }
 
