@@ -175,6 +175,9 @@ pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
 /// See [`PROBE_NS_MIN`].
 pub const PROBE_NS_MAX: u64 = SECOND_NS;
+/// Attempts at a payment after which it takes its turn as if it had come four seconds later; after as many
+/// more, four times as much later, and so on: one that a processor never takes does not keep the others.
+pub const ATTEMPTS_TURN: u16 = 8;
 /// While payments wait they are looked at again so often, though nothing happens.
 pub const DISPATCH_NS_MAX: u64 = 100 * MILLISECOND_NS;
 /// After a journal write that found no room, for so long nothing of that shard is sent to a processor.

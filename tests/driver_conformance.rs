@@ -538,6 +538,8 @@ fn processors_that_refuse_or_are_not_found(driver: Driver) {
 fn many_connections_to_a_processor_at_once(driver: Driver) {
     const MANY: usize = 300;
     let default = TcpListener::bind(ANY).unwrap();
+    // Room for all: beyond its backlog a listener may forget who thinks that it is connected.
+    listen(&default, Backlog::new(2 * MANY as i32).unwrap()).unwrap();
     let server = Server::start_paying(driver, usize::MAX, [upstream(&default), nobody()]);
     let accepting = std::thread::spawn(move || {
         let sockets = default.incoming().take(MANY);

@@ -46,8 +46,10 @@ impl World {
         let now_ns = self.now_ns;
         let (connecting, dials) = match cluster.core(member) {
             Some(core) if core.exited.is_none() => {
-                let due = core.dialing.extract_if(.., |dial| dial.due_ns <= now_ns);
-                let dials: Vec<Dial> = due.collect();
+                let dialing = std::mem::take(&mut core.dialing).into_iter();
+                let (dials, dialing): (Vec<Dial>, _) =
+                    dialing.partition(|dial| dial.due_ns <= now_ns);
+                core.dialing = dialing;
                 (std::mem::take(&mut core.connecting), dials)
             }
             _ => return Ok(()),

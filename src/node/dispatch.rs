@@ -1,9 +1,9 @@
 //! From the queues to the processors: what is sent to whom, at the end of each tick.
 //!
 //! First payments that a processor may have already: they go to it again, and their records are in the
-//! journal. Then free ones, in the order in which they were accepted, shard by shard in turn, to whom the
-//! rule ([`choice`]) says: bound in the tick's batch, and sent when that is written. A payment that came in
-//! with this tick is accepted, bound and sent with one write.
+//! journal. Then free ones, in the order in which they were accepted (those that no processor takes come
+//! last), shard by shard in turn, to whom the rule ([`choice`]) says: bound in the tick's batch, and sent
+//! when that is written. A payment that came in with this tick is accepted, bound and sent with one write.
 
 use super::attempts::{Attempt, Order};
 use super::Node;

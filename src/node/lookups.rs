@@ -25,6 +25,8 @@ pub(super) struct Lookup {
     questions: Vec<u64>,
     /// Nobody waits for it any longer. Monotonic.
     deadline_ns: u64,
+    /// It was asked already, and the connection broke.
+    again: bool,
 }
 
 /// A payment that a processor has.
@@ -59,6 +61,7 @@ impl Lookups {
                     verify: false,
                     questions: Vec::new(),
                     deadline_ns,
+                    again: false,
                 })
             }
         };
@@ -66,6 +69,30 @@ impl Lookups {
         lookup.deadline_ns = deadline_ns;
         lookup.verify |= question.is_none();
         lookup.questions.extend(question);
+    }
+
+    /// One is asked once more: that its connection broke says nothing of the payment.
+    fn push_again(&mut self, lookup: Lookup) {
+        let Lookup {
+            verify,
+            questions,
+            deadline_ns,
+            ..
+        } = lookup;
+        let known = self.waiting.entry(lookup.id);
+        if let Entry::Vacant(_) = known {
+            // Those who are before it have as much time, or more.
+            self.order.push_front(lookup.id);
+        }
+        let waiting = known.or_insert(Lookup {
+            verify: false,
+            questions: Vec::new(),
+            ..lookup
+        });
+        waiting.deadline_ns = waiting.deadline_ns.max(deadline_ns);
+        waiting.verify |= verify;
+        waiting.questions.extend(questions);
+        waiting.again = true;
     }
 
     /// The one that has waited longest.
@@ -151,8 +178,12 @@ impl<J> Node<J> {
     /// A processor has told what it has of a payment, or has not.
     pub(super) fn lookup_over(&mut self, processor: Processor, lookup: Lookup, answer: Answer<'_>) {
         self.processors.side(processor).lookups.under_way -= 1;
+        let has_time = self.stop.is_none() && lookup.deadline_ns > self.now.monotonic_ns;
         let (status, body) = match answer {
             Answer::Whole { status, body, .. } => (status, body),
+            _ if has_time && !lookup.again => {
+                return self.processors.side(processor).lookups.push_again(lookup);
+            }
             _ => return self.looked_up_in_vain(processor, lookup),
         };
         let Lookup { shard, id, .. } = lookup;

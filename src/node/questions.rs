@@ -224,11 +224,6 @@ impl<J> Node<J> {
         question: u64,
         found: Option<bool>,
     ) {
-        if found.is_none() && self.stop.is_some() {
-            // Who stops asks no processor any more. The next owner will; if there is none, nothing is said
-            // that could be wrong.
-            return;
-        }
         let Some(open) = self.questions.open.get_mut(&question) else {
             return; // It has been answered, or nobody wants to know any more.
         };
@@ -341,12 +336,6 @@ impl<J> Node<J> {
         let now_ns = self.now.monotonic_ns;
         for number in self.questions.those(|open| open.deadline_ns <= now_ns) {
             match self.questions.open[&number].about {
-                About::Summary { .. } if self.stop.is_some() => {
-                    if let Some(From::Member(member, number)) = self.questions.remove(number) {
-                        let answer = Answer::Refused;
-                        self.tell(member, &Frame::Answer { number, answer });
-                    }
-                }
                 About::Summary { summary, .. } => {
                     self.answer_question(number, Answer::Summary(summary));
                 }

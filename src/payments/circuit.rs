@@ -23,6 +23,8 @@ const WINDOW_FIRST: u32 = 4;
 const WINDOW_IDLE: u32 = 8;
 /// Without `Retry-After` in a 429.
 const RETRY_AFTER_S: u32 = 1;
+/// A longer `Retry-After` is taken for this: one reply must not silence a processor for good.
+const RETRY_AFTER_S_MAX: u32 = 3600;
 /// Without any reply: four times what a reply usually takes, and no less than this.
 const STALL_NS_MIN: u64 = 250 * MILLISECOND_NS;
 /// What a reply may take beyond twice the least before its processor is taken to queue: scheduling, on
@@ -215,7 +217,12 @@ impl Circuit {
             queued = latency_ns > least_ns.saturating_mul(2).saturating_add(QUEUEING_NS);
         }
         if let Outcome::Busy(retry_after_s) = outcome {
-            let wait_ns = u64::from(retry_after_s.unwrap_or(RETRY_AFTER_S)) * SECOND_NS;
+            let wait_ns = {
+                let wait_s = retry_after_s
+                    .unwrap_or(RETRY_AFTER_S)
+                    .min(RETRY_AFTER_S_MAX);
+                u64::from(wait_s) * SECOND_NS
+            };
             self.retry_ns = self.retry_ns.max(now_ns.saturating_add(wait_ns));
         }
         if ticket.era != self.era {

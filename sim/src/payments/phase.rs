@@ -138,13 +138,13 @@ impl Phase {
             let faults = [Fault::HangStored, Fault::HangLost];
             return Some(Spoilt::Fault(*random.pick(&faults)));
         }
-        Some(match random.below(12) {
-            0 => Spoilt::Gateway {
+        Some(match random.below(14) {
+            0..=2 => Spoilt::Gateway {
                 status: *random.pick(&[408, 502, 503, 504]),
                 arrives: random.percent(50),
             },
-            1 => Spoilt::Refused(*random.pick(&[400, 404, 415])),
-            2 => Spoilt::Busy(*random.pick(&[None, Some(0), Some(5)])),
+            3 => Spoilt::Refused(*random.pick(&[400, 404, 415])),
+            4 => Spoilt::Busy(*random.pick(&[None, Some(0), Some(5)])),
             _ => Spoilt::Fault(*random.pick(&Fault::ALL)),
         })
     }

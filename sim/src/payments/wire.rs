@@ -167,7 +167,7 @@ fn payment(body: &[u8]) -> Checked<Payment> {
     Ok(Payment {
         id: name.ok_or_else(|| bad("a bad id"))?,
         cents: number_after(&text, "\"amount\":")
-            .and_then(|number| cents(number))
+            .and_then(cents)
             .and_then(|cents| u64::try_from(cents).ok())
             .ok_or_else(|| bad("a bad amount"))?,
         requested_us: time_us(requested).ok_or_else(|| bad("a bad time"))?,

@@ -1,6 +1,6 @@
 //! Who gets what, and when: the rule and the circuits at work.
 
-use super::payments::{accept, find, in_doubt, pay, processed, state, PAY};
+use super::payments::{accept, find, in_doubt, pay, processed, state, CENTS, PAY};
 use super::rig::processors::{Call, GATEWAY};
 use super::rig::Gateway;
 use super::*;
@@ -262,4 +262,26 @@ fn a_payment_that_a_processor_always_fails_at_does_not_keep_the_others() {
     }
     assert_eq!(rig.stats.core(0).payments.open.get(), 1);
     assert_eq!(state(&rig, poison), in_doubt(&call));
+}
+
+#[test]
+fn a_payment_that_a_processor_never_takes_does_not_keep_the_others() {
+    let mut rig = Rig::new(PAY);
+    let poison = pay(&mut rig, 1);
+    for number in 2..10 {
+        pay(&mut rig, number);
+    }
+    for _ in 0..3000 {
+        for call in rig.calls() {
+            match call.payment().id == poison {
+                true => rig.answer(&call, 400),
+                false => rig.answer(&call, 200),
+            }
+        }
+        rig.pass(10 * MILLISECOND_NS);
+    }
+    assert_eq!(rig.stats.core(0).payments.open.get(), 1);
+    assert_eq!(find(&rig, poison).map(|it| it.cents), Some(CENTS));
+    // Nor does it write the journal full.
+    assert!(find(&rig, poison).unwrap().attempts < 100);
 }

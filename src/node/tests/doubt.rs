@@ -253,6 +253,44 @@ fn a_shard_that_is_handed_over_with_attempts_under_way_is_asked_about_by_its_nex
 }
 
 #[test]
+fn what_ends_while_its_shard_is_on_its_way_elsewhere_and_stays_is_asked_for_again() {
+    for (status, stays) in [(500, true), (200, true), (500, false)] {
+        let mut rig = Rig::new(Plan {
+            nodes: 2,
+            shards: 2,
+            durability: Durability::Disk,
+            ..PAY
+        });
+        rig.kill(1);
+        rig.pass(SECOND_NS);
+        let is_its = |number: &u128| PaymentId::made_of(*number).shard(2) == 1;
+        let mut numbers = (1..).filter(is_its);
+        let id = pay(&mut rig, numbers.next().unwrap());
+        let call = rig.call();
+        assert_eq!(call.core(), 0);
+        // It is not let go before what it has journalled is synced.
+        rig.disk_stuck(0, true);
+        accept(&mut rig, numbers.next().unwrap());
+        rig.restart(1);
+        assert_eq!(rig.owners(1), [0]);
+        rig.answer(&call, status);
+        assert_eq!(state(&rig, id), bound(&call), "it is not served");
+        if stays {
+            rig.kill(1);
+        }
+        rig.disk_stuck(0, false);
+        rig.pass(2 * SECOND_NS);
+        assert_eq!(rig.owners(1), [usize::from(!stays)]);
+        assert_eq!(state(&rig, id), in_doubt(&call));
+        let calls = rig.calls();
+        let is_it = |it: &&Call| it.kind == call.kind;
+        let again = calls.iter().find(is_it).expect("it is sent again");
+        rig.answer(again, 200);
+        assert_eq!(state(&rig, id), processed(&call));
+    }
+}
+
+#[test]
 fn a_reply_to_who_does_not_own_the_shard_any_more_settles_nothing_there() {
     let mut rig = Rig::new(Plan {
         nodes: 2,

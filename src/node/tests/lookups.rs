@@ -102,6 +102,34 @@ fn who_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
+fn a_question_whose_connection_breaks_is_asked_once_more() {
+    for cut in ["", "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{\"corr"] {
+        let mut rig = Rig::new(PAY);
+        let clients: Vec<Client> = (0..2).map(|_| rig.connect(0)).collect();
+        let id = pay(&mut rig, 1);
+        let call = rig.call();
+        ask_summary(&mut rig, clients[0]);
+        let first = lookup_of(&mut rig, id);
+        rig.say(&first, cut);
+        rig.hang_up_on(&first);
+        let second = lookup_of(&mut rig, id);
+        rig.say(&second, response(200, &stored(&call.payment())));
+        assert_eq!(counted(&mut rig, clients[0]), 1);
+        assert_eq!(state(&rig, id), processed(&call));
+        // But not for ever.
+        let id = pay(&mut rig, 2);
+        rig.call();
+        ask_summary(&mut rig, clients[1]);
+        for _ in 0..2 {
+            let lookup = lookup_of(&mut rig, id);
+            rig.hang_up_on(&lookup);
+        }
+        assert_eq!(counted(&mut rig, clients[1]), 1);
+        assert_eq!(rig.calls(), []);
+    }
+}
+
+#[test]
 fn who_cannot_be_reached_is_not_waited_for() {
     let mut rig = Rig::new(PAY);
     let client = rig.connect(0);

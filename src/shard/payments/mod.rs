@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use super::error::RecoveryError;
 use super::journal::{PaymentEvent, Stamp};
-use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
+use crate::limits::{ATTEMPTS_TURN, PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{PaymentId, Processor, Summary, Window};
 use hash::Hasher;
 use recent::Recent;
@@ -66,6 +66,19 @@ pub struct Payment {
     pub attempts: u16,
     /// Where it stands.
     pub state: State,
+}
+
+impl Payment {
+    /// Free ones take their turns in the order of this: when it was accepted; later, when it was tried
+    /// [often](ATTEMPTS_TURN). Microseconds since 1970.
+    pub fn turn_us(&self) -> u64 {
+        let late_us = match self.attempts / ATTEMPTS_TURN {
+            0 => 0,
+            // Beyond, it is the end of time.
+            turns => 1_000_000 << (2 * turns.min(20)),
+        };
+        self.accepted_us.saturating_add(late_us)
+    }
 }
 
 /// Where a payment stands; times in microseconds since 1970, multiples of 1000.
@@ -174,12 +187,12 @@ impl Payments {
         true
     }
 
-    /// The free one that was accepted first.
+    /// The free one whose turn is first, [`Payment::turn_us`].
     pub fn next_free(&self) -> Option<Payment> {
-        match self.tried.oldest_free() {
-            Some(entry) => Some(entry.to_payment()),
-            None => self.waiting.oldest().map(waiting_payment),
-        }
+        let tried = self.tried.next_free().map(|entry| entry.to_payment());
+        let waiting = self.waiting.oldest().map(waiting_payment);
+        let both = tried.into_iter().chain(waiting);
+        both.min_by_key(Payment::turn_us)
     }
 
     /// How many are free.

@@ -69,10 +69,16 @@ impl Entry {
     fn age(&self) -> Age {
         (self.accepted_us, self.id)
     }
+
+    fn turn(&self) -> Turn {
+        (self.to_payment().turn_us(), self.id)
+    }
 }
 
 /// What is in order of acceptance.
 type Age = (u64, PaymentId);
+/// What is in the order in which it is sent.
+type Turn = (u64, PaymentId);
 
 /// See the top of this file.
 pub struct Tried {
@@ -82,6 +88,8 @@ pub struct Tried {
     ages: BTreeSet<Age>,
     /// Those that are free.
     free: BTreeSet<Age>,
+    /// The same.
+    turns: BTreeSet<Turn>,
 }
 
 impl Tried {
@@ -92,6 +100,7 @@ impl Tried {
             table: HashTable::new(),
             ages: BTreeSet::new(),
             free: BTreeSet::new(),
+            turns: BTreeSet::new(),
         }
     }
 
@@ -125,9 +134,9 @@ impl Tried {
         self.ages.first().map(|(accepted_us, _)| *accepted_us)
     }
 
-    /// The free one that was accepted first.
-    pub fn oldest_free(&self) -> Option<&Entry> {
-        self.free.first().and_then(|(_, id)| self.get(*id))
+    /// The free one whose turn is first.
+    pub fn next_free(&self) -> Option<&Entry> {
+        self.turns.first().and_then(|(_, id)| self.get(*id))
     }
 
     /// When the free one that was accepted last was.
@@ -137,19 +146,22 @@ impl Tried {
 
     /// Adds one, or puts it in the place of what is known of it.
     pub fn put(&mut self, entry: Entry) {
-        match entry.is_bound() {
-            true => self.free.remove(&entry.age()),
-            false => self.free.insert(entry.age()),
-        };
         let hasher = self.hasher;
         let hash = hasher.hash(entry.id);
         if let Some(known) = self.table.find_mut(hash, |other| other.id == entry.id) {
             debug_assert_eq!(known.age(), entry.age());
+            self.turns.remove(&known.turn());
             *known = entry;
         } else {
             self.ages.insert(entry.age());
             let rehash = |entry: &Entry| hasher.hash(entry.id);
             self.table.insert_unique(hash, entry, rehash);
+        }
+        if entry.is_bound() {
+            self.free.remove(&entry.age());
+        } else {
+            self.free.insert(entry.age());
+            self.turns.insert(entry.turn());
         }
     }
 
@@ -172,6 +184,7 @@ impl Tried {
         let (entry, _) = found.ok()?.remove();
         self.ages.remove(&entry.age());
         self.free.remove(&entry.age());
+        self.turns.remove(&entry.turn());
         if self.table.capacity() > 64 && self.table.len() < self.table.capacity() / 8 {
             let room = 2 * self.table.len();
             self.table.shrink_to(room, |entry| hasher.hash(entry.id));
