@@ -9,7 +9,7 @@ use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::payments::Run;
 use super::snapshot::{self, HEADER_BYTES};
-use super::{layout, recovery, Identity, Meta};
+use super::{layout, recovery, Identity, Meta, Shard};
 use crate::bank::Account;
 
 /// How often a shard is looked at again because galo removed a file meanwhile.
@@ -142,10 +142,9 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
     let listing = recovery::list(disk, &dir)?;
     let mut snapshot_bytes = 0;
     let mut accounts = 0;
-    let mut replayed = None;
-    // Replaying begins with the older one of the two that are kept.
+    // Replaying may begin with either of the two that are kept.
     let kept = &listing.snapshots[listing.snapshots.len().saturating_sub(2)..];
-    let older = kept.first();
+    let mut replayed = Vec::new();
     for end in &listing.snapshots {
         let file = layout::snapshot(&dir, *end);
         let mut read = snapshot::read(disk, &dir, *end, identity)
@@ -154,17 +153,17 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
         let checked = super::accounts::Accounts::new(read.accounts, identity.shards);
         accounts = checked.len() as u64;
         check_accounts(&checked, identity, *end, &file)?;
-        if Some(end) == older {
+        if kept.contains(end) {
             read.accounts = checked.into_mapping();
-            replayed = Some(read);
+            replayed.push(read);
         }
     }
-    let Some(snapshot) = replayed else {
+    if replayed.is_empty() {
         return Err(RecoveryError::NoSnapshot {
             dir,
             bad: Vec::new(),
         });
-    };
+    }
     let mut runs = recovery::open_runs(disk, &dir, &listing, identity)?;
     runs.iter_mut().try_for_each(Run::check)?;
     let run_bytes: u64 = runs.iter().map(Run::bytes).sum();
@@ -177,7 +176,23 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
         durable,
         proof,
     };
-    let (shard, end, _) = recovery::replay(&chain, snapshot, runs)?;
+    let mut replayed = replayed.into_iter();
+    let older = replayed.next().expect("there is one");
+    let (shard, end, _) = recovery::replay(&chain, older, runs)?;
+    for newer in replayed {
+        let file = layout::snapshot(&dir, newer.position.end);
+        let runs = recovery::open_runs(disk, &dir, &listing, identity)?;
+        let (other, its_end, _) = recovery::replay(&chain, newer, runs)?;
+        let counts = |shard: &Shard| (shard.payments().open(), shard.payments().settled());
+        // Galo may have written more meanwhile.
+        if its_end.tip == end.tip && counts(&other) != counts(&shard) {
+            return Err(RecoveryError::SnapshotDamaged {
+                file,
+                offset: 0,
+                reason: "it has other payments than the one before it and the journal",
+            });
+        }
+    }
     Ok(Found {
         open: shard.payments().open() as u64,
         settled: shard.payments().settled(),

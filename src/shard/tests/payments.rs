@@ -3,6 +3,7 @@
 use super::recovery::edit_snapshot;
 use super::*;
 use crate::payments::{PaymentId, Processor, Summary, Totals, Window};
+use crate::shard::check::check;
 use crate::shard::payments::State;
 use crate::shard::{Accepted, Payment};
 
@@ -396,6 +397,34 @@ fn a_snapshot_during_which_all_is_forgotten_has_none_of_it() {
     let found = directory.open();
     assert_eq!(found.report.snapshot, shard.sequence());
     assert_eq!(found.shard.payments().open(), 0);
+}
+
+#[test]
+fn check_sees_a_snapshot_that_lacks_payments() {
+    for settled_since in [false, true] {
+        let (directory, mut recovered) = with_payments();
+        let Recovered { shard, store, .. } = &mut recovered;
+        let path = directory.snapshot(shard.sequence());
+        if settled_since {
+            assert!(shard.settle_payment(id(1), TIME_US, TIME_US));
+            write(shard, store);
+        }
+        assert!(check(directory.path(), &mut Vec::new()).is_ok());
+        edit_snapshot(&path, |bytes| {
+            let counts = bytes.len() - 64;
+            bytes[counts + 36] = 0;
+            bytes.drain(counts - 2 * 48..counts);
+            // What the header says of their length.
+            let length = 2 * 32 + 48 + 64_u32;
+            bytes[108..112].copy_from_slice(&length.to_le_bytes());
+        });
+        let error = check(directory.path(), &mut Vec::new()).unwrap_err();
+        match error {
+            RecoveryError::SnapshotDamaged { file, .. } if !settled_since => assert_eq!(file, path),
+            RecoveryError::DoesNotApply { .. } if settled_since => {}
+            error => panic!("{error}"),
+        }
+    }
 }
 
 /// What breaks the rules of payments, whatever the checksums say.
