@@ -394,6 +394,25 @@ impl<J> Node<J> {
         self.end_inquiry(inquiry);
     }
 
+    /// The journal has not taken what a shard's tick accepted: clients of ours are told so, also where the
+    /// question is gone because the shard was begun to be let go in the same tick.
+    pub(super) fn inquiries_refused(&mut self, shard: usize) {
+        let payments = self.shards[shard].as_ref().expect("it is ours").payments();
+        let is_gone = |about: &About| match about {
+            About::Outcome { shard: of, payment } => {
+                *of == shard && payments.find(payment.id).is_none()
+            }
+            About::Summary { .. } => false,
+        };
+        let open = self.inquiries.open.iter();
+        let gone = open.filter(|(_, inquiry)| is_gone(&inquiry.about));
+        for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
+            let inquiry = self.inquiries.open.get_mut(&number);
+            inquiry.expect("just listed").problem = Some(STORAGE_FULL);
+            self.end_inquiry(number);
+        }
+    }
+
     /// Takes an inquiry out, with what is still asked for it.
     fn take_inquiry(&mut self, number: u64) -> Inquiry {
         let inquiry = self.inquiries.open.remove(&number).expect("it is open");

@@ -295,6 +295,7 @@ impl<J> Node<J> {
                 From::Member(..) => self.answer_question(number, Answer::Outcome(None)),
             }
         }
+        self.inquiries_refused(shard);
     }
 
     fn take_settled(&mut self, shard: usize) -> Vec<u64> {
