@@ -294,7 +294,14 @@ impl Connection {
     /// Reads whatever is there, and waits for it. An error at the end of the stream.
     pub fn read_more(&mut self) -> io::Result<()> {
         let mut bytes = [0; 16 * 1024];
-        match self.socket.read(&mut bytes) {
+        let read = loop {
+            match self.socket.read(&mut bytes) {
+                // With a time limit, a stop and a continuation of this process is enough (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        match read {
             Ok(0) if self.input.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
             Ok(0) => Err(invalid("the stream ends within a reply")),
             Ok(count) => {
