@@ -386,16 +386,9 @@ impl<J> Node<J> {
         }
     }
 
-    /// The journal has not taken a payment that a client of ours waits for.
-    pub(super) fn part_undone(&mut self, number: u64) {
-        let inquiry = self.inquiries.parts[&number].inquiry;
-        let open = self.inquiries.open.get_mut(&inquiry);
-        open.expect("it waits for a part").problem = Some(STORAGE_FULL);
-        self.end_inquiry(inquiry);
-    }
-
-    /// The journal has not taken what a shard's tick accepted: clients of ours are told so, also where the
-    /// question is gone because the shard was begun to be let go in the same tick.
+    /// The journal has not taken what a shard's tick accepted: clients of ours are told so, by
+    /// their payments and not by the questions about them: those are gone where the shard was begun to be
+    /// let go in the same tick.
     pub(super) fn inquiries_refused(&mut self, shard: usize) {
         let payments = self.shards[shard].as_ref().expect("it is ours").payments();
         let is_gone = |about: &About| match about {

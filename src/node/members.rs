@@ -52,11 +52,6 @@ impl Members {
         )
     }
 
-    /// The shard of a client.
-    pub fn shard_of(&self, client: u32) -> usize {
-        client as usize % self.shards
-    }
-
     /// Who owns a shard when everybody is there.
     pub fn home(&self, shard: usize) -> usize {
         shard % self.nodes.len() * self.cores + shard / self.nodes.len() % self.cores

@@ -290,9 +290,9 @@ impl<J> Node<J> {
         self.questions.forgets[shard] = false;
         self.take_settled(shard);
         for number in self.vanished(shard) {
-            match self.questions.open[&number].from {
-                From::Here(part) => self.part_undone(part),
-                From::Member(..) => self.answer_question(number, Answer::Outcome(None)),
+            // Ours go with their inquiries.
+            if let From::Member(..) = self.questions.open[&number].from {
+                self.answer_question(number, Answer::Outcome(None));
             }
         }
         self.inquiries_refused(shard);
