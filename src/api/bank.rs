@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{self, text};
+use super::json::{self, text, write_integer};
 use super::{Call, Executed, Problem, Refused};
 use crate::bank::{Account, Description, Kind, Posted, Refusal};
 use crate::http::{iso8601, BadKey, Status};
@@ -232,10 +232,6 @@ fn write_outcome(body: &mut Vec<u8>, outcome: Result<Posted, Refusal>) -> Status
             Status::Unprocessable
         }
     }
-}
-
-fn write_integer(body: &mut Vec<u8>, number: i64) {
-    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn write_statement(body: &mut Vec<u8>, account: &Account, time_us: u64) {

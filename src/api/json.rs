@@ -40,6 +40,11 @@ pub(super) fn object<'a, T: Deserialize<'a>>(
     }
 }
 
+/// Appends a whole number.
+pub(super) fn write_integer(body: &mut Vec<u8>, number: impl itoa::Integer) {
+    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 /// A string; borrowed unless it holds escapes. `None` for other values, and for escapes that are no
 /// characters (a lone surrogate).
 pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::bank::KEY;
-use super::json::{self, text};
+use super::json::{self, text, write_integer};
 use super::{refused, Call, Executed, Problem};
 use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
 use crate::limits::AMOUNT_CENTS_MAX;
@@ -261,7 +261,7 @@ fn write_payment(body: &mut Vec<u8>, payment: &Payment) {
     body.extend_from_slice(b",\"accepted_at\":\"");
     body.extend_from_slice(&iso8601(payment.accepted_us));
     body.extend_from_slice(b"\",\"attempts\":");
-    write_number(body, payment.attempts.into());
+    write_integer(body, payment.attempts);
     if let Some((processor, requested_us, in_doubt)) = sent {
         write_processor(body, processor);
         body.extend_from_slice(b",\"requested_at\":\"");
@@ -292,44 +292,38 @@ fn write_processor(body: &mut Vec<u8>, processor: Processor) {
     body.push(b'"');
 }
 
-fn write_number(body: &mut Vec<u8>, number: u64) {
-    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 /// Appends the body of `GET /payments-summary`: both forms in one.
 pub fn write_summary(body: &mut Vec<u8>, summary: &Summary) {
-    let mut all = (0, 0);
+    write_totals(body, summary, "totalRequests", "totalAmount");
+    let (count, cents) = summary.0.iter().fold((0, 0), |all, totals| {
+        (all.0 + totals.count, all.1 + totals.cents)
+    });
+    body.extend_from_slice(b",\"total_payments\":");
+    write_integer(body, count);
+    body.extend_from_slice(b",\"total_amount\":");
+    amount::write(body, cents);
+    body.extend_from_slice(b",\"payments_by_processor\":");
+    write_totals(body, summary, "count", "total_amount");
+    body.extend_from_slice(b"}}");
+}
+
+/// Begins an object with a member for each processor; what counts its payments and their sum has these
+/// names.
+fn write_totals(body: &mut Vec<u8>, summary: &Summary, count: &str, sum: &str) {
     let mut comma = b'{';
     for processor in Processor::ALL {
         let totals = summary.of(processor);
-        all = (all.0 + totals.count, all.1 + totals.cents);
         body.push(std::mem::replace(&mut comma, b','));
-        body.push(b'"');
-        body.extend_from_slice(processor.name().as_bytes());
-        body.extend_from_slice(b"\":{\"totalRequests\":");
-        write_number(body, totals.count);
-        body.extend_from_slice(b",\"totalAmount\":");
+        for part in ["\"", processor.name(), "\":{\"", count, "\":"] {
+            body.extend_from_slice(part.as_bytes());
+        }
+        write_integer(body, totals.count);
+        for part in [",\"", sum, "\":"] {
+            body.extend_from_slice(part.as_bytes());
+        }
         amount::write(body, totals.cents);
         body.push(b'}');
     }
-    body.extend_from_slice(b",\"total_payments\":");
-    write_number(body, all.0);
-    body.extend_from_slice(b",\"total_amount\":");
-    amount::write(body, all.1);
-    body.extend_from_slice(b",\"payments_by_processor\":");
-    comma = b'{';
-    for processor in Processor::ALL {
-        let totals = summary.of(processor);
-        body.push(std::mem::replace(&mut comma, b','));
-        body.push(b'"');
-        body.extend_from_slice(processor.name().as_bytes());
-        body.extend_from_slice(b"\":{\"count\":");
-        write_number(body, totals.count);
-        body.extend_from_slice(b",\"total_amount\":");
-        amount::write(body, totals.cents);
-        body.push(b'}');
-    }
-    body.extend_from_slice(b"}}");
 }
 
 /// Appends the reply to a payment that was asked for without a `correlationId`: 200 when it is
