@@ -1,0 +1,134 @@
+//! Threads that drive sockets at a pace.
+//!
+//! Each thread has its part of the connections, one epoll set, and a [`Traffic`] of its own, which says what
+//! is sent and judges what comes back. Nothing is shared between threads but the sign to stop; at the end of each
+//! interval a thread sends its [`Tally`](crate::measure::Tally) to the caller's thread, which adds them up.
+//!
+//! | file | what |
+//! |---|---|
+//! | `pace` | when requests are due |
+//! | `worker` | one thread |
+//! | `connection` | one connection: its socket, and what it is waiting for |
+//! | `timer` | to wake up in time |
+
+mod connection;
+mod pace;
+mod timer;
+mod worker;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::measure::{Failure, Kind, Measured, Point, Tally};
+use crate::target::Target;
+
+pub use pace::{Arrivals, Pace, Segment, Users};
+
+/// A request that was begun later than this after it could have been is late by the tool's own fault; one that was
+/// begun later than this after it was due, because no connection was free, is late by the target's.
+pub const LATE: Duration = Duration::from_millis(1);
+
+/// What is sent, and whether its replies are right. One for each thread.
+pub trait Traffic: Send {
+    /// What is remembered of a request until it has ended.
+    type Ticket: Copy + Send;
+
+    /// Appends the bytes of the next request to `out`. `stream`: which of the arrivals' streams it is of
+    /// ([`Arrivals`]); 0 where there is only one.
+    fn next(&mut self, stream: usize, out: &mut Vec<u8>) -> (Kind, Self::Ticket);
+
+    /// A reply has come: is it right? The body is decoded.
+    fn judge(&mut self, ticket: Self::Ticket, status: u16, body: &[u8]) -> Result<(), Failure>;
+
+    /// There will be no reply. `sent`: the target may have seen the request.
+    fn lost(&mut self, ticket: Self::Ticket, sent: bool);
+}
+
+/// When a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// After this time, the warm-up not included.
+    After(Duration),
+    /// After so many requests, the warm-up's not included.
+    Requests(u64),
+}
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// To whom.
+    pub target: Target,
+    /// At once, over all threads; with [`Pace::Users`], the number of users counts instead.
+    pub connections: usize,
+    /// That drive them; never more than connections.
+    pub threads: usize,
+    /// When requests are due.
+    pub pace: Pace,
+    /// Whether a connection takes one request after the other; otherwise each request has its own.
+    pub keepalive: bool,
+    /// Before what is measured.
+    pub warmup: Duration,
+    /// See there.
+    pub end: End,
+    /// For one request, from when it was begun. Those that are under way at the end of the run get as long.
+    pub timeout: Duration,
+    /// Of one point of the series.
+    pub interval: Duration,
+}
+
+/// The sign to end a run before its time. Clones are the same sign.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Gives it.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was given.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How a run stands, at the end of an interval.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    /// Of the measured time; zero during the warm-up.
+    pub elapsed: Duration,
+    /// Of the whole, 0 to 1.
+    pub part: f64,
+    /// The interval that has just ended; `None` during the warm-up.
+    pub point: Option<&'a Point>,
+    /// All intervals so far.
+    pub total: &'a Tally,
+}
+
+/// Who watches a run, on the caller's thread.
+pub trait Watcher {
+    /// An interval has ended.
+    fn interval(&mut self, progress: &Progress<'_>);
+
+    /// Called some ten to twenty times a second: time for keys and the screen.
+    fn idle(&mut self) {}
+}
+
+/// Runs it to its end, or until `stop`. `traffic`: one for each thread; they come back with what they know.
+/// What fails in a request is in the result and never ends the run.
+///
+/// # Errors
+/// What the run cannot go on without: an epoll set, a timer, a thread.
+pub fn run<T: Traffic>(
+    plan: &Plan,
+    traffic: Vec<T>,
+    stop: &Stop,
+    watcher: &mut dyn Watcher,
+) -> Result<(Measured, Vec<T>)> {
+    assert_eq!(traffic.len(), plan.threads);
+    let _ = (plan, traffic, stop, watcher);
+    todo!()
+}

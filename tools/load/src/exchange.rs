@@ -1,0 +1,144 @@
+//! One request at a time, on a connection of its own: for what is not load, such as a first sign of life, statements before
+//! and after a run, and the fixed parts of the contests.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use galo::http::client::{parse_reply, Response};
+
+use crate::measure::{Failure, FailureKind};
+use crate::target::{Address, Target};
+
+/// What is received at a time.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A reply, its body decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// As received.
+    pub status: u16,
+    /// Decoded.
+    pub body: Vec<u8>,
+    /// Of head and body, as received.
+    pub bytes: usize,
+    /// From before the connection was made to the reply's last byte.
+    pub latency: Duration,
+    /// From the request's first byte to the reply's last.
+    pub service: Duration,
+}
+
+/// Connects, sends, reads the reply to its end. All of it within `timeout`.
+///
+/// # Errors
+/// Of a kind that says how far it came.
+pub fn exchange(target: &Target, request: &[u8], timeout: Duration) -> Result<Reply, Failure> {
+    let began = Instant::now();
+    let deadline = began + timeout;
+    let mut socket = Socket::connect(target.address(), timeout).map_err(|error| {
+        let kind = match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => FailureKind::Refused,
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FailureKind::TimeOut,
+            _ => FailureKind::Connect,
+        };
+        Failure::new(kind, error.to_string())
+    })?;
+    let sent = Instant::now();
+    let failed = |error: io::Error, within: bool| {
+        Failure::new(FailureKind::of_error(&error, within), error.to_string())
+    };
+    socket
+        .limit(deadline)
+        .map_err(|error| failed(error, false))?;
+    socket
+        .write_all(request)
+        .map_err(|error| failed(error, false))?;
+    let (mut input, mut decoded) = (Vec::new(), Vec::new());
+    let mut part = [0; READ_BYTES];
+    loop {
+        let received = socket.limit(deadline).and_then(|()| socket.read(&mut part));
+        let ended = match received {
+            Ok(count) => {
+                input.extend_from_slice(&part[..count]);
+                count == 0
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(failed(error, !input.is_empty())),
+        };
+        match parse_reply(&input, ended, &mut decoded) {
+            Response::Complete { status, body, .. } => {
+                let now = Instant::now();
+                return Ok(Reply {
+                    status,
+                    body: body.to_vec(),
+                    bytes: input.len(),
+                    latency: now - began,
+                    service: now - sent,
+                });
+            }
+            Response::Incomplete { .. } if ended => {
+                let kind = match input.is_empty() {
+                    true => FailureKind::Closed,
+                    false => FailureKind::HalfReply,
+                };
+                return Err(Failure::new(kind, "the connection ended"));
+            }
+            Response::Incomplete { .. } => {}
+            Response::Bad => {
+                let text = String::from_utf8_lossy(&input).into_owned();
+                return Err(Failure::new(FailureKind::NotHttp, text));
+            }
+        }
+    }
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn connect(address: &Address, timeout: Duration) -> io::Result<Socket> {
+        match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, timeout)?;
+                stream.set_nodelay(true)?;
+                Ok(Socket::Tcp(stream))
+            }
+            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+        }
+    }
+
+    /// The next read or write takes no longer than until then.
+    fn limit(&self, deadline: Instant) -> io::Result<()> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match self {
+            Socket::Tcp(stream) => {
+                stream.set_read_timeout(Some(left))?;
+                stream.set_write_timeout(Some(left))
+            }
+            Socket::Unix(stream) => {
+                stream.set_read_timeout(Some(left))?;
+                stream.set_write_timeout(Some(left))
+            }
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.write_all(bytes),
+            Socket::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+
+    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.read(part),
+            Socket::Unix(stream) => stream.read(part),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A former run beside this one.

@@ -1,0 +1,168 @@
+//! Where requests go.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{bail, Context, Result};
+use url::Url;
+
+/// A server: `http://host:port/prefix`, `host:port`, or `unix:/path/of/socket`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// As it was given.
+    text: String,
+    address: Address,
+    /// Of the `Host` header.
+    host: String,
+    /// Before every path; empty, or beginning with a slash and not ending with one.
+    prefix: String,
+}
+
+/// What a socket connects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket, by its path.
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// What a socket connects to: the first address of its name, as it was when the target was read.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Of the `Host` header.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Appends a request's bytes. `path` begins with a slash; `body`: JSON, or empty for none.
+    pub fn write_request(&self, out: &mut Vec<u8>, method: &'static str, path: &str, body: &[u8]) {
+        for part in [
+            method,
+            " ",
+            &self.prefix,
+            path,
+            " HTTP/1.1\r\nHost: ",
+            &self.host,
+        ] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if method != "GET" {
+            let length = body.len();
+            let head =
+                format_args!("\r\nContent-Type: application/json\r\nContent-Length: {length}")
+                    .to_string();
+            out.extend_from_slice(head.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(body);
+    }
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    /// The error says which part of it is wrong, and what would do; so does that of a name without an address.
+    fn from_str(text: &str) -> Result<Target> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.starts_with('/') {
+                bail!("{text}: the path of a Unix socket is absolute, such as unix:/run/galo.sock");
+            }
+            return Ok(Target {
+                text: text.to_owned(),
+                address: Address::Unix(path.into()),
+                host: "localhost".to_owned(),
+                prefix: String::new(),
+            });
+        }
+        let with_scheme = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("http://{text}"),
+        };
+        let url = Url::parse(&with_scheme).with_context(|| format!("{text} is no URL"))?;
+        if url.scheme() != "http" {
+            bail!("{text}: only http:// and unix: are known");
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            bail!("{text}: a host, a port and a path are all that a target has");
+        }
+        let name = url
+            .host_str()
+            .with_context(|| format!("{text} has no host"))?;
+        let port = url.port().unwrap_or(80);
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let mut addresses = (bare, port)
+            .to_socket_addrs()
+            .with_context(|| format!("{text}: no address for {name}"))?;
+        let address = addresses
+            .next()
+            .with_context(|| format!("{text}: no address for {name}"))?;
+        Ok(Target {
+            text: text.to_owned(),
+            address: Address::Tcp(address),
+            host: url
+                .port()
+                .map_or(name.to_owned(), |port| format!("{name}:{port}")),
+            prefix: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str) -> String {
+        let mut out = Vec::new();
+        let target: Target = target.parse().unwrap();
+        target.write_request(&mut out, "GET", "/health", b"");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn targets_are_read() {
+        assert_eq!(
+            request("localhost:9999"),
+            "GET /health HTTP/1.1\r\nHost: localhost:9999\r\n\r\n"
+        );
+        assert_eq!(
+            request("http://127.0.0.1:1/api/"),
+            "GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n"
+        );
+        assert_eq!(
+            request("http://[::1]:9999"),
+            "GET /health HTTP/1.1\r\nHost: [::1]:9999\r\n\r\n"
+        );
+        assert_eq!(
+            request("unix:/run/x.sock"),
+            "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        );
+        let target: Target = "unix:/run/x.sock".parse().unwrap();
+        assert_eq!(target.address(), &Address::Unix("/run/x.sock".into()));
+    }
+
+    #[test]
+    fn what_is_no_target_is_said_so() {
+        for (text, part) in [
+            ("https://localhost", "only http://"),
+            ("unix:relative", "absolute"),
+            ("http://localhost:1/?x=1", "all that a target has"),
+            ("http://:1", "is no URL"),
+        ] {
+            let error = format!("{:#}", text.parse::<Target>().unwrap_err());
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
