@@ -353,7 +353,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             }
             Response::Bad => {
                 self.traffic.lost(request.ticket, true);
-                let what = "not HTTP, or more than one reply";
+                let what = "not HTTP, more than one reply, or one that is too long";
                 (Err(Failure::new(FailureKind::NotHttp, what)), None, false)
             }
         };
