@@ -11,6 +11,7 @@
 //! | `csv` | the time series |
 //! | `page` | the HTML page |
 //! | `machine` | where it ran |
+//! | `units` | numbers as people read them |
 
 pub mod compare;
 pub mod csv;
@@ -18,6 +19,7 @@ pub mod gate;
 pub mod machine;
 pub mod page;
 pub mod text;
+pub mod units;
 
 use std::collections::BTreeMap;
 
