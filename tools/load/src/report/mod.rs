@@ -9,9 +9,11 @@
 //! | `compare` | a former run beside this one |
 //! | `gate` | `--fail-on` |
 //! | `csv` | the time series |
+//! | `checks` | a contest's checks, as they are gathered |
 //! | `page` | the HTML page |
 //! | `machine` | where it ran |
 
+pub mod checks;
 pub mod compare;
 pub mod csv;
 pub mod gate;
