@@ -9,9 +9,12 @@
 //! | `compare` | a former run beside this one |
 //! | `gate` | `--fail-on` |
 //! | `csv` | the time series |
+//! | `checks` | a contest's checks, as they are gathered |
 //! | `page` | the HTML page |
 //! | `machine` | where it ran |
+//! | `units` | numbers as people read them |
 
+pub mod checks;
 pub mod compare;
 pub mod csv;
 pub mod gate;
@@ -19,6 +22,7 @@ pub mod json;
 pub mod machine;
 pub mod page;
 pub mod text;
+pub mod units;
 
 use std::collections::BTreeMap;
 
