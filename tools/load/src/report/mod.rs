@@ -12,14 +12,17 @@
 //! | `checks` | a contest's checks, as they are gathered |
 //! | `page` | the HTML page |
 //! | `machine` | where it ran |
+//! | `units` | numbers as people read them |
 
 pub mod checks;
 pub mod compare;
 pub mod csv;
 pub mod gate;
+pub mod json;
 pub mod machine;
 pub mod page;
 pub mod text;
+pub mod units;
 
 use std::collections::BTreeMap;
 
@@ -385,6 +388,13 @@ impl Distribution {
 }
 
 impl Report {
+    /// No reply was wrong, no check failed, and the replies together can be true.
+    pub fn is_good(&self) -> bool {
+        self.failures.iter().all(|failure| !failure.kind.is_wrong())
+            && self.verification.as_ref().is_none_or(Verification::is_good)
+            && self.contest.as_ref().is_none_or(Contest::is_good)
+    }
+
     /// Of what was measured; what else there is to say is put in afterwards.
     pub fn new(
         settings: Settings,
