@@ -27,6 +27,15 @@ impl Row {
         }
     }
 
+    /// The same in percent, for people; a sign without a number where there is no share.
+    pub fn change_text(&self) -> String {
+        match self.change() {
+            Some(change) => units::change(change),
+            None if self.this > self.former => "+".to_owned(),
+            None => "-".to_owned(),
+        }
+    }
+
     /// In which direction it is better.
     pub fn better(&self) -> Better {
         self.unit.better()

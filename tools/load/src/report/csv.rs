@@ -103,7 +103,7 @@ mod tests {
             at_s,
             length_s,
             replies,
-            p99_us: 7_214.000_4,
+            p99_us: 7_214.000_000_4,
             ..Point::default()
         };
         report.series = vec![

@@ -19,6 +19,8 @@
 pub mod compare;
 pub mod csv;
 mod distribution;
+#[cfg(test)]
+mod example;
 pub mod figure;
 pub mod gate;
 pub mod json;
