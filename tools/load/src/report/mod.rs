@@ -12,10 +12,12 @@
 //! | `gate` | `--fail-on` |
 //! | `json` | `--json`, read and written, and its schema |
 //! | `csv` | the time series |
+//! | `checks` | a contest's checks, as they are gathered |
 //! | `page` | the HTML page |
 //! | `machine` | where it ran |
 //! | `units` | numbers as people read them |
 
+pub mod checks;
 pub mod compare;
 pub mod csv;
 mod distribution;
@@ -285,12 +287,17 @@ impl Contest {
 }
 
 impl Report {
+    /// No reply was wrong, no check failed, and the replies together can be true.
+    pub fn is_good(&self) -> bool {
+        self.wrong() == 0
+            && self.verification.as_ref().is_none_or(Verification::is_good)
+            && self.contest.as_ref().is_none_or(Contest::is_good)
+    }
+
     /// Replies that came and were not right.
     pub fn wrong(&self) -> u64 {
-        let wrong = self
-            .failures
-            .iter()
-            .filter(|failure| failure.kind.is_wrong());
+        let failures = self.failures.iter();
+        let wrong = failures.filter(|failure| failure.kind.is_wrong());
         wrong.map(|failure| failure.count).sum()
     }
 
