@@ -67,21 +67,25 @@ impl Traffic for Users {
             _ => self.fates.unknown += 1,
         }
         let judged = judge_payment(status);
-        let outcome = judged.as_ref().map_err(|failure| {
-            CheckExample::replied(&*failure.what, &self.request(id), status, body)
-        });
-        let outcome = outcome.copied();
+        let outcome = match &judged {
+            Ok(()) => Ok(()),
+            Err(Failure { what, .. }) => {
+                let request = self.request(id);
+                Err(CheckExample::replied(what, &request, status, body))
+            }
+        };
         self.checks.look(ACCEPTED, outcome);
         judged
     }
 
     fn lost(&mut self, id: PaymentId, sent: bool) {
         self.fates.unknown += u64::from(sent);
-        let (kind, what) = match sent {
-            true => (FailureKind::Closed, "no reply in time, or to its end"),
-            false => (FailureKind::Connect, "not sent"),
+        let what = match sent {
+            true => "no reply in time, or none to its end",
+            false => "there was no connection to send it on",
         };
-        let example = CheckExample::lost(&self.request(id), &Failure::new(kind, what));
+        let request = self.request(id);
+        let example = CheckExample::replied(what, &request, 0, b"");
         self.checks.look(ACCEPTED, Err(example));
     }
 }
