@@ -250,3 +250,6 @@ impl Traffic for Bank {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
