@@ -132,8 +132,8 @@ enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     kind: Kind,
-    /// Its place among [`CLIENTS`].
-    client: u8,
+    /// Of its client among [`CLIENTS`].
+    place: u8,
     /// In cents, negative for a debit; 0 for a statement.
     change: i16,
 }
@@ -213,14 +213,14 @@ impl Traffic for Bank {
         }
         let ticket = Ticket {
             kind,
-            client: place as u8,
+            place: place as u8,
             change: change as i16,
         };
         (kind, ticket)
     }
 
     fn judge(&mut self, ticket: Ticket, status: u16, body: &[u8]) -> Result<(), Failure> {
-        let place = usize::from(ticket.client);
+        let place = usize::from(ticket.place);
         let (client, _) = CLIENTS[place];
         if ticket.kind == Kind::Statement {
             return judge_statement(client, status, body).map(|_| ());
@@ -246,7 +246,7 @@ impl Traffic for Bank {
 
     fn lost(&mut self, ticket: Ticket, sent: bool) {
         if let Some(ledger) = self.ledger.as_mut().filter(|_| sent && ticket.change != 0) {
-            ledger.unknown(usize::from(ticket.client), ticket.change.into());
+            ledger.unknown(usize::from(ticket.place), ticket.change.into());
         }
     }
 }
