@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde::Deserialize;
 
 use super::ledger::Ledger;
-use super::reply::{object, wrong_content, wrong_status};
+use super::reply::{is_refusal, object, wrong_content, wrong_status};
 use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
 use crate::target::Target;
@@ -25,7 +25,8 @@ pub const CLIENTS: [(u32, i64); 5] = [
 pub const AMOUNT_CENTS_MAX: i64 = 10_000;
 /// Of 34 requests of the mix, in the contest's proportions: debits, credits, statements.
 const PARTS: [(Kind, usize); 3] = [(Kind::Debit, 22), (Kind::Credit, 11), (Kind::Statement, 1)];
-const DECK: usize = 34;
+const DECK: usize = PARTS[0].1 + PARTS[1].1 + PARTS[2].1;
+const _: () = assert!(DECK == 34 && AMOUNT_CENTS_MAX <= i16::MAX as i64);
 /// Holds the body of any transaction: its fixed parts, 20 digits, 10 characters that are all escaped.
 const BODY_BYTES_MAX: usize = 128;
 
@@ -236,8 +237,7 @@ impl Traffic for Bank {
             };
             match posted {
                 Some(posted) => ledger.acknowledged(place, change, posted.balance),
-                // Whoever answers 4xx says that nothing was done.
-                None if matches!(status, 400..=499) => {}
+                None if is_refusal(status) => {}
                 None => ledger.unknown(place, change),
             }
         }

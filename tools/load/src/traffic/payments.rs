@@ -5,7 +5,7 @@ use std::io::{Cursor, Write as _};
 use fastrand::Rng;
 use galo::payments::PaymentId;
 
-use super::reply::wrong_status;
+use super::reply::{is_refusal, wrong_status};
 use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
 use crate::target::Target;
@@ -119,8 +119,7 @@ impl Traffic for Payments {
     fn judge(&mut self, (): (), status: u16, _body: &[u8]) -> Result<(), Failure> {
         match status {
             200..=299 => self.accepted.acknowledged += 1,
-            // Whoever answers 4xx says that nothing was done.
-            400..=499 => {}
+            _ if is_refusal(status) => {}
             _ => self.accepted.unknown += 1,
         }
         judge_payment(status)

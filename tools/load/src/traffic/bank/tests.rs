@@ -366,7 +366,7 @@ fn replies_and_losses_come_to_the_ledger() {
     let verification = bank.into_ledger().unwrap().verify(&[0; 5], &balances);
     assert!(verification.is_good());
     for (place, line) in verification.lines.iter().enumerate() {
-        let words = format!("those of {} whose outcome is unknown", unknown[place]);
+        let words = format!("some of {} whose outcome is unknown", unknown[place]);
         assert!(line.expected.contains(&words), "{}", line.expected);
         assert_eq!(line.found, format!("balance {}", sure[place]));
     }
