@@ -1,7 +1,7 @@
 //! A former run beside this one.
 
 use super::figure::{figures, Better, Unit};
-use super::Report;
+use super::{units, Machine, Report};
 
 /// A figure of both runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,15 @@ impl Row {
             former if former == self.this => Some(0.0),
             0.0 => None,
             former => Some((self.this - former) / former.abs()),
+        }
+    }
+
+    /// The same in percent, for people; a sign without a number where there is no share.
+    pub fn change_text(&self) -> String {
+        match self.change() {
+            Some(change) => units::change(change),
+            None if self.this > self.former => "+".to_owned(),
+            None => "-".to_owned(),
         }
     }
 
@@ -57,6 +66,51 @@ pub fn rows(report: &Report, base: &Report) -> Vec<Row> {
 
 /// Why the two cannot be compared fairly, one line each; none: they can.
 pub fn differences(report: &Report, base: &Report) -> Vec<String> {
-    let _ = (report, base);
-    todo!()
+    let (this, former) = (&report.settings, &base.settings);
+    let (here, there) = (&report.machine, &base.machine);
+    let loop_text = |rate: Option<f64>| {
+        let open = rate.map(|rate| format!("{}/s due", units::rate(rate)));
+        open.unwrap_or_else(|| "as fast as replies come".to_owned())
+    };
+    let connection = |keepalive| match keepalive {
+        true => "connections kept",
+        false => "a connection for each request",
+    };
+    let seconds = |seconds: Option<f64>| seconds.map_or("none".to_owned(), units::time_s);
+    let scale = |scale: Option<f64>| scale.map_or("none".to_owned(), units::number);
+    let memory = |machine: &Machine| units::bytes(machine.memory_bytes as f64);
+    let pairs = [
+        ("run", this.run.clone(), former.run.clone()),
+        ("pace", loop_text(this.rate), loop_text(former.rate)),
+        (
+            "connections",
+            this.connections.to_string(),
+            former.connections.to_string(),
+        ),
+        (
+            "connections",
+            connection(this.keepalive).to_owned(),
+            connection(former.keepalive).to_owned(),
+        ),
+        (
+            "duration",
+            seconds(this.duration_s),
+            seconds(former.duration_s),
+        ),
+        ("scale", scale(this.scale), scale(former.scale)),
+        (
+            "time-out",
+            units::time_s(this.timeout_s),
+            units::time_s(former.timeout_s),
+        ),
+        ("machine", here.host.clone(), there.host.clone()),
+        ("kernel", here.kernel.clone(), there.kernel.clone()),
+        ("CPU", here.cpu.clone(), there.cpu.clone()),
+        ("CPUs", here.cpus.to_string(), there.cpus.to_string()),
+        ("memory", memory(here), memory(there)),
+    ];
+    let others = pairs.into_iter().filter(|(_, this, former)| this != former);
+    others
+        .map(|(what, this, former)| format!("{what}: {this}; formerly {former}"))
+        .collect()
 }

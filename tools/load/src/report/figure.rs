@@ -51,7 +51,7 @@ impl Unit {
             Unit::Count => units::count(value as u64),
             Unit::Share => units::percent(value),
             Unit::Bytes => units::bytes(value),
-            Unit::Cpus => units::percent(value),
+            Unit::Cpus => format!("{} CPUs", units::number(value)),
             Unit::Points => units::rate(value),
         }
     }
@@ -85,7 +85,11 @@ fn of_distribution(distribution: &Distribution) -> [(&'static str, f64); PERCENT
 /// and a score without a contest are not among them.
 pub fn figures(report: &Report) -> Vec<Figure> {
     let mut all = Vec::new();
-    let mut add = |name: String, unit, value| all.push(Figure { name, unit, value });
+    let mut add = |name: String, unit, value: f64| {
+        if value.is_finite() {
+            all.push(Figure { name, unit, value });
+        }
+    };
     let mut simple = |name: &str, unit, value| add(name.to_owned(), unit, value);
     simple("rps", Unit::PerSecond, report.rate);
     if let Some(contest) = &report.contest {

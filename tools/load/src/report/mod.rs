@@ -21,6 +21,8 @@ pub mod checks;
 pub mod compare;
 pub mod csv;
 mod distribution;
+#[cfg(test)]
+mod example;
 pub mod figure;
 pub mod gate;
 pub mod json;

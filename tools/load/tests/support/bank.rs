@@ -1,0 +1,246 @@
+//! A small bank that is right, and can be told to be wrong in one way or another: what a load tester has to see.
+//!
+//! A thread for each connection, one lock around all accounts, nothing kept on disk.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use serde_json::{json, Value};
+
+/// Of clients 1 to 5.
+const LIMITS: [i64; 5] = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
+/// Transactions in a statement.
+const STATEMENT_MAX: usize = 10;
+
+/// What is wrong with it. Each n-th is counted over all clients, from one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Each n-th transaction is answered as if it were done, and is not.
+    pub lost_update_every: Option<u64>,
+    /// Each n-th reply to a transaction shows a balance beyond the limit.
+    pub wrong_balance_every: Option<u64>,
+    /// The oldest transaction comes first.
+    pub statement_reversed: bool,
+    /// A transaction that cannot be is answered as if it were done.
+    pub accept_bad_bodies: bool,
+}
+
+/// One that listens, until it is dropped.
+pub struct Bank {
+    address: SocketAddr,
+    closing: Arc<AtomicBool>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Bank {
+    /// On a port of its own, on loopback.
+    pub fn start(faults: Faults) -> Bank {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = Arc::new(AtomicBool::new(false));
+        let accounts = Arc::new(Mutex::new(Accounts::new(faults)));
+        let closes = closing.clone();
+        let listener = thread::spawn(move || {
+            for connection in listener.incoming() {
+                if closes.load(Ordering::Relaxed) {
+                    return;
+                }
+                // A connection that its client has already given up is nothing to this bank.
+                let Ok(connection) = connection else { continue };
+                let accounts = accounts.clone();
+                thread::spawn(move || serve(connection, &accounts));
+            }
+        });
+        Bank {
+            address,
+            closing,
+            listener: Some(listener),
+        }
+    }
+
+    /// As it stands on a command line.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Bank {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        // Wakes the listener up.
+        drop(TcpStream::connect(self.address));
+        self.listener.take().unwrap().join().unwrap();
+    }
+}
+
+struct Accounts {
+    faults: Faults,
+    list: [Account; LIMITS.len()],
+    transactions: u64,
+}
+
+struct Account {
+    limit: i64,
+    balance: i64,
+    /// Newest first.
+    last: VecDeque<Value>,
+}
+
+struct Transaction<'a> {
+    amount: i64,
+    kind: &'a str,
+    description: &'a str,
+}
+
+impl<'a> Transaction<'a> {
+    fn new(body: &'a Value) -> Option<Transaction<'a>> {
+        let amount = body["valor"].as_i64().filter(|amount| *amount > 0)?;
+        let kind = body["tipo"].as_str()?;
+        let description = body["descricao"].as_str()?;
+        let length = description.chars().count();
+        (matches!(kind, "c" | "d") && (1..=10).contains(&length)).then_some(Transaction {
+            amount,
+            kind,
+            description,
+        })
+    }
+}
+
+impl Accounts {
+    fn new(faults: Faults) -> Accounts {
+        Accounts {
+            faults,
+            list: LIMITS.map(|limit| Account {
+                limit,
+                balance: 0,
+                last: VecDeque::new(),
+            }),
+            transactions: 0,
+        }
+    }
+
+    /// Status and body.
+    fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        let &["clientes", id, what] = parts.as_slice() else {
+            return (404, json!({"error": "no such path"}));
+        };
+        let id: usize = id.parse().unwrap_or(0);
+        if !(1..=LIMITS.len()).contains(&id) {
+            return (404, json!({"error": "no such client"}));
+        }
+        match (method, what) {
+            ("GET", "extrato") => (200, self.statement(id - 1)),
+            ("POST", "transacoes") => self.transaction(id - 1, body),
+            _ => (404, json!({"error": "no such path"})),
+        }
+    }
+
+    fn statement(&self, client: usize) -> Value {
+        let account = &self.list[client];
+        let mut last: Vec<&Value> = account.last.iter().collect();
+        if self.faults.statement_reversed {
+            last.reverse();
+        }
+        let now = jiff::Timestamp::now().to_string();
+        let balance = json!({
+            "total": account.balance, "data_extrato": now, "limite": account.limit,
+        });
+        json!({"saldo": balance, "ultimas_transacoes": last})
+    }
+
+    fn transaction(&mut self, client: usize, body: &[u8]) -> (u16, Value) {
+        let Faults {
+            lost_update_every,
+            wrong_balance_every,
+            accept_bad_bodies,
+            ..
+        } = self.faults;
+        let account = &mut self.list[client];
+        let limit = account.limit;
+        let parsed = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let Some(transaction) = Transaction::new(&parsed) else {
+            return match accept_bad_bodies {
+                true => (200, json!({"limite": limit, "saldo": account.balance})),
+                false => (422, json!({"error": "no such transaction"})),
+            };
+        };
+        let change = match transaction.kind {
+            "d" => -transaction.amount,
+            _ => transaction.amount,
+        };
+        let balance = account.balance + change;
+        if change < 0 && balance < -limit {
+            return (422, json!({"error": "beyond the limit"}));
+        }
+        self.transactions += 1;
+        let number = self.transactions;
+        let is_nth = |every: Option<u64>| every.is_some_and(|every| number.is_multiple_of(every));
+        if !is_nth(lost_update_every) {
+            account.balance = balance;
+            account.last.truncate(STATEMENT_MAX - 1);
+            account.last.push_front(json!({
+                "valor": transaction.amount,
+                "tipo": transaction.kind,
+                "descricao": transaction.description,
+                "realizada_em": jiff::Timestamp::now().to_string(),
+            }));
+        }
+        let shown = match is_nth(wrong_balance_every) {
+            true => -limit - 1,
+            false => balance,
+        };
+        (200, json!({"limite": limit, "saldo": shown}))
+    }
+}
+
+/// Requests of one connection, until its client closes it. What fails in it is its client's affair.
+fn serve(connection: TcpStream, accounts: &Mutex<Accounts>) {
+    let _ = connection.set_nodelay(true);
+    let mut writer = &connection;
+    let mut reader = BufReader::new(&connection);
+    while let Ok(Some((method, path, body))) = request(&mut reader) {
+        let (status, body) = accounts.lock().unwrap().answer(&method, &path, &body);
+        let body = body.to_string();
+        let length = body.len();
+        let reply = format!(
+            "HTTP/1.1 {status} \r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        if writer.write_all(reply.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Method, path, body; `None`: there is no more.
+fn request(reader: &mut impl BufRead) -> io::Result<Option<(String, String, Vec<u8>)>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (Some(method), Some(path)) = (words.next(), words.next()) else {
+        return Ok(None);
+    };
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some((method, path, body)))
+}
