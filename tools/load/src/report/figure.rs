@@ -52,7 +52,7 @@ impl Unit {
             Unit::Share => units::percent(value),
             Unit::Bytes => units::bytes(value),
             Unit::Cpus => format!("{} CPUs", units::number(value)),
-            Unit::Points => units::rate(value),
+            Unit::Points => units::amount(value),
         }
     }
 

@@ -295,7 +295,7 @@ mod tests {
             ("rss>18MB", Some("rss>18MB: rss is 18.0 MiB")),
             ("rss>=18874368", Some("rss>=18874368: rss is 18.0 MiB")),
             ("cpu>0.2", Some("cpu>0.2: cpu is 0.250 CPUs")),
-            ("score<100k", Some("score<100k: score is 99,197")),
+            ("score<100k", Some("score<100k: score is 99,196.99")),
             ("score<-5", None),
         ] {
             assert_eq!(judge(rule, &report, None).as_deref(), wrong, "{rule}");
