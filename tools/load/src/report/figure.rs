@@ -66,7 +66,9 @@ impl Unit {
 }
 
 /// A distribution's figures, by name.
-fn of_distribution(distribution: &Distribution) -> [(&'static str, f64); PERCENTILES.len() + 2] {
+pub fn of_distribution(
+    distribution: &Distribution,
+) -> [(&'static str, f64); PERCENTILES.len() + 2] {
     let [p50, p75, p90, p95, p99, p99_9, p99_99] = distribution.percentiles_us();
     [
         ("mean", distribution.mean_us),
