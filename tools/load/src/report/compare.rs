@@ -69,7 +69,7 @@ pub fn differences(report: &Report, base: &Report) -> Vec<String> {
     let (this, former) = (&report.settings, &base.settings);
     let (here, there) = (&report.machine, &base.machine);
     let loop_text = |rate: Option<f64>| {
-        let open = rate.map(|rate| format!("{}/s due", units::rate(rate)));
+        let open = rate.map(|rate| format!("{}/s due", units::given(rate)));
         open.unwrap_or_else(|| "as fast as replies come".to_owned())
     };
     let connection = |keepalive| match keepalive {
@@ -77,7 +77,7 @@ pub fn differences(report: &Report, base: &Report) -> Vec<String> {
         false => "one for each request",
     };
     let seconds = |seconds: Option<f64>| seconds.map_or("none".to_owned(), units::time_s);
-    let scale = |scale: Option<f64>| scale.map_or("none".to_owned(), units::number);
+    let scale = |scale: Option<f64>| scale.map_or("none".to_owned(), units::given);
     let memory = |machine: &Machine| units::bytes(machine.memory_bytes as f64);
     let pairs = [
         ("run", this.run.clone(), former.run.clone()),
@@ -180,7 +180,7 @@ mod tests {
             differences(&this, &former),
             [
                 "run: bank; formerly extrato",
-                "pace: 340.00/s due; formerly as fast as replies come",
+                "pace: 340/s due; formerly as fast as replies come",
                 "connections: 14; formerly 32",
                 "connections: kept; formerly one for each request",
                 "CPUs: 2; formerly 4",

@@ -62,7 +62,7 @@ pub const PERCENTILES: [(&str, f64); 7] = [
 ];
 
 /// Buckets for each factor of ten.
-const BUCKETS_PER_DECADE: i32 = 10;
+pub const BUCKETS_PER_DECADE: i32 = 10;
 
 impl Distribution {
     /// Of latencies in nanoseconds.

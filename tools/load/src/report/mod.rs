@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::{FailureKind, Measured, Point, Tally};
 
-pub use distribution::{Bucket, Distribution, PERCENTILES};
+pub use distribution::{Bucket, Distribution, BUCKETS_PER_DECADE, PERCENTILES};
 
 /// Of this form. A reader refuses another.
 pub const SCHEMA: u32 = 1;

@@ -23,6 +23,14 @@ pub fn rate(rate: f64) -> String {
     significant(rate, 5)
 }
 
+/// As somebody has given it: `340`, `20,000`, `0.5`.
+pub fn given(number: f64) -> String {
+    match number.fract() == 0.0 {
+        true => apart(number, 0),
+        false => number.to_string(),
+    }
+}
+
 /// To the cent: `99,196.99`.
 pub fn amount(amount: f64) -> String {
     apart(amount, 2)
@@ -138,6 +146,7 @@ mod tests {
             assert_eq!(number(given), text);
         }
         assert_eq!(rate(339.983), "339.98");
+        assert_eq!([340.0, 20_000.0, 0.5].map(given), ["340", "20,000", "0.5"]);
         assert_eq!(rate(20_012.4), "20,012");
     }
 

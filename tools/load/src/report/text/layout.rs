@@ -55,7 +55,7 @@ impl Table {
 /// the terminal.
 pub fn write_quoted(out: &mut String, first: &str, text: &str, lines: usize) {
     let indent = first.chars().count();
-    let width = WIDTH - indent;
+    let width = WIDTH.saturating_sub(indent).max(WIDTH / 2);
     let mut pieces: Vec<String> = Vec::new();
     for line in text.lines() {
         let shown: String = line.chars().flat_map(shown).collect();

@@ -57,13 +57,13 @@ fn settings(report: &Report) -> String {
         many(settings.threads, "thread"),
     ];
     if let Some(rate) = settings.rate {
-        how.push(format!("{}/s due", units::rate(rate)));
+        how.push(format!("{}/s due", units::given(rate)));
     }
     how.extend(settings.duration_s.map(units::time_s));
     let requests = settings.requests;
     how.extend(requests.map(|requests| format!("{} requests", units::count(requests))));
     if let Some(scale) = settings.scale.filter(|scale| *scale != 1.0) {
-        how.push(format!("{} of its length", units::number(scale)));
+        how.push(format!("{} of its length", units::given(scale)));
     }
     if settings.warmup_s > 0.0 {
         how.push(format!(
@@ -78,14 +78,17 @@ fn settings(report: &Report) -> String {
     how.push(format!("seed {}", settings.seed));
     let memory = units::bytes(machine.memory_bytes as f64);
     let load = units::number(machine.load_average);
+    let model = match machine.cpu.as_str() {
+        "" => String::new(),
+        model => format!(" ({model})"),
+    };
     let place = [
         machine.host.clone(),
         machine.kernel.clone(),
-        format!("{} {}", many(machine.cpus, "CPU"), machine.cpu),
+        format!("{}{model}", many(machine.cpus, "CPU")),
         memory,
         format!("load {load}"),
     ];
-    let place: Vec<_> = place.iter().map(|part| part.trim()).collect();
     let mut out = String::new();
     let (version, run, target) = (&report.version, &settings.run, &settings.target);
     out += &format!(

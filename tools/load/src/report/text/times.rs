@@ -2,7 +2,7 @@
 
 use super::super::compare::Row;
 use super::super::figure::of_distribution;
-use super::super::{units, Bucket, Distribution, Report};
+use super::super::{units, Bucket, Distribution, Report, BUCKETS_PER_DECADE};
 use super::layout::Table;
 use super::row_of;
 
@@ -151,17 +151,16 @@ pub fn distribution(report: &Report) -> String {
     out
 }
 
-/// Of one length on the logarithmic scale, the empty ones in between included, and few enough for a screen. Buckets
-/// are all of one length, and those that are empty are not there.
+/// Of one length on the logarithmic scale, the empty ones in between included, and few enough for a screen.
 fn bars(buckets: &[Bucket]) -> Vec<Bucket> {
     let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
         return Vec::new();
     };
-    let length = (first.to_us / first.from_us).log10();
-    let number = |us: f64| ((us / first.from_us).log10() / length).round() as usize;
+    let per_decade = f64::from(BUCKETS_PER_DECADE);
+    let number = |us: f64| ((us / first.from_us).log10() * per_decade).round() as usize;
     let count = number(last.to_us);
     let fold = count.div_ceil(BARS_MAX);
-    let bound = |bar: usize| first.from_us * 10_f64.powf((bar * fold) as f64 * length);
+    let bound = |bar: usize| first.from_us * 10_f64.powf((bar * fold) as f64 / per_decade);
     let mut bars: Vec<Bucket> = (0..count.div_ceil(fold))
         .map(|bar| Bucket {
             from_us: bound(bar),
