@@ -42,6 +42,18 @@ impl Target {
 
     /// Appends a request's bytes. `path` begins with a slash; `body`: JSON, or empty for none.
     pub fn write_request(&self, out: &mut Vec<u8>, method: &'static str, path: &str, body: &[u8]) {
+        self.write_request_with(out, method, path, "", body);
+    }
+
+    /// The same with headers of one's own, each of which begins with a line's end: `"\r\nX-Name: value"`.
+    pub fn write_request_with(
+        &self,
+        out: &mut Vec<u8>,
+        method: &'static str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) {
         for part in [
             method,
             " ",
@@ -49,6 +61,7 @@ impl Target {
             path,
             " HTTP/1.1\r\nHost: ",
             &self.host,
+            headers,
         ] {
             out.extend_from_slice(part.as_bytes());
         }

@@ -98,6 +98,17 @@ impl Failure {
         let what = what.into();
         Failure { kind, what }
     }
+
+    /// As an error, behind what it is about.
+    pub fn context(self, about: &str) -> anyhow::Error {
+        anyhow::anyhow!("{about}: {self}")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.what)
+    }
 }
 
 /// How often each kind was seen, and an example of it.
