@@ -2,14 +2,20 @@
 
 use super::asked::{wrong_status, Asked};
 use super::score::IN_TIME;
+use super::shown::Shown;
 use crate::measure::{Failure, FailureKind, Kind, Sample, Tally};
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
-use crate::traffic::bank::{judge_statement, judge_transaction, Posted, CLIENTS};
+use crate::traffic::bank::{
+    judge_statement, judge_transaction, limit_cents, Posted, Statement, CLIENTS,
+};
 use crate::traffic::ledger::Ledger;
 
 /// Of every transaction that was carried out.
 pub const BALANCE: &str = "saldo >= -limite, and limite is the client's";
+
+/// Of every statement that was answered.
+pub const STATEMENT: &str = "statement: order, length, fields";
 
 /// Of a part of the run; parts are merged.
 #[derive(Debug)]
@@ -72,33 +78,31 @@ impl Findings {
         judged.ok()
     }
 
-    /// A statement: right by itself; its balance is `total` and its newest transactions are `newest`, as far as those are known.
-    /// `hint`: why the balance may be another one.
+    /// A statement, of which `expected` is known. `what`: of the check of that; whether the statement is right by itself is
+    /// another.
     pub fn statement(&mut self, what: &str, asked: &Asked, expected: &Expected<'_>) {
-        let judged = asked.reply().and_then(|reply| {
-            let statement = judge_statement(asked.client, reply.status, &reply.body)?;
-            expected.total(statement.balance)?;
-            for (number, (kind, description)) in expected.newest.iter().enumerate() {
-                let found = statement.transactions.get(number);
-                let is_it = found.is_some_and(|found| {
-                    (found.kind, found.amount, &*found.description) == (*kind, 1, *description)
-                });
-                if !is_it {
-                    let what = format!(
-                        "ultimas_transacoes[{number}] is not the {kind} of 1, {description}"
-                    );
-                    return Err(Failure::new(FailureKind::WrongContent, what));
-                }
-            }
-            Ok(())
-        });
-        let failure = judged.as_ref().err();
-        self.checks.look(what, asked.outcome(failure));
-        if let Ok(shown) = asked.shown() {
-            let contradicts = shown.is_inconsistent(asked.client, expected.total);
-            self.inconsistent += u64::from(contradicts);
+        let shown = asked.shown();
+        let judged = asked
+            .reply()
+            .and_then(|reply| judge_statement(asked.client, reply.status, &reply.body));
+        let contradicts = match &shown {
+            Ok(shown) => shown.is_inconsistent(asked.client, expected.total),
+            Err(_) => false,
+        };
+        self.inconsistent += u64::from(contradicts);
+        let is_it = match (&shown, &judged) {
+            (Err(failure), _) => Err(failure.clone()),
+            (Ok(shown), _) if contradicts => Err(expected.contradiction(asked.client, *shown)),
+            (_, Err(failure)) if !expected.newest.is_empty() => Err(failure.clone()),
+            (_, Ok(statement)) => expected.is_newest(statement),
+            (_, Err(_)) => Ok(()),
+        };
+        self.checks.look(what, asked.outcome(is_it.as_ref().err()));
+        if asked.status() == Some(200) {
+            let by_itself = judged.as_ref().err().filter(|_| !contradicts);
+            self.checks.look(STATEMENT, asked.outcome(by_itself));
         }
-        self.count(asked, failure);
+        self.count(asked, is_it.as_ref().err().or(judged.as_ref().err()));
     }
 
     /// A request that must be refused, with one of these. `change`: what it would do to the balance if it were not.
@@ -160,14 +164,36 @@ pub struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    fn total(&self, found: i64) -> Result<(), Failure> {
-        match self.total {
-            Some(total) if total != found => {
-                let what = format!("total is {found}, not {total}{}", self.hint);
-                Err(Failure::new(FailureKind::WrongContent, what))
+    fn contradiction(&self, client: u32, shown: Shown) -> Failure {
+        let limit = limit_cents(client).expect("one of the contest's clients");
+        let what = if shown.limit != limit {
+            format!(
+                "limite {} is not that of client {client} ({limit})",
+                shown.limit
+            )
+        } else {
+            let total = self.total.map_or_else(
+                || format!("at least {}", -limit),
+                |total| format!("{total}{}", self.hint),
+            );
+            format!("total is {}, not {total}", shown.balance)
+        };
+        Failure::new(FailureKind::WrongContent, what)
+    }
+
+    fn is_newest(&self, statement: &Statement<'_>) -> Result<(), Failure> {
+        for (number, (kind, description)) in self.newest.iter().enumerate() {
+            let found = statement.transactions.get(number);
+            let is_it = found.is_some_and(|found| {
+                (found.kind, found.amount, &*found.description) == (*kind, 1, *description)
+            });
+            if !is_it {
+                let what =
+                    format!("ultimas_transacoes[{number}] is not the {kind} of 1, {description}");
+                return Err(Failure::new(FailureKind::WrongContent, what));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 

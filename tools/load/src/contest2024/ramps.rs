@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::findings::{is_of_status, BALANCE};
+use super::findings::{is_of_status, BALANCE, STATEMENT};
 use super::score::IN_TIME;
 use super::shown::Shown;
 use crate::engine::{Arrivals, Segment, Traffic};
@@ -154,7 +154,7 @@ impl Traffic for Ramps {
                 false => (None, failure),
             };
             checks.look(BALANCE, outcome(balance));
-            checks.look("statement: order, length, fields", outcome(list));
+            checks.look(STATEMENT, outcome(list));
             self.found.inconsistent += u64::from(contradicts);
         } else if status == 200 {
             checks.look(BALANCE, outcome(failure));
