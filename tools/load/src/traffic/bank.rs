@@ -139,6 +139,13 @@ pub struct Ticket {
     change: i16,
 }
 
+impl Ticket {
+    /// Whom the request is about.
+    pub fn client(self) -> u32 {
+        CLIENTS[usize::from(self.client)].0
+    }
+}
+
 impl Bank {
     /// 22 debits, 11 credits and 1 statement in each 34 requests, in random order.
     pub fn mixed(target: &Target, seed: u64) -> Bank {
