@@ -33,6 +33,7 @@ pub struct Cli {
 
 /// The official runs.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Contest {
     /// The official run of 2024/Q1: its fixed sequence, its ramps, every check, the score
     #[command(name = "rinha-2024")]

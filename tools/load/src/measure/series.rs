@@ -117,7 +117,7 @@ impl Series {
     }
 }
 
-const _: () = assert!(POINTS_MAX % 2 == 0);
+const _: () = assert!(POINTS_MAX.is_multiple_of(2));
 
 #[cfg(test)]
 mod tests {

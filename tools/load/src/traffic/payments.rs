@@ -120,3 +120,77 @@ impl Traffic for Payments {
         self.accepted.unknown += u64::from(sent);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::FailureKind;
+    use std::collections::HashSet;
+
+    fn target() -> Target {
+        "127.0.0.1:9999".parse().unwrap()
+    }
+
+    #[test]
+    fn ids_are_fresh_and_of_version_4() {
+        let mut seen = HashSet::new();
+        // Threads' seeds follow one another.
+        for seed in 0..8 {
+            let mut ids = Ids::new(seed);
+            for _ in 0..5000 {
+                let id = ids.fresh();
+                assert!(seen.insert(id), "{id} came twice");
+                let text = id.text();
+                assert_eq!(text[14], b'4', "{id}");
+                assert!(b"89ab".contains(&text[19]), "{id}");
+                assert_eq!(PaymentId::parse(&text), Some(id));
+            }
+        }
+        assert_eq!(Ids::new(3).fresh(), Ids::new(3).fresh());
+    }
+
+    #[test]
+    fn a_request_is_a_payment() {
+        let mut payments = Payments::new(&target(), 5);
+        let id = Ids::new(5).fresh();
+        let mut out = Vec::new();
+        assert_eq!(payments.next(0, &mut out), (Kind::Payment, ()));
+        let expected = format!(
+            "POST /payments HTTP/1.1\r\nHost: 127.0.0.1:9999\r\nContent-Type: application/json\r\n\
+             Content-Length: 71\r\n\r\n{{\"correlationId\":\"{id}\",\"amount\":19.90}}"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn replies_are_judged_and_counted() {
+        let mut payments = Payments::new(&target(), 5);
+        for status in [200, 201, 202, 204, 299] {
+            assert_eq!(payments.judge((), status, b"whatever"), Ok(()));
+        }
+        for (status, words) in [
+            (199, "199 is not 2xx"),
+            (301, "301 is not 2xx"),
+            (400, "400 is not 2xx"),
+            (422, "422 is not 2xx"),
+            (429, "429 is not 2xx"),
+            (500, "500 is not 2xx"),
+            (503, "503 is not 2xx"),
+        ] {
+            let failure = payments.judge((), status, b"").unwrap_err();
+            assert_eq!(failure.kind, FailureKind::WrongStatus);
+            assert!(failure.what.starts_with(words), "{}", failure.what);
+        }
+        payments.lost((), true);
+        payments.lost((), false);
+        // Unknown: two that are neither yes nor no, two 5xx, and the one that was lost.
+        let mut accepted = payments.accepted();
+        let expected = Accepted {
+            acknowledged: 5,
+            unknown: 5,
+        };
+        assert_eq!(accepted, expected);
+        accepted.merge(&expected);
+        assert_eq!((accepted.acknowledged, accepted.unknown), (10, 10));
+    }
+}
