@@ -70,7 +70,11 @@ pub fn open_loop(seed: u64, median_us: f64) -> Report {
             let service_us = server.latency_us();
             // Due while the server stood still: all of them wait for its end, the first one is the only one to see it.
             let due_us = number as f64 * 1e6 / RATE as f64;
-            let stall_us = if second == 20 { 640_000.0 - due_us } else { 0.0 };
+            let stall_us = if second == 20 {
+                640_000.0 - due_us
+            } else {
+                0.0
+            };
             let latency_us = service_us + stall_us.max(0.0);
             let seen_us = if number == 0 { latency_us } else { service_us };
             counts.add(latency_us, seen_us);
@@ -86,7 +90,11 @@ pub fn open_loop(seed: u64, median_us: f64) -> Report {
         series.push(Point {
             at_s: second as f64,
             length_s: 1.0,
-            replies: if second == 20 { 122 } else { RATE + second % 3 - 1 },
+            replies: if second == 20 {
+                122
+            } else {
+                RATE + second % 3 - 1
+            },
             failed: match second {
                 21 => 9,
                 22..=23 => 2,
@@ -192,13 +200,21 @@ fn subject(name: &str, seconds: u64, mib: f64, cpu: f64) -> Watched {
         WatchedPoint {
             at_s: second as f64,
             resident_bytes: ((mib + wave * 0.05 + second as f64 * 0.004) * 1_048_576.0) as u64,
-            cpu: if stalled { cpu * 4.0 } else { cpu * (1.0 + 0.1 * wave) },
+            cpu: if stalled {
+                cpu * 4.0
+            } else {
+                cpu * (1.0 + 0.1 * wave)
+            },
         }
     };
     let points: Vec<_> = (1..=seconds).map(point).collect();
     Watched {
         name: name.to_owned(),
-        resident_bytes_max: points.iter().map(|point| point.resident_bytes).max().unwrap_or_default(),
+        resident_bytes_max: points
+            .iter()
+            .map(|point| point.resident_bytes)
+            .max()
+            .unwrap_or_default(),
         points,
         cpu,
         ended: None,
@@ -214,7 +230,8 @@ pub fn contest() -> Report {
     report.settings.scale = Some(1.0);
     report.settings.connections = 550;
     report.verification = None;
-    let check = |what: &str, count, failed| Check {
+    let check = |what: &str, count, failed| {
+        Check {
         what: what.to_owned(),
         count,
         failed,
@@ -227,6 +244,7 @@ pub fn contest() -> Report {
                     .to_owned(),
             })
             .collect(),
+    }
     };
     let term = |what: &str, value, how: &str| Term {
         what: what.to_owned(),
@@ -241,9 +259,21 @@ pub fn contest() -> Report {
         ],
         terms: vec![
             term("payments", 333_464.30, "16,757 payments of 19.90"),
-            term("fees", -16_673.22, "5% of default's 333,464.30, 15% of fallback's 0.00"),
-            term("p99 bonus", 63_358.22, "20% of 316,791.08: p99 1.00 ms, 2% for each millisecond below 11"),
-            term("inconsistency fine", -110_876.88, "35% of 316,791.08: one inconsistent summary"),
+            term(
+                "fees",
+                -16_673.22,
+                "5% of default's 333,464.30, 15% of fallback's 0.00",
+            ),
+            term(
+                "p99 bonus",
+                63_358.22,
+                "20% of 316,791.08: p99 1.00 ms, 2% for each millisecond below 11",
+            ),
+            term(
+                "inconsistency fine",
+                -110_876.88,
+                "35% of 316,791.08: one inconsistent summary",
+            ),
         ],
         score: 269_272.42,
         score_max: Some(380_149.30),
@@ -304,7 +334,9 @@ pub fn awkward() -> Vec<(&'static str, Report)> {
     one.latency = Distribution::new(&latency);
     one.service = Distribution::new(&latency);
     one.series.truncate(1);
-    one.watched.iter_mut().for_each(|subject| subject.points.truncate(1));
+    one.watched
+        .iter_mut()
+        .for_each(|subject| subject.points.truncate(1));
 
     let mut constant = open_loop(1, 500.0);
     for point in &mut constant.series {

@@ -7,6 +7,9 @@ const TIME_STEPS_S: [f64; 11] = [
     15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
 ];
 
+/// Of a time axis: thirty years.
+const LENGTH_S_MAX: f64 = 1e9;
+
 /// Where values lie, as a part of the axis' length.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
@@ -41,7 +44,7 @@ impl Scale {
     pub fn at(&self, value: f64) -> f64 {
         let at = match *self {
             Scale::Linear(from, to) => (value - from) / (to - from),
-            Scale::Log(from, to) => (value.max(from) / from).ln() / (to / from).ln(),
+            Scale::Log(from, to) => (value.max(from).ln() - from.ln()) / (to.ln() - from.ln()),
         };
         match at.is_finite() {
             true => at.clamp(0.0, 1.0),
@@ -54,7 +57,11 @@ impl Scale {
 impl Axis {
     /// From zero to the next step above `max`, with about so many steps.
     pub fn from_zero(max: f64, steps: usize, label: impl Fn(f64) -> String) -> Axis {
-        let max = if max.is_finite() && max > 1e-9 { max } else { 1.0 };
+        let max = if max.is_finite() && max > 1e-9 {
+            max
+        } else {
+            1.0
+        };
         let step = step(max / steps as f64);
         // A hair less, so that 0.3 / 0.1 is no four steps.
         let count = (max / step - 1e-9).ceil().max(1.0) as usize;
@@ -122,7 +129,11 @@ impl Axis {
     /// Of a run of so many seconds: exactly as long.
     pub fn time(length_s: f64) -> Axis {
         let usable = length_s.is_finite() && length_s > 1e-6;
-        let length_s = if usable { length_s } else { 1.0 };
+        let length_s = if usable {
+            length_s.min(LENGTH_S_MAX)
+        } else {
+            1.0
+        };
         let wanted = length_s / 10.0;
         let of_a_clock = TIME_STEPS_S.into_iter().find(|step| *step >= wanted);
         let step = match of_a_clock {
@@ -182,14 +193,13 @@ pub fn clock(at_s: f64, length_s: f64) -> String {
     }
 }
 
-/// A number of a scale, which has few digits that count, without those that do not.
+/// A number of a scale without the digits that do not count.
 fn short(number: f64) -> String {
-    let text = format!("{:.3e}", number);
-    let rounded: f64 = text.parse().unwrap_or_default();
+    let rounded: f64 = format!("{number:.3e}").parse().unwrap_or_default();
     match rounded.abs() {
-        size if size >= 1e15 => format!("{rounded:e}"),
-        size if size >= 1.0 => rounded.to_string(),
-        _ => format!("{rounded}"),
+        size if !size.is_finite() => "–".to_owned(),
+        size if size >= 1e9 || (size > 0.0 && size < 1e-6) => format!("{rounded:e}"),
+        _ => rounded.to_string(),
     }
 }
 
@@ -245,14 +255,15 @@ mod tests {
         let expected = ["50 µs", "100 µs", "200 µs", "500 µs", "1 ms", "2 ms"];
         assert_eq!(labels(&axis), expected);
         let axis = Axis::log(3.0, 7e6, time_label);
-        let expected = [
-            "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s",
-        ];
+        let expected = ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"];
         assert_eq!(labels(&axis), expected);
         assert_eq!(axis.scale, Scale::Log(2.0, 1e7));
         assert!((axis.scale.at(1_000.0) - 0.4029).abs() < 1e-3);
         // What is on a tick is no reason for another one beyond it.
-        assert_eq!(Axis::log(1.0, 100.0, time_label).scale, Scale::Log(1.0, 100.0));
+        assert_eq!(
+            Axis::log(1.0, 100.0, time_label).scale,
+            Scale::Log(1.0, 100.0)
+        );
     }
 
     #[test]

@@ -26,7 +26,11 @@ fn amount(value: f64, unit: &str) -> String {
 /// Money, to the cent.
 fn cents(value: f64) -> String {
     let cents = (value.abs() * 100.0).round();
-    let sign = if value < 0.0 && cents > 0.0 { "−" } else { "" };
+    let sign = if value < 0.0 && cents > 0.0 {
+        "−"
+    } else {
+        ""
+    };
     // Beyond 2^53 cents are not known any more.
     let cents = cents as u64;
     format!("{sign}{}.{:02}", units::count(cents / 100), cents % 100)
@@ -40,13 +44,19 @@ fn score(contest: &Contest) -> Markup {
         .iter()
         .map(|term| {
             let from = sum;
-            sum += if term.value.is_finite() { term.value } else { 0.0 };
+            sum += if term.value.is_finite() {
+                term.value
+            } else {
+                0.0
+            };
             (from, sum)
         })
         .collect();
     let ends = || spans.iter().flat_map(|(from, to)| [*from, *to]);
     let least = ends().fold(0.0, f64::min);
-    let most = ends().chain(contest.score_max).filter(|end| end.is_finite());
+    let most = ends()
+        .chain(contest.score_max)
+        .filter(|end| end.is_finite());
     let most = most.fold(least, f64::max);
     let at = |value: f64| match most > least {
         true => ((value - least) / (most - least)).clamp(0.0, 1.0),
@@ -96,7 +106,11 @@ fn score(contest: &Contest) -> Markup {
 }
 
 fn checks(contest: &Contest) -> Markup {
-    let failed = contest.checks.iter().filter(|check| check.failed > 0).count();
+    let failed = contest
+        .checks
+        .iter()
+        .filter(|check| check.failed > 0)
+        .count();
     html! {
         div.card {
             h3 { "Checks" }

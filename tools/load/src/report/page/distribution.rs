@@ -39,7 +39,6 @@ fn shares(distribution: &Distribution) -> impl Iterator<Item = (f64, f64, f64)> 
 fn buckets(report: &Report) -> Markup {
     let (latency, service) = (&report.latency, &report.service);
     let all = || shares(latency).chain(shares(service));
-    let most = all().map(|bar| bar.2).fold(0.0, f64::max);
     let least_us = all().map(|bar| bar.0).fold(f64::INFINITY, f64::min);
     let most_us = all().map(|bar| bar.1).fold(0.0, f64::max);
     let plot = Plot {
@@ -57,7 +56,7 @@ fn buckets(report: &Report) -> Markup {
         height: 190.0,
         head: 84.0,
         x: Axis::log(least_us, most_us, time_label),
-        y: Axis::from_zero(most, 4, percent_label),
+        y: Axis::fitting(all().map(|bar| bar.2), 4, percent_label),
     };
     // The outline of the other: up, across and down for each of its buckets.
     let outline = shares(service).flat_map(|(from, to, share)| [(from, share), (to, share)]);
@@ -126,7 +125,9 @@ fn curve(distribution: &Distribution) -> Vec<(f64, f64)> {
 
 fn nines_axis(most: f64) -> Axis {
     let most = if most.is_finite() { most.max(1.0) } else { 1.0 };
-    let ticks = SHARES.iter().filter(|share| nines(**share / 100.0) <= most * 1.001);
+    let ticks = SHARES
+        .iter()
+        .filter(|share| nines(**share / 100.0) <= most * 1.001);
     Axis {
         scale: Scale::Linear(0.0, most),
         ticks: ticks
@@ -170,21 +171,29 @@ fn spectrum(report: &Report, base: Option<&Report>) -> Markup {
     let marks = PERCENTILES.iter().zip(report.latency.percentiles_us());
     let marks = marks.zip(report.service.percentiles_us());
     let marks: Vec<_> = marks
-        .map(|(((name, percent), latency), service)| (*name, nines(percent / 100.0), latency, service))
+        .map(|(((name, percent), latency), service)| {
+            (*name, nines(percent / 100.0), latency, service)
+        })
         .filter(|(_, at, ..)| *at <= most)
         .collect();
-    let bins = marks.iter().enumerate().map(|(number, (name, at, latency, service))| {
-        let before = number.checked_sub(1).map_or(0.0, |before| marks[before].1);
-        let after = marks.get(number + 1).map_or(most, |mark| mark.1);
-        let (latency, service) = (units::time_us(*latency), units::time_us(*service));
-        Bin {
-            from: (at + before) / 2.0,
-            to: (at + after) / 2.0,
-            readout: format!("{name} · latency {latency} · service {service}"),
-            title: format!("{name}\nlatency {latency}\nservice time {service}"),
-        }
-    });
-    let mut entries = vec![("line", "latency", "latency"), ("line", "service", "service time")];
+    let bins = marks
+        .iter()
+        .enumerate()
+        .map(|(number, (name, at, latency, service))| {
+            let before = number.checked_sub(1).map_or(0.0, |before| marks[before].1);
+            let after = marks.get(number + 1).map_or(most, |mark| mark.1);
+            let (latency, service) = (units::time_us(*latency), units::time_us(*service));
+            Bin {
+                from: (at + before) / 2.0,
+                to: (at + after) / 2.0,
+                readout: format!("{name} · latency {latency} · service {service}"),
+                title: format!("{name}\nlatency {latency}\nservice time {service}"),
+            }
+        });
+    let mut entries = vec![
+        ("line", "latency", "latency"),
+        ("line", "service", "service time"),
+    ];
     entries.extend(base.map(|_| ("line", "base", "former run’s latency")));
     html! {
         figure.card {

@@ -55,8 +55,14 @@ fn pace(report: &Report) -> String {
 fn chips(report: &Report) -> Vec<Chip<'static>> {
     let mut chips = Vec::new();
     if let Some(contest) = &report.contest {
-        let failed = contest.checks.iter().filter(|check| check.failed > 0).count();
-        let most = contest.score_max.map(|most| format!("of {}", units::rate(most)));
+        let failed = contest
+            .checks
+            .iter()
+            .filter(|check| check.failed > 0)
+            .count();
+        let most = contest
+            .score_max
+            .map(|most| format!("of {}", units::rate(most)));
         chips.push(Chip {
             name: "Score",
             value: format!("{} {}", units::rate(contest.score), contest.unit),
@@ -80,7 +86,10 @@ fn chips(report: &Report) -> Vec<Chip<'static>> {
         0 => "–".to_owned(),
         _ => units::time_us(us),
     };
-    let due = report.settings.rate.map(|rate| format!("of {}/s due", units::rate(rate)));
+    let due = report
+        .settings
+        .rate
+        .map(|rate| format!("of {}/s due", units::rate(rate)));
     let share = report.failed as f64 / report.requests.max(1) as f64;
     chips.extend([
         Chip {
@@ -127,7 +136,10 @@ fn chips(report: &Report) -> Vec<Chip<'static>> {
         },
     ]);
     if let Some(verification) = &report.verification {
-        let wrong = verification.lines.iter().filter(|line| line.wrong.is_some());
+        let wrong = verification
+            .lines
+            .iter()
+            .filter(|line| line.wrong.is_some());
         chips.push(Chip {
             name: "Verified",
             value: match wrong.count() {
@@ -178,7 +190,9 @@ pub fn settings(report: &Report) -> Markup {
         (None, Some(duration_s)) => units::time_s(duration_s),
         (None, None) => "the contest’s own".to_owned(),
     };
-    let due = settings.rate.map(|rate| format!("{}/s due", units::rate(rate)));
+    let due = settings
+        .rate
+        .map(|rate| format!("{}/s due", units::rate(rate)));
     let keepalive = match settings.keepalive {
         true => "kept",
         false => "one for each request",

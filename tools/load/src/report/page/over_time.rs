@@ -34,7 +34,10 @@ pub fn charts(report: &Report, base: Option<&Report>) -> Markup {
 
 /// Of all that has a place on the axis.
 fn length_s(report: &Report) -> f64 {
-    let end = report.series.iter().map(|point| point.at_s + point.length_s);
+    let end = report
+        .series
+        .iter()
+        .map(|point| point.at_s + point.length_s);
     let watched = report.watched.iter().flat_map(|subject| &subject.points);
     let ends = end.chain(watched.map(|point| point.at_s));
     ends.filter(|end| end.is_finite())
@@ -54,7 +57,11 @@ fn middle_s(point: &Point) -> f64 {
 
 /// Rates of intervals that are long enough to have one.
 fn rates(report: &Report) -> impl Iterator<Item = Place> + '_ {
-    let longest = report.series.iter().map(|point| point.length_s).fold(0.0, f64::max);
+    let longest = report
+        .series
+        .iter()
+        .map(|point| point.length_s)
+        .fold(0.0, f64::max);
     let of_use = move |point: &&Point| point.length_s >= longest * LENGTH_SHARE_MIN;
     let points = report.series.iter().filter(of_use);
     points.map(|point| Some((middle_s(point), point.rate())))
@@ -74,7 +81,11 @@ fn latencies<'a>(
 
 fn interval(point: &Point, length_s: f64) -> String {
     let end_s = point.at_s + point.length_s;
-    format!("{} – {}", clock(point.at_s, length_s), clock(end_s, length_s))
+    format!(
+        "{} – {}",
+        clock(point.at_s, length_s),
+        clock(end_s, length_s)
+    )
 }
 
 /// All that is known of a stretch, a line each.
@@ -97,11 +108,7 @@ fn figures(point: &Point, length_s: f64) -> String {
     )
 }
 
-fn bins(
-    stretches: &[Point],
-    length_s: f64,
-    readout: impl Fn(&Point) -> String,
-) -> Vec<Bin> {
+fn bins(stretches: &[Point], length_s: f64, readout: impl Fn(&Point) -> String) -> Vec<Bin> {
     let bin = |point: &Point| Bin {
         from: point.at_s,
         to: point.at_s + point.length_s,
@@ -130,7 +137,12 @@ fn lane(
     })
 }
 
-fn throughput(report: &Report, base: Option<&Report>, length_s: f64, stretches: &[Point]) -> Markup {
+fn throughput(
+    report: &Report,
+    base: Option<&Report>,
+    length_s: f64,
+    stretches: &[Point],
+) -> Markup {
     let due = report.settings.rate.filter(|rate| rate.is_finite());
     let values = rates(report).chain(base.into_iter().flat_map(rates));
     let values = values.flatten().map(|(_, rate)| rate).chain(due);
@@ -159,7 +171,7 @@ fn throughput(report: &Report, base: Option<&Report>, length_s: f64, stretches: 
         (plot.line("rate", rates(report)))
     };
     let over = html! {
-        @if let Some(due) = due { (plot.level("due", due, "")) }
+        @if let Some(due) = due { (plot.level("due", due)) }
     };
     let lanes: Vec<Lane> = [
         lane("failed", "failed", stretches, |point| point.failed),
@@ -192,9 +204,10 @@ fn throughput(report: &Report, base: Option<&Report>, length_s: f64, stretches: 
 fn latency(report: &Report, base: Option<&Report>, length_s: f64, stretches: &[Point]) -> Markup {
     let p50 = || latencies(report, |point| point.p50_us);
     let p99 = || latencies(report, |point| point.p99_us);
-    let values = p50()
-        .chain(latencies(report, |point| point.max_us))
-        .chain(base.into_iter().flat_map(|base| latencies(base, |point| point.p99_us)));
+    let values = p50().chain(latencies(report, |point| point.max_us)).chain(
+        base.into_iter()
+            .flat_map(|base| latencies(base, |point| point.p99_us)),
+    );
     let values = values.flatten().map(|(_, us)| us);
     let plot = Plot {
         id: "latency",
@@ -272,15 +285,21 @@ fn memory(watched: &[Watched], length_s: f64) -> Markup {
         most if most >= MIB => (MIB, "MiB"),
         _ => (1_024.0, "KiB"),
     };
-    gauge(watched, length_s, &Gauge {
-        id: "memory",
-        heading: "Memory",
-        title: "Resident memory over time",
-        description: largest.collect::<Vec<_>>().join("; "),
-        y: Axis::from_zero(most / unit, 3, |value| format!("{} {name}", count_label(value))),
-        value: &|point| point.resident_bytes as f64 / unit,
-        text: &|point| units::bytes(point.resident_bytes as f64),
-    })
+    gauge(
+        watched,
+        length_s,
+        &Gauge {
+            id: "memory",
+            heading: "Memory",
+            title: "Resident memory over time",
+            description: largest.collect::<Vec<_>>().join("; "),
+            y: Axis::from_zero(most / unit, 3, |value| {
+                format!("{} {name}", count_label(value))
+            }),
+            value: &|point| point.resident_bytes as f64 / unit,
+            text: &|point| units::bytes(point.resident_bytes as f64),
+        },
+    )
 }
 
 fn cpu(watched: &[Watched], length_s: f64) -> Markup {
@@ -290,15 +309,19 @@ fn cpu(watched: &[Watched], length_s: f64) -> Markup {
         let cpu = units::percent(subject.cpu);
         format!("{}: {cpu} of a CPU on average", subject.name)
     });
-    gauge(watched, length_s, &Gauge {
-        id: "cpu",
-        heading: "CPU",
-        title: "CPU over time, in percent of one CPU",
-        description: mean.collect::<Vec<_>>().join("; "),
-        y: Axis::from_zero(most.fold(0.0, f64::max), 3, percent_label),
-        value: &|point| point.cpu,
-        text: &|point| units::percent(point.cpu),
-    })
+    gauge(
+        watched,
+        length_s,
+        &Gauge {
+            id: "cpu",
+            heading: "CPU",
+            title: "CPU over time, in percent of one CPU",
+            description: mean.collect::<Vec<_>>().join("; "),
+            y: Axis::from_zero(most.fold(0.0, f64::max), 3, percent_label),
+            value: &|point| point.cpu,
+            text: &|point| units::percent(point.cpu),
+        },
+    )
 }
 
 fn gauge(watched: &[Watched], length_s: f64, gauge: &Gauge<'_>) -> Markup {
@@ -354,5 +377,10 @@ fn watched_bins(watched: &[Watched], gauge: &Gauge<'_>) -> Vec<Bin> {
             title: format!("{at}\n{}", long.join("\n")),
         }
     };
-    points.iter().skip(every - 1).step_by(every).map(bin).collect()
+    points
+        .iter()
+        .skip(every - 1)
+        .step_by(every)
+        .map(bin)
+        .collect()
 }

@@ -160,13 +160,10 @@ impl Plot {
         html! { @if !path.is_empty() { path.dots.(class) d=(path) {} } }
     }
 
-    /// A line across, with a word on it.
-    pub fn level(&self, class: &str, value: f64, label: &str) -> Markup {
+    /// A line across.
+    pub fn level(&self, class: &str, value: f64) -> Markup {
         let y = self.height * (1.0 - self.y.scale.at(value));
-        html! {
-            line.level.(class) x2="100%" y1=(Px(y)) y2=(Px(y)) {}
-            text.level.(class) x="0" dx="6" y=(Px(y - 5.0)) { (label) }
-        }
+        html! { line.(class) x2="100%" y1=(Px(y)) y2=(Px(y)) {} }
     }
 
     /// Lines from the top to the base, each with its words in a row of its own, so that none lies on another.
@@ -182,7 +179,9 @@ impl Plot {
                 line.marker x1=(Percent(*at)) x2=(Percent(*at)) y1=(Px(y - 9.0)) y2=(Px(self.height)) {}
             }
             @for (at, y, label) in &places {
-                @let (anchor, dx) = if *at > 0.7 { ("end", "-5") } else { ("start", "5") };
+                // The lowest is to the left of its line: the lines of the others are to its right.
+                @let is_left = *at > 0.7 || (*y > -5.0 && *at > 0.1);
+                @let (anchor, dx) = if is_left { ("end", "-5") } else { ("start", "5") };
                 text.marker x=(Percent(*at)) dx=(dx) y=(Px(*y)) text-anchor=(anchor) { (label) }
             }
         }
@@ -227,7 +226,7 @@ impl Plot {
             last = Some((column, height));
             let _ = write!(path, "M{},{}v{}", Px(x), Px(LANE), Px(-height));
         }
-        let width = self.x_width(&lane.bars);
+        let width = self.stroke_width(&lane.bars);
         html! {
             text.y.lane x="-8" y=(Px(base - 6.0)) { (lane.name) }
             line.grid x2="100%" y1=(Px(base)) y2=(Px(base)) {}
@@ -239,8 +238,8 @@ impl Plot {
     }
 
     /// Of a lane's bars, in pixels: as many as there are have room.
-    fn x_width(&self, bars: &[(f64, f64, f64)]) -> f64 {
-        (WIDTH / 4.0 / bars.len().max(1) as f64).clamp(1.5, 6.0)
+    fn stroke_width(&self, bars: &[(f64, f64, f64)]) -> f64 {
+        (WIDTH / 5.0 / bars.len().max(1) as f64).clamp(1.5, 6.0)
     }
 
     fn bin(&self, bin: &Bin, height: f64) -> Markup {

@@ -180,9 +180,15 @@ fn tool(report: &Report) -> Markup {
     };
     let rows = [
         ("Begun late by the tool’s own fault", late),
-        ("Begun late, no connection was free", units::count(tool.waited)),
+        (
+            "Begun late, no connection was free",
+            units::count(tool.waited),
+        ),
         ("Due and never sent", units::count(tool.unsent)),
-        ("Busiest thread", format!("{} of a CPU", units::percent(tool.busy))),
+        (
+            "Busiest thread",
+            format!("{} of a CPU", units::percent(tool.busy)),
+        ),
     ];
     html! {
         div.card {

@@ -19,7 +19,17 @@ fn attributes<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
 /// Numbers in the places of a drawing, and in its paths.
 fn coordinates(page: &str) -> Vec<f64> {
     let names = [
-        "x", "y", "x1", "x2", "y1", "y2", "width", "height", "d", "viewBox", "stroke-width",
+        "x",
+        "y",
+        "x1",
+        "x2",
+        "y1",
+        "y2",
+        "width",
+        "height",
+        "d",
+        "viewBox",
+        "stroke-width",
     ];
     let values = names.into_iter().flat_map(|name| attributes(page, name));
     let of_value = |value: &str| {
@@ -57,7 +67,10 @@ fn awkward_runs_have_pages_of_finite_numbers() {
 #[test]
 fn what_targets_and_machines_say_stays_text() {
     let awkward = sample::awkward().into_iter();
-    let (_, report) = awkward.filter(|(name, _)| *name == "names").next_back().unwrap();
+    let (_, report) = awkward
+        .filter(|(name, _)| *name == "names")
+        .next_back()
+        .unwrap();
     let page = page(&report, Some(&report));
     assert!(!page.contains("<script"));
     assert!(page.matches("&lt;script src=").count() > 10);
@@ -67,7 +80,14 @@ fn what_targets_and_machines_say_stays_text() {
 fn each_chart_says_what_it_shows() {
     let page = page(&sample::open_loop(5, 800.0), None);
     assert_eq!(page.matches("role=\"img\"").count(), 6);
-    for id in ["throughput", "latency", "memory", "cpu", "buckets", "spectrum"] {
+    for id in [
+        "throughput",
+        "latency",
+        "memory",
+        "cpu",
+        "buckets",
+        "spectrum",
+    ] {
         assert!(page.contains(&format!("<title id=\"{id}-title\">")), "{id}");
         assert!(page.contains(&format!("<desc id=\"{id}-text\">")), "{id}");
     }
@@ -98,7 +118,12 @@ fn a_stall_shows_as_a_gap_between_latency_and_service_time() {
 fn a_check_that_failed_is_open_with_request_and_reply() {
     let page = page(&sample::contest(), None);
     assert_eq!(page.matches("<details open>").count(), 1);
-    for text in ["1 of 3 checks failed", "GET /payments-summary?from=", "269,272.42 USD", "−16,673.22 USD"] {
+    for text in [
+        "1 of 3 checks failed",
+        "GET /payments-summary?from=",
+        "269,272.42 USD",
+        "−16,673.22 USD",
+    ] {
         assert!(page.contains(text), "{text}");
     }
 }
