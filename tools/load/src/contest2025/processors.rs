@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{bail, Context, Result};
 use galo_processor::fault::Plan;
 use galo_processor::model::Config;
 use galo_processor::server::Server;
@@ -16,7 +16,7 @@ use super::stages::State;
 use super::totals::Window;
 use crate::measure::{Failure, FailureKind, Kind};
 use crate::target::Target;
-use crate::traffic::payments::{parse_processor_summary, Totals};
+use crate::traffic::totals::{parse_processor_summary, Totals};
 
 /// What must be so of each call.
 const ANSWERS: &str = "processors: 2xx, and readable";
@@ -41,11 +41,13 @@ impl Processor {
         }
         let headers = format!("\r\nX-Rinha-Token: {token}");
         let [default, fallback] = targets;
-        Ok([(0, default), (1, fallback)].map(|(number, target)| Processor {
-            name: PROCESSORS[number],
-            target,
-            headers: headers.clone(),
-        }))
+        Ok(
+            [(0, default), (1, fallback)].map(|(number, target)| Processor {
+                name: PROCESSORS[number],
+                target,
+                headers: headers.clone(),
+            }),
+        )
     }
 
     /// Forgets all payments, as the script has it at the beginning.
@@ -54,10 +56,8 @@ impl Processor {
     /// It cannot be reached, or refuses: there is no run without it.
     pub fn purge(&self, calls: &mut Calls) -> Result<()> {
         let purged = self.ask(calls, "POST", "/admin/purge-payments", "", done);
-        purged.map_err(|failure| {
-            let Failure { kind, what } = failure;
-            anyhow!("the {} processor at {}: {kind}: {what}", self.name, self.target)
-        })
+        let about = || format!("the {} processor at {}", self.name, self.target);
+        purged.map_err(|failure| failure.context(&about()))
     }
 
     /// From now on it does this to payments.

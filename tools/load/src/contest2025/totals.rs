@@ -17,7 +17,8 @@ use crate::measure::{Failure, Kind};
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
 use crate::target::Target;
-use crate::traffic::payments::{parse_summary, Summary, Totals, AMOUNT_CENTS};
+use crate::traffic::payments::AMOUNT_CENTS;
+use crate::traffic::totals::{parse_summary, Summary, Totals};
 
 /// From the end of a window to now, whatever the scale: how long a payment may take to be known is no part of the script's
 /// times.
@@ -229,7 +230,9 @@ impl Fates {
         let (cents, expected) = (found.cents, count * AMOUNT_CENTS);
         match cents == expected {
             true => Ok(()),
-            false => Err(format!("{cents} cents paid for {count} payments: {expected} were meant")),
+            false => Err(format!(
+                "{cents} cents paid for {count} payments: {expected} were meant"
+            )),
         }
     }
 }
@@ -242,7 +245,7 @@ fn payments(count: u64) -> String {
 }
 
 /// Counts and amounts of both.
-fn shares(summary: &Summary) -> String {
+pub fn shares(summary: &Summary) -> String {
     let of = |name: &str, totals: Totals| {
         let amount = decimal::write(totals.cents.into(), 2);
         format!("{name} {} ({amount})", totals.count)

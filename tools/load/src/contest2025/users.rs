@@ -3,7 +3,7 @@
 use galo::payments::PaymentId;
 
 use crate::engine::Traffic;
-use crate::measure::{Failure, FailureKind, Kind};
+use crate::measure::{Failure, Kind};
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
 use crate::target::Target;

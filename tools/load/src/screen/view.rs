@@ -274,9 +274,14 @@ impl View {
                 "rate",
                 format!("{}/s, mean {}/s", rates[0], rates[1]),
             ));
-            for (name, of) in [("p50", &standing.latency), ("svc", &standing.service)] {
+            let head = format!("{:8}{:<10}{:<10}{}", "", "p50", "p99", "max");
+            lines.push(Line::from(head).dim());
+            for (name, of) in [
+                ("latency", &standing.latency),
+                ("service", &standing.service),
+            ] {
                 let [p50, p99, max] = [of.p50_us, of.p99_us, of.max_us].map(units::time_us);
-                lines.push(named(name, format!("{p50}  p99 {p99}  max {max}")));
+                lines.push(named(name, format!("{p50:<10}{p99:<10}{max}")));
             }
             let statuses = standing.statuses.iter();
             let statuses =

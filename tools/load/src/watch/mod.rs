@@ -71,7 +71,7 @@ enum Ended {
 }
 
 impl Watch {
-    /// Finds them.
+    /// Finds them, and looks at them for the first time: CPU time counts from here, unless there is another look at zero.
     ///
     /// # Errors
     /// There is no such process or container, or it may not be read.
@@ -87,13 +87,15 @@ impl Watch {
                 ended: None,
             })
         });
-        Ok(Watch {
+        let mut watch = Watch {
             watched: watched.collect::<Result<_>>()?,
-        })
+        };
+        watch.look(Duration::ZERO);
+        Ok(watch)
     }
 
-    /// Looks at each, `at` this moment of the measured time. The first look, at the beginning of that time, makes no
-    /// point: CPU time counts from there. One that has ended has no more points.
+    /// Looks at each, `at` this moment of the measured time. A look at zero, before or in the warm-up or at its end, makes
+    /// no point: CPU time counts anew from there. One that has ended has no more points.
     pub fn look(&mut self, at: Duration) {
         for one in &mut self.watched {
             if one.ended.is_some() {
@@ -172,7 +174,7 @@ impl Track {
     fn push(&mut self, at: Duration, usage: Usage) {
         let look = Look { at, usage };
         self.resident_bytes_max = self.resident_bytes_max.max(usage.resident_bytes);
-        if self.origin.is_none() {
+        if at.is_zero() || self.origin.is_none() {
             self.origin = Some(look);
             return;
         }
@@ -241,9 +243,8 @@ mod tests {
 
     #[test]
     fn memory_and_cpu_of_this_process_are_seen() {
-        let mut watch = Watch::new(&[Subject::Pid(std::process::id())]).unwrap();
         let began = Instant::now();
-        watch.look(Duration::ZERO);
+        let mut watch = Watch::new(&[Subject::Pid(std::process::id())]).unwrap();
         // At least three clock ticks of CPU, however long that takes.
         let used =
             || nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
@@ -276,9 +277,7 @@ mod tests {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let subjects = [Subject::Pid(child.id()), Subject::Pid(std::process::id())];
         let mut watch = Watch::new(&subjects).unwrap();
-        for ms in [0, 1_000] {
-            watch.look(ms * MILLISECOND);
-        }
+        watch.look(1_000 * MILLISECOND);
         drop(child.stdin.take());
         // Dead, and not waited for: that is an end, too.
         let flags = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
@@ -328,8 +327,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_second_look_there_is_no_point() {
+    fn the_warm_up_makes_no_points() {
         let mut watch = Watch::new(&[Subject::Pid(std::process::id())]).unwrap();
+        watch.look(Duration::ZERO);
         watch.look(Duration::ZERO);
         let [seen] = <[Watched; 1]>::try_from(watch.finish()).unwrap();
         assert!(seen.points.is_empty() && seen.cpu == 0.0);

@@ -27,6 +27,18 @@ pub struct Faults {
     pub statement_reversed: bool,
     /// A transaction that cannot be is answered as if it were done.
     pub accept_bad_bodies: bool,
+    /// Each n-th transaction is done twice, and answered as if it were done once.
+    pub doubled_update_every: Option<u64>,
+    /// Each n-th reply to a transaction shows a cent too much, which only sums can tell.
+    pub off_by_one_every: Option<u64>,
+    /// Statements show eleven transactions.
+    pub statement_too_long: bool,
+    /// Statements show a limit that is not the client's.
+    pub statement_wrong_limit: bool,
+    /// Statements show a balance beyond the limit.
+    pub statement_beyond_limit: bool,
+    /// Statements show a cent too much.
+    pub statement_off_by_one: bool,
 }
 
 /// One that listens, until it is dropped.
@@ -77,7 +89,8 @@ impl Drop for Bank {
     }
 }
 
-struct Accounts {
+/// All that the bank knows.
+pub struct Accounts {
     faults: Faults,
     list: [Account; LIMITS.len()],
     transactions: u64,
@@ -111,7 +124,7 @@ impl<'a> Transaction<'a> {
 }
 
 impl Accounts {
-    fn new(faults: Faults) -> Accounts {
+    pub fn new(faults: Faults) -> Accounts {
         Accounts {
             faults,
             list: LIMITS.map(|limit| Account {
@@ -124,7 +137,7 @@ impl Accounts {
     }
 
     /// Status and body.
-    fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+    pub fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let &["clientes", id, what] = parts.as_slice() else {
             return (404, json!({"error": "no such path"}));
@@ -143,13 +156,19 @@ impl Accounts {
     fn statement(&self, client: usize) -> Value {
         let account = &self.list[client];
         let mut last: Vec<&Value> = account.last.iter().collect();
+        if let Some(oldest) = last.last().filter(|_| self.faults.statement_too_long) {
+            last.resize(STATEMENT_MAX + 1, oldest);
+        }
         if self.faults.statement_reversed {
             last.reverse();
         }
         let now = jiff::Timestamp::now().to_string();
-        let balance = json!({
-            "total": account.balance, "data_extrato": now, "limite": account.limit,
-        });
+        let total = match self.faults.statement_beyond_limit {
+            true => -account.limit - 1,
+            false => account.balance + i64::from(self.faults.statement_off_by_one),
+        };
+        let limit = account.limit + i64::from(self.faults.statement_wrong_limit);
+        let balance = json!({"total": total, "data_extrato": now, "limite": limit});
         json!({"saldo": balance, "ultimas_transacoes": last})
     }
 
@@ -158,6 +177,8 @@ impl Accounts {
             lost_update_every,
             wrong_balance_every,
             accept_bad_bodies,
+            doubled_update_every,
+            off_by_one_every,
             ..
         } = self.faults;
         let account = &mut self.list[client];
@@ -182,6 +203,9 @@ impl Accounts {
         let is_nth = |every: Option<u64>| every.is_some_and(|every| number.is_multiple_of(every));
         if !is_nth(lost_update_every) {
             account.balance = balance;
+            if is_nth(doubled_update_every) {
+                account.balance += change;
+            }
             account.last.truncate(STATEMENT_MAX - 1);
             account.last.push_front(json!({
                 "valor": transaction.amount,
@@ -192,7 +216,7 @@ impl Accounts {
         }
         let shown = match is_nth(wrong_balance_every) {
             true => -limit - 1,
-            false => balance,
+            false => balance + i64::from(is_nth(off_by_one_every)),
         };
         (200, json!({"limite": limit, "saldo": shown}))
     }
@@ -217,7 +241,7 @@ fn serve(connection: TcpStream, accounts: &Mutex<Accounts>) {
 }
 
 /// Method, path, body; `None`: there is no more.
-fn request(reader: &mut impl BufRead) -> io::Result<Option<(String, String, Vec<u8>)>> {
+pub fn request(reader: &mut impl BufRead) -> io::Result<Option<(String, String, Vec<u8>)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
