@@ -103,18 +103,19 @@ pub fn exchange(target: &Target, request: &[u8], timeout: Duration) -> Result<Re
     }
 }
 
-/// Asks for `path` again and again until there is a reply, whatever it says, for at most `wait`.
+/// Asks for `path` again and again until there is a reply, whatever it says, for at most `wait`. Returns its status.
 ///
 /// # Errors
 /// It never answers, with what was tried last; or `stop` was given.
-pub fn until_it_answers(target: &Target, path: &str, wait: Duration, stop: &Stop) -> Result<()> {
+pub fn until_it_answers(target: &Target, path: &str, wait: Duration, stop: &Stop) -> Result<u16> {
     let began = Instant::now();
     let mut request = Vec::new();
     target.write_request(&mut request, "GET", path, b"");
     loop {
         let left = wait.saturating_sub(began.elapsed());
-        let Err(failure) = exchange(target, &request, left.clamp(ANSWER_MIN, ANSWER_MAX)) else {
-            return Ok(());
+        let failure = match exchange(target, &request, left.clamp(ANSWER_MIN, ANSWER_MAX)) {
+            Ok(reply) => return Ok(reply.status),
+            Err(failure) => failure,
         };
         if stop.is_stopped() {
             bail!("stopped before {target} answered");

@@ -264,7 +264,7 @@ fn summary(target: &Target, timeout: Duration) -> Result<Summary, Failure> {
 }
 
 /// Nothing can be verified: the target does not say how it ended.
-fn no_end(subject: &str, failure: &Failure) -> Verification {
+pub fn no_end(subject: &str, failure: &Failure) -> Verification {
     let line = VerificationLine {
         subject: subject.to_owned(),
         expected: "an answer after the run".to_owned(),

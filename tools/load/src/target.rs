@@ -1,6 +1,7 @@
 //! Where requests go.
 
 use std::fmt;
+use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -67,10 +68,11 @@ impl Target {
         }
         if method != "GET" {
             let length = body.len();
-            let head =
-                format_args!("\r\nContent-Type: application/json\r\nContent-Length: {length}")
-                    .to_string();
-            out.extend_from_slice(head.as_bytes());
+            write!(
+                out,
+                "\r\nContent-Type: application/json\r\nContent-Length: {length}"
+            )
+            .expect("a vector takes all");
         }
         out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(body);

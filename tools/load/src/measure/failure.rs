@@ -24,7 +24,7 @@ pub enum FailureKind {
     Reset,
     /// The connection ended before the first byte of a reply.
     Closed,
-    /// It ended, or was reset, within a reply.
+    /// The connection ended, or was reset, within a reply.
     HalfReply,
     /// No reply in time.
     TimeOut,

@@ -117,12 +117,11 @@ impl Ledger {
         let accounts = CLIENTS.iter().zip(&self.accounts);
         let lines = accounts.zip(start.iter().zip(end));
         let lines = lines.map(|(((client, _), account), (start, end))| {
-            let mut line = match account.unknown.count {
-                0 => account.judge(self.key, *start, *end),
-                _ => account.judge_sum(*start, *end),
-            };
-            line.subject = format!("client {client}");
-            line
+            let subject = format!("client {client}");
+            match account.unknown.count {
+                0 => account.judge(subject, self.key, *start, *end),
+                _ => account.judge_sum(subject, *start, *end),
+            }
         });
         Verification {
             lines: lines.collect(),
@@ -132,7 +131,7 @@ impl Ledger {
 
 impl Account {
     /// By its sum and its chain: every outcome is known.
-    fn judge(&self, key: u64, start: i64, end: i64) -> VerificationLine {
+    fn judge(&self, subject: String, key: u64, start: i64, end: i64) -> VerificationLine {
         let due = i128::from(start) + self.sum;
         let mut wrong = Vec::new();
         let end_wide = i128::from(end);
@@ -144,24 +143,28 @@ impl Account {
         }
         let links = hash(key, end_wide).wrapping_sub(hash(key, start.into()));
         let chained = self.chain == links;
+        let order = match chained {
+            true => "balances in replies follow one another",
+            false => "balances in replies do not follow one another",
+        };
         if !chained {
-            let what = "the balances in the replies do not follow one another: an update was lost, or a balance is not true";
-            wrong.push(what.to_owned());
+            wrong.push(format!(
+                "{order}: an update was lost, or a balance is not true"
+            ));
         }
-        let order = if chained { "in" } else { "not in" };
         VerificationLine {
-            subject: String::new(),
+            subject,
             expected: format!(
-                "balance {due}: {start} and {} transactions, one after the other",
+                "balance {due}: from {start} by {} transactions, one after the other",
                 self.count
             ),
-            found: format!("balance {end}, replies {order} one order"),
+            found: format!("balance {end}; {order}"),
             wrong: (!wrong.is_empty()).then(|| wrong.join("; ")),
         }
     }
 
     /// By its sum alone: some outcomes are unknown.
-    fn judge_sum(&self, start: i64, end: i64) -> VerificationLine {
+    fn judge_sum(&self, subject: String, start: i64, end: i64) -> VerificationLine {
         let unknown = &self.unknown;
         let sure = i128::from(start) + self.sum;
         let missing = i128::from(end) - sure;
@@ -173,10 +176,10 @@ impl Account {
         let possible = (unknown.least..=unknown.largest).contains(&missing) && exact != Some(false);
         let count = unknown.count;
         VerificationLine {
-            subject: String::new(),
+            subject,
             expected: format!(
-                "balance {} to {}: {start}, {} transactions, and those of {count} whose outcome is unknown{}; so the order \
-                 cannot be checked",
+                "balance {} to {}: from {start} by {} transactions, and some of {count} whose outcome is unknown{}; so \
+                 their order cannot be checked",
                 sure + unknown.least,
                 sure + unknown.largest,
                 self.count,

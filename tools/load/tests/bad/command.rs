@@ -53,6 +53,12 @@ impl Run {
         self
     }
 
+    #[cfg(feature = "root-tests")]
+    pub fn env(mut self, name: &str, value: &str) -> Run {
+        self.command.env(name, value);
+        self
+    }
+
     pub fn start(mut self) -> Running {
         Running {
             child: self.command.spawn().unwrap(),

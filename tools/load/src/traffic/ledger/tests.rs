@@ -84,9 +84,12 @@ fn a_true_story_is_believed_in_whichever_order_its_replies_come() {
         assert_eq!(line.wrong, None);
         let (start, end) = (story.start, story.end);
         let expected =
-            format!("balance {end}: {start} and {length} transactions, one after the other");
+            format!("balance {end}: from {start} by {length} transactions, one after the other");
         assert_eq!(line.expected, expected);
-        assert_eq!(line.found, format!("balance {end}, replies in one order"));
+        assert_eq!(
+            line.found,
+            format!("balance {end}; balances in replies follow one another")
+        );
     }
 }
 
@@ -132,7 +135,7 @@ fn a_lost_update_is_found_also_where_another_makes_up_for_it() {
             .for_each(|told| told.balance -= change);
         story.told[doubled].balance += change;
         let wrong = story.line(&mut random).wrong.unwrap();
-        assert!(wrong.starts_with("the balances"), "{wrong}");
+        assert!(wrong.starts_with("balances"), "{wrong}");
     }
 }
 
@@ -162,8 +165,10 @@ fn one_wrong_balance_is_found_though_the_end_is_right() {
         let error = random.i64(1..=100) * if random.bool() { 1 } else { -1 };
         story.told[random.usize(0..30)].balance += error;
         let line = story.line(&mut random);
-        assert!(line.wrong.unwrap().starts_with("the balances"));
-        assert!(line.found.ends_with("replies not in one order"));
+        assert!(line.wrong.unwrap().starts_with("balances"));
+        assert!(line
+            .found
+            .ends_with("balances in replies do not follow one another"));
     }
     // As far beyond as a reply can tell.
     for balance in [i64::MIN, i64::MAX] {
@@ -213,8 +218,8 @@ fn what_is_unknown_was_done_or_not() {
         assert_eq!(line.wrong, None);
         assert!(line
             .expected
-            .contains("25 transactions, and those of 10 whose outcome is unknown;"));
-        assert!(line.expected.ends_with("so the order cannot be checked"));
+            .contains("25 transactions, and some of 10 whose outcome is unknown;"));
+        assert!(line.expected.ends_with("so their order cannot be checked"));
         // Even amounts never make up for an odd difference.
         let even: Vec<i64> = unknown.iter().map(|change| change * 2).collect();
         let sure: i64 = story.told.iter().map(|told| told.change).sum();
