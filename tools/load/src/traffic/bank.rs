@@ -142,7 +142,7 @@ pub struct Ticket {
 impl Ticket {
     /// Whom the request is about.
     pub fn client(self) -> u32 {
-        CLIENTS[usize::from(self.client)].0
+        CLIENTS[usize::from(self.place)].0
     }
 }
 
