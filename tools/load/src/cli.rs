@@ -33,6 +33,7 @@ pub struct Cli {
 
 /// The official runs.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Contest {
     /// The official run of 2024/Q1: its fixed sequence, its ramps, every check, the score
     #[command(name = "rinha-2024")]
@@ -42,8 +43,9 @@ pub enum Contest {
     Rinha2025(Rinha2025),
 }
 
-/// The plain run.
+/// The plain run. It is there if its target is: of a struct with a flattened one inside, clap does not know that by itself.
 #[derive(Clone, Debug, Args)]
+#[group(arg = "target")]
 pub struct Load {
     /// http://host:port/prefix, host:port or unix:/path
     #[arg(value_name = "URL")]

@@ -7,29 +7,50 @@
 //! | file | what |
 //! |---|---|
 //! | `pace` | when requests are due |
-//! | `worker` | one thread |
+//! | `worker` | one thread: the loop that drives its connections |
+//! | `agenda` | which of its connections begins a request, and when |
 //! | `connection` | one connection: its socket, and what it is waiting for |
-//! | `timer` | to wake up in time |
+//! | `deadlines` | which request times out next |
+//! | `timer` | the clock, and to wake up in time |
+//! | `book` | what a thread has measured |
+//! | `gather` | what all of them have, on the caller's thread |
 
+mod agenda;
+mod book;
 mod connection;
+mod deadlines;
+mod gather;
 mod pace;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, Sender};
 use std::sync::Arc;
+use std::thread::{self, Builder};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::measure::{Failure, Kind, Measured, Point, Tally};
 use crate::target::Target;
+
+use agenda::nanoseconds;
+use book::duration;
+use gather::{Gather, Message};
+use timer::now_ns;
+use worker::Worker;
 
 pub use pace::{Arrivals, Pace, Segment, Users};
 
 /// A request that was begun later than this after it could have been is late by the tool's own fault; one that was
 /// begun later than this after it was due, because no connection was free, is late by the target's.
 pub const LATE: Duration = Duration::from_millis(1);
+
+/// From the call of [`run`] to the beginning of the run, so that all threads are there in time.
+const START: Duration = Duration::from_millis(2);
 
 /// What is sent, and whether its replies are right. One for each thread.
 pub trait Traffic: Send {
@@ -117,11 +138,47 @@ pub trait Watcher {
     fn idle(&mut self) {}
 }
 
+impl Plan {
+    /// How many connections this thread drives.
+    fn connections_of(&self, thread: usize) -> usize {
+        let connections = match self.pace {
+            Pace::Users(users) => users.last,
+            Pace::Closed | Pace::Open(_) => self.connections,
+        };
+        share_of(connections as u64, self.threads as u64, thread as u64) as usize
+    }
+}
+
+/// How many of `all` those are that the numbers of the threads fall to in turn.
+fn share_of(all: u64, threads: u64, thread: u64) -> u64 {
+    all / threads + u64::from(thread < all % threads)
+}
+
+/// Tells the caller's thread that this one has ended, even if it panics; then the others end, too.
+struct Ending<'a> {
+    thread: usize,
+    sender: Sender<Message>,
+    stop: &'a Stop,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.stop.stop();
+        }
+        let thread = self.thread;
+        let _ = self.sender.send(Message::Ended { thread });
+    }
+}
+
 /// Runs it to its end, or until `stop`. `traffic`: one for each thread; they come back with what they know.
 /// What fails in a request is in the result and never ends the run.
 ///
 /// # Errors
-/// What the run cannot go on without: an epoll set, a timer, a thread.
+/// What the run cannot go on without: an epoll set, a timer, a thread. The sign to stop is given then.
+///
+/// # Panics
+/// If a thread has none of the connections; and with whatever a `Traffic` panics with.
 pub fn run<T: Traffic>(
     plan: &Plan,
     traffic: Vec<T>,
@@ -129,6 +186,56 @@ pub fn run<T: Traffic>(
     watcher: &mut dyn Watcher,
 ) -> Result<(Measured, Vec<T>)> {
     assert_eq!(traffic.len(), plan.threads);
-    let _ = (plan, traffic, stop, watcher);
-    todo!()
+    assert!((0..plan.threads).all(|thread| plan.connections_of(thread) > 0));
+    let (sender, messages) = channel();
+    let begin_ns = now_ns() + nanoseconds(START);
+    let workers = traffic.into_iter().enumerate().map(|(thread, traffic)| {
+        Worker::new(plan, thread, begin_ns, traffic, stop, sender.clone())
+            .context("no epoll set, or no timer")
+    });
+    let workers = workers.collect::<Result<Vec<_>>>()?;
+    let (total, series, outcomes) = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (thread, worker) in workers.into_iter().enumerate() {
+            let ending = Ending {
+                thread,
+                sender: sender.clone(),
+                stop,
+            };
+            let spawned =
+                Builder::new()
+                    .name(format!("load-{thread}"))
+                    .spawn_scoped(scope, move || {
+                        let ending = ending;
+                        let outcome = worker.run();
+                        if outcome.is_err() {
+                            ending.stop.stop();
+                        }
+                        outcome
+                    });
+            if spawned.is_err() {
+                // Those that are there already are waited for.
+                stop.stop();
+            }
+            threads.push(spawned.context("no thread")?);
+        }
+        let (total, series) = Gather::new(plan, begin_ns).run(&messages, watcher);
+        let outcomes = threads.into_iter().map(|thread| match thread.join() {
+            Ok(outcome) => outcome.context("waiting for sockets"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
+        anyhow::Ok((total, series, outcomes))
+    })?;
+    let measured_ns = begin_ns + nanoseconds(plan.warmup);
+    let end_ns = outcomes.iter().map(|outcome| outcome.end_ns).max();
+    let measured = Measured {
+        elapsed: duration(end_ns.unwrap_or(measured_ns) - measured_ns),
+        total,
+        series,
+        unsent: outcomes.iter().map(|outcome| outcome.unsent).sum(),
+        busy: outcomes.iter().map(|outcome| outcome.busy).collect(),
+    };
+    let traffic = outcomes.into_iter().map(|outcome| outcome.traffic);
+    Ok((measured, traffic.collect()))
 }

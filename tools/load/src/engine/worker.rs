@@ -1,1 +1,442 @@
-//! (skeleton)
+//! One thread: its connections, and the loop that drives them.
+
+use std::io;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Poll, Token};
+
+use galo::http::client::{parse_reply, Response};
+
+use crate::measure::{Failure, FailureKind};
+
+use super::agenda::{nanoseconds, Agenda, Start};
+use super::book::{duration, Book};
+use super::connection::{example, index_of, kind_of_connect, Connection, Request, Unsent};
+use super::deadlines::Deadlines;
+use super::gather::Message;
+use super::timer::{now_ns, Timer};
+use super::{share_of, End, Plan, Stop, Traffic};
+
+/// Of one look at the epoll set.
+const EVENTS_MAX: usize = 1024;
+/// A reply's bytes at once: more than a reply may have.
+const READ_BYTES: usize = 64 * 1024;
+/// Between two looks at the sign to stop, at most.
+const LOOK: Duration = Duration::from_millis(50);
+/// After that sign, for replies that are on their way.
+const STOP_GRACE_NS: u64 = 1_000_000_000;
+/// No connection has this number.
+const TIMER: Token = Token(usize::MAX);
+
+/// What a thread came to.
+#[derive(Debug)]
+pub struct Outcome<T> {
+    pub traffic: T,
+    /// Where its measured time ended.
+    pub end_ns: u64,
+    /// See [`Measured`](crate::measure::Measured).
+    pub unsent: u64,
+    /// The same.
+    pub busy: f64,
+}
+
+/// One thread.
+pub struct Worker<'a, T: Traffic> {
+    plan: &'a Plan,
+    stop: &'a Stop,
+    traffic: T,
+    poll: Poll,
+    timer: Timer,
+    agenda: Agenda,
+    book: Book,
+    connections: Vec<Connection<T::Ticket>>,
+    deadlines: Deadlines,
+    timeout_ns: u64,
+    under_way: usize,
+    /// How many more may be begun after the warm-up.
+    quota: u64,
+    /// When the sign to stop was seen.
+    stopped_ns: Option<u64>,
+    buffer: Vec<u8>,
+    /// Chunked bodies.
+    decoded: Vec<u8>,
+}
+
+impl<'a, T: Traffic> Worker<'a, T> {
+    pub fn new(
+        plan: &'a Plan,
+        thread: usize,
+        begin_ns: u64,
+        traffic: T,
+        stop: &'a Stop,
+        sender: Sender<Message>,
+    ) -> io::Result<Worker<'a, T>> {
+        let poll = Poll::new()?;
+        let connections = plan.connections_of(thread);
+        Ok(Worker {
+            plan,
+            stop,
+            traffic,
+            timer: Timer::new(poll.registry(), TIMER)?,
+            poll,
+            agenda: Agenda::new(plan, thread, begin_ns),
+            book: Book::new(plan, thread, begin_ns, sender),
+            connections: (0..connections).map(|_| Connection::default()).collect(),
+            deadlines: Deadlines::new(connections),
+            timeout_ns: nanoseconds(plan.timeout),
+            under_way: 0,
+            quota: match plan.end {
+                End::After(_) => u64::MAX,
+                End::Requests(count) => share_of(count, plan.threads as u64, thread as u64),
+            },
+            stopped_ns: None,
+            buffer: vec![0; READ_BYTES],
+            decoded: Vec::new(),
+        })
+    }
+
+    /// Until everything that was begun has ended.
+    pub fn run(mut self) -> io::Result<Outcome<T>> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let mut now_ns = now_ns();
+            self.book.advance(now_ns);
+            if self.stop.is_stopped() && self.stopped_ns.is_none() {
+                self.stopped_ns = Some(now_ns);
+                self.book.stop(now_ns);
+            }
+            self.expire(now_ns);
+            while self.may_begin(now_ns) {
+                let Some(start) = self.agenda.next(now_ns) else {
+                    break;
+                };
+                now_ns = self.begin(start);
+            }
+            if self.is_over(now_ns) {
+                break;
+            }
+            self.wait(&mut events, now_ns)?;
+            for event in &events {
+                self.handle(event);
+            }
+        }
+        Ok(self.finish())
+    }
+
+    /// Whether requests are begun at this moment.
+    fn may_begin(&self, now_ns: u64) -> bool {
+        self.stopped_ns.is_none() && now_ns < self.book.end_ns() && self.quota > 0
+    }
+
+    fn is_over(&self, now_ns: u64) -> bool {
+        if let Some(stopped_ns) = self.stopped_ns {
+            if now_ns >= stopped_ns + STOP_GRACE_NS {
+                return true;
+            }
+        }
+        let by_count = matches!(self.plan.end, End::Requests(_));
+        let is_last = by_count && self.agenda.is_exhausted();
+        self.under_way == 0 && (is_last || !self.may_begin(now_ns))
+    }
+
+    fn wait(&mut self, events: &mut Events, now_ns: u64) -> io::Result<()> {
+        let mut latest = LOOK;
+        if self.may_begin(now_ns) {
+            if let Some(next_ns) = self.agenda.next_ns() {
+                match next_ns > now_ns {
+                    true => self.timer.set(next_ns)?,
+                    false => latest = Duration::ZERO,
+                }
+            }
+        }
+        let deadline_ns = self
+            .deadlines
+            .first()
+            .map_or(u64::MAX, |index| self.deadline_ns(index));
+        let next_ns = self.book.next_ns(now_ns).min(deadline_ns);
+        latest = latest.min(duration(next_ns.saturating_sub(now_ns)));
+        match self.poll.poll(events, Some(latest)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Outcome<T> {
+        for connection in &mut self.connections {
+            if let Some(request) = connection.request.take() {
+                self.traffic.lost(request.ticket, connection.written > 0);
+            }
+        }
+        self.book.complete();
+        let measured_ns = self.book.measured_ns();
+        let by_count = matches!(self.plan.end, End::Requests(_)) && self.stopped_ns.is_none();
+        let (end_ns, busy) = self.book.close();
+        Outcome {
+            traffic: self.traffic,
+            end_ns,
+            unsent: match by_count {
+                true => 0,
+                false => self.agenda.unsent(measured_ns, end_ns),
+            },
+            busy,
+        }
+    }
+
+    fn deadline_ns(&self, index: u32) -> u64 {
+        let request = self.connections[index as usize].request;
+        let request = request.expect("it is in the list of those that have one");
+        request.begun_ns.saturating_add(self.timeout_ns)
+    }
+
+    fn expire(&mut self, now_ns: u64) {
+        while let Some(index) = self.deadlines.first() {
+            if self.deadline_ns(index) > now_ns {
+                break;
+            }
+            let what = format!("no reply in {:?}", self.plan.timeout);
+            self.fail(index, now_ns, FailureKind::TimeOut, &what);
+        }
+    }
+
+    /// Returns the time.
+    fn begin(&mut self, start: Start) -> u64 {
+        let connection = &mut self.connections[start.connection as usize];
+        connection.output.clear();
+        connection.written = 0;
+        let (kind, ticket) = self.traffic.next(start.stream, &mut connection.output);
+        let begun_ns = now_ns();
+        let from_ns = start.due_ns.unwrap_or(begun_ns);
+        let warm = self.book.is_warm(from_ns);
+        connection.request = Some(Request {
+            ticket,
+            kind,
+            from_ns,
+            begun_ns,
+            sent_ns: None,
+            warm,
+        });
+        self.under_way += 1;
+        self.deadlines.push(start.connection);
+        if !warm {
+            self.quota -= 1;
+            if let Some(able_ns) = start.able_ns {
+                self.book.begun(begun_ns, from_ns, able_ns);
+            }
+        }
+        match self.connections[start.connection as usize].socket {
+            Some(_) => self.write(start.connection, begun_ns),
+            None => self.connect(start.connection, begun_ns),
+        }
+        begun_ns
+    }
+
+    fn connect(&mut self, index: u32, now_ns: u64) {
+        let connection = &mut self.connections[index as usize];
+        let address = self.plan.target.address();
+        match connection.connect(address, self.poll.registry(), index) {
+            Ok(()) => (),
+            Err(error) => self.unconnected(index, now_ns, &error),
+        }
+    }
+
+    fn unconnected(&mut self, index: u32, now_ns: u64, error: &io::Error) {
+        let what = format!("no connection: {error}");
+        self.fail(index, now_ns, kind_of_connect(error), &what);
+    }
+
+    /// Sends what is left of the request.
+    fn write(&mut self, index: u32, now_ns: u64) {
+        let connection = &mut self.connections[index as usize];
+        let written = connection.write();
+        if connection.written > 0 {
+            if let Some(request) = &mut connection.request {
+                request.sent_ns.get_or_insert(now_ns);
+            }
+        }
+        match written {
+            Ok(()) | Err(Unsent::Waiting) => (),
+            Err(Unsent::WasClosed) => {
+                connection.close();
+                self.connect(index, now_ns);
+            }
+            Err(Unsent::Unconnected(error)) => self.unconnected(index, now_ns, &error),
+            Err(Unsent::Broken(error)) => self.broken(index, now_ns, &error),
+        }
+    }
+
+    fn handle(&mut self, event: &Event) {
+        let token = event.token();
+        if token == TIMER {
+            return;
+        }
+        let index = index_of(token);
+        let connection = &self.connections[index as usize];
+        if !connection.is_meant(token) {
+            return;
+        }
+        let is_sending =
+            connection.request.is_some() && connection.written < connection.output.len();
+        if is_sending && (event.is_writable() || event.is_error()) {
+            self.write(index, now_ns());
+        }
+        let connection = &self.connections[index as usize];
+        let ended = event.is_read_closed() || event.is_error();
+        if connection.is_meant(token) && (event.is_readable() || ended) {
+            self.read(index, ended);
+        }
+    }
+
+    /// Reads until there is nothing more; a read that does not fill the buffer has taken everything (epoll(7)), unless
+    /// the end has come with it (`ended`).
+    fn read(&mut self, index: u32, ended: bool) {
+        loop {
+            let connection = &mut self.connections[index as usize];
+            let Some(socket) = &mut connection.socket else {
+                return;
+            };
+            let count = match socket.read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(0) => return self.ended(index),
+                Err(error) => return self.broken(index, now_ns(), &error),
+                Ok(count) => count,
+            };
+            // Once for each reply: it says when that ended, and no other reply of this batch has to wait for it.
+            let now_ns = now_ns();
+            if connection.request.is_none() {
+                return self.unasked(index, now_ns, count);
+            }
+            if self.received(index, now_ns, count, ended, false) || (count < READ_BYTES && !ended) {
+                return;
+            }
+        }
+    }
+
+    /// So many bytes of a reply are in the buffer; `last`: there will be no more. Returns whether the request has ended
+    /// with them.
+    fn received(&mut self, index: u32, now_ns: u64, count: usize, ended: bool, last: bool) -> bool {
+        let connection = &mut self.connections[index as usize];
+        let request = connection.request.expect("a reply is of a request");
+        let is_first = connection.input.is_empty();
+        if !is_first {
+            connection.input.extend_from_slice(&self.buffer[..count]);
+        }
+        let input = match is_first {
+            true => &self.buffer[..count],
+            false => &connection.input[..],
+        };
+        let (verdict, status, keep) = match parse_reply(input, last, &mut self.decoded) {
+            Response::Complete {
+                status,
+                body,
+                keep_alive,
+                ..
+            } => {
+                let verdict = self.traffic.judge(request.ticket, status, body);
+                (verdict, Some(status), keep_alive && !ended)
+            }
+            Response::Incomplete { .. } if last => {
+                self.fail(
+                    index,
+                    now_ns,
+                    FailureKind::HalfReply,
+                    "the reply breaks off",
+                );
+                return true;
+            }
+            Response::Incomplete { .. } => {
+                if is_first {
+                    connection.input.extend_from_slice(&self.buffer[..count]);
+                }
+                return false;
+            }
+            Response::Bad => {
+                self.traffic.lost(request.ticket, true);
+                let what = "not HTTP, or more than one reply";
+                (Err(Failure::new(FailureKind::NotHttp, what)), None, false)
+            }
+        };
+        if !request.warm {
+            let sample = request.sample(now_ns, status, input.len());
+            match verdict {
+                Ok(()) => self.book.succeeded(now_ns, sample),
+                Err(Failure { kind, what }) => {
+                    let output = &connection.output;
+                    let example = || example(output, &what, input);
+                    self.book.failed(now_ns, sample, kind, example);
+                }
+            }
+        }
+        let is_sent = connection.written == connection.output.len();
+        self.release(index, keep && is_sent && self.plan.keepalive);
+        if status.is_none() {
+            self.agenda.failed(index, now_ns, false);
+        } else if let Some(start) = self.agenda.replied(index, now_ns) {
+            if self.may_begin(now_ns) {
+                self.begin(start);
+            }
+        }
+        true
+    }
+
+    /// The peer has closed the connection.
+    fn ended(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        if connection.request.is_none() {
+            connection.close();
+        } else if connection.input.is_empty() {
+            let what = "the connection was closed before a reply";
+            self.fail(index, now_ns(), FailureKind::Closed, what);
+        } else {
+            self.received(index, now_ns(), 0, true, true);
+        }
+    }
+
+    /// The connection is of no more use.
+    fn broken(&mut self, index: u32, now_ns: u64, error: &io::Error) {
+        let connection = &mut self.connections[index as usize];
+        if connection.request.is_none() {
+            return connection.close();
+        }
+        let kind = FailureKind::of_error(error, !connection.input.is_empty());
+        self.fail(index, now_ns, kind, &error.to_string());
+    }
+
+    /// So many bytes have come on a connection that has no request.
+    fn unasked(&mut self, index: u32, now_ns: u64, count: usize) {
+        let connection = &mut self.connections[index as usize];
+        connection.close();
+        let (output, input) = (&connection.output, &self.buffer[..count]);
+        let what = "after the end of the reply came";
+        self.book.unasked(now_ns, || example(output, what, input));
+    }
+
+    /// The request ends without a reply.
+    fn fail(&mut self, index: u32, now_ns: u64, kind: FailureKind, what: &str) {
+        let connection = &mut self.connections[index as usize];
+        let request = connection.request.expect("only a request can fail");
+        self.traffic.lost(request.ticket, connection.written > 0);
+        if !request.warm {
+            let sample = request.sample(now_ns, None, connection.input.len());
+            let (output, input) = (&connection.output, &connection.input);
+            let example = || example(output, what, input);
+            self.book.failed(now_ns, sample, kind, example);
+        }
+        self.release(index, false);
+        let unconnected = matches!(kind, FailureKind::Refused | FailureKind::Connect);
+        self.agenda.failed(index, now_ns, unconnected);
+    }
+
+    /// The connection has no request any more; `keep`: it is good for another.
+    fn release(&mut self, index: u32, keep: bool) {
+        self.under_way -= 1;
+        self.deadlines.remove(index);
+        let connection = &mut self.connections[index as usize];
+        connection.request = None;
+        connection.input.clear();
+        if !keep {
+            connection.close();
+        }
+    }
+}

@@ -83,10 +83,15 @@ impl CheckExample {
         }
     }
 
-    /// No reply came.
+    /// No reply came, and why.
     pub fn lost(request: &[u8], failure: &Failure) -> CheckExample {
+        CheckExample::unanswered(failure.to_string(), request)
+    }
+
+    /// No reply came.
+    pub fn unanswered(what: impl Into<String>, request: &[u8]) -> CheckExample {
         CheckExample {
-            what: format!("{}: {}", failure.kind, failure.what),
+            what: what.into(),
             request: request_text(request),
             reply: "none".to_owned(),
         }

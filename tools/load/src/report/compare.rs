@@ -69,15 +69,15 @@ pub fn differences(report: &Report, base: &Report) -> Vec<String> {
     let (this, former) = (&report.settings, &base.settings);
     let (here, there) = (&report.machine, &base.machine);
     let loop_text = |rate: Option<f64>| {
-        let open = rate.map(|rate| format!("{}/s due", units::rate(rate)));
+        let open = rate.map(|rate| format!("{}/s due", units::given(rate)));
         open.unwrap_or_else(|| "as fast as replies come".to_owned())
     };
     let connection = |keepalive| match keepalive {
-        true => "connections kept",
-        false => "a connection for each request",
+        true => "kept",
+        false => "one for each request",
     };
     let seconds = |seconds: Option<f64>| seconds.map_or("none".to_owned(), units::time_s);
-    let scale = |scale: Option<f64>| scale.map_or("none".to_owned(), units::number);
+    let scale = |scale: Option<f64>| scale.map_or("none".to_owned(), units::given);
     let memory = |machine: &Machine| units::bytes(machine.memory_bytes as f64);
     let pairs = [
         ("run", this.run.clone(), former.run.clone()),
@@ -113,4 +113,78 @@ pub fn differences(report: &Report, base: &Report) -> Vec<String> {
     others
         .map(|(what, this, former)| format!("{what}: {this}; formerly {former}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{full_report, report};
+    use super::*;
+
+    #[test]
+    fn figures_of_both_runs_stand_side_by_side() {
+        let (mut this, former) = (full_report(), report());
+        this.rate = former.rate * 1.1;
+        this.latency.p99_us = former.latency.p99_us * 1.5;
+        this.kinds.remove(0);
+        let rows = rows(&this, &former);
+        let row = |name: &str| rows.iter().find(|row| row.name == name);
+        // Only this run has them, or only the former one.
+        for name in ["rss", "cpu", "score", "debit.p99"] {
+            assert_eq!(row(name), None, "{name}");
+        }
+        let rate = row("rps").unwrap();
+        assert_eq!((rate.former, rate.this), (former.rate, this.rate));
+        assert_eq!(rate.change_text(), "+10.0%");
+        assert_eq!(
+            (rate.better(), rate.is_better()),
+            (Better::More, Some(true))
+        );
+        let p99 = row("p99").unwrap();
+        assert_eq!(p99.change_text(), "+50.0%");
+        assert_eq!((p99.better(), p99.is_better()), (Better::Less, Some(false)));
+        let same = row("statement.p99.9").unwrap();
+        assert_eq!((same.change(), same.is_better()), (Some(0.0), None));
+    }
+
+    #[test]
+    fn there_is_no_share_of_nothing() {
+        let row = |this, former| Row {
+            name: "score".to_owned(),
+            unit: Unit::Points,
+            this,
+            former,
+        };
+        let texts = [
+            (0.0, 0.0),
+            (5.0, 0.0),
+            (-5.0, 0.0),
+            (-5.0, -10.0),
+            (-15.0, -10.0),
+        ];
+        let texts = texts.map(|(this, former)| row(this, former).change_text());
+        assert_eq!(texts, ["0%", "+", "-", "+50.0%", "-50.0%"]);
+    }
+
+    #[test]
+    fn what_makes_runs_unlike_is_said() {
+        let (this, mut former) = (report(), report());
+        former.settings.seed += 1;
+        former.machine.load_average += 1.0;
+        assert_eq!(differences(&this, &former), [""; 0]);
+        former.settings.run = "extrato".to_owned();
+        former.settings.rate = None;
+        former.settings.connections = 32;
+        former.settings.keepalive = false;
+        former.machine.cpus = 4;
+        assert_eq!(
+            differences(&this, &former),
+            [
+                "run: bank; formerly extrato",
+                "pace: 340/s due; formerly as fast as replies come",
+                "connections: 14; formerly 32",
+                "connections: kept; formerly one for each request",
+                "CPUs: 2; formerly 4",
+            ]
+        );
+    }
 }

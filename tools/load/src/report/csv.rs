@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Report, WatchedPoint};
+use super::{rounded, Report, WatchedPoint};
 use crate::measure::Point;
 
 /// Of the run itself; what was watched follows.
@@ -45,7 +45,7 @@ fn write_to(report: &Report, out: impl Write) -> ::csv::Result<()> {
             let seen = at_end(&subject.points, point, next);
             let resident = seen.map(|seen| seen.resident_bytes.to_string());
             out.write_field(resident.unwrap_or_default())?;
-            out.write_field(seen.map(|seen| rounded(seen.cpu)).unwrap_or_default())?;
+            out.write_field(seen.map(|seen| decimal(seen.cpu)).unwrap_or_default())?;
         }
         out.write_record(None::<&[u8]>)?;
     }
@@ -56,16 +56,16 @@ fn write_to(report: &Report, out: impl Write) -> ::csv::Result<()> {
 /// In the order of [`COLUMNS`].
 fn values(point: &Point) -> [String; COLUMNS.len()] {
     [
-        rounded(point.at_s),
-        rounded(point.length_s),
+        decimal(point.at_s),
+        decimal(point.length_s),
         point.replies.to_string(),
-        rounded(point.rate()),
+        decimal(point.rate()),
         point.failed.to_string(),
         point.late.to_string(),
-        rounded(point.p50_us),
-        rounded(point.p90_us),
-        rounded(point.p99_us),
-        rounded(point.max_us),
+        decimal(point.p50_us),
+        decimal(point.p90_us),
+        decimal(point.p99_us),
+        decimal(point.max_us),
     ]
 }
 
@@ -87,8 +87,8 @@ fn at_end<'a>(
 }
 
 /// To a millionth, without noise behind it.
-fn rounded(number: f64) -> String {
-    ((number * 1e6).round() / 1e6).to_string()
+fn decimal(number: f64) -> String {
+    rounded(number, 6).to_string()
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Unit {
             Unit::Share => units::percent(value),
             Unit::Bytes => units::bytes(value),
             Unit::Cpus => format!("{} CPUs", units::number(value)),
-            Unit::Points => units::rate(value),
+            Unit::Points => units::amount(value),
         }
     }
 
@@ -66,7 +66,9 @@ impl Unit {
 }
 
 /// A distribution's figures, by name.
-fn of_distribution(distribution: &Distribution) -> [(&'static str, f64); PERCENTILES.len() + 2] {
+pub fn of_distribution(
+    distribution: &Distribution,
+) -> [(&'static str, f64); PERCENTILES.len() + 2] {
     let [p50, p75, p90, p95, p99, p99_9, p99_99] = distribution.percentiles_us();
     [
         ("mean", distribution.mean_us),

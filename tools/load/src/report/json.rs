@@ -42,3 +42,62 @@ impl Report {
             .with_context(|| format!("{name} is no report of galo-load's (--json)"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{full_report, report};
+    use super::*;
+
+    const SCHEMA_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/report.schema.json");
+    /// Set, the test writes the schema instead of comparing it.
+    const RENEW: &str = "GALO_LOAD_RENEW_SCHEMA";
+
+    #[test]
+    fn the_schema_is_that_of_reports() {
+        let schema = schemars::schema_for!(Report);
+        let mut text = serde_json::to_string_pretty(&schema).unwrap();
+        text.push('\n');
+        if std::env::var_os(RENEW).is_some() {
+            fs::write(SCHEMA_FILE, &text).unwrap();
+        }
+        let kept = fs::read_to_string(SCHEMA_FILE).unwrap_or_default();
+        assert!(
+            kept == text,
+            "tools/load/report.schema.json is not that of `Report` any more; renew it by\n\
+             {RENEW}=1 cargo test -p galo-load --lib schema\n\
+             and raise `SCHEMA` if a field has gone or means something else"
+        );
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        for report in [report(), full_report()] {
+            report.write_json(&path).unwrap();
+            assert_eq!(Report::read(&path).unwrap(), report);
+        }
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        let error = || format!("{:#}", Report::read(&path).unwrap_err());
+        assert!(error().contains("cannot read "), "{}", error());
+        for text in [
+            "",
+            "at_s,length_s\n",
+            "{}",
+            "{\"schema\":1}",
+            "{\"schema\":\"1\"}",
+        ] {
+            fs::write(&path, text).unwrap();
+            assert!(error().contains("run.json is no report of galo-load's (--json)"));
+        }
+        fs::write(&path, "{\"schema\":2,\"other\":true}").unwrap();
+        assert!(error().contains("is a report of schema 2; this galo-load reads schema 1"));
+        let error = report().write_json(&folder.path().join("none/run.json"));
+        assert!(format!("{:#}", error.unwrap_err()).contains("none/run.json"));
+    }
+}

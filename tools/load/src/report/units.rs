@@ -23,6 +23,19 @@ pub fn rate(rate: f64) -> String {
     significant(rate, 5)
 }
 
+/// As somebody has given it: `340`, `20,000`, `0.5`.
+pub fn given(number: f64) -> String {
+    match number.fract() == 0.0 {
+        true => apart(number, 0),
+        false => number.to_string(),
+    }
+}
+
+/// To the cent: `99,196.99`.
+pub fn amount(amount: f64) -> String {
+    apart(amount, 2)
+}
+
 /// A time of so many microseconds, in µs, ms or s: `7.21 ms`.
 pub fn time_us(us: f64) -> String {
     scaled(us, &[("µs", 1.0), ("ms", 1e3), ("s", 1e6)])
@@ -87,10 +100,16 @@ fn significant(number: f64, digits: i32) -> String {
     // 9.996 becomes 10.0, which needs one digit less after the point than it seemed.
     let number = rounded(number, digits);
     let decimals = decimals(number, digits) as usize;
+    apart(number, decimals)
+}
+
+/// With so many digits after the point, and thousands apart before it.
+fn apart(number: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", number.abs());
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    let sign = if number < 0.0 && !is_zero { "-" } else { "" };
     let whole = whole.parse().map_or(whole.to_owned(), count);
-    let sign = if number < 0.0 { "-" } else { "" };
     format!("{sign}{whole}{fraction}")
 }
 
@@ -127,6 +146,7 @@ mod tests {
             assert_eq!(number(given), text);
         }
         assert_eq!(rate(339.983), "339.98");
+        assert_eq!([340.0, 20_000.0, 0.5].map(given), ["340", "20,000", "0.5"]);
         assert_eq!(rate(20_012.4), "20,012");
     }
 
@@ -150,6 +170,18 @@ mod tests {
         assert_eq!(bytes(1_536.0), "1.50 KiB");
         assert_eq!(bytes(1024.0 * 1024.0 * 18.3), "18.3 MiB");
         assert_eq!(bytes(5e12), "4,657 GiB");
+    }
+
+    #[test]
+    fn amounts_have_cents() {
+        for (given, text) in [
+            (100_000.0, "100,000.00"),
+            (99_196.994, "99,196.99"),
+            (-803.01, "-803.01"),
+            (-0.004, "0.00"),
+        ] {
+            assert_eq!(amount(given), text);
+        }
     }
 
     #[test]

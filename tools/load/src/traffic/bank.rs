@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde::Deserialize;
 
 use super::ledger::Ledger;
-use super::reply::{object, wrong_content, wrong_status};
+use super::reply::{is_refusal, object, wrong_content, wrong_status};
 use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
 use crate::target::Target;
@@ -25,7 +25,8 @@ pub const CLIENTS: [(u32, i64); 5] = [
 pub const AMOUNT_CENTS_MAX: i64 = 10_000;
 /// Of 34 requests of the mix, in the contest's proportions: debits, credits, statements.
 const PARTS: [(Kind, usize); 3] = [(Kind::Debit, 22), (Kind::Credit, 11), (Kind::Statement, 1)];
-const DECK: usize = 34;
+const DECK: usize = PARTS[0].1 + PARTS[1].1 + PARTS[2].1;
+const _: () = assert!(DECK == 34 && AMOUNT_CENTS_MAX <= i16::MAX as i64);
 /// Holds the body of any transaction: its fixed parts, 20 digits, 10 characters that are all escaped.
 const BODY_BYTES_MAX: usize = 128;
 
@@ -132,10 +133,17 @@ enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     kind: Kind,
-    /// Its place among [`CLIENTS`].
-    client: u8,
+    /// Of its client among [`CLIENTS`].
+    place: u8,
     /// In cents, negative for a debit; 0 for a statement.
     change: i16,
+}
+
+impl Ticket {
+    /// Whom the request is about.
+    pub fn client(self) -> u32 {
+        CLIENTS[usize::from(self.place)].0
+    }
 }
 
 impl Bank {
@@ -213,14 +221,14 @@ impl Traffic for Bank {
         }
         let ticket = Ticket {
             kind,
-            client: place as u8,
+            place: place as u8,
             change: change as i16,
         };
         (kind, ticket)
     }
 
     fn judge(&mut self, ticket: Ticket, status: u16, body: &[u8]) -> Result<(), Failure> {
-        let place = usize::from(ticket.client);
+        let place = usize::from(ticket.place);
         let (client, _) = CLIENTS[place];
         if ticket.kind == Kind::Statement {
             return judge_statement(client, status, body).map(|_| ());
@@ -236,8 +244,7 @@ impl Traffic for Bank {
             };
             match posted {
                 Some(posted) => ledger.acknowledged(place, change, posted.balance),
-                // Whoever answers 4xx says that nothing was done.
-                None if matches!(status, 400..=499) => {}
+                None if is_refusal(status) => {}
                 None => ledger.unknown(place, change),
             }
         }
@@ -246,7 +253,10 @@ impl Traffic for Bank {
 
     fn lost(&mut self, ticket: Ticket, sent: bool) {
         if let Some(ledger) = self.ledger.as_mut().filter(|_| sent && ticket.change != 0) {
-            ledger.unknown(usize::from(ticket.client), ticket.change.into());
+            ledger.unknown(usize::from(ticket.place), ticket.change.into());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

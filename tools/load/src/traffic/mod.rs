@@ -5,6 +5,7 @@
 //! | `bank` | debits, credits, statements |
 //! | `statement` | what a statement must be |
 //! | `ledger` | what a run's replies say about each account: whether they can all be true |
+//! | `subset_sum` | whether some amounts add up to a sum |
 //! | `payments` | payments |
 //! | `totals` | what is said of payments afterwards: summaries, and whether they can be true |
 //! | `health` | health checks |
@@ -18,3 +19,4 @@ pub mod statement;
 pub mod totals;
 
 mod reply;
+mod subset_sum;

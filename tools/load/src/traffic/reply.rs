@@ -20,6 +20,11 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
     Ok(members)
 }
 
+/// Whoever answers so says that nothing was done; of other failures nobody knows.
+pub fn is_refusal(status: u16) -> bool {
+    matches!(status, 400..=499)
+}
+
 /// The reply is not one that this request can have; `right`: those that it can have.
 pub fn wrong_status(status: u16, right: &str) -> Failure {
     Failure::new(FailureKind::WrongStatus, format!("{status} is not {right}"))

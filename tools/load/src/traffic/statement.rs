@@ -169,3 +169,6 @@ fn timestamp(name: &str, text: &str) -> Result<Timestamp, Failure> {
     let timestamp = civil.and_then(|civil| Offset::UTC.to_timestamp(civil).ok());
     timestamp.ok_or_else(|| wrong_content(format!("{name} {text:?} is no ISO 8601 timestamp")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,15 @@
 //!
 //! A thread for each connection, one lock around all accounts, nothing kept on disk.
 
+#[path = "http.rs"]
+mod http;
+
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Mutex;
 
 use serde_json::{json, Value};
+
+pub use http::request;
 
 /// Of clients 1 to 5.
 const LIMITS: [i64; 5] = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
@@ -27,57 +28,45 @@ pub struct Faults {
     pub statement_reversed: bool,
     /// A transaction that cannot be is answered as if it were done.
     pub accept_bad_bodies: bool,
+    /// Each n-th transaction is done twice, and answered as if it were done once.
+    pub doubled_update_every: Option<u64>,
+    /// Each n-th reply to a transaction shows a cent too much, which only sums can tell.
+    pub off_by_one_every: Option<u64>,
+    /// Statements show eleven transactions.
+    pub statement_too_long: bool,
+    /// Statements show a limit that is not the client's.
+    pub statement_wrong_limit: bool,
+    /// Statements show a balance beyond the limit.
+    pub statement_beyond_limit: bool,
+    /// Statements show a cent too much.
+    pub statement_off_by_one: bool,
 }
 
 /// One that listens, until it is dropped.
 pub struct Bank {
-    address: SocketAddr,
-    closing: Arc<AtomicBool>,
-    listener: Option<JoinHandle<()>>,
+    server: http::Server,
 }
 
 impl Bank {
     /// On a port of its own, on loopback.
     pub fn start(faults: Faults) -> Bank {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let closing = Arc::new(AtomicBool::new(false));
-        let accounts = Arc::new(Mutex::new(Accounts::new(faults)));
-        let closes = closing.clone();
-        let listener = thread::spawn(move || {
-            for connection in listener.incoming() {
-                if closes.load(Ordering::Relaxed) {
-                    return;
-                }
-                // A connection that its client has already given up is nothing to this bank.
-                let Ok(connection) = connection else { continue };
-                let accounts = accounts.clone();
-                thread::spawn(move || serve(connection, &accounts));
-            }
-        });
+        let accounts = Mutex::new(Accounts::new(faults));
+        let answer = move |method: &str, path: &str, body: &[u8]| {
+            accounts.lock().unwrap().answer(method, path, body)
+        };
         Bank {
-            address,
-            closing,
-            listener: Some(listener),
+            server: http::Server::start(answer),
         }
     }
 
     /// As it stands on a command line.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 }
 
-impl Drop for Bank {
-    fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
-        // Wakes the listener up.
-        drop(TcpStream::connect(self.address));
-        self.listener.take().unwrap().join().unwrap();
-    }
-}
-
-struct Accounts {
+/// All that the bank knows.
+pub struct Accounts {
     faults: Faults,
     list: [Account; LIMITS.len()],
     transactions: u64,
@@ -111,7 +100,7 @@ impl<'a> Transaction<'a> {
 }
 
 impl Accounts {
-    fn new(faults: Faults) -> Accounts {
+    pub fn new(faults: Faults) -> Accounts {
         Accounts {
             faults,
             list: LIMITS.map(|limit| Account {
@@ -124,7 +113,7 @@ impl Accounts {
     }
 
     /// Status and body.
-    fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+    pub fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let &["clientes", id, what] = parts.as_slice() else {
             return (404, json!({"error": "no such path"}));
@@ -143,13 +132,19 @@ impl Accounts {
     fn statement(&self, client: usize) -> Value {
         let account = &self.list[client];
         let mut last: Vec<&Value> = account.last.iter().collect();
+        if let Some(oldest) = last.last().filter(|_| self.faults.statement_too_long) {
+            last.resize(STATEMENT_MAX + 1, oldest);
+        }
         if self.faults.statement_reversed {
             last.reverse();
         }
         let now = jiff::Timestamp::now().to_string();
-        let balance = json!({
-            "total": account.balance, "data_extrato": now, "limite": account.limit,
-        });
+        let total = match self.faults.statement_beyond_limit {
+            true => -account.limit - 1,
+            false => account.balance + i64::from(self.faults.statement_off_by_one),
+        };
+        let limit = account.limit + i64::from(self.faults.statement_wrong_limit);
+        let balance = json!({"total": total, "data_extrato": now, "limite": limit});
         json!({"saldo": balance, "ultimas_transacoes": last})
     }
 
@@ -158,6 +153,8 @@ impl Accounts {
             lost_update_every,
             wrong_balance_every,
             accept_bad_bodies,
+            doubled_update_every,
+            off_by_one_every,
             ..
         } = self.faults;
         let account = &mut self.list[client];
@@ -182,6 +179,9 @@ impl Accounts {
         let is_nth = |every: Option<u64>| every.is_some_and(|every| number.is_multiple_of(every));
         if !is_nth(lost_update_every) {
             account.balance = balance;
+            if is_nth(doubled_update_every) {
+                account.balance += change;
+            }
             account.last.truncate(STATEMENT_MAX - 1);
             account.last.push_front(json!({
                 "valor": transaction.amount,
@@ -192,55 +192,8 @@ impl Accounts {
         }
         let shown = match is_nth(wrong_balance_every) {
             true => -limit - 1,
-            false => balance,
+            false => balance + i64::from(is_nth(off_by_one_every)),
         };
         (200, json!({"limite": limit, "saldo": shown}))
     }
-}
-
-/// Requests of one connection, until its client closes it. What fails in it is its client's affair.
-fn serve(connection: TcpStream, accounts: &Mutex<Accounts>) {
-    let _ = connection.set_nodelay(true);
-    let mut writer = &connection;
-    let mut reader = BufReader::new(&connection);
-    while let Ok(Some((method, path, body))) = request(&mut reader) {
-        let (status, body) = accounts.lock().unwrap().answer(&method, &path, &body);
-        let body = body.to_string();
-        let length = body.len();
-        let reply = format!(
-            "HTTP/1.1 {status} \r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        if writer.write_all(reply.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-/// Method, path, body; `None`: there is no more.
-fn request(reader: &mut impl BufRead) -> io::Result<Option<(String, String, Vec<u8>)>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (Some(method), Some(path)) = (words.next(), words.next()) else {
-        return Ok(None);
-    };
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().map_err(io::Error::other)?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some((method, path, body)))
 }

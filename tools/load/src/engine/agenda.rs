@@ -1,0 +1,284 @@
+//! Which of a thread's connections is to begin a request, and when.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use super::{Arrivals, End, Pace, Plan};
+
+/// In closed loop, from an attempt that found no server to the next on that connection: without it, a thread
+/// would do nothing but fail.
+const NO_CONNECTION_PAUSE_NS: u64 = 10_000_000;
+
+/// What a thread begins, and when.
+#[derive(Debug)]
+pub enum Agenda {
+    /// Due requests, and connections for them.
+    Open {
+        share: Share,
+        /// The next request of the share, and its stream.
+        upcoming: Option<(u64, usize)>,
+        /// Connections without a request, and since when; in that order.
+        free: VecDeque<(u32, u64)>,
+    },
+    /// Connections that decide by themselves.
+    Own {
+        /// When each of those that have no request begins its next.
+        resting: BinaryHeap<Reverse<(u64, u32)>>,
+        /// After a reply; zero is closed loop.
+        pause_ns: u64,
+    },
+}
+
+/// A thread's part of the arrivals: one in so many.
+#[derive(Debug)]
+pub struct Share {
+    arrivals: Arrivals,
+    begin_ns: u64,
+    threads: usize,
+}
+
+impl Share {
+    /// When the next is due, and of which stream it is.
+    fn next(&mut self) -> Option<(u64, usize)> {
+        let next = self.arrivals.next()?;
+        for _ in 1..self.threads {
+            self.arrivals.next();
+        }
+        Some((self.begin_ns + nanoseconds(next.0), next.1))
+    }
+}
+
+/// A request to be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    pub connection: u32,
+    pub stream: usize,
+    /// When it was due; `None`: it is when it is begun.
+    pub due_ns: Option<u64>,
+    /// When it could have been begun, had this thread been quick enough; `None`: just now.
+    pub able_ns: Option<u64>,
+}
+
+impl Agenda {
+    /// Of one thread.
+    pub fn new(plan: &Plan, thread: usize, begin_ns: u64) -> Agenda {
+        let connections = plan.connections_of(thread) as u32;
+        match &plan.pace {
+            Pace::Open(arrivals) => {
+                let mut arrivals = arrivals.clone();
+                for _ in 0..thread {
+                    arrivals.next();
+                }
+                let mut share = Share {
+                    arrivals,
+                    begin_ns,
+                    threads: plan.threads,
+                };
+                Agenda::Open {
+                    upcoming: share.next(),
+                    share,
+                    free: (0..connections).map(|index| (index, begin_ns)).collect(),
+                }
+            }
+            Pace::Closed => Agenda::Own {
+                resting: (0..connections)
+                    .map(|index| Reverse((begin_ns, index)))
+                    .collect(),
+                pause_ns: 0,
+            },
+            Pace::Users(users) => {
+                let ramp = match plan.end {
+                    End::After(duration) => duration,
+                    End::Requests(_) => Duration::ZERO,
+                };
+                let comes = |index: u32| {
+                    let number = index as usize * plan.threads + thread;
+                    match users.comes(number, ramp) {
+                        Duration::ZERO => begin_ns,
+                        after => begin_ns + nanoseconds(plan.warmup + after),
+                    }
+                };
+                Agenda::Own {
+                    resting: (0..connections)
+                        .map(|index| Reverse((comes(index), index)))
+                        .collect(),
+                    pause_ns: nanoseconds(users.pause),
+                }
+            }
+        }
+    }
+
+    /// When the next request can be begun; `None`: not before another has ended, if ever.
+    pub fn next_ns(&self) -> Option<u64> {
+        match self {
+            Agenda::Open { free, .. } if free.is_empty() => None,
+            Agenda::Open { upcoming, .. } => upcoming.map(|(due_ns, _)| due_ns),
+            Agenda::Own { resting, .. } => resting.peek().map(|Reverse((due_ns, _))| *due_ns),
+        }
+    }
+
+    /// The next request, if it can be begun.
+    pub fn next(&mut self, now_ns: u64) -> Option<Start> {
+        if self.next_ns()? > now_ns {
+            return None;
+        }
+        match self {
+            Agenda::Open {
+                share,
+                upcoming,
+                free,
+            } => {
+                let (connection, since_ns) = free.pop_front()?;
+                let (due_ns, stream) = std::mem::replace(upcoming, share.next())?;
+                Some(Start {
+                    connection,
+                    stream,
+                    due_ns: Some(due_ns),
+                    able_ns: Some(due_ns.max(since_ns)),
+                })
+            }
+            Agenda::Own { resting, pause_ns } => {
+                let Reverse((due_ns, connection)) = resting.pop()?;
+                Some(Start {
+                    connection,
+                    stream: 0,
+                    due_ns: None,
+                    able_ns: (*pause_ns > 0).then_some(due_ns),
+                })
+            }
+        }
+    }
+
+    /// A connection's request has ended with a reply. What is returned is to be begun at once.
+    pub fn replied(&mut self, connection: u32, now_ns: u64) -> Option<Start> {
+        match self {
+            Agenda::Own { pause_ns: 0, .. } => Some(Start {
+                connection,
+                stream: 0,
+                due_ns: None,
+                able_ns: None,
+            }),
+            Agenda::Own { resting, pause_ns } => {
+                resting.push(Reverse((now_ns + *pause_ns, connection)));
+                None
+            }
+            Agenda::Open { free, .. } => {
+                free.push_back((connection, now_ns));
+                None
+            }
+        }
+    }
+
+    /// A connection's request has ended without a reply; `unconnected`: nor was there a connection.
+    pub fn failed(&mut self, connection: u32, now_ns: u64, unconnected: bool) {
+        match self {
+            Agenda::Own { resting, pause_ns } => {
+                let least_ns = u64::from(unconnected) * NO_CONNECTION_PAUSE_NS;
+                let after_ns = least_ns.max(*pause_ns);
+                resting.push(Reverse((now_ns + after_ns, connection)));
+            }
+            Agenda::Open { free, .. } => free.push_back((connection, now_ns)),
+        }
+    }
+
+    /// Nothing more will ever be due.
+    pub fn is_exhausted(&self) -> bool {
+        matches!(self, Agenda::Open { upcoming: None, .. })
+    }
+
+    /// How many requests that were due in this time were not begun.
+    pub fn unsent(mut self, from_ns: u64, until_ns: u64) -> u64 {
+        let Agenda::Open {
+            share, upcoming, ..
+        } = &mut self
+        else {
+            return 0;
+        };
+        let mut count = 0;
+        while let Some((due_ns, _)) = *upcoming {
+            if due_ns >= until_ns {
+                break;
+            }
+            count += u64::from(due_ns >= from_ns);
+            *upcoming = share.next();
+        }
+        count
+    }
+}
+
+/// They fit for 584 years.
+pub fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn plan(pace: Pace, connections: usize, threads: usize) -> Plan {
+        Plan {
+            target: "unix:/nowhere".parse().unwrap(),
+            connections,
+            threads,
+            pace,
+            keepalive: true,
+            warmup: Duration::ZERO,
+            end: End::After(Duration::from_secs(1)),
+            timeout: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn due_requests_wait_for_the_connection_that_was_idle_longest() {
+        // Due at 5 ms, 15 ms, 25 ms.
+        let pace = Pace::Open(Arrivals::constant(100.0));
+        let mut agenda = Agenda::new(&plan(pace, 2, 1), 0, 0);
+        assert_eq!(agenda.next(4 * MS), None);
+        let start = |connection, due_ns, able_ns| {
+            Some(Start {
+                connection,
+                stream: 0,
+                due_ns: Some(due_ns),
+                able_ns: Some(able_ns),
+            })
+        };
+        assert_eq!(agenda.next(16 * MS), start(0, 5 * MS, 5 * MS));
+        assert_eq!(agenda.next(16 * MS), start(1, 15 * MS, 15 * MS));
+        assert_eq!((agenda.next(40 * MS), agenda.next_ns()), (None, None));
+        assert_eq!(agenda.replied(1, 41 * MS), None);
+        agenda.failed(0, 42 * MS, false);
+        assert_eq!(agenda.next(43 * MS), start(1, 25 * MS, 41 * MS));
+        assert_eq!(agenda.next(43 * MS), start(0, 35 * MS, 42 * MS));
+        // At 45, 55 and so on to 95; of those, from 60 on.
+        assert_eq!(agenda.unsent(60 * MS, 100 * MS), 4);
+    }
+
+    #[test]
+    fn threads_take_turns() {
+        let pace = Pace::Open(Arrivals::constant(1000.0));
+        let plan = plan(pace, 9, 3);
+        let due = |thread| {
+            let mut agenda = Agenda::new(&plan, thread, MS / 2);
+            let next = || agenda.next(100 * MS)?.due_ns.map(|due_ns| due_ns / MS);
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        assert_eq!([due(0), due(1), due(2)], [[1, 4, 7], [2, 5, 8], [3, 6, 9]]);
+    }
+
+    #[test]
+    fn closed_loop_goes_on_at_once_but_not_without_a_server() {
+        let mut agenda = Agenda::new(&plan(Pace::Closed, 1, 1), 0, MS);
+        assert_eq!(agenda.next(0), None);
+        let start = agenda.next(MS);
+        assert_eq!(agenda.replied(0, 2 * MS), start);
+        agenda.failed(0, 2 * MS, false);
+        assert_eq!(agenda.next_ns(), Some(2 * MS));
+        assert_eq!(agenda.next(2 * MS), start);
+        agenda.failed(0, 3 * MS, true);
+        assert_eq!(agenda.next_ns(), Some(3 * MS + NO_CONNECTION_PAUSE_NS));
+    }
+}
