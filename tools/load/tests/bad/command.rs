@@ -32,22 +32,22 @@ pub struct Done {
 }
 
 impl Run {
-    /// `arguments`: separated by spaces.
+    /// `arguments`: separated by spaces; one that has spaces itself may follow.
     pub fn new(target: &str, arguments: &str) -> Run {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
         command
             .arg(target)
-            .args(arguments.split_whitespace())
             .arg("--json")
             .arg(dir.path().join("report.json"))
+            .args(arguments.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         Run { dir, command }
     }
 
-    /// One more argument, which may have spaces.
+    /// One more argument.
     pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Run {
         self.command.arg(argument);
         self
@@ -147,7 +147,7 @@ impl Done {
         failure.clone()
     }
 
-    /// Of how many requests there was no good reply of this kind.
+    /// How many failures of this kind there were.
     #[track_caller]
     pub fn failed(&self, kind: FailureKind) -> u64 {
         let report = self.report();

@@ -28,7 +28,7 @@ fn ctrl_c_ends_a_run_with_its_report() {
         // Two seconds on a machine that has nothing else to do.
         assert!(given.elapsed() < Duration::from_secs(8));
         let report = done.report();
-        assert!((200..1_000).contains(&report.requests) || report.requests > 200);
+        assert!(report.requests > 200, "{}", done.text());
         assert!(report.elapsed_s < 50.0, "{}", report.elapsed_s);
         assert!(done.stdout.contains("p99"), "{}", done.text());
     }
