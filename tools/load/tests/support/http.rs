@@ -1,6 +1,6 @@
 //! As much of HTTP/1.1 as servers for tests need: a thread for each connection, nothing kept on disk.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
