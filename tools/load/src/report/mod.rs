@@ -234,7 +234,7 @@ impl Verification {
 /// What an official run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contest {
-    /// In the order in which they were first made.
+    /// What was checked, in the order in which it was first looked at.
     pub checks: Vec<Check>,
     /// How the score is made up, in order.
     pub terms: Vec<Term>,
