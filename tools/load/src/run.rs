@@ -8,7 +8,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::cli::{Cli, Contest};
 use crate::engine::Stop;
-use crate::{contest2024, contest2025, plain};
+use crate::{contest2024, contest2025, plain, screen};
 
 /// How a run ended, as the exit status says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ fn stop_on_signals(stop: Stop) -> Result<()> {
         .spawn(move || {
             while signals.wait().is_ok() {
                 if stop.is_stopped() {
+                    screen::give_back();
                     std::process::exit(INTERRUPTED);
                 }
                 stop.stop();

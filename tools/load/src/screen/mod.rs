@@ -42,8 +42,7 @@ pub trait Screen: Watcher {
 }
 
 /// The terminal's screen if standard error is a terminal, `NO_COLOR` is not set and `TERM` is not `dumb`; plain lines on
-/// standard error otherwise. `q`, Esc and Ctrl-C on the screen give the sign to stop; without a screen the
-/// signal does.
+/// standard error otherwise. `q` and Esc on the screen give the sign to stop; Ctrl-C is SIGINT with and without a screen.
 pub fn open(title: Title, stop: &Stop) -> Box<dyn Screen> {
     if is_wanted(
         env::var_os("NO_COLOR").as_deref(),
@@ -56,6 +55,12 @@ pub fn open(title: Title, stop: &Stop) -> Box<dyn Screen> {
         }
     }
     Box::new(lines::Lines::new(io::stderr(), &title))
+}
+
+/// Gives a terminal that [`open`] took back as it was, if there is one: for who ends the process without dropping what it
+/// has.
+pub fn give_back() {
+    terminal::give_back();
 }
 
 /// Whether the environment allows colours and the sequences that move the cursor. <https://no-color.org>: a variable that

@@ -2,6 +2,9 @@
 //!
 //! All of it goes to standard error, on the alternate screen: what stood on the terminal stands there again when the run is
 //! over, and standard output has nothing but the summary.
+//!
+//! Ctrl-C stays a signal, unlike in most programs that have the whole screen: parts of a run that are no load (waiting for a
+//! target, a contest's fixed sequence) look at no keys, and it must end those, too.
 
 use std::io::{self, BufWriter, Stderr};
 use std::panic;
@@ -9,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use nix::sys::termios::{tcgetattr, tcsetattr, LocalFlags, SetArg, SpecialCharacterIndices};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -25,6 +29,8 @@ use crate::engine::{Progress, Stop, Watcher};
 const DRAW_PERIOD: Duration = Duration::from_millis(100);
 /// Keys at a time: whatever is pasted, the run goes on.
 const EVENTS_MAX: usize = 64;
+/// `_POSIX_VDISABLE` of Linux: a control character that no key gives.
+const NO_KEY: u8 = 0;
 
 /// Whether the terminal is ours. Of the process, as its terminal is: the panic hook has no other way to know.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -54,6 +60,7 @@ impl Terminal {
         });
         TAKEN.store(true, Ordering::SeqCst);
         let set_up = enable_raw_mode()
+            .and_then(|()| interrupt_with_ctrl_c())
             .and_then(|()| execute!(io::stderr(), EnterAlternateScreen, Hide))
             .and_then(|()| {
                 let backend = CrosstermBackend::new(BufWriter::new(io::stderr()));
@@ -133,24 +140,32 @@ impl Drop for Terminal {
     }
 }
 
+/// Of the signals that keys give, raw mode keeps the one of Ctrl-C: who is suspended or killed by a key cannot give the
+/// terminal back.
+fn interrupt_with_ctrl_c() -> io::Result<()> {
+    let mut mode = tcgetattr(io::stderr())?;
+    mode.local_flags.insert(LocalFlags::ISIG);
+    for key in [
+        SpecialCharacterIndices::VQUIT,
+        SpecialCharacterIndices::VSUSP,
+    ] {
+        mode.control_chars[key as usize] = NO_KEY;
+    }
+    Ok(tcsetattr(io::stderr(), SetArg::TCSANOW, &mode)?)
+}
+
 /// As it was, whoever is first to find that it must be.
-fn give_back() {
+pub(super) fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(io::stderr(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
 
-/// In raw mode Ctrl-C is a key like others, and no signal.
 fn is_end(key: &KeyEvent) -> bool {
-    let is_ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
-    let ends = match key.code {
-        KeyCode::Esc => true,
-        KeyCode::Char('c') => is_ctrl,
-        KeyCode::Char('q' | 'Q') => !is_ctrl,
-        _ => false,
-    };
-    ends && key.kind != KeyEventKind::Release
+    let is_plain = !key.modifiers.contains(KeyModifiers::CONTROL);
+    let ends = matches!(key.code, KeyCode::Esc | KeyCode::Char('q' | 'Q'));
+    ends && is_plain && key.kind != KeyEventKind::Release
 }
 
 #[cfg(test)]
@@ -163,8 +178,6 @@ mod tests {
         assert!(key(KeyCode::Char('q'), KeyModifiers::NONE));
         assert!(key(KeyCode::Char('Q'), KeyModifiers::SHIFT));
         assert!(key(KeyCode::Esc, KeyModifiers::NONE));
-        assert!(key(KeyCode::Char('c'), KeyModifiers::CONTROL));
-        assert!(!key(KeyCode::Char('c'), KeyModifiers::NONE));
         assert!(!key(KeyCode::Char('q'), KeyModifiers::CONTROL));
         assert!(!key(KeyCode::Enter, KeyModifiers::NONE));
     }

@@ -76,6 +76,20 @@ impl Running {
         nix::unistd::Pid::from_raw(self.child.id() as i32)
     }
 
+    /// Waits until something has happened, while it runs.
+    #[track_caller]
+    pub fn until(mut self, mut happened: impl FnMut() -> bool) -> Running {
+        let deadline = Instant::now() + PATIENCE;
+        while !happened() {
+            if self.child.try_wait().unwrap().is_some() {
+                panic!("it has ended: {}", self.done().text());
+            }
+            assert!(Instant::now() < deadline, "it does not come about");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self
+    }
+
     pub fn done(self) -> Done {
         let output = self.child.wait_with_output().unwrap();
         let Output { stdout, stderr, .. } = output;
@@ -141,15 +155,5 @@ impl Done {
         failures
             .find(|failure| failure.kind == kind)
             .map_or(0, |failure| failure.count)
-    }
-}
-
-/// Waits until something has happened.
-#[track_caller]
-pub fn until(mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !happened() {
-        assert!(Instant::now() < deadline, "it does not come about");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

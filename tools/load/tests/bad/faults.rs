@@ -5,7 +5,7 @@ use std::time::Duration;
 use galo_load::measure::FailureKind;
 
 use crate::bank::Faults;
-use crate::command::{until, Done, Run};
+use crate::command::{Done, Run};
 use crate::server::{Bad, Fault, Server};
 
 /// Of a run.
@@ -176,8 +176,9 @@ fn connections_that_end_unannounced_between_requests() {
 #[test]
 fn a_server_that_goes_away_in_the_middle() {
     let server = Server::start(Bad::default());
-    let running = Run::new(&server.url(), "-c 2 -d 2s --no-keepalive").start();
-    until(|| server.seen(|seen| seen.requests.len()) > 50);
+    let running = Run::new(&server.url(), "-c 2 -d 2s --no-keepalive")
+        .start()
+        .until(|| server.seen(|seen| seen.requests.len()) > 50);
     drop(server);
     let done = running.done().expect_status(0);
     let failure = &done.report().failures[0];
