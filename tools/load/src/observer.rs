@@ -1,6 +1,7 @@
 //! What surrounds every run: the screen, what is watched beside it, and at its end the report.
 
 use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{bail, Context, Result};
@@ -33,7 +34,7 @@ impl Observer {
             None => None,
         };
         if base.is_none() && output.fail_on.iter().any(|gate| gate.is_relative()) {
-            bail!("--fail-on with a signed percentage is about a former run: --compare FILE");
+            bail!("--fail-on with a percentage is about a former run: --compare FILE");
         }
         for path in [&output.json, &output.csv, &output.html]
             .into_iter()
@@ -69,7 +70,7 @@ impl Observer {
         drop(self.screen);
         report.watched = self.watch.finish();
         let base = self.base.as_ref();
-        print!("{}", text::summary(&report, base));
+        print(&text::summary(&report, base))?;
         if let Some(path) = &self.output.json {
             report.write_json(path)?;
         }
@@ -83,7 +84,7 @@ impl Observer {
         let gates = self.output.fail_on.iter();
         let broken: Vec<String> = gates.filter_map(|gate| gate.judge(&report, base)).collect();
         for line in &broken {
-            println!("--fail-on {line}");
+            print(&format!("--fail-on {line}\n"))?;
         }
         Ok(match broken.is_empty() && report.is_good() {
             true => Verdict::Good,
@@ -100,6 +101,16 @@ impl Watcher for Observer {
 
     fn idle(&mut self) {
         self.screen.idle();
+    }
+}
+
+/// On standard output. Whoever has closed it (`| head`) has seen enough; files are written all the same.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("standard output")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -16,9 +16,6 @@ use super::compare::{self, Row};
 use super::figure::Unit;
 use super::{units, Report, ToolReport};
 
-/// A thread that is busier than this share of its time has none left to be in time.
-const BUSY_MAX: f64 = 0.9;
-
 /// All of it, as it is printed: parts of which there is nothing to say are left out. `base`: a former run, beside it.
 pub fn summary(report: &Report, base: Option<&Report>) -> String {
     let rows = base.map(|base| compare::rows(report, base));
@@ -202,8 +199,8 @@ fn tool(report: &Report) -> String {
     }
     let mut out = "The tool itself\n".to_owned();
     table.write(&mut out);
-    if busy > BUSY_MAX || late > 0 {
-        out += "  Warning: the tool was at its limit: figures are its own, not the target's.\n";
+    if let Some(doubt) = report.tool.doubt(report.requests) {
+        out += &format!("  Warning: {doubt}.\n");
     }
     out
 }

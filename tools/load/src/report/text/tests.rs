@@ -151,16 +151,20 @@ Latency   from when due   former  change  service time   former  change
 
 #[test]
 fn a_tool_at_its_limit_says_so() {
-    let warning = "Warning: the tool was at its limit: figures are its own, not the target's.";
     let mut busy = report();
     busy.tool.busy = 0.97;
-    assert_part(&summary(&busy, None), warning);
+    let text = summary(&busy, None);
+    assert_part(&text, "Warning: one of its threads had no time left");
     let mut late = report();
     late.tool.late = 2;
     late.tool.late_max_us = 7_214.0;
     late.tool.unsent = 3;
+    late.requests = 100_000;
     let text = summary(&late, None);
-    assert_part(&text, warning);
+    assert!(!text.contains("Warning"), "{text}");
+    late.requests = 1_000;
+    let text = summary(&late, None);
+    assert_part(&text, "Warning: requests were begun late");
     assert_part(
         &text,
         "late        2  begun more than 1 ms late by its own fault, by up to 7.21 ms\n",
