@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::iter::{Skip, StepBy};
 use std::time::Duration;
 
 use super::{Arrivals, End, Pace, Plan};
@@ -15,9 +16,11 @@ const NO_CONNECTION_PAUSE_NS: u64 = 10_000_000;
 pub enum Agenda {
     /// Due requests, and connections for them.
     Open {
-        share: Share,
-        /// The next request of the share, and its stream.
-        upcoming: Option<(u64, usize)>,
+        begin_ns: u64,
+        /// This thread's: one in so many.
+        share: StepBy<Skip<Arrivals>>,
+        /// The next request of the share, from the beginning on, and its stream.
+        upcoming: Option<(Duration, usize)>,
         /// Connections without a request, and since when; in that order.
         free: VecDeque<(u32, u64)>,
     },
@@ -28,25 +31,6 @@ pub enum Agenda {
         /// After a reply; zero is closed loop.
         pause_ns: u64,
     },
-}
-
-/// A thread's part of the arrivals: one in so many.
-#[derive(Debug)]
-pub struct Share {
-    arrivals: Arrivals,
-    begin_ns: u64,
-    threads: usize,
-}
-
-impl Share {
-    /// When the next is due, and of which stream it is.
-    fn next(&mut self) -> Option<(u64, usize)> {
-        let next = self.arrivals.next()?;
-        for _ in 1..self.threads {
-            self.arrivals.next();
-        }
-        Some((self.begin_ns + nanoseconds(next.0), next.1))
-    }
 }
 
 /// A request to be begun.
@@ -66,16 +50,10 @@ impl Agenda {
         let connections = plan.connections_of(thread) as u32;
         match &plan.pace {
             Pace::Open(arrivals) => {
-                let mut arrivals = arrivals.clone();
-                for _ in 0..thread {
-                    arrivals.next();
-                }
-                let mut share = Share {
-                    arrivals,
-                    begin_ns,
-                    threads: plan.threads,
-                };
+                let arrivals = arrivals.clone();
+                let mut share = arrivals.skip(thread).step_by(plan.threads);
                 Agenda::Open {
+                    begin_ns,
                     upcoming: share.next(),
                     share,
                     free: (0..connections).map(|index| (index, begin_ns)).collect(),
@@ -113,24 +91,25 @@ impl Agenda {
     pub fn next_ns(&self) -> Option<u64> {
         match self {
             Agenda::Open { free, .. } if free.is_empty() => None,
-            Agenda::Open { upcoming, .. } => upcoming.map(|(due_ns, _)| due_ns),
+            Agenda::Open {
+                begin_ns, upcoming, ..
+            } => upcoming.map(|(due, _)| begin_ns + nanoseconds(due)),
             Agenda::Own { resting, .. } => resting.peek().map(|Reverse((due_ns, _))| *due_ns),
         }
     }
 
     /// The next request, if it can be begun.
     pub fn next(&mut self, now_ns: u64) -> Option<Start> {
-        if self.next_ns()? > now_ns {
-            return None;
-        }
+        let due_ns = self.next_ns().filter(|due_ns| *due_ns <= now_ns)?;
         match self {
             Agenda::Open {
                 share,
                 upcoming,
                 free,
+                ..
             } => {
                 let (connection, since_ns) = free.pop_front()?;
-                let (due_ns, stream) = std::mem::replace(upcoming, share.next())?;
+                let (_, stream) = std::mem::replace(upcoming, share.next())?;
                 Some(Start {
                     connection,
                     stream,
@@ -139,7 +118,7 @@ impl Agenda {
                 })
             }
             Agenda::Own { resting, pause_ns } => {
-                let Reverse((due_ns, connection)) = resting.pop()?;
+                let Reverse((_, connection)) = resting.pop()?;
                 Some(Start {
                     connection,
                     stream: 0,
@@ -188,22 +167,20 @@ impl Agenda {
     }
 
     /// How many requests that were due in this time were not begun.
-    pub fn unsent(mut self, from_ns: u64, until_ns: u64) -> u64 {
+    pub fn unsent(self, from_ns: u64, until_ns: u64) -> u64 {
         let Agenda::Open {
-            share, upcoming, ..
-        } = &mut self
+            begin_ns,
+            share,
+            upcoming,
+            ..
+        } = self
         else {
             return 0;
         };
-        let mut count = 0;
-        while let Some((due_ns, _)) = *upcoming {
-            if due_ns >= until_ns {
-                break;
-            }
-            count += u64::from(due_ns >= from_ns);
-            *upcoming = share.next();
-        }
-        count
+        let all = upcoming.into_iter().chain(share);
+        let due_ns = all.map(|(due, _)| begin_ns + nanoseconds(due));
+        let in_time = due_ns.take_while(|due_ns| *due_ns < until_ns);
+        in_time.filter(|due_ns| *due_ns >= from_ns).count() as u64
     }
 }
 

@@ -23,6 +23,11 @@ impl Socket {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(*address)?;
+                // Where nobody listens, a socket that was given the very port that it connects to reaches itself (RFC 9293,
+                // section 3.5: simultaneous open), and would read its own request.
+                if stream.local_addr()? == *address {
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
             }

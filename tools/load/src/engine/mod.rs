@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `pace` | when requests are due |
-//! | `worker` | one thread: the loop that drives its connections |
+//! | `worker` | one thread: the loop that drives its connections; `reply`: what comes back on them |
 //! | `agenda` | which of its connections begins a request, and when |
 //! | `connection` | one connection: its socket, and what it is waiting for |
 //! | `deadlines` | which request times out next |

@@ -62,10 +62,13 @@ impl Arrivals {
             streams: streams.collect(),
         }
     }
+}
+
+impl Iterator for Arrivals {
+    type Item = (Duration, usize);
 
     /// When, from the beginning on, the next request is due, and of which stream it is.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Option<(Duration, usize)> {
+    fn next(&mut self) -> Option<(Duration, usize)> {
         let upcoming = self.streams.iter().enumerate();
         let (due, number) = upcoming
             .filter_map(|(number, stream)| Some((stream.due?, number)))
@@ -170,8 +173,8 @@ mod tests {
         }
     }
 
-    fn all(mut arrivals: Arrivals) -> Vec<(Duration, usize)> {
-        std::iter::from_fn(|| arrivals.next()).collect()
+    fn all(arrivals: Arrivals) -> Vec<(Duration, usize)> {
+        arrivals.collect()
     }
 
     #[test]

@@ -21,6 +21,8 @@ struct Numbers {
     next: usize,
     /// How long it takes over the request with this number.
     slow: Option<(usize, Duration)>,
+    /// Done with each reply.
+    judging: Option<Box<dyn FnMut() + Send>>,
     judged: Vec<usize>,
     lost: Vec<(usize, bool)>,
 }
@@ -41,6 +43,9 @@ impl Traffic for Numbers {
 
     fn judge(&mut self, ticket: usize, status: u16, body: &[u8]) -> Result<(), Failure> {
         self.judged.push(ticket);
+        if let Some(judging) = &mut self.judging {
+            judging();
+        }
         match (status, body) {
             (200, b"{}") => Ok(()),
             _ => Err(Failure::new(FailureKind::WrongContent, "not {}")),
@@ -57,6 +62,7 @@ fn numbers(plan: &Plan) -> Vec<Numbers> {
         target: plan.target.clone(),
         next: 0,
         slow: None,
+        judging: None,
         judged: Vec::new(),
         lost: Vec::new(),
     };
@@ -265,6 +271,56 @@ fn a_connection_that_was_closed_while_idle_is_no_failure() {
     assert_eq!(measured.total.failures.most_frequent(), []);
     assert_eq!((server.requests(), server.connections()), (3, 3));
     assert!(measured.elapsed >= ms(400));
+}
+
+/// Closed loop: the next request is written before anything could say that the connection is gone.
+#[test]
+fn a_connection_that_was_closed_and_not_yet_seen_to_be_is_no_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let (closed, is_closed) = channel();
+    let server = Server::unix(&directory.path().join("socket"), move |peer| {
+        peer.request();
+        peer.reply(OK);
+        peer.stream.shut();
+        closed.send(()).unwrap();
+    });
+    let plan = plan(&server.target, End::Requests(5));
+    let mut traffic = numbers(&plan);
+    traffic[0].judging = Some(Box::new(move || is_closed.recv().unwrap()));
+    let (measured, _) = run(&plan, traffic, &Stop::default(), &mut Seen::default()).unwrap();
+    assert_eq!(measured.total.failures.most_frequent(), []);
+    assert_eq!((server.requests(), server.connections()), (5, 5));
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_are_a_failure_of_no_request() {
+    let (judged, is_judged) = channel();
+    let is_judged = Mutex::new(is_judged);
+    let server = Server::tcp(move |peer| {
+        peer.request();
+        peer.reply(OK);
+        is_judged.lock().unwrap().recv().unwrap();
+        peer.reply(b"more");
+    });
+    let plan = Plan {
+        pace: Pace::Users(Users {
+            first: 1,
+            last: 1,
+            pause: ms(300),
+        }),
+        ..plan(&server.target, End::Requests(2))
+    };
+    let mut traffic = numbers(&plan);
+    traffic[0].judging = Some(Box::new(move || judged.send(()).unwrap()));
+    let (measured, _) = run(&plan, traffic, &Stop::default(), &mut Seen::default()).unwrap();
+    let total = &measured.total;
+    let failures = total.failures.most_frequent();
+    let [(FailureKind::NotHttp, 1, example)] = failures[..] else {
+        panic!("{failures:?}");
+    };
+    assert!(example.ends_with("\nmore"), "{example}");
+    assert_eq!((total.requests(), total.failed_count()), (2, 0));
+    assert_eq!(server.connections(), 2);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A server that does what a test wants, in the test's own process: a thread for each connection.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,17 +17,27 @@ pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 pub trait Stream: Read + Write + Send {
     /// Waits until there is something to read, and leaves it there.
     fn wait_for_bytes(&self);
+    /// Closes it, in both directions.
+    fn shut(&self);
 }
 
 impl Stream for TcpStream {
     fn wait_for_bytes(&self) {
         let _ = self.peek(&mut [0]);
     }
+
+    fn shut(&self) {
+        self.shutdown(Shutdown::Both).unwrap();
+    }
 }
 
 impl Stream for UnixStream {
     fn wait_for_bytes(&self) {
         unreachable!("no test wants it");
+    }
+
+    fn shut(&self) {
+        self.shutdown(Shutdown::Both).unwrap();
     }
 }
 
