@@ -43,8 +43,9 @@ pub enum Contest {
     Rinha2025(Rinha2025),
 }
 
-/// The plain run.
+/// The plain run. It is there if its target is: of a struct with a flattened one inside, clap does not know that by itself.
 #[derive(Clone, Debug, Args)]
+#[group(arg = "target")]
 pub struct Load {
     /// http://host:port/prefix, host:port or unix:/path
     // In the group by hand: derived groups of flags that have flags of another struct among them stay empty, and the

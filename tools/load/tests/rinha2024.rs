@@ -63,10 +63,17 @@ impl Run {
         let example = &check.examples[0];
         assert!(example.request.starts_with(request), "{example:?}");
         assert!(example.reply.starts_with(reply), "{example:?}");
+        let printed = without_spaces(&self.text);
         for part in [what, &example.what, &example.request, &example.reply] {
-            assert!(self.text.contains(part), "{part} in {}", self.text);
+            // Long lines are broken, and a long reply loses its end.
+            let part: String = without_spaces(part).chars().take(100).collect();
+            assert!(printed.contains(&part), "{part} in {}", self.text);
         }
     }
+}
+
+fn without_spaces(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 fn galo_load(target: &str, flags: &[&str]) -> Output {

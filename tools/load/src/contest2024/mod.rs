@@ -72,6 +72,9 @@ pub fn run(flags: &Rinha2024, stop: &Stop) -> Result<Verdict> {
     let mut findings = run.fixed_part(&mut observer);
     let began = Timestamp::now();
     let measured = run.ramps(&mut observer, &mut findings)?;
+    if stop.is_stopped() {
+        observer.note("stopped: checks and score are of what was done until then");
+    }
     let verification = run.verify(&mut observer, &mut findings);
     let mut report = Report::new(run.settings(), machine, began, &measured);
     let counts = Counts {
@@ -134,16 +137,22 @@ impl Run<'_> {
     fn until_it_is_ready(&self) -> Result<()> {
         let Rinha2024 { target, wait, .. } = self.flags;
         let began = Instant::now();
+        let mut last = None;
         loop {
-            let left = wait.saturating_sub(began.elapsed());
-            let status = until_it_answers(target, SIGN_OF_LIFE, left, self.stop)?;
-            if status == 200 {
-                return Ok(());
+            let left = match last {
+                None => *wait,
+                Some(_) => wait.saturating_sub(began.elapsed()),
+            };
+            match until_it_answers(target, SIGN_OF_LIFE, left, self.stop) {
+                Ok(200) => return Ok(()),
+                Ok(status) => last = Some(status),
+                Err(error) if last.is_none() => return Err(error),
+                Err(_) => {}
             }
             if self.stop.is_stopped() {
                 bail!("stopped before {target} was ready");
             }
-            if began.elapsed() + SIGN_OF_LIFE_PAUSE > *wait {
+            if let Some(status) = last.filter(|_| began.elapsed() + SIGN_OF_LIFE_PAUSE > *wait) {
                 let waited = humantime::format_duration(*wait);
                 bail!("{target} never answered GET {SIGN_OF_LIFE} with 200 within {waited}: its last status was {status}");
             }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::report::units;
-use crate::report::Term;
+use crate::report::{units, Term};
 
 /// What it begins with: the price of a contract.
 pub const SCORE_MAX: f64 = 100_000.0;
@@ -42,16 +41,17 @@ pub fn score(counts: &Counts) -> (Vec<Term>, f64) {
             value: 0.0 - FINE_PER_PERCENT * missing,
             how: format!(
                 "{share:.2}% of {} requests had an expected status in less than {} ms; \
-                 {FINE_PER_PERCENT} for each percent below {SHARE_WANTED}%",
+                 {} USD for each percent below {SHARE_WANTED}%",
                 units::count(counts.requests),
                 IN_TIME.as_millis(),
+                units::count(FINE_PER_PERCENT as u64),
             ),
         },
         Term {
             what: "consistent balances".to_owned(),
             value: 0.0 - FINE_PER_INCONSISTENCY * counts.inconsistent as f64,
             how: format!(
-                "{} replies with an inconsistent balance or limit; {FINE_PER_INCONSISTENCY} for each",
+                "{} replies with an inconsistent balance or limit; {FINE_PER_INCONSISTENCY} USD for each",
                 units::count(counts.inconsistent),
             ),
         },

@@ -211,3 +211,74 @@ impl Agenda {
 pub fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn plan(pace: Pace, connections: usize, threads: usize) -> Plan {
+        Plan {
+            target: "unix:/nowhere".parse().unwrap(),
+            connections,
+            threads,
+            pace,
+            keepalive: true,
+            warmup: Duration::ZERO,
+            end: End::After(Duration::from_secs(1)),
+            timeout: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn due_requests_wait_for_the_connection_that_was_idle_longest() {
+        // Due at 5 ms, 15 ms, 25 ms.
+        let pace = Pace::Open(Arrivals::constant(100.0));
+        let mut agenda = Agenda::new(&plan(pace, 2, 1), 0, 0);
+        assert_eq!(agenda.next(4 * MS), None);
+        let start = |connection, due_ns, able_ns| {
+            Some(Start {
+                connection,
+                stream: 0,
+                due_ns: Some(due_ns),
+                able_ns: Some(able_ns),
+            })
+        };
+        assert_eq!(agenda.next(16 * MS), start(0, 5 * MS, 5 * MS));
+        assert_eq!(agenda.next(16 * MS), start(1, 15 * MS, 15 * MS));
+        assert_eq!((agenda.next(40 * MS), agenda.next_ns()), (None, None));
+        assert_eq!(agenda.replied(1, 41 * MS), None);
+        agenda.failed(0, 42 * MS, false);
+        assert_eq!(agenda.next(43 * MS), start(1, 25 * MS, 41 * MS));
+        assert_eq!(agenda.next(43 * MS), start(0, 35 * MS, 42 * MS));
+        // At 45, 55 and so on to 95; of those, from 60 on.
+        assert_eq!(agenda.unsent(60 * MS, 100 * MS), 4);
+    }
+
+    #[test]
+    fn threads_take_turns() {
+        let pace = Pace::Open(Arrivals::constant(1000.0));
+        let plan = plan(pace, 9, 3);
+        let due = |thread| {
+            let mut agenda = Agenda::new(&plan, thread, MS / 2);
+            let next = || agenda.next(100 * MS)?.due_ns.map(|due_ns| due_ns / MS);
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        assert_eq!([due(0), due(1), due(2)], [[1, 4, 7], [2, 5, 8], [3, 6, 9]]);
+    }
+
+    #[test]
+    fn closed_loop_goes_on_at_once_but_not_without_a_server() {
+        let mut agenda = Agenda::new(&plan(Pace::Closed, 1, 1), 0, MS);
+        assert_eq!(agenda.next(0), None);
+        let start = agenda.next(MS);
+        assert_eq!(agenda.replied(0, 2 * MS), start);
+        agenda.failed(0, 2 * MS, false);
+        assert_eq!(agenda.next_ns(), Some(2 * MS));
+        assert_eq!(agenda.next(2 * MS), start);
+        agenda.failed(0, 3 * MS, true);
+        assert_eq!(agenda.next_ns(), Some(3 * MS + NO_CONNECTION_PAUSE_NS));
+    }
+}

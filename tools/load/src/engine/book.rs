@@ -180,3 +180,35 @@ impl Book {
 pub fn duration(ns: u64) -> Duration {
     Duration::from_nanos(ns)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn who_was_late_is_told_apart() {
+        let plan = Plan {
+            target: "unix:/nowhere".parse().unwrap(),
+            connections: 1,
+            threads: 1,
+            pace: super::super::Pace::Closed,
+            keepalive: true,
+            warmup: Duration::ZERO,
+            end: End::Requests(1),
+            timeout: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
+        };
+        let (sender, _messages) = channel();
+        let mut book = Book::new(&plan, 0, 0, sender);
+        // In time; a connection came free late; it did, and the tool was slow, too; only the tool was slow.
+        for (now_ms, from_ms, able_ms) in [(10, 9, 9), (10, 5, 9), (10, 2, 4), (10, 8, 8)] {
+            book.begun(now_ms * MS, from_ms * MS, able_ms * MS);
+        }
+        let late = book.tally.late;
+        assert_eq!((late.by_target, late.by_tool), (1, 2));
+        assert_eq!(late.by_tool_max, Duration::from_millis(6));
+    }
+}

@@ -58,8 +58,8 @@ impl Point {
         self.replies as f64 / self.length_s.max(1e-9)
     }
 
-    /// Of both: sums, and the larger of each percentile.
-    pub(crate) fn merge(&self, next: &Point) -> Point {
+    /// This one and the next as one: sums, and the largest of each latency.
+    pub fn merge(&self, next: &Point) -> Point {
         Point {
             at_s: self.at_s,
             length_s: self.length_s + next.length_s,

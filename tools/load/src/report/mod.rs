@@ -234,7 +234,7 @@ impl Verification {
 /// What an official run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contest {
-    /// In the order in which they were first made.
+    /// What was checked, in the order in which it was first looked at.
     pub checks: Vec<Check>,
     /// How the score is made up, in order.
     pub terms: Vec<Term>,
@@ -336,7 +336,7 @@ impl Report {
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            began_at: began.to_string(),
+            began_at: format!("{began:.3}"),
             settings,
             machine,
             elapsed_s: measured.elapsed.as_secs_f64(),

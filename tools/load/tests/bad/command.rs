@@ -32,22 +32,22 @@ pub struct Done {
 }
 
 impl Run {
-    /// `arguments`: separated by spaces.
+    /// `arguments`: separated by spaces; one that has spaces itself may follow.
     pub fn new(target: &str, arguments: &str) -> Run {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
         command
             .arg(target)
-            .args(arguments.split_whitespace())
             .arg("--json")
             .arg(dir.path().join("report.json"))
+            .args(arguments.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         Run { dir, command }
     }
 
-    /// One more argument, which may have spaces.
+    /// One more argument.
     pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Run {
         self.command.arg(argument);
         self
@@ -74,6 +74,20 @@ impl Run {
 impl Running {
     pub fn pid(&self) -> nix::unistd::Pid {
         nix::unistd::Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Waits until something has happened, while it runs.
+    #[track_caller]
+    pub fn until(mut self, mut happened: impl FnMut() -> bool) -> Running {
+        let deadline = Instant::now() + PATIENCE;
+        while !happened() {
+            if self.child.try_wait().unwrap().is_some() {
+                panic!("it has ended: {}", self.done().text());
+            }
+            assert!(Instant::now() < deadline, "it does not come about");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self
     }
 
     pub fn done(self) -> Done {
@@ -133,7 +147,7 @@ impl Done {
         failure.clone()
     }
 
-    /// Of how many requests there was no good reply of this kind.
+    /// How many failures of this kind there were.
     #[track_caller]
     pub fn failed(&self, kind: FailureKind) -> u64 {
         let report = self.report();
@@ -141,15 +155,5 @@ impl Done {
         failures
             .find(|failure| failure.kind == kind)
             .map_or(0, |failure| failure.count)
-    }
-}
-
-/// Waits until something has happened.
-#[track_caller]
-pub fn until(mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !happened() {
-        assert!(Instant::now() < deadline, "it does not come about");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

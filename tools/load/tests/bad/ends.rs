@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{kill, Signal};
 
-use crate::command::{until, Run};
+use crate::command::Run;
 use crate::server::{Bad, Fault, Server};
 
 #[test]
@@ -19,15 +19,16 @@ fn ctrl_c_ends_a_run_with_its_report() {
             fault,
             ..Bad::default()
         });
-        let running = Run::new(&server.url(), "-c 4 -r 500 -d 60s --timeout 50s").start();
-        until(|| server.seen(|seen| seen.requests.len()) > 300);
+        let running = Run::new(&server.url(), "-c 4 -r 500 -d 60s --timeout 50s")
+            .start()
+            .until(|| server.seen(|seen| seen.requests.len()) > 300);
         let given = Instant::now();
         kill(running.pid(), signal).unwrap();
         let done = running.done().expect_status(0);
         // Two seconds on a machine that has nothing else to do.
         assert!(given.elapsed() < Duration::from_secs(8));
         let report = done.report();
-        assert!((200..1_000).contains(&report.requests) || report.requests > 200);
+        assert!(report.requests > 200, "{}", done.text());
         assert!(report.elapsed_s < 50.0, "{}", report.elapsed_s);
         assert!(done.stdout.contains("p99"), "{}", done.text());
     }
@@ -39,8 +40,9 @@ fn ctrl_c_before_the_target_answers() {
         fault: Some((1, Fault::Silence)),
         ..Bad::default()
     });
-    let running = Run::new(&server.url(), "--timeout 30s").start();
-    until(|| server.seen(|seen| !seen.requests.is_empty()));
+    let running = Run::new(&server.url(), "--timeout 30s")
+        .start()
+        .until(|| server.seen(|seen| !seen.requests.is_empty()));
     let given = Instant::now();
     kill(running.pid(), Signal::SIGINT).unwrap();
     running.done().expect_refused("stopped before");

@@ -59,11 +59,7 @@ fn open_loop_shows_a_stall_with_connections_to_spare() {
     expect_arithmetic(&done);
     // Each of the 20 had a connection of its own, and waited on it.
     let report = done.report();
-    assert!(
-        report.service.p99_us >= 85_000.0 * TOLERANCE - 1_000.0 * report.tool.late as f64,
-        "{}",
-        done.text()
-    );
+    assert!(report.service.max_us > 50_000.0, "{}", done.text());
 }
 
 #[test]
@@ -83,7 +79,6 @@ fn open_loop_shows_a_stall_with_one_connection() {
     );
     // All but the last of the 19 by more than 5 ms.
     assert!(report.tool.waited >= 18 * SECONDS, "{}", done.text());
-    assert!(report.service.p50_us < report.latency.max_us);
 }
 
 /// Why there is an open loop: one that waits for its reply asks nothing during a stall, and so a fifth of all that

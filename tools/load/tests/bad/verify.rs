@@ -1,6 +1,7 @@
 //! `--verify`: what all replies together say. It must find what no single reply shows, and never see what is not there.
 
 use galo_load::report::Report;
+use nix::sys::signal::{kill, Signal};
 
 use crate::bank::Faults;
 use crate::command::{Done, Run};
@@ -149,12 +150,20 @@ fn payments_are_summed_up() {
     expect_good(unanswered, "--mix payments");
 }
 
-/// It takes as long as payments may take to be carried out.
+/// It waits for them to be carried out; Ctrl-C ends the waiting, not the judgement.
 #[test]
 fn payments_that_were_lost_are_found() {
-    let bad = Bad {
+    let server = Server::start(Bad {
         payments: Some(Misbooked::Lost(500)),
         ..Bad::default()
-    };
-    expect_wrong(bad, "--mix payments");
+    });
+    let arguments = format!("{ARGUMENTS} --mix payments");
+    let running = Run::new(&server.url(), &arguments).start();
+    let summaries = || server.seen(|seen| seen.count("GET", "/payments-summary"));
+    // The sign of life, the one before the run, and some after it.
+    let running = running.until(|| summaries() > 5);
+    kill(running.pid(), Signal::SIGINT).unwrap();
+    let done = running.done().expect_status(1);
+    let wrong = wrong(&done.report());
+    assert_eq!(wrong, ["payments: 2 less than were accepted"]);
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::command::{until, Run};
+use crate::command::Run;
 use crate::server::{Bad, Server};
 
 /// The server is in this process.
@@ -39,8 +39,9 @@ fn a_process_that_ends_in_the_middle() {
     // It reads until its standard input ends.
     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     let arguments = format!("-c 1 -d 2s --interval 200ms --watch-pid {}", child.id());
-    let running = Run::new(&server.url(), &arguments).start();
-    until(|| server.seen(|seen| seen.requests.len()) > 10);
+    let running = Run::new(&server.url(), &arguments)
+        .start()
+        .until(|| server.seen(|seen| seen.requests.len()) > 10);
     drop(child.stdin.take());
     child.wait().unwrap();
     let report = running.done().expect_status(0).report();

@@ -2,12 +2,11 @@
 //!
 //! A thread for each connection, one lock around all accounts, nothing kept on disk.
 
+#[path = "http.rs"]
+pub mod http;
+
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Mutex;
 
 use serde_json::{json, Value};
 
@@ -43,49 +42,24 @@ pub struct Faults {
 
 /// One that listens, until it is dropped.
 pub struct Bank {
-    address: SocketAddr,
-    closing: Arc<AtomicBool>,
-    listener: Option<JoinHandle<()>>,
+    server: http::Server,
 }
 
 impl Bank {
     /// On a port of its own, on loopback.
     pub fn start(faults: Faults) -> Bank {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let closing = Arc::new(AtomicBool::new(false));
-        let accounts = Arc::new(Mutex::new(Accounts::new(faults)));
-        let closes = closing.clone();
-        let listener = thread::spawn(move || {
-            for connection in listener.incoming() {
-                if closes.load(Ordering::Relaxed) {
-                    return;
-                }
-                // A connection that its client has already given up is nothing to this bank.
-                let Ok(connection) = connection else { continue };
-                let accounts = accounts.clone();
-                thread::spawn(move || serve(connection, &accounts));
-            }
-        });
+        let accounts = Mutex::new(Accounts::new(faults));
+        let answer = move |method: &str, path: &str, body: &[u8]| {
+            accounts.lock().unwrap().answer(method, path, body)
+        };
         Bank {
-            address,
-            closing,
-            listener: Some(listener),
+            server: http::Server::start(answer),
         }
     }
 
     /// As it stands on a command line.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Bank {
-    fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
-        // Wakes the listener up.
-        drop(TcpStream::connect(self.address));
-        self.listener.take().unwrap().join().unwrap();
+        self.server.url()
     }
 }
 
@@ -220,51 +194,4 @@ impl Accounts {
         };
         (200, json!({"limite": limit, "saldo": shown}))
     }
-}
-
-/// Requests of one connection, until its client closes it. What fails in it is its client's affair.
-fn serve(connection: TcpStream, accounts: &Mutex<Accounts>) {
-    let _ = connection.set_nodelay(true);
-    let mut writer = &connection;
-    let mut reader = BufReader::new(&connection);
-    while let Ok(Some((method, path, body))) = request(&mut reader) {
-        let (status, body) = accounts.lock().unwrap().answer(&method, &path, &body);
-        let body = body.to_string();
-        let length = body.len();
-        let reply = format!(
-            "HTTP/1.1 {status} \r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        if writer.write_all(reply.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-/// Method, path, body; `None`: there is no more.
-pub fn request(reader: &mut impl BufRead) -> io::Result<Option<(String, String, Vec<u8>)>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (Some(method), Some(path)) = (words.next(), words.next()) else {
-        return Ok(None);
-    };
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().map_err(io::Error::other)?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some((method, path, body)))
 }

@@ -3,6 +3,9 @@
 /// No line is longer, unless a name in it is.
 pub const WIDTH: usize = 100;
 
+/// Of words in a table's last column.
+const WORDS_LINES: usize = 6;
+
 /// Rows of cells, of which the first is at the left of its column and the others are at the right.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -25,7 +28,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Two spaces between columns, none at the end of a line.
+    /// Two spaces between columns, none at the end of a line. Words in the last column go on below themselves.
     pub fn write(&self, out: &mut String) {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let widths: Vec<usize> = (0..columns)
@@ -38,14 +41,21 @@ impl Table {
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let gap = if column == 0 { "" } else { "  " };
-                let is_left = column == 0 || self.words.contains(&column);
-                line += &match is_left {
+                let is_words = self.words.contains(&column);
+                if is_words && column + 1 == columns {
+                    write_quoted(out, &format!("{line}{gap}"), cell, WORDS_LINES);
+                    line.clear();
+                    continue;
+                }
+                line += &match is_words || column == 0 {
                     true => format!("{gap}{cell:<width$}"),
                     false => format!("{gap}{cell:>width$}"),
                 };
             }
-            *out += line.trim_end();
-            out.push('\n');
+            if !line.is_empty() {
+                *out += line.trim_end();
+                out.push('\n');
+            }
         }
     }
 }
@@ -59,9 +69,7 @@ pub fn write_quoted(out: &mut String, first: &str, text: &str, lines: usize) {
     let mut pieces: Vec<String> = Vec::new();
     for line in text.lines() {
         let shown: String = line.chars().flat_map(shown).collect();
-        let characters: Vec<char> = shown.trim_end().chars().collect();
-        let chunks = characters.chunks(width);
-        pieces.extend(chunks.map(|chunk| chunk.iter().collect::<String>()));
+        pieces.extend(wrapped(shown.trim_end(), width));
     }
     if pieces.len() > lines {
         pieces.truncate(lines);
@@ -81,6 +89,23 @@ pub fn write_quoted(out: &mut String, first: &str, text: &str, lines: usize) {
         *out += piece;
         out.push('\n');
     }
+}
+
+/// Pieces of at most `width` characters, each ended by a space where one is near its end.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    let (mut rest, mut pieces) = (&characters[..], Vec::new());
+    while rest.len() > width {
+        let space = rest[..=width].iter().rposition(|c| *c == ' ');
+        let space = space.filter(|at| *at > width / 2);
+        let (piece, others) = rest.split_at(space.unwrap_or(width));
+        pieces.push(piece.iter().collect());
+        rest = others.strip_prefix(&[' ']).unwrap_or(others);
+    }
+    if !rest.is_empty() {
+        pieces.push(rest.iter().collect());
+    }
+    pieces
 }
 
 fn shown(character: char) -> Vec<char> {
@@ -106,6 +131,20 @@ mod tests {
             out,
             "         count  what\nlatency  1,234  is µs\nx            7\n"
         );
+    }
+
+    #[test]
+    fn words_go_on_below_themselves() {
+        let mut table = Table::new(&[1]);
+        table.row(["7", &"word ".repeat(30)]);
+        table.row(["8"]);
+        table.row(["9", ""]);
+        let mut out = String::new();
+        table.write(&mut out);
+        let lines: Vec<_> = out.lines().collect();
+        let first = format!("7  {}", "word ".repeat(19));
+        let second = format!("   {}", "word ".repeat(11));
+        assert_eq!(lines, [first.trim_end(), second.trim_end(), "8", "9"]);
     }
 
     #[test]

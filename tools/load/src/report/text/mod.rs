@@ -72,7 +72,7 @@ fn settings(report: &Report) -> String {
         ));
     }
     if !settings.keepalive {
-        how.push("a connection for each request".to_owned());
+        how.push("a connection per request".to_owned());
     }
     how.push(format!("time-out {}", units::time_s(settings.timeout_s)));
     how.push(format!("seed {}", settings.seed));

@@ -182,7 +182,7 @@ fn in_closed_loop_nothing_is_due() {
     assert_part(&text, "Latency   with connecting  service time\n");
     assert_part(
         &text,
-        "1 thread, 100,000 requests, after 2.00 s of warm-up, a connection for each request",
+        "1 thread, 100,000 requests, after 2.00 s of warm-up, a connection per request",
     );
     assert!(!text.contains("due,"), "{text}");
 }
