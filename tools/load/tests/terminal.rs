@@ -199,10 +199,7 @@ fn a_run_is_watched_and_ended_with_q() {
         assert!(shown.contains(text), "no {text:?}:\n{shown}");
     }
     for name in [" p50 ", " p99 ", " max "] {
-        let row = shown
-            .lines()
-            .filter(|row| row.starts_with(name))
-            .next_back();
+        let row = shown.lines().rfind(|row| row.starts_with(name));
         assert!(
             row.is_some_and(|row| row.contains("s ")),
             "{name}:\n{shown}"

@@ -41,9 +41,12 @@ const TIME_COLUMNS: f64 = 12.0;
 /// The least that the axis of latency covers, as a factor.
 const LATENCY_SPAN_MIN: f64 = 10.0;
 
+/// One of a point's values.
+type Value = fn(&Point) -> f64;
+
 const RATE_COLOR: Color = Color::Cyan;
 /// What is drawn of latency, lowest first.
-const LATENCIES: [(&str, Color, fn(&Point) -> f64); 3] = [
+const LATENCIES: [(&str, Color, Value); 3] = [
     ("p50", Color::Green, |point| point.p50_us),
     ("p99", Color::Magenta, |point| point.p99_us),
     ("max", Color::Reset, |point| point.max_us),
@@ -237,7 +240,7 @@ fn resampled(series: &Series, window_s: f64, columns: usize) -> Vec<Option<f64>>
 
 /// A line through the middles of intervals, from the beginning of the first to the end of the last, broken where nothing
 /// ended. Vertically: the logarithm.
-fn strokes(series: &Series, value: &fn(&Point) -> f64, mut draw: impl FnMut(f64, f64, f64, f64)) {
+fn strokes(series: &Series, value: &Value, mut draw: impl FnMut(f64, f64, f64, f64)) {
     let mut former: Option<(f64, f64)> = None;
     let mut end = None;
     for point in series.points() {
@@ -440,7 +443,7 @@ mod tests {
     fn lines_break_where_nothing_ended() {
         let mut drawn = Vec::new();
         let series = series([(1, 10.0), (1, 100.0), (0, 0.0), (1, 10.0)]);
-        let value: fn(&Point) -> f64 = |point| point.p50_us;
+        let value: Value = |point| point.p50_us;
         strokes(&series, &value, |x1, y1, x2, y2| {
             drawn.push([x1, y1, x2, y2])
         });

@@ -6,6 +6,9 @@ use crate::engine::Progress;
 use crate::measure::{FailureKind, Kind, Late, Point};
 use crate::report::Distribution;
 
+/// Of an example.
+const EXAMPLE_LINES: usize = 3;
+
 /// Of the whole run so far, except where it says otherwise.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
@@ -52,7 +55,7 @@ pub(super) struct KindStanding {
 pub(super) struct FailureStanding {
     pub(super) kind: FailureKind,
     pub(super) count: u64,
-    /// The first line of its example.
+    /// Its example's first lines on one: request, body, what is wrong.
     pub(super) example: String,
 }
 
@@ -71,7 +74,7 @@ impl Standing {
         let failures = failures.map(|(kind, count, example)| FailureStanding {
             kind,
             count,
-            example: example.lines().next().unwrap_or_default().to_owned(),
+            example: one_line(example),
         });
         let seconds = progress.elapsed.as_secs_f64();
         let expected = seconds / progress.part;
@@ -114,4 +117,11 @@ impl Standing {
             None => (elapsed, 0.0),
         }
     }
+}
+
+/// As much of an example as can matter on one line.
+fn one_line(example: &str) -> String {
+    let lines = example.lines().take(EXAMPLE_LINES);
+    let lines = lines.map(|line| line.trim_end_matches(" HTTP/1.1"));
+    lines.collect::<Vec<_>>().join(" · ")
 }

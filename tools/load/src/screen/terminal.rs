@@ -25,8 +25,8 @@ use super::view::View;
 use super::{Screen, Title};
 use crate::engine::{Progress, Stop, Watcher};
 
-/// Between intervals the screen is not drawn more often.
-const DRAW_PERIOD: Duration = Duration::from_millis(100);
+/// Between intervals, when only the clock moves, the screen is not drawn more often.
+const DRAW_PERIOD: Duration = Duration::from_millis(200);
 /// Keys at a time: whatever is pasted, the run goes on.
 const EVENTS_MAX: usize = 64;
 /// `_POSIX_VDISABLE` of Linux: a control character that no key gives.

@@ -38,7 +38,7 @@ fn second(number: u64, replies: u64, is_failing: bool) -> Tally {
             in_time: false,
         };
         tally.failed(&sample, FailureKind::TimeOut, || {
-            "no reply within 5s\nPOST /clientes/1/transacoes".to_owned()
+            "GET /x HTTP/1.1\nno reply within 5s".to_owned()
         });
         tally.late(Some(Duration::from_millis(2)), true);
     }
@@ -129,7 +129,7 @@ fn failures_are_seen_with_an_example() {
     let screen = drawn(&failing, 80, 24, now);
     assert!(screen.contains("─ Failures: 1 ─"), "{screen}");
     let line = after(&screen, "        1 time-out");
-    assert_eq!(line.trim(), "no reply within 5s");
+    assert_eq!(line.trim(), "GET /x · no reply within 5s");
     assert_eq!(
         after(&screen, " no reply ")
             .trim_start()
