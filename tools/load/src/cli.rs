@@ -48,7 +48,9 @@ pub enum Contest {
 #[group(arg = "target")]
 pub struct Load {
     /// http://host:port/prefix, host:port or unix:/path
-    #[arg(value_name = "URL")]
+    // In the group by hand: derived groups of flags that have flags of another struct among them stay empty, and the
+    // run would be taken for absent.
+    #[arg(value_name = "URL", group = "Load")]
     pub target: Target,
     /// Connections at once, over all threads
     #[arg(short, long, value_name = "COUNT", default_value_t = 14, value_parser = count)]

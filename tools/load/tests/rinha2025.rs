@@ -4,9 +4,12 @@
 //! At this scale the stages pass so quickly that no payment is carried out later than 1.5 s after its attempt began while
 //! anybody compares: what a right gateway says is exact.
 
+#[path = "support/galo.rs"]
+mod galo;
 #[path = "support/gateway.rs"]
 mod gateway;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -17,9 +20,12 @@ use galo_load::target::Target;
 use galo_processor::fault::Plan;
 use galo_processor::model::Config;
 use galo_processor::server::Server;
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use galo::Galo;
 use gateway::{Fault, Gateway};
 
 const SCALE: &str = "0.05";
@@ -47,12 +53,12 @@ struct Done {
 }
 
 impl Running {
-    fn start(target: &str, more: &[&str]) -> Running {
+    fn start<F: AsRef<OsStr>>(target: &str, scale: &str, more: &[F]) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
         command
             .args(["rinha-2025", target])
-            .args(["--scale", SCALE, "--users", USERS])
+            .args(["--scale", scale, "--users", USERS])
             .args(more)
             .arg("--json")
             .arg(dir.path().join("report.json"))
@@ -125,7 +131,7 @@ fn contest(report: &Report) -> &Contest {
 fn run(fault: Option<Fault>) -> Done {
     let gateway = Gateway::start(fault);
     let flags = ["--listen-default", ANY, "--listen-fallback", ANY];
-    let running = Running::start(&gateway.url(), &flags);
+    let running = Running::start(&gateway.url(), SCALE, &flags);
     running.done(|line| {
         if let Some((_, line)) = line.split_once("its own processors: default ") {
             let (default, line) = line.split_once(", fallback ").unwrap();
@@ -163,14 +169,18 @@ impl Processors {
         }
     }
 
-    fn flags(&self) -> [String; 4] {
+    /// For a run with these.
+    fn flags(&self) -> Vec<String> {
         let [default, fallback] = self.targets.each_ref().map(Target::to_string);
-        [
-            "--default".to_owned(),
-            default,
-            "--fallback".to_owned(),
-            fallback,
-        ]
+        let flags = [
+            "--default",
+            &default,
+            "--fallback",
+            &fallback,
+            "--token",
+            "theirs",
+        ];
+        flags.map(str::to_owned).to_vec()
     }
 }
 
@@ -306,6 +316,40 @@ fn a_summary_that_fails_counts_as_nothing() {
     assert_eq!(contest(&done.report()).score, 0.0);
 }
 
+#[test]
+fn galo_passes() {
+    let processors = Processors::start();
+    let galo = Galo::start(&processors.targets);
+    let done = Running::start(&galo.url(), SCALE, &processors.flags()).done(|_| {});
+    assert_eq!(done.status, 0, "{}\n{}", done.stderr, done.stdout);
+    assert!(contest(&done.report()).score > 0.0, "{}", done.stdout);
+}
+
+/// The score so far; whether each payment is made in the end cannot be told then.
+#[test]
+fn a_run_that_is_ended_early_has_its_report() {
+    let gateway = Gateway::start(None);
+    let processors = Processors::start();
+    gateway.pay_by(processors.targets.clone());
+    let running = Running::start(&gateway.url(), "1", &processors.flags());
+    let pid = Pid::from_raw(running.child.id() as i32);
+    let done = running.done(|line| {
+        if line.contains("default 0 ms; fallback 0 ms") {
+            kill(pid, Signal::SIGINT).unwrap();
+        }
+    });
+    assert_eq!(done.status, 0, "{}\n{}", done.stderr, done.stdout);
+    let report = done.report();
+    assert!(report.elapsed_s < 30.0, "{}", report.elapsed_s);
+    let contest = contest(&report);
+    let names: Vec<&str> = contest.checks.iter().map(|it| &*it.what).collect();
+    assert!(
+        names.contains(&NOT_MORE) && !names.contains(&ONCE),
+        "{names:?}"
+    );
+    assert!(contest.score > 0.0, "{}", done.stdout);
+}
+
 /// What it has from before is no part of the run; what the processors have from before is gone.
 #[test]
 fn a_gateway_that_does_not_purge_is_judged_by_the_run() {
@@ -313,11 +357,9 @@ fn a_gateway_that_does_not_purge_is_judged_by_the_run() {
     let gateway = Gateway::start(Some(Fault::NoPurge));
     gateway.pay_by(processors.targets.clone());
     gateway.has_made(1_000);
-    let mut flags = processors.flags().to_vec();
-    flags.extend(["--token", "theirs"].map(str::to_owned));
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let flags = processors.flags();
     for _ in 0..2 {
-        let done = Running::start(&gateway.url(), &flags).done(|_| {});
+        let done = Running::start(&gateway.url(), SCALE, &flags).done(|_| {});
         assert_eq!(done.status, 0, "{}\n{}", done.stderr, done.stdout);
         assert!(
             done.stderr.contains("does not purge its payments (403)"),
@@ -331,9 +373,9 @@ fn a_gateway_that_does_not_purge_is_judged_by_the_run() {
 fn processors_that_want_another_token_are_no_run() {
     let processors = Processors::start();
     let gateway = Gateway::start(None);
-    let flags = processors.flags();
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let done = Running::start(&gateway.url(), &flags).done(|_| {});
+    let mut flags = processors.flags();
+    *flags.last_mut().unwrap() = "ours".to_owned();
+    let done = Running::start(&gateway.url(), SCALE, &flags).done(|_| {});
     done.expect_refused(&[
         "the default processor at http://127.0.0.1:",
         "401",
@@ -346,7 +388,7 @@ fn a_port_in_use_is_no_run() {
     let taken = TcpListener::bind(ANY).unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let flags = ["--listen-default", ANY, "--listen-fallback", &taken];
-    let done = Running::start("127.0.0.1:1", &flags).done(|_| {});
+    let done = Running::start("127.0.0.1:1", SCALE, &flags).done(|_| {});
     done.expect_refused(&["its own fallback processor cannot listen", &taken, "in use"]);
 }
 
@@ -365,6 +407,6 @@ fn a_target_that_never_answers_is_no_run() {
         "--wait",
         "300ms",
     ];
-    let done = Running::start(&closed, &flags).done(|_| {});
+    let done = Running::start(&closed, SCALE, &flags).done(|_| {});
     done.expect_refused(&["never answered within 300ms", &closed]);
 }

@@ -139,7 +139,10 @@ impl Run<'_> {
         let began = Instant::now();
         let mut last = None;
         loop {
-            let left = wait.saturating_sub(began.elapsed());
+            let left = match last {
+                None => *wait,
+                Some(_) => wait.saturating_sub(began.elapsed()),
+            };
             match until_it_answers(target, SIGN_OF_LIFE, left, self.stop) {
                 Ok(200) => return Ok(()),
                 Ok(status) => last = Some(status),

@@ -91,8 +91,8 @@ impl Score {
             "bonus for p99",
             profit * bonus,
             format!(
-                "{BONUS_PER_MS} for each ms of {p99_ms:.2} below {BONUS_BELOW_MS}: {bonus:.2} of L = {profit:.2}, \
-                 what is left after fees"
+                "{bonus:.2} of L = {profit:.2}, after fees: {BONUS_PER_MS} for each ms of p99 {p99_ms:.2} below \
+                 {BONUS_BELOW_MS}"
             ),
         );
         let (fine, inconsistencies) = (self.fine(), self.inconsistencies);

@@ -1,7 +1,7 @@
 //! A former run beside this one.
 
 use super::figure::{figures, Better, Unit};
-use super::{units, Machine, Report};
+use super::{units, Machine, Report, Settings};
 
 /// A figure of both runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +76,11 @@ pub fn differences(report: &Report, base: &Report) -> Vec<String> {
         true => "kept",
         false => "one for each request",
     };
-    let seconds = |seconds: Option<f64>| seconds.map_or("none".to_owned(), units::time_s);
+    let length = |settings: &Settings| match (settings.duration_s, settings.requests) {
+        (Some(duration_s), _) => units::time_s(duration_s),
+        (None, Some(requests)) => format!("{} requests", units::count(requests)),
+        (None, None) => "none given".to_owned(),
+    };
     let scale = |scale: Option<f64>| scale.map_or("none".to_owned(), units::given);
     let memory = |machine: &Machine| units::bytes(machine.memory_bytes as f64);
     let pairs = [
@@ -92,11 +96,7 @@ pub fn differences(report: &Report, base: &Report) -> Vec<String> {
             connection(this.keepalive).to_owned(),
             connection(former.keepalive).to_owned(),
         ),
-        (
-            "duration",
-            seconds(this.duration_s),
-            seconds(former.duration_s),
-        ),
+        ("length", length(this), length(former)),
         ("scale", scale(this.scale), scale(former.scale)),
         (
             "time-out",
@@ -175,6 +175,8 @@ mod tests {
         former.settings.rate = None;
         former.settings.connections = 32;
         former.settings.keepalive = false;
+        former.settings.duration_s = None;
+        former.settings.requests = Some(5_000);
         former.machine.cpus = 4;
         assert_eq!(
             differences(&this, &former),
@@ -183,6 +185,7 @@ mod tests {
                 "pace: 340/s due; formerly as fast as replies come",
                 "connections: 14; formerly 32",
                 "connections: kept; formerly one for each request",
+                "length: 60.0 s; formerly 5,000 requests",
                 "CPUs: 2; formerly 4",
             ]
         );

@@ -336,7 +336,7 @@ impl Report {
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            began_at: began.to_string(),
+            began_at: format!("{began:.3}"),
             settings,
             machine,
             elapsed_s: measured.elapsed.as_secs_f64(),

@@ -234,7 +234,7 @@ impl Stall {
 fn serve(mut socket: &File, shared: &Shared) {
     let mut reader = BufReader::new(socket);
     let mut replies = 0;
-    while let Ok(Some((method, path, body))) = bank::request(&mut reader) {
+    while let Ok(Some((method, path, body))) = bank::http::request(&mut reader) {
         let (fault, since_first) = {
             let seen = &mut shared.state();
             let first = *seen.first.get_or_insert_with(Instant::now);

@@ -3,14 +3,12 @@
 //! A thread for each connection, one lock around all accounts, nothing kept on disk.
 
 #[path = "http.rs"]
-mod http;
+pub mod http;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use serde_json::{json, Value};
-
-pub use http::request;
 
 /// Of clients 1 to 5.
 const LIMITS: [i64; 5] = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];

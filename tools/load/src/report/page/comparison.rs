@@ -22,9 +22,19 @@ pub fn change(row: &Row) -> Markup {
     }
 }
 
+/// Of what a figure is, where it is not of the whole run, and its name without that: `debit.p99`.
+fn group(name: &str) -> (&str, &str) {
+    let is_word = |prefix: &str| prefix.chars().all(|letter| letter.is_ascii_lowercase());
+    match name.split_once('.') {
+        Some((prefix, rest)) if is_word(prefix) => (prefix, rest),
+        _ => ("", name),
+    }
+}
+
 /// All figures of both.
 pub fn comparison(report: &Report, base: &Report, rows: &[Row]) -> Markup {
     let differences = differences(report, base);
+    let groups = rows.chunk_by(|row, next| group(&row.name).0 == group(&next.name).0);
     html! {
         section aria-labelledby="comparison" {
             h2 id="comparison" { "Beside a former run" }
@@ -36,20 +46,37 @@ pub fn comparison(report: &Report, base: &Report, rows: &[Row]) -> Markup {
                     p.verdict { span.bad { "✗ The two were not made in the same way:" } }
                     ul.words { @for line in &differences { li { (line) } } }
                 }
-                div.scroll tabindex="0" role="region" aria-label="Figures of both runs" {
-                    table {
-                        thead { tr {
-                            th scope="col" { "Figure" } th scope="col" { "Former" }
-                            th scope="col" { "This" } th scope="col" { "Change" }
-                        } }
-                        tbody {
-                            @for row in rows {
-                                tr {
-                                    th scope="row" { (row.name) }
-                                    td { (row.unit.text(row.former)) }
-                                    td { (row.unit.text(row.this)) }
-                                    td { (change(row)) }
-                                }
+            }
+            div.pair {
+                @for rows in groups { (table(rows)) }
+            }
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> Markup {
+    let (of, _) = rows.first().map(|row| group(&row.name)).unwrap_or_default();
+    let heading = match of {
+        "" => "The whole run",
+        "service" => "Service time",
+        kind => kind,
+    };
+    html! {
+        div.card {
+            h3 { (heading) }
+            div.scroll tabindex="0" role="region" aria-label={ "Figures of both runs: " (heading) } {
+                table {
+                    thead { tr {
+                        th scope="col" { "Figure" } th scope="col" { "Former" }
+                        th scope="col" { "This" } th scope="col" { "Change" }
+                    } }
+                    tbody {
+                        @for row in rows {
+                            tr {
+                                th scope="row" { (group(&row.name).1) }
+                                td { (row.unit.text(row.former)) }
+                                td { (row.unit.text(row.this)) }
+                                td { (change(row)) }
                             }
                         }
                     }

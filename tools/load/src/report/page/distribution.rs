@@ -3,7 +3,7 @@
 use maud::{html, Markup};
 
 use super::axis::{percent_label, time_label, Axis, Scale, Tick};
-use super::plot::{legend, Bin, Plot};
+use super::plot::{legend, Bin, Place, Plot};
 use crate::report::{units, Bucket, Distribution, Report, PERCENTILES};
 
 /// Percentiles that are marked in the distribution.
@@ -36,6 +36,20 @@ fn shares(distribution: &Distribution) -> impl Iterator<Item = (f64, f64, f64)> 
     buckets.map(move |bucket| (bucket.from_us, bucket.to_us, bucket.count as f64 / all))
 }
 
+/// Up at the first of buckets that touch, across each of them, and down after the last.
+fn outline(distribution: &Distribution) -> Vec<Place> {
+    let bars: Vec<_> = shares(distribution).collect();
+    let touch = |one: &(f64, f64, f64), next: &(f64, f64, f64)| next.0 <= one.1 * 1.001;
+    let mut line = Vec::new();
+    for run in bars.chunk_by(touch) {
+        line.push(None);
+        line.extend(run.first().map(|bar| Some((bar.0, 0.0))));
+        line.extend(run.iter().flat_map(|bar| [Some((bar.0, bar.2)), Some((bar.1, bar.2))]));
+        line.extend(run.last().map(|bar| Some((bar.1, 0.0))));
+    }
+    line
+}
+
 fn buckets(report: &Report) -> Markup {
     let (latency, service) = (&report.latency, &report.service);
     let all = || shares(latency).chain(shares(service));
@@ -58,11 +72,9 @@ fn buckets(report: &Report) -> Markup {
         x: Axis::log(least_us, most_us, time_label),
         y: Axis::fitting(all().map(|bar| bar.2), 4, percent_label),
     };
-    // The outline of the other: up, across and down for each of its buckets.
-    let outline = shares(service).flat_map(|(from, to, share)| [(from, share), (to, share)]);
     let inner = html! {
         (plot.bars("latency", shares(latency)))
-        (plot.line("service", outline.map(Some)))
+        (plot.line("service", outline(service).into_iter()))
     };
     let percentiles = PERCENTILES.iter().zip(latency.percentiles_us());
     let marked = percentiles.filter(|((name, _), _)| MARKED.contains(name) && latency.count > 0);

@@ -60,23 +60,23 @@ fn chips(report: &Report) -> Vec<Chip<'static>> {
             .iter()
             .filter(|check| check.failed > 0)
             .count();
-        let most = contest
-            .score_max
-            .map(|most| format!("of {}", units::rate(most)));
+        let most = contest.score_max;
+        let most = most.map(|most| format!("of {} {}", units::rate(most), contest.unit));
         chips.push(Chip {
             name: "Score",
-            value: format!("{} {}", units::rate(contest.score), contest.unit),
-            note: most.unwrap_or_default(),
+            value: units::rate(contest.score),
+            note: most.unwrap_or_else(|| contest.unit.clone()),
             good: None,
             figure: "score",
         });
+        let count = contest.checks.len();
         chips.push(Chip {
             name: "Checks",
             value: match failed {
-                0 => format!("{} passed", contest.checks.len()),
-                failed => format!("{failed} of {} failed", contest.checks.len()),
+                0 => count.to_string(),
+                failed => format!("{failed} of {count}"),
             },
-            note: String::new(),
+            note: if failed == 0 { "all passed" } else { "failed" }.to_owned(),
             good: Some(failed == 0),
             figure: "",
         });
