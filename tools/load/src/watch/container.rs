@@ -48,6 +48,7 @@ impl Container {
     /// No engine answers; it knows no such container; it does not run; its cgroup may not be read.
     pub fn find(name: &str) -> Result<Container> {
         let host = std::env::var("DOCKER_HOST").ok();
+        let host = host.filter(|host| !host.is_empty());
         Container::ask(host.as_deref().unwrap_or(SOCKET), name)
             .with_context(|| format!("container {name}"))
     }
