@@ -53,12 +53,13 @@ pub struct Window {
 }
 
 impl Window {
-    /// What is compared at this moment: at full length the script's `[now - 15 s, now - 1.5 s]`. Not before `earliest`.
+    /// What is compared at this moment: at full length the script's `[now - 15 s, now - 1.5 s]`. Nothing before `earliest`: at
+    /// first this moment alone.
     pub fn compared(now: Timestamp, scale: f64, earliest: Timestamp) -> Window {
         let to = now - CONFIRMED;
         Window {
             from: (to - WINDOW.mul_f64(scale)).max(earliest),
-            to,
+            to: to.max(earliest),
         }
     }
 
@@ -285,6 +286,11 @@ mod tests {
             Window::compared(now, 0.1, always).query(),
             "?from=2025-07-15T12:34:53.150Z&to=2025-07-15T12:34:54.500Z"
         );
+        // Never one that ends before it begins.
+        for (earliest, window) in [(-3, (-3, -1)), (0, (0, 0))] {
+            let compared = Window::compared(at(0) + Duration::from_millis(500), 1.0, at(earliest));
+            assert_eq!((compared.from, compared.to), (at(window.0), at(window.1)));
+        }
         assert_eq!(Window::counted(now, LENGTH, always).from, at(-70));
         assert_eq!(Window::counted(now, LENGTH, at(-61)).from, at(-61));
     }

@@ -114,7 +114,7 @@ impl Shared {
             ("GET", "/payments-summary") if self.fault == Some(Fault::NoSummary) => {
                 (500, json!({"error": "no summary"}))
             }
-            ("GET", "/payments-summary") => (200, self.summary(query)),
+            ("GET", "/payments-summary") => self.summary(query),
             ("POST", "/purge-payments") if self.fault == Some(Fault::NoPurge) => {
                 (403, json!({"error": "not here"}))
             }
@@ -176,13 +176,19 @@ impl Shared {
         }
     }
 
-    fn summary(&self, query: &str) -> Value {
+    fn summary(&self, query: &str) -> (u16, Value) {
         let bound = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             let (_, value) = pairs.find(|(key, _)| *key == name)?;
             Some(value.parse::<Timestamp>().unwrap().as_millisecond())
         };
         let (from_ms, to_ms) = (bound("from"), bound("to"));
+        if from_ms
+            .zip(to_ms)
+            .is_some_and(|(from_ms, to_ms)| from_ms > to_ms)
+        {
+            return (400, json!({"error": "a window that ends before it begins"}));
+        }
         let now = Instant::now();
         let state = self.state();
         let hidden = usize::from(self.fault == Some(Fault::OffByOne));
@@ -198,7 +204,7 @@ impl Shared {
             let amount = cents.iter().sum::<u64>() as f64 / 100.0;
             json!({"totalRequests": cents.len(), "totalAmount": amount})
         });
-        json!({"default": default, "fallback": fallback})
+        (200, json!({"default": default, "fallback": fallback}))
     }
 }
 
