@@ -3,12 +3,16 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `stages` | what processors do, and when |
 //! | `users` | who pays, and what they are told |
 //! | `totals` | the node's summary beside the processors' own |
-//! | `score` | what it is worth |
+//!
+//! What processors do and when, and what it is worth, are the load tester's.
 
+// The load tester uses the rest of them.
+#[allow(dead_code)]
+#[path = "../../../tools/load/src/contest2025/score.rs"]
 mod score;
+#[path = "../../../tools/load/src/contest2025/stages.rs"]
 mod stages;
 mod totals;
 mod users;
@@ -20,11 +24,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::{now_us, summary, Address, Book, Connection, Processor, Summary, PATIENCE};
 
-pub use score::Score;
+use score::{Line, Score};
+use stages::{LENGTH, STAGES};
 use totals::{Comparison, Verdict};
 
-/// Of the script: the times of its stages are parts of this.
-const LENGTH: Duration = Duration::from_secs(60);
 /// Users at the end.
 const USERS: usize = 550;
 /// From one comparison of the totals to the next. (The script's: ten seconds.)
@@ -55,7 +58,7 @@ pub const SHORT: Plan = Plan {
 /// What came of a run.
 pub struct Run {
     pub book: Book,
-    pub score: Score,
+    score: Score,
     /// Calls that failed, by what they were told.
     pub failed: Vec<String>,
     comparisons: Vec<Comparison>,
@@ -74,7 +77,7 @@ pub fn run(
     let is_over = || Instant::now() >= end || panicked.load(Ordering::Relaxed);
     let (users, comparisons) = thread::scope(|scope| {
         let users = scope.spawn(|| users::pay(address, USERS, begin, plan));
-        let stages = scope.spawn(|| stages::follow(processors, begin, plan.length));
+        let stages = scope.spawn(|| follow_stages(processors, begin, plan.length));
         let comparisons = scope.spawn(|| {
             let mut comparisons: Vec<Comparison> = Vec::new();
             let mut next = begin + COMPARE;
@@ -99,22 +102,35 @@ pub fn run(
     let now = now_us();
     let mut connection = Connection::open(address).expect("a connection");
     let summary = Summary::of(&connection.ask(&summary(now - COUNTED_US, now)));
-    assert!(
-        summary.count() <= users.book.ids().count() as u64,
-        "disqualified"
-    );
     let mut times_ms = users.times_ms;
     times_ms.extend(comparisons.iter().flat_map(|one| one.times_ms));
-    let is_inconsistent = |one: &Comparison| one.verdict != Verdict::Equal;
+    times_ms.sort_unstable_by(f64::total_cmp);
+    let rank = (0.99 * times_ms.len() as f64).ceil() as usize;
+    let score = Score {
+        counts: summary.0.map(|totals| totals.count),
+        cents: summary.0.map(|totals| totals.cents as u64),
+        requested: users.book.ids().count() as u64,
+        p99_ms: times_ms[rank.max(1) - 1],
+        inconsistencies: comparisons.iter().map(Comparison::difference).sum(),
+    };
+    assert!(!score.is_disqualified(), "{:?}", score.lines());
     Run {
-        score: Score::new(
-            &summary,
-            &mut times_ms,
-            comparisons.iter().any(is_inconsistent),
-        ),
+        score,
         book: users.book,
         failed: users.failed,
         comparisons,
+    }
+}
+
+/// Each at its time; the time in which they all are is scaled, what they do is not.
+fn follow_stages(processors: &[Processor; 2], begin: Instant, length: Duration) {
+    for stage in STAGES {
+        let at = begin + stage.begins(length);
+        thread::sleep(at.saturating_duration_since(Instant::now()));
+        for (processor, state) in processors.iter().zip(stage.states) {
+            processor.set_delay(state.delay_ms);
+            processor.set_failing(state.failing);
+        }
     }
 }
 
@@ -131,7 +147,7 @@ impl Run {
         }
         eprintln!(
             "{} payments sent, {} acknowledged, {} calls failed {failed:?}\n\
-             {} comparisons: {} equal, {} while payments arrived, {} different, {} without an answer\n{}",
+             {} comparisons: {} equal, {} while payments arrived, {} different, {} without an answer",
             self.book.ids().count(),
             self.book.acknowledged_count(),
             self.failed.len(),
@@ -140,8 +156,11 @@ impl Run {
             count(Verdict::Moving),
             count(Verdict::Different),
             count(Verdict::NoAnswer),
-            self.score
         );
+        for Line { what, value, how } in self.score.lines() {
+            eprintln!("{what}: {value:.2} ({how})");
+        }
+        eprintln!("score {:.2}", self.score.total());
     }
 
     /// Every summary was what the processors had at some moment while it was asked for.

@@ -51,6 +51,16 @@ impl fmt::Display for Comparison {
     }
 }
 
+impl Comparison {
+    /// By how many payments they differ; without an answer of the node, it has none.
+    pub fn difference(&self) -> u64 {
+        let pairs = self.ours.0.iter().zip(&self.theirs.0);
+        pairs
+            .map(|(ours, theirs)| ours.count.abs_diff(theirs.count))
+            .sum()
+    }
+}
+
 /// Asks all three.
 pub fn compare(address: &Address, processors: &[Processor; 2]) -> Comparison {
     let began = Instant::now();

@@ -26,6 +26,7 @@ pub struct Programs {
     pub directory: PathBuf,
     pub galo: PathBuf,
     pub noop: PathBuf,
+    pub load: PathBuf,
     pub processor: PathBuf,
 }
 
@@ -46,6 +47,7 @@ impl Programs {
         Ok(Programs {
             galo: sibling("galo")?,
             noop: sibling("galo-noop")?,
+            load: sibling("galo-load")?,
             processor: sibling("galo-processor")?,
             directory,
         })

@@ -33,6 +33,7 @@ pub struct Cli {
 
 /// The official runs.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Contest {
     /// The official run of 2024/Q1: its fixed sequence, its ramps, every check, the score
     #[command(name = "rinha-2024")]
@@ -42,11 +43,14 @@ pub enum Contest {
     Rinha2025(Rinha2025),
 }
 
-/// The plain run.
+/// The plain run. It is there if its target is: of a struct with a flattened one inside, clap does not know that by itself.
 #[derive(Clone, Debug, Args)]
+#[group(arg = "target")]
 pub struct Load {
     /// http://host:port/prefix, host:port or unix:/path
-    #[arg(value_name = "URL")]
+    // In the group by hand: derived groups of flags that have flags of another struct among them stay empty, and the
+    // run would be taken for absent.
+    #[arg(value_name = "URL", group = "Load")]
     pub target: Target,
     /// Connections at once, over all threads
     #[arg(short, long, value_name = "COUNT", default_value_t = 14, value_parser = count)]

@@ -4,15 +4,25 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{bail, Result};
 use galo::http::client::{parse_reply, Response};
 
+use crate::engine::Stop;
 use crate::measure::{Failure, FailureKind};
 use crate::target::{Address, Target};
 
 /// What is received at a time.
 const READ_BYTES: usize = 16 * 1024;
+
+/// Of one try at a first sign of life: so long, and so long at most, as is left.
+const ANSWER_MIN: Duration = Duration::from_millis(100);
+/// The same.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// From one try to the next.
+const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 
 /// A reply, its body decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +100,31 @@ pub fn exchange(target: &Target, request: &[u8], timeout: Duration) -> Result<Re
                 return Err(Failure::new(FailureKind::NotHttp, text));
             }
         }
+    }
+}
+
+/// Asks for `path` again and again until there is a reply, whatever it says, for at most `wait`. Returns its status.
+///
+/// # Errors
+/// It never answers, with what was tried last; or `stop` was given.
+pub fn until_it_answers(target: &Target, path: &str, wait: Duration, stop: &Stop) -> Result<u16> {
+    let began = Instant::now();
+    let mut request = Vec::new();
+    target.write_request(&mut request, "GET", path, b"");
+    loop {
+        let left = wait.saturating_sub(began.elapsed());
+        let failure = match exchange(target, &request, left.clamp(ANSWER_MIN, ANSWER_MAX)) {
+            Ok(reply) => return Ok(reply.status),
+            Err(failure) => failure,
+        };
+        if stop.is_stopped() {
+            bail!("stopped before {target} answered");
+        }
+        if began.elapsed() + ANSWER_PAUSE > wait {
+            let waited = humantime::format_duration(wait);
+            bail!("{target} never answered within {waited}: {failure}");
+        }
+        thread::sleep(ANSWER_PAUSE);
     }
 }
 

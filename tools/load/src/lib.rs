@@ -12,7 +12,9 @@
 //! | folder | what |
 //! |---|---|
 //! | `cli` | flags, and what they may be |
-//! | `run` | the plain run, from its flags to its report |
+//! | `run` | which run it is; signals, and how it ends |
+//! | `plain` | the plain run |
+//! | `observer` | what surrounds every run: screen, watch, and at its end the report |
 //! | `engine` | threads that drive sockets at a pace; knows nothing of banks and payments |
 //! | `traffic` | requests of each mix, and the judges of their replies |
 //! | `measure` | what is counted: constant memory, however long a run is |
@@ -28,6 +30,8 @@ pub mod contest2025;
 pub mod engine;
 pub mod exchange;
 pub mod measure;
+pub mod observer;
+pub mod plain;
 pub mod report;
 pub mod run;
 pub mod screen;

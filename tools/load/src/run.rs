@@ -1,27 +1,68 @@
-//! A run, from its flags to its report.
+//! Which run it is, what ends it before its time, and how it ended.
 
-use anyhow::Result;
+use std::thread;
 
-use crate::cli::{Cli, Output};
-use crate::report::Report;
+use anyhow::{Context, Result};
+use nix::sys::resource::{getrlimit, setrlimit, Resource};
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::cli::{Cli, Contest};
+use crate::engine::Stop;
+use crate::{contest2024, contest2025, plain, screen};
 
 /// How a run ended, as the exit status says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// 0.
     Good,
-    /// 1: a reply, a check, the verification or a gate failed.
+    /// 1: a reply, a check, the verification or a rule of `--fail-on` failed.
     Failed,
 }
 
-/// Does what was asked for. An error (exit status 2) says why nothing could be measured.
+/// Of a process that a second Ctrl-C ends.
+const INTERRUPTED: i32 = 130;
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Why nothing could be measured: exit status 2.
 pub fn run(cli: Cli) -> Result<Verdict> {
-    let _ = cli;
-    todo!()
+    let stop = Stop::default();
+    stop_on_signals(stop.clone())?;
+    raise_limits()?;
+    match (cli.contest, cli.load) {
+        (Some(Contest::Rinha2024(flags)), _) => contest2024::run(&flags, &stop),
+        (Some(Contest::Rinha2025(flags)), _) => contest2025::run(&flags, &stop),
+        (None, Some(flags)) => plain::run(&flags, &stop),
+        (None, None) => unreachable!("clap demands a target where there is no subcommand"),
+    }
 }
 
-/// Prints and writes the report, compares it, and judges it by `--fail-on`.
-pub fn finish(report: &Report, output: &Output) -> Result<Verdict> {
-    let _ = (report, output);
-    todo!()
+/// The first SIGINT or SIGTERM ends the run with its report, the second one at once. Blocked here and in all
+/// threads to come, they are waited for in one.
+fn stop_on_signals(stop: Stop) -> Result<()> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    signals
+        .thread_block()
+        .context("signals cannot be blocked")?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            while signals.wait().is_ok() {
+                if stop.is_stopped() {
+                    screen::give_back();
+                    std::process::exit(INTERRUPTED);
+                }
+                stop.stop();
+            }
+        })
+        .context("no thread")?;
+    Ok(())
+}
+
+/// As many open files as are allowed: each connection is one.
+fn raise_limits() -> Result<()> {
+    let limit = Resource::RLIMIT_NOFILE;
+    let raised = getrlimit(limit).and_then(|(_, hard)| setrlimit(limit, hard, hard));
+    raised.context("the limit of open files cannot be raised")
 }

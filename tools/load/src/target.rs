@@ -1,6 +1,7 @@
 //! Where requests go.
 
 use std::fmt;
+use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -42,6 +43,18 @@ impl Target {
 
     /// Appends a request's bytes. `path` begins with a slash; `body`: JSON, or empty for none.
     pub fn write_request(&self, out: &mut Vec<u8>, method: &'static str, path: &str, body: &[u8]) {
+        self.write_request_with(out, method, path, "", body);
+    }
+
+    /// The same with headers of one's own, each of which begins with a line's end: `"\r\nX-Name: value"`.
+    pub fn write_request_with(
+        &self,
+        out: &mut Vec<u8>,
+        method: &'static str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) {
         for part in [
             method,
             " ",
@@ -49,15 +62,17 @@ impl Target {
             path,
             " HTTP/1.1\r\nHost: ",
             &self.host,
+            headers,
         ] {
             out.extend_from_slice(part.as_bytes());
         }
         if method != "GET" {
             let length = body.len();
-            let head =
-                format_args!("\r\nContent-Type: application/json\r\nContent-Length: {length}")
-                    .to_string();
-            out.extend_from_slice(head.as_bytes());
+            write!(
+                out,
+                "\r\nContent-Type: application/json\r\nContent-Length: {length}"
+            )
+            .expect("a vector takes all");
         }
         out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(body);

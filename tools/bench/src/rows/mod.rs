@@ -3,6 +3,7 @@
 
 mod cluster;
 mod cost;
+mod load;
 mod payments;
 mod payments_large;
 mod speed;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use galo::io::Choice;
+use galo_load::measure::Tally;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use serde_json::{json, Value};
 
@@ -65,10 +67,12 @@ pub enum Row {
     PaymentsCost,
     /// Many confirmed payments: start, memory, summaries.
     PaymentsLarge,
+    /// galo-load beside wrk, and whether it keeps its pace.
+    Load,
 }
 
 impl Row {
-    pub const ALL: [Row; 17] = [
+    pub const ALL: [Row; 18] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -86,6 +90,7 @@ impl Row {
         Row::PaymentsPaced,
         Row::PaymentsCost,
         Row::PaymentsLarge,
+        Row::Load,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -107,6 +112,7 @@ impl Row {
             Row::PaymentsPaced => "payments-paced",
             Row::PaymentsCost => "payments-cost",
             Row::PaymentsLarge => "payments-large",
+            Row::Load => "load",
         }
     }
 }
@@ -220,6 +226,7 @@ impl Bench {
             Row::PaymentsPaced => self.payments_paced(),
             Row::PaymentsCost => self.payments_cost(),
             Row::PaymentsLarge => self.payments_large(),
+            Row::Load => self.load(),
         }
     }
 
@@ -294,6 +301,32 @@ fn compare(row: &'static str, what: impl Into<String>, of: &[Sample], to: &[Samp
     Figure::new(row, what, wall.min(cpu), "×")
         .note(note)
         .samples(json_of(&[of, to]))
+}
+
+/// p50, p99 and max of galo's and of the no-op servers' latencies; `bound`: what galo's p99 must be.
+fn latencies(
+    row: &'static str,
+    what: &str,
+    tallies: &[Tally; 2],
+    bound: impl Fn(Figure) -> Figure,
+) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (who, tally) in ["galo", "no-op"].into_iter().zip(tallies) {
+        let latency = tally.latency();
+        for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+            let ms = latency.value_at_quantile(part) as f64 / 1e6;
+            let mut figure = Figure::new(row, format!("{what}: {who}, {name}"), ms, "ms");
+            if (who, name) == ("galo", "p99") {
+                figure = bound(figure);
+            }
+            figures.push(
+                figure
+                    .lower_is_better()
+                    .note(format!("of {}", latency.len())),
+            );
+        }
+    }
+    figures
 }
 
 /// The samples of each server.

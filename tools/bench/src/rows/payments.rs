@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
+use galo_load::measure::Tally;
 use serde_json::json;
 
-use super::{compare, spread, Bench, Row};
+use super::{compare, latencies, spread, Bench, Row};
 use crate::client;
 use crate::nginx::Balancer;
-use crate::paced::{self, percentile};
+use crate::paced::{self, Mix};
 use crate::pair::Stack;
 use crate::processor::Processors;
 use crate::report::Figure;
@@ -126,32 +127,22 @@ impl Bench {
         let (stack, processors) = self.gateway_stack()?;
         let noop = Stack::start(Balancer::Stream, self.noop_pair()?, &self.new_path("nginx"))?;
         let run = |stack: &Stack, seconds: u64| {
-            paced::run(stack.address(), paced::Post::Payments, PACE_PER_S, seconds)
+            paced::run(stack.address(), Mix::Payments, PACE_PER_S, seconds)
         };
         run(&stack, 1)?;
         run(&noop, 1)?;
-        let mut times = [Vec::new(), Vec::new()];
+        let mut tallies = [Tally::default(), Tally::default()];
         let mut costs = Vec::new();
         for _ in 0..self.scale.rounds.div_ceil(2) {
             let cost = cost_of(&stack, &processors, || {
-                times[0].extend(run(&stack, self.scale.seconds)?);
+                tallies[0].merge(&run(&stack, self.scale.seconds)?);
                 Ok(u64::from(PACE_PER_S) * self.scale.seconds)
             })?;
             costs.push(cost);
-            times[1].extend(run(&noop, self.scale.seconds)?);
+            tallies[1].merge(&run(&noop, self.scale.seconds)?);
         }
-        let mut figures = Vec::new();
-        for (who, mut times) in ["galo", "no-op"].into_iter().zip(times) {
-            times.sort_unstable_by(f64::total_cmp);
-            for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-                let what = format!("{PACE_PER_S} payments/s through nginx: {who}, {name}");
-                let mut figure = Figure::new(row, what, percentile(&times, part), "ms");
-                if (who, name) == ("galo", "p99") {
-                    figure = figure.must(2.0).aim(1.0);
-                }
-                figures.push(figure.lower_is_better().note(format!("of {}", times.len())));
-            }
-        }
+        let what = format!("{PACE_PER_S} payments/s through nginx");
+        let mut figures = latencies(row, &what, &tallies, |p99| p99.must(2.0).aim(1.0));
         figures.push(cost_figure(
             row,
             &format!("at {PACE_PER_S} payments/s"),

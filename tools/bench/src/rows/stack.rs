@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use galo_load::measure::Tally;
 use serde_json::json;
 
-use super::{compare, spread, Bench, Row, MB};
+use super::{compare, latencies, spread, Bench, Row, MB};
 use crate::client;
 use crate::nginx::Balancer;
-use crate::paced::{self, percentile};
+use crate::paced::{self, Mix};
 use crate::pair::{Pair, Stack, NODES};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
@@ -159,31 +160,22 @@ impl Bench {
     pub(super) fn paced(&self) -> Result<Vec<Figure>> {
         let row = Row::Paced.name();
         let stacks = self.stacks(Balancer::Stream)?;
-        let mut times = [Vec::new(), Vec::new()];
+        let mut tallies = [Tally::default(), Tally::default()];
         for stack in &stacks {
-            paced::run(stack.address(), paced::Post::Transactions, PACE_PER_S, 1)?;
+            paced::run(stack.address(), Mix::Bank, PACE_PER_S, 1)?;
         }
         for _ in 0..self.scale.rounds.div_ceil(2) {
-            for (stack, times) in stacks.iter().zip(&mut times) {
-                let post = paced::Post::Transactions;
+            for (stack, tally) in stacks.iter().zip(&mut tallies) {
                 let seconds = self.scale.seconds;
-                times.extend(paced::run(stack.address(), post, PACE_PER_S, seconds)?);
+                tally.merge(&paced::run(
+                    stack.address(),
+                    Mix::Bank,
+                    PACE_PER_S,
+                    seconds,
+                )?);
             }
         }
-        let mut figures = Vec::new();
-        for (who, mut times) in ["galo", "no-op"].into_iter().zip(times) {
-            times.sort_unstable_by(f64::total_cmp);
-            for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-                let what = format!(
-                    "{PACE_PER_S} requests/s through nginx, a connection each: {who}, {name}"
-                );
-                let mut figure = Figure::new(row, what, percentile(&times, part), "ms");
-                if (who, name) == ("galo", "p99") {
-                    figure = figure.must(2.0);
-                }
-                figures.push(figure.lower_is_better().note(format!("of {}", times.len())));
-            }
-        }
-        Ok(figures)
+        let what = format!("{PACE_PER_S} requests/s through nginx, a connection each");
+        Ok(latencies(row, &what, &tallies, |p99| p99.must(2.0)))
     }
 }

@@ -24,7 +24,7 @@ pub enum FailureKind {
     Reset,
     /// The connection ended before the first byte of a reply.
     Closed,
-    /// It ended, or was reset, within a reply.
+    /// The connection ended, or was reset, within a reply.
     HalfReply,
     /// No reply in time.
     TimeOut,
@@ -97,6 +97,17 @@ impl Failure {
     pub fn new(kind: FailureKind, what: impl Into<String>) -> Failure {
         let what = what.into();
         Failure { kind, what }
+    }
+
+    /// As an error, behind what it is about.
+    pub fn context(self, about: &str) -> anyhow::Error {
+        anyhow::anyhow!("{about}: {self}")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.what)
     }
 }
 

@@ -10,26 +10,28 @@ use super::Tally;
 /// Beyond this many points, each two become one: an hour of seconds.
 pub const POINTS_MAX: usize = 3_600;
 
-/// What ended in one interval.
+/// What ended in one interval, or in several that became one point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// From the beginning of the measured time to the beginning of the interval, in seconds.
     pub at_s: f64,
-    /// Of the interval, in seconds. The last one may be shorter.
+    /// Length of the interval, in seconds. The last one may be shorter.
     pub length_s: f64,
-    /// Replies.
+    /// Replies that came, right or wrong.
     pub replies: u64,
     /// Requests that failed.
     pub failed: u64,
-    /// Requests begun late by the tool's own fault.
+    /// Requests begun late by galo-load's own fault.
     pub late: u64,
-    /// Of latency, in microseconds; 0 when nothing ended. Of points that became one: the largest.
+    /// Median of the latency, in microseconds; 0 when nothing was answered. Of intervals that became one point: the largest.
     pub p50_us: f64,
-    /// The same.
+    /// Percentile 90 of the latency, in microseconds; 0 when nothing was answered. Of intervals that became one point: the
+    /// largest.
     pub p90_us: f64,
-    /// The same.
+    /// Percentile 99 of the latency, in microseconds; 0 when nothing was answered. Of intervals that became one point: the
+    /// largest.
     pub p99_us: f64,
-    /// The same.
+    /// The longest latency, in microseconds; 0 when nothing was answered.
     pub max_us: f64,
 }
 
@@ -56,7 +58,8 @@ impl Point {
         self.replies as f64 / self.length_s.max(1e-9)
     }
 
-    fn merge(&self, next: &Point) -> Point {
+    /// This one and the next as one: sums, and the largest of each latency.
+    pub fn merge(&self, next: &Point) -> Point {
         Point {
             at_s: self.at_s,
             length_s: self.length_s + next.length_s,
@@ -117,7 +120,7 @@ impl Series {
     }
 }
 
-const _: () = assert!(POINTS_MAX % 2 == 0);
+const _: () = assert!(POINTS_MAX.is_multiple_of(2));
 
 #[cfg(test)]
 mod tests {

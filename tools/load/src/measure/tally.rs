@@ -65,6 +65,8 @@ pub struct Tally {
     kinds: [Option<Box<KindTally>>; Kind::ALL.len()],
     /// See [`Sample::service`]; of the same requests as [`KindTally::latency`].
     pub service: Histogram<u64>,
+    /// The same of requests that succeeded: what the contest of 2025 takes its p99 of.
+    pub service_succeeded: Histogram<u64>,
     /// Replies by status.
     pub statuses: BTreeMap<u16, u64>,
     /// What failed, and how.
@@ -82,6 +84,7 @@ impl Default for Tally {
         Tally {
             kinds: Default::default(),
             service: histogram(),
+            service_succeeded: histogram(),
             statuses: BTreeMap::new(),
             failures: Failures::default(),
             in_time: 0,
@@ -95,6 +98,8 @@ impl Tally {
     /// A request that ended well.
     pub fn succeeded(&mut self, sample: &Sample) {
         self.add(sample, true);
+        self.service_succeeded
+            .saturating_record(nanoseconds(sample.service));
     }
 
     /// A request that failed; `example` is asked for if there is none of its kind yet.
@@ -108,7 +113,6 @@ impl Tally {
     }
 
     fn add(&mut self, sample: &Sample, timed: bool) {
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let kind = self.of_mut(sample.kind);
         kind.requests += 1;
         if timed {
@@ -182,6 +186,9 @@ impl Tally {
             sum.latency.add(&tally.latency).expect("the same bounds");
         }
         self.service.add(&other.service).expect("the same bounds");
+        self.service_succeeded
+            .add(&other.service_succeeded)
+            .expect("the same bounds");
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
@@ -192,6 +199,10 @@ impl Tally {
         self.late.by_tool_max = self.late.by_tool_max.max(other.late.by_tool_max);
         self.late.by_target += other.late.by_target;
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -236,6 +247,9 @@ mod tests {
         // What was refused took no time of the target's; a time-out did.
         let latency = one.latency();
         assert_eq!((latency.len(), latency.max() / 10_000), (3, 900));
+        // One of them ended well.
+        let succeeded = &one.service_succeeded;
+        assert_eq!((succeeded.len(), succeeded.max() / 10_000), (1, 50));
         assert_eq!(one.late.by_tool_max, Duration::from_millis(2));
     }
 }

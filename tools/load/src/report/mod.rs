@@ -5,37 +5,51 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `distribution` | how latencies are distributed |
+//! | `figure` | the figures by which a run is judged and compared, by name |
 //! | `text` | the summary on standard output |
 //! | `compare` | a former run beside this one |
 //! | `gate` | `--fail-on` |
+//! | `json` | `--json`, read and written, and its schema |
 //! | `csv` | the time series |
+//! | `checks` | a contest's checks, as they are gathered |
 //! | `page` | the HTML page |
 //! | `machine` | where it ran |
+//! | `units` | numbers as people read them |
 
+pub mod checks;
 pub mod compare;
 pub mod csv;
+mod distribution;
+#[cfg(test)]
+mod example;
+pub mod figure;
 pub mod gate;
+pub mod json;
 pub mod machine;
 pub mod page;
 pub mod text;
+pub mod units;
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{FailureKind, Measured, Point, Tally};
 
+pub use distribution::{Bucket, Distribution, BUCKETS_PER_DECADE, PERCENTILES};
+
 /// Of this form. A reader refuses another.
 pub const SCHEMA: u32 = 1;
 
-/// A run. All times are in the unit that their names end with.
+/// A run of galo-load. Numbers are in the unit that their names end with: `_s` seconds, `_us` microseconds, `_bytes`;
+/// those without one are counts, unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The number of this form. One in which a field has gone, or means something else, has another number.
     pub schema: u32,
-    /// Of galo-load.
+    /// The version of galo-load.
     pub version: String,
     /// When the measured time began, RFC 3339, UTC.
     pub began_at: String,
@@ -43,202 +57,164 @@ pub struct Report {
     pub settings: Settings,
     /// Where galo-load ran.
     pub machine: Machine,
-    /// The measured time.
+    /// The measured time: from the end of the warm-up to the end of the run.
     pub elapsed_s: f64,
-    /// Ended in whichever way.
+    /// Requests that ended, in whichever way.
     pub requests: u64,
-    /// Of those, failed.
+    /// How many of the requests failed.
     pub failed: u64,
-    /// Replies a second.
+    /// Replies a second, right or wrong, of those that came within the measured time.
     pub rate: f64,
-    /// Of replies.
+    /// Bytes of all replies, heads and bodies.
     pub bytes: u64,
-    /// From when requests were due to their end; of replies and time-outs.
+    /// How long requests took from when they were due (in closed loop: from when they were begun, the time to connect
+    /// included) to the last byte of the reply. Replies, right or wrong, and time-outs count; other failures do not.
     pub latency: Distribution,
-    /// From the first byte sent.
+    /// How long requests took from their first byte sent to the last byte of the reply. The same requests count.
     pub service: Distribution,
-    /// By kind of request.
+    /// The requests by kind, in the order of the kinds; those that were not sent are left out.
     pub kinds: Vec<KindReport>,
-    /// Replies by status.
+    /// Replies by HTTP status.
     pub statuses: BTreeMap<u16, u64>,
     /// Failures by kind, most frequent first.
     pub failures: Vec<FailureReport>,
-    /// How well the tool itself kept up.
+    /// How well galo-load itself kept up.
     pub tool: ToolReport,
-    /// Over time.
+    /// What ended in each interval, in order of time. Long runs have at most 3,600 points, each of several intervals.
     pub series: Vec<Point>,
-    /// Processes and containers that were watched.
+    /// Processes and containers that were watched (`--watch-pid`, `--watch-container`).
     pub watched: Vec<Watched>,
-    /// With `--verify`.
+    /// What all replies together say about each account, or about the totals of payments, beside what the target says
+    /// at the end; with `--verify` only.
     pub verification: Option<Verification>,
-    /// Of an official run.
+    /// Checks and score of an official run; none of a plain run.
     pub contest: Option<Contest>,
 }
 
 /// How a run was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
-    /// `bank`, `payments`, `extrato`, `health`, `rinha-2024`, `rinha-2025`.
+    /// What was sent: a mix (`bank`, `payments`, `extrato`, `health`) or an official run (`rinha-2024`, `rinha-2025`).
     pub run: String,
-    /// As it was given.
+    /// The target, as it was given.
     pub target: String,
-    /// At once.
+    /// Connections at once, over all threads; of `rinha-2025` the users.
     pub connections: usize,
-    /// That drove them.
+    /// Threads that drove the connections.
     pub threads: usize,
-    /// Requests a second that were due; none: closed loop, or a contest's own.
+    /// Requests a second that were due (open loop); none: closed loop, or an official run, which has a pace of its own.
     pub rate: Option<f64>,
-    /// Wanted.
+    /// How long the run was to take, without the warm-up; none: as long as its number of requests takes.
     pub duration_s: Option<f64>,
-    /// Wanted.
+    /// How many requests the run was to take; none: as many as come within its time.
     pub requests: Option<u64>,
-    /// Whether a connection took more than one request.
+    /// Whether a connection took more than one request; otherwise each request had a connection of its own.
     pub keepalive: bool,
-    /// Before what was measured.
+    /// How long requests were sent before what was measured.
     pub warmup_s: f64,
-    /// For one request.
+    /// How long one request might take.
     pub timeout_s: f64,
-    /// Of the choice of clients, amounts and ids.
+    /// What decided clients, amounts and ids: the same seed sends the same requests.
     pub seed: u64,
-    /// Of a contest's ramps: 1 is the full length.
+    /// How long an official run was, as a share of its full length; none of a plain run.
     pub scale: Option<f64>,
 }
 
 /// Where galo-load ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
-    /// Its name.
+    /// The name of the machine.
     pub host: String,
-    /// `Linux 6.18.44 x86_64`.
+    /// The operating system, its release and the architecture: `Linux 6.18.44 x86_64`.
     pub kernel: String,
-    /// The model, from /proc/cpuinfo.
+    /// The model of the CPU, from /proc/cpuinfo; empty where that has none, as on ARM.
     pub cpu: String,
-    /// That this process may use.
+    /// How many CPUs galo-load might use.
     pub cpus: usize,
-    /// In bytes.
+    /// Memory of the machine.
     pub memory_bytes: u64,
-    /// Before the run: the load average of one minute.
+    /// The load average of one minute, before the run.
     pub load_average: f64,
 }
 
-/// Latencies in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Distribution {
-    /// How many.
-    pub count: u64,
-    /// The mean.
-    pub mean_us: f64,
-    /// The standard deviation.
-    pub stdev_us: f64,
-    /// The least.
-    pub min_us: f64,
-    /// The median.
-    pub p50_us: f64,
-    /// See [`PERCENTILES`].
-    pub p75_us: f64,
-    /// The same.
-    pub p90_us: f64,
-    /// The same.
-    pub p95_us: f64,
-    /// The same.
-    pub p99_us: f64,
-    /// The same.
-    pub p99_9_us: f64,
-    /// The same.
-    pub p99_99_us: f64,
-    /// The largest.
-    pub max_us: f64,
-    /// How many lie between which bounds, on a logarithmic scale; empty ones are left out.
-    pub buckets: Vec<Bucket>,
-}
-
-/// Of a distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Bucket {
-    /// Its lower bound, inclusive.
-    pub from_us: f64,
-    /// Its upper bound, exclusive.
-    pub to_us: f64,
-    /// How many.
-    pub count: u64,
-}
-
-/// Of one kind of request.
+/// The requests of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KindReport {
-    /// `debit`, `credit`, `statement`, `payment`, …
+    /// What they ask for: `debit`, `credit`, `statement`, `payment`, `summary`, `health`; of an official run also
+    /// `processor` (asked of a payment processor) and `check` (none of these).
     pub kind: String,
-    /// Ended in whichever way.
+    /// Requests that ended, in whichever way.
     pub requests: u64,
-    /// Of those, failed.
+    /// How many of the requests failed.
     pub failed: u64,
-    /// As of the whole.
+    /// How long they took, counted as for the whole run.
     pub latency: Distribution,
 }
 
-/// Of one kind of failure.
+/// Failures of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureReport {
-    /// See there.
+    /// How the requests failed.
     pub kind: FailureKind,
-    /// How often.
+    /// How many requests failed so.
     pub count: u64,
-    /// One of them, in words.
+    /// One of them: what is wrong, request and reply.
     pub example: String,
 }
 
-/// How well the tool itself kept up.
+/// How well galo-load itself kept up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolReport {
     /// Requests begun more than a millisecond late although a connection was free.
     pub late: u64,
-    /// The longest of those delays.
+    /// The longest delay of a late request.
     pub late_max_us: f64,
     /// Requests begun more than a millisecond late because no connection was free.
     pub waited: u64,
-    /// Requests due and never sent, for the same reason.
+    /// Requests that were due and never sent, because no connection was free until the end.
     pub unsent: u64,
-    /// The largest share of its time that one of the threads used a CPU.
+    /// Share of its time that the busiest thread used a CPU, 0 to 1: near 1, galo-load was at its limit, and the figures
+    /// are its own.
     pub busy: f64,
 }
 
 /// A process or container that was watched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Watched {
-    /// `pid 4711 (galo)`, `container api01`.
+    /// What was watched: `pid 4711 (galo)`, `container api01`.
     pub name: String,
-    /// Once an interval.
+    /// What was seen, once an interval, in order of time.
     pub points: Vec<WatchedPoint>,
-    /// The largest.
+    /// The most resident memory that was seen.
     pub resident_bytes_max: u64,
-    /// CPU time over the measured time: 1 is one CPU in full.
+    /// CPU time over time, of the whole run: 1 is one CPU in full.
     pub cpu: f64,
-    /// Why there are no more points, if there is a reason: it ended, it may not be read.
+    /// Why there are no more points: it ended, it may not be read; none: there is no reason.
     pub ended: Option<String>,
 }
 
-/// Of one moment.
+/// What was seen of a process or container at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchedPoint {
     /// From the beginning of the measured time, in seconds.
     pub at_s: f64,
-    /// Resident memory.
+    /// Resident memory at that moment.
     pub resident_bytes: u64,
-    /// CPU time since the point before, over that time.
+    /// CPU time since the point before, over that time: 1 is one CPU in full.
     pub cpu: f64,
 }
 
-/// What all replies together say, with `--verify`.
+/// What all replies together say, beside what the target says at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verification {
     /// One line for each account, or for each processor.
     pub lines: Vec<VerificationLine>,
 }
 
-/// Of one account, or of one total.
+/// The verification of one account, or of one total.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VerificationLine {
-    /// Of what.
+    /// Which account or total it is.
     pub subject: String,
     /// What it must be, in words.
     pub expected: String,
@@ -258,15 +234,15 @@ impl Verification {
 /// What an official run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contest {
-    /// In the order in which they were first made.
+    /// What was checked, in the order in which it was first looked at.
     pub checks: Vec<Check>,
     /// How the score is made up, in order.
     pub terms: Vec<Term>,
-    /// By the contest's rules.
+    /// The score, by the contest's rules: the sum of its terms.
     pub score: f64,
-    /// The most that there is, where it is known.
+    /// The highest score that there is; none: there is no highest.
     pub score_max: Option<f64>,
-    /// What the contest counts in: `USD`, or nothing.
+    /// What the score is counted in: `USD`, or nothing.
     pub unit: String,
 }
 
@@ -279,7 +255,7 @@ pub struct Check {
     pub count: u64,
     /// How often it was not so.
     pub failed: u64,
-    /// Of those, the first ones ([`CHECK_EXAMPLES_MAX`]).
+    /// The first ones that were not so, at most 20.
     pub examples: Vec<CheckExample>,
 }
 
@@ -297,7 +273,7 @@ pub struct CheckExample {
 /// A term of a score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Term {
-    /// Its name.
+    /// The name of the term.
     pub what: String,
     /// What it adds to the score, or takes from it.
     pub value: f64,
@@ -308,6 +284,24 @@ pub struct Term {
 /// Of one check, kept with request and reply.
 pub const CHECK_EXAMPLES_MAX: usize = 20;
 
+/// A thread that used more than this share of its time may have been what limited the run.
+const BUSY_MAX: f64 = 0.9;
+/// From this share of late requests on they are seen in the percentiles.
+const LATE_SHARE_MAX: f64 = 0.001;
+
+impl ToolReport {
+    /// Why the figures of a run of so many requests may be the tool's own instead of the target's, if they may.
+    pub fn doubt(&self, requests: u64) -> Option<&'static str> {
+        if self.busy > BUSY_MAX {
+            Some("one of its threads had no time left: give it more threads, or a CPU of its own")
+        } else if self.late as f64 > requests as f64 * LATE_SHARE_MAX {
+            Some("requests were begun late although a connection was free: this machine is too busy, and latency has those delays in it")
+        } else {
+            None
+        }
+    }
+}
+
 impl Contest {
     /// No check failed.
     pub fn is_good(&self) -> bool {
@@ -315,74 +309,28 @@ impl Contest {
     }
 }
 
-/// Percentiles that are reported, in percent, beside the names under which they stand.
-pub const PERCENTILES: [(&str, f64); 7] = [
-    ("p50", 50.0),
-    ("p75", 75.0),
-    ("p90", 90.0),
-    ("p95", 95.0),
-    ("p99", 99.0),
-    ("p99.9", 99.9),
-    ("p99.99", 99.99),
-];
-
-/// Buckets for each factor of ten.
-const BUCKETS_PER_DECADE: i32 = 10;
-
-impl Distribution {
-    /// Of latencies in nanoseconds.
-    pub fn new(histogram: &Histogram<u64>) -> Distribution {
-        if histogram.is_empty() {
-            return Distribution::default();
-        }
-        let us = |nanoseconds: u64| nanoseconds as f64 / 1e3;
-        let percentile_us = |percent: f64| us(histogram.value_at_quantile(percent / 100.0));
-        let [p50_us, p75_us, p90_us, p95_us, p99_us, p99_9_us, p99_99_us] =
-            PERCENTILES.map(|(_, percent)| percentile_us(percent));
-        let number = |us: f64| (us.log10() * f64::from(BUCKETS_PER_DECADE)).floor() as i32;
-        let bound = |number: i32| 10_f64.powf(f64::from(number) / f64::from(BUCKETS_PER_DECADE));
-        let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
-        for value in histogram.iter_recorded() {
-            let at = us(value.value_iterated_to()).max(0.1);
-            *counts.entry(number(at)).or_default() += value.count_since_last_iteration();
-        }
-        let buckets = counts.into_iter().map(|(number, count)| Bucket {
-            from_us: bound(number),
-            to_us: bound(number + 1),
-            count,
-        });
-        Distribution {
-            count: histogram.len(),
-            mean_us: histogram.mean() / 1e3,
-            stdev_us: histogram.stdev() / 1e3,
-            min_us: us(histogram.min()),
-            p50_us,
-            p75_us,
-            p90_us,
-            p95_us,
-            p99_us,
-            p99_9_us,
-            p99_99_us,
-            max_us: us(histogram.max()),
-            buckets: buckets.collect(),
-        }
-    }
-
-    /// In the order of [`PERCENTILES`], in microseconds.
-    pub fn percentiles_us(&self) -> [f64; PERCENTILES.len()] {
-        [
-            self.p50_us,
-            self.p75_us,
-            self.p90_us,
-            self.p95_us,
-            self.p99_us,
-            self.p99_9_us,
-            self.p99_99_us,
-        ]
-    }
+/// So many digits after the point: digits that nobody has measured make a file hard to read, and what has no more than
+/// fifteen is the same number when it is read again.
+fn rounded(number: f64, decimals: i32) -> f64 {
+    let power = 10_f64.powi(decimals);
+    (number * power).round() / power
 }
 
 impl Report {
+    /// No reply was wrong, no check failed, and the replies together can be true.
+    pub fn is_good(&self) -> bool {
+        self.wrong() == 0
+            && self.verification.as_ref().is_none_or(Verification::is_good)
+            && self.contest.as_ref().is_none_or(Contest::is_good)
+    }
+
+    /// Replies that came and were not right.
+    pub fn wrong(&self) -> u64 {
+        let failures = self.failures.iter();
+        let wrong = failures.filter(|failure| failure.kind.is_wrong());
+        wrong.map(|failure| failure.count).sum()
+    }
+
     /// Of what was measured; what else there is to say is put in afterwards.
     pub fn new(
         settings: Settings,
@@ -406,13 +354,13 @@ impl Report {
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            began_at: began.to_string(),
+            began_at: format!("{began:.3}"),
             settings,
             machine,
             elapsed_s: measured.elapsed.as_secs_f64(),
             requests: total.requests(),
             failed: total.failed_count(),
-            rate: measured.rate(),
+            rate: rounded(measured.rate(), 6),
             bytes: total.bytes,
             latency: Distribution::new(&total.latency()),
             service: Distribution::new(&total.service),
@@ -421,10 +369,10 @@ impl Report {
             failures: failures.collect(),
             tool: ToolReport {
                 late: total.late.by_tool,
-                late_max_us: total.late.by_tool_max.as_secs_f64() * 1e6,
+                late_max_us: rounded(total.late.by_tool_max.as_secs_f64() * 1e6, 3),
                 waited: total.late.by_target,
                 unsent: measured.unsent,
-                busy: measured.busy.iter().copied().fold(0.0, f64::max),
+                busy: rounded(measured.busy.iter().copied().fold(0.0, f64::max), 6),
             },
             series: measured.series.points().copied().collect(),
             watched: Vec::new(),

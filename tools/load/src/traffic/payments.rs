@@ -1,1 +1,205 @@
-//! (skeleton)
+//! Payments: `POST /payments`.
+
+use std::io::{Cursor, Write as _};
+
+use fastrand::Rng;
+use galo::payments::PaymentId;
+
+use super::reply::{is_refusal, wrong_status};
+use crate::engine::Traffic;
+use crate::measure::{Failure, Kind};
+use crate::target::Target;
+
+pub use super::totals::{
+    judge_totals, parse_processor_summary, parse_summary, ProcessorSummary, Summary, Totals,
+};
+
+/// Of every payment, as in the contest.
+pub const AMOUNT_CENTS: u64 = 1990;
+
+/// Holds the body of any payment: its fixed parts, 36 characters, 20 digits.
+const BODY_BYTES_MAX: usize = 128;
+
+/// Payments of [`AMOUNT_CENTS`] each, with ids of their own. One for each thread.
+#[derive(Clone, Debug)]
+pub struct Payments {
+    target: Target,
+    ids: Ids,
+    accepted: Accepted,
+}
+
+/// What became of payments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Accepted.
+    pub acknowledged: u64,
+    /// Accepted or not: there is no reply, or one that does not tell.
+    pub unknown: u64,
+}
+
+impl Accepted {
+    /// Those of another thread, too.
+    pub fn merge(&mut self, other: &Accepted) {
+        self.acknowledged += other.acknowledged;
+        self.unknown += other.unknown;
+    }
+}
+
+/// Fresh UUIDs of version 4 (RFC 9562).
+#[derive(Clone, Debug)]
+pub struct Ids {
+    random: Rng,
+}
+
+impl Ids {
+    /// The same seed makes the same ids.
+    pub fn new(seed: u64) -> Ids {
+        let random = Rng::with_seed(seed);
+        Ids { random }
+    }
+
+    /// The next one.
+    pub fn fresh(&mut self) -> PaymentId {
+        const VERSION: u128 = 0xf << 76;
+        const VARIANT: u128 = 0b11 << 62;
+        let bits = self.random.u128(..);
+        PaymentId(bits & !VERSION & !VARIANT | 0x4 << 76 | 0b10 << 62)
+    }
+}
+
+/// Appends a payment's request.
+pub fn payment_request(target: &Target, out: &mut Vec<u8>, id: PaymentId, cents: u64) {
+    let mut body = Cursor::new([0; BODY_BYTES_MAX]);
+    let (whole, rest) = (cents / 100, cents % 100);
+    write!(
+        body,
+        r#"{{"correlationId":"{id}","amount":{whole}.{rest:02}}}"#
+    )
+    .expect("room for it");
+    let length = body.position() as usize;
+    target.write_request(out, "POST", "/payments", &body.get_ref()[..length]);
+}
+
+/// Whether a reply to a payment is right: any 2xx is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn judge_payment(status: u16) -> Result<(), Failure> {
+    match status {
+        200..=299 => Ok(()),
+        _ => Err(wrong_status(status, "2xx, as a payment's is")),
+    }
+}
+
+impl Payments {
+    /// `seed`: of the ids.
+    pub fn new(target: &Target, seed: u64) -> Payments {
+        Payments {
+            target: target.clone(),
+            ids: Ids::new(seed),
+            accepted: Accepted::default(),
+        }
+    }
+
+    /// What became of them so far.
+    pub fn accepted(&self) -> Accepted {
+        self.accepted
+    }
+}
+
+impl Traffic for Payments {
+    type Ticket = ();
+
+    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, ()) {
+        let id = self.ids.fresh();
+        payment_request(&self.target, out, id, AMOUNT_CENTS);
+        (Kind::Payment, ())
+    }
+
+    fn judge(&mut self, (): (), status: u16, _body: &[u8]) -> Result<(), Failure> {
+        match status {
+            200..=299 => self.accepted.acknowledged += 1,
+            _ if is_refusal(status) => {}
+            _ => self.accepted.unknown += 1,
+        }
+        judge_payment(status)
+    }
+
+    fn lost(&mut self, (): (), sent: bool) {
+        self.accepted.unknown += u64::from(sent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::FailureKind;
+    use std::collections::HashSet;
+
+    fn target() -> Target {
+        "127.0.0.1:9999".parse().unwrap()
+    }
+
+    #[test]
+    fn ids_are_fresh_and_of_version_4() {
+        let mut seen = HashSet::new();
+        // Threads' seeds follow one another.
+        for seed in 0..8 {
+            let mut ids = Ids::new(seed);
+            for _ in 0..5000 {
+                let id = ids.fresh();
+                assert!(seen.insert(id), "{id} came twice");
+                let text = id.text();
+                assert_eq!(text[14], b'4', "{id}");
+                assert!(b"89ab".contains(&text[19]), "{id}");
+                assert_eq!(PaymentId::parse(&text), Some(id));
+            }
+        }
+        assert_eq!(Ids::new(3).fresh(), Ids::new(3).fresh());
+    }
+
+    #[test]
+    fn a_request_is_a_payment() {
+        let mut payments = Payments::new(&target(), 5);
+        let id = Ids::new(5).fresh();
+        let mut out = Vec::new();
+        assert_eq!(payments.next(0, &mut out), (Kind::Payment, ()));
+        let expected = format!(
+            "POST /payments HTTP/1.1\r\nHost: 127.0.0.1:9999\r\nContent-Type: application/json\r\n\
+             Content-Length: 71\r\n\r\n{{\"correlationId\":\"{id}\",\"amount\":19.90}}"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn replies_are_judged_and_counted() {
+        let mut payments = Payments::new(&target(), 5);
+        for status in [200, 201, 202, 204, 299] {
+            assert_eq!(payments.judge((), status, b"whatever"), Ok(()));
+        }
+        for (status, words) in [
+            (199, "199 is not 2xx"),
+            (301, "301 is not 2xx"),
+            (400, "400 is not 2xx"),
+            (422, "422 is not 2xx"),
+            (429, "429 is not 2xx"),
+            (500, "500 is not 2xx"),
+            (503, "503 is not 2xx"),
+        ] {
+            let failure = payments.judge((), status, b"").unwrap_err();
+            assert_eq!(failure.kind, FailureKind::WrongStatus);
+            assert!(failure.what.starts_with(words), "{}", failure.what);
+        }
+        payments.lost((), true);
+        payments.lost((), false);
+        // Unknown: two that are neither yes nor no, two 5xx, and the one that was lost.
+        let mut accepted = payments.accepted();
+        let expected = Accepted {
+            acknowledged: 5,
+            unknown: 5,
+        };
+        assert_eq!(accepted, expected);
+        accepted.merge(&expected);
+        assert_eq!((accepted.acknowledged, accepted.unknown), (10, 10));
+    }
+}

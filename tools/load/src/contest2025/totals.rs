@@ -1,0 +1,361 @@
+//! The target's summary beside the processors' own.
+
+use std::fmt;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use galo_processor::decimal;
+use jiff::Timestamp;
+
+use super::calls::Calls;
+use super::processors::Processor;
+use super::score::PROCESSORS;
+use super::stages::STAGES;
+use super::users::Fates;
+use crate::measure::{Failure, Kind};
+use crate::report::checks::Checks;
+use crate::report::CheckExample;
+use crate::target::Target;
+use crate::traffic::payments::AMOUNT_CENTS;
+use crate::traffic::totals::{parse_summary, Summary, Totals};
+
+/// From the end of a window to now, whatever the scale: how long a payment may take to be known is no part of the script's
+/// times.
+const CONFIRMED: Duration = Duration::from_millis(1_500);
+/// Of a window at full length.
+const WINDOW: Duration = Duration::from_millis(13_500);
+/// For what is at a processor when the users have gone: the longest delay of the last stage.
+const INSIDE_MAX: Duration = {
+    let [default, fallback] = STAGES[STAGES.len() - 1].states;
+    let (default_ms, fallback_ms) = (default.delay_ms, fallback.delay_ms);
+    Duration::from_millis(if default_ms > fallback_ms {
+        default_ms
+    } else {
+        fallback_ms
+    })
+};
+/// For payments that still wait when the users have gone.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// From one look to the next.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
+const READABLE: &str = "summary: 200, and readable";
+const AGREE: &str = "summaries agree";
+const NOT_MORE: &str = "no more payments than requested";
+const ONCE: &str = "each acknowledged payment is at exactly one processor";
+
+/// From when to when, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Window {
+    /// What is compared at this moment: at full length the script's `[now - 15 s, now - 1.5 s]`. Nothing before `earliest`: at
+    /// first this moment alone.
+    pub fn compared(now: Timestamp, scale: f64, earliest: Timestamp) -> Window {
+        let to = now - CONFIRMED;
+        Window {
+            from: (to - WINDOW.mul_f64(scale)).max(earliest),
+            to: to.max(earliest),
+        }
+    }
+
+    /// What counts at the end: at full length the script's last 70 s.
+    pub fn counted(now: Timestamp, length: Duration, earliest: Timestamp) -> Window {
+        Window {
+            from: (now - length - Duration::from_secs(10)).max(earliest),
+            to: now,
+        }
+    }
+
+    /// With its question mark.
+    pub fn query(&self) -> String {
+        format!("?from={:.3}&to={:.3}", self.from, self.to)
+    }
+}
+
+/// Three summaries of one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The target's. None: there was no answer, or one that says nothing. The script takes zeros for it.
+    pub target: Option<Summary>,
+    /// The processors' own.
+    pub processors: Summary,
+}
+
+impl Comparison {
+    /// By how many payments they differ.
+    pub fn difference(&self) -> u64 {
+        let (ours, theirs) = (self.target.unwrap_or_default(), self.processors);
+        let default = ours.default.count.abs_diff(theirs.default.count);
+        default.saturating_add(ours.fallback.count.abs_diff(theirs.fallback.count))
+    }
+}
+
+/// Asks all three at once. `None`: a processor does not answer, and there is nothing to compare with.
+pub fn compare(
+    calls: &mut Calls,
+    target: &Target,
+    processors: &[Processor; 2],
+    window: &Window,
+) -> Option<Comparison> {
+    let ready = Barrier::new(3);
+    let (target, processors) = thread::scope(|scope| {
+        let processors = processors.each_ref().map(|processor| {
+            let ready = &ready;
+            scope.spawn(move || {
+                let mut calls = Calls::new(true);
+                ready.wait();
+                let totals = processor.totals(&mut calls, Some(window));
+                (calls, totals)
+            })
+        });
+        ready.wait();
+        let target = summary(calls, target, window).ok();
+        let join = |thread: thread::ScopedJoinHandle<_>| thread.join().expect("it does not panic");
+        (target, processors.map(join))
+    });
+    let [default, fallback] = processors.map(|(theirs, totals)| {
+        calls.merge(theirs);
+        totals.ok()
+    });
+    let processors = Summary {
+        default: default?,
+        fallback: fallback?,
+    };
+    let comparison = Comparison { target, processors };
+    let outcome = match comparison.difference() {
+        0 => Ok(()),
+        difference => Err(CheckExample {
+            what: format!("{} apart", payments(difference)),
+            request: format!("GET /payments-summary{}", window.query()),
+            reply: comparison.to_string(),
+        }),
+    };
+    calls.checks.look(AGREE, outcome);
+    Some(comparison)
+}
+
+/// The target's.
+pub fn summary(calls: &mut Calls, target: &Target, window: &Window) -> Result<Summary, Failure> {
+    let mut request = Vec::new();
+    let path = format!("/payments-summary{}", window.query());
+    target.write_request(&mut request, "GET", &path, b"");
+    calls.ask(Kind::Summary, READABLE, target, &request, parse_summary)
+}
+
+/// Nobody pays for what was not asked for.
+pub fn look_for_more(checks: &mut Checks, shown: &Summary, window: &Window, requested: u64) {
+    let count = shown.total().count;
+    let outcome = match count <= requested {
+        true => Ok(()),
+        false => Err(CheckExample {
+            what: format!("{}, and {requested} were requested", payments(count)),
+            request: format!("GET /payments-summary{}", window.query()),
+            reply: shares(shown),
+        }),
+    };
+    checks.look(NOT_MORE, outcome);
+}
+
+/// The users have gone. Waits until the processors have finished what they have, and have all that was acknowledged; then
+/// looks whether that is so, and nothing is there twice. `idle`: time for the screen; false: nobody wants to wait.
+pub fn settle(
+    checks: &mut Checks,
+    processors: &[Processor; 2],
+    fates: &Fates,
+    mut idle: impl FnMut() -> bool,
+) {
+    let began = Instant::now();
+    let found = loop {
+        thread::sleep(SETTLE_PAUSE);
+        if !idle() {
+            return;
+        }
+        if began.elapsed() < INSIDE_MAX {
+            continue;
+        }
+        // No part of the script: nobody measures these calls.
+        let mut calls = Calls::new(false);
+        let found = processors
+            .each_ref()
+            .map(|processor| processor.totals(&mut calls, None));
+        let is_over = began.elapsed() >= SETTLE_MAX;
+        match found {
+            [Ok(default), Ok(fallback)] => {
+                let found = Summary { default, fallback };
+                if is_over || found.total().count >= fates.acknowledged {
+                    break found;
+                }
+            }
+            _ if is_over => {
+                checks.merge(calls.checks);
+                return;
+            }
+            _ => {}
+        }
+    };
+    let outcome = fates.judge(found.total()).map_err(|what| CheckExample {
+        what,
+        request: "GET /admin/payments-summary of both processors".to_owned(),
+        reply: shares(&found),
+    });
+    checks.look(ONCE, outcome);
+}
+
+impl Fates {
+    /// Whether this is what processors can have in the end.
+    fn judge(&self, found: Totals) -> Result<(), String> {
+        let Fates {
+            acknowledged,
+            unknown,
+            ..
+        } = *self;
+        let count = found.count;
+        if count > acknowledged + unknown {
+            let more = payments(count - acknowledged - unknown);
+            return Err(format!(
+                "{more} made twice: {acknowledged} acknowledged, {unknown} without an answer, {count} at the processors"
+            ));
+        }
+        if count < acknowledged {
+            let less = payments(acknowledged - count);
+            return Err(format!(
+                "{less} made nowhere, {SETTLE_MAX:?} after the last one: {acknowledged} acknowledged, {count} at the \
+                 processors"
+            ));
+        }
+        let (cents, expected) = (found.cents, count * AMOUNT_CENTS);
+        match cents == expected {
+            true => Ok(()),
+            false => Err(format!(
+                "{cents} cents paid for {count} payments: {expected} were meant"
+            )),
+        }
+    }
+}
+
+fn payments(count: u64) -> String {
+    match count {
+        1 => "1 payment".to_owned(),
+        _ => format!("{count} payments"),
+    }
+}
+
+/// Counts and amounts of both.
+pub fn shares(summary: &Summary) -> String {
+    let of = |name: &str, totals: Totals| {
+        let amount = decimal::write(totals.cents.into(), 2);
+        format!("{name} {} ({amount})", totals.count)
+    };
+    let [default, fallback] = PROCESSORS;
+    let (default, fallback) = (of(default, summary.default), of(fallback, summary.fallback));
+    format!("{default}, {fallback}")
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            Some(target) => write!(f, "target: {}", shares(target))?,
+            None => f.write_str("target: no answer")?,
+        }
+        write!(f, "; processors: {}", shares(&self.processors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contest2025::stages::LENGTH;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_752_582_896 + second).unwrap()
+    }
+
+    #[test]
+    fn windows_are_the_scripts_and_their_length_is_scaled() {
+        let (now, always) = (at(0), Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            Window::compared(now, 1.0, always).query(),
+            "?from=2025-07-15T12:34:41.000Z&to=2025-07-15T12:34:54.500Z"
+        );
+        assert_eq!(
+            Window::compared(now, 0.1, always).query(),
+            "?from=2025-07-15T12:34:53.150Z&to=2025-07-15T12:34:54.500Z"
+        );
+        // Never one that ends before it begins.
+        for (earliest, window) in [(-3, (-3, -1)), (0, (0, 0))] {
+            let compared = Window::compared(at(0) + Duration::from_millis(500), 1.0, at(earliest));
+            assert_eq!((compared.from, compared.to), (at(window.0), at(window.1)));
+        }
+        assert_eq!(Window::counted(now, LENGTH, always).from, at(-70));
+        assert_eq!(Window::counted(now, LENGTH, at(-61)).from, at(-61));
+    }
+
+    const fn totals(count: u64) -> Totals {
+        Totals {
+            count,
+            cents: count * AMOUNT_CENTS,
+        }
+    }
+
+    fn summary(default: u64, fallback: u64) -> Summary {
+        Summary {
+            default: totals(default),
+            fallback: totals(fallback),
+        }
+    }
+
+    #[test]
+    fn differences_of_both_add_up() {
+        let difference = |target, processors| Comparison { target, processors }.difference();
+        assert_eq!(difference(Some(summary(5, 3)), summary(5, 3)), 0);
+        assert_eq!(difference(Some(summary(5, 3)), summary(3, 5)), 4);
+        // What has no answer has zeros, in the script.
+        assert_eq!(difference(None, summary(3, 5)), 8);
+        let comparison = Comparison {
+            target: Some(summary(5, 3)),
+            processors: summary(4, 3),
+        };
+        assert_eq!(
+            comparison.to_string(),
+            "target: default 5 (99.50), fallback 3 (59.70); processors: default 4 (79.60), fallback 3 (59.70)"
+        );
+    }
+
+    #[test]
+    fn what_processors_have_lies_between_the_acknowledged_and_the_possible() {
+        let fates = Fates {
+            requested: 12,
+            acknowledged: 8,
+            unknown: 2,
+        };
+        for count in 8..=10 {
+            assert_eq!(fates.judge(totals(count)), Ok(()));
+        }
+        assert_eq!(
+            fates.judge(totals(11)).unwrap_err(),
+            "1 payment made twice: 8 acknowledged, 2 without an answer, 11 at the processors"
+        );
+        assert_eq!(
+            fates.judge(totals(6)).unwrap_err(),
+            "2 payments made nowhere, 10s after the last one: 8 acknowledged, 6 at the processors"
+        );
+        let cheap = Totals { count: 8, cents: 1 };
+        assert!(fates.judge(cheap).unwrap_err().contains("15920 were meant"));
+    }
+
+    #[test]
+    fn what_nobody_requested_is_found() {
+        let mut checks = Checks::default();
+        let window = Window::counted(at(0), LENGTH, Timestamp::UNIX_EPOCH);
+        look_for_more(&mut checks, &summary(5, 3), &window, 8);
+        look_for_more(&mut checks, &summary(5, 3), &window, 7);
+        let check = &checks.into_vec()[0];
+        assert_eq!((check.count, check.failed), (2, 1));
+        assert_eq!(check.examples[0].what, "8 payments, and 7 were requested");
+    }
+}

@@ -1,0 +1,220 @@
+//! A small payments gateway that is right, and can be told to be wrong in one way or another: what a load tester has to see.
+//!
+//! Each payment is accepted at once and has a thread, which tries the default processor until that takes it. An attempt has
+//! all the time that it needs, so none is ever in doubt.
+
+#[path = "http.rs"]
+mod http;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use galo_load::exchange::exchange;
+use galo_load::target::Target;
+use jiff::Timestamp;
+use serde_json::{json, Value};
+
+/// For an attempt: longer than any delay.
+const ATTEMPT_MAX: Duration = Duration::from_secs(30);
+/// From one that failed to the next.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What was carried out is in the summary only so much later.
+    Lags(Duration),
+    /// One payment is never in the summary.
+    OffByOne,
+    /// Each payment is made at both processors, and the summary says so.
+    PaysTwice,
+    /// Each n-th payment is accepted and never made.
+    Drops(u64),
+    /// Each n-th payment is answered with 500.
+    Fails(u64),
+    /// The summary is answered with 500.
+    NoSummary,
+    /// Purging is refused. Nothing is wrong with that.
+    NoPurge,
+}
+
+/// One that listens, until it is dropped.
+pub struct Gateway {
+    server: http::Server,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    fault: Option<Fault>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The default one and the fallback, once they are known.
+    processors: Option<[Target; 2]>,
+    accepted: u64,
+    made: Vec<Made>,
+}
+
+struct Made {
+    processor: usize,
+    cents: u64,
+    requested_at: Timestamp,
+    /// In the summary from then on.
+    shown_from: Instant,
+}
+
+impl Gateway {
+    /// On a port of its own, on loopback.
+    pub fn start(fault: Option<Fault>) -> Gateway {
+        let shared = Arc::new(Shared {
+            fault,
+            state: Mutex::default(),
+        });
+        let of_server = shared.clone();
+        let answer =
+            move |method: &str, path: &str, body: &[u8]| of_server.answer(method, path, body);
+        Gateway {
+            server: http::Server::start(answer),
+            shared,
+        }
+    }
+
+    /// As it stands on a command line.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// From now on it pays by these: the default one and the fallback.
+    pub fn pay_by(&self, processors: [Target; 2]) {
+        self.shared.state().processors = Some(processors);
+    }
+
+    /// It has made so many payments at the default processor, just now.
+    pub fn has_made(&self, count: usize) {
+        let mut state = self.shared.state();
+        for _ in 0..count {
+            state.made.push(Made::now(0, 1990, Timestamp::now()));
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Status and body.
+    fn answer(self: &Arc<Shared>, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        match (method, path) {
+            ("POST", "/payments") => self.accept(body),
+            ("GET", "/payments-summary") if self.fault == Some(Fault::NoSummary) => {
+                (500, json!({"error": "no summary"}))
+            }
+            ("GET", "/payments-summary") => self.summary(query),
+            ("POST", "/purge-payments") if self.fault == Some(Fault::NoPurge) => {
+                (403, json!({"error": "not here"}))
+            }
+            ("POST", "/purge-payments") => {
+                self.state().made.clear();
+                (200, json!({"message": "purged"}))
+            }
+            _ => (404, json!({"error": "no such path"})),
+        }
+    }
+
+    fn accept(self: &Arc<Shared>, body: &[u8]) -> (u16, Value) {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let id = body["correlationId"].as_str().unwrap().to_owned();
+        let cents = (body["amount"].as_f64().unwrap() * 100.0).round() as u64;
+        let mut state = self.state();
+        state.accepted += 1;
+        let number = state.accepted;
+        let is_nth = |every: u64| number.is_multiple_of(every);
+        let processors: &[usize] = match self.fault {
+            Some(Fault::Fails(every)) if is_nth(every) => {
+                return (500, json!({"error": "not this one"}))
+            }
+            Some(Fault::Drops(every)) if is_nth(every) => &[],
+            Some(Fault::PaysTwice) => &[0, 1],
+            _ => &[0],
+        };
+        for processor in processors.iter().copied() {
+            let target = state.processors.as_ref().expect("they are known")[processor].clone();
+            let (shared, id) = (self.clone(), id.clone());
+            thread::spawn(move || shared.pay(processor, &target, &id, cents));
+        }
+        (202, json!({"message": "accepted"}))
+    }
+
+    /// Until it is made, or the processor is gone.
+    fn pay(&self, processor: usize, target: &Target, id: &str, cents: u64) {
+        loop {
+            let requested_at = Timestamp::now();
+            let body = format!(
+                r#"{{"correlationId":"{id}","amount":{}.{:02},"requestedAt":"{requested_at:.3}"}}"#,
+                cents / 100,
+                cents % 100
+            );
+            let mut request = Vec::new();
+            target.write_request(&mut request, "POST", "/payments", body.as_bytes());
+            match exchange(target, &request, ATTEMPT_MAX) {
+                Ok(reply) if reply.status == 200 => {
+                    let mut made = Made::now(processor, cents, requested_at);
+                    if let Some(Fault::Lags(lag)) = self.fault {
+                        made.shown_from += lag;
+                    }
+                    self.state().made.push(made);
+                    return;
+                }
+                Ok(_) => thread::sleep(RETRY),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn summary(&self, query: &str) -> (u16, Value) {
+        let bound = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let (_, value) = pairs.find(|(key, _)| *key == name)?;
+            Some(value.parse::<Timestamp>().unwrap().as_millisecond())
+        };
+        let (from_ms, to_ms) = (bound("from"), bound("to"));
+        if from_ms
+            .zip(to_ms)
+            .is_some_and(|(from_ms, to_ms)| from_ms > to_ms)
+        {
+            return (400, json!({"error": "a window that ends before it begins"}));
+        }
+        let now = Instant::now();
+        let state = self.state();
+        let hidden = usize::from(self.fault == Some(Fault::OffByOne));
+        let [default, fallback] = [0, 1].map(|processor| {
+            let shown = state.made.iter().skip(hidden).filter(|made| {
+                let at_ms = made.requested_at.as_millisecond();
+                made.processor == processor
+                    && made.shown_from <= now
+                    && from_ms.is_none_or(|from_ms| from_ms <= at_ms)
+                    && to_ms.is_none_or(|to_ms| at_ms <= to_ms)
+            });
+            let cents: Vec<u64> = shown.map(|made| made.cents).collect();
+            let amount = cents.iter().sum::<u64>() as f64 / 100.0;
+            json!({"totalRequests": cents.len(), "totalAmount": amount})
+        });
+        (200, json!({"default": default, "fallback": fallback}))
+    }
+}
+
+impl Made {
+    fn now(processor: usize, cents: u64, requested_at: Timestamp) -> Made {
+        Made {
+            processor,
+            cents,
+            requested_at,
+            shown_from: Instant::now(),
+        }
+    }
+}
