@@ -44,7 +44,10 @@ fn outline(distribution: &Distribution) -> Vec<Place> {
     for run in bars.chunk_by(touch) {
         line.push(None);
         line.extend(run.first().map(|bar| Some((bar.0, 0.0))));
-        line.extend(run.iter().flat_map(|bar| [Some((bar.0, bar.2)), Some((bar.1, bar.2))]));
+        line.extend(
+            run.iter()
+                .flat_map(|bar| [Some((bar.0, bar.2)), Some((bar.1, bar.2))]),
+        );
         line.extend(run.last().map(|bar| Some((bar.1, 0.0))));
     }
     line
