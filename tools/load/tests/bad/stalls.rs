@@ -21,6 +21,8 @@ const STALL: Stall = Stall {
     length: Duration::from_millis(100),
 };
 const SECONDS: u64 = 4;
+/// As many as are due in that time: by their number, so that a machine that is busy at the end leaves none unsent.
+const REQUESTS: u64 = 200 * SECONDS;
 /// A histogram's own error of three digits, and that of clocks.
 const TOLERANCE: f64 = 0.998;
 
@@ -37,8 +39,7 @@ fn expect_arithmetic(done: &Done) {
     let report = done.report();
     assert_eq!(report.failed, 0, "{}", done.text());
     // Nothing was left out, and so nothing hides.
-    assert_eq!(report.latency.count, 200 * SECONDS, "{}", done.text());
-    assert_eq!(report.tool.unsent, 0, "{}", done.text());
+    assert_eq!(report.latency.count, REQUESTS, "{}", done.text());
     assert!(
         report.latency.p99_us >= 85_000.0 * TOLERANCE,
         "{}",
@@ -54,7 +55,7 @@ fn expect_arithmetic(done: &Done) {
 #[test]
 fn open_loop_shows_a_stall_with_connections_to_spare() {
     let server = stalling();
-    let arguments = format!("-c 64 -r 200 -d {SECONDS}s");
+    let arguments = format!("-c 64 -r 200 -n {REQUESTS}");
     let done = Run::new(&server.url(), &arguments).done().expect_status(0);
     expect_arithmetic(&done);
     // Each of the 20 had a connection of its own, and waited on it.
@@ -65,7 +66,7 @@ fn open_loop_shows_a_stall_with_connections_to_spare() {
 #[test]
 fn open_loop_shows_a_stall_with_one_connection() {
     let server = stalling();
-    let arguments = format!("-c 1 -r 200 -d {SECONDS}s");
+    let arguments = format!("-c 1 -r 200 -n {REQUESTS}");
     let done = Run::new(&server.url(), &arguments).done().expect_status(0);
     expect_arithmetic(&done);
     // Only one of each 20 is on the connection; the others begin at the end of the stall, and have waited before for at
