@@ -87,7 +87,7 @@ fn statuses(report: &Report) -> Markup {
             @if report.statuses.is_empty() {
                 p.none { "No reply came." }
             } @else {
-                table.bars {
+                div.scroll tabindex="0" role="region" aria-label="Replies by status" { table.bars {
                     thead { tr {
                         th scope="col" { "Status" } th scope="col" { "Replies" }
                         th scope="col" { "Share" } td {}
@@ -103,7 +103,7 @@ fn statuses(report: &Report) -> Markup {
                             }
                         }
                     }
-                }
+                } }
             }
         }
     }
