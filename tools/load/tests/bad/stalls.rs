@@ -5,6 +5,7 @@
 //! 100 - d, 95 - d, .. 5 - d ms. So of all requests of a run of whole seconds
 //!
 //! - at least 1.5% (the first three of each stall) take more than 100 - 5 - 2 * 5 = 85 ms: the 99th percentile is more than that;
+//! - for the same reason 5.5% take more than 45 ms: so is the 95th;
 //! - in each second they take at least 20 * (100 - 5) - 5 * (0 + 1 + .. + 19) = 950 ms together: the mean is at least 4.75 ms.
 //!
 //! A busy machine makes all of it longer, and nothing shorter.
@@ -42,6 +43,11 @@ fn expect_arithmetic(done: &Done) {
     assert_eq!(report.latency.count, REQUESTS, "{}", done.text());
     assert!(
         report.latency.p99_us >= 85_000.0 * TOLERANCE,
+        "{}",
+        done.text()
+    );
+    assert!(
+        report.latency.p95_us >= 45_000.0 * TOLERANCE,
         "{}",
         done.text()
     );
@@ -91,5 +97,6 @@ fn closed_loop_hides_it() {
     let done = Run::new(&server.url(), &arguments).done().expect_status(0);
     let report = done.report();
     assert!(report.latency.max_us > 50_000.0, "{}", done.text());
-    assert!(report.latency.p99_us < 85_000.0, "{}", done.text());
+    // Its p99 is, too, on a machine that is not so busy that it gets no more than some hundred replies a second.
+    assert!(report.latency.p95_us < 45_000.0, "{}", done.text());
 }
