@@ -168,7 +168,7 @@ fn tool(report: &Report) -> Markup {
             "Begun late, no connection was free",
             units::count(tool.waited),
         ),
-        ("Due and never sent", units::count(tool.unsent)),
+        ("Due, and not sent by the end", units::count(tool.unsent)),
         (
             "Busiest thread",
             format!("{} of a CPU", units::percent(tool.busy)),
