@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(sequence::REQUESTS as u64 + requests(1.0), 61_503);
         assert_eq!(length(1.0), Duration::from_secs(240));
         let mut due = [0; 3];
-        let mut arrivals = arrivals(1.0);
+        let arrivals = arrivals(1.0);
         for (_, stream) in arrivals {
             due[stream] += 1;
         }
