@@ -98,6 +98,18 @@ impl Agenda {
         }
     }
 
+    /// When the next due request can be begun, its connection included; `None`: not before another has ended, or requests
+    /// are not due at all.
+    pub fn able_ns(&self) -> Option<u64> {
+        match self {
+            Agenda::Open { free, .. } => {
+                let (_, since_ns) = *free.front()?;
+                Some(self.next_ns()?.max(since_ns))
+            }
+            Agenda::Own { .. } => None,
+        }
+    }
+
     /// The next request, if it can be begun.
     pub fn next(&mut self, now_ns: u64) -> Option<Start> {
         let due_ns = self.next_ns().filter(|due_ns| *due_ns <= now_ns)?;

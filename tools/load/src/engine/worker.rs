@@ -103,16 +103,17 @@ impl<'a, T: Traffic> Worker<'a, T> {
         loop {
             let mut now_ns = now_ns();
             self.book.advance(now_ns);
-            if self.stop.is_stopped() && self.stopped_ns.is_none() {
-                self.stopped_ns = Some(now_ns);
-                self.book.stop(now_ns);
-            }
             self.expire(now_ns);
-            while self.may_begin(now_ns) {
+            while self.may_begin(now_ns) || self.has_come_late() {
                 let Some(start) = self.agenda.next(now_ns) else {
                     break;
                 };
                 now_ns = self.begin(start);
+            }
+            // Only now: what was due until this moment is no longer unsent.
+            if self.stop.is_stopped() && self.stopped_ns.is_none() {
+                self.stopped_ns = Some(now_ns);
+                self.book.stop(now_ns);
             }
             if self.is_over(now_ns) {
                 break;
@@ -128,6 +129,14 @@ impl<'a, T: Traffic> Worker<'a, T> {
     /// Whether requests are begun at this moment.
     fn may_begin(&self, now_ns: u64) -> bool {
         self.stopped_ns.is_none() && now_ns < self.book.end_ns() && self.quota > 0
+    }
+
+    /// Whether there is a request that could have been begun before the end, had this thread looked once more. It is begun
+    /// after it: it was due, and a connection was free.
+    fn has_come_late(&self) -> bool {
+        let able_ns = self.agenda.able_ns();
+        let is_in_time = able_ns.is_some_and(|able_ns| able_ns < self.book.end_ns());
+        self.stopped_ns.is_none() && self.quota > 0 && is_in_time
     }
 
     fn is_over(&self, now_ns: u64) -> bool {
