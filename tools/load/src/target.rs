@@ -31,7 +31,7 @@ pub enum Address {
 }
 
 impl Target {
-    /// What a socket connects to: the first address of its name, as it was when the target was read.
+    /// What a socket connects to: the first IPv4 address of its name, or else the first, as it was when the target was read.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -112,12 +112,11 @@ impl FromStr for Target {
             .with_context(|| format!("{text} has no host"))?;
         let port = url.port().unwrap_or(80);
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses = (bare, port)
+        let addresses = (bare, port)
             .to_socket_addrs()
             .with_context(|| format!("{text}: no address for {name}"))?;
-        let address = addresses
-            .next()
-            .with_context(|| format!("{text}: no address for {name}"))?;
+        let address =
+            preferred(addresses).with_context(|| format!("{text}: no address for {name}"))?;
         Ok(Target {
             text: text.to_owned(),
             address: Address::Tcp(address),
@@ -127,6 +126,12 @@ impl FromStr for Target {
             prefix: url.path().trim_end_matches('/').to_owned(),
         })
     }
+}
+
+/// IPv4 first: most machines have `localhost` as ::1 as well, and before it, and most servers listen on 127.0.0.1 or 0.0.0.0.
+fn preferred(addresses: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    // The first of those that are alike.
+    addresses.min_by_key(SocketAddr::is_ipv6)
 }
 
 impl fmt::Display for Target {
@@ -166,6 +171,19 @@ mod tests {
         );
         let target: Target = "unix:/run/x.sock".parse().unwrap();
         assert_eq!(target.address(), &Address::Unix("/run/x.sock".into()));
+    }
+
+    #[test]
+    fn localhost_is_where_servers_listen() {
+        let of = |all: &[&str]| {
+            let all = all.iter().map(|text| text.parse().unwrap());
+            preferred(all).map(|address| address.to_string())
+        };
+        let both = of(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"]);
+        assert_eq!(both.as_deref(), Some("127.0.0.1:1"));
+        let only = of(&["[::1]:1", "[::2]:1"]);
+        assert_eq!(only.as_deref(), Some("[::1]:1"));
+        assert_eq!(of(&[]), None);
     }
 
     #[test]
