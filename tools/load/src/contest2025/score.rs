@@ -90,10 +90,13 @@ impl Score {
         line(
             "bonus for p99",
             profit * bonus,
-            format!(
-                "{bonus:.2} of L = {profit:.2}, after fees: {BONUS_PER_MS} for each ms of p99 {p99_ms:.2} below \
-                 {BONUS_BELOW_MS}"
-            ),
+            match p99_ms < BONUS_BELOW_MS {
+                true => format!(
+                    "{bonus:.2} of L = {profit:.2}, after fees: {BONUS_PER_MS} for each ms of p99 {p99_ms:.2} below \
+                     {BONUS_BELOW_MS}"
+                ),
+                false => format!("none of L = {profit:.2}, after fees: p99 {p99_ms:.2} is not below {BONUS_BELOW_MS} ms"),
+            },
         );
         let (fine, inconsistencies) = (self.fine(), self.inconsistencies);
         line(
