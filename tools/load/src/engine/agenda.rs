@@ -161,6 +161,17 @@ impl Agenda {
         }
     }
 
+    /// A due request could have been begun before that time, and was not.
+    pub fn is_behind(&self, time_ns: u64) -> bool {
+        let Agenda::Open { free, .. } = self else {
+            return false;
+        };
+        let is_free = free
+            .front()
+            .is_some_and(|(_, since_ns)| *since_ns < time_ns);
+        is_free && self.next_ns().is_some_and(|due_ns| due_ns < time_ns)
+    }
+
     /// Nothing more will ever be due.
     pub fn is_exhausted(&self) -> bool {
         matches!(self, Agenda::Open { upcoming: None, .. })

@@ -199,6 +199,24 @@ fn the_tool_admits_that_it_was_slow() {
     assert!(latency.count_between(9_990_000, u64::MAX) >= 19);
 }
 
+/// The thread sleeps over the end of the run, with connections that are free and requests that are due.
+#[test]
+fn what_was_due_is_sent_even_if_the_tool_wakes_up_after_the_end() {
+    let server = Server::tcp(Peer::serve);
+    let plan = Plan {
+        connections: 120,
+        pace: Pace::Open(Arrivals::constant(1_000.0)),
+        ..plan(&server.target, End::After(ms(100)))
+    };
+    let mut traffic = numbers(&plan);
+    traffic[0].slow = Some((90, ms(30)));
+    let (measured, _) = run(&plan, traffic, &Stop::default(), &mut Seen::default()).unwrap();
+    let total = &measured.total;
+    assert_eq!((total.requests(), measured.unsent), (100, 0));
+    assert!(total.late.by_tool >= 9, "{:?}", total.late);
+    assert_eq!(measured.elapsed, ms(100));
+}
+
 #[test]
 fn without_keepalive_each_request_has_its_connection() {
     let server = Server::tcp(Peer::serve);

@@ -125,9 +125,12 @@ impl<'a, T: Traffic> Worker<'a, T> {
         Ok(self.finish())
     }
 
-    /// Whether requests are begun at this moment.
+    /// Whether requests are begun at this moment. Past the end, those are that could have been before it, had this
+    /// thread been quicker: they are late by the tool, and not unsent.
     fn may_begin(&self, now_ns: u64) -> bool {
-        self.stopped_ns.is_none() && now_ns < self.book.end_ns() && self.quota > 0
+        let end_ns = self.stopped_ns.unwrap_or(u64::MAX);
+        let end_ns = end_ns.min(self.book.end_ns());
+        self.quota > 0 && (now_ns < end_ns || self.agenda.is_behind(end_ns))
     }
 
     fn is_over(&self, now_ns: u64) -> bool {
