@@ -477,6 +477,18 @@ fn a_warm_up_is_judged_and_not_counted() {
     assert_eq!(seen.points[0].at_s, 0.0);
 }
 
+/// Without that, what is watched beside the run would count from before.
+#[test]
+fn the_end_of_a_warm_up_is_shown_even_within_an_interval() {
+    let server = Server::tcp(Peer::serve);
+    let plan = Plan {
+        warmup: ms(30),
+        ..plan(&server.target, End::Requests(5))
+    };
+    let (.., seen) = go(&plan);
+    assert_eq!(seen.of_warmup, 1);
+}
+
 #[test]
 fn replies_after_the_end_count_but_not_in_time() {
     let server = Server::tcp(|peer| {
