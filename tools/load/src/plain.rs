@@ -229,13 +229,16 @@ impl Run<'_> {
         Ok((measured, Some(verification)))
     }
 
-    /// The summary as soon as it has all payments that were acknowledged; what it has then, if it never does.
+    /// The summary as soon as it has all payments that were acknowledged; what it has then, if it never does. The sign to
+    /// stop ends the waiting, unless it was that which ended the run.
     fn carried_out(&self, before: Summary, accepted: Accepted) -> Result<Summary, Failure> {
         let began = Instant::now();
+        let was_stopped = self.stop.is_stopped();
         loop {
             let after = summary(&self.flags.target, self.flags.timeout)?;
             let count = after.total().count.saturating_sub(before.total().count);
-            let is_over = began.elapsed() > CARRIED_OUT_MAX || self.stop.is_stopped();
+            let is_stopped = self.stop.is_stopped() && !was_stopped;
+            let is_over = began.elapsed() > CARRIED_OUT_MAX || is_stopped;
             if count >= accepted.acknowledged || is_over {
                 return Ok(after);
             }
