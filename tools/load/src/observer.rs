@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
@@ -55,6 +56,11 @@ impl Observer {
             base,
             screen: screen::open(title, stop),
         })
+    }
+
+    /// The load begins: CPU of what is watched counts from here, or from the end of the warm-up.
+    pub fn begin(&mut self) {
+        self.watch.look(Duration::ZERO);
     }
 
     /// One line for whoever watches.

@@ -167,6 +167,7 @@ impl Run<'_> {
         observer: &mut Observer,
         traffic: impl Fn(u64) -> T,
     ) -> Result<(Measured, Vec<T>)> {
+        observer.begin();
         let seeds = (0..self.flags.threads as u64).map(|thread| self.seed.wrapping_add(thread));
         engine::run(
             &self.plan(),

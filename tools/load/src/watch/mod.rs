@@ -344,7 +344,13 @@ mod tests {
     #[test]
     fn what_is_seen_late_counts_over_the_time_that_it_took() {
         let mut track = Track::default();
-        for (at_ms, seen_ms, cpu_ms) in [(0, 0, 0), (1_000, 1_000, 500), (1_001, 6_000, 1_500)] {
+        for (at_ms, seen_ms, cpu_ms) in [
+            // It was started, and the load began later.
+            (0, 0, 0),
+            (0, 9_000, 8_000),
+            (1_000, 10_000, 8_500),
+            (1_001, 15_000, 9_500),
+        ] {
             track.push(Look {
                 at: at_ms * MILLISECOND,
                 seen: seen_ms * MILLISECOND,
