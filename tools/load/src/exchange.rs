@@ -140,6 +140,10 @@ impl Socket {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, timeout)?;
+                // Where nobody listens on a port that is given to clients, a socket can reach itself.
+                if stream.local_addr()? == *address {
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
             }

@@ -2,6 +2,7 @@
 
 mod support {
     pub mod bank;
+    pub mod galo;
 }
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use galo_load::report::{Check, Contest, Report};
 use support::bank::{Bank, Faults};
+use support::galo::Galo;
 
 /// Four minutes become two seconds and a half, which has this many requests in the ramps.
 const SCALE: &str = "0.01";
@@ -84,10 +86,10 @@ fn galo_load(target: &str, flags: &[&str]) -> Output {
         .unwrap()
 }
 
-fn run(bank: &Bank) -> Run {
+fn run(target: &str) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("report.json");
-    let output = galo_load(&bank.url(), &["--json", json.to_str().unwrap()]);
+    let output = galo_load(target, &["--json", json.to_str().unwrap()]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let json = std::fs::read(json).unwrap_or_else(|_| panic!("no report: {stderr}"));
     Run {
@@ -98,7 +100,7 @@ fn run(bank: &Bank) -> Run {
 }
 
 fn run_with(faults: Faults) -> Run {
-    run(&Bank::start(faults))
+    run(&Bank::start(faults).url())
 }
 
 #[test]
@@ -168,10 +170,21 @@ fn a_bank_that_is_right_passes_every_check() {
 }
 
 #[test]
+fn galo_passes_every_check() {
+    // Processors are nothing to its bank: nobody listens there.
+    let nobody = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+    let galo = Galo::start(&nobody.map(|processor| processor.parse().unwrap()));
+    let run = run(&galo.url());
+    assert_eq!(run.failed(), [""; 0]);
+    assert_eq!(run.status, 0);
+    assert_eq!(run.term("consistent balances"), 0.0);
+}
+
+#[test]
 fn a_target_that_is_not_fresh_fails_with_a_hint() {
     let bank = Bank::start(Faults::default());
-    assert_eq!(run(&bank).status, 0);
-    let again = run(&bank);
+    assert_eq!(run(&bank.url()).status, 0);
+    let again = run(&bank.url());
     again.assert_failed(UNTOUCHED, "GET /clientes/", "200 {");
     let hint = &again.check(UNTOUCHED).examples[0].what;
     assert!(hint.contains("fresh data"), "{hint}");

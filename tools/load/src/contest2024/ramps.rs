@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(sequence::REQUESTS as u64 + requests(1.0), 61_503);
         assert_eq!(length(1.0), Duration::from_secs(240));
         let mut due = [0; 3];
-        let mut arrivals = arrivals(1.0);
-        while let Some((_, stream)) = arrivals.next() {
+        let arrivals = arrivals(1.0);
+        for (_, stream) in arrivals {
             due[stream] += 1;
         }
         assert_eq!(due, [39_660, 19_860, 1_860]);

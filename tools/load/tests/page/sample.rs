@@ -388,7 +388,6 @@ pub fn awkward() -> Vec<(&'static str, Report)> {
             ..Point::default()
         });
     }
-    broken.settings.rate = Some(f64::NAN);
     broken.elapsed_s = f64::NAN;
     broken.rate = f64::NAN;
     broken.latency.p99_us = f64::NAN;

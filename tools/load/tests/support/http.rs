@@ -59,7 +59,10 @@ impl Drop for Server {
 }
 
 /// Requests of one connection, until its client closes it. What fails in it is its client's affair.
-fn serve(mut connection: &TcpStream, answer: &dyn Fn(&str, &str, &[u8]) -> (u16, Value)) {
+fn serve<A>(mut connection: &TcpStream, answer: &A)
+where
+    A: Fn(&str, &str, &[u8]) -> (u16, Value),
+{
     let _ = connection.set_nodelay(true);
     let mut reader = BufReader::new(connection);
     while let Ok(Some((method, path, body))) = request(&mut reader) {

@@ -7,8 +7,8 @@ const TIME_STEPS_S: [f64; 11] = [
     15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
 ];
 
-/// Of a time axis: thirty years.
-const LENGTH_S_MAX: f64 = 1e9;
+/// Of a time axis: some four months.
+const LENGTH_S_MAX: f64 = 1e7;
 
 /// Where values lie, as a part of the axis' length.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,7 +134,8 @@ impl Axis {
         } else {
             1.0
         };
-        let wanted = length_s / 10.0;
+        // Labels with hours are longer.
+        let wanted = length_s / if length_s < 3_600.0 { 10.0 } else { 7.0 };
         let of_a_clock = TIME_STEPS_S.into_iter().find(|step| *step >= wanted);
         let step = match of_a_clock {
             Some(step_s) if wanted > 10.0 => step_s,
@@ -187,9 +188,10 @@ pub fn clock(at_s: f64, length_s: f64) -> String {
     }
     let seconds = at_s.round() as u64;
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match length_s < 3_600.0 {
-        true => format!("{minutes}:{seconds:02}"),
-        false => format!("{hours}:{minutes:02}:{seconds:02}"),
+    match length_s {
+        length_s if length_s < 3_600.0 => format!("{minutes}:{seconds:02}"),
+        length_s if length_s < 360_000.0 => format!("{hours}:{minutes:02}:{seconds:02}"),
+        _ => format!("{hours} h"),
     }
 }
 

@@ -8,10 +8,8 @@ use crate::report::{units, Bucket, Distribution, Report, PERCENTILES};
 
 /// Percentiles that are marked in the distribution.
 const MARKED: [&str; 4] = ["p50", "p90", "p99", "p99.9"];
-/// Shares of the spectrum's axis, in percent.
-const SHARES: [f64; 9] = [
-    0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999, 99.99999,
-];
+/// Of the spectrum's axis: one request of a thousand million.
+const NINES_MAX: u32 = 9;
 
 /// Both of them.
 pub fn charts(report: &Report, base: Option<&Report>) -> Markup {
@@ -107,7 +105,7 @@ fn buckets(report: &Report) -> Markup {
 
 /// How many tens of tens a share is of being all: 0.9 is 1, 0.99 is 2.
 fn nines(share: f64) -> f64 {
-    -(1.0 - share).max(1e-12).log10()
+    -(1.0 - share).log10().max(-f64::from(NINES_MAX))
 }
 
 /// Points of the curve: nines, and the latency that this share of requests did not exceed.
@@ -138,18 +136,31 @@ fn curve(distribution: &Distribution) -> Vec<(f64, f64)> {
     points
 }
 
+/// From all to the last of so many nines; the more there are, the fewer have room for their label.
 fn nines_axis(most: f64) -> Axis {
     let most = if most.is_finite() { most.max(1.0) } else { 1.0 };
-    let ticks = SHARES
-        .iter()
-        .filter(|share| nines(**share / 100.0) <= most * 1.001);
+    let of_decades = (0..=NINES_MAX).filter(|number| most <= 6.0 || number % 2 == 0);
+    let ticks = of_decades.map(|number| {
+        let fine = (most > 4.6 && number % 2 != 0) || (most > 7.0 && number % 4 != 0);
+        let label = match number {
+            0 => "0%".to_owned(),
+            1 => "90%".to_owned(),
+            2 => "99%".to_owned(),
+            number => format!("99.{}%", "9".repeat(number as usize - 2)),
+        };
+        (f64::from(number), label, fine)
+    });
+    let mut ticks: Vec<_> = ticks.filter(|(nines, ..)| *nines <= most * 1.001).collect();
+    ticks.insert(1, (nines(0.5), "50%".to_owned(), true));
     Axis {
         scale: Scale::Linear(0.0, most),
         ticks: ticks
-            .map(|share| Tick {
-                at: (nines(share / 100.0) / most).min(1.0),
-                label: format!("{share}%"),
-                fine: *share == 50.0,
+            .into_iter()
+            .filter(|(_, label, _)| most <= 6.0 || label != "50%")
+            .map(|(nines, label, fine)| Tick {
+                at: (nines / most).min(1.0),
+                label,
+                fine,
             })
             .collect(),
     }

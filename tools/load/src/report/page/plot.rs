@@ -85,7 +85,9 @@ impl Plot {
                     @for tick in &self.x.ticks {
                         @let x = Percent(tick.at);
                         line.tick x1=(x) x2=(x) y1=(Px(plot_and_lanes)) y2=(Px(plot_and_lanes + 4.0)) {}
-                        text.x.fine[tick.fine] x=(x) y=(Px(plot_and_lanes + 17.0)) { (tick.label) }
+                        // A long label at the end would leave the chart.
+                        @let is_last = tick.at > 0.93 && tick.label.len() > 7;
+                        text.x.last[is_last].fine[tick.fine] x=(x) y=(Px(plot_and_lanes + 17.0)) { (tick.label) }
                     }
                     svg width="100%" height=(Px(self.height)) viewBox={ "0 0 " (Px(WIDTH)) " " (Px(self.height)) }
                         preserveAspectRatio="none" overflow="visible" { (inner) }

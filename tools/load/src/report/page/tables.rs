@@ -3,12 +3,7 @@
 use maud::{html, Markup};
 
 use super::plot::Percent;
-use crate::report::{units, Distribution, Report, ToolReport, Verification};
-
-/// From this share of a CPU on, a thread of the tool had no time left.
-const BUSY_MAX: f64 = 0.9;
-/// From this share of late sends on, the figures are the tool's own.
-const LATE_SHARE_MAX: f64 = 0.01;
+use crate::report::{units, Distribution, Report, Verification};
 
 /// Kinds, statuses and failures.
 pub fn requests(report: &Report) -> Markup {
@@ -87,7 +82,7 @@ fn statuses(report: &Report) -> Markup {
             @if report.statuses.is_empty() {
                 p.none { "No reply came." }
             } @else {
-                table.bars {
+                div.scroll tabindex="0" role="region" aria-label="Replies by status" { table.bars {
                     thead { tr {
                         th scope="col" { "Status" } th scope="col" { "Replies" }
                         th scope="col" { "Share" } td {}
@@ -103,7 +98,7 @@ fn statuses(report: &Report) -> Markup {
                             }
                         }
                     }
-                }
+                } }
             }
         }
     }
@@ -157,17 +152,6 @@ fn failures(report: &Report) -> Markup {
     }
 }
 
-/// Why the figures may be the tool's own instead of the target's, if they may.
-fn doubt(report: &Report, tool: &ToolReport) -> Option<&'static str> {
-    if tool.busy >= BUSY_MAX {
-        Some("One of its threads had no time left: give it more threads, or a CPU of its own.")
-    } else if tool.late as f64 > report.requests as f64 * LATE_SHARE_MAX {
-        Some("Many requests were begun late although a connection was free: the machine was too busy.")
-    } else {
-        None
-    }
-}
-
 fn tool(report: &Report) -> Markup {
     let tool = &report.tool;
     let late = match tool.late {
@@ -184,7 +168,7 @@ fn tool(report: &Report) -> Markup {
             "Begun late, no connection was free",
             units::count(tool.waited),
         ),
-        ("Due and never sent", units::count(tool.unsent)),
+        ("Due, and not sent by the end", units::count(tool.unsent)),
         (
             "Busiest thread",
             format!("{} of a CPU", units::percent(tool.busy)),
@@ -193,8 +177,8 @@ fn tool(report: &Report) -> Markup {
     html! {
         div.card {
             h3 { "How well galo-load kept up" }
-            @match doubt(report, tool) {
-                Some(doubt) => p.verdict { span.bad { "✗ The tool was at its limit." } " " (doubt) },
+            @match tool.doubt(report.requests) {
+                Some(doubt) => p.verdict { span.bad { "✗ Figures may be the tool’s own:" } " " (doubt) "." },
                 None => p.verdict { span.good { "✓ It kept up." } " The figures are the target’s." },
             }
             dl.settings.wide {

@@ -190,7 +190,7 @@ fn tool(report: &Report) -> String {
         (
             "  unsent",
             unsent,
-            "due and never sent: no connection was free",
+            "due, and not sent by the end of the run",
         ),
     ] {
         if count > 0 {

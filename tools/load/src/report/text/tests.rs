@@ -171,7 +171,7 @@ fn a_tool_at_its_limit_says_so() {
     );
     assert_part(
         &text,
-        "unsent      3  due and never sent: no connection was free\n",
+        "unsent      3  due, and not sent by the end of the run\n",
     );
 }
 

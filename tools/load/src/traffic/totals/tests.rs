@@ -91,9 +91,9 @@ fn whatever_else_is_no_summary() {
         (200, with("null"), JSON, "default: null is no number"),
         (
             200,
-            with("19.900000000000002"),
+            with("19.9001"),
             CONTENT,
-            "default: 19.900000000000002 is no whole number of cents",
+            "default: 19.9001 is no whole number of cents",
         ),
         (200, with("-19.90"), CONTENT, "-19.90"),
         (200, with("19.905"), CONTENT, "19.905"),
@@ -102,6 +102,17 @@ fn whatever_else_is_no_summary() {
         let failure = parse_summary(status, body.as_bytes()).unwrap_err();
         assert_eq!(failure.kind, kind, "{body}");
         assert!(failure.what.contains(words), "{body}: {}", failure.what);
+    }
+}
+
+#[test]
+fn a_sum_of_floats_is_taken_for_its_cents() {
+    for (text, cents) in [("59.699999999999996", 5970), ("19.900000000000002", 1990)] {
+        let body = format!(
+            r#"{{"default":{{"totalRequests":3,"totalAmount":{text}}},"fallback":{{"totalRequests":0,"totalAmount":0}}}}"#
+        );
+        let summary = parse_summary(200, body.as_bytes()).unwrap();
+        assert_eq!(summary.default.cents, cents, "{text}");
     }
 }
 
