@@ -19,10 +19,10 @@ use crate::target::{Address, Target};
 /// What is received at a time.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Of one try at a first sign of life: so long, and so long at most, as is left.
+/// For one try at a first sign of life, at least.
 const ANSWER_MIN: Duration = Duration::from_millis(100);
-/// The same.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// For one of them, at most: longer than a slow reply, and than somebody likes to wait who wants to stop it.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// From one try to the next.
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 

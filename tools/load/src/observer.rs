@@ -71,7 +71,7 @@ impl Observer {
     /// Prints and writes the report, beside the former run, and judges it.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file that cannot be written; a target that answered nothing at all.
     pub fn finish(self, mut report: Report) -> Result<Verdict> {
         drop(self.screen);
         report.watched = self.watch.finish();
@@ -91,6 +91,10 @@ impl Observer {
         let broken: Vec<String> = gates.filter_map(|gate| gate.judge(&report, base)).collect();
         for line in &broken {
             print(&format!("--fail-on {line}\n"))?;
+        }
+        if report.requests > 0 && report.statuses.is_empty() {
+            let (target, requests) = (&report.settings.target, report.requests);
+            bail!("{target} answered none of {requests} requests");
         }
         Ok(match broken.is_empty() && report.is_good() {
             true => Verdict::Good,
