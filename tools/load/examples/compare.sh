@@ -47,7 +47,7 @@ start() {
 load() {
     local name=$1
     shift
-    taskset -c 1 target/release/galo-load "$address" --duration "${seconds}s" --warmup 2s --watch-pid "$server" \
+    taskset -c 1 target/release/galo-load "$address" --duration "${seconds}s" --warmup 2s --seed "$round" --watch-pid "$server" \
         --verify --json "$reports/$name.json" "$@" >"$reports/$name.txt" 2>/dev/null
 }
 

@@ -3,12 +3,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 use galo::http::client::{parse_reply, Response};
+use nix::sys::socket::{connect, socket, AddressFamily, SockFlag, SockType, UnixAddr};
 
 use crate::engine::Stop;
 use crate::measure::{Failure, FailureKind};
@@ -17,10 +19,10 @@ use crate::target::{Address, Target};
 /// What is received at a time.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Of one try at a first sign of life: so long, and so long at most, as is left.
+/// For one try at a first sign of life, at least.
 const ANSWER_MIN: Duration = Duration::from_millis(100);
-/// The same.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// For one of them, at most: longer than a slow reply, and than somebody likes to wait who wants to stop it.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// From one try to the next.
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 
@@ -145,7 +147,15 @@ impl Socket {
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
             }
-            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+            Address::Unix(path) => {
+                let flags = SockFlag::SOCK_CLOEXEC;
+                let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+                let stream = UnixStream::from(socket);
+                // Where the listener's queue is full, connect(2) waits for room, no longer than this (socket(7)).
+                stream.set_write_timeout(Some(timeout))?;
+                connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+                Ok(Socket::Unix(stream))
+            }
         }
     }
 
@@ -179,5 +189,30 @@ impl Socket {
             Socket::Tcp(stream) => stream.read(part),
             Socket::Unix(stream) => stream.read(part),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{bind, listen, Backlog};
+
+    #[test]
+    fn a_unix_socket_whose_queue_is_full_is_not_waited_for_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let listener = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        // There is room for one.
+        let _first = UnixStream::connect(&path).unwrap();
+        let target: Target = format!("unix:{}", path.display()).parse().unwrap();
+        let timeout = Duration::from_millis(200);
+        let (sender, ended) = std::sync::mpsc::channel();
+        thread::spawn(move || sender.send(exchange(&target, b"GET / HTTP/1.1\r\n\r\n", timeout)));
+        let ended = ended.recv_timeout(Duration::from_secs(30));
+        let failure = ended.expect("it gives up").unwrap_err();
+        assert_eq!(failure.kind, FailureKind::TimeOut, "{failure}");
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
@@ -57,6 +58,11 @@ impl Observer {
         })
     }
 
+    /// The load begins: CPU of what is watched counts from here, or from the end of the warm-up.
+    pub fn begin(&mut self) {
+        self.watch.look(Duration::ZERO);
+    }
+
     /// One line for whoever watches.
     pub fn note(&mut self, line: &str) {
         self.screen.note(line);
@@ -65,7 +71,7 @@ impl Observer {
     /// Prints and writes the report, beside the former run, and judges it. One output that fails takes no other with it.
     ///
     /// # Errors
-    /// The first output that could not be written.
+    /// The first output that could not be written; a target that answered nothing at all.
     pub fn finish(self, mut report: Report) -> Result<Verdict> {
         drop(self.screen);
         report.watched = self.watch.finish();
@@ -88,6 +94,10 @@ impl Observer {
             written = written.and(print(&format!("--fail-on {line}\n")));
         }
         written?;
+        if report.requests > 0 && report.statuses.is_empty() {
+            let (target, requests) = (&report.settings.target, report.requests);
+            bail!("{target} answered none of {requests} requests");
+        }
         Ok(match broken.is_empty() && report.is_good() {
             true => Verdict::Good,
             false => Verdict::Failed,

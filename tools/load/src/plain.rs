@@ -168,6 +168,7 @@ impl Run<'_> {
         observer: &mut Observer,
         traffic: impl Fn(u64) -> T,
     ) -> Result<(Measured, Vec<T>)> {
+        observer.begin();
         let seeds = (0..self.flags.threads as u64).map(|thread| self.seed.wrapping_add(thread));
         engine::run(
             &self.plan(),
@@ -230,13 +231,16 @@ impl Run<'_> {
         Ok((measured, Some(verification)))
     }
 
-    /// The summary as soon as it has all payments that were acknowledged; what it has then, if it never does.
+    /// The summary as soon as it has all payments that were acknowledged; what it has then, if it never does. The sign to
+    /// stop ends the waiting, unless it was that which ended the run.
     fn carried_out(&self, before: Summary, accepted: Accepted) -> Result<Summary, Failure> {
         let began = Instant::now();
+        let was_stopped = self.stop.is_stopped();
         loop {
             let after = summary(&self.flags.target, self.flags.timeout)?;
             let count = after.total().count.saturating_sub(before.total().count);
-            let is_over = began.elapsed() > CARRIED_OUT_MAX || self.stop.is_stopped();
+            let is_stopped = self.stop.is_stopped() && !was_stopped;
+            let is_over = began.elapsed() > CARRIED_OUT_MAX || is_stopped;
             if count >= accepted.acknowledged || is_over {
                 return Ok(after);
             }

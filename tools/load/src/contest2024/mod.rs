@@ -187,6 +187,7 @@ impl Run<'_> {
             observer.note("ramps to 220 debits, 110 credits and 10 extratos a second");
             let bank = Bank::by_stream(&self.flags.target, self.seed).verified(self.seed);
             let traffic = vec![Ramps::new(bank)];
+            observer.begin();
             let (of_ramps, traffic) = engine::run(&self.plan(), traffic, self.stop, observer)?;
             let latency = of_ramps.total.latency();
             // Shorter than it, not as long.

@@ -192,6 +192,7 @@ impl Run<'_> {
             timeout: TIMEOUT,
             interval: self.flags.output.interval,
         };
+        observer.begin();
         let (say, lines) = mpsc::channel();
         let mut narrator = Narrator { observer, lines };
         thread::scope(|scope| {

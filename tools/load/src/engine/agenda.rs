@@ -98,18 +98,6 @@ impl Agenda {
         }
     }
 
-    /// When the next due request can be begun, its connection included; `None`: not before another has ended, or requests
-    /// are not due at all.
-    pub fn able_ns(&self) -> Option<u64> {
-        match self {
-            Agenda::Open { free, .. } => {
-                let (_, since_ns) = *free.front()?;
-                Some(self.next_ns()?.max(since_ns))
-            }
-            Agenda::Own { .. } => None,
-        }
-    }
-
     /// The next request, if it can be begun.
     pub fn next(&mut self, now_ns: u64) -> Option<Start> {
         let due_ns = self.next_ns().filter(|due_ns| *due_ns <= now_ns)?;
@@ -171,6 +159,17 @@ impl Agenda {
             }
             Agenda::Open { free, .. } => free.push_back((connection, now_ns)),
         }
+    }
+
+    /// A due request could have been begun before that time, and was not.
+    pub fn is_behind(&self, time_ns: u64) -> bool {
+        let Agenda::Open { free, .. } = self else {
+            return false;
+        };
+        let is_free = free
+            .front()
+            .is_some_and(|(_, since_ns)| *since_ns < time_ns);
+        is_free && self.next_ns().is_some_and(|due_ns| due_ns < time_ns)
     }
 
     /// Nothing more will ever be due.

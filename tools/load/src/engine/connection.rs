@@ -91,7 +91,8 @@ impl<K> Request<K> {
         Sample {
             kind: self.kind,
             latency: since(self.from_ns),
-            service: self.sent_ns.map_or_else(Default::default, since),
+            // What found no connection in time has taken that long, and not no time.
+            service: since(self.sent_ns.unwrap_or(self.begun_ns)),
             status,
             bytes,
             in_time: true,
@@ -228,6 +229,19 @@ pub fn example(request: &[u8], what: &str, reply: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_was_never_sent_has_not_been_served_at_once() {
+        let request = Request {
+            ticket: (),
+            kind: Kind::Debit,
+            from_ns: 1_000,
+            begun_ns: 2_000,
+            sent_ns: None,
+            warm: false,
+        };
+        assert_eq!(request.sample(9_000, None, 0).service, duration(7_000));
+    }
 
     #[test]
     fn an_example_has_what_matters() {

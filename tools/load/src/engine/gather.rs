@@ -40,6 +40,8 @@ struct Pending {
 pub struct Gather<'a> {
     plan: &'a Plan,
     measured_ns: u64,
+    /// Where the warm-up's next interval ends; `u64::MAX` once it is over.
+    warmup_ns: u64,
     /// Of each thread, how many intervals it has handed in; `usize::MAX` once it has ended.
     handed_in: Vec<usize>,
     /// How many are in `series`; `pending` goes on from there.
@@ -51,15 +53,20 @@ pub struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     pub fn new(plan: &'a Plan, begin_ns: u64) -> Gather<'a> {
-        Gather {
+        let mut gather = Gather {
             plan,
             measured_ns: begin_ns + nanoseconds(plan.warmup),
+            warmup_ns: u64::MAX,
             handed_in: vec![0; plan.threads],
             complete: 0,
             pending: VecDeque::new(),
             total: Tally::default(),
             series: Series::default(),
+        };
+        if !plan.warmup.is_zero() {
+            gather.warmup_ns = gather.next_warmup_ns(begin_ns);
         }
+        gather
     }
 
     /// Until all threads have ended.
@@ -68,8 +75,6 @@ impl<'a> Gather<'a> {
         messages: &Receiver<Message>,
         watcher: &mut dyn Watcher,
     ) -> (Tally, Series) {
-        let interval_ns = nanoseconds(self.plan.interval);
-        let mut warmup_ns = self.measured_ns - nanoseconds(self.plan.warmup) + interval_ns;
         let mut idle_ns = now_ns();
         while self.handed_in.iter().any(|count| *count != usize::MAX) {
             let now_ns = now_ns();
@@ -77,18 +82,33 @@ impl<'a> Gather<'a> {
                 watcher.idle();
                 idle_ns = now_ns + nanoseconds(IDLE);
             }
-            if warmup_ns < self.measured_ns && now_ns >= warmup_ns {
-                self.show(watcher, 0, None);
-                warmup_ns += interval_ns;
-            }
-            match messages.recv_timeout(duration(idle_ns.saturating_sub(now_ns))) {
+            let wake_ns = idle_ns.min(self.warmup_ns);
+            match messages.recv_timeout(duration(wake_ns.saturating_sub(now_ns))) {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.warm_up(watcher);
             self.complete(watcher);
         }
         (self.total, self.series)
+    }
+
+    /// Shows the warm-up's intervals. The last ends with it, however short that is: whoever watches begins anew there.
+    fn warm_up(&mut self, watcher: &mut dyn Watcher) {
+        let now_ns = now_ns();
+        if now_ns >= self.warmup_ns {
+            self.show(watcher, 0, None);
+            self.warmup_ns = match now_ns < self.measured_ns {
+                true => self.next_warmup_ns(self.warmup_ns),
+                false => u64::MAX,
+            };
+        }
+    }
+
+    fn next_warmup_ns(&self, before_ns: u64) -> u64 {
+        let next_ns = before_ns + nanoseconds(self.plan.interval);
+        next_ns.min(self.measured_ns)
     }
 
     fn take(&mut self, message: Message) {

@@ -226,6 +226,18 @@ fn a_warm_up_is_judged_and_not_counted() {
     assert_eq!(seen.points[0].at_s, 0.0);
 }
 
+/// Without that, what is watched beside the run would count from before.
+#[test]
+fn the_end_of_a_warm_up_is_shown_even_within_an_interval() {
+    let server = Server::tcp(Peer::serve);
+    let plan = Plan {
+        warmup: ms(30),
+        ..plan(&server.target, End::Requests(5))
+    };
+    let (.., seen) = go(&plan);
+    assert_eq!(seen.of_warmup, 1);
+}
+
 #[test]
 fn a_stopped_run_ends_soon_and_drops_what_is_under_way() {
     let server = Server::tcp(|peer| while peer.request().is_some() {});

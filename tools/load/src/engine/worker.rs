@@ -103,17 +103,16 @@ impl<'a, T: Traffic> Worker<'a, T> {
         loop {
             let mut now_ns = now_ns();
             self.book.advance(now_ns);
+            if self.stop.is_stopped() && self.stopped_ns.is_none() {
+                self.stopped_ns = Some(now_ns);
+                self.book.stop(now_ns);
+            }
             self.expire(now_ns);
-            while self.may_begin(now_ns) || self.has_come_late() {
+            while self.may_begin(now_ns) {
                 let Some(start) = self.agenda.next(now_ns) else {
                     break;
                 };
                 now_ns = self.begin(start);
-            }
-            // Only now: what was due until this moment is no longer unsent.
-            if self.stop.is_stopped() && self.stopped_ns.is_none() {
-                self.stopped_ns = Some(now_ns);
-                self.book.stop(now_ns);
             }
             if self.is_over(now_ns) {
                 break;
@@ -126,17 +125,12 @@ impl<'a, T: Traffic> Worker<'a, T> {
         Ok(self.finish())
     }
 
-    /// Whether requests are begun at this moment.
+    /// Whether requests are begun at this moment. Past the end, those are that could have been before it, had this
+    /// thread been quicker: they are late by the tool, and not unsent.
     fn may_begin(&self, now_ns: u64) -> bool {
-        self.stopped_ns.is_none() && now_ns < self.book.end_ns() && self.quota > 0
-    }
-
-    /// Whether there is a request that could have been begun before the end, had this thread looked once more. It is begun
-    /// after it: it was due, and a connection was free.
-    fn has_come_late(&self) -> bool {
-        let able_ns = self.agenda.able_ns();
-        let is_in_time = able_ns.is_some_and(|able_ns| able_ns < self.book.end_ns());
-        self.stopped_ns.is_none() && self.quota > 0 && is_in_time
+        let end_ns = self.stopped_ns.unwrap_or(u64::MAX);
+        let end_ns = end_ns.min(self.book.end_ns());
+        self.quota > 0 && (now_ns < end_ns || self.agenda.is_behind(end_ns))
     }
 
     fn is_over(&self, now_ns: u64) -> bool {

@@ -17,7 +17,7 @@ pub struct Point {
     pub at_s: f64,
     /// Length of the interval, in seconds. The last one may be shorter.
     pub length_s: f64,
-    /// Replies that came, right or wrong.
+    /// Replies that came, right or wrong. Those that came after the end of the run are not of its last interval.
     pub replies: u64,
     /// Requests that failed.
     pub failed: u64,
@@ -43,7 +43,7 @@ impl Point {
         Point {
             at_s: at.as_secs_f64(),
             length_s: length.as_secs_f64(),
-            replies: tally.statuses.values().sum(),
+            replies: tally.in_time,
             failed: tally.failed_count(),
             late: tally.late.by_tool,
             p50_us: quantile_us(0.5),

@@ -15,7 +15,7 @@ mod cgroup;
 mod container;
 mod process;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -39,6 +39,7 @@ pub enum Subject {
 #[derive(Debug)]
 pub struct Watch {
     watched: Vec<One>,
+    opened: Instant,
 }
 
 #[derive(Debug)]
@@ -89,6 +90,7 @@ impl Watch {
         });
         let mut watch = Watch {
             watched: watched.collect::<Result<_>>()?,
+            opened: Instant::now(),
         };
         watch.look(Duration::ZERO);
         Ok(watch)
@@ -102,7 +104,11 @@ impl Watch {
                 continue;
             }
             match one.source.usage() {
-                Ok(usage) => one.track.push(at, usage),
+                Ok(usage) => one.track.push(Look {
+                    at,
+                    seen: self.opened.elapsed(),
+                    usage,
+                }),
                 Err(ended) => one.ended = Some(ended.told(at)),
             }
         }
@@ -167,14 +173,16 @@ struct Track {
 #[derive(Clone, Copy, Debug)]
 struct Look {
     at: Duration,
+    /// When it was in truth, since some moment: later than `at`, where the run's last interval waits for the last replies.
+    /// What was used counts over that time.
+    seen: Duration,
     usage: Usage,
 }
 
 impl Track {
-    fn push(&mut self, at: Duration, usage: Usage) {
-        let look = Look { at, usage };
-        self.resident_bytes_max = self.resident_bytes_max.max(usage.resident_bytes);
-        if at.is_zero() || self.origin.is_none() {
+    fn push(&mut self, look: Look) {
+        self.resident_bytes_max = self.resident_bytes_max.max(look.usage.resident_bytes);
+        if look.at.is_zero() || self.origin.is_none() {
             self.origin = Some(look);
             return;
         }
@@ -225,7 +233,7 @@ impl Look {
     /// CPU time over time.
     fn cpu_since(&self, before: &Look) -> f64 {
         let used = self.usage.cpu.saturating_sub(before.usage.cpu);
-        let time = self.at.saturating_sub(before.at);
+        let time = self.seen.saturating_sub(before.seen);
         match time.is_zero() {
             true => 0.0,
             false => used.as_secs_f64() / time.as_secs_f64(),
@@ -255,6 +263,7 @@ mod tests {
         }
         let at = began.elapsed();
         watch.look(at);
+        let time_s = began.elapsed().as_secs_f64();
         let [seen] = <[Watched; 1]>::try_from(watch.finish()).unwrap();
         assert!(seen
             .name
@@ -265,7 +274,7 @@ mod tests {
         assert_eq!(point.at_s, at.as_secs_f64());
         assert_eq!(point.cpu, seen.cpu);
         // One tick of 10 ms can be missing.
-        assert!(seen.cpu * at.as_secs_f64() >= 0.019, "{seen:?}");
+        assert!(seen.cpu * time_s >= 0.019, "{seen:?}");
         assert!(point.resident_bytes > 1 << 20, "{seen:?}");
         assert!(seen.resident_bytes_max >= point.resident_bytes);
         assert_eq!(seen.ended, None);
@@ -309,7 +318,12 @@ mod tests {
                     _ => 1_000,
                 },
             };
-            track.push(second * 1_000 * MILLISECOND, usage);
+            let at = second * 1_000 * MILLISECOND;
+            track.push(Look {
+                at,
+                seen: at,
+                usage,
+            });
         }
         let points = track.points();
         assert!((POINTS_MAX / 2..=POINTS_MAX + 1).contains(&points.len()));
@@ -324,6 +338,31 @@ mod tests {
         }
         assert!((sum_s - cpu.as_secs_f64()).abs() < 1e-3, "{sum_s}");
         assert!((track.cpu() * at_s - sum_s).abs() < 1e-3);
+    }
+
+    /// The last interval is 1 ms long, and was handed in when the last reply had come, 5 s later.
+    #[test]
+    fn what_is_seen_late_counts_over_the_time_that_it_took() {
+        let mut track = Track::default();
+        for (at_ms, seen_ms, cpu_ms) in [
+            // It was started, and the load began later.
+            (0, 0, 0),
+            (0, 9_000, 8_000),
+            (1_000, 10_000, 8_500),
+            (1_001, 15_000, 9_500),
+        ] {
+            track.push(Look {
+                at: at_ms * MILLISECOND,
+                seen: seen_ms * MILLISECOND,
+                usage: Usage {
+                    cpu: cpu_ms * MILLISECOND,
+                    resident_bytes: 1,
+                },
+            });
+        }
+        let cpu: Vec<_> = track.points().iter().map(|point| point.cpu).collect();
+        assert_eq!(cpu, [0.5, 0.2]);
+        assert_eq!(track.cpu(), 0.25);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Misbooked {
     Doubled(u64),
     /// The first payment is in the summary with a cent too much.
     Cent,
+    /// Nothing is in the summary before it is asked for this often.
+    Late(u64),
 }
 
 /// All that it knows.
@@ -21,6 +23,7 @@ pub struct Gateway {
     ids: HashSet<String>,
     requests: u64,
     cents: u64,
+    looks: u64,
 }
 
 impl Gateway {
@@ -30,6 +33,7 @@ impl Gateway {
             ids: HashSet::new(),
             requests: 0,
             cents: 0,
+            looks: 0,
         }
     }
 
@@ -39,9 +43,16 @@ impl Gateway {
         match (method, path) {
             ("POST", "/payments") => self.pay(body),
             ("GET", "/payments-summary") => {
+                self.looks += 1;
+                let is_shown =
+                    !matches!(self.misbooked, Some(Misbooked::Late(looks)) if self.looks < looks);
+                let (requests, cents) = match is_shown {
+                    true => (self.requests, self.cents),
+                    false => (0, 0),
+                };
                 // Exact, as it is written: two decimals of a sum below 2^53 cents.
-                let amount = self.cents as f64 / 100.0;
-                let default = json!({"totalRequests": self.requests, "totalAmount": amount});
+                let amount = cents as f64 / 100.0;
+                let default = json!({"totalRequests": requests, "totalAmount": amount});
                 let fallback = json!({"totalRequests": 0, "totalAmount": 0});
                 (200, json!({"default": default, "fallback": fallback}))
             }

@@ -167,3 +167,18 @@ fn payments_that_were_lost_are_found() {
     let wrong = wrong(&done.report());
     assert_eq!(wrong, ["payments: 2 less than were accepted"]);
 }
+
+/// Whoever ends the run early has not said that what was accepted must be there by then.
+#[test]
+fn payments_of_a_run_that_was_stopped_are_waited_for() {
+    let server = Server::start(Bad {
+        payments: Some(Misbooked::Late(6)),
+        ..Bad::default()
+    });
+    let arguments = "-c 4 -d 1h --verify --mix payments";
+    let running = Run::new(&server.url(), arguments).start();
+    let running = running.until(|| server.seen(|seen| seen.count("POST", "/payments")) > 50);
+    kill(running.pid(), Signal::SIGINT).unwrap();
+    let done = running.done().expect_status(0);
+    assert_eq!(wrong(&done.report()), [""; 0], "{}", done.text());
+}
