@@ -14,7 +14,7 @@ use crate::target::Target;
 /// that rate whatever the replies do, and latency counts from when they were due.
 ///
 /// Every reply is checked for being right. Exit status: 0 all good; 1 a reply, a check, --verify or --fail-on failed;
-/// 2 wrong usage, or a target that never answers.
+/// 2 wrong usage, a target that never answers, or a report that cannot be written.
 #[derive(Debug, Parser)]
 #[command(
     name = "galo-load",

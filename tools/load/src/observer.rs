@@ -68,30 +68,32 @@ impl Observer {
         self.screen.note(line);
     }
 
-    /// Prints and writes the report, beside the former run, and judges it.
+    /// Prints and writes the report, beside the former run, and judges it. One output that fails takes no other with it.
     ///
     /// # Errors
-    /// A file that cannot be written; a target that answered nothing at all.
+    /// The first output that could not be written; a target that answered nothing at all.
     pub fn finish(self, mut report: Report) -> Result<Verdict> {
         drop(self.screen);
         report.watched = self.watch.finish();
-        let base = self.base.as_ref();
-        print(&text::summary(&report, base))?;
-        if let Some(path) = &self.output.json {
-            report.write_json(path)?;
+        let (output, base) = (&self.output, self.base.as_ref());
+        let mut written = print(&text::summary(&report, base));
+        if let Some(path) = &output.json {
+            written = written.and(report.write_json(path));
         }
-        if let Some(path) = &self.output.csv {
-            csv::write(&report, path)?;
+        if let Some(path) = &output.csv {
+            written = written.and(csv::write(&report, path));
         }
-        if let Some(path) = &self.output.html {
-            let page = page::page(&report, base);
-            std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
+        if let Some(path) = &output.html {
+            let page = std::fs::write(path, page::page(&report, base));
+            let page = page.with_context(|| format!("cannot write {}", path.display()));
+            written = written.and(page);
         }
-        let gates = self.output.fail_on.iter();
+        let gates = output.fail_on.iter();
         let broken: Vec<String> = gates.filter_map(|gate| gate.judge(&report, base)).collect();
         for line in &broken {
-            print(&format!("--fail-on {line}\n"))?;
+            written = written.and(print(&format!("--fail-on {line}\n")));
         }
+        written?;
         if report.requests > 0 && report.statuses.is_empty() {
             let (target, requests) = (&report.settings.target, report.requests);
             bail!("{target} answered none of {requests} requests");

@@ -11,7 +11,7 @@ use crate::exchange::{exchange, until_it_answers};
 use crate::measure::{Failure, Measured};
 use crate::observer::Observer;
 use crate::report::{Machine, Report, Settings, Verification, VerificationLine};
-use crate::run::Verdict;
+use crate::run::{allow_connections, Verdict};
 use crate::screen::Title;
 use crate::target::Target;
 use crate::traffic::bank::{statement_request, Bank, CLIENTS};
@@ -39,6 +39,7 @@ pub fn run(flags: &Load, stop: &Stop) -> Result<Verdict> {
     if flags.verify && flags.mix == Mix::Health {
         bail!("--verify is about accounts and payments: --mix health has neither");
     }
+    allow_connections(flags.connections)?;
     let run = Run {
         flags,
         stop,

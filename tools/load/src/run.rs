@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use nix::sys::signal::{SigSet, Signal};
 
@@ -60,9 +60,46 @@ fn stop_on_signals(stop: Stop) -> Result<()> {
     Ok(())
 }
 
+/// Of open files: what is watched, files of reports, the engine's own.
+const OTHER_FILES: u64 = 64;
+
+/// So many connections can be open at once. Those that cannot would be counted against the target.
+///
+/// # Errors
+/// Fewer open files are allowed.
+pub fn allow_connections(connections: usize) -> Result<()> {
+    let (allowed, _) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
+    suffices(allowed, connections)
+}
+
+fn suffices(allowed: u64, connections: usize) -> Result<()> {
+    if allowed < connections as u64 + OTHER_FILES {
+        bail!(
+            "{connections} connections at once and {OTHER_FILES} files beside them: only {allowed} open files are allowed \
+             (ulimit -n)"
+        );
+    }
+    Ok(())
+}
+
 /// As many open files as are allowed: each connection is one.
 fn raise_limits() -> Result<()> {
     let limit = Resource::RLIMIT_NOFILE;
     let raised = getrlimit(limit).and_then(|(_, hard)| setrlimit(limit, hard, hard));
     raised.context("the limit of open files cannot be raised")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_is_an_open_file() {
+        suffices(1_024, 960).unwrap();
+        let error = suffices(1_024, 961).unwrap_err().to_string();
+        assert!(error.contains("961 connections"), "{error}");
+        assert!(error.contains("only 1024 open files"), "{error}");
+        suffices(u64::MAX, 65_536).unwrap();
+        allow_connections(1).unwrap();
+    }
 }

@@ -37,7 +37,7 @@ use crate::measure::{Kind, Measured};
 use crate::observer::Observer;
 use crate::plain::seed_of_time;
 use crate::report::{Contest, Machine, Report, Settings, Term};
-use crate::run::Verdict;
+use crate::run::{allow_connections, Verdict};
 use crate::screen::Title;
 use calls::Calls;
 use processors::{Own, Processor};
@@ -56,6 +56,7 @@ const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// # Errors
 /// Why nothing could be measured.
 pub fn run(flags: &Rinha2025, stop: &Stop) -> Result<Verdict> {
+    allow_connections(flags.users)?;
     let run = Run {
         flags,
         stop,
@@ -77,6 +78,7 @@ pub fn run(flags: &Rinha2025, stop: &Stop) -> Result<Verdict> {
         }
     };
     let processors = Processor::both(targets, &flags.token)?;
+    observer.note("waiting for the first summary");
     until_it_answers(&flags.target, "/payments-summary", flags.wait, stop)?;
     let report = run.measure(&mut observer, &processors)?;
     observer.finish(report)
@@ -121,7 +123,9 @@ impl Run<'_> {
         let mut checks = users.checks;
         checks.merge(calls.checks);
         totals::look_for_more(&mut checks, &shown, &window, users.fates.requested);
-        if !self.stop.is_stopped() {
+        if self.stop.is_stopped() {
+            observer.note("stopped: checks and score are of what was done until then");
+        } else {
             observer.note("until the processors have what was acknowledged");
             totals::settle(&mut checks, processors, &users.fates, || {
                 observer.idle();

@@ -85,7 +85,7 @@ impl Traffic for Users {
             false => "there was no connection to send it on",
         };
         let request = self.request(id);
-        let example = CheckExample::replied(what, &request, 0, b"");
+        let example = CheckExample::unanswered(what, &request);
         self.checks.look(ACCEPTED, Err(example));
     }
 }

@@ -62,10 +62,10 @@ fn values(point: &Point) -> [String; COLUMNS.len()] {
         decimal(point.rate()),
         point.failed.to_string(),
         point.late.to_string(),
-        decimal(point.p50_us),
-        decimal(point.p90_us),
-        decimal(point.p99_us),
-        decimal(point.max_us),
+        latency(point.p50_us),
+        latency(point.p90_us),
+        latency(point.p99_us),
+        latency(point.max_us),
     ]
 }
 
@@ -84,6 +84,14 @@ fn at_end<'a>(
     let from_end = |look: &WatchedPoint| (look.at_s - (point.at_s + point.length_s)).abs();
     let looks = looks.iter().filter(is_of_it);
     looks.min_by(|one, other| from_end(one).total_cmp(&from_end(other)))
+}
+
+/// In microseconds; empty where nothing was answered, so that no mean of the column takes an outage for a quick reply.
+fn latency(us: f64) -> String {
+    match us > 0.0 {
+        true => decimal(us),
+        false => String::new(),
+    }
 }
 
 /// To a millionth, without noise behind it.
@@ -124,9 +132,9 @@ mod tests {
         let lines = [
             "at_s,length_s,replies,rate,failed,late,p50_us,p90_us,p99_us,max_us,\
              \"pid 7 (galo, the one) resident_bytes\",\"pid 7 (galo, the one) cpu\"",
-            "0,1,340,340,0,0,0,0,7214,0,2,0.25",
-            "1,1,341,341,0,0,0,0,7214,0,,",
-            "2,0.5,17,34,0,0,0,0,7214,0,3,0.25",
+            "0,1,340,340,0,0,,,7214,,2,0.25",
+            "1,1,341,341,0,0,,,7214,,,",
+            "2,0.5,17,34,0,0,,,7214,,3,0.25",
             "",
         ];
         assert_eq!(String::from_utf8(out).unwrap(), lines.join("\n"));

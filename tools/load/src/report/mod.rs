@@ -286,14 +286,16 @@ pub const CHECK_EXAMPLES_MAX: usize = 20;
 
 /// A thread that used more than this share of its time may have been what limited the run.
 const BUSY_MAX: f64 = 0.9;
-/// From this share of late requests on they are seen in the percentiles.
+/// From this share of late or unsent requests on they are seen, or missed, in the percentiles.
 const LATE_SHARE_MAX: f64 = 0.001;
 
 impl ToolReport {
-    /// Why the figures of a run of so many requests may be the tool's own instead of the target's, if they may.
+    /// Why the figures of a run of so many requests may not be what the target's users would see, if so.
     pub fn doubt(&self, requests: u64) -> Option<&'static str> {
         if self.busy > BUSY_MAX {
             Some("one of its threads had no time left: give it more threads, or a CPU of its own")
+        } else if self.unsent as f64 > requests as f64 * LATE_SHARE_MAX {
+            Some("requests that were due were never sent: latency lacks those who would have waited longest; give it more connections")
         } else if self.late as f64 > requests as f64 * LATE_SHARE_MAX {
             Some("requests were begun late although a connection was free: this machine is too busy, and latency has those delays in it")
         } else {

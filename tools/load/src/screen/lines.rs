@@ -41,7 +41,12 @@ impl<W: Write> Lines<W> {
         let Some(point) = self.gathered.take() else {
             return;
         };
-        let [p50, p99, max] = [point.p50_us, point.p99_us, point.max_us].map(units::time_us);
+        // Zero is that nothing was answered.
+        let time = |us: f64| match us > 0.0 {
+            true => units::time_us(us),
+            false => "-".to_owned(),
+        };
+        let [p50, p99, max] = [point.p50_us, point.p99_us, point.max_us].map(time);
         let line = format!(
             "{:>6} {:>11}/s  p50 {p50:>8}  p99 {p99:>8}  max {max:>8}  failed {}  late {}",
             clock((point.at_s + point.length_s).round()),
@@ -147,6 +152,27 @@ mod tests {
              the ramp begins\n    \
                  1s      340.00/s  p50   812 µs  p99  1.90 ms  max  10.0 ms  failed 1  late 2\n    \
                  2s      340.00/s  p50   812 µs  p99  1.90 ms  max  10.0 ms  failed 1  late 2\n"
+        );
+    }
+
+    #[test]
+    fn where_nothing_is_answered_nothing_is_quick() {
+        let mut out = Vec::new();
+        let point = Point {
+            length_s: 1.0,
+            failed: 7,
+            ..Point::default()
+        };
+        Lines::new(&mut out, &title()).interval(&Progress {
+            elapsed: Duration::from_secs(1),
+            part: 0.1,
+            point: Some(&point),
+            total: &Tally::default(),
+        });
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.ends_with("0/s  p50        -  p99        -  max        -  failed 7  late 0\n"),
+            "{text}"
         );
     }
 

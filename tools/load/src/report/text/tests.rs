@@ -158,7 +158,7 @@ fn a_tool_at_its_limit_says_so() {
     let mut late = report();
     late.tool.late = 2;
     late.tool.late_max_us = 7_214.0;
-    late.tool.unsent = 3;
+    late.tool.unsent = 1;
     late.requests = 100_000;
     let text = summary(&late, None);
     assert!(!text.contains("Warning"), "{text}");
@@ -171,8 +171,12 @@ fn a_tool_at_its_limit_says_so() {
     );
     assert_part(
         &text,
-        "unsent      3  due, and not sent by the end of the run\n",
+        "unsent      1  due, and not sent by the end of the run\n",
     );
+    // What is missing is worse than what is late.
+    late.tool.unsent = 2;
+    let text = summary(&late, None);
+    assert_part(&text, "Warning: requests that were due were never sent");
 }
 
 #[test]
