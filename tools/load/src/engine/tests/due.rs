@@ -77,6 +77,25 @@ fn what_was_due_is_sent_even_if_the_tool_wakes_up_after_the_end() {
     assert_eq!(measured.elapsed, ms(100));
 }
 
+/// The last of them is due 50 µs before the end, sooner than the thread may wake up.
+#[test]
+fn what_was_due_before_the_end_is_sent_if_a_connection_was_free() {
+    let server = Server::tcp(Peer::serve);
+    for threads in [1, 2] {
+        let plan = Plan {
+            // More than requests: none ever waits for a connection.
+            connections: 1_100,
+            threads,
+            pace: Pace::Open(Arrivals::constant(10_000.0)),
+            ..plan(&server.target, End::After(ms(100)))
+        };
+        let (measured, ..) = go(&plan);
+        let total = &measured.total;
+        assert_eq!((total.requests(), total.failed_count()), (1_000, 0));
+        assert_eq!(measured.unsent, 0);
+    }
+}
+
 #[test]
 fn a_stop_leaves_nothing_unsent_if_a_connection_was_free() {
     let server = Server::tcp(Peer::serve);
