@@ -94,8 +94,9 @@ impl Observer {
             written = written.and(print(&format!("--fail-on {line}\n")));
         }
         written?;
-        if report.requests > 0 && report.statuses.is_empty() {
-            let (target, requests) = (&report.settings.target, report.requests);
+        let requests = report.requests + report.tool.dropped;
+        if requests > 0 && report.statuses.is_empty() {
+            let target = &report.settings.target;
             bail!("{target} answered none of {requests} requests");
         }
         Ok(match broken.is_empty() && report.is_good() {

@@ -36,7 +36,7 @@ const ACCEPTED: &str = "payment: 2xx";
 const READABLE: &str = "summary: 200, and readable";
 const AGREE: &str = "summaries agree";
 const NOT_MORE: &str = "no more payments than requested";
-const ONCE: &str = "each acknowledged payment is at exactly one processor";
+const ONCE: &str = "processors have as many payments as were acknowledged";
 
 /// A run that goes on.
 struct Running {

@@ -181,6 +181,8 @@ impl Run<'_> {
             total: Tally::default(),
             series: Series::default(),
             unsent: 0,
+            dropped: 0,
+            stopped: self.stop.is_stopped(),
             busy: Vec::new(),
         };
         if !self.stop.is_stopped() {

@@ -43,7 +43,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 const READABLE: &str = "summary: 200, and readable";
 const AGREE: &str = "summaries agree";
 const NOT_MORE: &str = "no more payments than requested";
-const ONCE: &str = "each acknowledged payment is at exactly one processor";
+const ONCE: &str = "processors have as many payments as were acknowledged";
 
 /// From when to when, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

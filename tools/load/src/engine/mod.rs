@@ -234,6 +234,8 @@ pub fn run<T: Traffic>(
         total,
         series,
         unsent: outcomes.iter().map(|outcome| outcome.unsent).sum(),
+        dropped: outcomes.iter().map(|outcome| outcome.dropped).sum(),
+        stopped: outcomes.iter().any(|outcome| outcome.stopped),
         busy: outcomes.iter().map(|outcome| outcome.busy).collect(),
     };
     let traffic = outcomes.into_iter().map(|outcome| outcome.traffic);

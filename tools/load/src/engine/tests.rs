@@ -252,7 +252,8 @@ fn a_stopped_run_ends_soon_and_drops_what_is_under_way() {
         ..Seen::default()
     };
     let (measured, traffic) = run(&plan, numbers(&plan), &stop, &mut seen).unwrap();
-    assert_eq!(measured.total.requests(), 0);
+    assert_eq!((measured.total.requests(), measured.dropped), (0, 3));
+    assert!(measured.stopped);
     let mut lost: Vec<_> = traffic.iter().map(|it| it.lost.len()).collect();
     lost.sort();
     assert_eq!(lost, [1, 2]);

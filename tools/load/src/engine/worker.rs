@@ -39,6 +39,10 @@ pub struct Outcome<T> {
     /// See [`Measured`](crate::measure::Measured).
     pub unsent: u64,
     /// The same.
+    pub dropped: u64,
+    /// The sign to stop was given.
+    pub stopped: bool,
+    /// The same.
     pub busy: f64,
 }
 
@@ -167,8 +171,10 @@ impl<'a, T: Traffic> Worker<'a, T> {
     }
 
     fn finish(mut self) -> Outcome<T> {
+        let mut dropped = 0;
         for connection in &mut self.connections {
             if let Some(request) = connection.request.take() {
+                dropped += u64::from(!request.warm);
                 self.traffic.lost(request.ticket, connection.written > 0);
             }
         }
@@ -179,6 +185,8 @@ impl<'a, T: Traffic> Worker<'a, T> {
         Outcome {
             traffic: self.traffic,
             end_ns,
+            dropped,
+            stopped: self.stopped_ns.is_some(),
             unsent: match by_count {
                 true => 0,
                 false => self.agenda.unsent(measured_ns, end_ns),

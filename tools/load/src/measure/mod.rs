@@ -79,6 +79,10 @@ pub struct Measured {
     pub series: Series,
     /// Requests that were due, and not sent by the end of the run: no connection was free, or the tool was late.
     pub unsent: u64,
+    /// Requests under way when the run was stopped, whose replies were not waited for. They are counted nowhere else.
+    pub dropped: u64,
+    /// It was ended before its time.
+    pub stopped: bool,
     /// Of each thread, the share of its time that it used a CPU: near one, the tool was at its limit.
     pub busy: Vec<f64>,
 }

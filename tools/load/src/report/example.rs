@@ -59,6 +59,7 @@ pub fn report() -> Report {
             load_average: 0.52,
         },
         elapsed_s: 60.0,
+        stopped: false,
         requests: 20_400,
         failed: 4,
         rate: 339.98,
@@ -84,6 +85,7 @@ pub fn report() -> Report {
             late_max_us: 0.0,
             waited: 12,
             unsent: 0,
+            dropped: 0,
             busy: 0.125,
         },
         series: vec![Point {

@@ -59,6 +59,8 @@ pub struct Report {
     pub machine: Machine,
     /// The measured time: from the end of the warm-up to the end of the run.
     pub elapsed_s: f64,
+    /// The run was ended before its time, by a signal or a key.
+    pub stopped: bool,
     /// Requests that ended, in whichever way.
     pub requests: u64,
     /// How many of the requests failed.
@@ -173,6 +175,9 @@ pub struct ToolReport {
     pub waited: u64,
     /// Requests that were due, and not sent by the end of the run: no connection was free, or the tool was late.
     pub unsent: u64,
+    /// Requests that were under way when the run was stopped, and whose replies were not waited for; they are counted
+    /// nowhere else.
+    pub dropped: u64,
     /// Share of its time that the busiest thread used a CPU, 0 to 1: near 1, galo-load was at its limit, and the figures
     /// are its own.
     pub busy: f64,
@@ -360,6 +365,7 @@ impl Report {
             settings,
             machine,
             elapsed_s: measured.elapsed.as_secs_f64(),
+            stopped: measured.stopped,
             requests: total.requests(),
             failed: total.failed_count(),
             rate: rounded(measured.rate(), 6),
@@ -374,6 +380,7 @@ impl Report {
                 late_max_us: rounded(total.late.by_tool_max.as_secs_f64() * 1e6, 3),
                 waited: total.late.by_target,
                 unsent: measured.unsent,
+                dropped: measured.dropped,
                 busy: rounded(measured.busy.iter().copied().fold(0.0, f64::max), 6),
             },
             series: measured.series.points().copied().collect(),

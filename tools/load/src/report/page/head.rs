@@ -27,6 +27,7 @@ pub fn head(report: &Report, rows: &[Row]) -> Markup {
             p.when {
                 time datetime=(report.began_at) { (moment(&report.began_at)) }
                 " · " (units::time_s(report.elapsed_s)) " measured · " (pace(report))
+                @if report.stopped { " · " strong { "stopped before its end" } }
             }
             ul.chips {
                 @for chip in chips(report) { (draw(&chip, rows)) }

@@ -170,6 +170,10 @@ fn tool(report: &Report) -> Markup {
         ),
         ("Due, and not sent by the end", units::count(tool.unsent)),
         (
+            "Under way at a stop, and dropped",
+            units::count(tool.dropped),
+        ),
+        (
             "Busiest thread",
             format!("{} of a CPU", units::percent(tool.busy)),
         ),
@@ -178,7 +182,7 @@ fn tool(report: &Report) -> Markup {
         div.card {
             h3 { "How well galo-load kept up" }
             @match tool.doubt(report.requests) {
-                Some(doubt) => p.verdict { span.bad { "✗ Figures may be the tool’s own:" } " " (doubt) "." },
+                Some(doubt) => p.verdict { span.bad { "✗ Not as users would see it:" } " " (doubt) "." },
                 None => p.verdict { span.good { "✓ It kept up." } " The figures are the target’s." },
             }
             dl.settings.wide {

@@ -109,7 +109,14 @@ fn total(report: &Report) -> String {
             format!(", {} failed ({share})", units::count(failed))
         }
     };
-    table.row(["Requests", &format!("{requests} in {elapsed}{failed}")]);
+    let stopped = match report.stopped {
+        true => ", stopped before its end",
+        false => "",
+    };
+    table.row([
+        "Requests",
+        &format!("{requests} in {elapsed}{failed}{stopped}"),
+    ]);
     let replies: u64 = report.statuses.values().sum();
     let rate = Unit::PerSecond.text(report.rate);
     table.row(["Replies", &format!("{}, {rate}", units::count(replies))]);
@@ -167,6 +174,7 @@ fn tool(report: &Report) -> String {
         late_max_us,
         waited,
         unsent,
+        dropped,
         busy,
     } = report.tool;
     let mut table = Table::new(&[2]);
@@ -191,6 +199,11 @@ fn tool(report: &Report) -> String {
             "  unsent",
             unsent,
             "due, and not sent by the end of the run",
+        ),
+        (
+            "  dropped",
+            dropped,
+            "under way when the run was stopped: not waited for, not counted",
         ),
     ] {
         if count > 0 {

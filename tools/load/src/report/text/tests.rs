@@ -180,6 +180,16 @@ fn a_tool_at_its_limit_says_so() {
 }
 
 #[test]
+fn a_run_that_was_stopped_says_so_and_what_it_dropped() {
+    let mut report = report();
+    report.stopped = true;
+    report.tool.dropped = 14;
+    let text = summary(&report, None);
+    assert_part(&text, ", stopped before its end\n");
+    assert_part(&text, "dropped     14  under way when the run was stopped");
+}
+
+#[test]
 fn in_closed_loop_nothing_is_due() {
     let mut report = report();
     report.settings.rate = None;
