@@ -12,9 +12,10 @@
 //! | folder | what |
 //! |---|---|
 //! | `cli` | flags, and what they may be |
-//! | `run` | which run it is; signals, and how it ends |
+//! | `run` | which run it is |
 //! | `plain` | the plain run |
-//! | `observer` | what surrounds every run: screen, watch, and at its end the report |
+//! | `observer` | what surrounds every run: screen, watch, and at its end report and verdict |
+//! | `process` | signals, limits of open files |
 //! | `engine` | threads that drive sockets at a pace; knows nothing of banks and payments |
 //! | `traffic` | requests of each mix, and the judges of their replies |
 //! | `measure` | what is counted: constant memory, however long a run is |
@@ -32,6 +33,7 @@ pub mod exchange;
 pub mod measure;
 pub mod observer;
 pub mod plain;
+pub mod process;
 pub mod report;
 pub mod run;
 pub mod screen;

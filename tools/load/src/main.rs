@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use galo_load::cli::Cli;
-use galo_load::run::{self, Verdict};
+use galo_load::observer::Verdict;
+use galo_load::run;
 
 fn main() -> ExitCode {
     match run::run(Cli::parse()) {

@@ -1,4 +1,4 @@
-//! What surrounds every run: the screen, what is watched beside it, and at its end the report.
+//! What surrounds every run: the screen, what is watched beside it, and at its end the report and the verdict.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -10,9 +10,17 @@ use anyhow::{bail, Context, Result};
 use crate::cli::Output;
 use crate::engine::{Progress, Stop, Watcher};
 use crate::report::{csv, page, text, Report};
-use crate::run::Verdict;
 use crate::screen::{self, Screen, Title};
 use crate::watch::{Subject, Watch};
+
+/// How a run ended, as the exit status says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 0.
+    Good,
+    /// 1: a reply, a check, the verification or a rule of `--fail-on` failed.
+    Failed,
+}
 
 /// See the module. Dropping it gives the terminal back.
 pub struct Observer {

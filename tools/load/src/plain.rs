@@ -1,6 +1,6 @@
 //! The plain run: one mix, at one pace.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 use jiff::Timestamp;
@@ -9,14 +9,15 @@ use crate::cli::{Load, Mix};
 use crate::engine::{self, Arrivals, End, Pace, Plan, Stop, Traffic};
 use crate::exchange::{exchange, until_it_answers};
 use crate::measure::{Failure, Measured};
-use crate::observer::Observer;
-use crate::report::{Machine, Report, Settings, Verification, VerificationLine};
-use crate::run::{allow_connections, Verdict};
+use crate::observer::{Observer, Verdict};
+use crate::process::allow_connections;
+use crate::report::{Machine, Report, Settings, Verification};
 use crate::screen::Title;
 use crate::target::Target;
 use crate::traffic::bank::{statement_request, Bank, CLIENTS};
 use crate::traffic::health::Health;
 use crate::traffic::payments::{Accepted, Payments};
+use crate::traffic::seed_of_time;
 use crate::traffic::statement::judge_statement;
 use crate::traffic::totals::{judge_totals, parse_summary, Summary};
 
@@ -61,13 +62,6 @@ pub fn run(flags: &Load, stop: &Stop) -> Result<Verdict> {
     let mut report = Report::new(run.settings(), machine, began, &measured);
     report.verification = verification;
     observer.finish(report)
-}
-
-/// For a run that is not told: another one each time.
-pub fn seed_of_time() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // Few enough digits to be copied by hand.
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 struct Run<'a> {
@@ -200,7 +194,7 @@ impl Run<'_> {
         let ledger = ledger.expect("every thread has one");
         let verification = match balances(&flags.target, flags.timeout) {
             Ok(end) => ledger.verify(&start, &end),
-            Err(failure) => no_end("balances", &failure),
+            Err(failure) => Verification::without_end("balances", &failure),
         };
         Ok((measured, Some(verification)))
     }
@@ -226,7 +220,7 @@ impl Run<'_> {
         observer.note("until all payments are carried out");
         let verification = match self.carried_out(before, accepted) {
             Ok(after) => judge_totals(before, after, accepted),
-            Err(failure) => no_end("summary", &failure),
+            Err(failure) => Verification::without_end("summary", &failure),
         };
         Ok((measured, Some(verification)))
     }
@@ -266,15 +260,4 @@ fn summary(target: &Target, timeout: Duration) -> Result<Summary, Failure> {
     target.write_request(&mut request, "GET", "/payments-summary", b"");
     let reply = exchange(target, &request, timeout)?;
     parse_summary(reply.status, &reply.body)
-}
-
-/// Nothing can be verified: the target does not say how it ended.
-pub fn no_end(subject: &str, failure: &Failure) -> Verification {
-    let line = VerificationLine {
-        subject: subject.to_owned(),
-        expected: "an answer after the run".to_owned(),
-        found: failure.to_string(),
-        wrong: Some("nothing can be compared".to_owned()),
-    };
-    Verification { lines: vec![line] }
 }

@@ -26,13 +26,12 @@ use crate::cli::Rinha2024;
 use crate::engine::{self, End, Pace, Plan, Stop};
 use crate::exchange::until_it_answers;
 use crate::measure::{Failure, FailureKind, Measured, Series, Tally};
-use crate::observer::Observer;
-use crate::plain::{no_end, seed_of_time};
+use crate::observer::{Observer, Verdict};
 use crate::report::checks::Checks;
 use crate::report::{units, Contest, Machine, Report, Settings, Verification};
-use crate::run::Verdict;
 use crate::screen::Title;
 use crate::traffic::bank::{Bank, CLIENTS};
+use crate::traffic::seed_of_time;
 
 use asked::Asked;
 use findings::Findings;
@@ -240,7 +239,7 @@ impl Run<'_> {
             }
         }
         let verification = match unknown {
-            Some(failure) => no_end("balances", &failure),
+            Some(failure) => Verification::without_end("balances", &failure),
             None => findings.ledger.verify(&START, &end),
         };
         if checks.iter().next().is_none() {

@@ -2,7 +2,7 @@
 //!
 //! Each thread has its part of the connections, one epoll set, and a [`Traffic`] of its own, which says what
 //! is sent and judges what comes back. Nothing is shared between threads but the sign to stop; at the end of each
-//! interval a thread sends its [`Tally`](crate::measure::Tally) to the caller's thread, which adds them up.
+//! interval a thread sends its [`Tally`] to the caller's thread, which adds them up.
 //!
 //! | file | what |
 //! |---|---|

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{FailureKind, Measured, Point, Tally};
+use crate::measure::{Failure, FailureKind, Measured, Point, Tally};
 
 pub use distribution::{Bucket, Distribution, BUCKETS_PER_DECADE, PERCENTILES};
 
@@ -233,6 +233,17 @@ impl Verification {
     /// Nothing is wrong.
     pub fn is_good(&self) -> bool {
         self.lines.iter().all(|line| line.wrong.is_none())
+    }
+
+    /// Nothing can be compared: the target does not say how it ended.
+    pub fn without_end(subject: &str, failure: &Failure) -> Verification {
+        let line = VerificationLine {
+            subject: subject.to_owned(),
+            expected: "an answer after the run".to_owned(),
+            found: failure.to_string(),
+            wrong: Some("nothing can be compared".to_owned()),
+        };
+        Verification { lines: vec![line] }
     }
 }
 
