@@ -7,11 +7,9 @@ use anyhow::{bail, Context, Result};
 use galo_load::report::Report;
 
 use super::{spread, Bench, Row};
-use crate::client;
 use crate::report::Figure;
 use crate::rounds::median;
 use crate::server::{pin, Guard, Server};
-use crate::wrk::{Load, Post};
 
 /// Beyond what it was told to take.
 const OVERTIME_MAX: Duration = Duration::from_secs(20);
@@ -22,12 +20,7 @@ impl Bench {
     pub(super) fn load(&self) -> Result<Vec<Figure>> {
         let row = Row::Load.name();
         let server = self.noop(self.driver)?;
-        let load = Load {
-            post: Post::Transaction(client::CLIENT),
-            connections: 32,
-            pipelined: 1,
-            seconds: self.scale.seconds,
-        };
+        let load = self.transactions_load();
         let mut figures = Vec::new();
         // To the mix of the bank the no-op server's replies are wrong, which costs more than right ones.
         for (mix, what) in [

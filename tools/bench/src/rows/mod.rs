@@ -25,7 +25,7 @@ use crate::client;
 use crate::report::Figure;
 use crate::rounds::{ratio, Sample};
 use crate::server::{Cpus, Launch, Programs, Server};
-use crate::wrk::Wrk;
+use crate::wrk::{Load, Post, Wrk};
 
 /// Bytes in a megabyte of the table.
 const MB: f64 = 1e6;
@@ -274,6 +274,16 @@ impl Bench {
 
     fn noop(&self, driver: &str) -> Result<Server> {
         Server::start(&self.noop_launch(driver))
+    }
+
+    /// What most rows put on servers: one transaction after the other on each connection.
+    fn transactions_load(&self) -> Load {
+        Load {
+            post: Post::Transaction(client::CLIENT),
+            connections: 32,
+            pipelined: 1,
+            seconds: self.scale.seconds,
+        }
     }
 
     /// This many connections, each of which has posted once.

@@ -8,7 +8,7 @@ use super::{compare, json_of, spread, Bench, Row};
 use crate::client;
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
-use crate::wrk::{Load, Post};
+use crate::wrk::Load;
 
 /// Requests in one piece, where they are pipelined.
 const PIPELINED: usize = 16;
@@ -16,12 +16,7 @@ const PIPELINED: usize = 16;
 impl Bench {
     pub(super) fn transactions(&self) -> Result<Vec<Figure>> {
         let row = Row::Transactions.name();
-        let load = Load {
-            post: Post::Transaction(client::CLIENT),
-            connections: 32,
-            pipelined: 1,
-            seconds: self.scale.seconds,
-        };
+        let load = self.transactions_load();
         let mut figures = Vec::new();
         let mut servers = vec![
             self.galo(&[("--io", self.driver)])?,
@@ -76,12 +71,7 @@ impl Bench {
 
     pub(super) fn durability(&self) -> Result<Vec<Figure>> {
         let row = Row::Durability.name();
-        let load = Load {
-            post: Post::Transaction(client::CLIENT),
-            connections: 32,
-            pipelined: 1,
-            seconds: self.scale.seconds,
-        };
+        let load = self.transactions_load();
         let process = self.galo(&[("--durability", "process")])?;
         let disk = self.galo(&[("--durability", "disk")])?;
         let count = self.scale.rounds.div_ceil(2);
@@ -102,10 +92,8 @@ impl Bench {
     pub(super) fn pipelined(&self) -> Result<Vec<Figure>> {
         let row = Row::Pipelined.name();
         let load = Load {
-            post: Post::Transaction(client::CLIENT),
-            connections: 32,
             pipelined: PIPELINED,
-            seconds: self.scale.seconds,
+            ..self.transactions_load()
         };
         let servers = [
             self.galo(&[("--io", self.driver)])?,

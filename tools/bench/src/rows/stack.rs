@@ -8,14 +8,13 @@ use galo_load::measure::Tally;
 use serde_json::json;
 
 use super::{compare, latencies, spread, Bench, Row, MB};
-use crate::client;
 use crate::nginx::Balancer;
 use crate::paced::{self, Mix};
 use crate::pair::{Pair, Stack, NODES};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
 use crate::server::{Launch, Together};
-use crate::wrk::{Load, Post};
+use crate::wrk::Load;
 
 /// At the top of the contest's ramps.
 const PACE_PER_S: u32 = 340;
@@ -56,15 +55,6 @@ impl Bench {
         Ok([behind(self.galo_pair()?)?, behind(self.noop_pair()?)?])
     }
 
-    fn stack_load(&self) -> Load {
-        Load {
-            post: Post::Transaction(client::CLIENT),
-            connections: 32,
-            pipelined: 1,
-            seconds: self.scale.seconds,
-        }
-    }
-
     pub(super) fn stack(&self) -> Result<Vec<Figure>> {
         let row = Row::Stack.name();
         let mut figures = Vec::new();
@@ -76,7 +66,7 @@ impl Bench {
             let samples = rounds(
                 &[&stacks[0], &stacks[1]],
                 &self.wrk,
-                self.stack_load(),
+                self.transactions_load(),
                 self.scale.rounds,
             )?;
             let [galo, noop] = [&samples[0], &samples[1]];
@@ -114,7 +104,7 @@ impl Bench {
         let done = AtomicBool::new(false);
         let load = Load {
             seconds: self.scale.seconds.max(2),
-            ..self.stack_load()
+            ..self.transactions_load()
         };
         let most = std::thread::scope(|scope| {
             let looking = scope.spawn(|| -> Result<Together> {

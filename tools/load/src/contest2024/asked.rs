@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::shown::Shown;
 use super::TIMEOUT;
 use crate::exchange::{exchange, Reply};
-use crate::measure::{Failure, FailureKind, Kind};
+use crate::measure::{Failure, Kind};
 use crate::report::CheckExample;
 use crate::target::Target;
 use crate::traffic::bank::{statement_request, transaction_request};
+use crate::traffic::reply::wrong_status;
 
 /// On a connection of its own.
 #[derive(Debug)]
@@ -103,9 +104,4 @@ impl Asked {
             Err(failure) => CheckExample::lost(&self.request, failure),
         }
     }
-}
-
-/// `right`: the one that it may have.
-pub fn wrong_status(status: u16, right: &str) -> Failure {
-    Failure::new(FailureKind::WrongStatus, format!("{status} is not {right}"))
 }

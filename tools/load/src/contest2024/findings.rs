@@ -1,6 +1,6 @@
 //! What was found: checks, counts for the score, and the ledger of all transactions.
 
-use super::asked::{wrong_status, Asked};
+use super::asked::Asked;
 use super::score::IN_TIME;
 use super::shown::Shown;
 use crate::measure::{Failure, FailureKind, Kind, Sample, Tally};
@@ -10,6 +10,7 @@ use crate::traffic::bank::{
     judge_statement, judge_transaction, limit_cents, Posted, Statement, CLIENTS,
 };
 use crate::traffic::ledger::Ledger;
+use crate::traffic::reply::{is_refusal, wrong_status};
 
 /// Of every transaction that was carried out.
 pub const BALANCE: &str = "saldo >= -limite, and limite is the client's";
@@ -76,8 +77,7 @@ impl Findings {
         };
         match (posted, asked.status()) {
             (Some(posted), _) => self.ledger.acknowledged(place, change, posted.balance),
-            // Whoever answers 4xx says that nothing was done.
-            (None, Some(400..=499)) => {}
+            (None, Some(status)) if is_refusal(status) => {}
             (None, _) => self.ledger.unknown(place, change),
         }
         self.count(asked, failure);
@@ -124,7 +124,7 @@ impl Findings {
         });
         let failure = judged.as_ref().err();
         self.checks.look(what, asked.outcome(failure));
-        if change != 0 && !matches!(asked.status(), Some(400..=499)) {
+        if change != 0 && !asked.status().is_some_and(is_refusal) {
             self.ledger.unknown(place_of(asked.client), change);
         }
         self.count(asked, failure);

@@ -120,14 +120,15 @@ impl Run<'_> {
         let window = Window::counted(Timestamp::now(), clock.length(), earliest);
         let shown = totals::summary(&mut calls, &self.flags.target, &window).unwrap_or_default();
         measured.total.merge(&calls.tally);
+        let fates = users.fates();
         let mut checks = users.checks;
         checks.merge(calls.checks);
-        totals::look_for_more(&mut checks, &shown, &window, users.fates.requested);
+        totals::look_for_more(&mut checks, &shown, &window, fates.requested);
         if self.stop.is_stopped() {
             observer.note("stopped: checks and score are of what was done until then");
         } else {
             observer.note("until the processors have what was acknowledged");
-            totals::settle(&mut checks, processors, &users.fates, || {
+            totals::settle(&mut checks, processors, &fates, || {
                 observer.idle();
                 !self.stop.is_stopped()
             });
@@ -136,7 +137,7 @@ impl Run<'_> {
         let score = Score {
             counts: [shown.default.count, shown.fallback.count],
             cents: [shown.default.cents, shown.fallback.cents],
-            requested: users.fates.requested,
+            requested: fates.requested,
             p99_ms: p99_ns as f64 / 1e6,
             inconsistencies,
         };

@@ -7,7 +7,7 @@ use crate::measure::{Failure, Kind};
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
 use crate::target::Target;
-use crate::traffic::payments::{judge_payment, payment_request, Ids, AMOUNT_CENTS};
+use crate::traffic::payments::{payment_request, Accepted, Payments, AMOUNT_CENTS};
 
 const ACCEPTED: &str = "payment: 2xx";
 
@@ -26,8 +26,8 @@ pub struct Fates {
 #[derive(Debug)]
 pub struct Users {
     target: Target,
-    ids: Ids,
-    pub fates: Fates,
+    payments: Payments,
+    requested: u64,
     pub checks: Checks,
 }
 
@@ -36,9 +36,22 @@ impl Users {
     pub fn new(target: &Target, seed: u64) -> Users {
         Users {
             target: target.clone(),
-            ids: Ids::new(seed),
-            fates: Fates::default(),
+            payments: Payments::new(target, seed),
+            requested: 0,
             checks: Checks::default(),
+        }
+    }
+
+    /// What became of all payments so far.
+    pub fn fates(&self) -> Fates {
+        let Accepted {
+            acknowledged,
+            unknown,
+        } = self.payments.accepted();
+        Fates {
+            requested: self.requested,
+            acknowledged,
+            unknown,
         }
     }
 
@@ -52,21 +65,13 @@ impl Users {
 impl Traffic for Users {
     type Ticket = PaymentId;
 
-    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, PaymentId) {
-        let id = self.ids.fresh();
-        self.fates.requested += 1;
-        payment_request(&self.target, out, id, AMOUNT_CENTS);
-        (Kind::Payment, id)
+    fn next(&mut self, stream: usize, out: &mut Vec<u8>) -> (Kind, PaymentId) {
+        self.requested += 1;
+        self.payments.next(stream, out)
     }
 
     fn judge(&mut self, id: PaymentId, status: u16, body: &[u8]) -> Result<(), Failure> {
-        match status {
-            200..300 => self.fates.acknowledged += 1,
-            // Whoever answers 4xx says that nothing was done.
-            400..500 => {}
-            _ => self.fates.unknown += 1,
-        }
-        let judged = judge_payment(status);
+        let judged = self.payments.judge(id, status, body);
         let outcome = match &judged {
             Ok(()) => Ok(()),
             Err(Failure { what, .. }) => {
@@ -79,7 +84,7 @@ impl Traffic for Users {
     }
 
     fn lost(&mut self, id: PaymentId, sent: bool) {
-        self.fates.unknown += u64::from(sent);
+        self.payments.lost(id, sent);
         let what = match sent {
             true => "no reply in time, or none to its end",
             false => "there was no connection to send it on",

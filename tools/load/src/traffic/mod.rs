@@ -15,10 +15,10 @@ pub mod bank;
 pub mod health;
 pub mod ledger;
 pub mod payments;
+pub mod reply;
 pub mod statement;
 pub mod totals;
 
-mod reply;
 mod subset_sum;
 
 use std::time::SystemTime;

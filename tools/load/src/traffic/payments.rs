@@ -108,15 +108,15 @@ impl Payments {
 }
 
 impl Traffic for Payments {
-    type Ticket = ();
+    type Ticket = PaymentId;
 
-    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, ()) {
+    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, PaymentId) {
         let id = self.ids.fresh();
         payment_request(&self.target, out, id, AMOUNT_CENTS);
-        (Kind::Payment, ())
+        (Kind::Payment, id)
     }
 
-    fn judge(&mut self, (): (), status: u16, _body: &[u8]) -> Result<(), Failure> {
+    fn judge(&mut self, _id: PaymentId, status: u16, _body: &[u8]) -> Result<(), Failure> {
         match status {
             200..=299 => self.accepted.acknowledged += 1,
             _ if is_refusal(status) => {}
@@ -125,7 +125,7 @@ impl Traffic for Payments {
         judge_payment(status)
     }
 
-    fn lost(&mut self, (): (), sent: bool) {
+    fn lost(&mut self, _id: PaymentId, sent: bool) {
         self.accepted.unknown += u64::from(sent);
     }
 }
@@ -135,6 +135,8 @@ mod tests {
     use super::*;
     use crate::measure::FailureKind;
     use std::collections::HashSet;
+
+    const ID: PaymentId = PaymentId(7);
 
     fn target() -> Target {
         "127.0.0.1:9999".parse().unwrap()
@@ -163,7 +165,7 @@ mod tests {
         let mut payments = Payments::new(&target(), 5);
         let id = Ids::new(5).fresh();
         let mut out = Vec::new();
-        assert_eq!(payments.next(0, &mut out), (Kind::Payment, ()));
+        assert_eq!(payments.next(0, &mut out), (Kind::Payment, id));
         let expected = format!(
             "POST /payments HTTP/1.1\r\nHost: 127.0.0.1:9999\r\nContent-Type: application/json\r\n\
              Content-Length: 71\r\n\r\n{{\"correlationId\":\"{id}\",\"amount\":19.90}}"
@@ -175,7 +177,7 @@ mod tests {
     fn replies_are_judged_and_counted() {
         let mut payments = Payments::new(&target(), 5);
         for status in [200, 201, 202, 204, 299] {
-            assert_eq!(payments.judge((), status, b"whatever"), Ok(()));
+            assert_eq!(payments.judge(ID, status, b"whatever"), Ok(()));
         }
         for (status, words) in [
             (199, "199 is not 2xx"),
@@ -186,12 +188,12 @@ mod tests {
             (500, "500 is not 2xx"),
             (503, "503 is not 2xx"),
         ] {
-            let failure = payments.judge((), status, b"").unwrap_err();
+            let failure = payments.judge(ID, status, b"").unwrap_err();
             assert_eq!(failure.kind, FailureKind::WrongStatus);
             assert!(failure.what.starts_with(words), "{}", failure.what);
         }
-        payments.lost((), true);
-        payments.lost((), false);
+        payments.lost(ID, true);
+        payments.lost(ID, false);
         // Unknown: two that are neither yes nor no, two 5xx, and the one that was lost.
         let mut accepted = payments.accepted();
         let expected = Accepted {
