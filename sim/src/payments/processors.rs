@@ -440,11 +440,12 @@ impl World {
         }
     }
 
-    /// Half of it now, half of it later.
+    /// A part of it now, the rest later. Something is always left: a caller who has all of an answer may ask the next
+    /// thing, and this connection is busy until the rest is out.
     fn tell(&mut self, at: u64, mut bytes: Vec<u8>, ended: Option<Ended>, pass_ns: u64) {
         if pass_ns > 0 {
-            let half = self.processors.random.index(bytes.len() + 1);
-            let rest = bytes.split_off(half);
+            let part = self.processors.random.index(bytes.len() + 1);
+            let rest = bytes.split_off(part.min(bytes.len().saturating_sub(1)));
             self.processors.later.push(Later {
                 due_ns: self.now_ns + pass_ns,
                 at,
