@@ -1,5 +1,5 @@
-//! One request at a time, on a connection of its own: for what is not load, such as a first sign of life, statements before
-//! and after a run, and the fixed parts of the contests.
+//! One request at a time, most on a connection of its own: for what is not load, such as a first sign of life, statements
+//! before and after a run, and the fixed parts of the contests.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -47,59 +47,100 @@ pub struct Reply {
 /// Of a kind that says how far it came.
 pub fn exchange(target: &Target, request: &[u8], timeout: Duration) -> Result<Reply, Failure> {
     let began = Instant::now();
-    let deadline = began + timeout;
-    let mut socket = Socket::connect(target.address(), timeout).map_err(|error| {
-        let kind = match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => FailureKind::Refused,
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FailureKind::TimeOut,
-            _ => FailureKind::Connect,
+    let mut connection = Connection::open(target, timeout)?;
+    let mut reply = connection.ask(request, timeout.saturating_sub(began.elapsed()))?;
+    reply.latency = began.elapsed();
+    Ok(reply)
+}
+
+/// For one request after the other.
+pub struct Connection {
+    socket: Socket,
+    /// It takes another request.
+    open: bool,
+}
+
+impl Connection {
+    /// Connects, within `timeout`.
+    ///
+    /// # Errors
+    /// Of a kind that says why not.
+    pub fn open(target: &Target, timeout: Duration) -> Result<Connection, Failure> {
+        let socket = Socket::connect(target.address(), timeout).map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => FailureKind::Refused,
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FailureKind::TimeOut,
+                _ => FailureKind::Connect,
+            };
+            Failure::new(kind, error.to_string())
+        })?;
+        Ok(Connection { socket, open: true })
+    }
+
+    /// Whether it takes another request.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Sends, reads the reply to its end, within `timeout`. Latency counts from here, too.
+    ///
+    /// # Errors
+    /// Of a kind that says how far it came. The connection is of no use any more.
+    pub fn ask(&mut self, request: &[u8], timeout: Duration) -> Result<Reply, Failure> {
+        let sent = Instant::now();
+        let deadline = sent + timeout;
+        self.open = false;
+        let failed = |error: io::Error, within: bool| {
+            Failure::new(FailureKind::of_error(&error, within), error.to_string())
         };
-        Failure::new(kind, error.to_string())
-    })?;
-    let sent = Instant::now();
-    let failed = |error: io::Error, within: bool| {
-        Failure::new(FailureKind::of_error(&error, within), error.to_string())
-    };
-    socket
-        .limit(deadline)
-        .map_err(|error| failed(error, false))?;
-    socket
-        .write_all(request)
-        .map_err(|error| failed(error, false))?;
-    let (mut input, mut decoded) = (Vec::new(), Vec::new());
-    let mut part = [0; READ_BYTES];
-    loop {
-        let received = socket.limit(deadline).and_then(|()| socket.read(&mut part));
-        let ended = match received {
-            Ok(count) => {
-                input.extend_from_slice(&part[..count]);
-                count == 0
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error, !input.is_empty())),
-        };
-        match parse_reply(&input, ended, &mut decoded) {
-            Response::Complete { status, body, .. } => {
-                let now = Instant::now();
-                return Ok(Reply {
+        let socket = &mut self.socket;
+        socket
+            .limit(deadline)
+            .map_err(|error| failed(error, false))?;
+        socket
+            .write_all(request)
+            .map_err(|error| failed(error, false))?;
+        let (mut input, mut decoded) = (Vec::new(), Vec::new());
+        let mut part = [0; READ_BYTES];
+        loop {
+            let received = socket.limit(deadline).and_then(|()| socket.read(&mut part));
+            let ended = match received {
+                Ok(count) => {
+                    input.extend_from_slice(&part[..count]);
+                    count == 0
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error, !input.is_empty())),
+            };
+            match parse_reply(&input, ended, &mut decoded) {
+                Response::Complete {
                     status,
-                    body: body.to_vec(),
-                    bytes: input.len(),
-                    latency: now - began,
-                    service: now - sent,
-                });
-            }
-            Response::Incomplete { .. } if ended => {
-                let kind = match input.is_empty() {
-                    true => FailureKind::Closed,
-                    false => FailureKind::HalfReply,
-                };
-                return Err(Failure::new(kind, "the connection ended"));
-            }
-            Response::Incomplete { .. } => {}
-            Response::Bad => {
-                let text = String::from_utf8_lossy(&input).into_owned();
-                return Err(Failure::new(FailureKind::NotHttp, text));
+                    body,
+                    keep_alive,
+                    ..
+                } => {
+                    self.open = keep_alive;
+                    let taken = sent.elapsed();
+                    return Ok(Reply {
+                        status,
+                        body: body.to_vec(),
+                        bytes: input.len(),
+                        latency: taken,
+                        service: taken,
+                    });
+                }
+                Response::Incomplete { .. } if ended => {
+                    let kind = match input.is_empty() {
+                        true => FailureKind::Closed,
+                        false => FailureKind::HalfReply,
+                    };
+                    return Err(Failure::new(kind, "the connection ended"));
+                }
+                Response::Incomplete { .. } => {}
+                Response::Bad => {
+                    let text = String::from_utf8_lossy(&input).into_owned();
+                    return Err(Failure::new(FailureKind::NotHttp, text));
+                }
             }
         }
     }

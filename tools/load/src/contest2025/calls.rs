@@ -9,7 +9,7 @@ use crate::report::CheckExample;
 use crate::target::Target;
 
 /// For one of them. (The script's tool would wait for a minute.)
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module. One for each thread; they are merged.
 #[derive(Debug)]

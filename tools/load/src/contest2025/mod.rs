@@ -7,6 +7,7 @@
 //! | `timetable` | stages and comparisons, each at its time |
 //! | `users` | who pays, and what they are told |
 //! | `totals` | the target's summary beside the processors' own |
+//! | `each` | each payment, by its id, at both processors |
 //! | `processors` | their admin endpoints; two of its own |
 //! | `calls` | requests of the script beside those of the users |
 //! | `score` | what it is worth |
@@ -16,6 +17,7 @@
 //! time-outs, and the 1.5 s between the end of a window and the moment at which it is asked for.
 
 mod calls;
+mod each;
 mod processors;
 mod score;
 mod stages;
@@ -121,14 +123,14 @@ impl Run<'_> {
         let shown = totals::summary(&mut calls, &self.flags.target, &window).unwrap_or_default();
         measured.total.merge(&calls.tally);
         let fates = users.fates();
-        let mut checks = users.checks;
+        let mut checks = users.checks.clone();
         checks.merge(calls.checks);
         totals::look_for_more(&mut checks, &shown, &window, fates.requested);
         if self.stop.is_stopped() {
             observer.note("stopped: checks and score are of what was done until then");
         } else {
-            observer.note("until the processors have what was acknowledged");
-            totals::settle(&mut checks, processors, &fates, || {
+            observer.note("until the processors have each payment that was acknowledged");
+            each::settle(&mut checks, processors, &users, || {
                 observer.idle();
                 !self.stop.is_stopped()
             });

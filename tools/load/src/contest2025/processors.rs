@@ -4,22 +4,24 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{bail, Context, Result};
+use galo::payments::PaymentId;
 use galo_processor::fault::Plan;
 use galo_processor::model::Config;
 use galo_processor::server::Server;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use super::calls::Calls;
+use super::calls::{Calls, TIMEOUT};
 use super::score::{FEES_PPM, PROCESSORS};
 use super::stages::State;
 use super::totals::Window;
+use crate::exchange::{Connection, Reply};
 use crate::measure::{Failure, FailureKind, Kind};
 use crate::target::Target;
-use crate::traffic::totals::{parse_processor_summary, Totals};
+use crate::traffic::totals::{parse_payment, parse_processor_summary, Totals};
 
 /// What must be so of each call.
-const ANSWERS: &str = "processors: 2xx, and readable";
+pub const ANSWERS: &str = "processors: 2xx, and readable";
 
 /// The admin endpoints of a processor.
 #[derive(Clone, Debug)]
@@ -84,6 +86,14 @@ impl Processor {
         self.ask(calls, "GET", &path, "", read)
     }
 
+    /// To ask for one payment after the other.
+    pub fn lookups(&self) -> Lookups<'_> {
+        Lookups {
+            target: &self.target,
+            connection: None,
+        }
+    }
+
     fn ask<T>(
         &self,
         calls: &mut Calls,
@@ -96,6 +106,44 @@ impl Processor {
         self.target
             .write_request_with(&mut request, method, path, &self.headers, body.as_bytes());
         calls.ask(Kind::Processor, ANSWERS, &self.target, &request, read)
+    }
+}
+
+/// Questions about payments, on one connection as long as it lasts.
+pub struct Lookups<'a> {
+    target: &'a Target,
+    connection: Option<Connection>,
+}
+
+impl Lookups<'_> {
+    /// What is stored under this id, in cents.
+    ///
+    /// # Errors
+    /// The request, and why it has no answer, or none that tells.
+    pub fn ask(&mut self, id: PaymentId) -> Result<Option<u64>, (Vec<u8>, Failure)> {
+        let mut request = Vec::new();
+        let path = format!("/payments/{id}");
+        self.target.write_request(&mut request, "GET", &path, b"");
+        match self.reply(&request) {
+            Ok(reply) => parse_payment(id, reply.status, &reply.body),
+            Err(failure) => Err(failure),
+        }
+        .map_err(|failure| (request, failure))
+    }
+
+    fn reply(&mut self, request: &[u8]) -> Result<Reply, Failure> {
+        let kept = self.connection.take().filter(Connection::is_open);
+        if let Some(mut kept) = kept {
+            // It may have been closed since: nothing is wrong with that.
+            if let Ok(reply) = kept.ask(request, TIMEOUT) {
+                self.connection = Some(kept);
+                return Ok(reply);
+            }
+        }
+        let mut fresh = Connection::open(self.target, TIMEOUT)?;
+        let reply = fresh.ask(request, TIMEOUT)?;
+        self.connection = Some(fresh);
+        Ok(reply)
     }
 }
 

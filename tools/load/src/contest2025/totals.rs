@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use galo_processor::decimal;
 use jiff::Timestamp;
@@ -11,13 +11,10 @@ use jiff::Timestamp;
 use super::calls::Calls;
 use super::processors::Processor;
 use super::score::PROCESSORS;
-use super::stages::STAGES;
-use super::users::Fates;
 use crate::measure::{Failure, Kind};
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
 use crate::target::Target;
-use crate::traffic::payments::AMOUNT_CENTS;
 use crate::traffic::totals::{parse_summary, Summary, Totals};
 
 /// From the end of a window to now, whatever the scale: how long a payment may take to be known is no part of the script's
@@ -25,25 +22,10 @@ use crate::traffic::totals::{parse_summary, Summary, Totals};
 const CONFIRMED: Duration = Duration::from_millis(1_500);
 /// Of a window at full length.
 const WINDOW: Duration = Duration::from_millis(13_500);
-/// For what is at a processor when the users have gone: the longest delay of the last stage.
-const INSIDE_MAX: Duration = {
-    let [default, fallback] = STAGES[STAGES.len() - 1].states;
-    let (default_ms, fallback_ms) = (default.delay_ms, fallback.delay_ms);
-    Duration::from_millis(if default_ms > fallback_ms {
-        default_ms
-    } else {
-        fallback_ms
-    })
-};
-/// For payments that still wait when the users have gone.
-const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// From one look to the next.
-const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 const READABLE: &str = "summary: 200, and readable";
 const AGREE: &str = "summaries agree";
 const NOT_MORE: &str = "no more payments than requested";
-const ONCE: &str = "processors have as many payments as were acknowledged";
 
 /// From when to when, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,84 +143,8 @@ pub fn look_for_more(checks: &mut Checks, shown: &Summary, window: &Window, requ
     checks.look(NOT_MORE, outcome);
 }
 
-/// The users have gone. Waits until the processors have finished what they have, and have all that was acknowledged; then
-/// looks whether that is so, and nothing is there twice. `idle`: time for the screen; false: nobody wants to wait.
-pub fn settle(
-    checks: &mut Checks,
-    processors: &[Processor; 2],
-    fates: &Fates,
-    mut idle: impl FnMut() -> bool,
-) {
-    let began = Instant::now();
-    let found = loop {
-        thread::sleep(SETTLE_PAUSE);
-        if !idle() {
-            return;
-        }
-        if began.elapsed() < INSIDE_MAX {
-            continue;
-        }
-        // No part of the script: nobody measures these calls.
-        let mut calls = Calls::new(false);
-        let found = processors
-            .each_ref()
-            .map(|processor| processor.totals(&mut calls, None));
-        let is_over = began.elapsed() >= SETTLE_MAX;
-        match found {
-            [Ok(default), Ok(fallback)] => {
-                let found = Summary { default, fallback };
-                if is_over || found.total().count >= fates.acknowledged {
-                    break found;
-                }
-            }
-            _ if is_over => {
-                checks.merge(calls.checks);
-                return;
-            }
-            _ => {}
-        }
-    };
-    let outcome = fates.judge(found.total()).map_err(|what| CheckExample {
-        what,
-        request: "GET /admin/payments-summary of both processors".to_owned(),
-        reply: shares(&found),
-    });
-    checks.look(ONCE, outcome);
-}
-
-impl Fates {
-    /// Whether this is what processors can have in the end.
-    fn judge(&self, found: Totals) -> Result<(), String> {
-        let Fates {
-            acknowledged,
-            unknown,
-            ..
-        } = *self;
-        let count = found.count;
-        if count > acknowledged + unknown {
-            let more = payments(count - acknowledged - unknown);
-            return Err(format!(
-                "{more} made twice: {acknowledged} acknowledged, {unknown} without an answer, {count} at the processors"
-            ));
-        }
-        if count < acknowledged {
-            let less = payments(acknowledged - count);
-            return Err(format!(
-                "{less} made nowhere, {SETTLE_MAX:?} after the last one: {acknowledged} acknowledged, {count} at the \
-                 processors"
-            ));
-        }
-        let (cents, expected) = (found.cents, count * AMOUNT_CENTS);
-        match cents == expected {
-            true => Ok(()),
-            false => Err(format!(
-                "{cents} cents paid for {count} payments: {expected} were meant"
-            )),
-        }
-    }
-}
-
-fn payments(count: u64) -> String {
+/// In words.
+pub fn payments(count: u64) -> String {
     match count {
         1 => "1 payment".to_owned(),
         _ => format!("{count} payments"),
@@ -270,6 +176,7 @@ impl fmt::Display for Comparison {
 mod tests {
     use super::*;
     use crate::contest2025::stages::LENGTH;
+    use crate::traffic::payments::AMOUNT_CENTS;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_752_582_896 + second).unwrap()
@@ -324,28 +231,6 @@ mod tests {
             comparison.to_string(),
             "target: default 5 (99.50), fallback 3 (59.70); processors: default 4 (79.60), fallback 3 (59.70)"
         );
-    }
-
-    #[test]
-    fn what_processors_have_lies_between_the_acknowledged_and_the_possible() {
-        let fates = Fates {
-            requested: 12,
-            acknowledged: 8,
-            unknown: 2,
-        };
-        for count in 8..=10 {
-            assert_eq!(fates.judge(totals(count)), Ok(()));
-        }
-        assert_eq!(
-            fates.judge(totals(11)).unwrap_err(),
-            "1 payment made twice: 8 acknowledged, 2 without an answer, 11 at the processors"
-        );
-        assert_eq!(
-            fates.judge(totals(6)).unwrap_err(),
-            "2 payments made nowhere, 10s after the last one: 8 acknowledged, 6 at the processors"
-        );
-        let cheap = Totals { count: 8, cents: 1 };
-        assert!(fates.judge(cheap).unwrap_err().contains("15920 were meant"));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use galo::payments::PaymentId;
 
 use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
-use crate::report::checks::Checks;
+use crate::report::checks::{request_text, Checks};
 use crate::report::CheckExample;
 use crate::target::Target;
-use crate::traffic::payments::{payment_request, Accepted, Payments, AMOUNT_CENTS};
+use crate::traffic::payments::{judge_payment, payment_request, Fate, Ids, AMOUNT_CENTS};
 
 const ACCEPTED: &str = "payment: 2xx";
 
@@ -18,16 +18,14 @@ pub struct Fates {
     pub requested: u64,
     /// Accepted.
     pub acknowledged: u64,
-    /// Accepted or not: there is no reply, or one that does not tell.
-    pub unknown: u64,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Users {
     target: Target,
-    payments: Payments,
-    requested: u64,
+    ids: Ids,
+    payments: Vec<(PaymentId, Fate)>,
     pub checks: Checks,
 }
 
@@ -36,23 +34,30 @@ impl Users {
     pub fn new(target: &Target, seed: u64) -> Users {
         Users {
             target: target.clone(),
-            payments: Payments::new(target, seed),
-            requested: 0,
+            ids: Ids::new(seed),
+            payments: Vec::new(),
             checks: Checks::default(),
         }
     }
 
+    /// Each payment so far, in the order in which they were requested.
+    pub fn payments(&self) -> &[(PaymentId, Fate)] {
+        &self.payments
+    }
+
     /// What became of all payments so far.
     pub fn fates(&self) -> Fates {
-        let Accepted {
-            acknowledged,
-            unknown,
-        } = self.payments.accepted();
+        let fates = self.payments.iter().map(|(_, fate)| *fate);
+        let acknowledged = fates.filter(|fate| *fate == Fate::Acknowledged).count();
         Fates {
-            requested: self.requested,
-            acknowledged,
-            unknown,
+            requested: self.payments.len() as u64,
+            acknowledged: acknowledged as u64,
         }
+    }
+
+    /// A payment's request, as an example shows it.
+    pub fn request_text(&self, id: PaymentId) -> String {
+        request_text(&self.request(id))
     }
 
     fn request(&self, id: PaymentId) -> Vec<u8> {
@@ -63,28 +68,37 @@ impl Users {
 }
 
 impl Traffic for Users {
-    type Ticket = PaymentId;
+    /// The payment's place.
+    type Ticket = usize;
 
-    fn next(&mut self, stream: usize, out: &mut Vec<u8>) -> (Kind, PaymentId) {
-        self.requested += 1;
-        self.payments.next(stream, out)
+    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, usize) {
+        let id = self.ids.fresh();
+        payment_request(&self.target, out, id, AMOUNT_CENTS);
+        // Until more is known of it.
+        self.payments.push((id, Fate::Unknown));
+        (Kind::Payment, self.payments.len() - 1)
     }
 
-    fn judge(&mut self, id: PaymentId, status: u16, body: &[u8]) -> Result<(), Failure> {
-        let judged = self.payments.judge(id, status, body);
+    fn judge(&mut self, place: usize, status: u16, body: &[u8]) -> Result<(), Failure> {
+        let (id, fate) = &mut self.payments[place];
+        *fate = Fate::of_status(status);
+        let id = *id;
+        let judged = judge_payment(status);
         let outcome = match &judged {
             Ok(()) => Ok(()),
             Err(Failure { what, .. }) => {
                 let request = self.request(id);
-                Err(CheckExample::replied(what, &request, status, body))
+                Err(CheckExample::replied(&**what, &request, status, body))
             }
         };
         self.checks.look(ACCEPTED, outcome);
         judged
     }
 
-    fn lost(&mut self, id: PaymentId, sent: bool) {
-        self.payments.lost(id, sent);
+    fn lost(&mut self, place: usize, sent: bool) {
+        let (id, fate) = &mut self.payments[place];
+        *fate = Fate::of_lost(sent);
+        let id = *id;
         let what = match sent {
             true => "no reply in time, or none to its end",
             false => "there was no connection to send it on",

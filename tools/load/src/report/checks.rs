@@ -99,7 +99,7 @@ impl CheckExample {
 }
 
 /// Method, path and body: headers are the same in all requests.
-fn request_text(request: &[u8]) -> String {
+pub fn request_text(request: &[u8]) -> String {
     let request = text(request);
     let (head, body) = request
         .split_once("\r\n\r\n")

@@ -11,7 +11,8 @@ use crate::measure::{Failure, Kind};
 use crate::target::Target;
 
 pub use super::totals::{
-    judge_totals, parse_processor_summary, parse_summary, ProcessorSummary, Summary, Totals,
+    judge_totals, parse_payment, parse_processor_summary, parse_summary, ProcessorSummary, Summary,
+    Totals,
 };
 
 /// Of every payment, as in the contest.
@@ -28,6 +29,36 @@ pub struct Payments {
     accepted: Accepted,
 }
 
+/// What became of a payment, as its sender knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Accepted.
+    Acknowledged,
+    /// Accepted or not: there is no reply, or one that does not tell.
+    Unknown,
+    /// Not accepted, or never sent.
+    Refused,
+}
+
+impl Fate {
+    /// By its reply.
+    pub const fn of_status(status: u16) -> Fate {
+        match status {
+            200..=299 => Fate::Acknowledged,
+            _ if is_refusal(status) => Fate::Refused,
+            _ => Fate::Unknown,
+        }
+    }
+
+    /// Without one; `sent`: the target may have seen it.
+    pub const fn of_lost(sent: bool) -> Fate {
+        match sent {
+            true => Fate::Unknown,
+            false => Fate::Refused,
+        }
+    }
+}
+
 /// What became of payments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
@@ -38,6 +69,15 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    /// One more.
+    pub fn count(&mut self, fate: Fate) {
+        match fate {
+            Fate::Acknowledged => self.acknowledged += 1,
+            Fate::Unknown => self.unknown += 1,
+            Fate::Refused => {}
+        }
+    }
+
     /// Those of another thread, too.
     pub fn merge(&mut self, other: &Accepted) {
         self.acknowledged += other.acknowledged;
@@ -117,16 +157,12 @@ impl Traffic for Payments {
     }
 
     fn judge(&mut self, _id: PaymentId, status: u16, _body: &[u8]) -> Result<(), Failure> {
-        match status {
-            200..=299 => self.accepted.acknowledged += 1,
-            _ if is_refusal(status) => {}
-            _ => self.accepted.unknown += 1,
-        }
+        self.accepted.count(Fate::of_status(status));
         judge_payment(status)
     }
 
     fn lost(&mut self, _id: PaymentId, sent: bool) {
-        self.accepted.unknown += u64::from(sent);
+        self.accepted.count(Fate::of_lost(sent));
     }
 }
 

@@ -21,7 +21,7 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
 }
 
 /// Whoever answers so says that nothing was done; of other failures nobody knows.
-pub fn is_refusal(status: u16) -> bool {
+pub const fn is_refusal(status: u16) -> bool {
     matches!(status, 400..=499)
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Add;
 
+use galo::payments::PaymentId;
 use galo_processor::decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,6 +101,34 @@ pub fn parse_processor_summary(status: u16, body: &[u8]) -> Result<ProcessorSumm
         fee: body.total_fee,
         fee_share: body.fee_per_transaction,
     })
+}
+
+/// Reads a reply to a processor's `GET /payments/{id}`: the payment's cents, if it is there.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_payment(id: PaymentId, status: u16, body: &[u8]) -> Result<Option<u64>, Failure> {
+    match status {
+        200 => {}
+        404 => return Ok(None),
+        _ => return Err(wrong_status(status, "200 or 404, as a payment's is")),
+    }
+    let body: PaymentBody<'_> = object(body)?;
+    if PaymentId::parse(body.correlation_id.as_bytes()) != Some(id) {
+        let other = body.correlation_id;
+        return Err(wrong_content(format!(
+            "{id} was asked for, and {other} is told of"
+        )));
+    }
+    cents("amount", body.amount).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PaymentBody<'a> {
+    correlation_id: String,
+    #[serde(borrow)]
+    amount: &'a RawValue,
 }
 
 #[derive(Deserialize)]

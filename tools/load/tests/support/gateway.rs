@@ -31,6 +31,14 @@ pub enum Fault {
     PaysTwice,
     /// Each n-th payment is accepted and never made.
     Drops(u64),
+    /// The same, and the one behind it is made at both processors: all counts are right.
+    Swaps(u64),
+    /// Each n-th payment is made under an id that nobody asked for: all counts are right.
+    Renames(u64),
+    /// Each n-th payment is made with a cent less, and the one behind it with a cent more: all sums are right.
+    Shifts(u64),
+    /// Each n-th payment is refused with 400, and made: a summary has more than were acknowledged, all requested.
+    Refuses(u64),
     /// Each n-th payment is answered with 500.
     Fails(u64),
     /// The summary is answered with 500.
@@ -128,17 +136,28 @@ impl Shared {
 
     fn accept(self: &Arc<Shared>, body: &[u8]) -> (u16, Value) {
         let body: Value = serde_json::from_slice(body).unwrap();
-        let id = body["correlationId"].as_str().unwrap().to_owned();
-        let cents = (body["amount"].as_f64().unwrap() * 100.0).round() as u64;
+        let mut id = body["correlationId"].as_str().unwrap().to_owned();
+        let mut cents = (body["amount"].as_f64().unwrap() * 100.0).round() as u64;
         let mut state = self.state();
         state.accepted += 1;
         let number = state.accepted;
         let is_nth = |every: u64| number.is_multiple_of(every);
+        let is_behind_nth = |every: u64| number > every && number % every == 1;
+        match self.fault {
+            Some(Fault::Renames(every)) if is_nth(every) => {
+                let first = if id.starts_with('0') { "1" } else { "0" };
+                id.replace_range(..1, first);
+            }
+            Some(Fault::Shifts(every)) if is_nth(every) => cents -= 1,
+            Some(Fault::Shifts(every)) if is_behind_nth(every) => cents += 1,
+            _ => {}
+        }
         let processors: &[usize] = match self.fault {
             Some(Fault::Fails(every)) if is_nth(every) => {
                 return (500, json!({"error": "not this one"}))
             }
-            Some(Fault::Drops(every)) if is_nth(every) => &[],
+            Some(Fault::Drops(every) | Fault::Swaps(every)) if is_nth(every) => &[],
+            Some(Fault::Swaps(every)) if is_behind_nth(every) => &[0, 1],
             Some(Fault::PaysTwice) => &[0, 1],
             _ => &[0],
         };
@@ -147,7 +166,10 @@ impl Shared {
             let (shared, id) = (self.clone(), id.clone());
             thread::spawn(move || shared.pay(processor, &target, &id, cents));
         }
-        (202, json!({"message": "accepted"}))
+        match self.fault {
+            Some(Fault::Refuses(every)) if is_nth(every) => (400, json!({"error": "not right"})),
+            _ => (202, json!({"message": "accepted"})),
+        }
     }
 
     /// Until it is made, or the processor is gone.

@@ -217,3 +217,37 @@ fn totals_are_judged() {
     );
     assert_eq!(amount.expected, "-218.90: 19.90 for each of -11");
 }
+
+#[test]
+fn a_payment_is_read_by_its_id() {
+    let id = PaymentId(0x4a79_01b8_7d26_4d9d_aa19_4dc1_c7cf_60b3);
+    let body = |id: &str, amount: &str| {
+        format!(
+            r#"{{"correlationId":"{id}","amount":{amount},"requestedAt":"2025-07-15T12:34:56"}}"#
+        )
+    };
+    let right = id.to_string();
+    for (status, body, expected) in [
+        (200, body(&right, "19.90"), Some(1990)),
+        (200, body(&right.to_uppercase(), "19.9"), Some(1990)),
+        (404, String::new(), None),
+        (404, "<html>".to_owned(), None),
+    ] {
+        assert_eq!(parse_payment(id, status, body.as_bytes()), Ok(expected));
+    }
+    for (status, body, words) in [
+        (500, String::new(), "500 is not 200 or 404"),
+        (204, String::new(), "204 is not 200 or 404"),
+        (
+            200,
+            body(&PaymentId(7).to_string(), "19.90"),
+            "was asked for",
+        ),
+        (200, body("7", "19.90"), "was asked for"),
+        (200, body(&right, "19.905"), "no whole number of cents"),
+    ] {
+        let failure = parse_payment(id, status, body.as_bytes()).unwrap_err();
+        assert!(failure.what.contains(words), "{}", failure.what);
+    }
+    assert!(parse_payment(id, 200, b"<html>").is_err());
+}
