@@ -36,7 +36,7 @@ pub const GZIP_BYTES_MIN: usize = KIB;
 // ---- Connections -----------------------------------------------------------
 
 /// Open client connections of one core. Beyond: 503 and close.
-pub const CONNECTIONS_MAX: usize = 10_000;
+pub const CONNECTIONS_MAX: usize = 12_000;
 /// Received behind a request that waits for something. Beyond: the socket is not read until it has
 /// gone on; what the uring driver's receive buffers hold by then still comes. (A request that is not
 /// all there yet is bounded by the bounds of its head and body.)
@@ -49,6 +49,8 @@ pub const IDLE_NS_MAX: u64 = 75 * SECOND_NS;
 pub const HEAD_NS_MAX: u64 = 10 * SECOND_NS;
 /// From the end of a head to the end of its body. Beyond: 408 and close.
 pub const BODY_NS_MAX: u64 = 20 * SECOND_NS;
+/// Between two looks at the deadlines of all connections.
+pub const SWEEP_NS_MIN: u64 = 10 * MILLISECOND_NS;
 /// Without the peer taking a byte of a reply. Beyond: dropped.
 pub const SEND_NS_MAX: u64 = 10 * SECOND_NS;
 /// A process that wakes up so much later than it wanted was paused or starved: its clients get as
@@ -59,9 +61,40 @@ pub const LINGER_NS: u64 = SECOND_NS;
 /// A new buffer for input or output.
 pub const BUFFER_BYTES: usize = 4 * KIB;
 /// One that grew past this is freed, not kept for reuse.
-pub const BUFFER_BYTES_MAX: usize = 16 * KIB;
+pub const BUFFER_BYTES_MAX: usize = 32 * KIB;
 /// Buffers kept for reuse by one core, together. Beyond: freed.
 pub const BUFFERS_POOLED_BYTES_MAX: usize = MIB;
+/// Memory of the buffers of all clients' connections of one core: input kept, output not yet taken by the
+/// kernel. Beyond: connections are closed, first those that hold most and have made no progress for longest.
+pub const CLIENT_BUFFERS_BYTES_MAX: usize = 12 * MIB;
+/// From here on buffers are scarce: a connection gets what it needs for one request and its reply, and is
+/// not read from while it has more.
+pub const CLIENT_BUFFERS_BYTES_SCARCE: usize = 4 * MIB;
+/// [`OUTPUT_BYTES_MAX`] while buffers are scarce: a statement's reply, and some.
+pub const OUTPUT_BYTES_SCARCE: usize = 2 * KIB;
+/// What is read from a socket at a time while buffers are scarce.
+pub const RECEIVE_BYTES_SCARCE: usize = KIB;
+/// Once buffers were scarce and no more than this is held, what the allocator keeps goes back to the system. (A
+/// small buffer that is in use keeps a page from going back.)
+pub const CLIENT_BUFFERS_BYTES_CALM: usize = 256 * KIB;
+/// Between two log lines about clients that were closed for what they held.
+pub const EVICTION_LOG_NS: u64 = SECOND_NS;
+
+// ---- Turns -------------------------------------------------------------------
+//
+// Work is counted in requests: one for each, and one more for each KiB that is read or written for it.
+
+/// What a tick does for clients. Beyond: each further connection is served if it has sent one request and no
+/// more; pipelines wait their turn. A tick takes some 2 ms then, and a request waits for two of them at most,
+/// whatever others pipeline.
+pub const TICK_WORK_MAX: u32 = 1024;
+/// What of that is for connections that wait for their turn, before anything that has just arrived.
+pub const TICK_WORK_TURNS: u32 = TICK_WORK_MAX / 2;
+/// What a tick does for one connection. Beyond: the rest of its input waits its turn. With a quarter of it the
+/// sends, one in each turn, cost 10% of the throughput of 32 pipelining connections.
+pub const CONNECTION_WORK_MAX: u32 = 256;
+/// What a turn costs by itself: a send.
+pub const TURN_WORK: u32 = 8;
 
 // ---- Drivers ---------------------------------------------------------------
 
@@ -75,6 +108,13 @@ pub const TICK_EVENTS_MAX: usize = 256;
 pub const RECEIVE_BUFFERS: u16 = 128;
 /// One receive buffer.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
+/// Larger ones, for connections that fill those: one for each in each tick. Beyond: they are read in the next.
+pub const RECEIVE_BUFFERS_LARGE: u16 = 16;
+/// One of these.
+pub const RECEIVE_BUFFER_LARGE_BYTES: usize = 16 * KIB;
+/// A connection that has filled a receive buffer is read one large buffer at a time, until so many receives in
+/// a row would have found room in a small one.
+pub const HEAVY_RECEIVES: u8 = 32;
 /// The epoll driver's one receive buffer.
 pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
 /// Accepting pauses for this long when descriptors run out.
@@ -98,6 +138,9 @@ pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
 pub const SHARD_COMMANDS_MAX: usize = 4096;
 /// The same for all shards together. Beyond: 503.
 pub const COMMANDS_MAX: usize = 4 * SHARD_COMMANDS_MAX;
+/// Commands of one member that another has got and not answered. Beyond: they wait where they came in. It
+/// bounds what the other one holds for a member that does not read its answers.
+pub const LINK_COMMANDS_MAX: usize = 2048;
 /// For a shard's owner to appear, and to answer. Beyond: 503.
 pub const COMMAND_NS_MAX: u64 = 2 * SECOND_NS;
 /// Idempotency keys that a shard remembers. Beyond: the oldest is forgotten.
@@ -171,6 +214,9 @@ pub const CONNECT_SYNS_REPEATED: i32 = 1;
 pub const PROCESSOR_IDLE_NS_MAX: u64 = 30 * SECOND_NS;
 /// A processor's reply. Beyond: it is none.
 pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
+/// Memory of the replies of both processors that are not all there, of one core. Beyond: the connection is
+/// closed, and the reply ends where it is.
+pub const PROCESSOR_BUFFERS_BYTES_MAX: usize = 4 * MIB;
 /// From a failure of a processor to the next probe: the first time, and at most.
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
 /// See [`PROBE_NS_MIN`].
@@ -233,6 +279,11 @@ pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 
 // ---- The process -----------------------------------------------------------
 
+/// Memory of a node's container (`compose.yml`), with one core. Beyond: the kernel kills it.
+pub const CONTAINER_BYTES: usize = 64 * MIB;
+/// What a node of the contest takes with idle connections and no payments, and the code that is mapped.
+pub const IDLE_BYTES: usize = 10 * MIB;
+
 /// An address that is in use at the start is tried again for this long: its owner may have been
 /// killed just now. Beyond: exit 1.
 pub const LISTEN_WAIT_NS_MAX: u64 = SECOND_NS;
@@ -267,13 +318,32 @@ pub const STOP_SNAPSHOT_NS_MAX: u64 = 1_700 * MILLISECOND_NS;
 
 const _: () = {
     assert!(
-        RECEIVE_BUFFERS.is_power_of_two(),
+        RECEIVE_BUFFERS.is_power_of_two() && RECEIVE_BUFFERS_LARGE.is_power_of_two(),
         "a provided buffer ring's size"
     );
     assert!(
         STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
     );
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
+    assert!(BODY_ENCODED_BYTES_MAX + OUTPUT_BYTES_MAX < CLIENT_BUFFERS_BYTES_SCARCE);
+    assert!(OUTPUT_BYTES_SCARCE < OUTPUT_BYTES_MAX && RECEIVE_BYTES_SCARCE < RECEIVE_BUFFER_BYTES);
+    assert!(CLIENT_BUFFERS_BYTES_CALM < CLIENT_BUFFERS_BYTES_SCARCE);
+    assert!(2 * CLIENT_BUFFERS_BYTES_SCARCE < CLIENT_BUFFERS_BYTES_MAX);
+    // A core's buffers leave a quarter of its container to open payments and remembered keys.
+    assert!(
+        IDLE_BYTES
+            + CLIENT_BUFFERS_BYTES_MAX
+            + BUFFERS_POOLED_BYTES_MAX
+            + PROCESSOR_BUFFERS_BYTES_MAX
+            + LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX
+            + 2 * JOURNAL_SEGMENT_BYTES as usize
+            <= CONTAINER_BYTES * 3 / 4
+    );
+    assert!(
+        LINK_COMMANDS_MAX <= COMMANDS_MAX
+            && PROCESSOR_REPLY_BYTES_MAX < PROCESSOR_BUFFERS_BYTES_MAX
+    );
+    assert!(CONNECTION_WORK_MAX < TICK_WORK_TURNS && TICK_WORK_TURNS < TICK_WORK_MAX);
     assert!((CONNECTION_FORWARDS_MAX as usize) < SHARD_COMMANDS_MAX);
     assert!(SHARD_COMMANDS_MAX <= COMMANDS_MAX);
     assert!(ACQUIRE_NS_MIN < ACQUIRE_NS_MAX && ACQUIRE_NS_MAX < ACQUIRE_GRACE_NS);

@@ -475,6 +475,7 @@ impl World {
                     require!(!alone, "nobody is there to connect to");
                     core.connecting.push(to);
                 }
+                Effect::TrimMemory => {}
                 Effect::StopAccepting => core.accepts = false,
                 Effect::Exit(exit) => {
                     self.trace

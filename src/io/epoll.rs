@@ -95,6 +95,7 @@ impl<M: Machine> Core<M> {
             Effect::Connect(Target::Member(member)) => self.sockets.links.connect(member),
             Effect::Connect(Target::Processor(processor)) => self.sockets.dial(processor)?,
             Effect::Start(job) => self.jobs.start(job),
+            Effect::TrimMemory => super::memory::trim(),
             Effect::StopAccepting => self.sockets.stop_accepting(),
             Effect::Exit(exit) => return Ok(Some(exit)),
         }
@@ -296,9 +297,10 @@ impl Sockets {
         if !broken && !flags.contains(EpollFlags::EPOLLIN) {
             return self.watch(id);
         }
+        let bytes_max = self.buffer.len().min(machine.receive_bytes_max());
         let end = match recv(
             connection.socket.as_raw_fd(),
-            &mut self.buffer,
+            &mut self.buffer[..bytes_max],
             MsgFlags::empty(),
         ) {
             Ok(0) => Some(false),

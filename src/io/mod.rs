@@ -10,6 +10,7 @@ mod dials;
 mod epoll;
 mod links;
 pub mod listen;
+mod memory;
 mod probe;
 mod ring;
 mod setup;
@@ -90,6 +91,8 @@ pub enum Effect<Job> {
     Connect(Target),
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
+    /// Give memory that is free back to the system.
+    TrimMemory,
     /// Close the listeners, but for the link socket: others may have to be answered while we stop.
     StopAccepting,
     /// Leave the loop: everything is done, or nothing more can be.
@@ -151,6 +154,11 @@ pub trait Machine {
     /// The bytes to send, stable from [`Effect::Send`] to [`Machine::sent`], or to
     /// [`Machine::closed`].
     fn output(&self, id: ConnectionId) -> &[u8];
+    /// How many bytes of one connection the machine wants at a time. A driver keeps to it from the next time on
+    /// that it reads the connection's socket.
+    fn receive_bytes_max(&self) -> usize {
+        usize::MAX
+    }
     /// When the machine wants a tick even if nothing happens (monotonic nanoseconds). A driver may
     /// tick earlier; one that has passed already is a tick without waiting.
     fn deadline_ns(&self) -> Option<u64>;

@@ -1,7 +1,10 @@
 //! The socket ring: one io_uring with the flags, sizes and calls that the uring driver uses.
 
 use super::buffers::Buffers;
-use crate::limits::{COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES};
+use crate::limits::{
+    COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
+    RECEIVE_BUFFER_LARGE_BYTES,
+};
 use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode, squeue, EnterFlags, IoUring};
 use nix::errno::Errno;
@@ -100,14 +103,21 @@ impl Tag {
     }
 }
 
-/// The group of the only provided buffer ring.
-const BUFFER_GROUP: u16 = 0;
+/// Which provided buffers are received into: a buffer ring each, by its group's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    /// [`RECEIVE_BUFFERS`].
+    Small = 0,
+    /// [`RECEIVE_BUFFERS_LARGE`].
+    Large = 1,
+}
 
 /// One io_uring for sockets, with its receive buffers. Belongs to one thread.
 pub(super) struct Ring {
     /// First, so that it is gone before the memory that it writes to.
     uring: IoUring,
-    buffers: Buffers,
+    /// By group.
+    buffers: [Buffers; 2],
     /// Read by the kernel when a timeout is submitted, which is before the next is armed.
     timespec: Box<Timespec>,
     enter_flags: EnterFlags,
@@ -127,22 +137,29 @@ impl Ring {
             .setup_cqsize(COMPLETIONS_MAX)
             .build(entries)
             .map_err(Error::from_io("io_uring_setup"))?;
-        let buffers =
-            Buffers::new(RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES).map_err(|errno| Error {
+        let map = |count, bytes| {
+            Buffers::new(count, bytes).map_err(|errno| Error {
                 call: "mmap",
                 errno,
-            })?;
-        // SAFETY: the buffer ring is mapped for as long as `buffers` lives, which is longer than
-        // `uring` (fields are dropped in order).
-        unsafe {
-            uring.submitter().register_buf_ring_with_flags(
-                buffers.ring_address(),
-                buffers.count(),
-                BUFFER_GROUP,
-                0,
-            )
+            })
+        };
+        let buffers = [
+            map(RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES)?,
+            map(RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_LARGE_BYTES)?,
+        ];
+        for (group, buffers) in [Group::Small, Group::Large].into_iter().zip(&buffers) {
+            // SAFETY: the buffer ring is mapped for as long as `buffers` lives, which is longer than
+            // `uring` (fields are dropped in order).
+            unsafe {
+                uring.submitter().register_buf_ring_with_flags(
+                    buffers.ring_address(),
+                    buffers.count(),
+                    group as u16,
+                    0,
+                )
+            }
+            .map_err(Error::from_io("io_uring_register"))?;
         }
-        .map_err(Error::from_io("io_uring_register"))?;
         let mut enter_flags = EnterFlags::GETEVENTS;
         // Or an idle core, whose receives are all in flight, would look like one that waits for a
         // disk (Linux 6.15).
@@ -211,23 +228,24 @@ impl Ring {
     }
 
     /// The bytes of a receive completion, and the buffer to [`give_back`](Self::give_back).
-    pub(super) fn received(&self, completion: &cqueue::Entry) -> Option<(u16, &[u8])> {
+    pub(super) fn received(
+        &self,
+        completion: &cqueue::Entry,
+        group: Group,
+    ) -> Option<(u16, &[u8])> {
         let buffer = cqueue::buffer_select(completion.flags())?;
-        Some((
-            buffer,
-            self.buffers
-                .get(buffer, completion.result().max(0) as usize),
-        ))
+        let length = completion.result().max(0) as usize;
+        Some((buffer, self.buffers[group as usize].get(buffer, length)))
     }
 
     /// Lends a buffer to the kernel again, once [`publish`](Self::publish) is called.
-    pub(super) fn give_back(&mut self, buffer: u16) {
-        self.buffers.give_back(buffer);
+    pub(super) fn give_back(&mut self, buffer: u16, group: Group) {
+        self.buffers[group as usize].give_back(buffer);
     }
 
     /// Makes the buffers that were given back visible to the kernel.
     pub(super) fn publish(&mut self) {
-        self.buffers.publish();
+        self.buffers.iter_mut().for_each(Buffers::publish);
     }
 
     /// # Safety
@@ -269,10 +287,28 @@ impl Ring {
         unsafe { self.push(entry) }
     }
 
-    /// Receives into provided buffers until the end, a failure, or a cancellation.
+    /// Receives into small buffers until the end, a failure, or a cancellation.
     pub(super) fn receive(&mut self, socket: RawFd, tag: Tag) -> Result<(), Error> {
-        let entry = opcode::RecvMulti::new(Fd(socket), BUFFER_GROUP)
+        let entry = opcode::RecvMulti::new(Fd(socket), Group::Small as u16)
             .build()
+            .user_data(tag.pack());
+        // SAFETY: the buffers of the group live as long as the ring.
+        unsafe { self.push(entry) }
+    }
+
+    /// Receives once, up to this many bytes (or what the buffer holds, if that is less).
+    pub(super) fn receive_once(
+        &mut self,
+        socket: RawFd,
+        group: Group,
+        bytes_max: usize,
+        tag: Tag,
+    ) -> Result<(), Error> {
+        let bytes_max = bytes_max.min(RECEIVE_BUFFER_LARGE_BYTES) as u32;
+        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), bytes_max)
+            .buf_group(group as u16)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
             .user_data(tag.pack());
         // SAFETY: the buffers of the group live as long as the ring.
         unsafe { self.push(entry) }
@@ -309,11 +345,6 @@ impl Ring {
     /// Cancels one operation.
     pub(super) fn cancel(&mut self, tag: Tag) -> Result<(), Error> {
         self.cancel_with(CancelBuilder::user_data(tag.pack()))
-    }
-
-    /// Cancels every operation on a descriptor.
-    pub(super) fn cancel_fd(&mut self, fd: RawFd) -> Result<(), Error> {
-        self.cancel_with(CancelBuilder::fd(Fd(fd)).all())
     }
 
     /// Cancels every operation.

@@ -2,10 +2,10 @@
 
 use super::dials::Dials;
 use super::links::Links;
-use super::ring::{Error, Operation, Ring, Tag};
+use super::ring::{Error, Group, Operation, Ring, Tag};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::{clock, ConnectionId, Control, Machine, Peer, Target};
-use crate::limits::{ACCEPT_RETRY_NS, TICK_EVENTS_MAX};
+use crate::limits::{ACCEPT_RETRY_NS, HEAVY_RECEIVES, RECEIVE_BUFFER_BYTES, TICK_EVENTS_MAX};
 use crate::payments::Processor;
 use io_uring::cqueue;
 use nix::errno::Errno;
@@ -34,14 +34,23 @@ pub(super) struct Sockets {
     in_flight: usize,
     /// Reused by every tick.
     completions: Vec<cqueue::Entry>,
+    /// To be read again once the tick is over, unless it pauses them.
+    unarmed: Vec<ConnectionId>,
+    /// What the machine wants of one connection at a time.
+    receive_bytes_max: usize,
 }
 
 struct Connection {
     socket: OwnedFd,
     generation: u32,
     receive: Receive,
+    /// Where to, while it is armed.
+    group: Group,
     /// The machine wants to read.
     reading: bool,
+    /// For so many receives it is read one buffer in each tick, so that it does not use up the buffers of all:
+    /// it is new, or has filled one; see [`HEAVY_RECEIVES`].
+    heavy: u8,
     /// The peer has sent its last.
     ended: bool,
     /// Bytes of the send that is in flight.
@@ -93,6 +102,8 @@ impl Sockets {
             timeout_generation: 0,
             in_flight: 0,
             completions: Vec::with_capacity(TICK_EVENTS_MAX),
+            unarmed: Vec::new(),
+            receive_bytes_max: usize::MAX,
         };
         for (peer, socket) in listeners {
             blocking(&socket)?;
@@ -153,6 +164,7 @@ impl Sockets {
         }
         completions.clear();
         self.completions = completions;
+        self.receive_bytes_max = machine.receive_bytes_max();
         self.ring.publish();
         Ok(())
     }
@@ -182,14 +194,17 @@ impl Sockets {
             socket,
             generation: id.generation,
             receive: Receive::Idle,
+            group: Group::Small,
             reading: true,
+            heavy: 1,
             ended: false,
             sending: None,
             shutdown_after_send: false,
             closing: false,
         });
         assert!(before.is_none(), "an index is free after closed()");
-        self.arm_receive(id)
+        self.unarmed.push(id);
+        Ok(())
     }
 
     // ---- Completions -------------------------------------------------------
@@ -210,6 +225,17 @@ impl Sockets {
         if !more {
             connection.receive = Receive::Idle;
         }
+        if result > 0 {
+            connection.heavy = match result as usize >= RECEIVE_BUFFER_BYTES {
+                true => HEAVY_RECEIVES,
+                false => connection.heavy.saturating_sub(1),
+            };
+        }
+        let stop_multishot = more && connection.heavy > 0 && connection.receive == Receive::Armed;
+        if stop_multishot {
+            connection.receive = Receive::Cancelling;
+        }
+        let group = connection.group;
         let wanted = !connection.closing && !connection.ended;
         let end = match result {
             0 => Some(false),
@@ -223,19 +249,22 @@ impl Sockets {
         if end.is_some() {
             connection.ended = true;
         }
-        if let Some((buffer, bytes)) = self.ring.received(completion) {
+        if let Some((buffer, bytes)) = self.ring.received(completion, group) {
             if wanted && !bytes.is_empty() {
                 machine.received(id, bytes);
             }
-            self.ring.give_back(buffer);
+            self.ring.give_back(buffer, group);
         }
         if let (Some(reset), true) = (end, wanted) {
             machine.input_ended(id, reset);
         }
+        if stop_multishot {
+            self.ring.cancel(tag)?;
+        }
         if more {
             return Ok(());
         }
-        self.arm_receive(id)?;
+        self.unarmed.push(id);
         self.close_if_idle(id)
     }
 
@@ -356,7 +385,8 @@ impl Sockets {
         if let Some(connection) = get(&mut self.connections, id) {
             connection.reading = true;
         }
-        self.arm_receive(id)
+        self.unarmed.push(id);
+        Ok(())
     }
 
     /// Sends FIN, behind what is being sent.
@@ -375,9 +405,18 @@ impl Sockets {
             return Ok(());
         };
         connection.closing = true;
-        if connection.sending.is_some() || connection.receive != Receive::Idle {
-            let socket = connection.socket.as_raw_fd();
-            self.ring.cancel_fd(socket)?;
+        // Each by its name: to find all that is in flight for a descriptor, the kernel would go through what is
+        // in flight for all of them (with 10,000, that is a second for every 3,000 that are closed).
+        let is_sending = connection.sending.is_some();
+        let is_receiving = connection.receive == Receive::Armed;
+        for (operation, in_flight) in [
+            (Operation::Send, is_sending),
+            (Operation::Receive, is_receiving),
+        ] {
+            if in_flight {
+                let tag = Tag::new(operation, id.generation, id.index);
+                self.ring.cancel(tag)?;
+            }
         }
         self.close_if_idle(id)
     }
@@ -434,6 +473,7 @@ impl Sockets {
 
     /// Submits and goes on.
     pub(super) fn submit(&mut self) -> Result<(), Error> {
+        self.arm_receives()?;
         // With nothing to submit, completions that are there already need no call.
         if self.ring.has_submissions() || !self.ring.has_completions() {
             self.ring.enter(0)?;
@@ -443,6 +483,7 @@ impl Sockets {
 
     /// Submits, and waits until something happens or it is `deadline_ns`.
     pub(super) fn wait(&mut self, deadline_ns: Option<u64>) -> Result<(), Error> {
+        self.arm_receives()?;
         self.arm_timeout(deadline_ns)?;
         self.ring.enter(1)
     }
@@ -470,20 +511,32 @@ impl Sockets {
 
     // ---- Arming ------------------------------------------------------------
 
-    fn arm_receive(&mut self, id: ConnectionId) -> Result<(), Error> {
-        let Some(connection) = get(&mut self.connections, id) else {
-            return Ok(());
-        };
-        if !connection.reading || connection.ended || connection.receive != Receive::Idle {
-            return Ok(());
+    /// Reads the connections again that are to be read and are not.
+    fn arm_receives(&mut self) -> Result<(), Error> {
+        let bytes_max = self.receive_bytes_max;
+        for id in self.unarmed.drain(..) {
+            let Some(connection) = get(&mut self.connections, id) else {
+                continue;
+            };
+            if !connection.reading || connection.ended || connection.receive != Receive::Idle {
+                continue;
+            }
+            connection.receive = Receive::Armed;
+            let socket = connection.socket.as_raw_fd();
+            self.in_flight += 1;
+            let tag = Tag::new(Operation::Receive, id.generation, id.index);
+            connection.group = match connection.heavy > 1 && bytes_max > RECEIVE_BUFFER_BYTES {
+                true => Group::Large,
+                false => Group::Small,
+            };
+            if connection.heavy > 0 || bytes_max < RECEIVE_BUFFER_BYTES {
+                let group = connection.group;
+                self.ring.receive_once(socket, group, bytes_max, tag)?;
+            } else {
+                self.ring.receive(socket, tag)?;
+            }
         }
-        connection.receive = Receive::Armed;
-        let socket = connection.socket.as_raw_fd();
-        self.in_flight += 1;
-        self.ring.receive(
-            socket,
-            Tag::new(Operation::Receive, id.generation, id.index),
-        )
+        Ok(())
     }
 
     fn arm_listeners(&mut self) -> Result<(), Error> {

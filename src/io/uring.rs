@@ -137,6 +137,7 @@ impl<M: Machine> Core<M> {
             Effect::Connect(Target::Member(member)) => self.sockets.connect(member),
             Effect::Connect(Target::Processor(processor)) => self.sockets.dial(processor)?,
             Effect::Start(job) => self.jobs.start(job),
+            Effect::TrimMemory => super::memory::trim(),
             Effect::StopAccepting => self.sockets.stop_accepting()?,
             Effect::Exit(exit) => return Ok(Some(exit)),
         }

@@ -99,6 +99,8 @@ pub struct Core {
     /// Its process is paused.
     frozen: bool,
     pub accepting: bool,
+    /// How often memory was to be given back.
+    pub trims: usize,
     pub exit: Option<Exit>,
 }
 
@@ -243,6 +245,7 @@ impl Rig {
             disk_stuck: false,
             frozen: false,
             accepting: true,
+            trims: 0,
             exit: None,
         }
     }

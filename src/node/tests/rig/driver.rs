@@ -67,6 +67,7 @@ impl Rig {
                 self.tell_peer_of_end(index, at);
             }
             Effect::Start(job) => core.jobs.push_back(job),
+            Effect::TrimMemory => core.trims += 1,
             Effect::StopAccepting => core.accepting = false,
             Effect::Exit(exit) => {
                 core.exit = Some(exit);
@@ -140,7 +141,7 @@ impl Core {
         self.exit.is_none() && !self.frozen
     }
 
-    pub(super) fn has_events(&self, now_ns: u64) -> bool {
+    pub fn has_events(&self, now_ns: u64) -> bool {
         self.runs()
             && (self.host.ready()
                 || self.host.deadline_ns().is_some_and(|at| at <= now_ns)
@@ -189,10 +190,15 @@ impl Core {
             if !socket.reading {
                 continue;
             }
-            for bytes in std::mem::take(&mut socket.inbound).chunks(RECEIVE_BUFFER_BYTES) {
+            let mut inbound = std::mem::take(&mut socket.inbound);
+            if self.host.receive_bytes_max() < inbound.len() {
+                socket.inbound = inbound.split_off(self.host.receive_bytes_max());
+            }
+            for bytes in inbound.chunks(RECEIVE_BUFFER_BYTES) {
                 self.host.received(socket.id, bytes);
             }
-            if socket.ended && !std::mem::replace(&mut socket.end_told, true) {
+            let is_through = socket.ended && socket.inbound.is_empty();
+            if is_through && !std::mem::replace(&mut socket.end_told, true) {
                 self.host.input_ended(socket.id, false);
             }
         }
