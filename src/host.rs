@@ -424,6 +424,10 @@ impl<D: Disk> Machine for Host<D> {
         self.node.output(id)
     }
 
+    fn receive_bytes_max(&self) -> usize {
+        self.node.receive_bytes_max()
+    }
+
     fn deadline_ns(&self) -> Option<u64> {
         // While a sync is under way, the next one waits for it, not for a time.
         let idle = self.holdings.iter().filter(|it| !it.store.is_syncing());

@@ -64,6 +64,10 @@ pub struct CoreStats {
     pub connections_total: Counter,
     /// Connections refused at the bound.
     pub connections_refused: Counter,
+    /// Connections closed for what they held.
+    pub clients_evicted: Counter,
+    /// Bytes of the buffers of clients.
+    pub client_buffers: Counter,
     /// Commands sent to other cores, of this process or another.
     pub forwards: Counter,
     /// Shards taken over from other nodes.

@@ -156,7 +156,7 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
     }
 
     type Of = fn(&CoreStats) -> &Counter;
-    let sums: [(&str, &str, &str, Of); 14] = [
+    let sums: [(&str, &str, &str, Of); 16] = [
         ("galo_connections", "gauge", "Clients connected.", |core| {
             &core.connections
         }),
@@ -171,6 +171,18 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
             "counter",
             "Connections refused at the bound.",
             |core| &core.connections_refused,
+        ),
+        (
+            "galo_clients_evicted_total",
+            "counter",
+            "Connections closed because clients' buffers reached their bound.",
+            |core| &core.clients_evicted,
+        ),
+        (
+            "galo_client_buffers_bytes",
+            "gauge",
+            "Memory of what clients have sent or are to read.",
+            |core| &core.client_buffers,
         ),
         (
             "galo_forwards_total",

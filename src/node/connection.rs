@@ -3,7 +3,8 @@
 use crate::http;
 use crate::io::{ConnectionId, Peer};
 use crate::limits::{
-    BUFFERS_POOLED_BYTES_MAX, BUFFER_BYTES, BUFFER_BYTES_MAX, CONNECTIONS_MAX, OUTPUT_BYTES_MAX,
+    BUFFERS_POOLED_BYTES_MAX, BUFFER_BYTES, BUFFER_BYTES_MAX, CLIENT_BUFFERS_BYTES_SCARCE,
+    CONNECTIONS_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_SCARCE,
 };
 
 /// Buffers that go from connection to connection, so that a warm request allocates nothing and an
@@ -90,12 +91,19 @@ impl Output {
     }
 
     /// Hands what is released to the kernel, unless it still has the last lot. Whether it did.
-    pub fn start(&mut self, buffers: &mut Buffers) -> bool {
+    /// `scarce`: in a buffer that is no larger than it need be, for the kernel may have it for long.
+    pub fn start(&mut self, buffers: &mut Buffers, scarce: bool) -> bool {
         let ready = (self.released - self.base) as usize;
         if ready == 0 || !self.sending.is_empty() {
             return false;
         }
-        if ready == self.pending.len() {
+        if scarce && self.pending.capacity() > 2 * ready {
+            self.sending = self.pending[..ready].to_vec();
+            self.pending.drain(..ready);
+            if self.pending.is_empty() {
+                buffers.give(std::mem::take(&mut self.pending));
+            }
+        } else if ready == self.pending.len() {
             self.sending = std::mem::take(&mut self.pending);
         } else {
             self.sending = buffers.take();
@@ -134,14 +142,24 @@ impl Output {
     }
 
     /// Too much is waiting for the peer to take it.
-    pub fn is_full(&self) -> bool {
-        self.pending.len() + self.sending.len() - self.sent > OUTPUT_BYTES_MAX
+    pub fn is_full(&self, scarce: bool) -> bool {
+        let max = match scarce {
+            true => OUTPUT_BYTES_SCARCE,
+            false => OUTPUT_BYTES_MAX,
+        };
+        self.pending.len() + self.sending.len() - self.sent > max
     }
 
     /// Bytes of memory that it holds.
-    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.pending.capacity() + self.sending.capacity()
+    }
+
+    /// Gives up what is not in the kernel's hands.
+    fn drop_pending(&mut self, buffers: &mut Buffers) {
+        self.base = self.end();
+        self.released = self.base;
+        buffers.give(std::mem::take(&mut self.pending));
     }
 
     /// Gives up what is not sent.
@@ -207,6 +225,13 @@ pub struct Connection {
     pub listed: bool,
     /// On the list of what the next tick takes up again.
     pub postponed: bool,
+    /// The tick that served it last (its number's low bits), and what was done for it then.
+    pub turn: (u32, u32),
+    /// Bytes of its buffers, as of when they were last [counted](Connections::count).
+    pub held: u32,
+    /// When its buffers came to hold something, a request of it was taken up, or a byte of a reply, whichever
+    /// was last. Monotonic.
+    pub progress_ns: u64,
     /// For the peer to send something. Monotonic.
     pub arrival_deadline_ns: u64,
     /// For the peer to take something, while anything is in the kernel's hands. Monotonic.
@@ -231,6 +256,9 @@ impl Connection {
             input_ended: false,
             listed: false,
             postponed: false,
+            turn: (0, 0),
+            held: 0,
+            progress_ns: 0,
             arrival_deadline_ns: 0,
             send_deadline_ns: 0,
         }
@@ -265,9 +293,14 @@ impl Connection {
 pub struct Connections {
     slots: Vec<Connection>,
     free: Vec<u32>,
+    /// A new slot's first, so that an id of one that was forgotten names nobody.
+    generation: u32,
     clients: usize,
     /// Accepted from other nodes, those that have said who they are included.
     linkers: usize,
+    /// Bytes of the buffers of clients, and of processors.
+    held_by_clients: usize,
+    held_by_processors: usize,
     pub buffers: Buffers,
 }
 
@@ -291,7 +324,7 @@ impl Connections {
         self.linkers += usize::from(peer == Peer::Linker);
         let index = self.free.pop().unwrap_or_else(|| {
             let index = self.slots.len() as u32;
-            let generation = 0;
+            let generation = self.generation;
             self.slots
                 .push(Connection::free(ConnectionId { index, generation }));
             index
@@ -315,6 +348,8 @@ impl Connections {
         self.linkers -= usize::from(connection.accepted_link);
         connection.output.give_back(&mut self.buffers);
         self.buffers.give(std::mem::take(&mut connection.input));
+        self.count(index, 0);
+        let connection = &mut self.slots[index];
         *connection = Connection::free(ConnectionId {
             index: index as u32,
             generation: (connection.id.generation + 1) & 0x00ff_ffff,
@@ -332,6 +367,59 @@ impl Connections {
     /// A connection and the buffers that it writes with.
     pub fn with_buffers(&mut self, index: usize) -> (&mut Connection, &mut Buffers) {
         (&mut self.slots[index], &mut self.buffers)
+    }
+
+    /// Forgets free buffers and free slots, as far as none in use lies behind them.
+    pub fn trim(&mut self) {
+        self.buffers = Buffers::default();
+        let last = self.slots.iter().rposition(|it| it.state != State::Free);
+        for slot in self.slots.drain(last.map_or(0, |last| last + 1)..) {
+            self.generation = self.generation.max(slot.id.generation);
+        }
+        self.slots.shrink_to_fit();
+        let slots = self.slots.len();
+        self.free.retain(|index| (*index as usize) < slots);
+        self.free.shrink_to_fit();
+    }
+
+    /// Gives up what a connection that is being closed does not need for that.
+    pub fn drop_unsent(&mut self, index: usize) {
+        let connection = &mut self.slots[index];
+        connection.output.drop_pending(&mut self.buffers);
+        self.buffers.give(std::mem::take(&mut connection.input));
+        self.count(index, 0);
+    }
+
+    /// Takes note of what a connection's buffers hold at `now_ns`.
+    pub fn count(&mut self, index: usize, now_ns: u64) {
+        let connection = &mut self.slots[index];
+        let held = connection.input.capacity() + connection.output.capacity();
+        let before = std::mem::replace(&mut connection.held, held as u32) as usize;
+        if before == 0 {
+            connection.progress_ns = now_ns;
+        }
+        let sum = match connection.peer {
+            Peer::Client => &mut self.held_by_clients,
+            Peer::Processor(_) => &mut self.held_by_processors,
+            // Bounded by what members may have open.
+            Peer::Member(_) | Peer::Linker => return,
+        };
+        *sum = *sum + held - before;
+    }
+
+    /// Bytes of the buffers of all clients, as far as they are counted.
+    pub fn held_by_clients(&self) -> usize {
+        self.held_by_clients
+    }
+
+    /// Bytes of the buffers of all connections to processors, as far as they are counted.
+    pub fn held_by_processors(&self) -> usize {
+        self.held_by_processors
+    }
+
+    /// Clients hold so much that each gets only what it cannot do without.
+    pub fn scarce(&self) -> bool {
+        self.held_by_clients > CLIENT_BUFFERS_BYTES_SCARCE
     }
 
     /// Clients connected.

@@ -8,6 +8,7 @@ use crate::http::Status;
 use crate::io::{Effect, Peer};
 use crate::limits::{
     IDLE_NS_MAX, LATE_NS, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_INQUIRIES_NS, STOP_NS_MAX,
+    SWEEP_NS_MIN,
 };
 
 /// A stop in progress; all monotonic.
@@ -72,7 +73,10 @@ impl<J> Node<J> {
             let (id, peer) = (connection.id, connection.peer);
             self.effects.push_back(Effect::Close(id));
             match peer {
-                Peer::Client => self.drop_inquiry(id),
+                Peer::Client => {
+                    self.drop_inquiry(id);
+                    self.connections.drop_unsent(index);
+                }
                 Peer::Processor(processor) => self.processor_closed(index, processor),
                 Peer::Member(_) | Peer::Linker => {}
             }
@@ -82,12 +86,16 @@ impl<J> Node<J> {
     /// Sends what may leave, and moves a connection on that has nothing left to send.
     pub(super) fn flush(&mut self, index: usize) {
         let past_grace = self.is_past_grace();
+        let scarce = self.connections.scarce();
         let (connection, buffers) = self.connections.with_buffers(index);
         let id = connection.id;
         if matches!(connection.state, State::Free | State::Closing) {
             return;
         }
-        if connection.output.start(buffers) {
+        let started = connection.output.start(buffers, scarce);
+        self.connections.count(index, self.now.monotonic_ns);
+        let connection = &mut self.connections[index];
+        if started {
             self.effects.push_back(Effect::Send(id));
             connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
             self.sweep_ns = self.sweep_ns.min(connection.send_deadline_ns);
@@ -162,7 +170,7 @@ impl<J> Node<J> {
                 next_ns = next_ns.min(self.connections[index].deadline_ns());
             }
         }
-        self.sweep_ns = next_ns;
+        self.sweep_ns = next_ns.max(now_ns + SWEEP_NS_MIN);
     }
 
     fn timed_out(&mut self, index: usize) {

@@ -10,7 +10,7 @@ use super::replies::Asker;
 use super::requests::Taken;
 use super::Node;
 use crate::io::{ConnectionId, Effect, Peer, Target};
-use crate::limits::{COMMANDS_MAX, DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, STRANGER_LOG_NS};
+use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, LINK_COMMANDS_MAX, STRANGER_LOG_NS};
 use crate::shard::{ForwardId, Ids, Origin};
 use crate::stats::LinkState;
 
@@ -91,7 +91,7 @@ impl Link {
     /// How many commands it may be sent. One that is paused is not sent more and more, whose time is
     /// over before it has read them.
     pub(super) fn commands_room(&self) -> usize {
-        COMMANDS_MAX.saturating_sub(self.commands)
+        LINK_COMMANDS_MAX.saturating_sub(self.commands)
     }
 
     /// It is to begin again with a shard.

@@ -9,6 +9,7 @@
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
 mod attempts;
+mod buffers;
 mod connection;
 mod dispatch;
 mod health;
@@ -31,7 +32,7 @@ use std::collections::VecDeque;
 
 use crate::http::{Date, Gzip};
 use crate::io::{ConnectionId, Effect, Now, Peer, Target};
-use crate::limits::{BUFFER_BYTES, IDLE_NS_MAX, LINKERS_MAX, SEND_NS_MAX};
+use crate::limits::{BUFFER_BYTES, IDLE_NS_MAX, LINKERS_MAX, RECEIVE_BYTES_SCARCE, SEND_NS_MAX};
 use crate::shard::Shard;
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
@@ -52,7 +53,7 @@ use tenure::Tenure;
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\nContent-Length: 71\r\nRetry-After: 1\r\n\
     Connection: close\r\n\r\n\
-    {\"error\":\"too many connections\",\"rule\":\"10000 at a time for each core\"}";
+    {\"error\":\"too many connections\",\"rule\":\"12000 at a time for each core\"}";
 
 /// See the module.
 pub struct Node<J> {
@@ -81,8 +82,17 @@ pub struct Node<J> {
     ops: Vec<Op>,
     /// Connections that this tick has to look at before it ends.
     listed: Vec<ConnectionId>,
-    /// Connections that wait for the next tick, because a shard took no more in this one.
-    postponed: Vec<ConnectionId>,
+    /// Connections that wait for their turn in a later tick: this one had done its part for them, or a
+    /// shard took no more.
+    postponed: VecDeque<ConnectionId>,
+    /// Counts ticks.
+    tick: u32,
+    /// What this tick did for clients and members so far; see [`TICK_WORK_MAX`].
+    work: u32,
+    /// Closed for what they held, and not yet logged; and when the last line was. Monotonic.
+    evicted: (u64, u64),
+    /// Buffers were scarce, and what was freed since may still be with the allocator.
+    untrimmed: bool,
     /// Shards that this tick resets.
     resets: Vec<Reset>,
     /// Of our clients, to the owners of shards.
@@ -140,7 +150,11 @@ impl<J> Node<J> {
             zipped: Vec::new(),
             ops: Vec::new(),
             listed: Vec::new(),
-            postponed: Vec::new(),
+            postponed: VecDeque::new(),
+            tick: 0,
+            work: 0,
+            evicted: (0, 0),
+            untrimmed: false,
             resets: Vec::new(),
             inquiries: Inquiries::default(),
             wanted: Vec::new(),
@@ -179,6 +193,8 @@ impl<J> Node<J> {
     pub fn tick_begin(&mut self, now: Now) {
         debug_assert!(now.monotonic_ns >= self.now.monotonic_ns);
         self.now = now;
+        self.tick = self.tick.wrapping_add(1);
+        self.work = 0;
         self.date.update(now.realtime_us);
         if !std::mem::replace(&mut self.started, true) {
             self.started();
@@ -187,13 +203,7 @@ impl<J> Node<J> {
         self.resume_findings();
         self.resume_resets();
         self.attend();
-        for id in std::mem::take(&mut self.postponed) {
-            if let Some(connection) = self.connections.get(id) {
-                connection.postponed = false;
-                self.list(id.index as usize);
-                self.resume(id.index as usize);
-            }
-        }
+        self.take_turns();
     }
 
     /// See [`crate::io::Machine::opened`].
@@ -292,7 +302,11 @@ impl<J> Node<J> {
         if connection.state == State::Closing {
             return;
         }
+        let now_ns = self.now.monotonic_ns;
         let (connection, buffers) = self.connections.with_buffers(index);
+        if bytes > 0 {
+            connection.progress_ns = now_ns;
+        }
         if connection.output.sent(bytes, buffers) {
             // Who has yet to greet gains no time by being greeted.
             let is_client = connection.peer == Peer::Client;
@@ -302,7 +316,13 @@ impl<J> Node<J> {
                 self.sweep_ns = self.sweep_ns.min(connection.arrival_deadline_ns);
             }
             self.list(index);
-            self.resume(index);
+            // What it has sent behind that waits its turn: one that has little to be sent at a time would
+            // otherwise be served once for each event, as often as those who have just asked.
+            if is_client && !self.connections[index].input.is_empty() {
+                self.postpone(index);
+            } else {
+                self.resume(index);
+            }
         } else {
             connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
             self.effects.push_back(Effect::Send(id));
@@ -374,6 +394,14 @@ impl<J> Node<J> {
         let connection = &self.connections[id.index as usize];
         debug_assert_eq!(connection.id, id);
         connection.output.sending()
+    }
+
+    /// See [`crate::io::Machine::receive_bytes_max`].
+    pub fn receive_bytes_max(&self) -> usize {
+        match self.connections.scarce() {
+            true => RECEIVE_BYTES_SCARCE,
+            false => usize::MAX,
+        }
     }
 
     /// See [`crate::io::Machine::deadline_ns`].

@@ -15,7 +15,9 @@ use super::settings::Payments;
 use super::Node;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response};
 use crate::io::{ConnectionId, Effect, Target};
-use crate::limits::{PROBE_NS_MIN, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX};
+use crate::limits::{
+    PROBE_NS_MIN, PROCESSOR_BUFFERS_BYTES_MAX, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX,
+};
 use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
 
@@ -316,9 +318,8 @@ impl<J> Node<J> {
         }
         if self.connections[index].input.is_empty() {
             if !self.take_reply(index, processor, bytes, false) {
-                let (connection, buffers) = self.connections.with_buffers(index);
-                connection.input = buffers.take();
-                connection.input.extend_from_slice(bytes);
+                self.connections[index].input.extend_from_slice(bytes);
+                self.bound_reply(index);
             }
             return;
         }
@@ -328,6 +329,15 @@ impl<J> Node<J> {
             self.connections.buffers.give(input);
         } else {
             self.connections[index].input = input;
+            self.bound_reply(index);
+        }
+    }
+
+    /// A reply that is not all there ends where it is, once such replies take too much memory together.
+    fn bound_reply(&mut self, index: usize) {
+        self.connections.count(index, self.now.monotonic_ns);
+        if self.connections.held_by_processors() > PROCESSOR_BUFFERS_BYTES_MAX {
+            self.close(index);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::api::bank::{self, STORAGE_FULL};
 use crate::api::{payments, Command, Endpoint};
 use crate::http::{self, ContentType, Framing, Reply, Status};
 use crate::io::ConnectionId;
-use crate::limits::GZIP_BYTES_MIN;
+use crate::limits::{GZIP_BYTES_MIN, KIB};
 use crate::payments::PaymentId;
 use crate::shard::Ids;
 
@@ -208,6 +208,7 @@ impl<J> Node<J> {
         status: Status,
         allow: Option<&'static str>,
     ) {
+        self.work += 1 + (self.body.len() / KIB) as u32;
         let (connection, buffers) = self.connections.with_buffers(index);
         let out = connection.output.writer(buffers);
         match asker {
@@ -399,5 +400,6 @@ impl<J> Node<J> {
             self.flush(id.index as usize);
         }
         self.listed = listed;
+        self.bound_buffers();
     }
 }

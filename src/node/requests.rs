@@ -8,7 +8,10 @@ use crate::api::operations;
 use crate::api::{self, bank, payments, Call, Command, Endpoint, Executed, Problem, Refused};
 use crate::http::{self, Framing, Parsed, Request, Status};
 use crate::io::{Effect, Peer};
-use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, STUCK_INPUT_BYTES_MAX};
+use crate::limits::{
+    BODY_NS_MAX, CONNECTION_WORK_MAX, HEAD_NS_MAX, IDLE_NS_MAX, KIB, STUCK_INPUT_BYTES_MAX,
+    TICK_WORK_MAX, TICK_WORK_TURNS, TURN_WORK,
+};
 use crate::shard::{ids, Ids, Shard};
 
 /// What became of a request at the front of a connection's input.
@@ -21,8 +24,9 @@ pub(super) enum Taken {
     /// |---|---|
     /// | a reply from another member must come before (`waiting`) | [`Node::settle`] |
     /// | a reply that takes time must come before (`waiting`) | the tick after [`Node::end_inquiry`] |
-    /// | the shard takes no more in this tick (`postponed`) | [`Node::tick_begin`] |
-    /// | too much waits to be sent (`Output::is_full`) | [`Node::sent`] |
+    /// | it is not its turn (`postponed`) | [`Node::take_turns`] |
+    /// | the shard takes no more in this tick (`postponed`) | the same |
+    /// | too much waits to be sent (`Output::is_full`) | its turn after [`Node::sent`] |
     NotYet,
 }
 
@@ -43,6 +47,9 @@ impl<J> Node<J> {
             self.connections.buffers.give(input);
         } else {
             input.drain(..taken);
+            if self.connections.scarce() && input.capacity() > 2 * input.len() {
+                input.shrink_to_fit();
+            }
             self.connections[index].input = input;
         }
         self.steer(index);
@@ -50,25 +57,34 @@ impl<J> Node<J> {
 
     /// Keeps what could not be taken up yet.
     pub(super) fn keep(&mut self, index: usize, rest: &[u8]) {
+        let scarce = self.connections.scarce();
         let (connection, buffers) = self.connections.with_buffers(index);
         if rest.is_empty() || connection.state != State::Open {
             return;
         }
         debug_assert!(connection.input.is_empty());
-        connection.input = buffers.take();
+        if !scarce {
+            connection.input = buffers.take();
+        }
         connection.input.extend_from_slice(rest);
         self.steer(index);
     }
 
     /// Reads a connection's socket, or does not, by how much of its input lies unused.
     pub(super) fn steer(&mut self, index: usize) {
+        self.connections.count(index, self.now.monotonic_ns);
+        let scarce = self.connections.scarce();
         let connection = &mut self.connections[index];
         // An incomplete request is bounded by the parser and must go on arriving; what lies behind
         // a request that waits need not.
         // A link goes on while much waits to be sent: two that waited for each other would do so forever.
-        let full = connection.output.is_full() && connection.peer == Peer::Client;
+        let full = connection.peer == Peer::Client && connection.output.is_full(scarce);
         let stuck = connection.postponed || connection.waiting > 0 || full;
-        if stuck && !connection.paused && connection.input.len() >= STUCK_INPUT_BYTES_MAX {
+        let input_max = match scarce && connection.peer == Peer::Client {
+            true => 1,
+            false => STUCK_INPUT_BYTES_MAX,
+        };
+        if stuck && !connection.paused && connection.input.len() >= input_max {
             connection.paused = true;
             self.effects.push_back(Effect::Pause(connection.id));
         } else if connection.paused && !stuck && connection.state == State::Open {
@@ -86,13 +102,27 @@ impl<J> Node<J> {
         let mut progress = std::mem::take(&mut self.connections[index].progress);
         let mut taken = 0;
         while taken < input.len() && self.takes_requests(index) {
+            if !self.has_turn(index) {
+                self.postpone(index);
+                break;
+            }
             match http::parse(&input[taken..], &mut progress, &mut decoded) {
                 Parsed::Request { request, consumed } => {
                     let last = taken + consumed == input.len();
+                    if !last && self.work >= TICK_WORK_MAX {
+                        self.postpone(index);
+                        progress = http::Progress::default();
+                        break;
+                    }
+                    let work_before = self.work;
                     if self.request(index, &request, last) == Taken::NotYet {
                         break;
                     }
-                    self.connections[index].arriving = Arriving::Nothing;
+                    self.work += (consumed / KIB) as u32;
+                    let connection = &mut self.connections[index];
+                    connection.turn.1 += (self.work - work_before).max(1);
+                    connection.progress_ns = self.now.monotonic_ns;
+                    connection.arriving = Arriving::Nothing;
                     taken += consumed;
                 }
                 Parsed::Incomplete {
@@ -132,8 +162,39 @@ impl<J> Node<J> {
 
     /// Whether the next request of this connection may be looked at.
     pub(super) fn takes_requests(&self, index: usize) -> bool {
+        let scarce = self.connections.scarce();
         let connection = &self.connections[index];
-        connection.state == State::Open && !connection.postponed && !connection.output.is_full()
+        connection.state == State::Open
+            && !connection.postponed
+            && !connection.output.is_full(scarce)
+    }
+
+    /// Whether this tick still does something for a connection.
+    fn has_turn(&mut self, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        if connection.turn.0 != self.tick {
+            connection.turn = (self.tick, 0);
+        }
+        connection.turn.1 < CONNECTION_WORK_MAX
+    }
+
+    /// Serves connections that wait for their turn, in turn, and leaves room for what arrives in this tick.
+    pub(super) fn take_turns(&mut self) {
+        for _ in 0..self.postponed.len() {
+            if self.work >= TICK_WORK_TURNS {
+                break;
+            }
+            let id = self.postponed.pop_front().expect("there are so many");
+            if let Some(connection) = self.connections.get(id) {
+                connection.postponed = false;
+                let work_before = self.work;
+                self.list(id.index as usize);
+                self.resume(id.index as usize);
+                if self.work > work_before {
+                    self.work += TURN_WORK;
+                }
+            }
+        }
     }
 
     /// The request at the front is not all there yet: its time is running, anew once its head is
@@ -312,7 +373,7 @@ impl<J> Node<J> {
         let connection = &mut self.connections[index];
         if !connection.postponed {
             connection.postponed = true;
-            self.postponed.push(connection.id);
+            self.postponed.push_back(connection.id);
         }
         Taken::NotYet
     }

@@ -1,8 +1,12 @@
-//! Resident memory with many connections open.
+//! Resident memory with many connections open, whatever they do.
+
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 
-use crate::support::{data_dir, get, on_both_drivers, Launch};
+use crate::support::{data_dir, get, on_both_drivers, transaction, Driver, Launch, PATIENCE};
 
 const CONNECTIONS: usize = 1_000;
 /// What is promised, of a release build.
@@ -13,10 +17,7 @@ const DEBUG_KIB_MAX: u64 = 16 * 1024;
 #[test]
 fn a_thousand_connections_fit_in_ten_megabytes() {
     // Both servers' clients are in this process.
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    let wanted = 4 * CONNECTIONS as u64;
-    assert!(hard >= wanted, "this test needs ulimit -n {wanted}");
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    need_files(4 * CONNECTIONS);
     on_both_drivers(|driver| {
         let dir = data_dir();
         let server = Launch::driver(dir.path(), driver).cores(1).start();
@@ -38,4 +39,107 @@ fn a_thousand_connections_fit_in_ten_megabytes() {
         let connected = server.metric("galo_connections");
         assert_eq!(connected as usize, CONNECTIONS + 1);
     });
+}
+
+fn need_files(wanted: usize) {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(
+        hard >= wanted as u64,
+        "this test needs ulimit -Hn {wanted}, and has {hard}"
+    );
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+/// What all clients together may add to a node's resident memory.
+const FLOOD_KIB_MAX: u64 = 24_000;
+/// What of it may stay when they have gone.
+const AFTERWARDS_KIB_MAX: u64 = 8_000;
+/// From when they have gone.
+const AFTERWARDS_MAX: Duration = Duration::from_secs(15);
+
+/// Many connections that send what the kernel takes of `bytes`, and read nothing.
+fn flood(driver: Driver, connections: usize, bytes: &[u8]) {
+    let dir = data_dir();
+    let server = Launch::driver(dir.path(), driver).cores(1).start();
+    let mut polite = server.connect();
+    for _ in 0..10 {
+        let long = transaction(1, 'c', 1, "0123456789");
+        polite.ask(&long).posted();
+    }
+    let before = server.resident_kib();
+    let address = server.address().tcp().to_owned();
+    let mut clients: Vec<(TcpStream, usize, bool)> = Vec::new();
+    for _ in 0..connections {
+        let client = TcpStream::connect(&address).expect("there is room");
+        client.set_nonblocking(true).unwrap();
+        clients.push((client, 0, true));
+    }
+    // Until nothing that is sent, and nothing that is answered, has changed for a second.
+    let (mut last_change, mut answered, mut most) = (Instant::now(), 0.0, 0);
+    let began = Instant::now();
+    while last_change.elapsed() < Duration::from_secs(1) {
+        assert!(began.elapsed() < 3 * PATIENCE, "it never ends");
+        for (client, sent, open) in clients.iter_mut().filter(|(_, _, open)| *open) {
+            match client.write(&bytes[*sent..]) {
+                Ok(0) => *open = false, // All of it.
+                Ok(count) => {
+                    *sent += count;
+                    last_change = Instant::now();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => *open = false,
+            }
+        }
+        assert_eq!(polite.ask(&get("/clientes/1/extrato")).status, 200);
+        most = most.max(server.resident_kib());
+        let count = server.metric("galo_client_buffers_bytes");
+        if std::mem::replace(&mut answered, count) != count {
+            last_change = Instant::now();
+        }
+    }
+    let grown = most.saturating_sub(before);
+    assert!(grown <= FLOOD_KIB_MAX, "{grown} KiB more");
+    drop(clients);
+    let gone = Instant::now();
+    loop {
+        let left = server.resident_kib().saturating_sub(before);
+        if left <= AFTERWARDS_KIB_MAX && server.metric("galo_connections") <= 2.0 {
+            eprintln!(
+                "{}, {connections}: {grown} KiB more, {left} KiB after {:?}",
+                driver.name(),
+                gone.elapsed()
+            );
+            break;
+        }
+        assert!(gone.elapsed() < AFTERWARDS_MAX, "{left} KiB are left");
+        polite.is_readable(Duration::from_millis(50));
+    }
+    assert_eq!(polite.ask(&get("/clientes/1/extrato")).status, 200);
+}
+
+#[test]
+fn pipelines_that_nobody_reads_are_bounded_together_and_memory_goes_back() {
+    need_files(10_500);
+    for driver in [Driver::Uring, Driver::Epoll] {
+        flood(driver, 2_000, &get("/clientes/1/extrato").repeat(400));
+        flood(driver, 2_000, &transaction(1, 'c', 1, "a").repeat(400));
+        flood(driver, 10_000, &get("/clientes/1/extrato").repeat(80));
+    }
+}
+
+#[test]
+fn bodies_that_never_end_are_bounded_together_and_memory_goes_back() {
+    need_files(2_500);
+    let mut half =
+        b"POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+            .to_vec();
+    half.resize(59_000, b' ');
+    let chunk = format!("2000\r\n{}\r\n", " ".repeat(0x2000));
+    let head =
+        "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunked = head.to_owned() + &chunk.repeat(7);
+    for driver in [Driver::Uring, Driver::Epoll] {
+        flood(driver, 2_000, &half);
+        flood(driver, 1_000, chunked.as_bytes());
+    }
 }

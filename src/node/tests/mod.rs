@@ -3,6 +3,7 @@
 mod anything;
 mod asking;
 mod bounds;
+mod buffers;
 mod chaos;
 mod cluster;
 mod deadlines;
@@ -27,6 +28,7 @@ mod storage_full;
 mod successors;
 mod summaries;
 mod takeover;
+mod turns;
 
 use std::collections::VecDeque;
 

@@ -1,0 +1,85 @@
+//! What all connections of a core buffer together, and who is closed when that is too much.
+//!
+//! A connection by itself is bounded by what it may send and be owed. A thousand of them are not, so clients
+//! share one budget. While it is scarce each has what it needs for one request and its reply, and is not
+//! read from while it has more ([`Node::steer`], [`Connections::scarce`](super::connection::Connections::scarce));
+//! what has arrived before that took effect, and clients that stop in the middle of a request or do not read,
+//! may still add up to more than there is. Links and connections to processors have bounds of their own.
+
+use super::connection::State;
+use super::Node;
+use crate::io::{Effect, Peer};
+use crate::limits::{
+    BUFFER_BYTES, CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_MAX, CLIENT_BUFFERS_BYTES_SCARCE,
+    EVICTION_LOG_NS,
+};
+
+impl<J> Node<J> {
+    /// Ends a tick: buffers are within their budget, and freed ones go back to the system.
+    pub(super) fn bound_buffers(&mut self) {
+        let held = self.connections.held_by_clients();
+        self.stats().client_buffers.set(held as u64);
+        if held > CLIENT_BUFFERS_BYTES_SCARCE {
+            self.untrimmed = true;
+        } else if self.untrimmed && held <= CLIENT_BUFFERS_BYTES_CALM {
+            self.untrimmed = false;
+            self.connections.trim();
+            self.effects.push_back(Effect::TrimMemory);
+        }
+        if held > CLIENT_BUFFERS_BYTES_MAX {
+            self.evict();
+        }
+    }
+
+    /// Closes clients until there is room for others: first those that hold most for longest without
+    /// progress, by the product of the two.
+    fn evict(&mut self) {
+        let now_ns = self.now.monotonic_ns;
+        let mut candidates = Vec::new();
+        // What a connection that is being closed holds is about to be free.
+        let mut held = self.connections.held_by_clients();
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            if connection.peer != Peer::Client || connection.held == 0 {
+                continue;
+            }
+            if connection.state == State::Closing {
+                held -= connection.held as usize;
+                continue;
+            }
+            let idle_ns = now_ns.saturating_sub(connection.progress_ns);
+            // One that holds no more than what one request needs comes after all that do.
+            let holds_more = connection.held as usize > BUFFER_BYTES;
+            let weight = u128::from(idle_ns) * u128::from(connection.held);
+            candidates.push((holds_more, weight, index));
+        }
+        candidates.sort_unstable_by(|a, b| b.cmp(a));
+        let keep = CLIENT_BUFFERS_BYTES_MAX / 4 * 3;
+        let mut closed = 0;
+        for (_, _, index) in candidates {
+            if held <= keep {
+                break;
+            }
+            held -= self.connections[index].held as usize;
+            self.close(index);
+            closed += 1;
+        }
+        self.stats().clients_evicted.add(closed);
+        self.log_evicted(closed);
+    }
+
+    /// A line a second at most.
+    fn log_evicted(&mut self, closed: u64) {
+        let now_ns = self.now.monotonic_ns;
+        let (unsaid, last_ns) = &mut self.evicted;
+        *unsaid += closed;
+        if *unsaid == 0 || now_ns < *last_ns + EVICTION_LOG_NS {
+            return;
+        }
+        log::warn!(
+            "clients' buffers reached their bound of {} bytes: closed {unsaid} that held most and made no progress",
+            CLIENT_BUFFERS_BYTES_MAX
+        );
+        self.evicted = (0, now_ns);
+    }
+}
