@@ -32,8 +32,14 @@ impl Images<'_> {
         engine.docker(&["import", path_text(&tar), &images.base]);
         // Nothing to do where it is built already.
         run(Command::new(env!("CARGO"))
-            .args(["build", "--release", "--locked", "--target-dir", "target"])
-            .args(["--package", "galo", "--package", "galo-processor"])
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--workspace",
+                "--target-dir",
+                "target",
+            ])
             .current_dir(ROOT));
         // Without BuildKit, which Debian has not.
         run(engine
