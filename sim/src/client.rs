@@ -8,7 +8,7 @@ use crate::reply::{self, Reply};
 use crate::request::{Asked, Author, Draft, Expect};
 use crate::run::Coverage;
 use crate::sabotage::Sabotage;
-use crate::socket::{Client, Ended};
+use crate::socket::{Client, Ended, Pace};
 use crate::trace::{Checked, Trace};
 use crate::world::World;
 use crate::{require, violation};
@@ -36,6 +36,9 @@ pub struct Context {
 impl World {
     /// Some client does something.
     pub fn act(&mut self, cluster: &Cluster) -> Checked {
+        if self.act_in_crowd(cluster) {
+            return Ok(());
+        }
         let doors = self.doors(cluster);
         let clients = self.clients();
         let opens = clients.is_empty()
@@ -92,7 +95,8 @@ impl World {
         let Some(client) = self.sockets[&at].client() else {
             return;
         };
-        if client.finished || client.asked.len() as u64 >= 20 + self.plan.pipeline_max {
+        let pace = client.pace;
+        if client.finished || client.asked.len() >= self.asked_max(pace) {
             return;
         }
         let limit = match self.random.percent(90) {
@@ -113,7 +117,7 @@ impl World {
             clients: &clients,
             resets: self.plan.resets,
             limit,
-            keep_alive: self.plan.pipeline_max > 100,
+            keep_alive: self.plan.pipeline_max > 100 || matches!(pace, Pace::Mute | Pace::Sips),
             keyed: self.plan.keyed,
             payments: self.plan.payments.as_ref().map_or(0, |plan| plan.share),
             cents_max: self.plan.payments.as_ref().map_or(1, |plan| plan.cents_max),

@@ -83,6 +83,8 @@ impl SimDisk {
             pending: Vec::new(),
             dirs: BTreeSet::new(),
             capacity: None,
+            file_bytes_max: None,
+            too_large: 0,
             short_writes: 0,
             full_events: 0,
             lives: BTreeMap::new(),
@@ -147,11 +149,22 @@ impl SimDisk {
         state.capacity = Some(used + room);
     }
 
+    /// No write makes a file larger than this (`RLIMIT_FSIZE`, with SIGXFSZ ignored).
+    pub fn limit_files(&self, bytes: u64) {
+        self.state().file_bytes_max = Some(bytes);
+    }
+
+    /// Writes that this refused.
+    pub fn too_large(&self) -> u64 {
+        self.state().too_large
+    }
+
     /// There is room again.
     pub fn make_room(&self) {
         let mut state = self.state();
-        if state.sabotage != Some(Sabotage::FullForever) || state.capacity.is_none() {
+        if state.sabotage != Some(Sabotage::FullForever) {
             state.capacity = None;
+            state.file_bytes_max = None;
         }
     }
 
@@ -309,6 +322,9 @@ impl DiskFile for SimFile {
         let mut state = self.disk.state();
         state.begin(process)?;
         state.guard(process, &self.path);
+        if bytes > state.inodes[self.inode].live.len() as u64 {
+            state.fits(bytes)?;
+        }
         if state.sabotage != Some(Sabotage::CutIgnored) {
             state.change(self.inode, Change::Length(bytes as usize));
         }

@@ -8,7 +8,7 @@
 //!   `faults`: what goes wrong in between.
 //! - `tick`: the driver. `jobs`: what runs beside it. `network`: what connects machines and clients.
 //! - `socket`, `client`: the other ends of connections; `request`, `reply`: what they say; `retry`:
-//!   what they say again.
+//!   what they say again; `crowd`: those that take much and give little.
 //! - `disk`, `locks`, `crash`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `payments`: the processors, what is asked of them, and whether it is right.
@@ -22,6 +22,7 @@ pub mod sabotage;
 
 mod client;
 pub mod crash;
+mod crowd;
 pub mod disk;
 mod faults;
 mod jobs;

@@ -9,7 +9,7 @@ use crate::disk::SimDisk;
 use crate::plan::{Ending, Life};
 use crate::processes::{Cluster, Process};
 use crate::recovery::Promise;
-use crate::socket::{Ended, Far};
+use crate::socket::{Ended, Far, Pace};
 use crate::trace::{Checked, Violation};
 use crate::world::World;
 use crate::{require, violation};
@@ -254,6 +254,8 @@ impl World {
                 continue;
             };
             client.reads = true;
+            client.reads_from_ns = 0;
+            client.pace = Pace::Usual;
             if client.finished && socket.input_end.is_none() {
                 socket.input_end = Some(Ended::Fin);
             }

@@ -7,7 +7,7 @@ use galo::limits::{SEND_NS_MAX, STOP_NS_MAX};
 use crate::disk::SimDisk;
 use crate::processes::Cluster;
 use crate::request::{Asked, Expect};
-use crate::socket::{Ended, Far, Socket};
+use crate::socket::{Client, Ended, Far, Pace, Socket};
 use crate::trace::Checked;
 use crate::violation;
 use crate::world::World;
@@ -27,7 +27,8 @@ impl World {
     /// Connections of clients, oldest first.
     pub fn clients(&self) -> Vec<u64> {
         let clients = self.sockets.iter();
-        let clients = clients.filter(|(_, socket)| socket.client().is_some());
+        let is_usual = |client: &Client| client.pace == Pace::Usual;
+        let clients = clients.filter(|(_, socket)| socket.client().is_some_and(is_usual));
         clients.map(|(at, _)| *at).collect()
     }
 

@@ -36,6 +36,10 @@ pub struct Plan {
     pub short_writes: u64,
     /// The disk is full now and then.
     pub full_disk: bool,
+    /// Or no file may be larger than so much (`RLIMIT_FSIZE`).
+    pub size_limit: bool,
+    /// Clients that take much and give little.
+    pub crowd: Option<crate::crowd::Crowd>,
     /// The real-time clock steps.
     pub clock_steps: bool,
     /// So far at most, microseconds.
@@ -137,6 +141,8 @@ impl Plan {
             tick_events_max: random.skewed(32),
             short_writes: *random.pick(&[0, 0, 10, 50]),
             full_disk: random.percent(30),
+            size_limit: false,
+            crowd: None,
             clock_steps: random.percent(40),
             clock_step_us_max: if keyed > 0 { 1 << 20 } else { 1 << 40 },
             gap_ns_max: if keyed > 0 { KEY_NS_MAX / 16 } else { 1 << 40 },

@@ -135,6 +135,10 @@ coverage! {
     health_questions,
     /// Files of settled payments.
     runs,
+    /// Clients that read or write slowly, and much.
+    crowd,
+    /// Writes that a file size limit refused.
+    too_large,
     /// Payments answered while both processors hang.
     paid_in_spite,
 }
@@ -155,7 +159,10 @@ impl Coverage {
 /// Does what the seed says.
 pub fn run(seed: u64, options: Options) -> Outcome {
     let mut random = Random::new(seed);
-    let plan = Plan::new(&mut random).with_payments(payments::Plan::new(seed));
+    let mut odd = Random::new(seed ^ 0x6f64_6473_616e_6465);
+    let plan = Plan::new(&mut random)
+        .with_payments(payments::Plan::new(seed))
+        .with_odds(&mut odd);
     let payments = Book::new(
         plan.payments.as_ref(),
         plan.shards as usize,
@@ -175,6 +182,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         meta: None,
         plan,
         random,
+        odd,
         trace,
         disk,
         coverage: Coverage::default(),
@@ -195,6 +203,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         slow_jobs: false,
     };
     let result = lives(&mut world);
+    world.coverage.too_large = world.disk.too_large();
     world.coverage.records = world.model.records();
     world.coverage.checked = world.model.checked + world.model.payments.checked;
     Outcome {

@@ -46,6 +46,20 @@ pub enum Ended {
     Reset,
 }
 
+/// How fast a client reads and writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// At once, mostly.
+    #[default]
+    Usual,
+    /// Pipelines, and reads nothing for as long as there are faults.
+    Mute,
+    /// Pipelines, and takes some bytes now and then.
+    Sips,
+    /// Writes a byte or two now and then.
+    Drips,
+}
+
 /// See [`Socket::far`].
 pub enum Far {
     /// The socket of another core, by its place; it may be gone.
@@ -71,6 +85,10 @@ pub struct Client {
     pub inbox: Vec<u8>,
     /// It takes what is sent.
     pub reads: bool,
+    /// But not before this.
+    pub reads_from_ns: u64,
+    /// How fast it is.
+    pub pace: Pace,
     /// It will write no more.
     pub finished: bool,
     /// A reply said that it is the last.
@@ -139,8 +157,9 @@ impl Socket {
         }
     }
 
-    /// Whether the other end takes what the core sends.
-    pub fn reads(&self) -> bool {
-        self.client().is_none_or(|client| client.reads)
+    /// Whether the other end takes what the core sends now.
+    pub fn reads(&self, now_ns: u64) -> bool {
+        self.client()
+            .is_none_or(|client| client.reads && client.reads_from_ns <= now_ns)
     }
 }

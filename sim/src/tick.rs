@@ -184,7 +184,7 @@ impl World {
                 } else if socket.input_end.is_some() && !socket.end_seen && (readable || is_reset) {
                     events.push(Event::InputEnd(at));
                 }
-                if socket.sending_since_ns.is_some() && (socket.reads() || is_reset) {
+                if socket.sending_since_ns.is_some() && (socket.reads(self.now_ns) || is_reset) {
                     events.push(Event::Sent(at));
                 }
             }
@@ -266,6 +266,8 @@ impl World {
         if self.random.percent(40) {
             length = self.random.skewed(length as u64) as usize;
         }
+        let length = self.drips(at, length);
+        let socket = self.sockets.get_mut(&at).expect("listed");
         let bytes: Vec<u8> = socket.input.drain(..length).collect();
         self.trace.bytes(&bytes);
         let id = socket.id.expect("open");
@@ -324,6 +326,7 @@ impl World {
         if self.random.percent(30) {
             length = self.random.skewed(length as u64) as usize;
         }
+        let length = self.sips(at, length);
         let mut bytes = output[..length].to_vec();
         host.sent(id, Ok(length));
         self.trace.bytes(&bytes);

@@ -25,6 +25,8 @@ const SECOND_NS: u64 = 1_000_000_000;
 pub struct World {
     pub plan: Plan,
     pub random: Random,
+    /// For what only some seeds have.
+    pub odd: Random,
     pub trace: Trace,
     /// The one that makes the directory, and looks on.
     pub disk: SimDisk,
@@ -117,9 +119,16 @@ impl World {
             97 if self.plan.full_disk && !self.is_calm() => {
                 if self.random.percent(50) {
                     let room = self.random.below(600);
-                    self.trace
-                        .note(format_args!("{room} bytes are left on the disk"));
-                    self.disk.fill_up_to(room);
+                    if self.plan.size_limit && self.odd.percent(70) {
+                        let bytes = self.odd.skewed(20_000) - 1;
+                        self.trace
+                            .note(format_args!("a file may have {bytes} bytes"));
+                        self.disk.limit_files(bytes);
+                    } else {
+                        self.trace
+                            .note(format_args!("{room} bytes are left on the disk"));
+                        self.disk.fill_up_to(room);
+                    }
                 } else {
                     self.trace.note(format_args!("there is room on the disk"));
                     self.disk.make_room();

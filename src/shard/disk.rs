@@ -87,9 +87,13 @@ pub trait DiskFile: Send + Sync + 'static {
     }
 }
 
-/// Whether an error means that there is no room (now), rather than that something broke.
+/// Whether an error means that there is no room (now), rather than that something broke. A limit on file sizes
+/// (EFBIG, RLIMIT_FSIZE) is one of room: it can be raised while we run (prlimit(1)).
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+    let full = [libc::ENOSPC, libc::EDQUOT, libc::EFBIG];
+    error
+        .raw_os_error()
+        .is_some_and(|errno| full.contains(&errno))
 }
 
 /// Whether an error means that no file can be opened (now).

@@ -55,6 +55,10 @@ pub(crate) struct State {
     pub dirs: BTreeSet<PathBuf>,
     /// Bytes of all files together; `None`: enough.
     pub capacity: Option<u64>,
+    /// Bytes of each file; `None`: as many as there is room for.
+    pub file_bytes_max: Option<u64>,
+    /// Operations that were refused for that.
+    pub too_large: u64,
     /// Writes that take fewer bytes than they were given, percent.
     pub short_writes: u64,
     /// Operations that found no room.
@@ -129,6 +133,19 @@ impl State {
         self.fails(process)
     }
 
+    /// Whether a file may be so large.
+    pub(super) fn fits(&mut self, bytes: u64) -> io::Result<()> {
+        if self
+            .file_bytes_max
+            .is_none_or(|bytes_max| bytes <= bytes_max)
+        {
+            return Ok(());
+        }
+        self.full_events += 1;
+        self.too_large += 1;
+        Err(error(libc::EFBIG))
+    }
+
     pub(super) fn used_bytes(&self) -> u64 {
         let lengths = self
             .live
@@ -191,6 +208,15 @@ impl State {
                 take = end_max.saturating_sub(at);
                 if take == 0 || self.random.percent(50) {
                     return Err(error(libc::ENOSPC));
+                }
+            }
+        }
+        if let Some(bytes_max) = self.file_bytes_max {
+            // What is within the limit is written, what begins beyond it is refused (write(2)).
+            if (at + take) as u64 > bytes_max {
+                take = (bytes_max as usize).saturating_sub(at);
+                if take == 0 {
+                    self.fits(at as u64 + 1)?;
                 }
             }
         }

@@ -29,7 +29,7 @@ fn a_short_write_is_finished() {
 
 #[test]
 fn a_full_disk_leaves_the_journal_as_it_was() {
-    for errno in [libc::ENOSPC, libc::EDQUOT] {
+    for errno in [libc::ENOSPC, libc::EDQUOT, libc::EFBIG] {
         let directory = Directory::new();
         let (disk, mut shard, mut store) = faulty(&directory);
         credit(&mut shard, &mut store, 1);

@@ -1,0 +1,148 @@
+//! A crowd of clients that take much and give little: they pipeline and read nothing or a few bytes now and then, or write a
+//! byte now and then. They are in some seeds only, and draw numbers of their own: other seeds are what they were.
+
+use crate::plan::Plan;
+use crate::processes::Cluster;
+use crate::random::Random;
+use crate::socket::{Ended, Pace};
+use crate::world::World;
+
+/// From one byte or some to the next.
+const PAUSE_NS_MAX: u64 = 3_000_000_000;
+/// Bytes that are taken at a time.
+const SIP_BYTES_MAX: u64 = 64;
+
+/// Of a run.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// At a time, beside the usual clients.
+    pub connections_max: usize,
+    /// Requests without an answer on each.
+    pub pipeline_max: usize,
+    /// Of a hundred, those that write slowly; the others read slowly.
+    pub drips: u64,
+}
+
+impl Plan {
+    /// With a crowd, or files that must not grow, as `odd` says.
+    pub fn with_odds(mut self, odd: &mut Random) -> Plan {
+        if odd.percent(12) {
+            self.crowd = Some(Crowd {
+                connections_max: odd.between(1, 16) as usize,
+                pipeline_max: *odd.pick(&[50, 400]),
+                drips: *odd.pick(&[0, 30, 100]),
+            });
+            // A tick takes some of each, or nothing would come of anything.
+            self.tick_events_max = self.tick_events_max.max(16);
+            self.timeouts |= odd.percent(50);
+        }
+        if odd.percent(20) {
+            self.size_limit = true;
+            self.full_disk = true;
+        }
+        self
+    }
+}
+
+impl World {
+    /// Some client of the crowd does something. Whether one did.
+    pub fn act_in_crowd(&mut self, cluster: &Cluster) -> bool {
+        let Some(crowd) = self.plan.crowd.clone() else {
+            return false;
+        };
+        if self.is_calm() || !self.odd.percent(40) {
+            return false;
+        }
+        let here: Vec<u64> = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.client().is_some_and(|it| it.pace != Pace::Usual))
+            .map(|(at, _)| *at)
+            .collect();
+        let comes = here.is_empty() || self.odd.percent(30);
+        if comes && here.len() < crowd.connections_max {
+            let doors = self.doors(cluster);
+            if !doors.is_empty() {
+                let member = *self.odd.pick(&doors);
+                let at = self.connect(member);
+                let pace = match self.odd.percent(crowd.drips) {
+                    true => Pace::Drips,
+                    false => *self.odd.pick(&[Pace::Mute, Pace::Mute, Pace::Sips]),
+                };
+                let client = self.socket(at).client_mut().expect("just made");
+                client.pace = pace;
+                client.reads = pace != Pace::Mute;
+                self.coverage.crowd += 1;
+            }
+            return true;
+        }
+        if here.is_empty() {
+            return false;
+        }
+        let at = *self.odd.pick(&here);
+        let (goes, hangs_up) = (self.odd.percent(20), self.odd.percent(2));
+        let socket = self.sockets.get_mut(&at).expect("just listed");
+        let client = socket.client_mut().expect("just listed");
+        if client.finished {
+            if socket.input_end.is_none() && goes {
+                socket.input_end = Some(Ended::Fin);
+            }
+            return true;
+        }
+        if hangs_up {
+            client.finished = true;
+            socket.input_end = Some(Ended::Reset);
+            return true;
+        }
+        let depth = match client.pace {
+            Pace::Drips => 1 + self.odd.below(2),
+            _ => self.odd.skewed(crowd.pipeline_max as u64),
+        };
+        for _ in 0..depth {
+            match self.odd.percent(50) {
+                true => self.ask(at, |author| author.statement()),
+                false => self.ask(at, |author| author.any()),
+            }
+        }
+        true
+    }
+
+    /// Requests without an answer that a client may have.
+    pub fn asked_max(&self, pace: Pace) -> usize {
+        let crowd = self.plan.crowd.as_ref();
+        match (pace, crowd) {
+            (Pace::Mute | Pace::Sips, Some(crowd)) => crowd.pipeline_max,
+            (Pace::Drips, _) => 3,
+            _ => 20 + self.plan.pipeline_max as usize,
+        }
+    }
+
+    /// How much of `length` bytes from a client arrives now. The rest comes later.
+    pub fn drips(&mut self, at: u64, length: usize) -> usize {
+        let now_ns = self.now_ns;
+        let drips = |socket: &crate::socket::Socket| {
+            socket
+                .client()
+                .is_some_and(|client| client.pace == Pace::Drips)
+        };
+        if !self.sockets.get(&at).is_some_and(drips) {
+            return length;
+        }
+        let pause_ns = self.odd.skewed(PAUSE_NS_MAX);
+        self.socket(at).stuck_until_ns = now_ns + pause_ns;
+        length.min(1 + self.odd.index(2))
+    }
+
+    /// How much of `length` bytes to a client is taken now.
+    pub fn sips(&mut self, at: u64, length: usize) -> usize {
+        let now_ns = self.now_ns;
+        let Some(client) = self.sockets.get_mut(&at).and_then(|it| it.client_mut()) else {
+            return length;
+        };
+        if client.pace != Pace::Sips {
+            return length;
+        }
+        client.reads_from_ns = now_ns + self.odd.skewed(PAUSE_NS_MAX);
+        length.min(self.odd.skewed(SIP_BYTES_MAX) as usize)
+    }
+}
