@@ -3,6 +3,7 @@
 
 use galo::bank::{Description, Kind, Order, Refusal};
 use galo::payments::{PaymentId, Processor};
+use galo::shard::clock::Reading;
 use galo::shard::journal::{
     self, Event, Header, PaymentEvent, Reader, Record, Stamp, HEADER_BYTES,
 };
@@ -162,6 +163,12 @@ fn journal_of(records: u8) -> Vec<u8> {
         let stamp = stamp(sequence, chain);
         chain = if sequence % 7 == 0 {
             journal::append_reset(&mut bytes, SEED, &stamp)
+        } else if sequence % 5 == 0 {
+            let reading = Reading {
+                offset_us: 1_000_000 - 300_000 * sequence as i64,
+                gap_us: sequence,
+            };
+            journal::append_clock(&mut bytes, SEED, &stamp, reading)
         } else if sequence % 3 == 0 {
             append_payment(&mut bytes, &stamp, &payment(sequence))
         } else {
@@ -200,6 +207,7 @@ fn append(into: &mut Vec<u8>, record: &Record<'_>) {
         } => append_order(into, &record.stamp, &order, &ids, Err(refusal)),
         Event::Reset => journal::append_reset(into, SEED, &record.stamp),
         Event::Payment(event) => append_payment(into, &record.stamp, &event),
+        Event::Clock(reading) => journal::append_clock(into, SEED, &record.stamp, reading),
         Event::Unknown(reason) => panic!("never written: {reason}"),
     };
     assert_eq!(crc, record.crc);

@@ -32,6 +32,7 @@ fn node() -> Node<()> {
         git_hash: "0",
         driver: "fuzz",
         started_us: 1,
+        started_ns: 1,
         resident_bytes: || 0,
         stats: Arc::new(Stats::new(&members)),
     };

@@ -50,13 +50,13 @@ struct Holding<D: Disk> {
     snapshot_retry_ns: u64,
     /// The same for runs of settled payments.
     run_retry_ns: Option<u64>,
-    /// When the newest snapshot was finished; microseconds since 1970.
-    snapshot_time_us: u64,
+    /// When the newest snapshot was finished, or found. Monotonic.
+    snapshot_ns: u64,
 }
 
 impl<D: Disk> Holding<D> {
     /// With the shard for the node.
-    fn new(owned: Owned<D>, now_us: u64, open_max: usize) -> (Holding<D>, Shard) {
+    fn new(owned: Owned<D>, now_ns: u64, open_max: usize) -> (Holding<D>, Shard) {
         let Owned {
             mut recovered,
             lock,
@@ -71,7 +71,7 @@ impl<D: Disk> Holding<D> {
             full: false,
             snapshot_retry_ns: 0,
             run_retry_ns: None,
-            snapshot_time_us: now_us,
+            snapshot_ns: now_ns,
         };
         (holding, recovered.shard)
     }
@@ -91,14 +91,14 @@ impl<D: Disk> Host<D> {
         clock: fn() -> u64,
     ) -> Host<D> {
         let durability = settings.durability;
-        let started_us = settings.process.started_us;
+        let started_ns = settings.process.started_ns;
         let open_max = payments_max(&settings);
         let owned = owned
             .into_iter()
-            .map(|it| Holding::new(it, started_us, open_max));
+            .map(|it| Holding::new(it, started_ns, open_max));
         let (holdings, shards) = owned.unzip();
         let node = Node::new(settings, shards);
-        node.core_stats().snapshot_time_us.set(started_us);
+        node.core_stats().snapshot_ns.set(started_ns);
         Host {
             node,
             directory,
@@ -290,8 +290,8 @@ impl<D: Disk> Host<D> {
     fn acquired(&mut self, shard: usize, acquired: Result<Acquired<D>, RecoveryError>) {
         match acquired {
             Ok(Acquired::Ours(owned)) => {
-                let now_us = self.node.now().realtime_us;
-                let (mut holding, mut shard) = Holding::new(*owned, now_us, self.open_max);
+                let now_ns = self.node.now().monotonic_ns;
+                let (mut holding, mut shard) = Holding::new(*owned, now_ns, self.open_max);
                 if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
                     let store = &mut holding.store;
                     store.set_thresholds(segment_bytes, snapshot_journal_bytes);
@@ -366,7 +366,7 @@ impl<D: Disk> Machine for Host<D> {
             Done::Synced { .. } => stats.journal_syncs.add(1),
             Done::SnapshotDone { .. } => {
                 stats.snapshots.add(1);
-                holding.snapshot_time_us = now.realtime_us;
+                holding.snapshot_ns = now.monotonic_ns;
             }
             Done::SyncLater { .. } => {
                 holding.sync_retry_ns = now.monotonic_ns + SYNC_DELAY_NS_MAX;
@@ -390,9 +390,9 @@ impl<D: Disk> Machine for Host<D> {
         if synced {
             self.node.synced(shard);
         }
-        let times = self.holdings.iter().map(|it| it.snapshot_time_us);
-        let oldest = times.min().unwrap_or(now.realtime_us);
-        self.node.core_stats().snapshot_time_us.set(oldest);
+        let times = self.holdings.iter().map(|it| it.snapshot_ns);
+        let oldest = times.min().unwrap_or(now.monotonic_ns);
+        self.node.core_stats().snapshot_ns.set(oldest);
     }
 
     fn stop(&mut self) {

@@ -10,6 +10,8 @@ pub const MIB: usize = 1024 * KIB;
 pub const SECOND_NS: u64 = 1_000_000_000;
 /// Nanoseconds.
 pub const MILLISECOND_NS: u64 = 1_000_000;
+/// Microseconds.
+pub const SECOND_US: u64 = 1_000_000;
 
 // ---- HTTP ------------------------------------------------------------------
 
@@ -274,6 +276,11 @@ pub const CHECK_THREADS_MAX: usize = 8;
 pub const CHECK_CHUNK_BYTES: usize = 2 * MIB;
 /// Between two attempts to make a snapshot that failed.
 pub const SNAPSHOT_RETRY_NS: u64 = 30 * SECOND_NS;
+/// Real time that is so far from where a shard takes it to be has stepped; less is what may go by between
+/// reading two clocks.
+pub const CLOCK_APART_US: u64 = SECOND_US / 1_000;
+/// A step of the system's clock. Beyond: the log tells.
+pub const CLOCK_STEP_US: u64 = SECOND_US;
 /// From a write to its `fdatasync`, with durability `process`.
 pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 

@@ -5,10 +5,12 @@ mod payments;
 
 pub use payments::{PaymentStats, ProcessorStats};
 
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, Ordering::Relaxed};
 
 use crate::api::Endpoint;
 use crate::http::Status;
+use crate::io::Now;
+use crate::limits::CLOCK_STEP_US;
 use crate::node::Members;
 
 /// Upper bounds of the duration histogram, nanoseconds; one bucket more is for what is beyond.
@@ -48,6 +50,12 @@ impl Counter {
     /// Anyone may.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+
+    /// How long ago the monotonic time is that it holds; 0 for what another core, which is ahead, calls now.
+    pub fn age_ns(&self, now_ns: u64) -> u64 {
+        let age_ns = now_ns.wrapping_sub(self.get()) as i64;
+        age_ns.max(0) as u64
     }
 }
 
@@ -90,8 +98,8 @@ pub struct CoreStats {
     pub journal_syncs: Counter,
     /// Snapshots finished.
     pub snapshots: Counter,
-    /// When the oldest of the core's shards' newest snapshots was begun; microseconds since 1970.
-    pub snapshot_time_us: Counter,
+    /// When the oldest of the core's shards' newest snapshots was finished. Monotonic.
+    pub snapshot_ns: Counter,
     /// Payments.
     pub payments: PaymentStats,
 }
@@ -128,6 +136,9 @@ pub struct Stats {
     owned_since_us: Box<[AtomicU64]>,
     /// By core and member: [`LinkState`].
     links: Box<[AtomicU8]>,
+    /// Real time less monotonic time, as some core saw them last, but for small steps; microseconds.
+    /// `i64::MIN`: none did.
+    clock_offset_us: AtomicI64,
 }
 
 impl Stats {
@@ -139,7 +150,23 @@ impl Stats {
             members: members.clone(),
             owned_since_us: (0..members.shards).map(|_| AtomicU64::new(0)).collect(),
             links: (0..links).map(|_| AtomicU8::new(0)).collect(),
+            clock_offset_us: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// A core sees the time. How far real time has stepped since any core saw it, if it is far: the core that sees
+    /// it first is told. Microseconds.
+    pub fn clock_seen(&self, now: Now) -> Option<i64> {
+        let offset_us = now.realtime_us.wrapping_sub(now.monotonic_ns / 1_000) as i64;
+        let seen_us = self.clock_offset_us.load(Relaxed);
+        let step_us = offset_us.saturating_sub(seen_us);
+        if seen_us != i64::MIN && step_us.unsigned_abs() <= CLOCK_STEP_US {
+            return None;
+        }
+        self.clock_offset_us
+            .compare_exchange(seen_us, offset_us, Relaxed, Relaxed)
+            .ok()?;
+        (seen_us != i64::MIN).then_some(step_us)
     }
 
     /// The cluster; the core in it is of no meaning.
@@ -290,6 +317,25 @@ mod tests {
             (stats.link_to(2), stats.links_up()),
             (LinkState::Connecting, 3)
         );
+    }
+
+    #[test]
+    fn a_step_of_the_clock_is_told_once_with_its_size() {
+        let stats = Stats::new(&Members::alone(0, 2, 2));
+        let seen = |monotonic_ms: u64, realtime_ms: u64| {
+            stats.clock_seen(Now {
+                monotonic_ns: monotonic_ms * 1_000_000,
+                realtime_us: realtime_ms * 1_000,
+            })
+        };
+        // A machine that has been up for longer than since 1970, by its clock.
+        assert_eq!(seen(9_000, 0), None);
+        assert_eq!(seen(10_000, 1_000), None);
+        assert_eq!(seen(10_000, 2_000), None, "a second is none yet");
+        assert_eq!(seen(10_500, 3_600_500), Some(3_599_000_000));
+        assert_eq!(seen(10_500, 3_600_500), None, "another core");
+        assert_eq!(seen(11_000, 0), Some(-3_601_000_000));
+        assert_eq!(seen(11_001, 1), None);
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
             git_hash: "test",
             driver: "test",
             started_us: 1,
+            started_ns: 0,
             resident_bytes: || 0,
             stats: Arc::new(Stats::new(&members)),
         },

@@ -122,6 +122,7 @@ impl World {
             payments: self.plan.payments.as_ref().map_or(0, |plan| plan.share),
             cents_max: self.plan.payments.as_ref().map_or(1, |plan| plan.cents_max),
             now_us,
+            now_ns: self.now_ns,
             forgets_keys: self.sabotage == Some(Sabotage::KeyForgotten),
         });
         let about = self.model.about(&expect);
@@ -325,7 +326,9 @@ impl Client {
                 if asked.head_only {
                     require!(reply.content_length > 0, "no length");
                 } else {
-                    let position = model.stated(client, reply, &asked.since, context.durable)?;
+                    let between_ns = (asked.written_ns, context.now_ns);
+                    let position =
+                        model.stated(client, reply, &asked.since, between_ns, context.durable)?;
                     seen = Some((client, position));
                 }
             }

@@ -15,6 +15,7 @@ impl World {
     /// Something goes wrong, or right again.
     pub fn trouble(&mut self, cluster: &mut Cluster) -> Checked {
         let node = self.random.index(cluster.processes.len());
+        self.model.payments.disturbed(self.now_ns);
         let process = &mut cluster.processes[node];
         if process.is_down() {
             if self.random.percent(60) {
@@ -32,6 +33,7 @@ impl World {
             5..=7 if serves => {
                 let until_ns = self.now_ns + self.random.skewed(PAUSE_NS_MAX);
                 process.paused_until_ns = until_ns;
+                self.model.payments.disturbed(until_ns);
                 self.trace
                     .note(format_args!("node {node} is paused until {until_ns}"));
                 self.coverage.node_pauses += 1;

@@ -10,6 +10,8 @@ mod replies;
 use std::collections::{BTreeMap, HashMap};
 
 use galo::bank::{Kind, Order};
+use galo::limits::CLOCK_APART_US;
+use galo::shard::clock::Reading;
 use galo::shard::journal::{Event, Record};
 use galo::shard::{Client, Ids};
 
@@ -50,8 +52,8 @@ pub struct Transaction {
     pub description: String,
     /// Nobody else's.
     pub key: Option<String>,
-    /// When it was asked first; microseconds since 1970.
-    pub asked_us: u64,
+    /// When it was asked first. Monotonic.
+    pub asked_ns: u64,
 }
 
 /// See [`Tag`].
@@ -75,6 +77,8 @@ enum What {
     Reset,
     /// Of payments.
     Payment(PaymentEntry),
+    /// How real time goes on.
+    Clock(Reading),
 }
 
 /// An account after one of its records.
@@ -83,7 +87,8 @@ struct Entry {
     sequence: u64,
     what: What,
     balance: i64,
-    time_us: u64,
+    /// By real time.
+    moment_us: u64,
 }
 
 struct Account {
@@ -94,8 +99,10 @@ struct Account {
 
 #[derive(Default)]
 struct Shard {
-    /// By sequence, from 1.
+    /// By sequence, from 1; with the shard's time.
     records: Vec<(What, u64)>,
+    /// Real time less that, as the records have it.
+    offset_us: i64,
     /// What must survive a loss of power: the last record of it.
     floor: u64,
 }
@@ -111,6 +118,10 @@ pub struct Model {
     resets_sent: usize,
     purges_sent: usize,
     pub payments: Book,
+    /// Real time in the tick that has written what is recorded now. `None`: it is not known.
+    pub real_us: Option<u64>,
+    /// Real time at 0, since when (monotonic), as it steps.
+    pub clocks: Vec<(u64, i64)>,
     /// There are other nodes, to which requests may go twice.
     forwards: bool,
     /// Replies that were checked.
@@ -134,7 +145,7 @@ impl Model {
                 sequence: 0,
                 what: What::Start,
                 balance: client.balance,
-                time_us: 0,
+                moment_us: 0,
             };
             let account = Account {
                 limit: client.limit,
@@ -152,6 +163,8 @@ impl Model {
             resets_sent: 0,
             purges_sent: 0,
             payments,
+            real_us: None,
+            clocks: Vec::new(),
             forwards: nodes > 1,
             checked: 0,
         }
@@ -297,6 +310,7 @@ impl Model {
             }
             Event::Reset => What::Reset,
             Event::Payment(event) => What::Payment(event.into()),
+            Event::Clock(reading) => What::Clock(reading),
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
         };
         if let Some(known) = known {
@@ -320,6 +334,7 @@ impl Model {
                 );
             }
             What::Payment(entry) => self.payments.check(shard, &entry)?,
+            What::Clock(_) => {}
             What::Start | What::Reset => {
                 let resets = self.shards[shard].records.iter();
                 let resets = resets.filter(|(what, _)| *what == What::Reset).count();
@@ -331,7 +346,17 @@ impl Model {
                 );
             }
         }
-        self.apply(shard, what, time_us)
+        self.apply(shard, what, time_us)?;
+        if let Some(real_us) = self.real_us {
+            // What somebody is told of it is told by this.
+            let moment_us = time_us.saturating_add_signed(self.shards[shard].offset_us);
+            require!(
+                moment_us.abs_diff(real_us) <= CLOCK_APART_US,
+                "record {sequence} of shard {shard} is of {moment_us} by real time, which was {real_us}"
+            );
+            self.payments.told_time(shard);
+        }
+        Ok(())
     }
 
     /// Which request a record is about.
@@ -360,14 +385,19 @@ impl Model {
         );
         records.push((what, time_us));
         let sequence = records.len() as u64;
+        if let What::Clock(reading) = what {
+            self.shards[shard].offset_us = reading.offset_us;
+        }
+        let moment_us = time_us.saturating_add_signed(self.shards[shard].offset_us);
         let entry = |balance| Entry {
             sequence,
             what,
             balance,
-            time_us,
+            moment_us,
         };
         match what {
             What::Start => unreachable!("no record"),
+            What::Clock(_) => {}
             What::Transaction(tag) | What::Denied(tag) => {
                 let sent = &mut self.transactions[tag];
                 let transaction = &sent.transaction;
@@ -418,7 +448,9 @@ impl Model {
                 }
             }
             self.payments.clear(shard);
+            self.payments.cut(shard);
             self.shards[shard].records.clear();
+            self.shards[shard].offset_us = 0;
             let shards = self.shards.len();
             let own = |client: &u32| *client as usize % shards == shard;
             for (_, account) in self.accounts.iter_mut().filter(|(id, _)| own(id)) {
@@ -507,7 +539,7 @@ impl Model {
                 .collect();
             let expected: Vec<_> = statement
                 .iter()
-                .map(|(t, time_us)| (t.description.as_str(), t.kind, t.amount, *time_us))
+                .map(|(t, moment_us)| (t.description.as_str(), t.kind, t.amount, *moment_us))
                 .collect();
             require!(
                 found == expected,
@@ -529,7 +561,7 @@ impl Model {
         for entry in account.log[..=position].iter().rev() {
             match entry.what {
                 What::Transaction(tag) if statement.len() < 10 => {
-                    statement.push((self.transaction(tag), entry.time_us));
+                    statement.push((self.transaction(tag), entry.moment_us));
                 }
                 _ => break,
             }
@@ -542,9 +574,9 @@ impl Model {
         self.transaction(tag).client
     }
 
-    /// When it was asked first; microseconds since 1970.
-    pub fn asked_us(&self, tag: Tag) -> u64 {
-        self.transaction(tag).asked_us
+    /// When it was asked first. Monotonic.
+    pub fn asked_ns(&self, tag: Tag) -> u64 {
+        self.transaction(tag).asked_ns
     }
 
     /// Records in all journals.

@@ -1,7 +1,6 @@
 //! What a seed decides before a run begins, and before each life of the process.
 
 use galo::clients::CONTEST;
-use galo::limits::KEY_NS_MAX;
 use galo::node::Durability;
 use galo::shard::Client;
 
@@ -46,8 +45,7 @@ pub struct Plan {
     pub clock_step_us_max: u64,
     /// Between the end of all processes and the next start, at most.
     pub gap_ns_max: u64,
-    /// Transactions with an `Idempotency-Key`, percent. Where there are any, less time passes than a key
-    /// is remembered.
+    /// Transactions with an `Idempotency-Key`, percent.
     pub keyed: u64,
     /// Connections are taken up slowly and time is let pass, so that things time out.
     pub timeouts: bool,
@@ -144,8 +142,9 @@ impl Plan {
             size_limit: false,
             crowd: None,
             clock_steps: random.percent(40),
-            clock_step_us_max: if keyed > 0 { 1 << 20 } else { 1 << 40 },
-            gap_ns_max: if keyed > 0 { KEY_NS_MAX / 16 } else { 1 << 40 },
+            // Hours, mostly.
+            clock_step_us_max: *random.pick(&[1 << 22, 1 << 35, 1 << 35, 1 << 40]),
+            gap_ns_max: 1 << 40,
             keyed,
             timeouts: random.percent(20),
             payments: None,
@@ -158,8 +157,6 @@ impl Plan {
             return self;
         };
         Plan {
-            // Who measures how long a payment has waited by a clock that steps by years measures nothing.
-            clock_step_us_max: self.clock_step_us_max.min(1 << 20),
             gap_ns_max: self.gap_ns_max.min(1 << 36),
             clock_steps: self.clock_steps && payments.steps,
             payments: Some(payments),

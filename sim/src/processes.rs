@@ -236,6 +236,7 @@ impl World {
             git_hash: "unknown",
             driver: "simulator",
             started_us,
+            started_ns: self.now_ns,
             resident_bytes: || 4096,
             stats: Arc::new(Stats::new(&cluster.view(node, 0))),
         };

@@ -10,8 +10,12 @@ use crate::disk::SimDisk;
 use crate::journals::Journal;
 use crate::life::DATA;
 use crate::require;
+use crate::sabotage::Sabotage;
 use crate::trace::Checked;
 use crate::world::World;
+
+/// How far a shard's time is wrong with [`Sabotage::TimeJumps`], and how long it stands still with the other.
+const JUMP_NS: u64 = 1_200_000_000_000;
 
 /// What recovery is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +37,22 @@ impl World {
         if let Some(plan) = &self.plan.payments {
             recovered.shard.set_settled_run(plan.settled_run);
         }
-        self.verify(recovered)
+        self.verify(recovered)?;
+        let shard = &mut owned.recovered.shard;
+        self.model
+            .payments
+            .owner_changed(shard.identity().shard as usize, self.now_ns);
+        // Its time goes on from here: as if there were other moments.
+        match self.sabotage {
+            Some(Sabotage::TimeJumps) => {
+                shard.tell_time(self.now_at(self.now_ns.saturating_sub(JUMP_NS)));
+            }
+            Some(Sabotage::TimeStands) => {
+                shard.tell_time(self.now_at(self.now_ns + JUMP_NS));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Whether what was recovered is what had to be.

@@ -100,6 +100,8 @@ pub struct Author<'a> {
     pub cents_max: u64,
     /// Microseconds since 1970.
     pub now_us: u64,
+    /// Monotonic.
+    pub now_ns: u64,
     /// Repeats go without their keys.
     pub forgets_keys: bool,
 }
@@ -170,7 +172,7 @@ impl Author<'_> {
             amount,
             description,
             key,
-            asked_us: self.now_us,
+            asked_ns: self.now_ns,
         };
         let key = transaction.key.clone();
         let tag = self.model.begin(transaction);

@@ -1,11 +1,13 @@
 //! Keyed requests that are asked again: for want of an answer, or to see that the answer is the same.
 
+use galo::limits::KEY_NS_MAX;
+
 use crate::processes::Cluster;
 use crate::socket::Ended;
 use crate::world::World;
 
-/// How old a key may get: less than a node has to remember it for, by more than clocks step.
-const ASKED_US_MAX: u64 = 300_000_000;
+/// How old a key may get when it is sent: less than a node has to remember it for, by what it may be on its way.
+const ASKED_NS_MAX: u64 = KEY_NS_MAX - 60_000_000_000;
 
 /// Connections beyond the usual number for those who ask again: a storm of them would only show that
 /// ticks are small here.
@@ -48,6 +50,6 @@ impl World {
     }
 
     fn is_too_old(&self, tag: crate::model::Tag) -> bool {
-        self.now().realtime_us > self.model.asked_us(tag) + ASKED_US_MAX
+        self.now_ns > self.model.asked_ns(tag) + ASKED_NS_MAX
     }
 }

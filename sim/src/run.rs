@@ -141,6 +141,8 @@ coverage! {
     too_large,
     /// Payments answered while both processors hang.
     paid_in_spite,
+    /// Steps of the real-time clock.
+    clock_steps,
 }
 
 impl Coverage {
@@ -156,6 +158,9 @@ impl Coverage {
     }
 }
 
+/// Real time when a run begins; microseconds since 1970.
+pub const REAL_US: i64 = 1_700_000_000_000_000;
+
 /// Does what the seed says.
 pub fn run(seed: u64, options: Options) -> Outcome {
     let mut random = Random::new(seed);
@@ -163,11 +168,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     let plan = Plan::new(&mut random)
         .with_payments(payments::Plan::new(seed))
         .with_odds(&mut odd);
-    let payments = Book::new(
-        plan.payments.as_ref(),
-        plan.shards as usize,
-        !plan.clock_steps,
-    );
+    let payments = Book::new(plan.payments.as_ref(), plan.shards as usize);
     let disk = SimDisk::new(random.fork());
     let mut trace = Trace::new(options.trace);
     trace.note(format_args!("{plan:?}"));
@@ -189,7 +190,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         sabotage: options.sabotage,
         now_ns: 0,
         tick_ns: 0,
-        realtime_us: 1_700_000_000_000_000,
+        realtime_us: REAL_US,
         sockets: BTreeMap::new(),
         next_socket: 0,
         jobs: Vec::new(),
@@ -202,6 +203,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         core_gone: false,
         slow_jobs: false,
     };
+    world.model.clocks.push((0, world.realtime_us));
     let result = lives(&mut world);
     world.coverage.too_large = world.disk.too_large();
     world.coverage.records = world.model.records();

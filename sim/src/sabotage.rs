@@ -47,11 +47,17 @@ pub enum Sabotage {
     AmountChanged,
     /// A processor forgets what it has stored.
     StoredIsForgotten,
+    /// Steps of the real-time clock are kept from the cores.
+    MomentsOfOld,
+    /// The time of a shard that is recovered is twenty minutes ahead from then on.
+    TimeJumps,
+    /// It stands still for twenty minutes.
+    TimeStands,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 22] = [
+    pub const ALL: [Sabotage; 25] = [
         Sabotage::KillLosesWrites,
         Sabotage::SyncIgnored,
         Sabotage::SyncReordered,
@@ -74,5 +80,8 @@ impl Sabotage {
         Sabotage::RequestedAtFresh,
         Sabotage::AmountChanged,
         Sabotage::StoredIsForgotten,
+        Sabotage::MomentsOfOld,
+        Sabotage::TimeJumps,
+        Sabotage::TimeStands,
     ];
 }

@@ -1,6 +1,6 @@
 //! The driver: one tick of one core.
 
-use galo::io::{ConnectionId, Effect, Exit, Machine, Peer, Target};
+use galo::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
 use galo::shard::Done;
 
@@ -60,8 +60,8 @@ impl World {
             .collect();
         let durable = self.is_durable(cluster);
         let disk = cluster.processes[node].disk.clone();
-        let now = self.now();
         self.tick_ns = self.now_ns;
+        let now = self.now_of_tick();
         let count = self.random.skewed(self.plan.tick_events_max);
         let core = cluster.core(member).expect("just seen");
         // It is not in its place while it is used, and not put back when it has exited.
@@ -104,6 +104,18 @@ impl World {
         self.watch()
     }
 
+    /// What a core is told at the beginning of its tick.
+    fn now_of_tick(&self) -> Now {
+        match self.sabotage {
+            // What the clock would show if it had never stepped.
+            Some(Sabotage::MomentsOfOld) => Now {
+                realtime_us: (crate::run::REAL_US + (self.now_ns / 1_000) as i64) as u64,
+                ..self.now()
+            },
+            _ => self.now(),
+        }
+    }
+
     /// Nobody writes what is not his.
     fn watch(&self) -> Checked {
         match self.disk.trespass() {
@@ -124,9 +136,12 @@ impl World {
             let number = shard.identity().shard as usize;
             let sequence = shard.sequence();
             owned.push(number);
+            self.model.payments.clock_told(number);
             if sequence != self.model.sequence(number) {
+                self.model.real_us = Some(self.now_at(self.tick_ns).realtime_us);
                 let journal = self.journals[number].as_mut().expect("it has an owner");
                 self.coverage.segments += journal.read_to(&self.disk, sequence, &mut self.model)?;
+                self.model.real_us = None;
                 self.model.compare(shard, true)?;
                 self.trace
                     .note(format_args!("shard {number} is at record {sequence}"));

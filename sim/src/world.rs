@@ -89,9 +89,14 @@ impl World {
     }
 
     pub fn now(&self) -> Now {
+        self.now_at(self.now_ns)
+    }
+
+    /// The same at another monotonic time, if the clock has not stepped in between.
+    pub fn now_at(&self, monotonic_ns: u64) -> Now {
         Now {
-            monotonic_ns: self.now_ns,
-            realtime_us: (self.realtime_us + (self.now_ns / 1_000) as i64).max(0) as u64,
+            monotonic_ns,
+            realtime_us: (self.realtime_us + (monotonic_ns / 1_000) as i64).max(0) as u64,
         }
     }
 
@@ -108,17 +113,11 @@ impl World {
             45..=79 => self.act(cluster)?,
             80..=92 if !self.slow_jobs || self.random.percent(8) => self.run_any_job(cluster)?,
             93..=95 => self.wait(cluster),
-            96 if self.plan.clock_steps => {
-                let step_us = self.random.skewed(self.plan.clock_step_us_max) as i64;
-                let back = self.random.percent(50);
-                self.realtime_us += if back { -step_us } else { step_us };
-                self.trace.note(format_args!(
-                    "the clock steps by {step_us} µs, back: {back}"
-                ));
-            }
+            96 if self.plan.clock_steps => self.step_clock(),
             97 if self.plan.full_disk && !self.is_calm() => {
                 if self.random.percent(50) {
                     let room = self.random.below(600);
+                    self.model.payments.disturbed(self.now_ns);
                     if self.plan.size_limit && self.odd.percent(70) {
                         let bytes = self.odd.skewed(20_000) - 1;
                         self.trace
@@ -144,6 +143,19 @@ impl World {
             return Ok(());
         }
         self.bury(cluster)
+    }
+
+    /// The real-time clock steps, either way.
+    pub fn step_clock(&mut self) {
+        let step_us = self.random.skewed(self.plan.clock_step_us_max) as i64;
+        let back = self.random.percent(50);
+        self.realtime_us += if back { -step_us } else { step_us };
+        self.model.clocks.push((self.now_ns, self.realtime_us));
+        self.model.payments.clock_stepped();
+        self.coverage.clock_steps += 1;
+        self.trace.note(format_args!(
+            "the clock steps by {step_us} µs, back: {back}"
+        ));
     }
 
     /// Lets time pass, at most to the next deadline.

@@ -178,7 +178,7 @@ pub fn execute(
     shard: &mut Shard,
     command: &Command<'_>,
     ids: &Ids,
-    realtime_us: u64,
+    time_us: u64,
     body: &mut Vec<u8>,
 ) -> Executed {
     let Some(index) = shard.find(command.client()) else {
@@ -192,22 +192,22 @@ pub fn execute(
         ..
     } = command
     else {
-        write_statement(body, shard.account(index), shard.time_us(realtime_us));
+        let moment_us = shard.moment_us(shard.time_us(time_us));
+        write_statement(body, shard.account(index), moment_us);
         return Executed::first(Status::Ok);
     };
     let description = Description::new(description).expect("checked where it was read");
-    let (outcome, repeated) =
-        match shard.recall(index, *kind, *amount, description, realtime_us, ids) {
-            Recall::New => {
-                let outcome = shard.transact(index, *kind, *amount, description, realtime_us, ids);
-                (outcome, false)
-            }
-            Recall::Repeated(outcome) => (outcome, true),
-            Recall::OtherRequest => {
-                OTHER_REQUEST.write(body);
-                return Executed::first(Status::Unprocessable);
-            }
-        };
+    let (outcome, repeated) = match shard.recall(index, *kind, *amount, description, time_us, ids) {
+        Recall::New => {
+            let outcome = shard.transact(index, *kind, *amount, description, time_us, ids);
+            (outcome, false)
+        }
+        Recall::Repeated(outcome) => (outcome, true),
+        Recall::OtherRequest => {
+            OTHER_REQUEST.write(body);
+            return Executed::first(Status::Unprocessable);
+        }
+    };
     Executed {
         status: write_outcome(body, outcome),
         repeated,
@@ -234,11 +234,11 @@ fn write_outcome(body: &mut Vec<u8>, outcome: Result<Posted, Refusal>) -> Status
     }
 }
 
-fn write_statement(body: &mut Vec<u8>, account: &Account, time_us: u64) {
+fn write_statement(body: &mut Vec<u8>, account: &Account, moment_us: u64) {
     body.extend_from_slice(b"{\"saldo\":{\"total\":");
     write_integer(body, account.balance());
     body.extend_from_slice(b",\"data_extrato\":\"");
-    body.extend_from_slice(&iso8601(time_us));
+    body.extend_from_slice(&iso8601(moment_us));
     body.extend_from_slice(b"\",\"limite\":");
     write_integer(body, account.limit());
     body.extend_from_slice(b"},\"ultimas_transacoes\":[");

@@ -43,16 +43,16 @@ impl Executed {
 }
 
 /// Carries a command out on its shard, unless it is known that it was carried out before: then the reply
-/// is the first one again. Appends the reply's body.
+/// is the first one again. `time_us`: the shard's time ([`Shard::tell_time`]). Appends the reply's body.
 pub fn execute(
     shard: &mut Shard,
     command: &Command<'_>,
     ids: &Ids,
-    realtime_us: u64,
+    time_us: u64,
     body: &mut Vec<u8>,
 ) -> Executed {
     match command {
-        Command::Bank(command) => bank::execute(shard, command, ids, realtime_us, body),
-        Command::Payments(command) => payments::execute(shard, command, realtime_us, body),
+        Command::Bank(command) => bank::execute(shard, command, ids, time_us, body),
+        Command::Payments(command) => payments::execute(shard, command, time_us, body),
     }
 }

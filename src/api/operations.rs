@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Endpoint, Problem};
 use crate::http::{iso8601, Status};
+use crate::io::Now;
 use crate::stats::{CoreStats, Counter, LinkState, Stats, DURATION_BOUNDS_NS};
 
 /// What `/reset` answers unless `--allow-reset` was given.
@@ -30,8 +31,10 @@ pub struct Process {
     pub git_hash: &'static str,
     /// `uring`, `epoll` or `simulator`.
     pub driver: &'static str,
-    /// Microseconds since 1970.
+    /// When it started; microseconds since 1970.
     pub started_us: u64,
+    /// The same, monotonic.
+    pub started_ns: u64,
     /// Bytes; reads `/proc`, so it is asked only for `/metrics`.
     pub resident_bytes: fn() -> u64,
     /// The counters of all cores.
@@ -39,11 +42,11 @@ pub struct Process {
 }
 
 /// Appends the body of `GET /health`. `payments`: there are processors to tell of.
-pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, realtime_us: u64) {
+pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: Now) {
     let stats = &process.stats;
     body.extend_from_slice(b"{\"status\":\"healthy\",\"timestamp\":\"");
-    body.extend_from_slice(&iso8601(realtime_us));
-    let uptime_s = realtime_us.saturating_sub(process.started_us) as f64 / 1e6;
+    body.extend_from_slice(&iso8601(now.realtime_us));
+    let uptime_s = now.monotonic_ns.saturating_sub(process.started_ns) as f64 / 1e9;
     let rest = format!(
         "\",\"version\":\"{}\",\"uptime\":{uptime_s:.3},\"requests\":{},\"connections\":{},\"driver\":\"{}\"",
         process.version,
@@ -54,7 +57,7 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, realt
     body.extend_from_slice(rest.as_bytes());
     write_cluster(body, stats);
     if payments {
-        payments::write_health(body, stats, realtime_us);
+        payments::write_health(body, stats, now.monotonic_ns);
     }
     body.push(b'}');
 }
@@ -87,17 +90,18 @@ fn write_cluster(body: &mut Vec<u8>, stats: &Stats) {
 }
 
 /// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4. `payments`: as for `/health`.
-pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, realtime_us: u64) {
+pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, now: Now) {
     let mut text = String::with_capacity(16 * 1024);
-    describe(&mut text, process, realtime_us).expect("writing to memory does not fail");
+    describe(&mut text, process, now.monotonic_ns).expect("writing to memory does not fail");
     if payments {
         let stats = &process.stats;
-        payments::describe(&mut text, stats, realtime_us).expect("writing to memory does not fail");
+        payments::describe(&mut text, stats, now.monotonic_ns)
+            .expect("writing to memory does not fail");
     }
     body.extend_from_slice(text.as_bytes());
 }
 
-fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::Result {
+fn describe(out: &mut String, process: &Process, now_ns: u64) -> std::fmt::Result {
     let stats = &*process.stats;
     header(out, "galo_build_info", "gauge", "What this is; always 1.")?;
     writeln!(
@@ -273,8 +277,8 @@ fn describe(out: &mut String, process: &Process, realtime_us: u64) -> std::fmt::
         writeln!(out, "{name} {value}")?;
     }
 
-    let snapshot_us = stats.min(|core| &core.snapshot_time_us);
-    let age_s = realtime_us.saturating_sub(snapshot_us) as f64 / 1e6;
+    let ages = stats.cores().map(|core| core.snapshot_ns.age_ns(now_ns));
+    let age_s = ages.max().unwrap_or(0) as f64 / 1e9;
     header(
         out,
         "galo_snapshot_age_seconds",

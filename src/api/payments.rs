@@ -208,14 +208,9 @@ fn window(query: Query<'_>) -> Result<Window, Problem> {
 }
 
 /// Carries a command out on the shard that holds its payment. Appends the reply's body.
-pub fn execute(
-    shard: &mut Shard,
-    command: &Command,
-    realtime_us: u64,
-    body: &mut Vec<u8>,
-) -> Executed {
+pub fn execute(shard: &mut Shard, command: &Command, time_us: u64, body: &mut Vec<u8>) -> Executed {
     match *command {
-        Command::Pay { id, cents } => match shard.pay(id, cents, realtime_us) {
+        Command::Pay { id, cents } => match shard.pay(id, cents, time_us) {
             accepted @ (Accepted::New | Accepted::Repeated) => {
                 body.extend_from_slice(b"{\"status\":\"accepted\"}");
                 Executed {
@@ -234,7 +229,8 @@ pub fn execute(
         },
         Command::Show { id } => match shard.payments().find(id) {
             Some(payment) => {
-                write_payment(body, &payment);
+                let accepted_us = shard.moment_us(payment.accepted_us);
+                write_payment(body, &payment, accepted_us);
                 Executed::first(Status::Ok)
             }
             None => {
@@ -245,7 +241,8 @@ pub fn execute(
     }
 }
 
-fn write_payment(body: &mut Vec<u8>, payment: &Payment) {
+/// `accepted_us`: by real time.
+fn write_payment(body: &mut Vec<u8>, payment: &Payment, accepted_us: u64) {
     let (status, sent) = match payment.state {
         PaymentState::Free => ("accepted", None),
         PaymentState::Bound {
@@ -259,7 +256,7 @@ fn write_payment(body: &mut Vec<u8>, payment: &Payment) {
     };
     write_start(body, payment, status);
     body.extend_from_slice(b",\"accepted_at\":\"");
-    body.extend_from_slice(&iso8601(payment.accepted_us));
+    body.extend_from_slice(&iso8601(accepted_us));
     body.extend_from_slice(b"\",\"attempts\":");
     write_integer(body, payment.attempts);
     if let Some((processor, requested_us, in_doubt)) = sent {

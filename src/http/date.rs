@@ -1,7 +1,7 @@
 //! Dates as text, from microseconds since 1970: the `Date` of a reply (RFC 9110, section 5.6.7), and
 //! the timestamps in bodies and queries (ISO 8601, in the profile of RFC 3339), which are read, too.
 
-const SECOND_US: u64 = 1_000_000;
+use crate::limits::SECOND_US;
 const DAY_S: u64 = 86_400;
 /// The last second that four digits of a year can tell. Later ones are told as this one.
 const SECOND_MAX: u64 = 253_402_300_799;

@@ -124,7 +124,8 @@ impl<J> Node<J> {
         if !self.serves(number) || self.processors.paused_ns[number] > now.monotonic_ns {
             return false;
         }
-        let shard = self.shards[number].as_ref().expect("it is served");
+        let shard = self.shards[number].as_mut().expect("it is served");
+        let time_us = shard.tell_time(now);
         let Some(payment) = shard.payments().next_free() else {
             return false;
         };
@@ -132,7 +133,7 @@ impl<J> Node<J> {
             self.processors.left = true;
             return false;
         }
-        let backlog = backlog(shard, payment.accepted_us, now.realtime_us);
+        let backlog = backlog(shard, payment.accepted_us, time_us);
         let outlooks = Processor::ALL.map(|processor| self.outlook(processor));
         let deadline_ns = self.payments_settings().deadline_ns;
         let choice = choice::choose(&backlog, deadline_ns, &outlooks);
@@ -155,7 +156,7 @@ impl<J> Node<J> {
             Choice::ForRoom(_) => stats.fallback_for_room.add(1),
         }
         let shard = self.shard(number);
-        let requested_us = shard.bind_payment(payment.id, to, now.realtime_us);
+        let requested_us = shard.bind_payment(payment.id, to, time_us);
         let order = Order {
             shard: number,
             id: payment.id,
@@ -255,18 +256,19 @@ impl<J> Node<J> {
 
     fn count_payments(&mut self) {
         let mut open = 0;
-        let mut oldest_us = u64::MAX;
+        let mut oldest_age_us = 0;
         for shard in self.served() {
             open += shard.payments().open() as u64;
-            oldest_us = shard
-                .payments()
-                .oldest_us()
-                .unwrap_or(u64::MAX)
-                .min(oldest_us);
+            if let Some(oldest_us) = shard.payments().oldest_us() {
+                let age_us = shard.now_us(self.now).saturating_sub(oldest_us);
+                oldest_age_us = oldest_age_us.max(age_us);
+            }
         }
         let stats = &self.stats().payments;
         stats.open.set(open);
-        stats.oldest_us.set(if open > 0 { oldest_us } else { 0 });
+        // It may be older than the machine has been up.
+        let since_ns = (self.now.monotonic_ns).wrapping_sub(oldest_age_us.saturating_mul(1_000));
+        stats.oldest_ns.set(since_ns);
         let sides = &self.processors.sides;
         let in_doubt: usize = sides.iter().map(|side| side.retries.len()).sum();
         stats.in_doubt.set(in_doubt as u64);

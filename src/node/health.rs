@@ -126,6 +126,6 @@ impl<J> Node<J> {
         let stats = &self.stats().payments.processors[processor as usize];
         stats.failing.set(u64::from(failing));
         stats.response_min_ms.set(u64::from(response_min_ms));
-        stats.health_us.set(now.realtime_us);
+        stats.health_ns.set(now.monotonic_ns.max(1));
     }
 }

@@ -256,11 +256,11 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.processors.findings.push_back(finding);
         }
-        let realtime_us = self.now.realtime_us;
+        let now = self.now;
         let requested_us = finding.requested_us;
-        let settled = self
-            .shard(shard)
-            .settle_payment(id, requested_us, realtime_us);
+        let its_shard = self.shard(shard);
+        let time_us = its_shard.tell_time(now);
+        let settled = its_shard.settle_payment(id, requested_us, time_us);
         debug_assert!(settled, "it was bound");
         self.processors.confirmed.push((shard, by, order.cents));
         self.payment_settled(shard, id);

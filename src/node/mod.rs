@@ -196,7 +196,16 @@ impl<J> Node<J> {
         self.tick = self.tick.wrapping_add(1);
         self.work = 0;
         self.date.update(now.realtime_us);
+        if let Some(step_us) = self.settings.process.stats.clock_seen(now) {
+            log::warn!(
+                "the clock has stepped by {:+.3} s (or the machine slept): moments that clients see follow it, durations do not",
+                step_us as f64 / 1e6
+            );
+        }
         if !std::mem::replace(&mut self.started, true) {
+            for shard in self.shards.iter_mut().flatten() {
+                shard.tell_time(now);
+            }
             self.started();
             self.health_put_off();
         }

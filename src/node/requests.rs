@@ -258,7 +258,7 @@ impl<J> Node<J> {
                     &mut self.body,
                     &self.settings.process,
                     self.settings.payments.is_some(),
-                    self.now.realtime_us,
+                    self.now,
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
             }
@@ -267,7 +267,7 @@ impl<J> Node<J> {
                     &mut self.body,
                     &self.settings.process,
                     self.settings.payments.is_some(),
-                    self.now.realtime_us,
+                    self.now,
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::None)
             }
@@ -322,13 +322,13 @@ impl<J> Node<J> {
         command: &Command<'_>,
         ids: &Ids,
     ) -> (Status, Subject) {
-        let realtime_us = self.now.realtime_us;
         let shard = self.shards[number].as_mut().expect("it is ours");
-        let executed = api::execute(shard, command, ids, realtime_us, &mut self.body);
+        let time_us = shard.tell_time(self.now);
+        let executed = api::execute(shard, command, ids, time_us, &mut self.body);
         let mut subject = Subject::of(number, command);
         if executed.repeated {
             let is_written = match command {
-                Command::Bank(_) => shard.is_settled(realtime_us, ids),
+                Command::Bank(_) => shard.is_settled(time_us, ids),
                 Command::Payments(command) => shard.payments().is_written(command.id()),
             };
             if is_written {

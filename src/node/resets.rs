@@ -119,10 +119,12 @@ impl<J> Node<J> {
     }
 
     fn forget(&mut self, shard: usize, scope: Scope) {
-        let realtime_us = self.now.realtime_us;
+        let now = self.now;
+        let its_shard = self.shard(shard);
+        let time_us = its_shard.tell_time(now);
         match scope {
-            Scope::Everything => self.shard(shard).reset(realtime_us),
-            Scope::Payments => self.shard(shard).purge(realtime_us),
+            Scope::Everything => its_shard.reset(time_us),
+            Scope::Payments => its_shard.purge(time_us),
         }
         self.questions.forgotten(shard);
     }

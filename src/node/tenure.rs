@@ -106,7 +106,8 @@ impl<J> Node<J> {
     }
 
     /// A shard is ours.
-    pub fn acquired(&mut self, shard: Shard) {
+    pub fn acquired(&mut self, mut shard: Shard) {
+        shard.tell_time(self.now);
         let number = shard.identity().shard as usize;
         assert!(self.shards[number].is_none());
         if let Some(heir) = self.tenures[number].given_to {

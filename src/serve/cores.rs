@@ -46,6 +46,7 @@ impl Cores<'_> {
             git_hash: config::GIT_HASH,
             driver: self.chosen.driver.name(),
             started_us: started.as_micros() as u64,
+            started_ns: crate::io::monotonic_ns(),
             resident_bytes,
             stats: Arc::new(Stats::new(&self.members)),
         };

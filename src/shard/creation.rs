@@ -156,6 +156,7 @@ fn create_shard<D: Disk>(
         end: 0,
         chain: seed,
         time_us: 0,
+        offset_us: 0,
     };
     let outcomes = Counts::default();
     let body_crc = writer.body_crc();

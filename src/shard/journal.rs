@@ -23,11 +23,11 @@
 //! | 0 | 4 | CRC-32C of the rest of the record, begun with the seed |
 //! | 4 | 4 | checksum of the record before: the chain |
 //! | 8 | 2 | bytes of the record, a multiple of 8 |
-//! | 10 | 1 | kind: 1 transaction, 2 reset, 3 refused transaction; of payments: 4 accepted, 5 bound, 6 settled, 7 purged |
+//! | 10 | 1 | kind: 1 transaction, 2 reset, 3 refused transaction; of payments: 4 accepted, 5 bound, 6 settled, 7 purged; 8 clock |
 //! | 11 | 1 | flags: 1 it has a forward id, 2 it has a key (always, when it was refused); of other kinds than 1 and 3, zero |
 //! | 12 | 4 | unsynced: how many records, this one included, were not known to be durable when it was written |
 //! | 16 | 8 | sequence, from 1, without gaps |
-//! | 24 | 8 | microseconds since 1970; never less than in the record before |
+//! | 24 | 8 | the shard's time (`clock.rs`), microseconds since 1970; never less than in the record before |
 //! | 32 | | of a transaction, refused or not: account (4), kind (1), bytes of description (1), why it was refused (1; 1 limit, 2 overflow, 0 it was not), zero (1), |
 //! | 40 | | cents (8), |
 //! | 48 | | with a forward id: member (2 bytes) above epoch (6 bytes) in one number (8), counter (8), |
@@ -38,6 +38,7 @@
 //! | 32 | | bound: id (16), microseconds since 1970 that its processor is told (8), processor (1), zero (7) |
 //! | 32 | | settled: id (16), number (8), cents (8), when it was accepted (8), what its processor has stored (8), processor (1), zero (1), attempts (2), zero (4) |
 //! | 32 | | purged: the number of the next one that is settled (8) |
+//! | 32 | | clock: real time less the shard's time from this record on, microseconds, signed (8); what keys from before it do not feel of the time before it, microseconds (8) |
 //!
 //! Settled payments of a shard are numbered from 0, without gaps; a purge does not begin anew. A reset forgets
 //! payments as a purge does.
@@ -57,8 +58,8 @@ mod record;
 pub use payment::{append_accepted, append_bound, append_purged, append_settled, PaymentEvent};
 pub use reader::{measure, offset_behind, vouched, Batch, Reader, Stop};
 pub use record::{
-    append_remembered, append_reset, append_transaction, record_at, Event, Reason, Record, Stamp,
-    RECORD_BYTES_MIN, REMEMBERED_BYTES_MIN,
+    append_clock, append_remembered, append_reset, append_transaction, record_at, Event, Reason,
+    Record, Stamp, RECORD_BYTES_MIN, REMEMBERED_BYTES_MIN,
 };
 
 use super::Identity;

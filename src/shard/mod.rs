@@ -6,6 +6,7 @@
 //! - [`store`]: a shard's files while it serves; [`job`]: the part of that which blocks.
 //! - [`recovery`]: from files to a shard; [`creation`]: the files of a new directory;
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
+//! - [`clock`]: a shard's time, by which its records are told apart from the moments that clients see.
 //! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
 //! - [`payments`]: those that are open, and an index of those that are settled.
 //! - [`ids`]: by what a repeated command is known again; [`outcomes`]: what came of it the first time.
@@ -14,6 +15,7 @@ pub mod accounts;
 pub mod acquire;
 pub mod chain;
 pub mod check;
+pub mod clock;
 pub mod creation;
 pub mod disk;
 pub mod error;

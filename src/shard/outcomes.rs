@@ -167,6 +167,24 @@ impl Outcomes {
         Ok(())
     }
 
+    /// Whether keys are remembered.
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Keys from before the tick are not to feel so much of what has gone by. Microseconds.
+    pub fn spare(&mut self, gap_us: u64) {
+        self.keys.spare(gap_us);
+    }
+
+    /// The same for a record of the journal.
+    pub fn replay_gap(&mut self, gap_us: u64, sequence: u64, time_us: u64) {
+        if gap_us > 0 && self.keys.lack(sequence) {
+            self.keys.spare(gap_us);
+        }
+        self.written(time_us);
+    }
+
     /// What the tick brought is in the journal, which ends at this time: what need not be remembered
     /// any more is forgotten.
     pub fn written(&mut self, time_us: u64) {

@@ -365,7 +365,9 @@ pub(super) fn replay<D: Disk>(
         chain: position.chain,
         time_us: position.time_us,
     };
-    let mut shard = Shard::new(*chain.identity, accounts, outcomes, payments, begin, 0);
+    let offset_us = position.offset_us;
+    let identity = *chain.identity;
+    let mut shard = Shard::new(identity, accounts, outcomes, payments, begin, offset_us, 0);
     let disagree = |segment: &Path| RecoveryError::Disagree {
         snapshot: layout::snapshot(chain.dir, position.end),
         segment: segment.to_owned(),

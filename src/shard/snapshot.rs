@@ -27,8 +27,11 @@ use super::payments::Payments;
 use super::{layout, Identity};
 use crate::bank::Account;
 
-/// The version that this code writes, and the only one that it reads.
-pub const VERSION: u32 = 3;
+/// The newest version that this code reads, and the one that it writes where real time is not the shard's
+/// time.
+pub const VERSION: u32 = 4;
+/// The other one that it reads, and writes where it is: the same without an offset.
+const VERSION_PLAIN: u32 = 3;
 const MAGIC: [u8; 8] = *b"GALOSNAP";
 /// Bytes before the first account: a page, so that the accounts can be mapped.
 pub const HEADER_BYTES: usize = 4096;
@@ -57,7 +60,7 @@ pub struct Header {
     keys_gone: u32_le,
     windows: u32_le,
     payment_bytes: [u32_le; 2],
-    zero: [u8; 8],
+    offset_us: [u32_le; 2],
     crc: u32_le,
 }
 
@@ -69,6 +72,17 @@ const _: () = {
     assert!(HEADER_BYTES % align_of::<Account>() == 0);
 };
 
+/// A field at a place where a u64 would not be aligned: low, high.
+fn halves(value: u64) -> [u32_le; 2] {
+    [(value as u32).into(), ((value >> 32) as u32).into()]
+}
+
+/// The opposite.
+fn whole(halves: [u32_le; 2]) -> u64 {
+    let [low, high] = halves.map(|half| u64::from(half.to_native()));
+    high << 32 | low
+}
+
 /// Where a snapshot stands in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -78,8 +92,10 @@ pub struct Position {
     pub end: u64,
     /// Checksum of the record before `from`.
     pub chain: u32,
-    /// The latest time handed out by then, microseconds since 1970.
+    /// The latest time handed out by then: the shard's ([`clock`](super::clock)).
     pub time_us: u64,
+    /// Real time less that, before the first record to replay. Microseconds.
+    pub offset_us: i64,
 }
 
 /// Why a snapshot was not accepted.
@@ -108,7 +124,10 @@ impl Header {
         debug_assert!(position.from <= position.end + 1);
         let mut header = Header {
             magic: MAGIC,
-            version: VERSION.into(),
+            version: match position.offset_us {
+                0 => VERSION_PLAIN.into(),
+                _ => VERSION.into(),
+            },
             shard: identity.shard.into(),
             directory: [
                 (identity.directory as u64).into(),
@@ -127,11 +146,8 @@ impl Header {
             keys: outcomes.keys.into(),
             keys_gone: outcomes.keys_gone.into(),
             windows: outcomes.windows.into(),
-            payment_bytes: [
-                (payment_bytes as u32).into(),
-                ((payment_bytes >> 32) as u32).into(),
-            ],
-            zero: [0; 8],
+            payment_bytes: halves(payment_bytes),
+            offset_us: halves(position.offset_us as u64),
             crc: 0.into(),
         };
         header.crc = crc32c::crc32c(&header.as_bytes()[..HEADER_CRC]).into();
@@ -158,6 +174,7 @@ impl Header {
             end: self.end.to_native(),
             chain: self.chain.to_native(),
             time_us: self.time_us.to_native(),
+            offset_us: whole(self.offset_us) as i64,
         }
     }
 
@@ -172,8 +189,7 @@ impl Header {
     }
 
     fn payment_bytes(&self) -> u64 {
-        let [low, high] = self.payment_bytes.map(|half| u64::from(half.to_native()));
-        high << 32 | low
+        whole(self.payment_bytes)
     }
 
     /// Where the accounts end in the file.
@@ -195,7 +211,7 @@ impl Header {
         if crc32c::crc32c(&page[..HEADER_CRC]) != header.crc.to_native() {
             return Err(damaged("the header's checksum is wrong"));
         }
-        if header.version != VERSION {
+        if !(VERSION_PLAIN..=VERSION).contains(&header.version.to_native()) {
             return Err(SnapshotError::Version(header.version.to_native()));
         }
         let [low, high] = header.directory.map(|half| u128::from(half.to_native()));

@@ -6,6 +6,7 @@
 //! journal says never differ.
 
 use super::accounts::Accounts;
+use super::clock::{Clock, Reading};
 use super::ids::Ids;
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
@@ -14,6 +15,7 @@ use super::payments::{self, Payments};
 use super::snapshot::{Header, Position};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
+use crate::io::Now;
 use crate::limits::{JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 
 const SLICE_ACCOUNTS: usize = SNAPSHOT_SLICE_BYTES / size_of::<Account>();
@@ -26,7 +28,7 @@ pub struct Tip {
     pub sequence: u64,
     /// Its checksum; without a record, the seed.
     pub chain: u32,
-    /// The latest time handed out, microseconds since 1970.
+    /// The latest time handed out: the shard's ([`clock`](super::clock)).
     pub time_us: u64,
 }
 
@@ -45,6 +47,8 @@ struct Copying {
     payments: payments::Copying,
     /// Where the journal stood when it began.
     began: Tip,
+    /// The offset in it by then.
+    offset_us: i64,
 }
 
 /// See the top of this file.
@@ -55,6 +59,7 @@ pub struct Shard {
     outcomes: Outcomes,
     pub(super) payments: Payments,
     tip: Tip,
+    clock: Clock,
     synced: u64,
     batch: Vec<u8>,
     /// The tip before the batch.
@@ -67,14 +72,15 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard over the accounts, the outcomes and the payments of a snapshot. `synced`: the last record known to
-    /// be durable.
+    /// A shard over the accounts, the outcomes and the payments of a snapshot, with its offset of real time.
+    /// `synced`: the last record known to be durable.
     pub(super) fn new(
         identity: Identity,
         accounts: Mapping,
         outcomes: Outcomes,
         payments: Payments,
         tip: Tip,
+        offset_us: i64,
         synced: u64,
     ) -> Shard {
         debug_assert!(synced <= tip.sequence);
@@ -85,6 +91,7 @@ impl Shard {
             outcomes,
             payments,
             tip,
+            clock: Clock::new(offset_us),
             synced,
             batch: Vec::new(),
             batch_tip: tip,
@@ -121,10 +128,27 @@ impl Shard {
         &self.outcomes
     }
 
-    /// The statement time for `realtime_us` (microseconds since 1970): never earlier than one given
-    /// to a transaction before, whatever the clock does.
-    pub fn time_us(&self, realtime_us: u64) -> u64 {
-        realtime_us.max(self.tip.time_us)
+    /// The shard's time ([`clock`](super::clock)), which all that follows takes; and how real time differs
+    /// from it is known from now on.
+    pub fn tell_time(&mut self, now: Now) -> u64 {
+        let has_keys = self.outcomes.has_keys();
+        self.clock.tell(now, self.tip.time_us, has_keys)
+    }
+
+    /// The shard's time.
+    pub fn now_us(&self, now: Now) -> u64 {
+        self.clock.time_us(now, self.tip.time_us)
+    }
+
+    /// A time of the shard for a record: never earlier than that of the one before.
+    pub fn time_us(&self, time_us: u64) -> u64 {
+        time_us.max(self.tip.time_us)
+    }
+
+    /// A time of the shard as the moment that clients are told: microseconds since 1970, by real time as it is
+    /// now.
+    pub fn moment_us(&self, time_us: u64) -> u64 {
+        self.clock.moment_us(time_us)
     }
 
     /// Whether the tick may journal more here. If not, ask again in the next tick: the batch is
@@ -141,7 +165,7 @@ impl Shard {
         kind: Kind,
         amount: i64,
         description: Description<'_>,
-        realtime_us: u64,
+        time_us: u64,
         ids: &Ids,
     ) -> Recall {
         if ids.is_empty() {
@@ -149,14 +173,15 @@ impl Shard {
         }
         let account = &self.accounts[index];
         let order = order(account, kind, amount, description);
-        let time_us = self.time_us(realtime_us);
+        let time_us = self.clock.keys_us(self.time_us(time_us));
         self.outcomes.recall(ids, &order, account.limit(), time_us)
     }
 
     /// Whether what [`recall`](Self::recall) knows of a command is in the journal, and not only in this
     /// tick's batch.
-    pub fn is_settled(&self, realtime_us: u64, ids: &Ids) -> bool {
-        self.outcomes.is_settled(ids, self.time_us(realtime_us))
+    pub fn is_settled(&self, time_us: u64, ids: &Ids) -> bool {
+        let time_us = self.clock.keys_us(self.time_us(time_us));
+        self.outcomes.is_settled(ids, time_us)
     }
 
     /// Carries out a transaction, in memory and in the tick's batch; `amount` in cents, positive.
@@ -168,7 +193,7 @@ impl Shard {
         kind: Kind,
         amount: i64,
         description: Description<'_>,
-        realtime_us: u64,
+        time_us: u64,
         ids: &Ids,
     ) -> Result<Posted, Refusal> {
         debug_assert!(self.accepts());
@@ -177,7 +202,7 @@ impl Shard {
             return Err(refusal);
         }
         let order = order(&self.accounts[index], kind, amount, description);
-        let stamp = self.stamp(realtime_us);
+        let stamp = self.stamp(time_us);
         let crc = match ids.is_empty() {
             true => journal::append_transaction(&mut self.batch, self.seed, &stamp, &order),
             false => self.remember(&stamp, &order, ids, checked),
@@ -189,7 +214,8 @@ impl Shard {
             index: index as u32,
             before: account.before(),
         });
-        let transaction = Transaction::new(kind, amount, description, stamp.time_us);
+        let moment_us = self.clock.moment_us(stamp.time_us);
+        let transaction = Transaction::new(kind, amount, description, moment_us);
         Ok(account.post(&transaction, balance, stamp.sequence))
     }
 
@@ -202,31 +228,41 @@ impl Shard {
 
     /// Puts a reset of all accounts and payments into the batch; [`written`](Self::written) carries it out. Only
     /// while [`accepts`](Self::accepts).
-    pub fn reset(&mut self, realtime_us: u64) {
+    pub fn reset(&mut self, time_us: u64) {
         debug_assert!(self.accepts());
-        let stamp = self.record(realtime_us, journal::append_reset);
+        let stamp = self.record(time_us, journal::append_reset);
         self.reset = Some(stamp.sequence);
     }
 
     /// Puts a record into the batch, with what appends it: its stamp.
     pub(super) fn record(
         &mut self,
-        realtime_us: u64,
+        time_us: u64,
         append: impl FnOnce(&mut Vec<u8>, u32, &Stamp) -> u32,
     ) -> Stamp {
-        let stamp = self.stamp(realtime_us);
+        let stamp = self.stamp(time_us);
         let crc = append(&mut self.batch, self.seed, &stamp);
         self.advance(&stamp, crc);
         stamp
     }
 
-    fn stamp(&self, realtime_us: u64) -> Stamp {
+    /// Of the batch's next record. If it has to be told first how real time goes on, it is.
+    fn stamp(&mut self, time_us: u64) -> Stamp {
+        if let Some(reading) = self.clock.untold() {
+            let stamp = self.stamp_next(time_us);
+            let crc = journal::append_clock(&mut self.batch, self.seed, &stamp, reading);
+            self.advance(&stamp, crc);
+        }
+        self.stamp_next(time_us)
+    }
+
+    fn stamp_next(&self, time_us: u64) -> Stamp {
         let sequence = self.tip.sequence + 1;
         Stamp {
             chain: self.tip.chain,
             unsynced: u32::try_from(sequence - self.synced).unwrap_or(u32::MAX),
             sequence,
-            time_us: self.time_us(realtime_us),
+            time_us: self.time_us(time_us),
         }
     }
 
@@ -256,6 +292,9 @@ impl Shard {
             }
             self.payments.forget(sequence);
         }
+        if let Some(gap_us) = self.clock.written() {
+            self.outcomes.spare(gap_us);
+        }
         self.outcomes.written(self.tip.time_us);
         self.payments.written(self.tip.sequence);
         self.batch_done();
@@ -269,6 +308,7 @@ impl Shard {
         }
         self.outcomes.refused();
         self.payments.refused();
+        self.clock.refused();
         self.tip = self.batch_tip;
         self.batch_done();
     }
@@ -313,6 +353,7 @@ impl Shard {
             outcomes: outcomes::Copying::default(),
             payments: payments::Copying::default(),
             began: self.tip,
+            offset_us: self.clock.told_us(),
         });
     }
 
@@ -346,6 +387,7 @@ impl Shard {
             end: self.tip.sequence,
             chain: copying.began.chain,
             time_us: self.tip.time_us,
+            offset_us: copying.offset_us,
         };
         let outcomes = self.outcomes.copied(&copying.outcomes);
         let accounts = self.accounts.len();
@@ -404,8 +446,18 @@ impl Shard {
                 Ok(())
             }
             journal::Event::Payment(event) => self.payments.replay(&record.stamp, event),
+            journal::Event::Clock(reading) => {
+                self.replay_clock(&record.stamp, *reading);
+                Ok(())
+            }
             journal::Event::Unknown(reason) => Err(reason),
         }
+    }
+
+    fn replay_clock(&mut self, stamp: &Stamp, reading: Reading) {
+        self.clock.replay(reading);
+        self.outcomes
+            .replay_gap(reading.gap_us, stamp.sequence, stamp.time_us);
     }
 
     fn replay_posted(
@@ -431,7 +483,8 @@ impl Shard {
             description,
             ..
         } = *order;
-        let transaction = Transaction::new(kind, amount, description, stamp.time_us);
+        let moment_us = self.clock.moment_us(stamp.time_us);
+        let transaction = Transaction::new(kind, amount, description, moment_us);
         account.post(&transaction, balance, stamp.sequence);
         Ok(())
     }

@@ -11,8 +11,9 @@ pub struct PaymentStats {
     pub open: Counter,
     /// Of those, with a processor that may have them, and no attempt under way.
     pub in_doubt: Counter,
-    /// When the oldest open one was accepted; microseconds since 1970. 0: there is none.
-    pub oldest_us: Counter,
+    /// When the oldest open one was accepted, if there is one. Monotonic, and before the machine's start wrapped
+    /// around 0: see [`Counter::age_ns`].
+    pub oldest_ns: Counter,
     /// Payments accepted.
     pub accepted: Counter,
     /// Payments refused because as many were open as may be.
@@ -38,8 +39,8 @@ pub struct ProcessorStats {
     pub failing: Counter,
     /// What it says that it takes at least. Milliseconds.
     pub response_min_ms: Counter,
-    /// When it last said so; microseconds since 1970. 0: it has not.
-    pub health_us: Counter,
+    /// When it last said so; monotonic. 0: it has not.
+    pub health_ns: Counter,
     /// Payments confirmed.
     pub settled: Counter,
     /// Their sum.

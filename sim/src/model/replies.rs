@@ -1,6 +1,7 @@
 //! Whether replies are explained by the journals.
 
-use galo::http::iso8601;
+use galo::http::{iso8601, parse_iso8601, Round};
+use galo::limits::CLOCK_APART_US;
 
 use crate::payments::Entry;
 
@@ -84,12 +85,13 @@ impl Model {
         Ok(())
     }
 
-    /// A statement: there was a moment when that was right.
+    /// A statement: there was a moment when that was right, between the request and now.
     pub fn stated(
         &mut self,
         client: u32,
         reply: &Reply,
         since: &Since,
+        (written_ns, now_ns): (u64, u64),
         durable: bool,
     ) -> Checked<usize> {
         self.checked += 1;
@@ -109,14 +111,17 @@ impl Model {
             let statement = self.statement(account, position);
             total == Some(entry.balance)
                 && list.len() == statement.len()
-                && list.iter().zip(&statement).all(|(found, (sent, time_us))| {
-                    let kind = [sent.kind.to_byte()];
-                    let time = iso8601(*time_us);
-                    found["descricao"].as_str() == Some(&sent.description)
-                        && found["valor"].as_i64() == Some(sent.amount)
-                        && found["tipo"].as_str().map(str::as_bytes) == Some(&kind)
-                        && found["realizada_em"].as_str().map(str::as_bytes) == Some(&time[..])
-                })
+                && list
+                    .iter()
+                    .zip(&statement)
+                    .all(|(found, (sent, moment_us))| {
+                        let kind = [sent.kind.to_byte()];
+                        let time = iso8601(*moment_us);
+                        found["descricao"].as_str() == Some(&sent.description)
+                            && found["valor"].as_i64() == Some(sent.amount)
+                            && found["tipo"].as_str().map(str::as_bytes) == Some(&kind)
+                            && found["realizada_em"].as_str().map(str::as_bytes) == Some(&time[..])
+                    })
         };
         let Some(position) = (since.position..account.log.len()).find(|at| is_right(*at)) else {
             let now = account.log.last().expect("never empty");
@@ -125,17 +130,33 @@ impl Model {
                 since.position
             );
         };
-        let entry = &account.log[position];
-        let time = iso8601(entry.time_us);
+        let said_us = parse_iso8601(said_at.as_bytes(), Round::Down);
         require!(
-            said_at.as_bytes() >= &time[..],
-            "older than its last line: {json}"
+            said_us.is_some_and(|said_us| self.was_real(said_us, written_ns, now_ns)),
+            "of another time than between {written_ns} and {now_ns} ns: {json}"
         );
-        let sequence = entry.sequence;
+        let sequence = account.log[position].sequence;
         if durable {
             self.raise_floor(self.shard_of(client), sequence);
         }
         Ok(position)
+    }
+
+    /// Whether the clock showed this at some moment between the two.
+    fn was_real(&self, said_us: u64, from_ns: u64, to_ns: u64) -> bool {
+        let ends = self.clocks.iter().skip(1).map(|(since_ns, _)| *since_ns);
+        let ends = ends.chain([u64::MAX]);
+        self.clocks
+            .iter()
+            .zip(ends)
+            .any(|((since_ns, base_us), end_ns)| {
+                let (from_ns, to_ns) = (from_ns.max(*since_ns), to_ns.min(end_ns));
+                let real_us = |at_ns: u64| (base_us + (at_ns / 1_000) as i64).max(0) as u64;
+                let late_us = real_us(to_ns) + CLOCK_APART_US;
+                from_ns <= to_ns
+                    && (real_us(from_ns).saturating_sub(CLOCK_APART_US)..=late_us)
+                        .contains(&said_us)
+            })
     }
 
     /// A reset was answered with 200: every shard has one since.

@@ -22,6 +22,10 @@ const DISTRUST_NS: u64 = 25_000_000_000;
 const DEADLINE_NS_MIN: u64 = 1_000_000_000;
 /// A decision is taken before what the same tick settles is settled.
 const SETTLED_MAX: usize = 4;
+/// Payments that are open in a shard, of which none waits for the others.
+const FEW: usize = 3;
+/// The world may let so much time pass before a core has its turns.
+const LATE_NS: u64 = 30_000_000_000;
 /// Between two questions about health.
 const HEALTH_NS: u64 = galo::limits::HEALTH_NS_MIN;
 
@@ -130,6 +134,8 @@ pub struct Known {
     pub asked_us: u64,
     /// A purge, or a reset, was asked for after it.
     pub purge_asked: bool,
+    /// A step of the clock cannot be told from the time for which nobody had its shard: nobody knows its age.
+    pub ageless: bool,
     /// A loss of power took a record that says where it may be; or it was forgotten by a purge and came
     /// again. Nobody can know then whether a processor has it.
     pub doubtful: bool,
@@ -174,15 +180,21 @@ pub struct Book {
     /// By shard: what must survive a loss of power. Kept for [`arrived`](Self::arrived).
     floors: Vec<u64>,
     watched: [Watched; 2],
-    /// Times are told as they are. (The clock never stepped.)
-    pub(super) clock_is_true: bool,
+    /// By shard: the clock has stepped since its last record.
+    stepped: Vec<bool>,
+    /// By shard: its owner knows the time.
+    told: Vec<bool>,
+    /// The clock has stepped.
+    ever_stepped: bool,
+    /// Something went wrong until then that keeps payments waiting. Monotonic.
+    disturbed_ns: u64,
     now_ns: u64,
     /// Replies that were checked.
     pub checked: u64,
 }
 
 impl Book {
-    pub fn new(plan: Option<&Plan>, shards: usize, clock_is_true: bool) -> Book {
+    pub fn new(plan: Option<&Plan>, shards: usize) -> Book {
         Book {
             plan: plan.cloned(),
             known: Vec::new(),
@@ -195,7 +207,10 @@ impl Book {
             settles: 0,
             floors: vec![0; shards],
             watched: [Watched::default(); 2],
-            clock_is_true,
+            stepped: vec![false; shards],
+            told: vec![false; shards],
+            ever_stepped: false,
+            disturbed_ns: 0,
             now_ns: 0,
             checked: 0,
         }
@@ -226,6 +241,7 @@ impl Book {
             settled: 0,
             asked_us: 0,
             purge_asked: false,
+            ageless: false,
             doubtful: false,
         });
         tag
@@ -328,6 +344,7 @@ impl Book {
                 );
             }
             Entry::Bound { to, .. } => {
+                self.is_late(shard, known)?;
                 require!(
                     matches!(known.state, State::Free | State::Bound { .. }),
                     "bound, and not open: {known:?}, {entry:?}"
@@ -393,6 +410,7 @@ impl Book {
                 // Or it is only entered again.
                 if known.accepted != sequence {
                     known.accepted_ns = self.now_ns;
+                    known.ageless = false;
                 }
                 known.accepted = sequence;
             }
@@ -626,7 +644,7 @@ impl Book {
         let open = self.of_shard(id.shard(self.shards())).filter(open).count();
         let for_room = open + SETTLED_MAX >= plan.open_max * 3 / 4;
         let age_ns = self.now_ns - known.accepted_ns;
-        let is_overdue = age_ns >= plan.deadline_ns * 3 / 4 || !self.clock_is_true;
+        let is_overdue = age_ns >= plan.deadline_ns * 3 / 4 || known.ageless;
         require!(
             for_room || is_overdue || cheap.bad_ns >= since_ns,
             "fallback gets a payment, and default has worked since {}: {known:?}",
@@ -642,6 +660,81 @@ impl Book {
             plan.open_max
         );
         Ok(())
+    }
+
+    /// A payment is bound: if it has waited for long, something kept it.
+    fn is_late(&self, shard: usize, known: &Known) -> Checked {
+        let Some(plan) = &self.plan else {
+            violation!("there are no payments");
+        };
+        let since_ns = known.accepted_ns.saturating_sub(DISTRUST_NS);
+        let dear = &self.watched[Processor::Fallback as usize];
+        let open = |other: &&Known| matches!(other.state, State::Free | State::Bound { .. });
+        let few = self.of_shard(shard).filter(open).count() <= FEW;
+        let kept = known.ageless
+            || known.doubtful
+            || !few
+            || known.state != State::Free
+            || dear.bad_ns >= since_ns
+            || self.disturbed_ns >= since_ns;
+        let age_ns = self.now_ns - known.accepted_ns;
+        require!(
+            age_ns <= plan.deadline_ns + LATE_NS || kept,
+            "bound after {age_ns} ns of {}, and fallback has worked since {}: {known:?}",
+            plan.deadline_ns,
+            dear.bad_ns
+        );
+        Ok(())
+    }
+
+    // ---- Time --------------------------------------------------------------------
+
+    /// The real-time clock has stepped.
+    pub fn clock_stepped(&mut self) {
+        self.ever_stepped = true;
+        for shard in 0..self.stepped.len() {
+            self.stepped[shard] = true;
+            if !self.told[shard] {
+                self.forget_ages(shard);
+            }
+        }
+    }
+
+    /// A shard has an owner, who has yet to know the time.
+    pub fn owner_changed(&mut self, shard: usize, now_ns: u64) {
+        self.disturbed(now_ns);
+        self.told[shard] = false;
+        if self.stepped[shard] {
+            self.forget_ages(shard);
+        }
+    }
+
+    /// Now he does.
+    pub fn clock_told(&mut self, shard: usize) {
+        self.told[shard] = true;
+    }
+
+    /// A record has told where the clock is.
+    pub fn told_time(&mut self, shard: usize) {
+        self.stepped[shard] = false;
+    }
+
+    /// The last records of a shard are lost, and what they told of the clock.
+    pub fn cut(&mut self, shard: usize) {
+        self.stepped[shard] |= self.ever_stepped;
+    }
+
+    /// Whatever waits may wait until then.
+    pub fn disturbed(&mut self, until_ns: u64) {
+        self.disturbed_ns = self.disturbed_ns.max(until_ns);
+    }
+
+    fn forget_ages(&mut self, shard: usize) {
+        let shards = self.settled.len();
+        for known in &mut self.known {
+            let id = known.id.map(PaymentId);
+            known.ageless |= id.is_some_and(|id| id.shard(shards) == shard);
+        }
     }
 
     // ---- The end -----------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! How time passes where there are payments, and what must be true once nothing goes wrong any more.
 
 use galo::io::Machine;
+use galo::payments::Processor;
 
 use super::Phase;
 use crate::processes::{Cluster, Process};
@@ -158,7 +159,33 @@ impl World {
         }
         self.until_answered(cluster)?;
         self.until_paid(cluster)?;
+        if self.random.percent(50) {
+            self.probe_deadline(cluster)?;
+        }
         self.ask_for_everything(cluster)
+    }
+
+    /// The cheap one fails, and the clock steps: the dear one gets what is due, whatever the clock shows.
+    fn probe_deadline(&mut self, cluster: &mut Cluster) -> Checked {
+        let fails = Phase {
+            failing: true,
+            ..Phase::default()
+        };
+        self.set_phase(Processor::Default, &fails);
+        for member in self.doors(cluster) {
+            let at = self.connect(member);
+            self.ask(at, |author| author.pay());
+            if self.plan.clock_steps {
+                self.step_clock();
+            }
+        }
+        self.until_answered(cluster)?;
+        if self.plan.clock_steps {
+            self.step_clock();
+        }
+        self.until_paid(cluster)?;
+        self.set_phase(Processor::Default, &Phase::default());
+        Ok(())
     }
 
     /// At every door.

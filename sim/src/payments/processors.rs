@@ -178,16 +178,23 @@ impl World {
 
     /// Both are like this from now on.
     pub fn set_phases(&mut self, phase: &Phase) {
+        for which in Processor::ALL {
+            self.set_phase(which, phase);
+        }
+    }
+
+    /// One of them is.
+    pub fn set_phase(&mut self, which: Processor, phase: &Phase) {
         let now_ns = self.now_ns;
         self.processors.healed = true;
-        for actor in &mut self.processors.each {
-            actor.phase = phase.clone();
-            let (delay_ms, failing) = (phase.delay_ms, phase.failing);
-            actor.model.configure(now_ns, |config| {
-                (config.delay_ms, config.failing) = (delay_ms, failing);
-            });
-        }
-        self.trace.note(format_args!("both processors: {phase:?}"));
+        let actor = &mut self.processors.each[which as usize];
+        actor.phase = phase.clone();
+        let (delay_ms, failing) = (phase.delay_ms, phase.failing);
+        actor.model.configure(now_ns, |config| {
+            (config.delay_ms, config.failing) = (delay_ms, failing);
+        });
+        self.trace
+            .note(format_args!("{} from now on: {phase:?}", which.name()));
     }
 
     /// They may be as bad as the plan says, again.

@@ -18,11 +18,11 @@ struct Seen {
     failing: bool,
     response_min_ms: u64,
     /// `None`: it has never said anything.
-    health_age_us: Option<u64>,
+    health_age_ns: Option<u64>,
 }
 
 impl Seen {
-    fn of(stats: &Stats, processor: Processor, realtime_us: u64) -> Seen {
+    fn of(stats: &Stats, processor: Processor, now_ns: u64) -> Seen {
         let cores = || {
             let all = stats.cores();
             all.map(|core| &core.payments.processors[processor as usize])
@@ -31,9 +31,9 @@ impl Seen {
             cores().map(|core| counter(core).get()).sum()
         };
         let all_are = |state: State| cores().all(|core| core.circuit.get() == state as u64);
-        let newest = cores().max_by_key(|core| core.health_us.get());
+        let newest = cores().max_by_key(|core| core.health_ns.get());
         let newest = newest.expect("a process has a core");
-        let health_us = newest.health_us.get();
+        let is_known = newest.health_ns.get() > 0;
         Seen {
             // What some cores do and others do not is done by half.
             circuit: if all_are(State::Closed) {
@@ -48,35 +48,35 @@ impl Seen {
             latency_ns: cores().map(|it| it.latency_ns.get()).max().unwrap_or(0),
             failing: newest.failing.get() != 0,
             response_min_ms: newest.response_min_ms.get(),
-            health_age_us: (health_us > 0).then(|| realtime_us.saturating_sub(health_us)),
+            health_age_ns: is_known.then(|| newest.health_ns.age_ns(now_ns)),
         }
     }
 }
 
-/// Since the oldest open payment of all cores was accepted. Microseconds.
-fn oldest_age_us(stats: &Stats, realtime_us: u64) -> Option<u64> {
-    let oldest = stats.cores().map(|core| core.payments.oldest_us.get());
-    let oldest_us = oldest.filter(|oldest_us| *oldest_us > 0).min()?;
-    Some(realtime_us.saturating_sub(oldest_us))
+/// Since the oldest open payment of all cores was accepted. Nanoseconds.
+fn oldest_age_ns(stats: &Stats, now_ns: u64) -> Option<u64> {
+    let payments = stats.cores().map(|core| &core.payments);
+    let open = payments.filter(|payments| payments.open.get() > 0);
+    open.map(|payments| payments.oldest_ns.age_ns(now_ns)).max()
 }
 
 /// Seconds, or `null`.
-fn seconds(us: Option<u64>) -> String {
-    us.map_or_else(|| "null".to_owned(), |us| format!("{:.3}", us as f64 / 1e6))
+fn seconds(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "null".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e9))
 }
 
 /// Appends the member `payments` of `/health`, with its comma in front.
-pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, realtime_us: u64) {
+pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
     let sum = |counter: fn(&PaymentStats) -> &Counter| stats.sum(|core| counter(&core.payments));
     let start = format!(
         ",\"payments\":{{\"open\":{},\"oldest\":{},\"in_doubt\":{},\"processors\":[",
         sum(|payments| &payments.open),
-        seconds(oldest_age_us(stats, realtime_us)),
+        seconds(oldest_age_ns(stats, now_ns)),
         sum(|payments| &payments.in_doubt),
     );
     body.extend_from_slice(start.as_bytes());
     for (count, processor) in Processor::ALL.into_iter().enumerate() {
-        let seen = Seen::of(stats, processor, realtime_us);
+        let seen = Seen::of(stats, processor, now_ns);
         let circuit = match seen.circuit {
             State::Closed => "closed",
             State::Open => "open",
@@ -95,7 +95,7 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, realtime_us: u64) 
             seen.latency_ns as f64 / 1e6,
             seen.failing,
             seen.response_min_ms,
-            seconds(seen.health_age_us),
+            seconds(seen.health_age_ns),
         );
         body.extend_from_slice(text.as_bytes());
     }
@@ -135,7 +135,7 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, realtime_us: u64) 
 }
 
 /// Appends the metrics.
-pub(super) fn describe(out: &mut String, stats: &Stats, realtime_us: u64) -> std::fmt::Result {
+pub(super) fn describe(out: &mut String, stats: &Stats, now_ns: u64) -> std::fmt::Result {
     type Of = fn(&PaymentStats) -> &Counter;
     let sum = |counter: Of| stats.sum(|core| counter(&core.payments));
     let sums: [(&str, &str, &str, Of); 4] = [
@@ -175,8 +175,8 @@ pub(super) fn describe(out: &mut String, stats: &Stats, realtime_us: u64) -> std
         "gauge",
         "Since the oldest open one was accepted; 0 for none.",
     )?;
-    let oldest_us = oldest_age_us(stats, realtime_us).unwrap_or(0);
-    writeln!(out, "{name} {}", oldest_us as f64 / 1e6)?;
+    let oldest_ns = oldest_age_ns(stats, now_ns).unwrap_or(0);
+    writeln!(out, "{name} {}", oldest_ns as f64 / 1e9)?;
     let name = "galo_payments_dearer_total";
     header(
         out,
@@ -189,7 +189,7 @@ pub(super) fn describe(out: &mut String, stats: &Stats, realtime_us: u64) -> std
     writeln!(out, "{name}{{reason=\"deadline\"}} {for_deadline}")?;
     writeln!(out, "{name}{{reason=\"room\"}} {for_room}")?;
 
-    let all = Processor::ALL.map(|processor| (processor, Seen::of(stats, processor, realtime_us)));
+    let all = Processor::ALL.map(|processor| (processor, Seen::of(stats, processor, now_ns)));
     type Gauge = fn(&Seen) -> Option<f64>;
     let gauges: [(&str, &str, Gauge); 7] = [
         (
@@ -225,7 +225,7 @@ pub(super) fn describe(out: &mut String, stats: &Stats, realtime_us: u64) -> std
         (
             "galo_processor_health_age_seconds",
             "Since it said so.",
-            |seen| seen.health_age_us.map(|us| us as f64 / 1e6),
+            |seen| seen.health_age_ns.map(|ns| ns as f64 / 1e9),
         ),
     ];
     for (name, help, gauge) in gauges {
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
     use crate::node::Members;
 
-    const NOW: u64 = 1_752_582_896_000_000;
+    const NOW: u64 = 752_582_896_000_000;
 
     fn members(cores: usize) -> Members {
         Members {
@@ -301,7 +301,7 @@ mod tests {
         for (counter, value) in [
             (&payments.open, 7),
             (&payments.in_doubt, 2),
-            (&payments.oldest_us, NOW - 1_500_000),
+            (&payments.oldest_ns, NOW - 1_500_000_000),
             (&payments.accepted, 100),
             (&payments.queue_full, 3),
             (&payments.fallback_for_deadline, 4),
@@ -317,7 +317,7 @@ mod tests {
             (&fallback.latency_ns, 12_345_678),
             (&fallback.failing, 1),
             (&fallback.response_min_ms, 100),
-            (&fallback.health_us, NOW - 4_000_000),
+            (&fallback.health_ns, NOW - 4_000_000_000),
             (&fallback.settled, 11),
             (&fallback.settled_cents, 21_890),
             (&fallback.failed, 21),
@@ -367,11 +367,11 @@ mod tests {
         told(&stats);
         let first = &stats.core(0).payments;
         first.open.set(1);
-        first.oldest_us.set(NOW - 250_000);
+        first.oldest_ns.set(NOW - 250_000_000);
         let of_first = &first.processors[1];
         of_first.window.set(4);
         of_first.latency_ns.set(1_000_000);
-        of_first.health_us.set(NOW - 9_000_000); // Longer ago: not what counts.
+        of_first.health_ns.set(NOW - 9_000_000_000); // Longer ago: not what counts.
         of_first.settled_cents.set(5);
         let payments = health(&stats);
         assert_eq!(payments["open"], 8);

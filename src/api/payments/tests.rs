@@ -300,7 +300,7 @@ fn a_payment_tells_where_it_stands() {
             state,
         };
         let mut body = Vec::new();
-        write_payment(&mut body, &payment);
+        write_payment(&mut body, &payment, payment.accepted_us);
         assert_eq!(String::from_utf8(body).unwrap(), format!("{START}{shown}"));
         let mut body = Vec::new();
         assert_eq!(write_outcome(&mut body, &payment), status);
@@ -322,9 +322,9 @@ fn a_payment_is_accepted_once() {
     let opened = shard::open(&shard::RealDisk, dir.path(), &meta, 0).unwrap();
     let mut shard = opened.shard;
     shard.set_payments_max(1);
-    let mut ask = |command, realtime_us| {
+    let mut ask = |command, time_us| {
         let mut body = Vec::new();
-        let executed = execute(&mut shard, &command, realtime_us, &mut body);
+        let executed = execute(&mut shard, &command, time_us, &mut body);
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         (executed.status.code(), executed.repeated, body)
     };

@@ -50,7 +50,7 @@ fn one_member_asks_each_of_them_once_in_five_seconds_and_tells_the_others() {
         for node in 0..2 {
             let stats = &rig.stats_of(node).core(0).payments.processors[processor as usize];
             assert_eq!((stats.failing.get(), stats.response_min_ms.get()), (1, 77));
-            assert!(stats.health_us.get() > 0);
+            assert!(stats.health_ns.get() > 0);
         }
     }
     for node in 0..2 {
@@ -123,7 +123,7 @@ fn what_is_no_answer_changes_nothing_and_is_not_asked_for_again_at_once() {
         rig.pass(HEALTH_NS_MIN - 1);
         assert_eq!(asked(&mut rig), []);
         let stats = &rig.stats.core(0).payments.processors[0];
-        assert_eq!((stats.failing.get(), stats.health_us.get()), (0, 0));
+        assert_eq!((stats.failing.get(), stats.health_ns.get()), (0, 0));
         assert_eq!(stats.circuit.get(), State::Closed as u64);
         assert_eq!(state(&rig, payment.payment().id), bound(&payment));
         rig.pass(1);

@@ -5,6 +5,7 @@ mod asking;
 mod bounds;
 mod buffers;
 mod chaos;
+mod clock;
 mod cluster;
 mod deadlines;
 mod dispatching;

@@ -65,6 +65,8 @@ pub struct Rig {
     /// By member.
     pub cores: Vec<Core>,
     pub now_ns: u64,
+    /// How far the real-time clock has stepped; microseconds.
+    pub stepped_us: i64,
     /// By node.
     stats_of: Vec<Arc<Stats>>,
     /// The first node's.
@@ -165,6 +167,7 @@ impl Rig {
             disks,
             cores: Vec::new(),
             now_ns: SECOND_NS,
+            stepped_us: 0,
             stats: stats_of[0].clone(),
             stats_of,
             epochs: 0,
@@ -229,6 +232,7 @@ impl Rig {
                 git_hash: "0",
                 driver: "test",
                 started_us: TIME_US,
+                started_ns: 0,
                 resident_bytes: || 0,
                 stats: self.stats_of[member / cores].clone(),
             },

@@ -4,6 +4,7 @@ use super::payment::{self, PaymentEvent};
 use super::{u16_at, u32_at, u64_at};
 use crate::bank::{Description, Kind, Order, Refusal};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::shard::clock::Reading;
 use crate::shard::ids::{ForwardId, Ids, Origin, COUNTER_MAX};
 use crate::shard::outcomes::Outcome;
 
@@ -38,6 +39,11 @@ pub const REMEMBERED_BYTES_MIN: usize = IDS + FORWARD_BYTES + BALANCE_BYTES + 8;
 const KIND_TRANSACTION: u8 = 1;
 const KIND_RESET: u8 = 2;
 const KIND_REFUSED: u8 = 3;
+const KIND_CLOCK: u8 = 8;
+
+const CLOCK_OFFSET: usize = RECORD_BYTES_MIN;
+const CLOCK_GAP: usize = CLOCK_OFFSET + 8;
+const CLOCK_BYTES: usize = CLOCK_GAP + 8;
 
 const FLAG_FORWARD: u8 = 1;
 const FLAG_KEY: u8 = 2;
@@ -60,7 +66,7 @@ pub struct Stamp {
     pub unsynced: u32,
     /// The record's number.
     pub sequence: u64,
-    /// Microseconds since 1970.
+    /// The shard's time, microseconds since 1970.
     pub time_us: u64,
 }
 
@@ -172,6 +178,14 @@ pub fn append_reset(into: &mut Vec<u8>, seed: u32, stamp: &Stamp) -> u32 {
     append(into, seed, KIND_RESET, stamp, &mut buffer, RECORD_BYTES_MIN)
 }
 
+/// Appends the record of how real time goes on; its checksum.
+pub fn append_clock(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, reading: Reading) -> u32 {
+    let mut buffer = Buffer([0; CLOCK_BYTES]);
+    buffer.0[CLOCK_OFFSET..CLOCK_GAP].copy_from_slice(&reading.offset_us.to_le_bytes());
+    buffer.0[CLOCK_GAP..].copy_from_slice(&reading.gap_us.to_le_bytes());
+    append(into, seed, KIND_CLOCK, stamp, &mut buffer, CLOCK_BYTES)
+}
+
 /// A record whose checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -212,6 +226,8 @@ pub enum Event<'a> {
     Reset,
     /// Something about payments.
     Payment(PaymentEvent),
+    /// How real time goes on.
+    Clock(Reading),
     /// The checksum is right, and yet it is not a record that this code writes: why.
     Unknown(&'static str),
 }
@@ -280,6 +296,11 @@ fn event(record: &[u8]) -> Event<'_> {
         KIND_TRANSACTION | KIND_REFUSED => transaction(record).unwrap_or_else(Event::Unknown),
         KIND_RESET if record.len() == RECORD_BYTES_MIN && record[FLAGS] == 0 => Event::Reset,
         KIND_RESET => Event::Unknown("a reset with flags or a payload"),
+        KIND_CLOCK if record.len() == CLOCK_BYTES && record[FLAGS] == 0 => Event::Clock(Reading {
+            offset_us: u64_at(record, CLOCK_OFFSET) as i64,
+            gap_us: u64_at(record, CLOCK_GAP),
+        }),
+        KIND_CLOCK => Event::Unknown("a clock with flags, or of another length than it has"),
         kind => payment::event(kind, record).map_or_else(Event::Unknown, Event::Payment),
     }
 }

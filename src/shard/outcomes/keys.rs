@@ -1,4 +1,5 @@
-//! Outcomes by `Idempotency-Key`: the last [`KEYS_MAX`], for [`KEY_NS_MAX`] by the records' times.
+//! Outcomes by `Idempotency-Key`: the last [`KEYS_MAX`], for [`KEY_NS_MAX`] by the shard's time, which does
+//! not step ([`clock`](crate::shard::clock)).
 //!
 //! A ring, in the order of the records, and an index from keys to places in it. A key that was used
 //! again after its time may be there twice until the older one leaves.
@@ -10,7 +11,7 @@
 //! | 0 | 16 | key |
 //! | 16 | 8 | balance afterwards, cents; 0 when it was refused |
 //! | 24 | 8 | fingerprint of the request |
-//! | 32 | 4 | seconds since 1970 |
+//! | 32 | 4 | seconds of the shard's time; later by what it was spared since |
 //! | 36 | 1 | why it was refused; 0: it was not |
 //! | 37 | 3 | zero |
 
@@ -20,7 +21,7 @@ use hashbrown::HashTable;
 
 use super::{from_stored, to_stored, Counts, Outcome};
 use crate::limits::{
-    JOURNAL_BATCH_BYTES_MAX, KEYS_MAX, KEY_NS_MAX, SECOND_NS, SNAPSHOT_SLICE_BYTES,
+    JOURNAL_BATCH_BYTES_MAX, KEYS_MAX, KEY_NS_MAX, SECOND_NS, SECOND_US, SNAPSHOT_SLICE_BYTES,
 };
 use crate::shard::journal::REMEMBERED_BYTES_MIN;
 
@@ -58,7 +59,7 @@ pub struct Key {
     pub fingerprint: u64,
     /// Of the request.
     pub outcome: Outcome,
-    /// Of its record, seconds since 1970.
+    /// Of its record, seconds of the shard's time.
     pub time_s: u32,
 }
 
@@ -73,9 +74,9 @@ struct Entry {
     code: u8,
 }
 
-/// Whole seconds since 1970; from 2106 on, those of 2106.
+/// Whole seconds; from 2106 on, those of 2106.
 pub fn seconds(time_us: u64) -> u32 {
-    u32::try_from(time_us / 1_000_000).unwrap_or(u32::MAX)
+    u32::try_from(time_us / SECOND_US).unwrap_or(u32::MAX)
 }
 
 /// A key is a keyed hash already.
@@ -183,14 +184,21 @@ impl Keys {
         self.index.find(hash(key), is_it).copied()
     }
 
+    /// Whether there is none, not even one past its time.
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
     /// `Err`: it is known, and its time not over.
     pub fn remember(&mut self, key: Key) -> Result<(), &'static str> {
         let (code, balance) = to_stored(key.outcome);
+        // One that was spared a part of a second is not to be the younger one.
+        let before_s = self.ring.back().map_or(0, |newest| newest.time_s);
         self.push(Entry {
             key: halves(key.key),
             balance,
             fingerprint: key.fingerprint,
-            time_s: key.time_s,
+            time_s: key.time_s.max(before_s),
             code,
         })?;
         self.fresh += 1;
@@ -218,6 +226,22 @@ impl Keys {
     /// Whether a snapshot's keys do not have those of a record.
     pub fn lack(&self, sequence: u64) -> bool {
         sequence > self.through
+    }
+
+    /// So much that has gone by does not count for those from before this tick. Microseconds.
+    pub fn spare(&mut self, gap_us: u64) {
+        let gap_s = seconds(gap_us.saturating_add(SECOND_US - 1));
+        let before = self.ring.len() - self.fresh;
+        for entry in self.ring.iter_mut().take(before) {
+            entry.time_s = entry.time_s.saturating_add(gap_s);
+        }
+        // Those of this tick came after all of that.
+        let newest_s = before
+            .checked_sub(1)
+            .map_or(0, |newest| self.ring[newest].time_s);
+        for entry in self.ring.iter_mut().skip(before) {
+            entry.time_s = entry.time_s.max(newest_s);
+        }
     }
 
     /// What the tick brought stays, and what need not be remembered any more leaves.

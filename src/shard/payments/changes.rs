@@ -25,7 +25,7 @@ impl Shard {
     }
 
     /// Accepts a payment, in memory and in the tick's batch. Only while [`accepts`](Self::accepts).
-    pub fn pay(&mut self, id: PaymentId, cents: u64, realtime_us: u64) -> Accepted {
+    pub fn pay(&mut self, id: PaymentId, cents: u64, time_us: u64) -> Accepted {
         debug_assert!(self.accepts());
         let payments = &self.payments;
         match payments.find_late(id, payments.hasher.both(id)) {
@@ -34,7 +34,7 @@ impl Shard {
             Ok(None) if payments.open() < payments.open_max => {}
             _ => return Accepted::Full,
         }
-        let stamp = self.record(realtime_us, |batch, seed, stamp| {
+        let stamp = self.record(time_us, |batch, seed, stamp| {
             journal::append_accepted(batch, seed, stamp, id, cents)
         });
         self.payments.accept(id, cents, stamp.time_us);
@@ -45,13 +45,13 @@ impl Shard {
     /// Binds a free payment to a processor, in memory and in the tick's batch: once that is written, it
     /// may be sent. The `requestedAt` to send: now, in whole milliseconds. Only while
     /// [`accepts`](Self::accepts). If the batch is refused, it is free again.
-    pub fn bind_payment(&mut self, id: PaymentId, to: Processor, realtime_us: u64) -> u64 {
+    pub fn bind_payment(&mut self, id: PaymentId, to: Processor, time_us: u64) -> u64 {
         debug_assert!(self.accepts());
-        let requested_us = realtime_us / 1000 * 1000;
+        let requested_us = self.moment_us(self.time_us(time_us)) / 1000 * 1000;
         let bound = self.payments.bind(id, to, requested_us, BOUND);
         let before = bound.expect("only a free payment is bound");
         debug_assert!(before.is_none_or(|entry| !entry.is_bound()));
-        self.record(realtime_us, |batch, seed, stamp| {
+        self.record(time_us, |batch, seed, stamp| {
             journal::append_bound(batch, seed, stamp, id, to, requested_us)
         });
         self.payments.undo.push(Undo::Bound(id, before));
@@ -87,7 +87,7 @@ impl Shard {
     /// The processor to which a payment is bound has it, with this `requestedAt`: settled, in memory and
     /// in the tick's batch. Only while [`accepts`](Self::accepts). `false`: it is not bound (settled
     /// already, or forgotten). If the batch is refused, it is bound again, and in doubt.
-    pub fn settle_payment(&mut self, id: PaymentId, requested_us: u64, realtime_us: u64) -> bool {
+    pub fn settle_payment(&mut self, id: PaymentId, requested_us: u64, time_us: u64) -> bool {
         debug_assert!(self.accepts());
         let bound = self.payments.tried.get(id).filter(|entry| entry.is_bound());
         let Some(entry) = bound.copied() else {
@@ -102,7 +102,7 @@ impl Shard {
             attempts: entry.attempts,
         };
         let number = self.payments.recent.next();
-        let stamp = self.record(realtime_us, |batch, seed, stamp| {
+        let stamp = self.record(time_us, |batch, seed, stamp| {
             journal::append_settled(batch, seed, stamp, number, &settled)
         });
         self.payments.tried.remove(id);
@@ -113,10 +113,10 @@ impl Shard {
 
     /// Puts forgetting all payments into the batch; [`written`](Self::written) carries it out. Only while
     /// [`accepts`](Self::accepts). ([`reset`](Self::reset) forgets them, too.)
-    pub fn purge(&mut self, realtime_us: u64) {
+    pub fn purge(&mut self, time_us: u64) {
         debug_assert!(self.accepts());
         let number = self.payments.recent.next();
-        self.record(realtime_us, |batch, seed, stamp| {
+        self.record(time_us, |batch, seed, stamp| {
             journal::append_purged(batch, seed, stamp, number)
         });
         self.payments.purge = true;

@@ -1,6 +1,7 @@
 //! Tests of the shard, and what they share.
 
 mod check;
+mod clock;
 pub(crate) mod faulty;
 mod journal;
 mod mapping;

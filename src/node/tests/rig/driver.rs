@@ -11,7 +11,7 @@ impl Rig {
     pub fn now(&self) -> Now {
         Now {
             monotonic_ns: self.now_ns,
-            realtime_us: TIME_US + self.now_ns / 1000,
+            realtime_us: (TIME_US + self.now_ns / 1000).saturating_add_signed(self.stepped_us),
         }
     }
 
