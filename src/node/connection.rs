@@ -221,6 +221,10 @@ pub struct Connection {
     pub paused: bool,
     /// The peer will send no more.
     pub input_ended: bool,
+    /// What this tick wrote last has to wait for a sync.
+    pub waits: bool,
+    /// Up to here its output waited for a sync once.
+    pub held_to: u64,
     /// On the list of what this tick has to look at.
     pub listed: bool,
     /// On the list of what the next tick takes up again.
@@ -254,6 +258,8 @@ impl Connection {
             waiting_for: None,
             paused: false,
             input_ended: false,
+            waits: false,
+            held_to: 0,
             listed: false,
             postponed: false,
             turn: (0, 0),
@@ -271,6 +277,20 @@ impl Connection {
             && !self.postponed
             && self.output.is_empty()
             && self.arriving == Arriving::Nothing
+    }
+
+    /// Output of an earlier tick waits for a sync.
+    pub fn is_held(&self) -> bool {
+        self.output.released < self.held_to
+    }
+
+    /// This tick wrote a reply, from `start` on, that has to wait for a sync, or not: those before it that need
+    /// not, and wait behind none that has to, may leave. (Of what is not a client nobody knows it reply by reply.)
+    pub fn holds_back(&mut self, start: u64, waits: bool) {
+        if !self.waits && !self.is_held() && self.peer == Peer::Client {
+            self.output.release(start);
+        }
+        self.waits |= waits;
     }
 
     /// The driver was told to close it.

@@ -440,7 +440,7 @@ impl<J> Node<J> {
             About::Summary { .. } => (Endpoint::Summary, (!complete).then_some(NO_SUMMARY)),
             About::Outcome { .. } => (Endpoint::Payments, None),
         };
-        let mut subject = Subject::None;
+        let mut subject = Subject::Written;
         let status = match (inquiry.problem.or(lacks), &inquiry.about) {
             (Some(problem), _) => {
                 problem.write(&mut self.body);

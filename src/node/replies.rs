@@ -12,7 +12,7 @@ use super::{Durability, Node};
 use crate::api::bank::{self, STORAGE_FULL};
 use crate::api::{payments, Command, Endpoint};
 use crate::http::{self, ContentType, Framing, Reply, Status};
-use crate::io::ConnectionId;
+use crate::io::{ConnectionId, Peer};
 use crate::limits::{GZIP_BYTES_MIN, KIB};
 use crate::payments::PaymentId;
 use crate::shard::Ids;
@@ -40,8 +40,10 @@ impl Asker {
 /// What a reply rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Nothing that could be taken back.
-    None,
+    /// Nothing that any shard holds: it waits for no sync.
+    Nothing,
+    /// What is in the journal, and cannot be taken back.
+    Written,
     Read {
         shard: usize,
         of: Read,
@@ -151,27 +153,27 @@ impl<J> Node<J> {
         self.encode(index, asker, endpoint, status, None);
     }
 
-    /// Writes bytes that are no reply.
+    /// Writes bytes that are no reply, and tell nothing.
     pub(super) fn write_raw(&mut self, index: usize, bytes: &[u8]) {
-        self.begin_raw(index);
+        self.begin_raw(index, Subject::Nothing);
         let (connection, buffers) = self.connections.with_buffers(index);
         connection.output.writer(buffers).extend_from_slice(bytes);
     }
 
     /// Writes a frame that is no reply.
     pub(super) fn write_frame(&mut self, index: usize, frame: &Frame<'_>) {
-        self.begin_raw(index);
+        self.begin_raw(index, Subject::Written);
         let (connection, buffers) = self.connections.with_buffers(index);
         link::write(connection.output.writer(buffers), frame);
     }
 
     /// What is no reply is noted all the same: it marks where the reply before it ends.
-    fn begin_raw(&mut self, index: usize) {
+    fn begin_raw(&mut self, index: usize, subject: Subject) {
         let nobody = Asker::Node {
             shard: 0,
             counter: 0,
         };
-        self.begin_op(index, nobody, Subject::None, Endpoint::None, Status::Ok, 0);
+        self.begin_op(index, nobody, subject, Endpoint::None, Status::Ok, 0);
     }
 
     fn begin_op(
@@ -256,7 +258,7 @@ impl<J> Node<J> {
         self.reset_refused(shard);
         let mut ops = std::mem::take(&mut self.ops);
         let touched = |subject: Subject| match subject {
-            Subject::None => false,
+            Subject::Nothing | Subject::Written => false,
             Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
         };
         let mut connections: Vec<ConnectionId> = ops
@@ -314,7 +316,7 @@ impl<J> Node<J> {
             _ => {
                 let problem = resets::incomplete(op.endpoint).unwrap_or(STORAGE_FULL);
                 problem.write(&mut self.body);
-                op.subject = Subject::None;
+                op.subject = Subject::Nothing;
                 Status::ServiceUnavailable
             }
         };
@@ -355,8 +357,18 @@ impl<J> Node<J> {
         if self.is_past_grace() && self.connections.clients() == 0 {
             self.say_goodbye();
         }
+        let safe = match self.settings.durability {
+            Durability::Process => u64::MAX,
+            Durability::Disk => self.synced_ticket(),
+        };
+        let all_safe = self.ticket <= safe;
         let stats = self.settings.process.stats.core(self.settings.members.core);
         for op in self.ops.drain(..) {
+            if !all_safe {
+                if let Some(connection) = self.connections.get(op.connection) {
+                    connection.holds_back(op.start, op.subject != Subject::Nothing);
+                }
+            }
             // A command from another core is counted where its request came in.
             if matches!(op.asker, Asker::Client { .. }) {
                 stats.replied(
@@ -367,10 +379,6 @@ impl<J> Node<J> {
             }
         }
         let mut listed = std::mem::take(&mut self.listed);
-        let safe = match self.settings.durability {
-            Durability::Process => u64::MAX,
-            Durability::Disk => self.synced_ticket(),
-        };
         // Those before these first: a connection's bytes keep their order.
         while let Some(hold) = self.holds.front().filter(|hold| hold.ticket <= safe) {
             let (id, end) = (hold.connection, hold.end);
@@ -388,9 +396,13 @@ impl<J> Node<J> {
             };
             connection.listed = false;
             let end = connection.output.end();
-            if self.ticket <= safe {
+            let waits = std::mem::take(&mut connection.waits);
+            // Only what is asked by clients is known reply by reply.
+            let is_client = connection.peer == Peer::Client;
+            if all_safe || (is_client && !waits && !connection.is_held()) {
                 connection.output.release(end);
             } else if connection.output.has_unreleased() {
+                connection.held_to = end;
                 self.holds.push_back(Hold {
                     connection: id,
                     end,

@@ -260,7 +260,7 @@ impl<J> Node<J> {
                     self.settings.payments.is_some(),
                     self.now,
                 );
-                self.reply(index, asker, endpoint, Status::Ok, Subject::None)
+                self.reply(index, asker, endpoint, Status::Ok, Subject::Nothing)
             }
             Call::Metrics => {
                 operations::write_metrics(
@@ -269,7 +269,7 @@ impl<J> Node<J> {
                     self.settings.payments.is_some(),
                     self.now,
                 );
-                self.reply(index, asker, endpoint, Status::Ok, Subject::None)
+                self.reply(index, asker, endpoint, Status::Ok, Subject::Nothing)
             }
             Call::Refused(Refused {
                 status,
@@ -277,7 +277,7 @@ impl<J> Node<J> {
                 problem,
             }) => {
                 problem.write(&mut self.body);
-                self.reply_with(index, asker, endpoint, status, Subject::None, allow)
+                self.reply_with(index, asker, endpoint, status, Subject::Nothing, allow)
             }
         };
         if taken == Taken::Yes && asker.closes() && self.connections[index].state == State::Open {
@@ -332,7 +332,7 @@ impl<J> Node<J> {
                 Command::Payments(command) => shard.payments().is_written(command.id()),
             };
             if is_written {
-                subject = Subject::None;
+                subject = Subject::Written;
             }
             self.stats().duplicates.add(1);
         }
@@ -378,6 +378,7 @@ impl<J> Node<J> {
         Taken::NotYet
     }
 
+    /// Says that something is wrong, for which no shard was looked at.
     pub(super) fn answer(
         &mut self,
         index: usize,
@@ -387,7 +388,7 @@ impl<J> Node<J> {
         problem: Problem,
     ) -> Taken {
         problem.write(&mut self.body);
-        self.reply(index, asker, endpoint, status, Subject::None)
+        self.reply(index, asker, endpoint, status, Subject::Nothing)
     }
 
     /// Refuses what cannot be understood, or did not come in time, and closes.

@@ -165,7 +165,7 @@ impl<J> Node<J> {
             self.reset_from(index, shard + 1, asker, scope);
         } else {
             self.body.extend_from_slice(done(scope));
-            self.reply(index, asker, endpoint(scope), Status::Ok, Subject::None);
+            self.reply(index, asker, endpoint(scope), Status::Ok, Subject::Written);
         }
     }
 }

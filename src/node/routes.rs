@@ -411,7 +411,7 @@ impl<J> Node<J> {
         };
         if let Some(pending) = self.next_sent(member, shard, counter) {
             self.body.extend_from_slice(body);
-            self.settle(shard, pending, status, Subject::None);
+            self.settle(shard, pending, status, Subject::Written);
         }
         Ok(())
     }
@@ -490,7 +490,7 @@ impl<J> Node<J> {
                 UNAVAILABLE
             };
             problem.write(&mut self.body);
-            self.settle(shard, pending, Status::ServiceUnavailable, Subject::None);
+            self.settle(shard, pending, Status::ServiceUnavailable, Subject::Nothing);
         }
     }
 }

@@ -46,6 +46,69 @@ fn with_disk_nothing_that_may_tell_of_a_write_leaves_before_its_sync() {
 }
 
 #[test]
+fn with_disk_what_tells_of_no_shard_does_not_wait() {
+    let mut rig = Rig::new(DISK);
+    let (writer, mut other) = (rig.connect(0), rig.connect(0));
+    rig.disk_stuck(0, true);
+    rig.send(
+        writer,
+        get("/health") + &transact(1, 'c', 5) + &get("/metrics"),
+    );
+    rig.run();
+    // In front of the write, but not behind it: a connection's bytes keep their order.
+    assert_eq!(rig.statuses(writer), [200]);
+    let expected = "POST /clientes/1/extrato HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    for (request, status) in [
+        (get("/health"), 200),
+        (get("/metrics"), 200),
+        (get("/nothing"), 404),
+        (expected.to_owned(), 405),
+        (transact(1, 'x', 5), 422),
+        (get("/payments-summary"), 503),
+    ] {
+        rig.send(other, &request);
+        rig.run();
+        assert_eq!(rig.statuses(other), [status], "{request}");
+    }
+    // What waits already is not overtaken, a tick later, either.
+    rig.send(writer, get("/health"));
+    rig.run();
+    assert!(rig.statuses(writer).is_empty());
+    // On one connection: what must wait, and what is asked behind it.
+    rig.send(other, get("/health") + &statement(1) + &get("/health"));
+    rig.run();
+    assert_eq!(rig.statuses(other), [200]);
+    rig.send(other, get("/health"));
+    rig.run();
+    assert!(rig.statuses(other).is_empty());
+    // What is no request is refused at once, too.
+    let late = std::mem::replace(&mut other, rig.connect(0));
+    rig.send(other, "\x16\x03\x01");
+    rig.run();
+    assert_eq!(rig.statuses(other), [400]);
+    rig.disk_stuck(0, false);
+    rig.run();
+    assert_eq!(rig.statuses(writer), [200, 200, 200]);
+    assert_eq!(rig.statuses(late), [200, 200, 200]);
+}
+
+#[test]
+fn with_disk_a_repeat_waits_for_the_sync_of_the_first() {
+    let mut rig = Rig::new(DISK);
+    let (first, repeat) = (rig.connect(0), rig.connect(0));
+    let request = transact(1, 'c', 5).replace("Host: x", "Host: x\r\nIdempotency-Key: a");
+    rig.disk_stuck(0, true);
+    rig.send(first, &request);
+    rig.run();
+    rig.send(repeat, &request);
+    rig.run();
+    assert!(rig.statuses(first).is_empty() && rig.statuses(repeat).is_empty());
+    rig.disk_stuck(0, false);
+    rig.run();
+    assert_eq!(rig.replies(first), rig.replies(repeat));
+}
+
+#[test]
 fn with_disk_a_write_during_a_sync_waits_for_the_next_one() {
     let mut rig = Rig::new(DISK);
     let client = rig.connect(0);
