@@ -135,7 +135,10 @@ fn payment(sequence: u64) -> PaymentEvent {
                 attempts: sequence as u16,
             },
         },
-        _ => PaymentEvent::Purged { number: sequence },
+        _ => PaymentEvent::Purged {
+            number: sequence,
+            forward: ids(sequence).forward,
+        },
     }
 }
 
@@ -152,7 +155,9 @@ fn append_payment(into: &mut Vec<u8>, stamp: &Stamp, event: &PaymentEvent) -> u3
         PaymentEvent::Settled { number, settled } => {
             journal::append_settled(into, SEED, stamp, *number, settled)
         }
-        PaymentEvent::Purged { number } => journal::append_purged(into, SEED, stamp, *number),
+        PaymentEvent::Purged { number, forward } => {
+            journal::append_purged(into, SEED, stamp, *number, *forward)
+        }
     }
 }
 
@@ -162,7 +167,7 @@ fn journal_of(records: u8) -> Vec<u8> {
     for sequence in 1..=u64::from(records) {
         let stamp = stamp(sequence, chain);
         chain = if sequence % 7 == 0 {
-            journal::append_reset(&mut bytes, SEED, &stamp)
+            journal::append_reset(&mut bytes, SEED, &stamp, ids(sequence).forward)
         } else if sequence % 5 == 0 {
             let reading = Reading {
                 offset_us: 1_000_000 - 300_000 * sequence as i64,
@@ -205,7 +210,7 @@ fn append(into: &mut Vec<u8>, record: &Record<'_>) {
             ids,
             refusal,
         } => append_order(into, &record.stamp, &order, &ids, Err(refusal)),
-        Event::Reset => journal::append_reset(into, SEED, &record.stamp),
+        Event::Reset { forward } => journal::append_reset(into, SEED, &record.stamp, forward),
         Event::Payment(event) => append_payment(into, &record.stamp, &event),
         Event::Clock(reading) => journal::append_clock(into, SEED, &record.stamp, reading),
         Event::Unknown(reason) => panic!("never written: {reason}"),

@@ -170,7 +170,7 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
         }
         Step::Reset => {
             if shard.accepts() {
-                shard.reset(3);
+                shard.reset(None, 3);
             }
         }
         Step::Write => tick(shard, store),
@@ -357,7 +357,7 @@ proptest! {
         let [first, second] = &mut lives;
         refused.iter().for_each(|one| step(&mut first.shard, &mut first.store, one));
         if reset {
-            first.shard.reset(2000);
+            first.shard.reset(None, 2000);
         }
         first.shard.refused();
         prop_assert!(bytes(&first.shard) == bytes(&second.shard));

@@ -156,7 +156,7 @@ proptest! {
                     command_of(&mut shard, &mut plain, *order, ids, *later_s);
                 }
                 Step::Command { .. } => {}
-                Step::Reset if shard.accepts() => shard.reset(0),
+                Step::Reset if shard.accepts() => shard.reset(None, 0),
                 Step::Reset => {}
                 Step::Write => written(&mut shard, &mut store, &mut plain),
                 Step::Refuse => {

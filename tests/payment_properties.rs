@@ -250,11 +250,11 @@ impl Life {
                 };
             }
             Step::Purge if self.shard.accepts() => {
-                self.shard.purge(time_us);
+                self.shard.purge(None, time_us);
                 self.forgets = true;
             }
             Step::Reset if self.shard.accepts() => {
-                self.shard.reset(time_us);
+                self.shard.reset(None, time_us);
                 self.forgets = true;
             }
             Step::Write => self.tick(),

@@ -122,8 +122,6 @@ pub struct Model {
     pub real_us: Option<u64>,
     /// Real time at 0, since when (monotonic), as it steps.
     pub clocks: Vec<(u64, i64)>,
-    /// There are other nodes, to which requests may go twice.
-    forwards: bool,
     /// Replies that were checked.
     pub checked: u64,
 }
@@ -139,7 +137,7 @@ pub struct Since {
 
 impl Model {
     /// A bank at its start.
-    pub fn new(clients: &[Client], shards: u32, nodes: usize, payments: Book) -> Model {
+    pub fn new(clients: &[Client], shards: u32, payments: Book) -> Model {
         let account = |client: &Client| {
             let start = Entry {
                 sequence: 0,
@@ -165,7 +163,6 @@ impl Model {
             payments,
             real_us: None,
             clocks: Vec::new(),
-            forwards: nodes > 1,
             checked: 0,
         }
     }
@@ -308,7 +305,7 @@ impl Model {
             Event::Refused { order, ids, .. } => {
                 What::Denied(self.tag_of(shard, sequence, &order, &ids)?)
             }
-            Event::Reset => What::Reset,
+            Event::Reset { .. } => What::Reset,
             Event::Payment(event) => What::Payment(event.into()),
             Event::Clock(reading) => What::Clock(reading),
             Event::Unknown(reason) => violation!("record {sequence}: {reason}"),
@@ -333,17 +330,18 @@ impl Model {
                     "record {sequence} of shard {shard} must not be there: {sent:?}"
                 );
             }
+            What::Payment(PaymentEntry::Purged) => {
+                let purges = self.shards[shard].records.iter();
+                let is_purge = |what: &What| *what == What::Payment(PaymentEntry::Purged);
+                let purges = purges.filter(|(what, _)| is_purge(what)).count();
+                require!(purges < self.purges_sent, "a purge that nobody sent");
+            }
             What::Payment(entry) => self.payments.check(shard, &entry)?,
             What::Clock(_) => {}
             What::Start | What::Reset => {
                 let resets = self.shards[shard].records.iter();
                 let resets = resets.filter(|(what, _)| *what == What::Reset).count();
-                // One that is forwarded may be carried out again by the next owner: it has no id.
-                let again = self.resets_sent > 0 && self.forwards;
-                require!(
-                    resets < self.resets_sent || again,
-                    "a reset that nobody sent"
-                );
+                require!(resets < self.resets_sent, "a reset that nobody sent");
             }
         }
         self.apply(shard, what, time_us)?;

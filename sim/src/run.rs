@@ -174,7 +174,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     trace.note(format_args!("{plan:?}"));
     let shards = plan.shards as usize;
     let mut world = World {
-        model: Model::new(&plan.clients, plan.shards, plan.nodes, payments),
+        model: Model::new(&plan.clients, plan.shards, payments),
         journals: (0..shards).map(|_| None).collect(),
         processors: Processors::new(plan.payments.as_ref(), seed),
         shuffled_ns: 0,

@@ -53,11 +53,13 @@ pub enum Sabotage {
     TimeJumps,
     /// It stands still for twenty minutes.
     TimeStands,
+    /// A reset reaches the server twice.
+    ResetRepeated,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 25] = [
+    pub const ALL: [Sabotage; 26] = [
         Sabotage::KillLosesWrites,
         Sabotage::SyncIgnored,
         Sabotage::SyncReordered,
@@ -83,5 +85,6 @@ impl Sabotage {
         Sabotage::MomentsOfOld,
         Sabotage::TimeJumps,
         Sabotage::TimeStands,
+        Sabotage::ResetRepeated,
     ];
 }

@@ -295,8 +295,12 @@ impl World {
                     self.model.taken_up(&asked.expect);
                 }
             }
-            let repeats = self.sabotage == Some(Sabotage::RequestRepeated)
-                && bytes.starts_with(b"POST")
+            let repeated: Option<&[u8]> = match self.sabotage {
+                Some(Sabotage::RequestRepeated) => Some(b"POST"),
+                Some(Sabotage::ResetRepeated) => Some(b"POST /reset"),
+                _ => None,
+            };
+            let repeats = repeated.is_some_and(|it| bytes.starts_with(it))
                 && client
                     .asked
                     .iter()

@@ -2,7 +2,7 @@
 //! its lock file and of the lock files of the shards that it owns.
 //!
 //! `galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=<32 hex digits>
-//! processor-default=http://a:8080 processor-fallback=http://b:8080 protocol=2 pid=12`
+//! processor-default=http://a:8080 processor-fallback=http://b:8080 protocol=3 pid=12`
 
 use std::fmt;
 use std::str::FromStr;
@@ -192,7 +192,7 @@ pub(super) mod tests {
             line,
             format!(
                 "galo node=api01 nodes=api01,api02 cores=1 shards=2 directory={directory} \
-                 processor-default=none processor-fallback=none protocol=2 pid=12"
+                 processor-default=none processor-fallback=none protocol=3 pid=12"
             )
         );
         assert_eq!(line.parse(), Ok(card(0)));
@@ -242,7 +242,7 @@ pub(super) mod tests {
         let cases: [(Change, [&str; 3]); 6] = [
             (
                 |card| card.protocol = 7,
-                ["link protocol 7", "link protocol 2", "same version"],
+                ["link protocol 7", "link protocol 3", "same version"],
             ),
             (|card| card.directory = 0xdef, ["def", "abc", "same --data"]),
             (

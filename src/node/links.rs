@@ -293,7 +293,8 @@ impl<J> Node<J> {
             } => {
                 let own = known(shard)?;
                 if self.carries_out(member, own) {
-                    return Ok(self.reset_for_member(index, own, counter, scope));
+                    let forward = ForwardId { origin, counter };
+                    return Ok(self.reset_for_member(index, own, forward, scope));
                 }
                 self.refuse_command(member, index, shard, counter);
             }

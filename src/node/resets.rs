@@ -14,6 +14,7 @@ use crate::api::payments::{PURGE_FORBIDDEN, PURGE_INCOMPLETE};
 use crate::api::{Endpoint, Problem};
 use crate::http::Status;
 use crate::io::ConnectionId;
+use crate::shard::ForwardId;
 
 /// Which request has this scope.
 pub(super) fn endpoint(scope: Scope) -> Endpoint {
@@ -71,7 +72,7 @@ impl<J> Node<J> {
             // Nothing may be asked behind it before it is through.
             connection.waiting_for = None;
             let id = connection.id;
-            self.reset_here(id, shard, asker, scope);
+            self.reset_here(id, shard, asker, scope, None);
         } else if !self.forward_reset(index, shard, asker, scope) {
             let status = Status::ServiceUnavailable;
             return self.answer(index, asker, endpoint(scope), status, UNAVAILABLE);
@@ -79,15 +80,17 @@ impl<J> Node<J> {
         Taken::Yes
     }
 
-    /// Resets a shard of ours, which accepts it, for a client that waits for it.
+    /// Resets a shard of ours, which accepts it, for a client that waits for it; unless an owner before us has done
+    /// so when it was forwarded under this id.
     pub(super) fn reset_here(
         &mut self,
         connection: ConnectionId,
         shard: usize,
         asker: Asker,
         scope: Scope,
+        forward: Option<ForwardId>,
     ) {
-        self.forget(shard, scope);
+        self.forget(shard, scope, forward);
         self.resets.push(Reset {
             connection,
             asker,
@@ -102,31 +105,40 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         shard: usize,
-        counter: u64,
+        forward: ForwardId,
         scope: Scope,
     ) -> Taken {
+        // So it is in the journal if it was carried out before.
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        self.forget(shard, scope);
+        let subject = match self.forget(shard, scope, Some(forward)) {
+            true => Subject::Write { shard },
+            false => Subject::Written,
+        };
         self.body.extend_from_slice(done(scope));
         let asker = Asker::Node {
             shard: shard as u32,
-            counter,
+            counter: forward.counter,
         };
-        let subject = Subject::Write { shard };
         self.reply(index, asker, endpoint(scope), Status::Ok, subject)
     }
 
-    fn forget(&mut self, shard: usize, scope: Scope) {
+    /// Whether it was not done before.
+    fn forget(&mut self, shard: usize, scope: Scope, forward: Option<ForwardId>) -> bool {
         let now = self.now;
         let its_shard = self.shard(shard);
+        if forward.is_some_and(|id| its_shard.has_forgotten(&id)) {
+            self.stats().duplicates.add(1);
+            return false;
+        }
         let time_us = its_shard.tell_time(now);
         match scope {
-            Scope::Everything => its_shard.reset(time_us),
-            Scope::Payments => its_shard.purge(time_us),
+            Scope::Everything => its_shard.reset(forward, time_us),
+            Scope::Payments => its_shard.purge(forward, time_us),
         }
         self.questions.forgotten(shard);
+        true
     }
 
     /// The journal had no room for what this tick did to a shard.

@@ -378,18 +378,23 @@ impl<J> Node<J> {
                 .expect("there is one");
             self.commands -= 1;
             self.stats().retries.add(u64::from(pending.tried));
+            let forward = Some(ForwardId {
+                origin: Origin {
+                    member: self.settings.members.own() as u16,
+                    epoch: self.settings.epoch,
+                },
+                counter: pending.counter,
+            });
             if let Work::Reset(scope) = pending.work {
-                self.reset_here(pending.connection, shard, pending.asker, scope);
+                let Pending {
+                    connection, asker, ..
+                } = pending;
+                self.reset_here(connection, shard, asker, scope, forward);
                 continue;
             }
             let command = pending.work.command().expect("it is no reset");
-            let origin = Origin {
-                member: self.settings.members.own() as u16,
-                epoch: self.settings.epoch,
-            };
-            let counter = pending.counter;
             let ids = Ids {
-                forward: Some(ForwardId { origin, counter }),
+                forward,
                 key: pending.key,
             };
             let (status, subject) = self.execute(shard, &command, &ids);

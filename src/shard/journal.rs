@@ -24,7 +24,7 @@
 //! | 4 | 4 | checksum of the record before: the chain |
 //! | 8 | 2 | bytes of the record, a multiple of 8 |
 //! | 10 | 1 | kind: 1 transaction, 2 reset, 3 refused transaction; of payments: 4 accepted, 5 bound, 6 settled, 7 purged; 8 clock |
-//! | 11 | 1 | flags: 1 it has a forward id, 2 it has a key (always, when it was refused); of other kinds than 1 and 3, zero |
+//! | 11 | 1 | flags: 1 it has a forward id (of kinds 1, 2, 3 and 7), 2 it has a key (of 1, and of 3 always) |
 //! | 12 | 4 | unsynced: how many records, this one included, were not known to be durable when it was written |
 //! | 16 | 8 | sequence, from 1, without gaps |
 //! | 24 | 8 | the shard's time (`clock.rs`), microseconds since 1970; never less than in the record before |
@@ -38,6 +38,7 @@
 //! | 32 | | bound: id (16), microseconds since 1970 that its processor is told (8), processor (1), zero (7) |
 //! | 32 | | settled: id (16), number (8), cents (8), when it was accepted (8), what its processor has stored (8), processor (1), zero (1), attempts (2), zero (4) |
 //! | 32 | | purged: the number of the next one that is settled (8) |
+//! | | | of a reset or a purge with a forward id, then: that, as above (16) |
 //! | 32 | | clock: real time less the shard's time from this record on, microseconds, signed (8); what keys from before it do not feel of the time before it, microseconds (8) |
 //!
 //! Settled payments of a shard are numbered from 0, without gaps; a purge does not begin anew. A reset forgets

@@ -17,7 +17,7 @@ pub mod origins;
 
 use siphasher::sip::SipHasher24;
 
-use super::ids::Ids;
+use super::ids::{ForwardId, Ids};
 use crate::bank::{Order, Posted, Refusal};
 use keys::{Key, Keys};
 use origins::Origins;
@@ -150,7 +150,31 @@ impl Outcomes {
         })
     }
 
-    /// The same for a record of the journal, of which the snapshot may have a part already.
+    /// The same of a reset or a purge, of which nothing comes that could be told but that it is done.
+    pub fn remember_forgotten(&mut self, id: &ForwardId) -> Result<(), &'static str> {
+        self.origins.remember(id, Ok(0))
+    }
+
+    /// Whether it is known.
+    pub fn has_forgotten(&self, id: &ForwardId) -> bool {
+        self.origins.find(id).is_some()
+    }
+
+    /// For a record of the journal.
+    pub fn replay_forgotten(
+        &mut self,
+        id: &ForwardId,
+        (sequence, time_us): (u64, u64),
+    ) -> Result<(), &'static str> {
+        if self.origins.lack(id, sequence) {
+            self.remember_forgotten(id)?;
+        }
+        self.written(time_us);
+        Ok(())
+    }
+
+    /// The same as [`remember`](Self::remember) for a record of the journal, of which the snapshot may have a
+    /// part already.
     pub fn replay(
         &mut self,
         ids: &Ids,

@@ -7,7 +7,7 @@
 
 use super::accounts::Accounts;
 use super::clock::{Clock, Reading};
-use super::ids::Ids;
+use super::ids::{ForwardId, Ids};
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
 use super::outcomes::{self, Outcome, Outcomes, Recall};
@@ -227,11 +227,25 @@ impl Shard {
     }
 
     /// Puts a reset of all accounts and payments into the batch; [`written`](Self::written) carries it out. Only
-    /// while [`accepts`](Self::accepts).
-    pub fn reset(&mut self, time_us: u64) {
+    /// while [`accepts`](Self::accepts), and only if it is not [known](Self::has_forgotten).
+    pub fn reset(&mut self, forward: Option<ForwardId>, time_us: u64) {
         debug_assert!(self.accepts());
-        let stamp = self.record(time_us, journal::append_reset);
+        let stamp = self.record(time_us, |batch, seed, stamp| {
+            journal::append_reset(batch, seed, stamp, forward)
+        });
+        self.remember_forgotten(forward);
         self.reset = Some(stamp.sequence);
+    }
+
+    /// Whether a reset or a purge was carried out before, or is in the batch.
+    pub fn has_forgotten(&self, forward: &ForwardId) -> bool {
+        self.outcomes.has_forgotten(forward)
+    }
+
+    /// The reset or purge that was put into the batch came under this id.
+    pub(super) fn remember_forgotten(&mut self, forward: Option<ForwardId>) {
+        let new = forward.map_or(Ok(()), |id| self.outcomes.remember_forgotten(&id));
+        debug_assert_eq!(new, Ok(()), "looked for before");
     }
 
     /// Puts a record into the batch, with what appends it: its stamp.
@@ -435,7 +449,8 @@ impl Shard {
                 }
                 self.replay_outcome(&record.stamp, order, ids, Err(*refusal))
             }
-            journal::Event::Reset => {
+            journal::Event::Reset { forward } => {
+                self.replay_forgotten(&record.stamp, *forward)?;
                 let sequence = record.stamp.sequence;
                 for account in self.accounts.iter_mut() {
                     if account.sequence() < sequence {
@@ -445,13 +460,28 @@ impl Shard {
                 self.payments.replay_reset(&record.stamp);
                 Ok(())
             }
-            journal::Event::Payment(event) => self.payments.replay(&record.stamp, event),
+            journal::Event::Payment(event) => {
+                if let journal::PaymentEvent::Purged { forward, .. } = event {
+                    self.replay_forgotten(&record.stamp, *forward)?;
+                }
+                self.payments.replay(&record.stamp, event)
+            }
             journal::Event::Clock(reading) => {
                 self.replay_clock(&record.stamp, *reading);
                 Ok(())
             }
             journal::Event::Unknown(reason) => Err(reason),
         }
+    }
+
+    fn replay_forgotten(
+        &mut self,
+        stamp: &Stamp,
+        forward: Option<ForwardId>,
+    ) -> Result<(), &'static str> {
+        let Some(id) = forward else { return Ok(()) };
+        let moment = (stamp.sequence, stamp.time_us);
+        self.outcomes.replay_forgotten(&id, moment)
     }
 
     fn replay_clock(&mut self, stamp: &Stamp, reading: Reading) {

@@ -1,4 +1,4 @@
-//! From bytes to a frame; whatever no version 2 writes is refused.
+//! From bytes to a frame; whatever this version does not write is refused.
 
 use std::borrow::Cow;
 

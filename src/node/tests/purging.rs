@@ -104,6 +104,54 @@ fn a_purge_waits_for_owners_as_a_reset_does() {
 }
 
 #[test]
+fn what_is_forgotten_is_forgotten_once_whoever_serves_the_shard_then() {
+    for (request, account) in [(reset().to_owned(), true), (purge().to_owned(), false)] {
+        for by_another in [false, true] {
+            let mut rig = Rig::new(Plan {
+                nodes: 3,
+                shards: 3,
+                ..GATEWAY_TWO
+            });
+            let (asker, other) = (rig.connect(0), rig.connect(2));
+            // Node 1 carries it out for its shard, and nobody hears of that.
+            rig.hear(0, 1, false);
+            rig.send(asker, &request);
+            rig.run();
+            assert_eq!(rig.replies(asker), []);
+            // Client 4 is of shard 1, and so is the payment.
+            let id = id_in(
+                Plan {
+                    shards: 3,
+                    ..GATEWAY_TWO
+                },
+                1,
+                0,
+            );
+            assert_eq!(rig.ask(other, transact(4, 'c', 5)).status, 200);
+            assert_eq!(rig.ask(other, pay(id, "19.90")).status, 202);
+            if by_another {
+                // The next owner is asked again, be it who asks or the third.
+                rig.kill(1);
+            }
+            rig.hear(0, 1, true);
+            rig.cut(0, 1);
+            rig.pass(COMMAND_NS_MAX / 2);
+            assert_eq!(rig.statuses(asker), [200]);
+            let shown = rig.ask(other, get(&format!("/payments/{id}")));
+            assert_eq!(shown.status, 200, "{request}, {by_another}");
+            assert_eq!(rig.ask(other, statement(4)).balance(), 5);
+            // Another one is another one.
+            assert_eq!(rig.ask(asker, &request).status, 200);
+            let expected = if account { 0 } else { 5 };
+            assert_eq!(rig.ask(other, statement(4)).balance(), expected);
+            let shown = rig.ask(other, get(&format!("/payments/{id}")));
+            assert_eq!(shown.status, 404);
+            rig.check_counts();
+        }
+    }
+}
+
+#[test]
 fn without_processors_payments_say_what_to_set() {
     let mut rig = Rig::new(Plan {
         gateway: None,

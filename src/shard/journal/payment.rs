@@ -1,8 +1,11 @@
 //! Records of payments: their layouts are in the table at the top of the journal's file.
 
-use super::record::{append, Buffer, Stamp, FLAGS, RECORD_BYTES_MIN};
+use super::record::{
+    append, forward_of, put_forward, Buffer, Stamp, FLAGS, FORWARD_BYTES, RECORD_BYTES_MIN,
+};
 use super::{u16_at, u64_at};
 use crate::payments::{PaymentId, Processor};
+use crate::shard::ids::ForwardId;
 use crate::shard::payments::Settled;
 
 const KIND_ACCEPTED: u8 = 4;
@@ -69,6 +72,8 @@ pub enum PaymentEvent {
     Purged {
         /// How many were settled before.
         number: u64,
+        /// Under which id it came from another member.
+        forward: Option<ForwardId>,
     },
 }
 
@@ -141,11 +146,18 @@ pub fn append_settled(
     append(into, seed, KIND_SETTLED, stamp, &mut buffer, SETTLED_BYTES)
 }
 
-/// Appends the record of a purge; its checksum.
-pub fn append_purged(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, number: u64) -> u32 {
-    let mut buffer = Buffer([0; PURGED_BYTES]);
+/// Appends the record of a purge, which may have been forwarded; its checksum.
+pub fn append_purged(
+    into: &mut Vec<u8>,
+    seed: u32,
+    stamp: &Stamp,
+    number: u64,
+    forward: Option<ForwardId>,
+) -> u32 {
+    let mut buffer = Buffer([0; PURGED_BYTES + FORWARD_BYTES]);
     put(&mut buffer.0, PURGED_NUMBER, &number.to_le_bytes());
-    append(into, seed, KIND_PURGED, stamp, &mut buffer, PURGED_BYTES)
+    let bytes = put_forward(&mut buffer.0, PURGED_BYTES, forward);
+    append(into, seed, KIND_PURGED, stamp, &mut buffer, bytes)
 }
 
 /// What a record whose checksum is right says.
@@ -154,7 +166,11 @@ pub(super) fn event(kind: u8, record: &[u8]) -> Result<PaymentEvent, &'static st
         KIND_ACCEPTED => ACCEPTED_BYTES,
         KIND_BOUND => BOUND_BYTES,
         KIND_SETTLED => SETTLED_BYTES,
-        KIND_PURGED => PURGED_BYTES,
+        KIND_PURGED => {
+            let forward = forward_of(record, PURGED_BYTES)?;
+            let number = u64_at(record, PURGED_NUMBER);
+            return Ok(PaymentEvent::Purged { number, forward });
+        }
         _ => return Err("a kind of record that this version does not know"),
     };
     if record.len() != bytes {
@@ -162,10 +178,6 @@ pub(super) fn event(kind: u8, record: &[u8]) -> Result<PaymentEvent, &'static st
     }
     if record[FLAGS] != 0 {
         return Err("flags that this version does not know");
-    }
-    if kind == KIND_PURGED {
-        let number = u64_at(record, PURGED_NUMBER);
-        return Ok(PaymentEvent::Purged { number });
     }
     let id = u128::from_le_bytes(record[ID..ID_END].try_into().expect("16 bytes"));
     let id = PaymentId(id);

@@ -28,7 +28,7 @@ const AMOUNT: usize = ZERO + 1;
 const IDS: usize = AMOUNT + 8;
 const TRANSACTION_BYTES_MAX: usize = IDS + DESCRIPTION_BYTES_MAX;
 
-const FORWARD_BYTES: usize = 8 + 8;
+pub(super) const FORWARD_BYTES: usize = 8 + 8;
 const KEY_BYTES: usize = 16;
 const BALANCE_BYTES: usize = 8;
 const REMEMBERED_BYTES_MAX: usize =
@@ -172,10 +172,48 @@ pub fn append_remembered(
     append(into, seed, kind, stamp, &mut buffer, bytes)
 }
 
-/// Appends the record of a reset of all accounts and payments; its checksum.
-pub fn append_reset(into: &mut Vec<u8>, seed: u32, stamp: &Stamp) -> u32 {
-    let mut buffer = Buffer([0; RECORD_BYTES_MIN]);
-    append(into, seed, KIND_RESET, stamp, &mut buffer, RECORD_BYTES_MIN)
+/// Appends the record of a reset of all accounts and payments, which may have been forwarded; its checksum.
+pub fn append_reset(
+    into: &mut Vec<u8>,
+    seed: u32,
+    stamp: &Stamp,
+    forward: Option<ForwardId>,
+) -> u32 {
+    let mut buffer = Buffer([0; RECORD_BYTES_MIN + FORWARD_BYTES]);
+    let bytes = put_forward(&mut buffer.0, RECORD_BYTES_MIN, forward);
+    append(into, seed, KIND_RESET, stamp, &mut buffer, bytes)
+}
+
+/// Puts the forward id, if there is one, behind a record of so many bytes; how many it has then.
+pub(super) fn put_forward(record: &mut [u8], bytes: usize, forward: Option<ForwardId>) -> usize {
+    let Some(ForwardId { origin, counter }) = forward else {
+        return bytes;
+    };
+    debug_assert!((1..=COUNTER_MAX).contains(&counter));
+    record[FLAGS] |= FLAG_FORWARD;
+    record[bytes..bytes + 8].copy_from_slice(&origin.to_bits().to_le_bytes());
+    record[bytes + 8..bytes + FORWARD_BYTES].copy_from_slice(&counter.to_le_bytes());
+    bytes + FORWARD_BYTES
+}
+
+/// The forward id behind a record of so many bytes, if it has one; `Err`: that is not all of it, or something else.
+pub(super) fn forward_of(record: &[u8], bytes: usize) -> Result<Option<ForwardId>, &'static str> {
+    match (record[FLAGS], record.len().checked_sub(bytes)) {
+        (0, Some(0)) => Ok(None),
+        (FLAG_FORWARD, Some(FORWARD_BYTES)) => forward_at(&record[bytes..]).map(Some),
+        _ => Err("flags that this version does not know, or another length than they say"),
+    }
+}
+
+fn forward_at(bytes: &[u8]) -> Result<ForwardId, &'static str> {
+    let counter = u64_at(bytes, 8);
+    if !(1..=COUNTER_MAX).contains(&counter) {
+        return Err("a counter that nobody counts to");
+    }
+    Ok(ForwardId {
+        origin: Origin::from_bits(u64_at(bytes, 0)),
+        counter,
+    })
 }
 
 /// Appends the record of how real time goes on; its checksum.
@@ -223,7 +261,10 @@ pub enum Event<'a> {
         refusal: Refusal,
     },
     /// All accounts back to the start, and all payments forgotten.
-    Reset,
+    Reset {
+        /// Under which id it came from another member.
+        forward: Option<ForwardId>,
+    },
     /// Something about payments.
     Payment(PaymentEvent),
     /// How real time goes on.
@@ -294,8 +335,10 @@ pub fn record_at(segment: &[u8], offset: usize, seed: u32) -> Result<Record<'_>,
 fn event(record: &[u8]) -> Event<'_> {
     match record[KIND] {
         KIND_TRANSACTION | KIND_REFUSED => transaction(record).unwrap_or_else(Event::Unknown),
-        KIND_RESET if record.len() == RECORD_BYTES_MIN && record[FLAGS] == 0 => Event::Reset,
-        KIND_RESET => Event::Unknown("a reset with flags or a payload"),
+        KIND_RESET => match forward_of(record, RECORD_BYTES_MIN) {
+            Ok(forward) => Event::Reset { forward },
+            Err(reason) => Event::Unknown(reason),
+        },
         KIND_CLOCK if record.len() == CLOCK_BYTES && record[FLAGS] == 0 => Event::Clock(Reading {
             offset_us: u64_at(record, CLOCK_OFFSET) as i64,
             gap_us: u64_at(record, CLOCK_GAP),
@@ -321,14 +364,7 @@ fn transaction(record: &[u8]) -> Result<Event<'_>, &'static str> {
     let mut balance = None;
     if has(FLAG_FORWARD) {
         let bytes = take(FORWARD_BYTES).ok_or("a forward id that is too short")?;
-        let counter = u64_at(bytes, 8);
-        if !(1..=COUNTER_MAX).contains(&counter) {
-            return Err("a counter that nobody counts to");
-        }
-        ids.forward = Some(ForwardId {
-            origin: Origin::from_bits(u64_at(bytes, 0)),
-            counter,
-        });
+        ids.forward = Some(forward_at(bytes)?);
     }
     if has(FLAG_KEY) {
         let bytes = take(KEY_BYTES).ok_or("a key that is too short")?;

@@ -3,7 +3,7 @@
 use super::tried::{self, Stand};
 use super::{Accepted, Payments, Settled, Undo};
 use crate::payments::{PaymentId, Processor};
-use crate::shard::{journal, Shard};
+use crate::shard::{journal, ForwardId, Shard};
 
 /// What changes payments. All but what is said to be journalled is known in memory only: whoever has the
 /// shard next takes every bound payment for one in doubt.
@@ -112,13 +112,15 @@ impl Shard {
     }
 
     /// Puts forgetting all payments into the batch; [`written`](Self::written) carries it out. Only while
-    /// [`accepts`](Self::accepts). ([`reset`](Self::reset) forgets them, too.)
-    pub fn purge(&mut self, time_us: u64) {
+    /// [`accepts`](Self::accepts), and only if it is not [known](Self::has_forgotten). ([`reset`](Self::reset)
+    /// forgets them, too.)
+    pub fn purge(&mut self, forward: Option<ForwardId>, time_us: u64) {
         debug_assert!(self.accepts());
         let number = self.payments.recent.next();
         self.record(time_us, |batch, seed, stamp| {
-            journal::append_purged(batch, seed, stamp, number)
+            journal::append_purged(batch, seed, stamp, number, forward)
         });
+        self.remember_forgotten(forward);
         self.payments.purge = true;
     }
 }

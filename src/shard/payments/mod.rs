@@ -453,7 +453,7 @@ impl Payments {
                     false => self.recent.push(settled, stamp.sequence),
                 }
             }
-            PaymentEvent::Purged { number } => {
+            PaymentEvent::Purged { number, .. } => {
                 if number != self.recent.next() {
                     return Err("a purge of other payments than there are");
                 }

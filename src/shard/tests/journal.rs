@@ -29,7 +29,7 @@ fn segment(records: &[(u64, u32)]) -> (Vec<u8>, Header, u32) {
             sequence: *sequence,
             time_us: 5,
         };
-        chain = append_reset(&mut bytes, seed, &stamp);
+        chain = append_reset(&mut bytes, seed, &stamp, None);
     }
     (bytes, header, seed)
 }
@@ -231,7 +231,7 @@ fn a_record_in_a_description_is_none() {
         sequence: 2,
         time_us: 0,
     };
-    append_reset(&mut forged, 0, &stamp);
+    append_reset(&mut forged, 0, &stamp, None);
     assert!(record_at(&forged, 0, 0).is_ok());
     assert_eq!(vouched(&forged, 0, 2, seed(&IDENTITY)), None);
 }

@@ -301,6 +301,42 @@ fn what_found_no_room_in_the_journal_was_never_known() {
     }
 }
 
+#[test]
+fn a_reset_and_a_purge_with_ids_are_known_again() {
+    let ids = [forward(A, 1), forward(A, 2)].map(|ids| ids.forward.unwrap());
+    for with_snapshot in [false, true] {
+        let directory = Directory::new();
+        let Recovered {
+            mut shard,
+            mut store,
+            ..
+        } = directory.open();
+        for (id, purges) in ids.iter().zip([false, true]) {
+            post(&mut shard, 1, &NO_IDS);
+            let forget = |shard: &mut Shard| match purges {
+                true => shard.purge(Some(*id), TIME_US),
+                false => shard.reset(Some(*id), TIME_US),
+            };
+            forget(&mut shard);
+            assert!(shard.has_forgotten(id));
+            shard.refused();
+            assert!(!shard.has_forgotten(id), "it has never been");
+            forget(&mut shard);
+            write(&mut shard, &mut store);
+            assert!(shard.has_forgotten(id));
+        }
+        if with_snapshot {
+            sync(&mut shard, &mut store);
+            take_snapshot(&mut shard, &mut store);
+        }
+        drop((shard, store));
+        let shard = directory.open().shard;
+        assert!(ids.iter().all(|id| shard.has_forgotten(id)));
+        let other = forward(B, 1).forward.unwrap();
+        assert!(!shard.has_forgotten(&other));
+    }
+}
+
 /// Ids of every sort, a reset among them, an epoch that ends.
 fn live(shard: &mut Shard, store: &mut Store<RealDisk>) {
     post(shard, 1, &forward(A, 1));
@@ -308,7 +344,7 @@ fn live(shard: &mut Shard, store: &mut Store<RealDisk>) {
     write(shard, store);
     post_too_much(shard, 1, &key(72));
     post(shard, 2, &key(73));
-    shard.reset(TIME_US);
+    shard.reset(None, TIME_US);
     write(shard, store);
     post(shard, 2, &forward(A_LATER, 9));
     post(shard, 2, &NO_IDS);

@@ -279,7 +279,7 @@ fn run_missing() {
 fn run_forgotten() {
     let (directory, mut recovered) = with_runs();
     let Recovered { shard, store, .. } = &mut recovered;
-    shard.purge(TIME_US);
+    shard.purge(None, TIME_US);
     write(shard, store);
     expect_all(shard, 0);
     assert_eq!(make_runs(shard, store), 0, "the purge is not durable");
@@ -311,7 +311,7 @@ fn a_run_that_was_forgotten_while_it_was_made_is_removed() {
     (10..12).for_each(|number| settle(shard, store, number));
     sync(shard, store);
     let job = store.run_step(shard);
-    shard.purge(TIME_US);
+    shard.purge(None, TIME_US);
     write(shard, store);
     sync(shard, store);
     assert!(store.run_step(shard).is_none(), "one at a time");

@@ -39,7 +39,7 @@ fn records_are_as_long_as_the_table_says() {
     ends.push(shard.batch().len());
     shard.settle_payment(id(1), TIME_US, TIME_US);
     ends.push(shard.batch().len());
-    shard.purge(TIME_US);
+    shard.purge(None, TIME_US);
     ends.push(shard.batch().len());
     assert_eq!(ends, [56, 56 + 64, 56 + 64 + 88, 56 + 64 + 88 + 40]);
 }
@@ -195,8 +195,8 @@ fn purge_and_reset_forget_payments_when_they_are_written() {
         assert!(shard.settle_payment(id(round + 1), requested_us, TIME_US));
         for written in [false, true] {
             match is_reset {
-                true => shard.reset(TIME_US),
-                false => shard.purge(TIME_US),
+                true => shard.reset(None, TIME_US),
+                false => shard.purge(None, TIME_US),
             }
             assert!(!shard.accepts());
             assert_eq!(shard.payments().settled(), 1);
@@ -388,7 +388,7 @@ fn a_snapshot_during_which_all_is_forgotten_has_none_of_it() {
     run(&mut shard, &mut store, accounts);
     // The refusal is in no record: whoever recovers the shard does not know of it.
     assert!(!shard.payment_refused(id(1)));
-    shard.purge(TIME_US);
+    shard.purge(None, TIME_US);
     write(&mut shard, &mut store);
     sync(&mut shard, &mut store);
     while let Some(job) = store.snapshot_step(&mut shard) {

@@ -199,7 +199,7 @@ fn torn_tail_with_later_segments() {
             unsynced: 4,
             ..stamp
         };
-        journal::append_reset(bytes, seed, &stamp);
+        journal::append_reset(bytes, seed, &stamp, None);
     });
     let report = directory.open().report;
     let JournalCase::TornTail(torn) = report.journal else {
@@ -275,7 +275,7 @@ fn damaged_says_a_snapshot() {
 fn segment_missing() {
     let (directory, _) = with_records(3, 3);
     segment_of(&directory, 6, |bytes, seed, stamp| {
-        journal::append_reset(bytes, seed, &stamp);
+        journal::append_reset(bytes, seed, &stamp, None);
     });
     let error = directory.refusal();
     assert!(matches!(
@@ -429,7 +429,7 @@ fn does_not_apply() {
     // An intact record of a kind that nobody knows yet.
     let directory = Directory::new();
     segment_of(&directory, 1, |bytes, seed, stamp| {
-        journal::append_reset(bytes, seed, &stamp);
+        journal::append_reset(bytes, seed, &stamp, None);
         bytes[at(1) + 10] = 4;
         let crc = crc32c::crc32c_append(seed, &bytes[at(1) + 4..]);
         bytes[at(1)..at(1) + 4].copy_from_slice(&crc.to_le_bytes());

@@ -72,7 +72,7 @@ fn a_reset_is_carried_out_when_it_is_written() {
     for written in [false, true] {
         let posted = shard.transact(index, Kind::Credit, 1, text("d"), TIME_US, &NO_IDS);
         posted.unwrap();
-        shard.reset(TIME_US);
+        shard.reset(None, TIME_US);
         assert!(!shard.accepts());
         assert_eq!(shard.account(index).balance(), 2);
         if written {
