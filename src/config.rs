@@ -109,12 +109,13 @@ struct Given {
     processors: [Option<ProcessorUrl>; 2],
     payment_deadline_ns: u64,
     payment_queue: usize,
+    replace_processors: bool,
     nodes: Option<Vec<String>>,
     node: Option<String>,
     run: Option<PathBuf>,
 }
 
-const SERVE_FLAGS: [Flag; 18] = [
+const SERVE_FLAGS: [Flag; 19] = [
     Flag {
         name: "listen",
         variable: "GALO_LISTEN",
@@ -221,6 +222,13 @@ const SERVE_FLAGS: [Flag; 18] = [
         },
     },
     Flag {
+        name: "replace-processors",
+        variable: "GALO_REPLACE_PROCESSORS",
+        variable_of_others: None,
+        takes_value: false,
+        set: |given, value| switch(value).map(|replace| given.replace_processors = replace),
+    },
+    Flag {
         name: "nodes",
         variable: "GALO_NODES",
         variable_of_others: None,
@@ -299,6 +307,7 @@ pub fn parse(
         processors: [None, None],
         payment_deadline_ns: PAYMENT_DEADLINE_NS,
         payment_queue: PAYMENTS_OPEN_MAX,
+        replace_processors: false,
         nodes: None,
         node: None,
         run: None,
@@ -418,6 +427,7 @@ impl Given {
             self.processors,
             self.payment_deadline_ns,
             self.payment_queue,
+            self.replace_processors,
         )?;
         let (Some(nodes), Some(name), Some(run)) = (self.nodes, self.node, self.run) else {
             let missing = parts.iter().filter(|(_, is_given)| !is_given);

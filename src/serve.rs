@@ -5,6 +5,7 @@
 //! by its recovery; then addresses), then the cores.
 
 mod cores;
+mod processors;
 
 use std::fmt;
 use std::io;
@@ -47,6 +48,8 @@ pub enum ServeError {
     Join(JoinError),
     /// The data cannot be used.
     Data(RecoveryError),
+    /// The processors are not those that payments are with.
+    Processors(String),
     /// The system refused something that a process needs.
     System(&'static str, io::Error),
     /// A core must not go on.
@@ -56,7 +59,9 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServeError::Driver(text) | ServeError::Core(text) => f.write_str(text),
+            ServeError::Driver(text) | ServeError::Processors(text) | ServeError::Core(text) => {
+                f.write_str(text)
+            }
             ServeError::Listen(error) => error.fmt(f),
             ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
             ServeError::Join(error) => error.fmt(f),
@@ -135,6 +140,9 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
             (Some(name), cluster::claim(&directory, card, home)?)
         }
     };
+    if let Some(payments) = &settings.payments {
+        processors::expect(payments, &directory, &owned)?;
+    }
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
     let mut listeners = listen(&settings)?;
     let links = listen_for_nodes(&settings)?;

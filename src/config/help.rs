@@ -55,6 +55,11 @@ flags of serve, each with its environment variable and default:
   --payment-queue N  payments of one shard that may wait or be under way;
                      beyond: 503
                      [GALO_PAYMENT_QUEUE; 1000000]
+  --replace-processors
+                     take other processors than before, or the same ones the
+                     other way round, although payments are with those: whoever
+                     says so knows that none can be paid twice
+                     [GALO_REPLACE_PROCESSORS; off]
   --nodes A,B        names of the processes that share the data directory, the
                      same list for all, like --data, --cores, --run and
                      the processors

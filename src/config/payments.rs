@@ -14,6 +14,8 @@ pub struct Payments {
     pub deadline_ns: u64,
     /// `--payment-queue`.
     pub queue: usize,
+    /// `--replace-processors`.
+    pub replace: bool,
 }
 
 /// Where a payment processor is.
@@ -36,6 +38,7 @@ impl Payments {
         processors: [Option<ProcessorUrl>; 2],
         deadline_ns: u64,
         queue: usize,
+        replace: bool,
     ) -> Result<Option<Payments>, String> {
         let missing = match processors {
             [None, None] => return Ok(None),
@@ -50,6 +53,7 @@ impl Payments {
                     processors: [default, fallback],
                     deadline_ns,
                     queue,
+                    replace,
                 }))
             }
             [None, Some(_)] => "--processor-default",

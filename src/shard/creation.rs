@@ -173,7 +173,8 @@ fn create_shard<D: Disk>(
     writer.finish(&header).at("write", &snapshot)
 }
 
-fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<(), RecoveryError> {
+/// Makes a file, durably but for its name.
+pub(super) fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<(), RecoveryError> {
     let file = disk.create(path).at("create", path)?;
     file.write_all_at(bytes, 0)
         .and_then(|()| file.sync())

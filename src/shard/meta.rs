@@ -1,4 +1,4 @@
-//! `galo.meta`: what a data directory is. 64 bytes, little-endian, never changed:
+//! `galo.meta`: what a data directory is. 64 bytes, little-endian; only the processors ever change:
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -6,13 +6,16 @@
 //! | 8 | 4 | version of the directory's layout |
 //! | 12 | 4 | shards |
 //! | 16 | 16 | directory id, random |
-//! | 32 | 28 | zero |
+//! | 32 | 14 | which payment processor is the default one; zero: none was so far |
+//! | 46 | 14 | the same of the fallback one |
 //! | 60 | 4 | CRC-32C of the 60 bytes before |
 
 use std::io;
 use std::path::Path;
 
-use super::creation::expect_half_made;
+use siphasher::sip128::SipHasher24;
+
+use super::creation::{expect_half_made, write};
 use super::disk::Disk;
 use super::error::{At, RecoveryError};
 use super::{layout, Identity};
@@ -23,12 +26,22 @@ pub const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"GALOMETA";
 const SHARDS: usize = 12;
 const DIRECTORY: usize = 16;
-const ZERO: usize = 32;
+const PROCESSORS: usize = 32;
+const PROCESSOR_BYTES: usize = 14;
 const CRC: usize = 60;
 /// Bytes of the file.
 pub const BYTES: usize = 64;
 
-/// What `galo.meta` says.
+const _: () = assert!(PROCESSORS + 2 * PROCESSOR_BYTES == CRC);
+
+/// Which payment processor: SipHash-2-4 of its URL, 104 bits, keyed with the directory id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessorMark([u8; PROCESSOR_BYTES]);
+
+/// The processors that payments of a directory went to, by their numbers, which is all that its journals know of them.
+pub type ProcessorMarks = [ProcessorMark; 2];
+
+/// What `galo.meta` says, but for the processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Random, from when the directory was made.
@@ -66,9 +79,8 @@ impl Meta {
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..SHARDS].copy_from_slice(&VERSION.to_le_bytes());
         bytes[SHARDS..DIRECTORY].copy_from_slice(&self.shards.to_le_bytes());
-        bytes[DIRECTORY..ZERO].copy_from_slice(&self.directory.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..CRC]);
-        bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
+        bytes[DIRECTORY..PROCESSORS].copy_from_slice(&self.directory.to_le_bytes());
+        seal(&mut bytes);
         bytes
     }
 
@@ -83,17 +95,21 @@ impl Meta {
             return expect_half_made(disk, dir, &names).map(|()| None);
         }
         let file = dir.join(layout::META);
-        let bytes = disk.read(&file).at("read", &file)?;
+        Meta::load(disk, &file).map(|(meta, _)| Some(meta))
+    }
+
+    fn load<D: Disk>(disk: &D, file: &Path) -> Result<(Meta, [u8; BYTES]), RecoveryError> {
+        let bytes = disk.read(file).at("read", file)?;
         let damaged = |reason| RecoveryError::MetaDamaged {
-            file: file.clone(),
+            file: file.to_owned(),
             reason,
         };
         let u32_at = |offset: usize| {
             u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("4 bytes"))
         };
-        if bytes.len() != BYTES {
+        let Ok(bytes) = <[u8; BYTES]>::try_from(&bytes[..]) else {
             return Err(damaged("it is not 64 bytes long"));
-        }
+        };
         if &bytes[..8] != MAGIC {
             return Err(damaged("it does not begin with GALOMETA"));
         }
@@ -103,18 +119,72 @@ impl Meta {
         let version = u32_at(8);
         if version != VERSION {
             return Err(RecoveryError::Version {
-                file,
+                file: file.to_owned(),
                 version,
                 known: VERSION,
             });
         }
         let meta = Meta {
-            directory: u128::from_le_bytes(bytes[DIRECTORY..ZERO].try_into().expect("16 bytes")),
+            directory: u128::from_le_bytes(
+                bytes[DIRECTORY..PROCESSORS].try_into().expect("16 bytes"),
+            ),
             shards: u32_at(SHARDS),
         };
         if meta.shards == 0 || meta.shards as usize > SHARDS_MAX {
             return Err(damaged("it has an impossible number of shards"));
         }
-        Ok(Some(meta))
+        Ok((meta, bytes))
     }
+
+    /// How a processor with this URL is remembered.
+    pub fn mark(&self, url: &str) -> ProcessorMark {
+        let hash = SipHasher24::new_with_key(&self.directory.to_le_bytes()).hash(url.as_bytes());
+        // All zeros would say that there is none.
+        let mut mark = [1; PROCESSOR_BYTES];
+        mark[1..].copy_from_slice(&hash.as_u128().to_le_bytes()[..PROCESSOR_BYTES - 1]);
+        ProcessorMark(mark)
+    }
+
+    /// The processors that payments went to. `None`: there were none so far.
+    pub fn processors<D: Disk>(
+        disk: &D,
+        dir: &Path,
+    ) -> Result<Option<ProcessorMarks>, RecoveryError> {
+        let (_, bytes) = Meta::load(disk, &dir.join(layout::META))?;
+        let marks = [0, 1].map(|number| {
+            let at = PROCESSORS + number * PROCESSOR_BYTES;
+            ProcessorMark(
+                bytes[at..at + PROCESSOR_BYTES]
+                    .try_into()
+                    .expect("14 bytes"),
+            )
+        });
+        let are_none = bytes[PROCESSORS..CRC].iter().all(|byte| *byte == 0);
+        Ok((!are_none).then_some(marks))
+    }
+
+    /// From now on payments go to these; durably so before any does. Hold the creation lock
+    /// ([`layout::CREATION_LOCK`]) meanwhile.
+    pub fn set_processors<D: Disk>(
+        disk: &D,
+        dir: &Path,
+        marks: &ProcessorMarks,
+    ) -> Result<(), RecoveryError> {
+        let file = dir.join(layout::META);
+        let (_, mut bytes) = Meta::load(disk, &file)?;
+        for (number, mark) in marks.iter().enumerate() {
+            let at = PROCESSORS + number * PROCESSOR_BYTES;
+            bytes[at..at + PROCESSOR_BYTES].copy_from_slice(&mark.0);
+        }
+        seal(&mut bytes);
+        let temporary = layout::temporary(&file);
+        write(disk, &temporary, &bytes)?;
+        disk.rename(&temporary, &file).at("replace", &file)?;
+        disk.sync_dir(dir).at("sync", dir)
+    }
+}
+
+fn seal(bytes: &mut [u8; BYTES]) {
+    let crc = crc32c::crc32c(&bytes[..CRC]);
+    bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
 }

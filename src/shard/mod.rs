@@ -45,7 +45,7 @@ pub use job::{Done, Job};
 pub use meta::Meta;
 pub use outcomes::Recall;
 pub use payments::{Accepted, Payment, Payments};
-pub use recovery::{open, Recovered};
+pub use recovery::{bound_payments, open, Recovered};
 pub use state::Shard;
 pub use store::{AppendError, Store};
 

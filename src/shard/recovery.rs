@@ -197,6 +197,30 @@ pub fn open<D: Disk>(
     })
 }
 
+/// Payments of a shard that a processor has or may have, by its number, as files tell. Changes nothing, and takes no
+/// lock.
+pub fn bound_payments<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    identity: &Identity,
+) -> Result<[usize; 2], RecoveryError> {
+    let dir = layout::shard_dir(dir, identity.shard);
+    let listing = list(disk, &dir)?;
+    let snapshots = find_snapshot(disk, &dir, &listing, identity)?;
+    let runs = open_runs(disk, &dir, &listing, identity)?;
+    let (durable, proof) = proof(&dir, &listing, &runs);
+    let chain = Chain {
+        disk,
+        dir: &dir,
+        identity,
+        segments: &listing.segments,
+        durable,
+        proof,
+    };
+    let (shard, ..) = replay(&chain, snapshots.newest, runs)?;
+    Ok(shard.payments().bound_to())
+}
+
 pub(super) fn list<D: Disk>(disk: &D, dir: &Path) -> Result<Listing, RecoveryError> {
     match disk.list(dir) {
         // A shard without a directory is a shard without a snapshot.

@@ -28,6 +28,7 @@ mod payments_crash;
 mod payments_doubt;
 mod payments_faults;
 mod payments_load;
+mod payments_processors;
 mod payments_summary;
 mod payments_told;
 mod pressure;

@@ -228,6 +228,17 @@ impl Payments {
         bound.map(|entry| entry.to_payment())
     }
 
+    /// How many those are, by the processor's number.
+    pub fn bound_to(&self) -> [usize; 2] {
+        let mut counts = [0; 2];
+        for payment in self.bound() {
+            if let State::Bound { to, .. } = payment.state {
+                counts[to as usize] += 1;
+            }
+        }
+        counts
+    }
+
     /// What processors have confirmed, this tick's included. `Err`: a file of it cannot be read.
     pub fn summary(&self, window: &Window) -> Result<Summary, Unreadable> {
         let mut summary = Summary::default();

@@ -84,6 +84,32 @@ fn fresh() {
 }
 
 #[test]
+fn a_directory_remembers_processors_and_stays_what_it_is() {
+    let directory = Directory::new();
+    let meta = directory.meta;
+    let known = || Meta::processors(&RealDisk, directory.path()).unwrap();
+    assert_eq!(known(), None, "as one from before there were any");
+    let marks = ["http://a", "http://b"].map(|url| meta.mark(url));
+    assert_ne!(marks[0], marks[1]);
+    for marks in [marks, [marks[1], marks[0]]] {
+        Meta::set_processors(&RealDisk, directory.path(), &marks).unwrap();
+        assert_eq!(known(), Some(marks));
+        let read = Meta::read(&RealDisk, directory.path()).unwrap();
+        assert_eq!(read, Some(meta));
+    }
+    // In another directory they have other marks.
+    let other = Meta {
+        directory: meta.directory + 1,
+        ..meta
+    };
+    assert_ne!(other.mark("http://a"), marks[0]);
+    // What was to take its place and was not does not matter.
+    fs::write(directory.path().join("galo.meta.tmp"), b"GALO").unwrap();
+    Meta::set_processors(&RealDisk, directory.path(), &marks).unwrap();
+    assert_eq!(known(), Some(marks));
+}
+
+#[test]
 fn fresh_after_an_interrupted_creation() {
     let directory = Directory::new();
     fs::remove_file(directory.path().join(layout::META)).unwrap();
