@@ -18,7 +18,11 @@ impl World {
     /// another node.
     pub fn ask_again(&mut self, cluster: &Cluster) {
         let doors = self.doors(cluster);
-        let busy = self.clients().len() >= self.plan.connections_max + CONNECTIONS_MORE;
+        // Once it is calm, who was in a crowd is a client like any other.
+        let crowd = self.plan.crowd.as_ref();
+        let crowd = crowd.map_or(0, |crowd| crowd.connections_max);
+        let usual = self.plan.connections_max + crowd;
+        let busy = self.clients().len() >= usual + CONNECTIONS_MORE;
         if self.unanswered.is_empty() || doors.is_empty() || busy {
             return;
         }
