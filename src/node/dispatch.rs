@@ -174,6 +174,7 @@ impl<J> Node<J> {
         Outlook {
             works: side.circuit.works(self.now.monotonic_ns),
             room: self.takes_payment(processor),
+            full: side.circuit.is_full(side.under_way, self.now.monotonic_ns),
             latency_ns: side.circuit.latency_ns(),
             parallel_max: side.window_max,
             fee_basis_points: processor.fee_basis_points(),

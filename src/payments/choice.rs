@@ -7,6 +7,11 @@
 //! | the same | would break the deadline of the oldest, or of the newest | works and has room | to the other |
 //! | the same | would fill the queue | the same | to the other |
 //! | the same | must not go on | fails, or has no room | wait |
+//!
+//! The cheapest is *full* when it works and only the payments under way to it keep it from taking the next:
+//! then it is waiting for nothing but its turn, and breaks a deadline only where the queue is too long for the
+//! cheapest alone. What is late already (after an outage of our own, say) is late with the other one, too: it
+//! waits for its turn.
 
 use crate::limits::PROBE_NS_MAX;
 
@@ -17,6 +22,8 @@ pub struct Outlook {
     pub works: bool,
     /// One more may be sent to it now.
     pub room: bool,
+    /// It works, and has no room only because as many are under way as it may have: they come back.
+    pub full: bool,
     /// From a request to its reply, as of late. Nanoseconds.
     pub latency_ns: u64,
     /// How many it may have at a time, when it works well.
@@ -63,7 +70,7 @@ pub fn choose(backlog: &Backlog, deadline_ns: u64, outlooks: &[Outlook; 2]) -> C
         Choice::Cheapest(cheapest)
     } else if !takes(other) {
         Choice::Wait
-    } else if is_urgent(backlog, deadline_ns, &outlooks[other]) {
+    } else if is_urgent(backlog, deadline_ns, &outlooks[cheapest], &outlooks[other]) {
         Choice::ForDeadline(other)
     } else if backlog.length_max.saturating_sub(backlog.length) <= backlog.length_max / 8 {
         Choice::ForRoom(other)
@@ -73,19 +80,27 @@ pub fn choose(backlog: &Backlog, deadline_ns: u64, outlooks: &[Outlook; 2]) -> C
 }
 
 /// Whether somebody would be late if the queue did not begin to leave through `other` now.
-fn is_urgent(backlog: &Backlog, deadline_ns: u64, other: &Outlook) -> bool {
+fn is_urgent(backlog: &Backlog, deadline_ns: u64, cheapest: &Outlook, other: &Outlook) -> bool {
     let latency_ns = other.latency_ns;
     // The other may refuse the first time, and is then asked again after a probe's interval. But a
     // deadline that leaves no time for that is no reason never to wait.
     let margin_ns = PROBE_NS_MAX.saturating_add(latency_ns).min(deadline_ns / 4);
-    let rounds_ns = (backlog.length as u64).saturating_mul(latency_ns);
-    let queue_ns = rounds_ns / u64::from(other.parallel_max.max(1));
-    let oldest_ns = backlog.oldest_ns.saturating_add(latency_ns);
-    let newest_ns = backlog
-        .newest_ns
-        .saturating_add(queue_ns)
-        .saturating_add(latency_ns);
-    oldest_ns.max(newest_ns) >= deadline_ns - margin_ns
+    let latest_ns = deadline_ns - margin_ns;
+    let through = if cheapest.full { cheapest } else { other };
+    let rounds_ns = (backlog.length as u64).saturating_mul(through.latency_ns);
+    let queue_ns = rounds_ns / u64::from(through.parallel_max.max(1));
+    // A full one has a place for the next after a reply, and then that is under way for as long.
+    let turn_ns = match cheapest.full {
+        true => latency_ns.max(cheapest.latency_ns.saturating_mul(2)),
+        false => latency_ns,
+    };
+    let is_late = |age_ns: u64, wait_ns: u64| age_ns.saturating_add(wait_ns) >= latest_ns;
+    // Who cannot be in time any more loses nothing by waiting for one that works.
+    let gains = |age_ns: u64| !cheapest.full || age_ns.saturating_add(latency_ns) < deadline_ns;
+    let (oldest_ns, newest_ns) = (backlog.oldest_ns, backlog.newest_ns);
+    let newest_wait_ns = queue_ns.saturating_add(through.latency_ns);
+    (is_late(oldest_ns, turn_ns) && gains(oldest_ns))
+        || (is_late(newest_ns, newest_wait_ns) && gains(newest_ns))
 }
 
 #[cfg(test)]
@@ -99,11 +114,18 @@ mod tests {
     const GOOD: Outlook = Outlook {
         works: true,
         room: true,
+        full: false,
         latency_ns: 100 * MILLISECOND_NS,
         parallel_max: 400,
         fee_basis_points: 0,
     };
     const FULL: Outlook = Outlook {
+        room: false,
+        full: true,
+        ..GOOD
+    };
+    /// It has asked for patience, say, or says nothing.
+    const QUIET: Outlook = Outlook {
         room: false,
         ..GOOD
     };
@@ -121,6 +143,13 @@ mod tests {
     };
     const LATE: Backlog = Backlog {
         oldest_ns: 59 * SECOND_NS,
+        ..CALM
+    };
+    /// All of them, after an outage of our own.
+    const OVERDUE: Backlog = Backlog {
+        oldest_ns: 600 * SECOND_NS,
+        newest_ns: 60 * SECOND_NS,
+        length: 90,
         ..CALM
     };
     const LONG: Backlog = Backlog {
@@ -161,7 +190,15 @@ mod tests {
             (CALM, FAILS, GOOD, Wait),
             // but not beyond the deadline,
             (LATE, FULL, GOOD, ForDeadline(1)),
+            (LATE, QUIET, GOOD, ForDeadline(1)),
             (LATE, FAILS, GOOD, ForDeadline(1)),
+            // which is broken with either, if it is broken already,
+            (OVERDUE, FULL, GOOD, Wait),
+            (OVERDUE, GOOD, GOOD, Cheapest(0)),
+            // unless the cheapest takes none anyway,
+            (OVERDUE, QUIET, GOOD, ForDeadline(1)),
+            (OVERDUE, FAILS, GOOD, ForDeadline(1)),
+            (OVERDUE, FAILS, FULL, Wait),
             // nor until the queue is full,
             (LONG, FULL, GOOD, ForRoom(1)),
             (LONG, FAILS, GOOD, ForRoom(1)),
@@ -245,6 +282,48 @@ mod tests {
             };
             let choice = chosen(&backlog, DEADLINE, FAILS, dear);
             assert_eq!(choice, expected, "{length} {newest_s}");
+        }
+    }
+
+    #[test]
+    fn an_overdue_backlog_waits_for_the_cheapest_unless_that_makes_others_late() {
+        // 4,000 a second go through the cheapest, which is full.
+        for (length, newest_s, expected) in [
+            (58 * 4000, 0, Choice::Wait),
+            // The last would be late, and need not be.
+            (59 * 4000, 0, Choice::ForDeadline(1)),
+            (4000, 56, Choice::Wait),
+            (4000, 58, Choice::ForDeadline(1)),
+            // It is late in any case.
+            (4000, 60, Choice::Wait),
+            (59 * 4000, 60, Choice::Wait),
+        ] {
+            let backlog = Backlog {
+                oldest_ns: 3600 * SECOND_NS,
+                newest_ns: newest_s * SECOND_NS,
+                length,
+                length_max: usize::MAX,
+            };
+            let choice = chosen(&backlog, DEADLINE, FULL, GOOD);
+            assert_eq!(choice, expected, "{length} {newest_s}");
+        }
+    }
+
+    #[test]
+    fn who_is_next_at_a_full_one_leaves_in_time_or_late() {
+        for (oldest_ms, expected) in [
+            (58_699, Choice::Wait),
+            // Twice 100 ms at the cheapest; the other may refuse once.
+            (58_700, Choice::ForDeadline(1)),
+            (59_899, Choice::ForDeadline(1)),
+            (59_900, Choice::Wait),
+        ] {
+            let backlog = Backlog {
+                oldest_ns: oldest_ms * MILLISECOND_NS,
+                ..CALM
+            };
+            let choice = chosen(&backlog, DEADLINE, FULL, GOOD);
+            assert_eq!(choice, expected, "{oldest_ms}");
         }
     }
 

@@ -160,6 +160,12 @@ impl Circuit {
         room && under_way < self.window_max && now_ns >= self.retry_ns
     }
 
+    /// Whether it works, and only what is under way keeps it from [having room](Self::has_room).
+    pub fn is_full(&self, under_way: u32, now_ns: u64) -> bool {
+        let full = self.under_way >= self.window || under_way >= self.window_max;
+        full && self.state == State::Closed && now_ns >= self.retry_ns && !self.is_silent(now_ns)
+    }
+
     fn is_silent(&self, now_ns: u64) -> bool {
         let bound_ns = STALL_NS_MIN.max(self.latency_ns().saturating_mul(4));
         self.silent_ns

@@ -285,3 +285,31 @@ fn a_payment_that_a_processor_never_takes_does_not_keep_the_others() {
     // Nor does it write the journal full.
     assert!(find(&rig, poison).unwrap().attempts < 100);
 }
+
+#[test]
+fn what_an_outage_of_our_own_made_late_goes_to_the_cheapest_that_works() {
+    for works in [true, false] {
+        let mut rig = Rig::new(PAY);
+        rig.unreachable = [true; 2];
+        for number in 0..300 {
+            accept(&mut rig, number);
+        }
+        rig.kill(0);
+        rig.pass(600 * SECOND_NS);
+        rig.unreachable = [!works, false];
+        rig.restart(0);
+        let mut settled = [0; 2];
+        while settled[0] + settled[1] < 300 {
+            rig.pass(5 * MILLISECOND_NS);
+            for call in rig.calls() {
+                settled[call.at as usize] += 1;
+                rig.send_answer(&call, 200);
+            }
+            rig.run();
+        }
+        assert_eq!(settled[usize::from(works)], 0, "{settled:?}");
+        let stats = &rig.stats.core(0).payments;
+        let dearer = stats.fallback_for_deadline.get();
+        assert_eq!(dearer, if works { 0 } else { 300 });
+    }
+}

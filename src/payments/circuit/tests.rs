@@ -485,3 +485,28 @@ fn latency_follows_replies_and_what_the_processor_says() {
     rig.circuit.health(false, 5, rig.now_ns);
     assert_eq!(rig.circuit.latency_ns(), 80 * MS);
 }
+
+#[test]
+fn full_is_who_waits_for_nothing_but_replies() {
+    let mut rig = Rig::new(16);
+    let is_full = |rig: &Rig| rig.circuit.is_full(rig.under_way.len() as u32, rig.now_ns);
+    assert!(!is_full(&rig));
+    rig.fill();
+    assert!(is_full(&rig));
+    // Nothing comes back for long.
+    rig.wait(STALL_NS_MIN + 1);
+    assert!(!is_full(&rig));
+    rig.end(Outcome::Done);
+    rig.fill();
+    assert!(is_full(&rig));
+    // It asks for patience.
+    rig.end(Outcome::Busy(Some(5)));
+    assert!(!is_full(&rig));
+    let mut rig = Rig::new(16);
+    rig.fill();
+    rig.end(Outcome::Failed);
+    assert!(!is_full(&rig));
+    // What has hung since before a failure takes places, too.
+    let full = rig.circuit.is_full(16, rig.now_ns);
+    assert!(!full, "it is open");
+}
