@@ -223,9 +223,24 @@ pub const PROCESSOR_BUFFERS_BYTES_MAX: usize = 4 * MIB;
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
 /// See [`PROBE_NS_MIN`].
 pub const PROBE_NS_MAX: u64 = SECOND_NS;
-/// Attempts at a payment after which it takes its turn as if it had come four seconds later; after as many
-/// more, four times as much later, and so on: one that a processor never takes does not keep the others.
-pub const ATTEMPTS_TURN: u16 = 8;
+/// From an attempt at a payment that went wrong to the next at the same processor: the first time, and at most.
+/// Twice as long each time, less up to half of it ([`crate::payments::backoff`]).
+pub const RETRY_NS_MIN: u64 = 50 * MILLISECOND_NS;
+/// See [`RETRY_NS_MIN`].
+pub const RETRY_NS_MAX: u64 = 30 * SECOND_NS;
+/// A longer `Retry-After` is taken for this: one reply must not silence a processor for good.
+pub const RETRY_AFTER_NS_MAX: u64 = 3600 * SECOND_NS;
+/// Refusals (4xx, or answers that make no sense) of a processor that are taken for the payments' own faults, as many as
+/// it has carried out others. Beyond: its circuit opens.
+pub const REFUSALS_SPARED_MAX: u32 = 8;
+/// Attempts without an answer, one after the other, of a processor that has never given any, after which the log
+/// says so.
+pub const SILENT_ATTEMPTS: u32 = 3;
+/// An open payment that was accepted longer ago is counted as old. Where some wait, and none has been settled for so
+/// long, `/health` says `degraded`.
+pub const PAYMENT_OLD_NS: u64 = 60 * SECOND_NS;
+/// Between two counts of the old ones.
+pub const PAYMENTS_OLD_COUNT_NS: u64 = SECOND_NS;
 /// While payments wait they are looked at again so often, though nothing happens.
 pub const DISPATCH_NS_MAX: u64 = 100 * MILLISECOND_NS;
 /// After a journal write that found no room, for so long nothing of that shard is sent to a processor.
@@ -372,4 +387,5 @@ const _: () = {
     assert!(BUFFER_BYTES <= BUFFER_BYTES_MAX && BUFFER_BYTES_MAX <= BUFFERS_POOLED_BYTES_MAX);
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
     assert!(PROBE_NS_MIN < PROBE_NS_MAX && SUMMARY_NS_MAX < ATTEMPT_NS_MAX);
+    assert!(RETRY_NS_MIN <= PROBE_NS_MIN && PROBE_NS_MAX < RETRY_NS_MAX);
 };

@@ -12,6 +12,8 @@ use crate::http::Status;
 use crate::io::Now;
 use crate::limits::CLOCK_STEP_US;
 use crate::node::Members;
+use crate::payments::answers::Anomaly;
+use crate::payments::Processor;
 
 /// Upper bounds of the duration histogram, nanoseconds; one bucket more is for what is beyond.
 pub const DURATION_BOUNDS_NS: [u64; 13] = [
@@ -139,6 +141,8 @@ pub struct Stats {
     /// Real time less monotonic time, as some core saw them last, but for small steps; microseconds.
     /// `i64::MIN`: none did.
     clock_offset_us: AtomicI64,
+    /// By processor and anomaly: no line about it before this. Monotonic nanoseconds.
+    anomaly_lines_ns: [[AtomicU64; Anomaly::ALL.len()]; 2],
 }
 
 impl Stats {
@@ -150,6 +154,7 @@ impl Stats {
             members: members.clone(),
             owned_since_us: (0..members.shards).map(|_| AtomicU64::new(0)).collect(),
             links: (0..links).map(|_| AtomicU8::new(0)).collect(),
+            anomaly_lines_ns: Default::default(),
             clock_offset_us: AtomicI64::new(i64::MIN),
         }
     }
@@ -167,6 +172,24 @@ impl Stats {
             .compare_exchange(seen_us, offset_us, Relaxed, Relaxed)
             .ok()?;
         (seen_us != i64::MIN).then_some(step_us)
+    }
+
+    /// Whether a line about an anomaly is due, of all cores together; then the next one is, after `pause_ns`. Any
+    /// core may call this.
+    pub fn anomaly_line_is_due(
+        &self,
+        processor: Processor,
+        anomaly: Anomaly,
+        now_ns: u64,
+        pause_ns: u64,
+    ) -> bool {
+        let next = &self.anomaly_lines_ns[processor as usize][anomaly as usize];
+        let due_ns = next.load(Relaxed);
+        let then_ns = now_ns.saturating_add(pause_ns);
+        due_ns <= now_ns
+            && next
+                .compare_exchange(due_ns, then_ns, Relaxed, Relaxed)
+                .is_ok()
     }
 
     /// The cluster; the core in it is of no meaning.
@@ -336,6 +359,18 @@ mod tests {
         assert_eq!(seen(10_500, 3_600_500), None, "another core");
         assert_eq!(seen(11_000, 0), Some(-3_601_000_000));
         assert_eq!(seen(11_001, 1), None);
+    }
+
+    #[test]
+    fn an_anomaly_has_a_line_now_and_then() {
+        let stats = Stats::new(&Members::alone(0, 2, 2));
+        let due =
+            |processor, anomaly, now_ns| stats.anomaly_line_is_due(processor, anomaly, now_ns, 100);
+        assert!(due(Processor::Default, Anomaly::Status, 7));
+        assert!(!due(Processor::Default, Anomaly::Status, 106));
+        assert!(due(Processor::Fallback, Anomaly::Status, 106));
+        assert!(due(Processor::Default, Anomaly::Body, 106));
+        assert!(due(Processor::Default, Anomaly::Status, 107));
     }
 
     #[test]

@@ -366,15 +366,15 @@ impl Life {
         if let Some(next) = next {
             let tried = |tried| {
                 let among = free().filter(move |known| known.tried == tried);
-                among.map(|known| known.payment.turn_us()).min()
+                among.map(|known| known.payment.accepted_us).min()
             };
             let last = tried(Tried::Perhaps).or(tried(Tried::No));
             let first = tried(Tried::Yes).into_iter().chain(last).min();
             let before = tried(Tried::Perhaps).into_iter().chain(first).min();
             let between = before.unwrap()..=first.unwrap().max(tried(Tried::No).unwrap_or(0));
-            assert!(between.contains(&next.turn_us()));
+            assert!(between.contains(&next.accepted_us));
             if tried(Tried::Perhaps).is_none() {
-                assert_eq!(Some(next.turn_us()), first);
+                assert_eq!(Some(next.accepted_us), first);
             }
         }
         let mut bound: Vec<Payment> = payments.bound().collect();

@@ -123,6 +123,8 @@ coverage! {
     attempts,
     /// Of those, the ones that something happened to.
     spoilt,
+    /// Of those, the ones that were answered with what makes no sense.
+    senseless,
     /// Payments that processors carried out.
     paid,
     /// Of those, the ones that went to fallback.

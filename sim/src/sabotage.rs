@@ -55,11 +55,13 @@ pub enum Sabotage {
     TimeStands,
     /// A reset reaches the server twice.
     ResetRepeated,
+    /// A payment's request reaches its processor twice.
+    AttemptRepeated,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 26] = [
+    pub const ALL: [Sabotage; 27] = [
         Sabotage::KillLosesWrites,
         Sabotage::SyncIgnored,
         Sabotage::SyncReordered,
@@ -86,5 +88,6 @@ impl Sabotage {
         Sabotage::TimeJumps,
         Sabotage::TimeStands,
         Sabotage::ResetRepeated,
+        Sabotage::AttemptRepeated,
     ];
 }

@@ -44,7 +44,11 @@ pub struct Process {
 /// Appends the body of `GET /health`. `payments`: there are processors to tell of.
 pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: Now) {
     let stats = &process.stats;
-    body.extend_from_slice(b"{\"status\":\"healthy\",\"timestamp\":\"");
+    let status = match payments::is_stalled(stats, now.monotonic_ns) {
+        true => "degraded",
+        false => "healthy",
+    };
+    body.extend_from_slice(format!("{{\"status\":\"{status}\",\"timestamp\":\"").as_bytes());
     body.extend_from_slice(&iso8601(now.realtime_us));
     let uptime_s = now.monotonic_ns.saturating_sub(process.started_ns) as f64 / 1e9;
     let rest = format!(

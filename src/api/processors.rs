@@ -50,6 +50,13 @@ pub fn write_payment(out: &mut Vec<u8>, payment: &Stored) {
     out.extend_from_slice(b"\"}");
 }
 
+/// Whether the body of a 2xx may be a processor's word that it has carried a payment out: a JSON object, whatever is
+/// in it; or none at all, which leaves the status.
+pub fn is_done(body: &[u8]) -> bool {
+    let object = |json: &RawValue| json.get().starts_with('{');
+    body.is_empty() || serde_json::from_slice(body).is_ok_and(object)
+}
+
 /// Reads the body of a processor's `GET /payments/{id}`, whose `requestedAt` may lack its `Z`.
 pub fn read_payment(body: &[u8]) -> Option<Stored> {
     let body: Body = serde_json::from_slice(body).ok()?;
@@ -114,6 +121,32 @@ mod tests {
         ] {
             assert_eq!(read_payment(body.as_bytes()), None, "{body}");
         }
+    }
+
+    #[test]
+    fn only_an_object_or_nothing_is_a_word_of_a_processor() {
+        for body in [
+            "",
+            "{\"message\":\"payment processed successfully\"}",
+            " {} \r\n",
+        ] {
+            assert!(is_done(body.as_bytes()), "{body}");
+        }
+        for body in [
+            "<!doctype html><html></html>",
+            "{\"message\":\"payment proc",
+            "{}{}",
+            "ok",
+            "\"ok\"",
+            "[]",
+            "null",
+            "true",
+            "200",
+            " ",
+        ] {
+            assert!(!is_done(body.as_bytes()), "{body}");
+        }
+        assert!(!is_done(b"{\"message\":\"\xff\"}"));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 use super::chunked::Decoder;
 use super::head::{decimal, list};
-use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, PROCESSOR_REPLY_BYTES_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, PROCESSOR_REPLY_BYTES_MAX, SECOND_NS,
+};
 
 /// A request to a processor.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +55,8 @@ pub enum Response<'a> {
     Complete {
         /// As received.
         status: u16,
-        /// In seconds, if it was given so.
-        retry_after_s: Option<u32>,
+        /// What it says of when to come again.
+        retry_after: RetryAfter,
         /// Decoded.
         body: &'a [u8],
         /// The connection takes another request.
@@ -64,12 +66,39 @@ pub enum Response<'a> {
     Bad,
 }
 
+/// `Retry-After` (RFC 9110, section 10.2.3); of several, the longest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryAfter {
+    /// In seconds: given so, or from the reply's own date to the one that was given.
+    pub seconds: Option<u64>,
+    /// A date of which that is not known; seconds since 1970.
+    pub date_s: Option<u64>,
+}
+
+impl RetryAfter {
+    /// None.
+    pub const NONE: RetryAfter = RetryAfter {
+        seconds: None,
+        date_s: None,
+    };
+
+    /// From now on, in nanoseconds; `realtime_us`: now, in microseconds since 1970.
+    pub fn wait_ns(&self, realtime_us: u64) -> Option<u64> {
+        let seconds_ns = self.seconds.map(|it| it.saturating_mul(SECOND_NS));
+        let date_ns = self.date_s.map(|date_s| {
+            let date_us = date_s.saturating_mul(1_000_000);
+            date_us.saturating_sub(realtime_us).saturating_mul(1000)
+        });
+        seconds_ns.max(date_ns)
+    }
+}
+
 /// What a head says.
 struct Head {
     /// In bytes.
     length: usize,
     status: u16,
-    retry_after_s: Option<u32>,
+    retry_after: RetryAfter,
     keep_alive: bool,
     body: Body,
 }
@@ -140,13 +169,20 @@ pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -
     };
     Response::Complete {
         status,
-        retry_after_s: head.retry_after_s,
+        retry_after: head.retry_after,
         body,
         keep_alive: head.keep_alive && framed && !ended,
     }
 }
 
 struct BadHead;
+
+/// Seconds since 1970.
+fn http_date_s(text: &[u8]) -> Option<u64> {
+    let time = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
+}
 
 impl Head {
     /// Judges the head at the front of `window`; `None` while it has no end.
@@ -162,7 +198,8 @@ impl Head {
             return Err(BadHead);
         };
         let http10 = version == 0;
-        let (mut close, mut keep_alive, mut retry_after_s) = (false, false, None);
+        let (mut close, mut keep_alive) = (false, false);
+        let (mut retry_after, mut retry_date, mut date) = (RetryAfter::NONE, None, None);
         let (mut content_length, mut chunked) = (None, None);
         for header in response.headers.iter() {
             let named = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -182,9 +219,24 @@ impl Head {
                     return Err(BadHead);
                 }
             } else if named("Retry-After") {
-                // A date is none of ours; of several, the longest.
-                let seconds = decimal(header.value).map(|it| it.min(u32::MAX as usize) as u32);
-                retry_after_s = retry_after_s.max(seconds);
+                match decimal(header.value) {
+                    Some(seconds) => {
+                        retry_after.seconds = retry_after.seconds.max(Some(seconds as u64));
+                    }
+                    None => retry_date = retry_date.max(http_date_s(header.value)),
+                }
+            } else if named("Date") {
+                date = Some(header.value);
+            }
+        }
+        if let Some(retry_s) = retry_date {
+            // Both by the same clock, which may be another than ours.
+            match date.and_then(http_date_s) {
+                Some(date_s) => {
+                    let seconds = retry_s.saturating_sub(date_s);
+                    retry_after.seconds = retry_after.seconds.max(Some(seconds));
+                }
+                None => retry_after.date_s = Some(retry_s),
             }
         }
         let body = match (content_length, chunked) {
@@ -198,7 +250,7 @@ impl Head {
         Ok(Some(Head {
             length,
             status,
-            retry_after_s,
+            retry_after,
             keep_alive: !close && (keep_alive || !http10),
             body,
         }))

@@ -1,25 +1,25 @@
-//! Payments on their way to a processor, and how that ended.
+//! Payments on their way to a processor, and how that ended: what becomes of them is the table in
+//! [`answers`](crate::payments::answers).
 //!
-//! | reply | the payment |
-//! |---|---|
-//! | 2xx | is there, with the `requestedAt` that was sent |
-//! | 422 | is there; since when, and with which amount, the processor is asked ([`super::lookups`]) |
-//! | 429, 500, other 4xx than 408 | is not there: free again, unless it is in doubt |
-//! | others, half a head, none in time | is in doubt: sent again as it was |
+//! An attempt outlives its shard's stay here: its outcome still says how the processor is, and counts for the payment
+//! only while that is served here and bound as it was when it was sent.
 //!
-//! The head of a reply decides, whatever becomes of its body. An attempt outlives its shard's stay here:
-//! its outcome still says how the processor is, and counts for the payment only while that is served here
-//! and bound as it was when it was sent.
+//! One that went wrong rests, longer each time ([`backoff`]): before the same processor gets it again, and no other.
 
+use super::anomalies::Heard;
 use super::lookups::Finding;
 use super::processors::{Answer, Work};
 use super::Node;
-use crate::api::processors::{write_payment, Stored};
+use crate::api::processors::{is_done, write_payment, Stored};
 use crate::io::ConnectionId;
-use crate::limits::{ATTEMPT_NS_MAX, PROBE_NS_MAX, PROBE_NS_MIN};
-use crate::payments::circuit::{Outcome, Ticket};
-use crate::payments::{PaymentId, Processor};
-use crate::shard::payments::State;
+use crate::limits::{
+    ATTEMPT_NS_MAX, PROBE_NS_MAX, PROBE_NS_MIN, REFUSALS_SPARED_MAX, RETRY_NS_MIN, SECOND_NS,
+};
+use crate::payments::answers::{rule, Asked, Next, Said};
+use crate::payments::circuit::{Outcome, State as CircuitState, Ticket};
+use crate::payments::{backoff, choice, PaymentId, Processor};
+use crate::shard::payments::{Course, State};
+use crate::shard::Payment;
 
 /// What a processor is sent, word for word the same however often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,32 +49,18 @@ pub(super) struct Attempt {
     pub(super) ticket: Ticket,
 }
 
-/// What a reply says of the payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Carried,
-    Known,
-    Refused,
-    InDoubt,
-}
-
-fn judge(answer: Answer<'_>) -> (Verdict, Outcome) {
-    let (status, retry_after_s) = match answer {
-        Answer::Whole {
-            status,
-            retry_after_s,
-            ..
-        } => (status, retry_after_s),
-        Answer::Head { status } => (status, None),
-        Answer::None => return (Verdict::InDoubt, Outcome::Unknown),
-    };
-    match status {
-        200..=299 => (Verdict::Carried, Outcome::Done),
-        422 => (Verdict::Known, Outcome::Done),
-        429 => (Verdict::Refused, Outcome::Busy(retry_after_s)),
-        408 => (Verdict::InDoubt, Outcome::Failed),
-        400..=500 => (Verdict::Refused, Outcome::Failed),
-        _ => (Verdict::InDoubt, Outcome::Failed),
+/// What an answer to a payment says of its processor.
+fn outcome(heard: &Heard) -> Outcome {
+    match heard.said {
+        Said::Done => Outcome::Done,
+        Said::Busy => {
+            let wait_s = heard.wait_ns.map(|wait_ns| wait_ns.div_ceil(SECOND_NS));
+            Outcome::Busy(wait_s.map(|wait_s| u32::try_from(wait_s).unwrap_or(u32::MAX)))
+        }
+        Said::Nothing => Outcome::Unknown,
+        // The last two are Done if the answer to the question about it says so.
+        Said::Refused | Said::Failed | Said::Unsure | Said::Unreachable => Outcome::Failed,
+        Said::Known | Said::Unreadable => Outcome::Failed,
     }
 }
 
@@ -96,63 +82,124 @@ impl<J> Node<J> {
 
     /// How an attempt ended.
     pub(super) fn attempt_over(&mut self, attempt: &Attempt, answer: Answer<'_>) {
-        let now_ns = self.now.monotonic_ns;
         let Attempt { order, ticket } = *attempt;
-        let (verdict, outcome) = judge(answer);
-        let side = self.processors.side(order.to);
-        side.circuit.ended(ticket, outcome, now_ns);
-        side.under_way -= 1;
-        if outcome == Outcome::Done {
-            (side.retry_ns, side.retry_again_ns) = (0, PROBE_NS_MIN);
-        }
-        let stats = &self.stats().payments.processors[order.to as usize];
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Failed => stats.failed.add(1),
-            Outcome::Busy(_) => stats.busy.add(1),
-            Outcome::Unknown => stats.unknown.add(1),
-        }
-        let Order {
-            shard,
-            id,
-            requested_us,
-            to,
-            ..
-        } = order;
+        let Order { shard, id, to, .. } = order;
+        let heard = self.hear(to, Asked::Payment, Some(id), answer, is_done);
+        let said = heard.said;
         if !self.is_as_sent(&order) {
+            let outcome = match said {
+                Said::Known => Outcome::Done,
+                _ => outcome(&heard),
+            };
+            self.ticket_over(to, ticket, outcome, false, heard.wait_ns);
             // What may be there of a payment that was forgotten is there of its successor, too.
             let successor = self.bound_to(shard, id).filter(|it| it.to == to);
-            if successor.is_some() && verdict != Verdict::Refused {
+            if successor.is_some() && rule(said, None).next != Next::Free {
                 self.shard(shard).payment_in_doubt(id);
             }
             return;
         }
-        match verdict {
-            Verdict::Carried => self.found(Finding {
+        if said.is_asked_about() {
+            // Whether the processor works, its answer to that will tell.
+            self.shard(shard).payment_in_doubt(id);
+            let course = self.course(shard, id);
+            self.set_course(shard, id, Course { said, ..course });
+            return self.verify(shard, id, to, ticket);
+        }
+        let outcome = outcome(&heard);
+        let suspect = outcome != Outcome::Done && self.is_suspect(shard, id, to, said);
+        self.ticket_over(to, ticket, outcome, suspect, heard.wait_ns);
+        match rule(said, None).next {
+            Next::Paid | Next::Stored => self.found(Finding {
                 shard,
                 id,
                 by: to,
-                requested_us,
+                requested_us: order.requested_us,
                 questions: Vec::new(),
             }),
-            Verdict::Known => {
-                self.shard(shard).payment_in_doubt(id);
-                self.verify(shard, id, to);
-            }
-            Verdict::Refused => {
+            Next::Free => {
                 // Of two attempts, one says nothing of the other.
                 if self.is_under_way(&order) {
                     self.shard(shard).payment_in_doubt(id);
                 }
-                if !self.shard(shard).payment_refused(id) {
-                    self.retry_later(shard, id, to);
+                match self.shard(shard).payment_refused(id) {
+                    true => self.rest(shard, id, to, &heard),
+                    false => self.retry_later(shard, id, to, &heard),
                 }
             }
-            Verdict::InDoubt => {
+            Next::Bound => {
                 self.shard(shard).payment_in_doubt(id);
-                self.retry_later(shard, id, to);
+                self.retry_later(shard, id, to, &heard);
             }
         }
+    }
+
+    /// The circuit learns how an attempt ended. `suspect`: it may be the payment's own fault.
+    pub(super) fn ticket_over(
+        &mut self,
+        to: Processor,
+        ticket: Ticket,
+        outcome: Outcome,
+        suspect: bool,
+        wait_ns: Option<u64>,
+    ) {
+        let now_ns = self.now.monotonic_ns;
+        let side = self.processors.side(to);
+        let spared = suspect && matches!(outcome, Outcome::Failed | Outcome::Unknown);
+        let known = if spared { Outcome::Spared } else { outcome };
+        side.circuit.ended(ticket, known, now_ns);
+        side.under_way -= 1;
+        match (known, wait_ns) {
+            (Outcome::Done, _) => {
+                (side.retry_ns, side.retry_again_ns) = (0, PROBE_NS_MIN);
+                side.done_ns = now_ns;
+                side.spared = (side.spared + 1).min(REFUSALS_SPARED_MAX);
+            }
+            (Outcome::Failed, Some(wait_ns)) => side.circuit.hold(wait_ns, now_ns),
+            _ => {}
+        }
+        let stats = &self.stats().payments.processors[to as usize];
+        match outcome {
+            Outcome::Done | Outcome::Spared => {}
+            Outcome::Failed => stats.failed.add(1),
+            Outcome::Busy(_) => stats.busy.add(1),
+            Outcome::Unknown => stats.unknown.add(1),
+        }
+    }
+
+    /// Whether what a processor says, which is wrong, may be the payment's own fault: it has gone wrong there before,
+    /// and others have not since; or it is an answer that is about the payment, and others are carried out.
+    pub(super) fn is_suspect(
+        &mut self,
+        shard: usize,
+        id: PaymentId,
+        to: Processor,
+        said: Said,
+    ) -> bool {
+        let tried = self.tried(shard, id);
+        let its = tried.filter(|(_, course)| course.to == to && course.wrong_ns > 0);
+        let side = self.processors.side(to);
+        if its.is_some_and(|(_, course)| side.done_ns > course.wrong_ns) {
+            return true;
+        }
+        let about_it = matches!(said, Said::Refused | Said::Known | Said::Unreadable);
+        let spared = about_it && side.spared > 0;
+        side.spared -= u32::from(spared);
+        spared
+    }
+
+    /// An open payment of a shard of ours that was bound at least once, and what came of its attempts.
+    pub(super) fn tried(&self, shard: usize, id: PaymentId) -> Option<(Payment, Course)> {
+        self.shards[shard].as_ref()?.payments().tried(id)
+    }
+
+    /// The same of one that is known to be so.
+    pub(super) fn course(&self, shard: usize, id: PaymentId) -> Course {
+        self.tried(shard, id).expect("it was bound").1
+    }
+
+    pub(super) fn set_course(&mut self, shard: usize, id: PaymentId, course: Course) {
+        self.shard(shard).set_payment_course(id, course);
     }
 
     /// Whether a payment is ours, and bound as it was when it was sent: it may be settled by now, or have
@@ -190,10 +237,69 @@ impl<J> Node<J> {
         })
     }
 
-    /// A payment may be with a processor, and that is to be asked again: after a while, or as soon as it
-    /// has carried out another one.
-    pub(super) fn retry_later(&mut self, shard: usize, id: PaymentId, to: Processor) {
+    /// A payment has gone wrong at a processor: what is known of it then, and how often it was sent.
+    fn went_wrong(&mut self, shard: usize, id: PaymentId, to: Processor, heard: &Heard) -> Course {
         let now_ns = self.now.monotonic_ns;
+        let (payment, course) = self.tried(shard, id).expect("it was sent");
+        let mut rest_ns = backoff::rest_ns(id, payment.attempts).max(heard.wait_ns.unwrap_or(0));
+        let circuit = &self.processors.sides[to as usize].circuit;
+        if let (CircuitState::Open, Some(probe_ns)) = (circuit.state(), circuit.wake_ns(now_ns)) {
+            // Should it be this payment that the processor fails at, another one finds that out.
+            if self.others_wait(shard, id) {
+                rest_ns = rest_ns.max(probe_ns - now_ns + RETRY_NS_MIN / 2);
+            }
+        }
+        let mut course = Course {
+            said: heard.said,
+            wrong_ns: now_ns,
+            ..course
+        };
+        course.rest_ns[to as usize] = now_ns + rest_ns;
+        course
+    }
+
+    /// Whether any payment waits beside this one, of a shard of ours.
+    fn others_wait(&self, shard: usize, id: PaymentId) -> bool {
+        let is_free = |(payment, _): &(Payment, Course)| payment.state == State::Free;
+        let own = usize::from(self.tried(shard, id).as_ref().is_some_and(is_free));
+        let retries = self.processors.sides.iter().map(|side| side.retries.len());
+        let free = self.served().map(|shard| shard.payments().free());
+        free.chain(retries).sum::<usize>() > own
+    }
+
+    /// A payment was refused, and is free: it rests from that processor, but not for longer than the other one can
+    /// do without it.
+    fn rest(&mut self, shard: usize, id: PaymentId, to: Processor, heard: &Heard) {
+        let now = self.now;
+        let mut course = self.went_wrong(shard, id, to, heard);
+        let outlooks = Processor::ALL.map(|processor| self.outlook(processor));
+        let cheapest = choice::cheapest(&outlooks);
+        let dearer = &outlooks[1 - cheapest];
+        let (payment, _) = self.tried(shard, id).expect("it was sent");
+        let its_shard = self.shards[shard].as_ref().expect("it is ours");
+        let age_us = its_shard.now_us(now).saturating_sub(payment.accepted_us);
+        let age_ns = age_us.saturating_mul(1000);
+        let deadline_ns = self.payments_settings().deadline_ns;
+        let patience_ns = choice::patience_ns(age_ns, deadline_ns, dearer);
+        let urgent_ns = now.monotonic_ns + patience_ns;
+        let dearer_ns = course.rest_ns[1 - cheapest].max(urgent_ns);
+        let due_ns = course.rest_ns[cheapest].min(dearer_ns);
+        course.due_ns = due_ns.max(now.monotonic_ns);
+        self.set_course(shard, id, course);
+    }
+
+    /// A payment may be with a processor, and that is to be asked again after a while.
+    pub(super) fn retry_later(
+        &mut self,
+        shard: usize,
+        id: PaymentId,
+        to: Processor,
+        heard: &Heard,
+    ) {
+        let now_ns = self.now.monotonic_ns;
+        let mut course = self.went_wrong(shard, id, to, heard);
+        course.due_ns = course.rest_ns[to as usize];
+        self.set_course(shard, id, course);
         let side = self.processors.side(to);
         if side.retry_ns <= now_ns {
             side.retry_ns = now_ns + side.retry_again_ns;
@@ -201,14 +307,14 @@ impl<J> Node<J> {
             // their turn at finding out whether it works.
             side.retry_again_ns = (2 * side.retry_again_ns).min(2 * PROBE_NS_MAX);
         }
-        side.retries.push_back((shard, id));
+        side.retries.insert((course.due_ns, id), shard);
     }
 
     /// A shard is ours, or once more as it was before: its payments that a processor may have, and that
     /// are not under way, are to be sent again, at once if may be.
     pub(super) fn gather_retries(&mut self, number: usize) {
         for side in &mut self.processors.sides {
-            side.retries.retain(|(shard, _)| *shard != number);
+            side.retries.retain(|_, shard| *shard != number);
         }
         let under_way = |work: &Work| match work {
             Work::Pay(Attempt { order, .. }) if order.shard == number => {
@@ -234,44 +340,17 @@ impl<J> Node<J> {
             .filter(|sent| under_way.binary_search_by_key(&key(sent), key).is_err())
             .collect();
         gathered.sort_unstable_by_key(key);
-        for (_, id, to) in gathered {
+        // They are due now, one after the other.
+        let first_ns = self.now.monotonic_ns.saturating_sub(gathered.len() as u64);
+        for (place, (_, id, to)) in gathered.into_iter().enumerate() {
             shard.payment_in_doubt(id);
-            self.processors.side(to).retries.push_back((number, id));
+            let due_ns = first_ns + 1 + place as u64;
+            let (_, course) = shard.payments().tried(id).expect("it is bound");
+            shard.set_payment_course(id, Course { due_ns, ..course });
+            self.processors
+                .side(to)
+                .retries
+                .insert((due_ns, id), number);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_certain_frees_or_settles() {
-        let whole = |status| Answer::Whole {
-            status,
-            retry_after_s: Some(5),
-            body: b"",
-        };
-        for (status, verdict, outcome) in [
-            (200, Verdict::Carried, Outcome::Done),
-            (201, Verdict::Carried, Outcome::Done),
-            (302, Verdict::InDoubt, Outcome::Failed),
-            (400, Verdict::Refused, Outcome::Failed),
-            (404, Verdict::Refused, Outcome::Failed),
-            (408, Verdict::InDoubt, Outcome::Failed),
-            (422, Verdict::Known, Outcome::Done),
-            (429, Verdict::Refused, Outcome::Busy(Some(5))),
-            (500, Verdict::Refused, Outcome::Failed),
-            (501, Verdict::InDoubt, Outcome::Failed),
-            (502, Verdict::InDoubt, Outcome::Failed),
-            (503, Verdict::InDoubt, Outcome::Failed),
-            (504, Verdict::InDoubt, Outcome::Failed),
-        ] {
-            assert_eq!(judge(whole(status)), (verdict, outcome), "{status}");
-        }
-        let head = judge(Answer::Head { status: 200 });
-        assert_eq!(head, (Verdict::Carried, Outcome::Done));
-        let none = judge(Answer::None);
-        assert_eq!(none, (Verdict::InDoubt, Outcome::Unknown));
     }
 }

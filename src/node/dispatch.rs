@@ -8,10 +8,14 @@
 use super::attempts::{Attempt, Order};
 use super::Node;
 use crate::io::ConnectionId;
-use crate::limits::{DISPATCH_NS_MAX, DISPATCH_RETRY_NS};
+use crate::limits::{
+    DISPATCH_NS_MAX, DISPATCH_RETRY_NS, PAYMENTS_OLD_COUNT_NS, PAYMENT_OLD_NS,
+    PROCESSOR_PARALLEL_MAX,
+};
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
 use crate::payments::circuit::State;
-use crate::payments::Processor;
+use crate::payments::{PaymentId, Processor};
+use crate::shard::payments::Course;
 use crate::shard::Shard;
 
 impl<J> Node<J> {
@@ -68,32 +72,52 @@ impl<J> Node<J> {
     /// Sends payments once more that a processor may have.
     fn retry(&mut self, processor: Processor) {
         let now_ns = self.now.monotonic_ns;
-        let side = self.processors.side(processor);
-        if side.retry_ns > now_ns {
-            return;
-        }
-        for left in (1..=side.retries.len()).rev() {
-            if !self.takes_payment(processor) {
+        loop {
+            let side = self.processors.side(processor);
+            let works = side.circuit.state() == State::Closed;
+            let first = side.retries.first_key_value();
+            if first.is_none_or(|((due_ns, _), _)| *due_ns > now_ns) {
+                return;
+            }
+            if (!works && side.retry_ns > now_ns) || !self.takes_payment(processor) {
                 return;
             }
             let side = self.processors.side(processor);
-            let (shard, id) = side.retries.pop_front().expect("one is left");
-            if self.processors.paused_ns[shard] > now_ns {
-                self.processors
-                    .side(processor)
-                    .retries
-                    .push_back((shard, id));
-                continue;
-            }
+            let ((due_ns, id), shard) = side.retries.pop_first().expect("there is one");
             // Settled or forgotten meanwhile, or another's: whoever has the shard sees to it.
             let Some(order) = self.bound_to(shard, id).filter(|it| it.to == processor) else {
                 continue;
             };
+            let course = self.course(shard, id);
+            if course.due_ns != due_ns {
+                continue; // It is in there again.
+            }
+            let paused_ns = self.processors.paused_ns[shard];
+            if paused_ns > now_ns {
+                let due_ns = paused_ns;
+                self.set_course(shard, id, Course { due_ns, ..course });
+                let side = self.processors.side(processor);
+                side.retries.insert((due_ns, id), shard);
+                continue;
+            }
             let side = self.processors.side(processor);
             let Some(connection) = side.take_idle() else {
-                side.retries.push_front((shard, id));
-                return self.want_connections(processor, left);
+                side.retries.insert((due_ns, id), shard);
+                let due = side
+                    .retries
+                    .keys()
+                    .take_while(|(due_ns, _)| *due_ns <= now_ns);
+                let waiting = due.take(PROCESSOR_PARALLEL_MAX).count();
+                return self.want_connections(processor, waiting);
             };
+            self.set_course(
+                shard,
+                id,
+                Course {
+                    due_ns: 0,
+                    ..course
+                },
+            );
             self.shard(shard).payment_retried(id);
             let attempt = self.attempt(order);
             self.send_payment(attempt, connection);
@@ -103,6 +127,10 @@ impl<J> Node<J> {
     /// Binds free payments, one of each shard in turn, for as long as there is somebody to send them to.
     fn bind_free(&mut self) {
         let shards = self.shards.len();
+        let now_ns = self.now.monotonic_ns;
+        for shard in self.shards.iter_mut().flatten() {
+            shard.wake_payments(now_ns);
+        }
         loop {
             let mut any = false;
             let first = self.processors.first;
@@ -124,23 +152,31 @@ impl<J> Node<J> {
         if !self.serves(number) || self.processors.paused_ns[number] > now.monotonic_ns {
             return false;
         }
-        let shard = self.shards[number].as_mut().expect("it is served");
-        let time_us = shard.tell_time(now);
-        let Some(payment) = shard.payments().next_free() else {
-            return false;
-        };
-        if !shard.accepts() {
-            self.processors.left = true;
-            return false;
-        }
-        let backlog = backlog(shard, payment.accepted_us, time_us);
-        let outlooks = Processor::ALL.map(|processor| self.outlook(processor));
-        let deadline_ns = self.payments_settings().deadline_ns;
-        let choice = choice::choose(&backlog, deadline_ns, &outlooks);
-        let to = match choice {
-            Choice::Wait => return false,
-            Choice::Cheapest(to) | Choice::ForDeadline(to) | Choice::ForRoom(to) => {
-                Processor::ALL[to]
+        let (payment, choice, to, time_us) = loop {
+            let shard = self.shards[number].as_mut().expect("it is served");
+            let time_us = shard.tell_time(now);
+            let Some(payment) = shard.payments().next_free() else {
+                return false;
+            };
+            if !shard.accepts() {
+                self.processors.left = true;
+                return false;
+            }
+            let backlog = backlog(shard, payment.accepted_us, time_us);
+            let mut outlooks = Processor::ALL.map(|processor| self.outlook(processor));
+            let rests_until_ns = match payment.attempts {
+                0 => None,
+                _ => self.rests(number, payment.id, &mut outlooks),
+            };
+            let deadline_ns = self.payments_settings().deadline_ns;
+            let choice = choice::choose(&backlog, deadline_ns, &outlooks);
+            match (choice, rests_until_ns) {
+                (Choice::Wait, None) => return false,
+                // Whoever is behind it may go where it may not.
+                (Choice::Wait, Some(until_ns)) => self.rest_on(number, payment.id, until_ns),
+                (Choice::Cheapest(to) | Choice::ForDeadline(to) | Choice::ForRoom(to), _) => {
+                    break (payment, choice, Processor::ALL[to], time_us);
+                }
             }
         };
         let side = self.processors.side(to);
@@ -169,7 +205,52 @@ impl<J> Node<J> {
         true
     }
 
-    fn outlook(&self, processor: Processor) -> Outlook {
+    /// Takes the processors out of what a payment may choose from that it rests from; until when it does. Monotonic.
+    fn rests(&self, shard: usize, id: PaymentId, outlooks: &mut [Outlook; 2]) -> Option<u64> {
+        let course = self.course(shard, id);
+        let mut until_ns = None;
+        for (rest_ns, outlook) in course.rest_ns.into_iter().zip(outlooks) {
+            if rest_ns > self.now.monotonic_ns {
+                *outlook = outlook.without_room();
+                until_ns = Some(until_ns.unwrap_or(u64::MAX).min(rest_ns));
+            }
+        }
+        until_ns
+    }
+
+    /// A free payment that goes nowhere now rests on; it may go to the other processor before that is over, and is
+    /// looked at now and then.
+    fn rest_on(&mut self, shard: usize, id: PaymentId, until_ns: u64) {
+        let now_ns = self.now.monotonic_ns;
+        let look_ns = ((until_ns - now_ns) / 4).max(DISPATCH_NS_MAX);
+        let due_ns = until_ns.min(now_ns + look_ns);
+        let course = self.course(shard, id);
+        self.set_course(shard, id, Course { due_ns, ..course });
+    }
+
+    /// A processor says that it works again: whatever rests from it may go there.
+    pub(super) fn end_rests(&mut self, processor: Processor) {
+        let now_ns = self.now.monotonic_ns;
+        for shard in self.shards.iter_mut().flatten() {
+            shard.end_payment_rests(processor);
+        }
+        // Those that it may have are due in the order in which they would have been, one after the other.
+        let retries = std::mem::take(&mut self.processors.side(processor).retries);
+        let first_ns = now_ns.saturating_sub(retries.len() as u64);
+        for (place, ((due_before_ns, id), shard)) in retries.into_iter().enumerate() {
+            let tried = self.bound_to(shard, id).and_then(|_| self.tried(shard, id));
+            let tried = tried.filter(|(_, course)| course.due_ns == due_before_ns);
+            if let Some((_, course)) = tried {
+                let due_ns = due_before_ns.min(first_ns + 1 + place as u64);
+                self.set_course(shard, id, Course { due_ns, ..course });
+                let side = self.processors.side(processor);
+                side.retries.insert((due_ns, id), shard);
+            }
+        }
+        self.processors.side(processor).retry_ns = 0;
+    }
+
+    pub(super) fn outlook(&self, processor: Processor) -> Outlook {
         let side = &self.processors.sides[processor as usize];
         Outlook {
             works: side.circuit.works(self.now.monotonic_ns),
@@ -187,6 +268,9 @@ impl<J> Node<J> {
     pub(super) fn payments_written(&mut self, shard: usize) {
         self.each_unsent(shard, Self::send_payment);
         let stats = self.settings.process.stats.core(self.settings.members.core);
+        if !self.processors.confirmed.is_empty() {
+            stats.payments.settled_ns.set(self.now.monotonic_ns);
+        }
         self.processors.confirmed.retain(|(of, by, cents)| {
             if *of == shard {
                 let stats = &stats.payments.processors[*by as usize];
@@ -235,9 +319,18 @@ impl<J> Node<J> {
         let retries = sides.iter().any(|side| !side.retries.is_empty());
         if retries || self.served().any(|shard| shard.payments().free() > 0) {
             let probes = sides.iter().filter_map(|side| side.circuit.wake_ns(now_ns));
-            let retries = sides.iter().map(|side| side.retry_ns);
+            let throttles = sides.iter().map(|side| side.retry_ns);
+            let firsts = sides
+                .iter()
+                .filter_map(|side| side.retries.first_key_value());
+            let retries = firsts.map(|((due_ns, _), _)| *due_ns);
+            let rests = self.served().filter_map(|shard| shard.payments().wake_ns());
             let pauses = self.processors.paused_ns.iter().copied();
-            let all = probes.chain(retries).chain(pauses);
+            let all = probes
+                .chain(throttles)
+                .chain(retries)
+                .chain(rests)
+                .chain(pauses);
             let ahead = all.filter(|at_ns| *at_ns > now_ns);
             next_ns = ahead.fold(now_ns + DISPATCH_NS_MAX, u64::min);
         }
@@ -250,7 +343,7 @@ impl<J> Node<J> {
     }
 
     /// Our shards whose payments we may send.
-    fn served(&self) -> impl Iterator<Item = &Shard> {
+    pub(super) fn served(&self) -> impl Iterator<Item = &Shard> {
         let numbers = (0..self.shards.len()).filter(|shard| self.serves(*shard));
         numbers.filter_map(|shard| self.shards[shard].as_ref())
     }
@@ -265,11 +358,18 @@ impl<J> Node<J> {
                 oldest_age_us = oldest_age_us.max(age_us);
             }
         }
+        self.count_old(oldest_age_us);
+        let now_ns = self.now.monotonic_ns;
         let stats = &self.stats().payments;
         stats.open.set(open);
         // It may be older than the machine has been up.
         let since_ns = (self.now.monotonic_ns).wrapping_sub(oldest_age_us.saturating_mul(1_000));
         stats.oldest_ns.set(since_ns);
+        match (open, stats.open_since_ns.get()) {
+            (0, _) => stats.open_since_ns.set(0),
+            (_, 0) => stats.open_since_ns.set(now_ns.max(1)),
+            _ => {}
+        }
         let sides = &self.processors.sides;
         let in_doubt: usize = sides.iter().map(|side| side.retries.len()).sum();
         stats.in_doubt.set(in_doubt as u64);
@@ -279,6 +379,25 @@ impl<J> Node<J> {
             stats.under_way.set(u64::from(side.under_way));
             stats.latency_ns.set(side.circuit.latency_ns());
         }
+    }
+}
+
+impl<J> Node<J> {
+    /// Counts the open payments that are old, now and then; `oldest_age_us`: the age of the oldest.
+    fn count_old(&mut self, oldest_age_us: u64) {
+        let now = self.now;
+        if oldest_age_us <= PAYMENT_OLD_NS / 1000 {
+            return self.stats().payments.old.set(0);
+        }
+        if now.monotonic_ns < self.processors.count_old_ns {
+            return;
+        }
+        self.processors.count_old_ns = now.monotonic_ns + PAYMENTS_OLD_COUNT_NS;
+        let old = self.served().map(|shard| {
+            let before_us = shard.now_us(now).saturating_sub(PAYMENT_OLD_NS / 1000);
+            shard.payments().older_than(before_us)
+        });
+        self.stats().payments.old.set(old.sum::<usize>() as u64);
     }
 }
 

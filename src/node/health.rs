@@ -6,6 +6,7 @@ use super::processors::{Answer, Work};
 use super::Node;
 use crate::api::processors::{read_health, Health as Told};
 use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX};
+use crate::payments::answers::Asked;
 use crate::payments::Processor;
 
 /// The shard whose owner asks.
@@ -19,6 +20,8 @@ pub(super) struct Health {
     /// To be asked once there is a connection.
     pub(super) wanted: bool,
     under_way: bool,
+    /// What it said last.
+    failing: bool,
 }
 
 impl Health {
@@ -83,13 +86,13 @@ impl<J> Node<J> {
     /// A processor has answered, or has not.
     pub(super) fn health_over(&mut self, processor: Processor, answer: Answer<'_>) {
         self.processors.side(processor).health.under_way = false;
-        let body = match answer {
-            Answer::Whole {
-                status: 200, body, ..
-            } => body,
-            _ => return, // Asked too often, most likely: by somebody else.
-        };
-        if let Some(told) = read_health(body) {
+        // None: asked too often, most likely: by somebody else.
+        let mut told = None;
+        self.hear(processor, Asked::Health, None, answer, |body| {
+            told = read_health(body);
+            told.is_some()
+        });
+        if let Some(told) = told {
             self.health_known(processor, told);
             self.tell_all(&Frame::Health {
                 processor,
@@ -121,8 +124,13 @@ impl<J> Node<J> {
             response_min_ms,
         } = told;
         let now = self.now;
-        let circuit = &mut self.processors.side(processor).circuit;
-        circuit.health(failing, response_min_ms, now.monotonic_ns);
+        let side = self.processors.side(processor);
+        side.circuit
+            .health(failing, response_min_ms, now.monotonic_ns);
+        let failed = std::mem::replace(&mut side.health.failing, failing);
+        if failed && !failing {
+            self.end_rests(processor);
+        }
         let stats = &self.stats().payments.processors[processor as usize];
         stats.failing.set(u64::from(failing));
         stats.response_min_ms.set(u64::from(response_min_ms));

@@ -8,19 +8,22 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
+use super::anomalies::Heard;
 use super::processors::{Answer, Work};
 use super::Node;
-use crate::api::processors::read_payment;
+use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
+use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
+use crate::payments::circuit::{Outcome, Ticket};
 use crate::payments::{PaymentId, Processor};
-use crate::shard::payments::State;
+use crate::shard::payments::{Course, State};
 
 /// A question about one payment.
 pub(super) struct Lookup {
     pub(super) shard: usize,
     pub(super) id: PaymentId,
-    /// It is sent again, or settled, depending on this.
-    verify: bool,
+    /// Attempts that ended in this question: the payment is settled, or sent again, depending on the answer.
+    verify: Vec<Ticket>,
     /// Who is to be told.
     questions: Vec<u64>,
     /// Nobody waits for it any longer. Monotonic.
@@ -49,8 +52,8 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    /// Puts one in; `questions` is who asks, if it is a summary.
-    fn push(&mut self, shard: usize, id: PaymentId, question: Option<u64>, deadline_ns: u64) {
+    /// Puts one in, if it is not there yet.
+    fn push(&mut self, shard: usize, id: PaymentId, deadline_ns: u64) -> &mut Lookup {
         let lookup = match self.waiting.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -58,7 +61,7 @@ impl Lookups {
                 entry.insert(Lookup {
                     shard,
                     id,
-                    verify: false,
+                    verify: Vec::new(),
                     questions: Vec::new(),
                     deadline_ns,
                     again: false,
@@ -67,8 +70,7 @@ impl Lookups {
         };
         // Who was first is told late, if it comes to that, and not the other one too early.
         lookup.deadline_ns = deadline_ns;
-        lookup.verify |= question.is_none();
-        lookup.questions.extend(question);
+        lookup
     }
 
     /// One is asked once more: that its connection broke says nothing of the payment.
@@ -85,12 +87,12 @@ impl Lookups {
             self.order.push_front(lookup.id);
         }
         let waiting = known.or_insert(Lookup {
-            verify: false,
+            verify: Vec::new(),
             questions: Vec::new(),
             ..lookup
         });
         waiting.deadline_ns = waiting.deadline_ns.max(deadline_ns);
-        waiting.verify |= verify;
+        waiting.verify.extend(verify);
         waiting.questions.extend(questions);
         waiting.again = true;
     }
@@ -121,7 +123,8 @@ impl<J> Node<J> {
             Some(order) if self.stop.is_none() && self.settings.payments.is_some() => {
                 let deadline_ns = self.now.monotonic_ns + SUMMARY_NS_MAX;
                 let lookups = &mut self.processors.side(order.to).lookups;
-                lookups.push(shard, id, Some(question), deadline_ns);
+                let lookup = lookups.push(shard, id, deadline_ns);
+                lookup.questions.push(question);
             }
             Some(_) => self.processors.told.push((shard, id, question, None)),
             None => {
@@ -131,11 +134,12 @@ impl<J> Node<J> {
         }
     }
 
-    /// Asks a processor what it has of a payment that it says it knows: it is settled with that.
-    pub(super) fn verify(&mut self, shard: usize, id: PaymentId, by: Processor) {
+    /// Asks a processor what it has of a payment of which it says that it has it, or what nobody can read: it is
+    /// settled with that, and the attempt ends with it.
+    pub(super) fn verify(&mut self, shard: usize, id: PaymentId, by: Processor, ticket: Ticket) {
         let deadline_ns = self.now.monotonic_ns + SUMMARY_NS_MAX;
         let lookups = &mut self.processors.side(by).lookups;
-        lookups.push(shard, id, None, deadline_ns);
+        lookups.push(shard, id, deadline_ns).verify.push(ticket);
     }
 
     /// What is known of a payment that is not bound; `None`: not even that, it is not ours.
@@ -178,59 +182,135 @@ impl<J> Node<J> {
     /// A processor has told what it has of a payment, or has not.
     pub(super) fn lookup_over(&mut self, processor: Processor, lookup: Lookup, answer: Answer<'_>) {
         self.processors.side(processor).lookups.under_way -= 1;
+        let id = lookup.id;
+        let mut stored = None;
+        let heard = self.hear(processor, Asked::Lookup, Some(id), answer, |body| {
+            stored = read_payment(body).filter(|it| it.id == id);
+            stored.is_some()
+        });
         let has_time = self.stop.is_none() && lookup.deadline_ns > self.now.monotonic_ns;
-        let (status, body) = match answer {
-            Answer::Whole { status, body, .. } => (status, body),
-            _ if has_time && !lookup.again => {
-                return self.processors.side(processor).lookups.push_again(lookup);
-            }
-            _ => return self.looked_up_in_vain(processor, lookup),
-        };
-        let Lookup { shard, id, .. } = lookup;
-        let order = self.bound_to(shard, id).filter(|it| it.to == processor);
-        match (status, read_payment(body)) {
-            // Also what is settled, or forgotten, by now.
-            (200, Some(stored))
-                if stored.id == id && order.is_none_or(|it| it.cents == stored.cents) =>
-            {
-                self.found(Finding {
-                    shard,
-                    id,
-                    by: processor,
-                    requested_us: stored.requested_us,
-                    questions: lookup.questions,
-                });
-            }
-            (200, Some(stored)) if stored.id == id => {
-                // Somebody else has used the id there: ours is not carried out, and never will be. To
-                // settle it would be to claim what did not happen, and to send it elsewhere to pay an id
-                // twice. It stays as it is, for people to look into, and is not sent again before
-                // somebody else has the shard.
-                if lookup.verify {
-                    let name = processor.name();
-                    log::error!("payment {id}: {name} has carried out another amount with this id");
-                }
-                self.tell_questions(shard, id, &lookup.questions, Some(false));
-            }
-            // It was not there when it was asked for, even if it is settled by now.
-            (404, _) => {
-                self.tell_questions(shard, id, &lookup.questions, Some(false));
-                if lookup.verify && order.is_some() {
-                    self.retry_later(shard, id, processor);
-                }
-            }
-            _ => self.looked_up_in_vain(processor, lookup),
+        let is_whole = matches!(answer, Answer::Whole { .. });
+        if !is_whole && has_time && !lookup.again {
+            return self.processors.side(processor).lookups.push_again(lookup);
         }
+        self.lookup_heard(processor, lookup, &heard, stored);
     }
 
     /// Nobody knows more of a payment than before.
     pub(super) fn looked_up_in_vain(&mut self, processor: Processor, lookup: Lookup) {
-        let Lookup { shard, id, .. } = lookup;
-        let order = self.bound_to(shard, id).filter(|it| it.to == processor);
-        if lookup.verify && order.is_some() {
-            self.retry_later(shard, id, processor);
+        self.lookup_heard(processor, lookup, &Heard::UNREACHABLE, None);
+    }
+
+    /// What becomes of a payment that was asked about, and of the attempts that ended in that.
+    fn lookup_heard(
+        &mut self,
+        processor: Processor,
+        lookup: Lookup,
+        heard: &Heard,
+        stored: Option<Stored>,
+    ) {
+        let Lookup {
+            shard,
+            id,
+            verify,
+            questions,
+            ..
+        } = lookup;
+        let its = self.its_to_settle(shard, id, processor);
+        let sent = its.map_or(Said::Nothing, |(_, course)| course.said);
+        let ruling = rule(sent, Some(heard.said));
+        for ticket in &verify {
+            let suspect = heard.said != Said::Done && self.is_suspect(shard, id, processor, sent);
+            let outcome = match heard.said {
+                Said::Done => Outcome::Done,
+                Said::Nothing | Said::Unreachable => Outcome::Unknown,
+                _ => Outcome::Failed,
+            };
+            self.ticket_over(processor, *ticket, outcome, suspect, heard.wait_ns);
         }
-        self.tell_questions(shard, id, &lookup.questions, None);
+        if let Some(stored) = stored {
+            let by = processor;
+            if its.is_some_and(|(cents, _)| cents != stored.cents) {
+                // Somebody else has used the id there: ours is not carried out, and never will be. To
+                // settle it would be to claim what did not happen, and to send it elsewhere to pay an id
+                // twice. It stays as it is, for people to look into, and is not sent again before
+                // somebody else has the shard.
+                if !verify.is_empty() {
+                    let what = "that it has carried out another amount with this id";
+                    self.lookup_odd(by, Anomaly::Amount, id, heard.status, what);
+                }
+                return self.tell_questions(shard, id, &questions, Some(false));
+            }
+            if ruling.contradiction {
+                let what = "that it has what it refused";
+                self.lookup_odd(by, Anomaly::Contradiction, id, heard.status, what);
+            } else if its.is_none() && self.is_elsewhere(shard, id, by) {
+                let what = "that it has what it refused, and the other one may have it since";
+                self.lookup_odd(by, Anomaly::Contradiction, id, heard.status, what);
+            }
+            // Also what is settled, or forgotten, by now.
+            return self.found(Finding {
+                shard,
+                id,
+                by,
+                requested_us: stored.requested_us,
+                questions,
+            });
+        }
+        let retries = !verify.is_empty()
+            && self
+                .bound_to(shard, id)
+                .is_some_and(|it| it.to == processor);
+        if retries && ruling.next == Next::Bound {
+            if ruling.contradiction {
+                let what = match sent {
+                    Said::Known => "nothing of it, and 422 to the payment: that it knows it",
+                    _ => "that it does not have it, and 2xx to the payment",
+                };
+                self.lookup_odd(processor, Anomaly::Contradiction, id, heard.status, what);
+            }
+            // What it said to the payment stays.
+            let heard = Heard {
+                said: sent,
+                ..*heard
+            };
+            self.retry_later(shard, id, processor, &heard);
+        }
+        // It was not there when it was asked for, even if it is settled by now.
+        let found = (heard.status == Some(404)).then_some(false);
+        self.tell_questions(shard, id, &questions, found);
+    }
+
+    fn lookup_odd(
+        &self,
+        by: Processor,
+        anomaly: Anomaly,
+        id: PaymentId,
+        status: Option<u16>,
+        what: &str,
+    ) {
+        self.makes_no_sense(by, anomaly, Asked::Lookup, Some(id), status, what);
+    }
+
+    /// A payment of a shard of ours that is settled if this processor has it: it is bound to it, or was refused by it
+    /// and nobody else may have it. Its cents, and what came of its attempts.
+    fn its_to_settle(&self, shard: usize, id: PaymentId, by: Processor) -> Option<(u64, Course)> {
+        if !self.serves(shard) {
+            return None;
+        }
+        let (payment, course) = self.tried(shard, id)?;
+        (course.to == by).then_some((payment.cents, course))
+    }
+
+    /// Whether the other processor has, or may have, a payment of a shard of ours.
+    fn is_elsewhere(&self, shard: usize, id: PaymentId, by: Processor) -> bool {
+        let shard = self.shards[shard].as_ref().filter(|_| self.serves(shard));
+        let payment = shard.and_then(|shard| shard.payments().find(id));
+        payment.is_some_and(|payment| match payment.state {
+            State::Free => false,
+            State::Bound { to, .. } => to != by,
+            State::Processed { by: other, .. } => other != by,
+        })
     }
 
     fn tell_questions(
@@ -248,13 +328,16 @@ impl<J> Node<J> {
     /// Settles a payment, or has that wait for the next tick's batch.
     pub(super) fn found(&mut self, finding: Finding) {
         let Finding { shard, id, by, .. } = finding;
-        let order = self.bound_to(shard, id).filter(|it| it.to == by);
-        let Some(order) = order else {
+        let Some((cents, course)) = self.its_to_settle(shard, id, by) else {
             let found = self.is_settled_here(shard, id);
             return self.tell_questions(shard, id, &finding.questions, found);
         };
         if !self.accepts(shard) {
             return self.processors.findings.push_back(finding);
+        }
+        if course.due_ns > 0 {
+            let retries = &mut self.processors.side(by).retries;
+            retries.remove(&(course.due_ns, id));
         }
         let now = self.now;
         let requested_us = finding.requested_us;
@@ -262,7 +345,7 @@ impl<J> Node<J> {
         let time_us = its_shard.tell_time(now);
         let settled = its_shard.settle_payment(id, requested_us, time_us);
         debug_assert!(settled, "it was bound");
-        self.processors.confirmed.push((shard, by, order.cents));
+        self.processors.confirmed.push((shard, by, cents));
         self.payment_settled(shard, id);
         self.tell_questions(shard, id, &finding.questions, Some(true));
     }

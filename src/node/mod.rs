@@ -8,6 +8,7 @@
 //! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
+mod anomalies;
 mod attempts;
 mod buffers;
 mod connection;

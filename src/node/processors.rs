@@ -6,20 +6,23 @@
 //! were of use at once. A payment is not bound to a processor before there is a connection to send it on:
 //! one that cannot be reached has nothing of ours.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::attempts::Attempt;
 use super::health::Health;
 use super::lookups::{Finding, Lookup, Lookups};
 use super::settings::Payments;
 use super::Node;
-use crate::http::client::{parse_reply, write_request, Outgoing, Response};
+use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
 use crate::io::{ConnectionId, Effect, Target};
 use crate::limits::{
     PROBE_NS_MIN, PROCESSOR_BUFFERS_BYTES_MAX, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX,
 };
 use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
+
+/// How a record begins with which TLS refuses what is none (RFC 8446, section 5.1): an alert, of any version.
+const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// What this core knows of the processors, and wants of them.
 pub(super) struct Processors {
@@ -41,6 +44,8 @@ pub(super) struct Processors {
     pub(super) first: usize,
     /// A batch took no more, and payments are left.
     pub(super) left: bool,
+    /// The old payments are not counted again before this. Monotonic.
+    pub(super) count_old_ns: u64,
     /// By processor: there were payments since it was last asked about its health.
     pub(super) busy: [bool; 2],
     /// A path or a body that is being made.
@@ -62,12 +67,21 @@ pub(super) struct Side {
     pub(super) wanted_beside: usize,
     /// Payments under way, or about to be.
     pub(super) under_way: u32,
-    /// Payments that it may have, with no attempt under way: shard and id.
-    pub(super) retries: VecDeque<(usize, PaymentId)>,
-    /// They are not sent again before this. Monotonic.
+    /// Payments that it may have, with no attempt under way, by when they are to be sent again, monotonic: their
+    /// shards. One whose [`Course`](crate::shard::payments::Course) says another time is in here more than once.
+    pub(super) retries: BTreeMap<(u64, PaymentId), usize>,
+    /// While it does not work, none is sent again before this. Monotonic.
     pub(super) retry_ns: u64,
     /// From a retry that failed to the next.
     pub(super) retry_again_ns: u64,
+    /// When it last carried out a payment. Monotonic.
+    pub(super) done_ns: u64,
+    /// As many refusals are taken for the payments' own faults.
+    pub(super) spared: u32,
+    /// It has said something that only a processor says.
+    pub(super) understood: bool,
+    /// Requests without an answer, one after the other.
+    pub(super) silent: u32,
     pub(super) lookups: Lookups,
     pub(super) health: Health,
 }
@@ -85,11 +99,13 @@ pub(super) enum Answer<'a> {
     /// All of it is there.
     Whole {
         status: u16,
-        retry_after_s: Option<u32>,
+        retry_after: RetryAfter,
         body: &'a [u8],
     },
     /// Its head is, and the rest will not come.
     Head { status: u16 },
+    /// It is no reply.
+    Bad { tls: bool },
     /// It has none.
     None,
 }
@@ -105,9 +121,13 @@ impl Side {
             wanted: 0,
             wanted_beside: 0,
             under_way: 0,
-            retries: VecDeque::new(),
+            retries: BTreeMap::new(),
             retry_ns: 0,
             retry_again_ns: PROBE_NS_MIN,
+            done_ns: 0,
+            spared: 0,
+            understood: false,
+            silent: 0,
             lookups: Lookups::default(),
             health: Health::default(),
         }
@@ -143,6 +163,7 @@ impl Processors {
             paused_ns: vec![0; shards],
             first: 0,
             left: false,
+            count_old_ns: 0,
             busy: [false; 2],
             scratch: Vec::new(),
         }
@@ -354,13 +375,13 @@ impl<J> Node<J> {
         let (answer, keep_alive) = match parse_reply(input, ended, &mut decoded) {
             Response::Complete {
                 status,
-                retry_after_s,
+                retry_after,
                 body,
                 keep_alive,
             } => {
                 let answer = Answer::Whole {
                     status,
-                    retry_after_s,
+                    retry_after,
                     body,
                 };
                 (Some(answer), keep_alive)
@@ -369,7 +390,11 @@ impl<J> Node<J> {
             Response::Incomplete {
                 status: Some(status),
             } => (Some(Answer::Head { status }), false),
-            Response::Incomplete { status: None } | Response::Bad => (Some(Answer::None), false),
+            Response::Incomplete { status: None } => (Some(Answer::None), false),
+            Response::Bad => {
+                let tls = input.starts_with(&TLS_ALERT);
+                (Some(Answer::Bad { tls }), false)
+            }
         };
         let Some(answer) = answer else {
             self.decoded = decoded;

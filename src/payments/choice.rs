@@ -32,6 +32,18 @@ pub struct Outlook {
     pub fee_basis_points: u32,
 }
 
+impl Outlook {
+    /// The same for a payment that is not to go there now.
+    pub fn without_room(self) -> Outlook {
+        Outlook {
+            works: false,
+            room: false,
+            full: false,
+            ..self
+        }
+    }
+}
+
 /// What waits; ages in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
@@ -58,13 +70,18 @@ pub enum Choice {
     ForRoom(usize),
 }
 
+/// Who keeps less; of two that keep the same, the first.
+pub fn cheapest(outlooks: &[Outlook; 2]) -> usize {
+    usize::from(outlooks[1].fee_basis_points < outlooks[0].fee_basis_points)
+}
+
 /// The rule. Of two that cost the same, the first is the cheapest.
 pub fn choose(backlog: &Backlog, deadline_ns: u64, outlooks: &[Outlook; 2]) -> Choice {
     if backlog.length == 0 {
         return Choice::Wait;
     }
     let takes = |number: usize| outlooks[number].works && outlooks[number].room;
-    let cheapest = usize::from(outlooks[1].fee_basis_points < outlooks[0].fee_basis_points);
+    let cheapest = cheapest(outlooks);
     let other = 1 - cheapest;
     if takes(cheapest) {
         Choice::Cheapest(cheapest)
@@ -79,13 +96,23 @@ pub fn choose(backlog: &Backlog, deadline_ns: u64, outlooks: &[Outlook; 2]) -> C
     }
 }
 
+/// How long a payment of this age may go on waiting for the cheapest one: then it is [`Choice::ForDeadline`].
+pub fn patience_ns(age_ns: u64, deadline_ns: u64, other: &Outlook) -> u64 {
+    let used_ns = age_ns.saturating_add(other.latency_ns);
+    latest_ns(deadline_ns, other).saturating_sub(used_ns)
+}
+
+/// Up to when all is well if the other one has it by then. It may refuse the first time, and is then asked again
+/// after a probe's interval. But a deadline that leaves no time for that is no reason never to wait.
+fn latest_ns(deadline_ns: u64, other: &Outlook) -> u64 {
+    let again_ns = PROBE_NS_MAX.saturating_add(other.latency_ns);
+    deadline_ns - again_ns.min(deadline_ns / 4)
+}
+
 /// Whether somebody would be late if the queue did not begin to leave through `other` now.
 fn is_urgent(backlog: &Backlog, deadline_ns: u64, cheapest: &Outlook, other: &Outlook) -> bool {
     let latency_ns = other.latency_ns;
-    // The other may refuse the first time, and is then asked again after a probe's interval. But a
-    // deadline that leaves no time for that is no reason never to wait.
-    let margin_ns = PROBE_NS_MAX.saturating_add(latency_ns).min(deadline_ns / 4);
-    let latest_ns = deadline_ns - margin_ns;
+    let latest_ns = latest_ns(deadline_ns, other);
     let through = if cheapest.full { cheapest } else { other };
     let rounds_ns = (backlog.length as u64).saturating_mul(through.latency_ns);
     let queue_ns = rounds_ns / u64::from(through.parallel_max.max(1));
@@ -247,6 +274,10 @@ mod tests {
             if waits_ns > 0 {
                 assert_eq!(at(waits_ns - 1), Choice::Wait, "{deadline_ms}");
             }
+            let patience_ns = |age_ns| patience_ns(age_ns, deadline_ms * MILLISECOND_NS, &dear);
+            assert_eq!(patience_ns(0), waits_ns, "{deadline_ms}");
+            assert_eq!(patience_ns(waits_ns / 2), waits_ns - waits_ns / 2);
+            assert_eq!(patience_ns(u64::MAX), 0);
         }
         for age in [60 * SECOND_NS, 1000 * SECOND_NS, u64::MAX] {
             let backlog = Backlog {

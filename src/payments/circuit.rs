@@ -8,14 +8,15 @@
 //! | done, but so late that the processor must have kept it waiting | the window stays |
 //! | the window was not full for a second | it halves, down to `WINDOW_IDLE` |
 //! | busy | it halves, once for what was under way together; nothing is sent before `Retry-After`; beyond the half it grows by a quarter a second |
-//! | failed, unknown, or the processor says that it fails | open: nothing is sent before the probe |
+//! | failed, unknown, or the processor says that it fails | open: nothing is sent before the probe, or `Retry-After` |
+//! | wrong with a payment with which it has been wrong before, and not with others since; or a refusal among others that are done | nothing: it may be the payment's fault |
 //! | the probe is due | half-open: one payment, nothing else |
 //! | the probe is done | closed, window 1 |
-//! | it failed | open, and twice as long to the next |
+//! | it failed | open, and twice as long to the next; where it may be that payment's fault, the next is due at once |
 //! | the processor says that it works | the probe is due at once |
 //! | nothing comes back for long | nothing is sent until something does, so that what hangs is little |
 
-use crate::limits::{MILLISECOND_NS, PROBE_NS_MAX, PROBE_NS_MIN, SECOND_NS};
+use crate::limits::{MILLISECOND_NS, PROBE_NS_MAX, PROBE_NS_MIN, RETRY_AFTER_NS_MAX, SECOND_NS};
 
 /// The window of a processor of which nothing is known.
 const WINDOW_FIRST: u32 = 4;
@@ -23,8 +24,6 @@ const WINDOW_FIRST: u32 = 4;
 const WINDOW_IDLE: u32 = 8;
 /// Without `Retry-After` in a 429.
 const RETRY_AFTER_S: u32 = 1;
-/// A longer `Retry-After` is taken for this: one reply must not silence a processor for good.
-const RETRY_AFTER_S_MAX: u32 = 3600;
 /// Without any reply: four times what a reply usually takes, and no less than this.
 const STALL_NS_MIN: u64 = 250 * MILLISECOND_NS;
 /// What a reply may take beyond twice the least before its processor is taken to queue: scheduling, on
@@ -94,6 +93,8 @@ pub enum Outcome {
     Busy(Option<u32>),
     /// No answer in time, or the connection broke with none.
     Unknown,
+    /// As bad as these two, but it says nothing of the processor.
+    Spared,
 }
 
 /// See [`Circuit::sent`].
@@ -223,13 +224,8 @@ impl Circuit {
             queued = latency_ns > least_ns.saturating_mul(2).saturating_add(QUEUEING_NS);
         }
         if let Outcome::Busy(retry_after_s) = outcome {
-            let wait_ns = {
-                let wait_s = retry_after_s
-                    .unwrap_or(RETRY_AFTER_S)
-                    .min(RETRY_AFTER_S_MAX);
-                u64::from(wait_s) * SECOND_NS
-            };
-            self.retry_ns = self.retry_ns.max(now_ns.saturating_add(wait_ns));
+            let wait_s = retry_after_s.unwrap_or(RETRY_AFTER_S);
+            self.hold(u64::from(wait_s) * SECOND_NS, now_ns);
         }
         if ticket.era != self.era {
             return;
@@ -254,13 +250,21 @@ impl Circuit {
             }
             (State::Closed, Outcome::Failed | Outcome::Unknown) => self.fail(PROBE_NS_MIN, now_ns),
             (State::HalfOpen, Outcome::Done) => self.state = State::Closed,
+            (State::Closed, Outcome::Spared) => {}
             // Whether it works, that does not tell.
             (State::HalfOpen, Outcome::Busy(_)) => self.open(self.retry_ns),
+            (State::HalfOpen, Outcome::Spared) => self.open(now_ns),
             (State::HalfOpen, Outcome::Failed | Outcome::Unknown) => {
                 self.fail((2 * self.probe_delay_ns).min(PROBE_NS_MAX), now_ns);
             }
             (State::Open, _) => unreachable!("opening begins an era"),
         }
+    }
+
+    /// It asks not to be sent anything for so long (`Retry-After`).
+    pub fn hold(&mut self, wait_ns: u64, now_ns: u64) {
+        let until_ns = now_ns.saturating_add(wait_ns.min(RETRY_AFTER_NS_MAX));
+        self.retry_ns = self.retry_ns.max(until_ns);
     }
 
     fn may_grow(&mut self, now_ns: u64) -> bool {

@@ -2,6 +2,8 @@
 //! nothing else: no bytes of HTTP, no files, no sockets.
 
 pub mod amount;
+pub mod answers;
+pub mod backoff;
 pub mod choice;
 pub mod circuit;
 mod id;

@@ -1,6 +1,7 @@
 //! What one core counts of payments, and what it knows of the processors.
 
 use super::Counter;
+use crate::payments::answers::Anomaly;
 
 /// See the module. The gauges are of this core and the shards that it owns.
 #[derive(Default)]
@@ -14,6 +15,12 @@ pub struct PaymentStats {
     /// When the oldest open one was accepted, if there is one. Monotonic, and before the machine's start wrapped
     /// around 0: see [`Counter::age_ns`].
     pub oldest_ns: Counter,
+    /// Of the open ones, those that were accepted more than a minute ago.
+    pub old: Counter,
+    /// Since when some are open; monotonic nanoseconds. 0: none is.
+    pub open_since_ns: Counter,
+    /// When one was last settled; monotonic nanoseconds.
+    pub settled_ns: Counter,
     /// Payments accepted.
     pub accepted: Counter,
     /// Payments refused because as many were open as may be.
@@ -53,4 +60,8 @@ pub struct ProcessorStats {
     pub unknown: Counter,
     /// Questions about one payment.
     pub lookups: Counter,
+    /// Answers that make no sense, by the anomaly's number.
+    pub anomalies: [Counter; Anomaly::ALL.len()],
+    /// It has said something that only a processor says: 1.
+    pub understood: Counter,
 }

@@ -29,6 +29,7 @@ mod payments_doubt;
 mod payments_faults;
 mod payments_load;
 mod payments_processors;
+mod payments_senseless;
 mod payments_summary;
 mod payments_told;
 mod pressure;

@@ -26,6 +26,12 @@ const SETTLED_MAX: usize = 4;
 const FEW: usize = 3;
 /// The world may let so much time pass before a core has its turns.
 const LATE_NS: u64 = 30_000_000_000;
+/// The shortest rest of a payment that went wrong, the first time and at most.
+const REST_NS_MIN: u64 = galo::limits::RETRY_NS_MIN / 2;
+const REST_NS_MAX: u64 = galo::limits::RETRY_NS_MAX / 2;
+/// For so long after a change of who owns what, or after a processor has said that it works again, payments may be sent
+/// again at any time: whoever acts on it has to hear of it first.
+const REST_GRACE_NS: u64 = 15_000_000_000;
 /// Between two questions about health.
 const HEALTH_NS: u64 = galo::limits::HEALTH_NS_MIN;
 
@@ -136,6 +142,8 @@ pub struct Known {
     pub purge_asked: bool,
     /// A step of the clock cannot be told from the time for which nobody had its shard: nobody knows its age.
     pub ageless: bool,
+    /// By processor: attempts since the last one that may come at any time, and when the last of all came.
+    pub attempts: [(u32, u64); 2],
     /// A loss of power took a record that says where it may be; or it was forgotten by a purge and came
     /// again. Nobody can know then whether a processor has it.
     pub doubtful: bool,
@@ -159,6 +167,10 @@ struct Watched {
     unheard_ns: u64,
     /// When it was last asked about its health.
     health_ns: Option<u64>,
+    /// What it said of that.
+    failing: bool,
+    /// When it last said that it works again.
+    works_again_ns: Option<u64>,
 }
 
 /// See the module.
@@ -242,6 +254,7 @@ impl Book {
             asked_us: 0,
             purge_asked: false,
             ageless: false,
+            attempts: [(0, 0); 2],
             doubtful: false,
         });
         tag
@@ -559,6 +572,43 @@ impl Book {
         );
         self.known[*tag].asked_us = payment.requested_us;
         Ok(())
+    }
+
+    /// A processor is asked for a payment in the tick of this time, once more perhaps: not before it has rested,
+    /// longer each time. `shuffled_ns`: as in [`health_asked`](Self::health_asked).
+    pub fn comes_again(
+        &mut self,
+        which: Processor,
+        payment: &Payment,
+        asked_ns: u64,
+        shuffled_ns: u64,
+    ) -> Checked {
+        let works_again_ns = self.watched[which as usize].works_again_ns;
+        let known = &mut self.known[self.by_id[&payment.id]];
+        let (count, last_ns) = known.attempts[which as usize];
+        let at_any_time = |since_ns: u64| since_ns + REST_GRACE_NS >= last_ns;
+        let free = count == 0
+            || at_any_time(shuffled_ns)
+            || works_again_ns.is_some_and(at_any_time)
+            || known.purge_asked
+            || known.doubtful;
+        if !free {
+            let rest_ns = (REST_NS_MIN << (count - 1).min(32)).min(REST_NS_MAX);
+            require!(
+                asked_ns >= last_ns + rest_ns,
+                "{which:?} is asked at {asked_ns} for what it was asked for at {last_ns}, the {count}. time: {known:?}"
+            );
+        }
+        known.attempts[which as usize] = (if free { 1 } else { count + 1 }, asked_ns);
+        Ok(())
+    }
+
+    /// A processor tells how it is.
+    pub fn health_told(&mut self, which: Processor, failing: bool, now_ns: u64) {
+        let watched = &mut self.watched[which as usize];
+        if std::mem::replace(&mut watched.failing, failing) && !failing {
+            watched.works_again_ns = Some(now_ns);
+        }
     }
 
     /// A processor has stored a payment.

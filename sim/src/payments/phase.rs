@@ -16,6 +16,8 @@ pub struct Phase {
     pub spoilt: u64,
     /// That something is that they are never answered.
     pub hangs: bool,
+    /// Now and then it is something that makes no sense.
+    pub senseless: bool,
     /// Other requests that get no answer, percent.
     pub deaf: u64,
     /// Nobody listens.
@@ -35,6 +37,10 @@ pub enum Spoilt {
     Refused(u16),
     /// Too many, it says. With how many seconds to wait.
     Busy(Option<u64>),
+    /// 200, and a page that nobody asked for; it may have been carried out all the same.
+    Page { arrives: bool },
+    /// It is known, it says, and it is not.
+    Known,
 }
 
 /// What happens to another request.
@@ -50,6 +56,8 @@ pub enum Deaf {
     Says(u16),
     /// The answer, so much later.
     Late(u64),
+    /// 200, and a page that nobody asked for.
+    Page,
 }
 
 /// Delay in ms and failing, of both: the official run's stages.
@@ -105,6 +113,7 @@ impl Phase {
         if together || what == 5 {
             phase.connect_ns_max = plan.delay_ms_max * MS_NS / 3;
         }
+        phase.senseless = plan.senseless;
         phase
     }
 
@@ -138,6 +147,19 @@ impl Phase {
             let faults = [Fault::HangStored, Fault::HangLost];
             return Some(Spoilt::Fault(*random.pick(&faults)));
         }
+        if self.senseless && random.percent(40) {
+            return Some(match random.below(6) {
+                0 | 1 => Spoilt::Page {
+                    arrives: random.percent(50),
+                },
+                2 | 3 => Spoilt::Known,
+                4 => Spoilt::Refused(*random.pick(&[401, 404, 405, 451])),
+                _ => Spoilt::Gateway {
+                    status: *random.pick(&[301, 308, 501, 599]),
+                    arrives: random.percent(50),
+                },
+            });
+        }
         Some(match random.below(14) {
             0..=2 => Spoilt::Gateway {
                 status: *random.pick(&[408, 502, 503, 504]),
@@ -153,6 +175,12 @@ impl Phase {
     pub fn deafens(&self, random: &mut Random) -> Option<Deaf> {
         if !random.percent(self.deaf) {
             return None;
+        }
+        if self.senseless && random.percent(50) {
+            return Some(match random.percent(50) {
+                true => Deaf::Page,
+                false => Deaf::Says(*random.pick(&[302, 404, 405, 422])),
+            });
         }
         Some(match random.below(6) {
             0 => Deaf::Resets,

@@ -36,6 +36,8 @@ pub struct Plan {
     pub settled_run: usize,
     /// The largest delay.
     pub delay_ms_max: u64,
+    /// Processors say what makes no sense.
+    pub senseless: bool,
 }
 
 impl Plan {
@@ -75,6 +77,7 @@ impl Plan {
                 true => 6_000,
                 false => 30,
             },
+            senseless: random.percent(50),
         })
     }
 }

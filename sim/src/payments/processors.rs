@@ -248,6 +248,15 @@ impl World {
                 self.model
                     .payments
                     .arrived(which, &payment, now_ns, self.durable)?;
+                if !self.plan.full_disk && !self.plan.size_limit {
+                    let shuffled_ns = self.shuffled_ns;
+                    let book = &mut self.model.payments;
+                    book.comes_again(which, &payment, asked_ns, shuffled_ns)?;
+                    let twice = self.sabotage == Some(Sabotage::AttemptRepeated);
+                    if twice && self.processors.random.percent(20) {
+                        book.comes_again(which, &payment, asked_ns, shuffled_ns)?;
+                    }
+                }
                 self.pay(which, at, token, payment);
             }
             Request::Look(id) => {
@@ -321,13 +330,15 @@ impl World {
         let spoilt = actor.phase.spoils(&mut processors.random);
         if let Some(spoilt) = spoilt {
             self.coverage.spoilt += 1;
+            let senseless = matches!(spoilt, Spoilt::Page { .. } | Spoilt::Known);
+            self.coverage.senseless += u64::from(senseless);
             self.trace.note(format_args!("  {spoilt:?}"));
         }
         let arrives = match spoilt {
             None => true,
             Some(Spoilt::Fault(fault)) => fault.arrives(),
-            Some(Spoilt::Gateway { arrives, .. }) => arrives,
-            Some(Spoilt::Refused(_) | Spoilt::Busy(_)) => false,
+            Some(Spoilt::Gateway { arrives, .. } | Spoilt::Page { arrives }) => arrives,
+            Some(Spoilt::Refused(_) | Spoilt::Busy(_) | Spoilt::Known) => false,
         };
         if arrives {
             let work = Work {
@@ -347,6 +358,8 @@ impl World {
                 wire::refusal(429, &format!("retry-after: {wait_s}\r\n"), random)
             }
             Some(Spoilt::Busy(None)) => wire::refusal(429, "", random),
+            Some(Spoilt::Known) => wire::refusal(422, "", random),
+            Some(Spoilt::Page { .. }) => wire::page(random),
             Some(Spoilt::Fault(_)) | None => wire::refusal(500, "", random),
         };
         self.deliver(at, written, spoilt);
@@ -371,6 +384,9 @@ impl World {
                 self.coverage.paid_dearly += u64::from(which == Processor::Fallback);
                 self.model.payments.stored(which, &payment, now_ns)?;
             }
+            if let Reply::Health { failing, .. } = reply {
+                self.model.payments.health_told(which, failing, now_ns);
+            }
             if reply == Reply::Busy {
                 self.coverage.too_many += 1;
                 self.model.payments.looks_bad(which, now_ns);
@@ -383,6 +399,7 @@ impl World {
             let random = &mut self.processors.random;
             let written = match work.spoilt {
                 Some(Spoilt::Gateway { status, .. }) => wire::refusal(status, "", random),
+                Some(Spoilt::Page { .. }) => wire::page(random),
                 _ => wire::reply(&reply, random),
             };
             match work.request {
@@ -441,6 +458,11 @@ impl World {
                 self.tell(at, written.bytes, ended, 0);
             }
             Some(Deaf::Late(pass_ns)) => self.tell(at, written.bytes, ended, pass_ns),
+            Some(Deaf::Page) => {
+                let written = wire::page(&mut self.processors.random);
+                let ended = written.last.then_some(Ended::Fin);
+                self.tell(at, written.bytes, ended, 0);
+            }
         }
         if deaf.is_some() {
             self.model.payments.unheard(which, self.now_ns);

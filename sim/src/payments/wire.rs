@@ -217,6 +217,19 @@ pub fn refusal(status: u16, fields: &str, random: &mut Random) -> Written {
     written(status, fields, &body, random)
 }
 
+/// A reply of something else than a processor, all of it or a part.
+pub fn page(random: &mut Random) -> Written {
+    let pages = [
+        "<!doctype html><title>It works!</title>",
+        "{\"message\":\"payment proc",
+        "{\"correlationId\":null}{",
+        "[]",
+        "ok",
+    ];
+    let page = *random.pick(&pages[..]);
+    written(200, "", page, random)
+}
+
 /// The reply to a question about one payment.
 pub fn found(payment: Option<Payment>, random: &mut Random) -> Written {
     let Some(payment) = payment else {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::header;
+use crate::limits::PAYMENT_OLD_NS;
+use crate::payments::answers::Anomaly;
 use crate::payments::circuit::State;
 use crate::payments::{amount, Processor};
 use crate::stats::{Counter, PaymentStats, ProcessorStats, Stats};
@@ -60,6 +62,18 @@ fn oldest_age_ns(stats: &Stats, now_ns: u64) -> Option<u64> {
     open.map(|payments| payments.oldest_ns.age_ns(now_ns)).max()
 }
 
+/// Whether payments wait, and none has been settled for long by any core.
+pub(super) fn is_stalled(stats: &Stats, now_ns: u64) -> bool {
+    let of = |counter: fn(&PaymentStats) -> &Counter| {
+        stats.cores().map(move |core| counter(&core.payments).get())
+    };
+    let waiting = of(|payments| &payments.open_since_ns).filter(|since_ns| *since_ns > 0);
+    let settled_ns = of(|payments| &payments.settled_ns).max().unwrap_or(0);
+    waiting
+        .min()
+        .is_some_and(|since_ns| now_ns.saturating_sub(since_ns.max(settled_ns)) >= PAYMENT_OLD_NS)
+}
+
 /// Seconds, or `null`.
 fn seconds(ns: Option<u64>) -> String {
     ns.map_or_else(|| "null".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e9))
@@ -69,9 +83,10 @@ fn seconds(ns: Option<u64>) -> String {
 pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
     let sum = |counter: fn(&PaymentStats) -> &Counter| stats.sum(|core| counter(&core.payments));
     let start = format!(
-        ",\"payments\":{{\"open\":{},\"oldest\":{},\"in_doubt\":{},\"processors\":[",
+        ",\"payments\":{{\"open\":{},\"oldest\":{},\"old\":{},\"in_doubt\":{},\"processors\":[",
         sum(|payments| &payments.open),
         seconds(oldest_age_ns(stats, now_ns)),
+        sum(|payments| &payments.old),
         sum(|payments| &payments.in_doubt),
     );
     body.extend_from_slice(start.as_bytes());
@@ -119,7 +134,7 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
         let text = format!(
             concat!(
                 ",\"{}\":{{\"settled\":{},\"amount\":{},\"failed\":{},\"busy\":{},",
-                "\"unknown\":{},\"lookups\":{}}}"
+                "\"unknown\":{},\"lookups\":{},\"anomalies\":{}}}"
             ),
             processor.name(),
             sum(|it| &it.settled),
@@ -128,17 +143,30 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
             sum(|it| &it.busy),
             sum(|it| &it.unknown),
             sum(|it| &it.lookups),
+            Anomaly::ALL
+                .map(|anomaly| anomalies(stats, processor, anomaly))
+                .iter()
+                .sum::<u64>(),
         );
         body.extend_from_slice(text.as_bytes());
     }
     body.extend_from_slice(b"}}");
 }
 
+/// Answers of a processor that make no sense, of a kind.
+fn anomalies(stats: &Stats, processor: Processor, anomaly: Anomaly) -> u64 {
+    let of = |core: &ProcessorStats| core.anomalies[anomaly as usize].get();
+    let cores = stats.cores();
+    cores
+        .map(|core| of(&core.payments.processors[processor as usize]))
+        .sum()
+}
+
 /// Appends the metrics.
 pub(super) fn describe(out: &mut String, stats: &Stats, now_ns: u64) -> std::fmt::Result {
     type Of = fn(&PaymentStats) -> &Counter;
     let sum = |counter: Of| stats.sum(|core| counter(&core.payments));
-    let sums: [(&str, &str, &str, Of); 4] = [
+    let sums: [(&str, &str, &str, Of); 5] = [
         (
             "galo_payments_open",
             "gauge",
@@ -146,9 +174,15 @@ pub(super) fn describe(out: &mut String, stats: &Stats, now_ns: u64) -> std::fmt
             |payments| &payments.open,
         ),
         (
+            "galo_payments_old",
+            "gauge",
+            "Of those, accepted more than a minute ago.",
+            |payments| &payments.old,
+        ),
+        (
             "galo_payments_in_doubt",
             "gauge",
-            "Of those, with a processor that may have them, and not under way to it.",
+            "Of the open ones, with a processor that may have them, and not under way to it.",
             |payments| &payments.in_doubt,
         ),
         (
@@ -275,6 +309,18 @@ pub(super) fn describe(out: &mut String, stats: &Stats, now_ns: u64) -> std::fmt
             writeln!(out, "{name}{{processor=\"{}\"}} {count}", processor.name())?;
         }
     }
+    let name = "galo_processor_anomalies_total";
+    header(out, name, "counter", "Answers of it that make no sense.")?;
+    for processor in Processor::ALL {
+        for anomaly in Anomaly::ALL {
+            let count = anomalies(stats, processor, anomaly);
+            let (processor, reason) = (processor.name(), anomaly.name());
+            writeln!(
+                out,
+                "{name}{{processor=\"{processor}\",reason=\"{reason}\"}} {count}"
+            )?;
+        }
+    }
     Ok(())
 }
 
@@ -301,6 +347,7 @@ mod tests {
         for (counter, value) in [
             (&payments.open, 7),
             (&payments.in_doubt, 2),
+            (&payments.old, 3),
             (&payments.oldest_ns, NOW - 1_500_000_000),
             (&payments.accepted, 100),
             (&payments.queue_full, 3),
@@ -324,6 +371,8 @@ mod tests {
             (&fallback.busy, 22),
             (&fallback.unknown, 23),
             (&fallback.lookups, 24),
+            (&fallback.anomalies[Anomaly::Body as usize], 25),
+            (&fallback.anomalies[Anomaly::Contradiction as usize], 26),
         ] {
             counter.set(value);
         }
@@ -340,7 +389,8 @@ mod tests {
     #[test]
     fn health_tells_of_a_process_that_has_done_nothing() {
         let nothing = serde_json::json!({
-            "settled": 0, "amount": 0.0, "failed": 0, "busy": 0, "unknown": 0, "lookups": 0
+            "settled": 0, "amount": 0.0, "failed": 0, "busy": 0, "unknown": 0, "lookups": 0,
+            "anomalies": 0
         });
         let processor = |name: &str| {
             serde_json::json!({
@@ -351,7 +401,7 @@ mod tests {
         assert_eq!(
             health(&Stats::new(&members(2))),
             serde_json::json!({
-                "open": 0, "oldest": null, "in_doubt": 0,
+                "open": 0, "oldest": null, "old": 0, "in_doubt": 0,
                 "processors": [processor("default"), processor("fallback")],
                 "totals": {
                     "accepted": 0, "queue_full": 0, "fallback_for_deadline": 0,
@@ -376,7 +426,10 @@ mod tests {
         let payments = health(&stats);
         assert_eq!(payments["open"], 8);
         assert_eq!(payments["oldest"], 1.5);
-        assert_eq!(payments["in_doubt"], 2);
+        assert_eq!(
+            (&payments["in_doubt"], &payments["old"]),
+            (&2.into(), &3.into())
+        );
         assert_eq!(
             payments["processors"][1],
             serde_json::json!({
@@ -389,16 +442,38 @@ mod tests {
             serde_json::json!({
                 "accepted": 100, "queue_full": 3, "fallback_for_deadline": 4, "fallback_for_room": 5,
                 "default": {
-                    "settled": 0, "amount": 0.0, "failed": 0, "busy": 0, "unknown": 0, "lookups": 0
+                    "settled": 0, "amount": 0.0, "failed": 0, "busy": 0, "unknown": 0, "lookups": 0,
+                    "anomalies": 0
                 },
                 "fallback": {
                     "settled": 11, "amount": 218.95, "failed": 21, "busy": 22, "unknown": 23,
-                    "lookups": 24
+                    "lookups": 24, "anomalies": 51
                 }
             })
         );
         of_first.circuit.set(State::Open as u64);
         assert_eq!(health(&stats)["processors"][1]["circuit"], "open");
+    }
+
+    #[test]
+    fn payments_are_stalled_when_some_wait_and_none_is_settled_for_long() {
+        let stats = Stats::new(&members(2));
+        let long = PAYMENT_OLD_NS;
+        assert!(!is_stalled(&stats, long));
+        let [first, second] = [0, 1].map(|core| &stats.core(core).payments);
+        first.open_since_ns.set(5);
+        assert!(!is_stalled(&stats, long + 4));
+        assert!(is_stalled(&stats, long + 5));
+        // Another core's have waited for longer, or not for so long.
+        second.open_since_ns.set(7);
+        assert!(is_stalled(&stats, long + 5));
+        second.settled_ns.set(20);
+        assert!(!is_stalled(&stats, long + 19));
+        assert!(is_stalled(&stats, long + 20));
+        for core in [first, second] {
+            core.open_since_ns.set(0);
+        }
+        assert!(!is_stalled(&stats, long + 20));
     }
 
     #[test]
@@ -410,6 +485,7 @@ mod tests {
         for line in [
             "galo_payments_open 7",
             "galo_payments_in_doubt 2",
+            "galo_payments_old 3",
             "galo_payments_oldest_seconds 1.5",
             "galo_payments_accepted_total 100",
             "galo_payments_queue_full_total 3",
@@ -431,6 +507,9 @@ mod tests {
             "galo_processor_busy_total{processor=\"fallback\"} 22",
             "galo_processor_unknown_total{processor=\"fallback\"} 23",
             "galo_processor_lookups_total{processor=\"fallback\"} 24",
+            "galo_processor_anomalies_total{processor=\"fallback\",reason=\"body\"} 25",
+            "galo_processor_anomalies_total{processor=\"fallback\",reason=\"contradiction\"} 26",
+            "galo_processor_anomalies_total{processor=\"default\",reason=\"status\"} 0",
         ] {
             assert!(
                 text.lines().any(|it| it == line),

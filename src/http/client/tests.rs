@@ -10,11 +10,14 @@ fn verdict(input: &[u8], ended: bool) -> String {
         } => format!("incomplete {status}"),
         Response::Complete {
             status,
-            retry_after_s,
+            retry_after,
             body,
             keep_alive,
         } => {
-            let retry = retry_after_s.map_or_else(String::new, |s| format!(" after {s}"));
+            let RetryAfter { seconds, date_s } = retry_after;
+            let after = seconds.map_or_else(String::new, |s| format!(" after {s}"));
+            let at = date_s.map_or_else(String::new, |s| format!(" at {s}"));
+            let retry = after + &at;
             let close = if keep_alive { "" } else { " close" };
             format!("{status}{retry}{close} {:?}", String::from_utf8_lossy(body))
         }
@@ -130,7 +133,7 @@ fn a_connection_is_kept_if_both_sides_may() {
 }
 
 #[test]
-fn retry_after_counts_in_seconds() {
+fn retry_after_counts_as_seconds_and_as_a_date() {
     for (header, expected) in [
         ("Retry-After: 5\r\n", "429 after 5 \"\""),
         ("retry-after:\t0 \r\n", "429 after 0 \"\""),
@@ -140,9 +143,36 @@ fn retry_after_counts_in_seconds() {
         ),
         (
             "Retry-After: 99999999999999999999\r\n",
-            "429 after 4294967295 \"\"",
+            "429 after 18446744073709551615 \"\"",
         ),
-        ("Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "429 \"\""),
+        // All forms that RFC 9110 has of a date.
+        (
+            "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "429 at 784111777 \"\"",
+        ),
+        (
+            "Retry-After: Sunday, 06-Nov-94 08:49:37 GMT\r\n",
+            "429 at 784111777 \"\"",
+        ),
+        (
+            "Retry-After: Sun Nov  6 08:49:37 1994\r\n",
+            "429 at 784111777 \"\"",
+        ),
+        // By the processor's own clock, whatever ours says.
+        (
+            "Date: Sun, 06 Nov 1994 08:49:30 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "429 after 7 \"\"",
+        ),
+        (
+            "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 09:00:00 GMT\r\n",
+            "429 after 0 \"\"",
+        ),
+        (
+            "Retry-After: 9\r\nDate: x\r\nRetry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "429 after 9 at 784111777 \"\"",
+        ),
+        ("Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n", "429 \"\""),
+        ("Retry-After: Sun, 06 Nov 1994\r\n", "429 \"\""),
         ("Retry-After: -1\r\n", "429 \"\""),
         ("Retry-After:\r\n", "429 \"\""),
         ("", "429 \"\""),
@@ -219,5 +249,22 @@ fn heads_and_replies_are_bounded() {
     until_end.push(b'x');
     for ended in [false, true] {
         assert_eq!(verdict(&until_end, ended), "bad");
+    }
+}
+
+#[test]
+fn a_wait_is_the_longest_that_was_asked_for() {
+    let now_us = 784_111_770_500_000;
+    for (seconds, date_s, expected_ns) in [
+        (None, None, None),
+        (Some(5), None, Some(5_000_000_000)),
+        (None, Some(784_111_777), Some(6_500_000_000)),
+        (Some(9), Some(784_111_777), Some(9_000_000_000)),
+        // It is over.
+        (None, Some(784_111_000), Some(0)),
+        (Some(u64::MAX), Some(u64::MAX), Some(u64::MAX)),
+    ] {
+        let retry_after = RetryAfter { seconds, date_s };
+        assert_eq!(retry_after.wait_ns(now_us), expected_ns, "{retry_after:?}");
     }
 }

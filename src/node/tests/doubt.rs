@@ -95,7 +95,8 @@ fn a_retry_that_is_carried_out_settles_with_the_first_time() {
 }
 
 #[test]
-fn a_complete_head_decides_whatever_becomes_of_the_body() {
+fn a_complete_head_decides_unless_it_says_2xx() {
+    // Whether it is a processor that says so, the body tells: the processor is asked.
     let whole = response(200, "{\"message\":\"payment processed\"}");
     let head = whole.find("\r\n\r\n").unwrap() + 4;
     for cut in [head, head + 1, whole.len() - 1] {
@@ -105,6 +106,10 @@ fn a_complete_head_decides_whatever_becomes_of_the_body() {
         rig.say(&call, &whole[..cut]);
         assert_eq!(state(&rig, id), bound(&call));
         rig.hang_up_on(&call);
+        assert_eq!(state(&rig, id), in_doubt(&call));
+        let lookup = rig.call();
+        assert_eq!(lookup.kind, Kind::LookUp(id));
+        rig.say(&lookup, response(200, &stored(&call.payment())));
         assert_eq!(state(&rig, id), processed(&call));
     }
     let mut rig = Rig::new(PAY);

@@ -149,7 +149,7 @@ fn who_hangs_is_not_asked_twice_at_a_time() {
 #[test]
 fn who_says_that_it_works_is_probed_at_once() {
     let mut rig = Rig::new(PAY);
-    let id = pay(&mut rig, 1);
+    pay(&mut rig, 1);
     let first = rig.call();
     rig.answer(&first, 500);
     // Probes become rare.
@@ -161,9 +161,54 @@ fn who_says_that_it_works_is_probed_at_once() {
     }
     let health = rig.health_calls[0];
     assert_eq!(health.at, Processor::Default);
+    // The next failure is fresh, and the next probe not due.
+    let id = loop {
+        rig.pass(10 * MILLISECOND_NS);
+        if let Some(call) = rig.calls().pop() {
+            rig.answer(&call, 500);
+            break pay(&mut rig, 2);
+        }
+    };
     rig.pass(MILLISECOND_NS);
     assert_eq!(rig.calls(), []);
+    // With one that does not rest.
     let body = "{\"failing\":false,\"minResponseTime\":0}";
     rig.say(&health, response(200, body));
     assert_eq!(rig.call().payment().id, id);
+}
+
+#[test]
+fn who_says_that_it_works_again_gets_what_rests_at_once() {
+    for doubt in [false, true] {
+        let mut rig = Rig::new(PAY);
+        rig.unreachable[1] = true;
+        let id = pay(&mut rig, 1);
+        let mut failing = true;
+        let mut attempts_ns = Vec::new();
+        while failing {
+            rig.pass(20 * MILLISECOND_NS);
+            for call in rig.calls() {
+                attempts_ns.push(rig.now_ns);
+                match doubt {
+                    true => rig.hang_up_on(&call),
+                    false => rig.answer(&call, 500),
+                }
+            }
+            for health in std::mem::take(&mut rig.health_calls) {
+                failing = rig.now_ns < 40 * SECOND_NS;
+                let body = format!("{{\"failing\":{failing},\"minResponseTime\":0}}");
+                rig.say(&health, response(200, &body));
+            }
+        }
+        // What it says again and again is no news: they had grown apart.
+        let [.., before_ns, last_ns] = attempts_ns[..] else {
+            panic!("{attempts_ns:?}");
+        };
+        assert!(last_ns - before_ns > 6 * SECOND_NS, "{attempts_ns:?}");
+        assert!(last_ns < rig.now_ns, "{attempts_ns:?}");
+        let call = rig.call();
+        assert_eq!(call.payment().id, id);
+        rig.answer(&call, 200);
+        assert_eq!(rig.stats.core(0).payments.open.get(), 0);
+    }
 }

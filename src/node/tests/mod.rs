@@ -24,6 +24,7 @@ mod purging;
 mod questioning;
 mod rig;
 mod runs;
+mod senseless;
 mod stopping;
 mod storage_full;
 mod successors;

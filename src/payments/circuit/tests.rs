@@ -510,3 +510,39 @@ fn full_is_who_waits_for_nothing_but_replies() {
     let full = rig.circuit.is_full(16, rig.now_ns);
     assert!(!full, "it is open");
 }
+
+#[test]
+fn what_is_a_payments_own_fault_says_nothing_of_the_processor() {
+    let mut rig = Rig::new(16);
+    rig.fill();
+    rig.end(Outcome::Spared);
+    assert_eq!(rig.seen(), (State::Closed, WINDOW_FIRST));
+    assert!(rig.has_room());
+    rig.end_all(Outcome::Failed);
+    assert_eq!(rig.probe(Outcome::Spared), PROBE_NS_MIN);
+    // Another one finds out, at once; and the pace of the probes stays.
+    assert!(rig.has_room() && rig.circuit.state() == State::Open);
+    rig.send();
+    rig.end(Outcome::Failed);
+    assert_eq!(rig.probe(Outcome::Done), 2 * PROBE_NS_MIN);
+    assert_eq!(rig.seen(), (State::Closed, 1));
+}
+
+#[test]
+fn who_fails_and_asks_for_patience_is_not_probed_before() {
+    let mut rig = Rig::new(16);
+    rig.fill();
+    rig.end(Outcome::Failed);
+    rig.circuit.hold(3 * SECOND_NS, rig.now_ns);
+    rig.circuit.hold(SECOND_NS, rig.now_ns);
+    let wake_ns = rig.circuit.wake_ns(rig.now_ns);
+    assert_eq!(wake_ns, Some(rig.now_ns + 3 * SECOND_NS));
+    rig.wait(3 * SECOND_NS - 1);
+    assert!(!rig.has_room());
+    rig.wait(1);
+    assert!(rig.has_room());
+    // But not for good.
+    rig.circuit.hold(u64::MAX, rig.now_ns);
+    rig.wait(RETRY_AFTER_NS_MAX);
+    assert!(rig.has_room());
+}

@@ -1,7 +1,7 @@
 //! What changes a shard's payments: in memory at once, and in the tick's batch.
 
 use super::tried::{self, Stand};
-use super::{Accepted, Payments, Settled, Undo};
+use super::{Accepted, Course, Payments, Settled, Undo};
 use crate::payments::{PaymentId, Processor};
 use crate::shard::{journal, ForwardId, Shard};
 
@@ -60,7 +60,10 @@ impl Shard {
 
     /// A bound payment is sent once more, as it was.
     pub fn payment_retried(&mut self, id: PaymentId) {
-        let again = |entry: &mut tried::Entry| entry.attempts = entry.attempts.saturating_add(1);
+        let again = |entry: &mut tried::Entry| {
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.course = entry.course.sent(entry.to);
+        };
         self.payments.tried.change_bound(id, again);
     }
 
@@ -77,6 +80,24 @@ impl Shard {
         is_free
     }
 
+    /// What is known of an open payment's attempts is now this.
+    pub fn set_payment_course(&mut self, id: PaymentId, course: Course) {
+        self.payments.tried.change(id, |entry| {
+            debug_assert_eq!(entry.course.to, course.to);
+            entry.course = course;
+        });
+    }
+
+    /// No payment rests from this processor any more.
+    pub fn end_payment_rests(&mut self, processor: Processor) {
+        self.payments.tried.end_rests(processor);
+    }
+
+    /// Free payments that have rested enough take their turns.
+    pub fn wake_payments(&mut self, now_ns: u64) {
+        self.payments.tried.wake(now_ns);
+    }
+
     /// An attempt of a bound payment is over, and nobody knows how: it stays with its processor until
     /// that has it.
     pub fn payment_in_doubt(&mut self, id: PaymentId) {
@@ -85,11 +106,13 @@ impl Shard {
     }
 
     /// The processor to which a payment is bound has it, with this `requestedAt`: settled, in memory and
-    /// in the tick's batch. Only while [`accepts`](Self::accepts). `false`: it is not bound (settled
-    /// already, or forgotten). If the batch is refused, it is bound again, and in doubt.
+    /// in the tick's batch. Only while [`accepts`](Self::accepts). So it may be with one that has refused it
+    /// (no record tells that), unless another has it by now. `false`: it is not there (settled already, or
+    /// forgotten), or was never bound. If the batch is refused, it is bound again, and in doubt.
     pub fn settle_payment(&mut self, id: PaymentId, requested_us: u64, time_us: u64) -> bool {
         debug_assert!(self.accepts());
-        let bound = self.payments.tried.get(id).filter(|entry| entry.is_bound());
+        let tried = &self.payments.tried;
+        let bound = tried.get(id).filter(|entry| entry.attempts > 0);
         let Some(entry) = bound.copied() else {
             return false;
         };

@@ -461,6 +461,7 @@ impl Payments {
                     _ => Stand::Bound { in_doubt: true },
                 },
                 fresh: false,
+                course: tried::Course::new(read.by),
             });
         }
         Ok(())

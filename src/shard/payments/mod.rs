@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use super::error::RecoveryError;
 use super::journal::{PaymentEvent, Stamp};
-use crate::limits::{ATTEMPTS_TURN, PAYMENTS_OPEN_MAX, SETTLED_RUN};
+use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{PaymentId, Processor, Summary, Window};
 use hash::Hasher;
 use recent::Recent;
@@ -34,6 +34,7 @@ pub use fill::fill;
 pub use recent::{Full, Settled};
 pub use run::writer::write as write_run;
 pub use run::Run;
+pub use tried::Course;
 
 /// What came of asking to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,19 +67,6 @@ pub struct Payment {
     pub attempts: u16,
     /// Where it stands.
     pub state: State,
-}
-
-impl Payment {
-    /// Free ones take their turns in the order of this: when it was accepted; later, when it was tried
-    /// [often](ATTEMPTS_TURN). Microseconds since 1970.
-    pub fn turn_us(&self) -> u64 {
-        let late_us = match self.attempts / ATTEMPTS_TURN {
-            0 => 0,
-            // Beyond, it is the end of time.
-            turns => 1_000_000 << (2 * turns.min(20)),
-        };
-        self.accepted_us.saturating_add(late_us)
-    }
 }
 
 /// Where a payment stands; times in microseconds since 1970, multiples of 1000.
@@ -187,12 +175,29 @@ impl Payments {
         true
     }
 
-    /// The free one whose turn is first, [`Payment::turn_us`].
+    /// The free one whose turn is first: of those that do not rest ([`Course::due_ns`]), the one that was
+    /// accepted first.
     pub fn next_free(&self) -> Option<Payment> {
         let tried = self.tried.next_free().map(|entry| entry.to_payment());
         let waiting = self.waiting.oldest().map(waiting_payment);
         let both = tried.into_iter().chain(waiting);
-        both.min_by_key(Payment::turn_us)
+        both.min_by_key(|payment| payment.accepted_us)
+    }
+
+    /// One that is open and was bound at least once, and what came of its attempts.
+    pub fn tried(&self, id: PaymentId) -> Option<(Payment, Course)> {
+        let entry = self.tried.get(id).filter(|entry| entry.attempts > 0)?;
+        Some((entry.to_payment(), entry.course))
+    }
+
+    /// When the next free one has rested enough. Monotonic.
+    pub fn wake_ns(&self) -> Option<u64> {
+        self.tried.wake_ns()
+    }
+
+    /// How many of the open ones were accepted before this; microseconds since 1970.
+    pub fn older_than(&self, accepted_us: u64) -> usize {
+        self.waiting.older_than(accepted_us) + self.tried.older_than(accepted_us)
     }
 
     /// How many are free.
@@ -295,6 +300,7 @@ impl Payments {
                     attempts: 0,
                     stand,
                     fresh,
+                    course: Course::new(to),
                 }
             }
         };
@@ -303,6 +309,7 @@ impl Payments {
             to,
             attempts: entry.attempts.saturating_add(1),
             stand,
+            course: entry.course.sent(to),
             ..entry
         });
         Some(before)
@@ -338,6 +345,7 @@ impl Payments {
                     self.tried.put(tried::Entry {
                         attempts: 0,
                         stand: Stand::Free,
+                        course: Course::new(entry.to),
                         ..entry
                     });
                 }

@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 
 use super::hash::Hasher;
 use super::{Payment, State};
+use crate::payments::answers::Said;
 use crate::payments::{PaymentId, Processor};
 
 /// Where a payment stands with the processor that it was bound to last.
@@ -40,6 +41,51 @@ pub struct Entry {
     pub stand: Stand,
     /// It was accepted in this tick.
     pub fresh: bool,
+    /// What came of that.
+    pub course: Course,
+}
+
+/// What came of a payment's attempts: known in memory only. Times are monotonic nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// The processor that it was bound to last.
+    pub to: Processor,
+    /// What that one said last.
+    pub said: Said,
+    /// When it last went wrong there. 0: it has not.
+    pub wrong_ns: u64,
+    /// By the processor's number: it does not go there before.
+    pub rest_ns: [u64; 2],
+    /// Of a free one: it is not [`next_free`](super::Payments::next_free) before. Of a bound one: when it is to be
+    /// sent again. 0: nothing is waited for.
+    pub due_ns: u64,
+}
+
+impl Course {
+    /// Of one that has not gone wrong.
+    pub fn new(to: Processor) -> Course {
+        Course {
+            to,
+            said: Said::Nothing,
+            wrong_ns: 0,
+            rest_ns: [0; 2],
+            due_ns: 0,
+        }
+    }
+
+    /// The same, sent anew.
+    pub fn sent(self, to: Processor) -> Course {
+        Course {
+            to,
+            said: Said::Nothing,
+            wrong_ns: match self.to == to {
+                true => self.wrong_ns,
+                false => 0,
+            },
+            rest_ns: self.rest_ns,
+            due_ns: 0,
+        }
+    }
 }
 
 impl Entry {
@@ -70,15 +116,15 @@ impl Entry {
         (self.accepted_us, self.id)
     }
 
-    fn turn(&self) -> Turn {
-        (self.to_payment().turn_us(), self.id)
+    fn rest(&self) -> Rest {
+        (self.course.due_ns, self.id)
     }
 }
 
 /// What is in order of acceptance.
 type Age = (u64, PaymentId);
-/// What is in the order in which it is sent.
-type Turn = (u64, PaymentId);
+/// What is in the order in which its rest is over. Monotonic.
+type Rest = (u64, PaymentId);
 
 /// See the top of this file.
 pub struct Tried {
@@ -88,8 +134,10 @@ pub struct Tried {
     ages: BTreeSet<Age>,
     /// Those that are free.
     free: BTreeSet<Age>,
-    /// The same.
-    turns: BTreeSet<Turn>,
+    /// Of those, who may go now: they have nothing in `due_ns`.
+    turns: BTreeSet<Age>,
+    /// The others.
+    resting: BTreeSet<Rest>,
 }
 
 impl Tried {
@@ -101,6 +149,7 @@ impl Tried {
             ages: BTreeSet::new(),
             free: BTreeSet::new(),
             turns: BTreeSet::new(),
+            resting: BTreeSet::new(),
         }
     }
 
@@ -134,7 +183,43 @@ impl Tried {
         self.ages.first().map(|(accepted_us, _)| *accepted_us)
     }
 
-    /// The free one whose turn is first.
+    /// How many were accepted before this.
+    pub fn older_than(&self, accepted_us: u64) -> usize {
+        self.ages.range(..(accepted_us, PaymentId(0))).count()
+    }
+
+    /// Whose rest is over by now takes its turn.
+    pub fn wake(&mut self, now_ns: u64) {
+        while let Some((due_ns, id)) = self.resting.first().copied() {
+            if due_ns > now_ns {
+                return;
+            }
+            let mut entry = *self.get(id).expect("it rests");
+            entry.course.due_ns = 0;
+            self.put(entry);
+        }
+    }
+
+    /// None rests from this processor any more; who is free takes its turn.
+    pub fn end_rests(&mut self, processor: Processor) {
+        let rests = |entry: &&Entry| entry.course.rest_ns[processor as usize] > 0;
+        let ids: Vec<PaymentId> = self.table.iter().filter(rests).map(|it| it.id).collect();
+        for id in ids {
+            self.change(id, |entry| {
+                entry.course.rest_ns[processor as usize] = 0;
+                if !entry.is_bound() {
+                    entry.course.due_ns = 0;
+                }
+            });
+        }
+    }
+
+    /// When the next rest is over.
+    pub fn wake_ns(&self) -> Option<u64> {
+        self.resting.first().map(|(due_ns, _)| *due_ns)
+    }
+
+    /// The free one whose turn is first: of those that do not rest, the one that was accepted first.
     pub fn next_free(&self) -> Option<&Entry> {
         self.turns.first().and_then(|(_, id)| self.get(*id))
     }
@@ -150,8 +235,8 @@ impl Tried {
         let hash = hasher.hash(entry.id);
         if let Some(known) = self.table.find_mut(hash, |other| other.id == entry.id) {
             debug_assert_eq!(known.age(), entry.age());
-            self.turns.remove(&known.turn());
-            *known = entry;
+            let before = std::mem::replace(known, entry);
+            self.leave_turn(&before);
         } else {
             self.ages.insert(entry.age());
             let rehash = |entry: &Entry| hasher.hash(entry.id);
@@ -161,8 +246,28 @@ impl Tried {
             self.free.remove(&entry.age());
         } else {
             self.free.insert(entry.age());
-            self.turns.insert(entry.turn());
+            match entry.course.due_ns {
+                0 => self.turns.insert(entry.age()),
+                _ => self.resting.insert(entry.rest()),
+            };
         }
+    }
+
+    fn leave_turn(&mut self, entry: &Entry) {
+        if !entry.is_bound() {
+            self.turns.remove(&entry.age());
+            self.resting.remove(&entry.rest());
+        }
+    }
+
+    /// Changes one, whether it is bound or free; whether there is one.
+    pub fn change(&mut self, id: PaymentId, change: impl FnOnce(&mut Entry)) -> bool {
+        let Some(mut entry) = self.get(id).copied() else {
+            return false;
+        };
+        change(&mut entry);
+        self.put(entry);
+        true
     }
 
     /// Changes one that is bound; whether there is one.
@@ -184,7 +289,7 @@ impl Tried {
         let (entry, _) = found.ok()?.remove();
         self.ages.remove(&entry.age());
         self.free.remove(&entry.age());
-        self.turns.remove(&entry.turn());
+        self.leave_turn(&entry);
         if self.table.capacity() > 64 && self.table.len() < self.table.capacity() / 8 {
             let room = 2 * self.table.len();
             self.table.shrink_to(room, |entry| hasher.hash(entry.id));

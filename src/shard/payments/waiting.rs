@@ -206,6 +206,20 @@ impl Waiting {
         positions.find_map(|position| Some(self.get(position)).filter(|entry| entry.cents > 0))
     }
 
+    /// How many were accepted before this, as far as they came in that order. Where some have left from their
+    /// midst, up to so many more.
+    pub fn older_than(&self, accepted_us: u64) -> usize {
+        let (mut low, mut high) = (self.first, self.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.get(middle).accepted_us < accepted_us {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        self.live.min((low - self.first) as usize)
+    }
+
     /// One more, which does not wait yet.
     pub fn push(&mut self, entry: Entry) {
         debug_assert!(entry.cents > 0 && self.find(entry.id).is_none());

@@ -183,7 +183,7 @@ impl Shared {
                 Answer::Reply(status, headers, body) => reply(status, headers, &body),
                 Answer::Late(delay, status) => {
                     thread::sleep(delay);
-                    reply(status, "", "")
+                    reply(status, "", "{}")
                 }
                 Answer::Close => return,
                 Answer::Hang => {
