@@ -18,6 +18,8 @@ const LINE_BYTES_MAX: u64 = 4096;
 pub enum HealthError {
     /// The URL is neither `http://HOST:PORT/PATH` nor `unix:/PATH`.
     Url(String),
+    /// It cannot ask.
+    Thread(io::Error),
     /// No answer.
     Io(String, io::Error),
     /// An answer other than 200; its first line.
@@ -33,6 +35,7 @@ impl fmt::Display for HealthError {
                     "--url: '{url}' is not accepted: http://HOST:PORT/PATH or unix:/PATH"
                 )
             }
+            HealthError::Thread(error) => write!(f, "cannot start a thread: {error}"),
             HealthError::Io(url, error) => write!(f, "{url} does not answer: {error}"),
             HealthError::Status(line) => write!(f, "not healthy: {line}"),
         }
@@ -45,7 +48,9 @@ pub fn run(url: &str) -> Result<(), HealthError> {
     let asked = url.to_owned();
     // A thread, because some of what it may wait for knows no time-out, and none knows one in all
     // (a name, the backlog of a Unix socket, a reply that drips). It ends with the process.
-    std::thread::spawn(move || sender.send(ask(&asked)));
+    std::thread::Builder::new()
+        .spawn(move || sender.send(ask(&asked)))
+        .map_err(HealthError::Thread)?;
     let first_line = receiver
         .recv_timeout(TIMEOUT)
         .unwrap_or_else(|_| Err(HealthError::Io(url.to_owned(), ErrorKind::TimedOut.into())))?;

@@ -4,7 +4,7 @@
 //! the node releases the replies; then the slow work that became due (`fdatasync`, a slice of a
 //! snapshot, a run of settled payments) is handed out as jobs.
 
-use crate::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
+use crate::io::{with_limit, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
@@ -175,6 +175,7 @@ impl<D: Disk> Host<D> {
                 Err(AppendError::Full(error)) => {
                     if !std::mem::replace(&mut holding.full, true) {
                         let dir = holding.store.dir().display();
+                        let error = with_limit(&error);
                         log::warn!(
                             "{dir}: journal: {error}; writes are refused until there is room"
                         );

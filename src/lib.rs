@@ -18,6 +18,7 @@ pub mod io;
 pub mod limits;
 pub mod log;
 pub mod node;
+pub mod output;
 pub mod payments;
 pub mod serve;
 pub mod shard;

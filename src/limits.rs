@@ -324,6 +324,9 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 pub const JOB_THREADS: usize = 2;
 /// A healthcheck that has no answer by then has failed.
 pub const HEALTHCHECK_NS_MAX: u64 = 2 * SECOND_NS;
+/// For room on standard error, milliseconds a page of a command's last words. Beyond: they are lost. (A line of the
+/// log is not waited for at all.)
+pub const COMPLAINT_WAIT_MS_MAX: u16 = 1_000;
 /// From a signal to stop until it is no longer waited for.
 pub const STOP_WAIT_NS_MAX: u64 = 1_950 * MILLISECOND_NS;
 /// A signal so soon after the first is the same wish: perf and docker may send two.

@@ -1,11 +1,16 @@
 //! The logger: one line an event on standard error, as text or JSON. There is no line per request.
+//!
+//! A core may be what writes a line, so none is waited for: when standard error takes nothing (its reader does not
+//! read, the disk is full), lines are lost, and counted, and the next one that goes through says how many.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::http::iso8601;
+use crate::output::write_stderr;
 
 /// `--log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +23,14 @@ pub enum Format {
 
 struct Logger {
     format: Format,
+    /// Lines since the last one that was written.
+    lost: AtomicU64,
 }
 
 /// Sets the process's logger. Call once.
 pub fn install(format: Format, level: LevelFilter) {
-    log::set_boxed_logger(Box::new(Logger { format })).expect("install is called once");
+    let lost = AtomicU64::new(0);
+    log::set_boxed_logger(Box::new(Logger { format, lost })).expect("install is called once");
     log::set_max_level(level);
 }
 
@@ -40,27 +48,35 @@ impl Log for Logger {
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let line = line(self.format, time.as_micros() as u64, record);
-        // One write a line, so that lines of several threads do not mix; there is nobody to tell
-        // when standard error is gone.
-        let _ = std::io::stderr().lock().write_all(&line);
+        let time_us = time.as_micros() as u64;
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let mut text = Vec::new();
+        if lost > 0 {
+            let told = format!("{lost} lines of the log could not be written");
+            text = line(self.format, time_us, Level::Warn, told);
+        }
+        let message = record.args().to_string();
+        text.extend(line(self.format, time_us, record.level(), message));
+        // One write for both, so that lines of several threads do not mix.
+        if write_stderr(&text, 0).is_err() {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+        }
     }
 
     fn flush(&self) {}
 }
 
-fn line(format: Format, time_us: u64, record: &Record<'_>) -> Vec<u8> {
+fn line(format: Format, time_us: u64, level: Level, message: String) -> Vec<u8> {
     let mut line = Vec::with_capacity(160);
-    let message = record.args().to_string();
     match format {
         Format::Text => {
             line.extend_from_slice(&iso8601(time_us));
-            write!(line, " {:<5} {message}", record.level())
+            write!(line, " {level:<5} {message}")
         }
         Format::Json => {
             line.extend_from_slice(b"{\"time\":\"");
             line.extend_from_slice(&iso8601(time_us));
-            let level = record.level().as_str().to_ascii_lowercase();
+            let level = level.as_str().to_ascii_lowercase();
             let message = serde_json::Value::from(message);
             write!(line, "\",\"level\":\"{level}\",\"message\":{message}}}")
         }
@@ -77,9 +93,8 @@ mod tests {
     #[test]
     fn a_line_is_text_or_json() {
         let record = |format| {
-            let args = format_args!("say \"{}\"\n", 1);
-            let record = Record::builder().args(args).level(log::Level::Warn).build();
-            String::from_utf8(line(format, 1_705_459_281_217_753, &record)).unwrap()
+            let said = "say \"1\"\n".to_owned();
+            String::from_utf8(line(format, 1_705_459_281_217_753, Level::Warn, said)).unwrap()
         };
         assert_eq!(
             record(Format::Text),

@@ -5,28 +5,31 @@
 use std::process::ExitCode;
 
 use galo::config::{self, Command};
-use galo::{healthcheck, serve, shard};
+use galo::output::{complain, print, unprinted, Report};
+use galo::{healthcheck, io, serve, shard};
+
+const PROGRAM: &str = "galo";
 
 fn main() -> ExitCode {
+    io::fail_beyond_file_size();
     let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("galo: {error}");
+            complain(PROGRAM, error);
             return ExitCode::from(2);
         }
     };
     let done = match command {
-        Command::Help => {
-            print!("{}", config::HELP);
-            Ok(())
+        Command::Help => return printed(config::HELP),
+        Command::Version => return printed(&format!("{}\n", config::version())),
+        Command::Check { data } => {
+            let mut report = Report::default();
+            let checked = shard::check::check(&data, &mut report);
+            if let (Ok(_), Err(error)) = (&checked, report.finish()) {
+                return unprinted(PROGRAM, &error, 1);
+            }
+            checked.map(|_| ()).map_err(|error| error.to_string())
         }
-        Command::Version => {
-            println!("{}", config::version());
-            Ok(())
-        }
-        Command::Check { data } => shard::check::check(&data, &mut std::io::stdout().lock())
-            .map(|_| ())
-            .map_err(|error| error.to_string()),
         Command::Healthcheck { url } => healthcheck::run(&url).map_err(|error| error.to_string()),
         Command::Serve(settings) => {
             galo::log::install(settings.log, settings.log_level);
@@ -36,8 +39,15 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("galo: {error}");
+            complain(PROGRAM, error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn printed(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unprinted(PROGRAM, &error, 1),
     }
 }

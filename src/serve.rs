@@ -6,20 +6,19 @@
 
 mod cores;
 mod processors;
+mod signals;
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
-
-use nix::sys::signal::{SigSet, Signal};
 
 use crate::clients::{self, ClientsError};
 use crate::cluster::{self, Card, JoinError};
 use crate::config::{self, Serve};
-use crate::io::{bind_link, Chosen, Control, Exit, ListenError, Listeners, SocketFile};
+use crate::io::{bind_link, with_limit, Chosen, Control, Exit, ListenError, Listeners, SocketFile};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
 use crate::node::{link, Durability, Members};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
@@ -29,6 +28,7 @@ use crate::shard::{
 };
 
 use cores::Cores;
+use signals::Received;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
 const LISTEN_RETRY: Duration = Duration::from_nanos(LISTEN_RETRY_NS);
@@ -66,7 +66,7 @@ impl fmt::Display for ServeError {
             ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
             ServeError::Join(error) => error.fmt(f),
             ServeError::Data(error) => error.fmt(f),
-            ServeError::System(what, error) => write!(f, "{what}: {error}"),
+            ServeError::System(what, error) => write!(f, "{what}: {}", with_limit(error)),
         }
     }
 }
@@ -93,6 +93,7 @@ impl From<RecoveryError> for ServeError {
 pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     log::info!("{}", config::version());
     abort_on_panic();
+    signals::withstand()?;
     crate::io::raise_limits();
     let chosen = settings.io.decide().map_err(ServeError::Driver)?;
     if let Some(cluster) = &settings.cluster {
@@ -148,7 +149,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     let links = listen_for_nodes(&settings)?;
     let (link_files, links): (Vec<SocketFile>, Vec<OwnedFd>) = links.into_iter().unzip();
     // Before it is announced: whoever reads that it listens may stop it properly.
-    block_signals()?;
+    signals::block_stops()?;
     announce(
         &settings,
         &chosen,
@@ -170,7 +171,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         events: &events,
     };
     cores.start(&mut listeners, links, owned)?;
-    start_signals(events)?;
+    signals::take(events)?;
     let stopped = watch(&inbox, &control, settings.cores);
     drop((listeners, link_files)); // Removes the sockets' files.
     stopped
@@ -378,37 +379,8 @@ fn abort_on_panic() {
 
 /// What [`watch`] waits for.
 enum Event {
-    Signal(Signal),
+    Signal(Received),
     Ended(usize, Exit),
-}
-
-fn signals() -> SigSet {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGINT);
-    signals
-}
-
-/// For this thread and those that it starts: a thread of its own takes them.
-fn block_signals() -> Result<(), ServeError> {
-    signals()
-        .thread_block()
-        .map_err(|errno| ServeError::System("cannot block signals", errno.into()))
-}
-
-fn start_signals(events: Sender<Event>) -> Result<(), ServeError> {
-    let run = move || {
-        while let Ok(signal) = signals().wait() {
-            if events.send(Event::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(run)
-        .map(|_| ())
-        .map_err(|error| ServeError::System("cannot start a thread", error))
 }
 
 /// Waits for the end: of all cores after a signal, or of one that failed.
@@ -423,6 +395,9 @@ fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(),
                 .ok(),
         };
         match event {
+            Some(Event::Signal(signal)) if !signal.stops() => {
+                log::info!("{signal}: {}", signal.note());
+            }
             Some(Event::Signal(signal)) if stopping.is_none() => {
                 log::info!("{signal}: finishing what was received; once more stops at once");
                 stopping = Some(Instant::now());

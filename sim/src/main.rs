@@ -1,8 +1,10 @@
 //! `galo-sim`: runs seeds, and says which of them broke a promise.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use galo::output::{complain, print, unprinted, Report};
 use galo_sim::many::many;
 use galo_sim::run::Options;
 use galo_sim::sabotage::Sabotage;
@@ -17,7 +19,8 @@ galo-sim: a deterministic simulator for galo
   --self-test         puts known-wrong behaviour in, and expects that it is found
   --coverage          prints what the runs met
 
-Exit status 1: a promise was broken (or, with --self-test, none was).
+Exit status 1: a promise was broken (or, with --self-test, none was);
+2: wrong usage, or the output could not be written.
 ";
 
 /// Seeds within which every kind of sabotage must be found.
@@ -58,22 +61,39 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     Ok(Some(arguments))
 }
 
+const PROGRAM: &str = "galo-sim";
+const UNPRINTED: u8 = 2;
+
 fn main() -> ExitCode {
-    match arguments() {
-        Err(error) => {
-            eprintln!("galo-sim: {error}; see --help");
-            ExitCode::from(2)
-        }
+    galo::io::fail_beyond_file_size();
+    let arguments = match arguments() {
+        Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            print!("{HELP}");
-            ExitCode::SUCCESS
+            return match print(HELP) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => unprinted(PROGRAM, &error, UNPRINTED),
+            }
         }
-        Ok(Some(arguments)) if arguments.self_test => self_test(arguments.from),
-        Ok(Some(arguments)) => seeds(&arguments),
+        Err(error) => {
+            complain(PROGRAM, format_args!("{error}; see --help"));
+            return ExitCode::from(2);
+        }
+    };
+    // Runs go on when nobody reads: what they find is in the status, too.
+    let mut report = Report::default();
+    let good = match arguments.self_test {
+        true => self_test(arguments.from, &mut report),
+        false => seeds(&arguments, &mut report),
+    };
+    match (good, report.finish()) {
+        (Ok(true), Ok(())) => ExitCode::SUCCESS,
+        (Ok(false), _) => ExitCode::FAILURE,
+        (_, Err(error)) | (Err(error), _) => unprinted(PROGRAM, &error, UNPRINTED),
     }
 }
 
-fn seeds(arguments: &Arguments) -> ExitCode {
+/// Whether no promise was broken.
+fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
     let (from, count) = match arguments.seed {
         Some(seed) => (seed, 1),
         None => (arguments.from, arguments.seeds),
@@ -84,21 +104,26 @@ fn seeds(arguments: &Arguments) -> ExitCode {
     };
     let begin = Instant::now();
     let summary = many(from, count, options, false, |seed, violation| {
-        println!("seed {seed}: {violation}");
-        println!("  replay: cargo run --release -p galo-sim -- --seed {seed} --trace");
+        // The report keeps its errors to itself.
+        let _ = writeln!(
+            report,
+            "seed {seed}: {violation}\n  replay: cargo run --release -p galo-sim -- --seed {seed} --trace"
+        );
     });
     if arguments.coverage {
         for (name, count) in summary.coverage.list() {
-            println!("{name:>24} {count}");
+            writeln!(report, "{name:>24} {count}")?;
         }
     }
     let seconds = begin.elapsed().as_secs_f64();
-    println!("{count} seeds from {from} in {seconds:.1} s");
-    println!("{} passed, {} failed", summary.passed, summary.failed.len());
-    ExitCode::from(u8::from(!summary.failed.is_empty()))
+    let (passed, failed) = (summary.passed, summary.failed.len());
+    writeln!(report, "{count} seeds from {from} in {seconds:.1} s")?;
+    writeln!(report, "{passed} passed, {failed} failed")?;
+    Ok(failed == 0)
 }
 
-fn self_test(from: u64) -> ExitCode {
+/// Whether everything that was put in was found.
+fn self_test(from: u64, report: &mut Report) -> io::Result<bool> {
     let mut missed = 0;
     for sabotage in Sabotage::ALL {
         let options = Options {
@@ -109,14 +134,18 @@ fn self_test(from: u64) -> ExitCode {
         match summary.failed.first_key_value() {
             Some((seed, violation)) => {
                 let short: String = violation.chars().take(100).collect();
-                println!("{sabotage:?}: found with seed {seed}: {short}");
+                writeln!(report, "{sabotage:?}: found with seed {seed}: {short}")?;
             }
             None => {
                 missed += 1;
-                println!("{sabotage:?}: NOT FOUND with {SELF_TEST_SEEDS} seeds");
+                writeln!(
+                    report,
+                    "{sabotage:?}: NOT FOUND with {SELF_TEST_SEEDS} seeds"
+                )?;
             }
         }
     }
-    println!("{} found, {missed} missed", Sabotage::ALL.len() - missed);
-    ExitCode::from(u8::from(missed > 0))
+    let found = Sabotage::ALL.len() - missed;
+    writeln!(report, "{found} found, {missed} missed")?;
+    Ok(missed == 0)
 }

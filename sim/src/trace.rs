@@ -1,6 +1,7 @@
 //! What happened in a run: a hash of all of it, and the text of it for those who ask.
 
 use std::fmt;
+use std::io::{self, Write};
 
 /// Takes notes. Two runs of one seed have the same hash.
 pub struct Trace {
@@ -45,7 +46,12 @@ impl Trace {
         let now_ns = self.now_ns;
         self.bytes(&now_ns.to_le_bytes());
         if self.print {
-            eprintln!("{:>14.6} ms  {note}", self.now_ns as f64 / 1e6);
+            // Whoever closes it (`| head`) has seen enough.
+            let _ = writeln!(
+                io::stderr(),
+                "{:>14.6} ms  {note}",
+                self.now_ns as f64 / 1e6
+            );
         }
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Card, Cluster, Disagreement};
+use crate::io::with_limit;
 use crate::limits::{JOIN_RETRY_NS, JOIN_WAIT_NS_MAX};
 use crate::shard::layout::{shard_dir, SHARD_LOCK};
 use crate::shard::ownership::Ownership;
@@ -66,7 +67,12 @@ impl fmt::Display for JoinError {
                 lock.display()
             ),
             JoinError::Io(action, path, error) => {
-                write!(f, "cannot {action} {}: {error}", path.display())
+                write!(
+                    f,
+                    "cannot {action} {}: {}",
+                    path.display(),
+                    with_limit(error)
+                )
             }
             JoinError::Data(error) => error.fmt(f),
         }

@@ -12,6 +12,7 @@ mod links;
 pub mod listen;
 mod memory;
 mod probe;
+mod resources;
 mod ring;
 mod setup;
 mod socket;
@@ -22,7 +23,8 @@ mod uring;
 pub use clock::monotonic_ns;
 pub use control::Control;
 pub use listen::{bind_link, Address, ListenError, Listeners, SocketFile};
-pub use probe::{probe, raise_limits, Choice, Chosen, Probe};
+pub use probe::{probe, Choice, Chosen, Probe};
+pub use resources::{fail_beyond_file_size, raise_limits, with_limit};
 pub use setup::{Driver, Setup};
 pub use upstream::Upstream;
 

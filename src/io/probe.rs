@@ -8,7 +8,7 @@ use super::Driver;
 use crate::limits::{GLOMMIO_MEMLOCK_BYTES_MIN, KIB, RING_ENTRIES};
 use io_uring::opcode;
 use nix::errno::Errno;
-use nix::sys::resource::{getrlimit, setrlimit, Resource};
+use nix::sys::resource::{getrlimit, Resource};
 use std::str::FromStr;
 
 /// What this kernel, container and process say to io_uring.
@@ -94,19 +94,7 @@ impl Choice {
     }
 }
 
-/// Raises the soft limits of descriptors and of locked memory to the hard ones. What cannot be
-/// raised stays as it is: [`probe`] and the drivers say so where it matters.
-pub fn raise_limits() {
-    for resource in [Resource::RLIMIT_NOFILE, Resource::RLIMIT_MEMLOCK] {
-        if let Ok((soft, hard)) = getrlimit(resource) {
-            if soft < hard {
-                let _ = setrlimit(resource, hard, hard);
-            }
-        }
-    }
-}
-
-/// Tries everything that the uring driver will do. Call [`raise_limits`] before.
+/// Tries everything that the uring driver will do. Call [`super::raise_limits`] before.
 pub fn probe() -> Probe {
     // In a thread of its own: the kernel takes a ring down behind our back, and interrupts system
     // calls of the thread that made it (EINTR) to do so.

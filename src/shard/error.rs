@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::snapshot::SnapshotError;
+use crate::io::with_limit;
 
 /// What recovery, creation and check refuse. Each message names the file, where in it, what is the
 /// likely cause, and what to do.
@@ -211,7 +212,7 @@ impl fmt::Display for RecoveryError {
                 action,
                 path,
                 error,
-            } => write!(f, "cannot {action} {}: {error}", path.display()),
+            } => write!(f, "cannot {action} {}: {}", path.display(), with_limit(error)),
             RecoveryError::NotMade { dir } => write!(
                 f,
                 "{} is not a data directory of galo (there is no galo.meta in it). Name the right one \

@@ -8,17 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{is_full, Disk, DiskFile};
+use super::disk::{is_full, is_out_of_descriptors, Disk, DiskFile};
 use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, WriteRun};
 use super::journal::{self, Header};
 use super::snapshot::{self, Writer};
 use super::{layout, Identity, Shard};
+use crate::io::with_limit;
 use crate::limits::{JOURNAL_SEGMENT_BYTES, SNAPSHOT_JOURNAL_BYTES_MIN};
 
 /// Why a batch is not in the journal.
 #[derive(Debug)]
 pub enum AppendError {
-    /// No room (ENOSPC, EDQUOT), and the journal is as it was before: take the batch back, refuse
+    /// No room (ENOSPC, EDQUOT, EFBIG; for a new segment also EMFILE, ENFILE), and the journal is as it was before: take the batch back, refuse
     /// with 503, try the next one.
     Full(io::Error),
     /// The journal's end is unknown: the process must exit, and recover when it starts.
@@ -243,7 +244,7 @@ impl<D: Disk> Store<D> {
         let file = match created {
             Ok(file) => file,
             // A file without a whole header is a case that recovery knows, if it cannot be removed.
-            Err(error) if is_full(&error) => {
+            Err(error) if is_full(&error) || is_out_of_descriptors(&error) => {
                 return Err(match self.disk.remove(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         AppendError::Fatal(error)
@@ -481,6 +482,7 @@ impl<D: Disk> Store<D> {
                 self.snapshot = Snapshot::Idle;
                 self.counters.snapshots_failed += 1;
                 shard.snapshot_abandon();
+                let error = with_limit(&error);
                 log::warn!("{}: no snapshot: {error}", self.dir.display());
             }
             Done::RunWritten { run, .. } => {

@@ -130,6 +130,11 @@ impl Launch {
         self
     }
 
+    /// For a test that has its own idea of standard output and standard error.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it and waits until it listens, on a port of the kernel's choice unless told.
     pub fn start(mut self) -> Server {
         if self.listens == 0 {

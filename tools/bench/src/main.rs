@@ -27,11 +27,13 @@ mod server;
 mod strace;
 mod wrk;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
 use clap::Parser;
+use galo::output::{complain, unprinted, Report};
 
 use machine::Machine;
 use rows::{Bench, Row, Scale};
@@ -62,19 +64,35 @@ struct Arguments {
     dir: Option<PathBuf>,
 }
 
+const PROGRAM: &str = "galo-bench";
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("galo-bench: {error:#}");
+    galo::io::fail_beyond_file_size();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help, or what is wrong with the command line.
+        Err(text) => {
+            return match text.print() {
+                Ok(()) => ExitCode::from(text.exit_code() as u8),
+                Err(error) => unprinted(PROGRAM, &error, 2),
+            }
+        }
+    };
+    // Measuring goes on when nobody reads: the figures are in the JSON, too.
+    let mut report = Report::default();
+    match (run(&arguments, &mut report), report.finish()) {
+        (Ok(true), Ok(())) => ExitCode::SUCCESS,
+        (Ok(false), Ok(())) => ExitCode::FAILURE,
+        (Ok(_), Err(error)) => unprinted(PROGRAM, &error, 2),
+        (Err(error), _) => {
+            complain(PROGRAM, format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }
 }
 
 /// Whether the run is to count as passed.
-fn run(arguments: &Arguments) -> Result<bool> {
+fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
     let programs = server::Programs::find()?;
     for (tool, package) in [("wrk", "wrk"), ("strace", "strace")] {
         if !on_path(tool) {
@@ -103,7 +121,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     scale.seconds = arguments.seconds.unwrap_or(scale.seconds).max(1);
 
     let machine = Machine::here(scratch.path(), &programs.galo)?;
-    println!("{machine}\n");
+    writeln!(report, "{machine}\n")?;
     let bench = Bench::new(programs, scratch.path(), scale)?;
     let rows: Vec<Row> = match arguments.only.as_slice() {
         [] => Row::ALL.to_vec(),
@@ -111,21 +129,21 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     let mut figures = Vec::new();
     for row in rows {
-        eprintln!("{} …", row.name());
+        complain(PROGRAM, format_args!("{} …", row.name()));
         figures.extend(
             bench
                 .measure(row)
                 .with_context(|| format!("row {}", row.name()))?,
         );
     }
-    print!("{}", report::table(&figures));
+    write!(report, "{}", report::table(&figures))?;
     let json = match &arguments.json {
         Some(path) => path.clone(),
         None => target.join("bench.json"),
     };
     let text = serde_json::to_string_pretty(&report::json(&machine, &scale, &figures))?;
     std::fs::write(&json, text + "\n").with_context(|| format!("{}", json.display()))?;
-    println!("\nsamples: {}", json.display());
+    writeln!(report, "\nsamples: {}", json.display())?;
     let missed = figures
         .iter()
         .any(|figure| figure.meets_must() == Some(false));

@@ -8,6 +8,7 @@ use galo::io::{
     raise_limits, Address, Choice, ConnectionId, Control, Effect, Exit, Job, Listeners, Machine,
     Now, Peer, Setup, Target,
 };
+use galo::output::{complain, print};
 use lexopt::ValueExt;
 use nix::sys::signal::{SigSet, Signal};
 use std::collections::VecDeque;
@@ -19,10 +20,11 @@ const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Wed, 17 Jan 2024 02:34:41 GMT\r\
     {\"limite\":100000,\"saldo\":1234567}";
 
 fn main() -> ExitCode {
+    galo::io::fail_beyond_file_size();
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprintln!("galo-noop: {text}");
+            complain("galo-noop", text);
             ExitCode::FAILURE
         }
     }
@@ -47,12 +49,13 @@ fn serve() -> Result<(), String> {
     let mut listeners = Listeners::bind(&addresses, 1).map_err(|error| error.to_string())?;
     let control = Control::new(1).map_err(|error| error.to_string())?;
     stop_on_signal(control.clone())?;
-    println!(
-        "galo-noop on {} through {} ({})",
+    // Nobody may be there to read it.
+    let _ = print(format_args!(
+        "galo-noop on {} through {} ({})\n",
         listeners.addresses()[0],
         chosen.driver.name(),
         chosen.reason
-    );
+    ));
     let exit = chosen.driver.run(Setup {
         machine: NoOp::default(),
         listeners: listeners.take(0),
@@ -79,11 +82,13 @@ fn value(arguments: &mut lexopt::Parser) -> Result<String, String> {
 fn stop_on_signal(control: std::sync::Arc<Control>) -> Result<(), String> {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
     signals.thread_block().map_err(|error| error.to_string())?;
-    std::thread::spawn(move || {
+    let wait = move || {
         if signals.wait().is_ok() {
             control.stop();
         }
-    });
+    };
+    let thread = std::thread::Builder::new().spawn(wait);
+    thread.map_err(|error| format!("cannot start a thread: {error}"))?;
     Ok(())
 }
 

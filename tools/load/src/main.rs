@@ -3,16 +3,30 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use galo::output::{complain, unprinted};
 use galo_load::cli::Cli;
 use galo_load::observer::Verdict;
 use galo_load::run;
 
+const PROGRAM: &str = "galo-load";
+
 fn main() -> ExitCode {
-    match run::run(Cli::parse()) {
+    galo::io::fail_beyond_file_size();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help, the version, or what is wrong with the command line.
+        Err(text) => {
+            return match text.print() {
+                Ok(()) => ExitCode::from(text.exit_code() as u8),
+                Err(error) => unprinted(PROGRAM, &error, 2),
+            }
+        }
+    };
+    match run::run(cli) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("galo-load: {error:#}");
+            complain(PROGRAM, format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }

@@ -1,6 +1,6 @@
 //! `galo-processor`: a payment processor to run galo against.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ use galo_processor::model::{Config, DELAY_MS_MAX};
 use galo_processor::server::Server;
 use galo_processor::{body, decimal};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
+use nix::sys::signal::{SigHandler, Signal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{signal, SignalKind};
 
@@ -87,13 +88,31 @@ fn planned(text: &str) -> Result<Planned, String> {
 }
 
 fn main() -> ExitCode {
-    match serve(Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    // A write beyond RLIMIT_FSIZE is to fail (EFBIG), not to end the process.
+    // SAFETY: no handler is installed, and nothing is done with the one before.
+    let ignored = unsafe { nix::sys::signal::signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+    ignored.expect("a signal that can be ignored");
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        // Help, the version, or what is wrong with the command line.
         Err(text) => {
-            eprintln!("galo-processor: {text}");
-            ExitCode::FAILURE
+            return match text.print() {
+                Ok(()) => ExitCode::from(text.exit_code() as u8),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                Err(error) => complain(&format!("standard output cannot be written: {error}")),
+            }
         }
+    };
+    match serve(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => complain(&text),
     }
+}
+
+/// Nobody may be there to read it.
+fn complain(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "galo-processor: {text}");
+    ExitCode::FAILURE
 }
 
 fn serve(flags: Flags) -> Result<(), String> {

@@ -4,7 +4,7 @@ mod routes;
 mod stream;
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -59,7 +59,9 @@ impl Server {
                     tokio::spawn(connection(self.processor.clone(), socket));
                 }
                 Err(error) => {
-                    eprintln!("galo-processor: a connection is not accepted: {error}");
+                    let text = format!("galo-processor: a connection is not accepted: {error}");
+                    // Nobody may be there to read it.
+                    let _ = writeln!(io::stderr(), "{text}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

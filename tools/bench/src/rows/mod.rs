@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use galo::io::Choice;
+use galo::output::complain;
 use galo_load::measure::Tally;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use serde_json::{json, Value};
@@ -194,7 +195,10 @@ impl Bench {
         let chosen = Choice::Auto.decide().map_err(anyhow::Error::msg)?;
         let cpus = Cpus::choose()?;
         if cpus.load == cpus.server {
-            eprintln!("warning: one CPU for server and load: look at requests per CPU second only");
+            complain(
+                "galo-bench",
+                "warning: one CPU for server and load: look at requests per CPU second only",
+            );
         }
         Ok(Bench {
             wrk: Wrk::new(scratch, cpus.load),

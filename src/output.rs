@@ -1,0 +1,90 @@
+//! Standard output and standard error of a command. Neither has to work: the reader of a pipe may be gone or may
+//! not read, the disk under a file may be full. That is a result, never a panic and never a wait without end.
+//!
+//! (Descriptors 0 to 2 that are closed at the start are /dev/null by the time `main` runs: the standard library sees
+//! to that, so no file or socket of ours ever gets one of their numbers.)
+
+use std::fmt;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+
+use crate::limits::COMPLAINT_WAIT_MS_MAX;
+
+/// A pipe that has room takes so much at once without a wait (pipe(7), PIPE_BUF).
+const PIPE_BYTES: usize = 4096;
+
+/// Writes to standard output, all of it.
+///
+/// # Errors
+/// It was not all taken. Give the error to [`unprinted`].
+pub fn print(text: impl fmt::Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Standard output for a command whose work goes on when that takes nothing: what it finds is in its status, too.
+#[derive(Debug, Default)]
+pub struct Report {
+    error: Option<io::Error>,
+}
+
+impl Report {
+    /// # Errors
+    /// The first, if it was not all taken. Give it to [`unprinted`].
+    pub fn finish(mut self) -> io::Result<()> {
+        let _ = self.flush();
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
+impl Write for Report {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.error.is_none() {
+            self.error = io::stdout().write_all(bytes).err();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.error.is_none() {
+            self.error = io::stdout().flush().err();
+        }
+        Ok(())
+    }
+}
+
+/// A line on standard error: the program's name, and what is wrong. When it cannot be written there is nobody to
+/// tell.
+pub fn complain(program: &str, error: impl fmt::Display) {
+    let line = format!("{program}: {error}\n");
+    let _ = write_stderr(line.as_bytes(), COMPLAINT_WAIT_MS_MAX);
+}
+
+/// Ends a command whose output was not taken: this status, and a line, unless the reader is gone (`| head`), who
+/// knows.
+pub fn unprinted(program: &str, error: &io::Error, status: u8) -> ExitCode {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        complain(
+            program,
+            format_args!("standard output cannot be written: {error}"),
+        );
+    }
+    ExitCode::from(status)
+}
+
+/// Writes to standard error, as far as that takes it within so many milliseconds a page.
+pub(crate) fn write_stderr(bytes: &[u8], wait_ms: u16) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    for part in bytes.chunks(PIPE_BYTES) {
+        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        if poll(&mut room, PollTimeout::from(wait_ms)) == Ok(0) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        stderr.write_all(part)?;
+    }
+    Ok(())
+}
