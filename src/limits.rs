@@ -132,6 +132,14 @@ pub const GLOMMIO_RING_ENTRIES: usize = 16;
 pub const GLOMMIO_IO_MEMORY_BYTES: usize = 64 * KIB;
 /// glommio refuses to start with a lower RLIMIT_MEMLOCK.
 pub const GLOMMIO_MEMLOCK_BYTES_MIN: u64 = 512 * KIB as u64;
+/// Memory that one core on uring locks at most, where the kernel counts it (an ordinary user's, Linux 6.14 or later):
+/// its socket ring 140 KiB, glommio's rings and what it pins three times 216 KiB. Of use in a message only: whether it
+/// is there is tried.
+pub const CORE_MEMLOCK_BYTES: u64 = 384 * KIB as u64;
+/// For memory to lock that a process which was just killed had, at the start. Beyond: epoll, or exit 1.
+pub const RING_WAIT_NS_MAX: u64 = 250 * MILLISECOND_NS;
+/// Between two such attempts.
+pub const RING_RETRY_NS: u64 = 10 * MILLISECOND_NS;
 
 // ---- Links between nodes ---------------------------------------------------
 
@@ -319,6 +327,8 @@ pub const JOIN_WAIT_NS_MAX: u64 = SECOND_NS;
 pub const JOIN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
 /// A Unix socket's path (unix(7)).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// For threads that have ended to be no longer counted, at the start.
+pub const THREADS_GONE_NS_MAX: u64 = 100 * MILLISECOND_NS;
 /// Threads of one core for what blocks: a sync never waits behind a snapshot's or a run's, of which there is
 /// one at a time.
 pub const JOB_THREADS: usize = 2;
@@ -327,6 +337,16 @@ pub const HEALTHCHECK_NS_MAX: u64 = 2 * SECOND_NS;
 /// For room on standard error, milliseconds a page of a command's last words. Beyond: they are lost. (A line of the
 /// log is not waited for at all.)
 pub const COMPLAINT_WAIT_MS_MAX: u16 = 1_000;
+/// Files that a process needs open for a moment, or for itself: a lock, a directory, `/proc`, a resolver's.
+pub const PROCESS_FILES: usize = 4;
+/// Files of one core on uring: what wakes it, its ring; glommio's three rings, and what wakes those.
+pub const CORE_FILES_URING: usize = 6;
+/// The same on epoll: what wakes it, and the epoll.
+pub const CORE_FILES_EPOLL: usize = 2;
+/// Files that each thread for what blocks needs at a time.
+pub const JOB_FILES: usize = JOB_THREADS;
+/// Clients of one core without which a start makes no sense. Beyond what is left: accepting pauses.
+pub const CLIENT_FILES: usize = 1;
 /// From a signal to stop until it is no longer waited for.
 pub const STOP_WAIT_NS_MAX: u64 = 1_950 * MILLISECOND_NS;
 /// A signal so soon after the first is the same wish: perf and docker may send two.

@@ -36,9 +36,14 @@ pub fn install(format: Format, level: LevelFilter) {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What libraries have to say is for those who debug.
-        metadata.target().starts_with("galo")
-            || metadata.level() <= log::max_level().min(LevelFilter::Warn)
+        // What libraries have to say is for those who debug. (glommio warns, in several lines, of rings that only carry
+        // our background jobs.)
+        let target = metadata.target();
+        let others = match target.starts_with("glommio") {
+            true => LevelFilter::Error,
+            false => LevelFilter::Warn,
+        };
+        target.starts_with("galo") || metadata.level() <= log::max_level().min(others)
     }
 
     fn log(&self, record: &Record<'_>) {

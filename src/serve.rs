@@ -1,10 +1,11 @@
 //! `galo serve`: from settings to running cores, and back to nothing.
 //!
-//! The order at the start: what needs no file is found out first (limits, driver), then what the data
-//! directory is, then what can be taken by somebody else (the node's name, each shard's lock, followed
-//! by its recovery; then addresses), then the cores.
+//! The order at the start: what the data directory is, which decides how many cores there are; then what the cores
+//! need of the system (files, threads, rings), which is taken before anything is made; then what can be taken by
+//! somebody else (the node's name, each shard's lock, followed by its recovery; then addresses); then the cores serve.
 
 mod cores;
+mod needs;
 mod processors;
 mod signals;
 
@@ -12,13 +13,16 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clients::{self, ClientsError};
 use crate::cluster::{self, Card, JoinError};
 use crate::config::{self, Serve};
-use crate::io::{bind_link, with_limit, Chosen, Control, Exit, ListenError, Listeners, SocketFile};
+use crate::io::{
+    bind_link, with_limit, Chosen, Control, Exit, Lack, ListenError, Listeners, SocketFile,
+};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
 use crate::node::{link, Durability, Members};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
@@ -27,7 +31,7 @@ use crate::shard::{
     self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
 };
 
-use cores::Cores;
+use cores::{Cores, Engines};
 use signals::Received;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
@@ -95,10 +99,6 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     abort_on_panic();
     signals::withstand()?;
     crate::io::raise_limits();
-    let chosen = settings.io.decide().map_err(ServeError::Driver)?;
-    if let Some(cluster) = &settings.cluster {
-        cluster::prepare(cluster)?;
-    }
     let disk = RealDisk;
     let made = Meta::read(&disk, &settings.data)?;
     if let (Some(meta), Some(asked)) = (&made, settings.shards) {
@@ -114,6 +114,14 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         let idle = settings.cores - cores_max;
         log::warn!("{data} has {shards} shards: {idle} cores would be idle");
         settings.cores = cores_max;
+    }
+    let control = Control::new(settings.cores)
+        .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
+    let (events, inbox) = mpsc::channel();
+    let (chosen, engines) =
+        signals::without_stops(|| take_engines(&settings, shards, &control, &events))??;
+    if let Some(cluster) = &settings.cluster {
+        cluster::prepare(cluster)?;
     }
     let began = Instant::now();
     let meta = match made {
@@ -150,31 +158,49 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     let (link_files, links): (Vec<SocketFile>, Vec<OwnedFd>) = links.into_iter().unzip();
     // Before it is announced: whoever reads that it listens may stop it properly.
     signals::block_stops()?;
-    announce(
-        &settings,
-        &chosen,
-        &listeners,
-        &members,
-        &owned,
-        began.elapsed(),
-    );
-
-    let control = Control::new(settings.cores)
-        .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
-    let (events, inbox) = mpsc::channel();
+    announce(&settings, &chosen, &members, &owned, began.elapsed());
     let cores = Cores {
         settings: &settings,
         chosen: &chosen,
         members,
         control: &control,
         directory,
-        events: &events,
     };
-    cores.start(&mut listeners, links, owned)?;
+    let setups = cores.setups(&mut listeners, links, owned)?;
     signals::take(events)?;
+    // Where one does not start the inbox says why.
+    if engines.run(setups).is_ok() {
+        for address in listeners.addresses() {
+            log::info!("listening on {address}");
+        }
+    }
     let stopped = watch(&inbox, &control, settings.cores);
     drop((listeners, link_files)); // Removes the sockets' files.
     stopped
+}
+
+/// Takes what all cores need of the system, so that it is known before anything is made.
+fn take_engines(
+    settings: &Serve,
+    shards: usize,
+    control: &Arc<Control>,
+    events: &Sender<Event>,
+) -> Result<(Chosen, Engines), ServeError> {
+    needs::expect_files(settings, shards).map_err(ServeError::Driver)?;
+    needs::expect_all_threads(settings).map_err(ServeError::Driver)?;
+    let take = |driver| Engines::take(settings, driver, control, events);
+    let chosen = settings.io.decide().map_err(ServeError::Driver)?;
+    let lack = match take(chosen.driver) {
+        Ok(engines) => return Ok((chosen, engines)),
+        Err(lack) => lack,
+    };
+    let chosen = chosen
+        .lacking(lack, settings.io, settings.cores)
+        .map_err(ServeError::Driver)?;
+    match take(chosen.driver) {
+        Ok(engines) => Ok((chosen, engines)),
+        Err(Lack::Memory(text) | Lack::Other(text)) => Err(ServeError::Driver(text)),
+    }
 }
 
 /// The cluster, as its first core here sees it.
@@ -308,7 +334,6 @@ fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeErr
 fn announce(
     settings: &Serve,
     chosen: &Chosen,
-    listeners: &Listeners,
     members: &Members,
     owned: &[Owned<RealDisk>],
     took: Duration,
@@ -362,9 +387,6 @@ fn announce(
             Duration::from_nanos(payments.deadline_ns),
             payments.queue
         );
-    }
-    for address in listeners.addresses() {
-        log::info!("listening on {address}");
     }
 }
 

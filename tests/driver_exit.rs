@@ -81,7 +81,6 @@ fn leaving_right_after_a_job_leaves_no_panic_behind() {
                 processors: None,
                 control: Control::new(1).unwrap(),
                 core: 0,
-                pin: None,
             };
             // In a thread of its own, as a core is.
             let core = std::thread::spawn(move || driver.run(setup));

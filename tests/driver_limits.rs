@@ -93,14 +93,15 @@ fn refused_io_uring_falls_back_and_says_why() {
 }
 
 #[test]
-fn little_locked_memory_is_an_error_with_its_fix() {
-    const TEST: &str = "little_locked_memory_is_an_error_with_its_fix";
+fn little_locked_memory_is_epoll_and_named_with_its_fix() {
+    const TEST: &str = "little_locked_memory_is_epoll_and_named_with_its_fix";
     if std::env::var(CHILD).is_ok() {
         setrlimit(Resource::RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024).unwrap();
-        return match Choice::Auto.decide() {
-            Err(text) => println!("child: {text}"),
-            Ok(chosen) => println!("child: {chosen:?}"),
-        };
+        let text = Choice::Uring.decide().unwrap_err();
+        let chosen = Choice::Auto.decide().unwrap();
+        assert_eq!((chosen.driver, chosen.fallback), (Driver::Epoll, true));
+        assert_eq!(text, format!("--io uring: {}", chosen.reason));
+        return println!("child: {text}");
     }
     if matches!(probe(), Probe::Refused(_)) {
         return;

@@ -5,7 +5,8 @@
 
 use super::dials::Dials;
 use super::links::Links;
-use super::setup::{pin, with_link};
+use super::resources::with_limit;
+use super::setup::{pin, with_link, Lack};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::sockets::earliest;
 use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup, Target};
@@ -17,36 +18,54 @@ use nix::sys::socket::{accept4, connect, getsockopt, recv, send, sockopt, MsgFla
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{mpsc, Arc, Mutex};
 
-/// Runs a core on this thread.
-pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
-    let run = || -> Result<Exit, String> {
-        let jobs = Jobs::start_threads(setup.control.clone(), setup.core)?;
+/// What a core has of the system before it has anything to serve.
+pub(super) struct Engine<J: Job> {
+    jobs: Jobs<J>,
+    epoll: Epoll,
+}
+
+impl<J: Job> Engine<J> {
+    /// Takes it, for a core on this thread.
+    pub fn take(
+        control: &Arc<Control>,
+        core: usize,
+        pin_to: Option<usize>,
+    ) -> Result<Engine<J>, Lack> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(|errno| format!("epoll: {}", with_limit(&errno.into())))?;
+        let jobs = Jobs::start_threads(control.clone(), core)?;
         // After the background threads have started, which are to stay free.
-        if let Some(cpu) = setup.pin {
+        if let Some(cpu) = pin_to {
             pin(cpu)?;
         }
-        let listeners = with_link(setup.listeners, setup.link_listener);
-        let links = Links::new(setup.peers, setup.link_paths);
-        let dials = Dials::new(setup.processors);
-        let sockets = Sockets::new(listeners, links, dials, &setup.control, setup.core)
-            .map_err(|errno| format!("epoll: {}", errno.desc()))?;
-        let mut core = Core {
-            machine: setup.machine,
-            sockets,
-            jobs,
-            control: setup.control,
-            core: setup.core,
-            stop_told: false,
-        };
-        loop {
-            match core.tick() {
-                Ok(None) => {}
-                Ok(Some(exit)) => return Ok(exit),
-                Err(errno) => return Err(format!("epoll: {}", errno.desc())),
+        Ok(Engine { jobs, epoll })
+    }
+
+    /// Runs a core to its end.
+    pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
+        let run = || -> Result<Exit, Errno> {
+            let listeners = with_link(setup.listeners, setup.link_listener);
+            let links = Links::new(setup.peers, setup.link_paths);
+            let dials = Dials::new(setup.processors);
+            let control = &setup.control;
+            let sockets = Sockets::new(self.epoll, listeners, links, dials, control, setup.core)?;
+            let mut core = Core {
+                machine: setup.machine,
+                sockets,
+                jobs: self.jobs,
+                control: setup.control,
+                core: setup.core,
+                stop_told: false,
+            };
+            started();
+            loop {
+                if let Some(exit) = core.tick()? {
+                    return Ok(exit);
+                }
             }
-        }
-    };
-    run().unwrap_or_else(Exit::Failed)
+        };
+        run().unwrap_or_else(|errno| Exit::Failed(format!("epoll: {}", errno.desc())))
+    }
 }
 
 struct Core<M: Machine> {
@@ -154,13 +173,13 @@ const DIAL: u64 = 3 << 56;
 
 impl Sockets {
     fn new(
+        epoll: Epoll,
         listeners: Vec<(Peer, OwnedFd)>,
         links: Links,
         dials: Dials,
         control: &Control,
         core: usize,
     ) -> Result<Sockets, Errno> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(
             control.wake_fd(core),
             EpollEvent::new(EpollFlags::EPOLLIN, WAKE),

@@ -24,8 +24,8 @@ pub use clock::monotonic_ns;
 pub use control::Control;
 pub use listen::{bind_link, Address, ListenError, Listeners, SocketFile};
 pub use probe::{probe, Choice, Chosen, Probe};
-pub use resources::{fail_beyond_file_size, raise_limits, with_limit};
-pub use setup::{Driver, Setup};
+pub use resources::{expect_threads, fail_beyond_file_size, open_files, raise_limits, with_limit};
+pub use setup::{Driver, Engine, Lack, Setup};
 pub use upstream::Upstream;
 
 use crate::payments::Processor;

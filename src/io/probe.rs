@@ -3,9 +3,11 @@
 //! glommio panics where io_uring is refused and exits where an operation is missing, so all that it
 //! needs is tried here first, on a ring of our own.
 
-use super::ring::{self, Ring};
+use super::resources::threads_text;
+use super::ring::{self, Ring, Size};
+use super::setup::Lack;
 use super::Driver;
-use crate::limits::{GLOMMIO_MEMLOCK_BYTES_MIN, KIB, RING_ENTRIES};
+use crate::limits::{CORE_MEMLOCK_BYTES, GLOMMIO_MEMLOCK_BYTES_MIN, KIB};
 use io_uring::opcode;
 use nix::errno::Errno;
 use nix::sys::resource::{getrlimit, Resource};
@@ -83,15 +85,68 @@ impl Choice {
             (Choice::Auto, Probe::Available) => {
                 chosen(Driver::Uring, "io_uring is available".into(), false)
             }
-            (Choice::Auto, Probe::Refused(cause) | Probe::Unsupported(cause)) => {
-                chosen(Driver::Epoll, cause, true)
+            (_, Probe::Refused(cause) | Probe::Unsupported(cause) | Probe::Exhausted(cause)) => {
+                self.without_uring(cause)
             }
-            (_, Probe::Refused(cause) | Probe::Unsupported(cause)) => {
-                Err(format!("--io uring: {cause}"))
-            }
-            (_, Probe::Exhausted(text)) => Err(text),
         }
     }
+
+    /// What to do when uring cannot be had.
+    fn without_uring(self, cause: String) -> Result<Chosen, String> {
+        match self {
+            Choice::Uring => Err(format!("--io uring: {cause}")),
+            Choice::Auto | Choice::Epoll => Ok(Chosen {
+                driver: Driver::Epoll,
+                reason: cause,
+                fallback: true,
+            }),
+        }
+    }
+}
+
+impl Chosen {
+    /// Decides anew when a core cannot have what it needs, though the probe was good. `Err`: the text to exit with.
+    pub fn lacking(&self, lack: Lack, choice: Choice, cores: usize) -> Result<Chosen, String> {
+        let cause = match lack {
+            Lack::Memory(cause) => {
+                let (need, soft) = (memlock_need(cores), memlock_limit());
+                format!(
+                    "{cause}; RLIMIT_MEMLOCK is {} for all processes of this user together, {cores} cores need {}: \
+                     raise it with ulimit -l or --ulimit memlock={need}:{need}, or run with --io epoll",
+                    memlock_text(soft),
+                    memlock_text(need),
+                )
+            }
+            Lack::Other(cause) => cause,
+        };
+        match self.driver {
+            Driver::Uring => choice.without_uring(cause),
+            Driver::Epoll => Err(cause),
+        }
+    }
+}
+
+impl From<ring::Error> for Lack {
+    fn from(error: ring::Error) -> Lack {
+        match error.errno {
+            Errno::ENOMEM => Lack::Memory(error.to_string()),
+            _ => match refusal(error) {
+                Probe::Refused(text) | Probe::Unsupported(text) | Probe::Exhausted(text) => {
+                    Lack::Other(text)
+                }
+                Probe::Available => unreachable!("a refusal"),
+            },
+        }
+    }
+}
+
+/// Memory that the cores of a process on uring lock, bytes.
+fn memlock_need(cores: usize) -> u64 {
+    (cores as u64 * CORE_MEMLOCK_BYTES).max(GLOMMIO_MEMLOCK_BYTES_MIN)
+}
+
+fn memlock_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft)
 }
 
 /// Tries everything that the uring driver will do. Call [`super::raise_limits`] before.
@@ -102,13 +157,13 @@ pub fn probe() -> Probe {
     match attempted.map(|thread| thread.join().expect("a probe does not panic")) {
         Ok(Ok(())) => Probe::Available,
         Ok(Err(probe)) => probe,
-        Err(error) => Probe::Exhausted(format!("cannot start a thread: {error}")),
+        Err(error) => Probe::Exhausted(threads_text(1, &error)),
     }
 }
 
 fn attempt() -> Result<(), Probe> {
     // The raw call first: the rest would say the same with less of a cause.
-    let ring = Ring::new(RING_ENTRIES).map_err(refusal)?;
+    let ring = Ring::new(&Size::PROBE).map_err(refusal)?;
     let mut operations = io_uring::Probe::new();
     ring.register_probe(&mut operations).map_err(refusal)?;
     for (code, name) in OPERATIONS {
@@ -176,7 +231,7 @@ fn refusal(error: ring::Error) -> Probe {
         Errno::ENOMEM => Probe::Exhausted(format!(
             "{call} failed (ENOMEM): RLIMIT_MEMLOCK ({}) or the container's memory is used up: \
              raise it with ulimit -l or --ulimit memlock=-1:-1, or run with --io epoll",
-            memlock_text(getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft)),
+            memlock_text(memlock_limit()),
         )),
         Errno::EMFILE => Probe::Exhausted(format!(
             "{call} failed (EMFILE): this process may open no more descriptors: \
@@ -193,13 +248,7 @@ fn refusal(error: ring::Error) -> Probe {
 }
 
 fn memlock() -> Result<(), Probe> {
-    let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|errno| {
-        refusal(ring::Error {
-            call: "getrlimit",
-            errno,
-        })
-    })?;
-    match memlock_complaint(soft) {
+    match memlock_complaint(memlock_limit()) {
         Some(text) => Err(Probe::Exhausted(text)),
         None => Ok(()),
     }
@@ -269,15 +318,41 @@ mod tests {
     }
 
     #[test]
-    fn auto_falls_back_only_when_refused_or_unsupported() {
-        let chosen = Choice::Auto
-            .decide_with(Probe::Refused("no".into()))
-            .unwrap();
-        assert_eq!((chosen.driver, chosen.fallback), (Driver::Epoll, true));
-        assert_eq!(chosen.reason, "no");
-        assert!(Choice::Auto
-            .decide_with(Probe::Exhausted("x".into()))
-            .is_err());
+    fn cores_without_memory_to_lock_run_on_epoll_unless_told_otherwise() {
+        let chosen = Choice::Auto.decide_with(Probe::Available).unwrap();
+        let lack = || {
+            Lack::from(ring::Error {
+                call: "io_uring_setup",
+                errno: Errno::ENOMEM,
+            })
+        };
+        let fallback = chosen.lacking(lack(), Choice::Auto, 2).unwrap();
+        assert_eq!((fallback.driver, fallback.fallback), (Driver::Epoll, true));
+        let text = chosen.lacking(lack(), Choice::Uring, 4).unwrap_err();
+        assert!(
+            text.starts_with("--io uring: io_uring_setup failed (ENOMEM)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("4 cores need 1536 KiB") && text.contains("ulimit -l"),
+            "{text}"
+        );
+        // epoll has nothing to fall back to.
+        let lack = Lack::Other("no thread".into());
+        assert_eq!(
+            fallback.lacking(lack, Choice::Auto, 2),
+            Err("no thread".into())
+        );
+        assert_eq!(memlock_need(1), 512 * 1024, "glommio's own minimum");
+    }
+
+    #[test]
+    fn auto_falls_back_where_uring_cannot_be_had() {
+        for probe in [Probe::Refused, Probe::Unsupported, Probe::Exhausted] {
+            let chosen = Choice::Auto.decide_with(probe("no".into())).unwrap();
+            assert_eq!((chosen.driver, chosen.fallback), (Driver::Epoll, true));
+            assert_eq!(chosen.reason, "no");
+        }
         assert_eq!(
             Choice::Uring.decide_with(Probe::Refused("no".into())),
             Err("--io uring: no".into())

@@ -3,7 +3,7 @@
 use super::buffers::Buffers;
 use crate::limits::{
     COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
-    RECEIVE_BUFFER_LARGE_BYTES,
+    RECEIVE_BUFFER_LARGE_BYTES, RING_ENTRIES,
 };
 use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode, squeue, EnterFlags, IoUring};
@@ -112,6 +112,35 @@ pub(super) enum Group {
     Large = 1,
 }
 
+/// Of a ring.
+pub(super) struct Size {
+    /// Submission queue entries.
+    pub submissions: u32,
+    /// Completion queue entries.
+    pub completions: u32,
+    /// Receive buffers; a power of two.
+    pub buffers: u16,
+    /// Large ones; the same.
+    pub buffers_large: u16,
+}
+
+impl Size {
+    /// A core's.
+    pub const SOCKETS: Size = Size {
+        submissions: RING_ENTRIES,
+        completions: COMPLETIONS_MAX,
+        buffers: RECEIVE_BUFFERS,
+        buffers_large: RECEIVE_BUFFERS_LARGE,
+    };
+    /// To try what is allowed: the kernel takes a ring down late, and what this one locked is hardly missed.
+    pub const PROBE: Size = Size {
+        submissions: 1,
+        completions: 2,
+        buffers: 1,
+        buffers_large: 1,
+    };
+}
+
 /// One io_uring for sockets, with its receive buffers. Belongs to one thread.
 pub(super) struct Ring {
     /// First, so that it is gone before the memory that it writes to.
@@ -124,8 +153,8 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// A ring with this many submission entries. Needs Linux 6.1.
-    pub(super) fn new(entries: u32) -> Result<Ring, Error> {
+    /// A ring. Needs Linux 6.1.
+    pub(super) fn new(size: &Size) -> Result<Ring, Error> {
         let uring = IoUring::builder()
             // Completions are worked off in our calls only, never by interrupting us.
             .setup_single_issuer()
@@ -134,8 +163,8 @@ impl Ring {
             // One bad entry does not hold up the others.
             .setup_submit_all()
             .setup_clamp()
-            .setup_cqsize(COMPLETIONS_MAX)
-            .build(entries)
+            .setup_cqsize(size.completions)
+            .build(size.submissions)
             .map_err(Error::from_io("io_uring_setup"))?;
         let map = |count, bytes| {
             Buffers::new(count, bytes).map_err(|errno| Error {
@@ -144,8 +173,8 @@ impl Ring {
             })
         };
         let buffers = [
-            map(RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES)?,
-            map(RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_LARGE_BYTES)?,
+            map(size.buffers, RECEIVE_BUFFER_BYTES)?,
+            map(size.buffers_large, RECEIVE_BUFFER_LARGE_BYTES)?,
         ];
         for (group, buffers) in [Group::Small, Group::Large].into_iter().zip(&buffers) {
             // SAFETY: the buffer ring is mapped for as long as `buffers` lives, which is longer than

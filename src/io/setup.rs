@@ -1,6 +1,6 @@
 //! What a driver is started with, and which drivers there are.
 
-use super::{epoll, uring, Control, Exit, Machine, Peer, Upstream};
+use super::{epoll, uring, Control, Exit, Job, Machine, Peer, Upstream};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,8 +37,40 @@ pub struct Setup<M> {
     pub control: Arc<Control>,
     /// This core's number.
     pub core: usize,
-    /// The CPU to stay on. `None`: wherever the kernel likes.
-    pub pin: Option<usize>,
+}
+
+/// Why a core cannot have what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// There is no more memory to lock, which only io_uring needs: what was refused.
+    Memory(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<String> for Lack {
+    fn from(text: String) -> Lack {
+        Lack::Other(text)
+    }
+}
+
+/// What a core has of the system before it has anything to serve: rings or an epoll, and threads for what blocks.
+/// It stays on the thread that took it.
+pub struct Engine<J: Job>(Kind<J>);
+
+enum Kind<J: Job> {
+    Uring(uring::Engine),
+    Epoll(epoll::Engine<J>),
+}
+
+impl<J: Job> Engine<J> {
+    /// Runs a core until its machine says [`super::Effect::Exit`]. `started` is called once it serves.
+    pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
+        match self.0 {
+            Kind::Uring(engine) => engine.run(setup, started),
+            Kind::Epoll(engine) => engine.run(setup, started),
+        }
+    }
 }
 
 impl Driver {
@@ -53,11 +85,25 @@ impl Driver {
         }
     }
 
+    /// Takes what a core needs, on the calling thread. `pin_to`: the CPU to stay on; `None`: wherever the kernel
+    /// likes.
+    pub fn engine<J: Job>(
+        self,
+        control: &Arc<Control>,
+        core: usize,
+        pin_to: Option<usize>,
+    ) -> Result<Engine<J>, Lack> {
+        Ok(Engine(match self {
+            Driver::Uring => Kind::Uring(uring::Engine::take(pin_to)?),
+            Driver::Epoll => Kind::Epoll(epoll::Engine::take(control, core, pin_to)?),
+        }))
+    }
+
     /// Runs a core on the calling thread until its machine says [`super::Effect::Exit`].
     pub fn run<M: Machine>(self, setup: Setup<M>) -> Exit {
-        match self {
-            Driver::Uring => uring::run(setup),
-            Driver::Epoll => epoll::run(setup),
+        match self.engine(&setup.control, setup.core, None) {
+            Ok(engine) => engine.run(setup, || {}),
+            Err(Lack::Memory(text) | Lack::Other(text)) => Exit::Failed(text),
         }
     }
 }

@@ -11,52 +11,93 @@
 
 use super::dials::Dials;
 use super::links::Links;
-use super::ring::{Error, Ring};
-use super::setup::{pin, with_link};
+use super::ring::{Error, Ring, Size};
+use super::setup::{pin, with_link, Lack};
 use super::sockets::Sockets;
 use super::{clock, Control, Effect, Exit, Job, Machine, Setup, Target};
-use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS, RING_ENTRIES};
-use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
+use crate::limits::{
+    GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS, RING_RETRY_NS, RING_WAIT_NS_MAX,
+};
+use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
+use nix::errno::Errno;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::{mpsc, Arc};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
-/// Runs a core on this thread.
-pub(super) fn run<M: Machine>(setup: Setup<M>) -> Exit {
-    // Unbound: glommio would put the cores of two containers on the same CPU.
-    let executor = match LocalExecutorBuilder::new(Placement::Unbound)
-        .io_memory(GLOMMIO_IO_MEMORY_BYTES)
-        .ring_depth(GLOMMIO_RING_ENTRIES)
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(JOB_THREADS))
-        .make()
-    {
-        Ok(executor) => executor,
-        Err(error) => return Exit::Failed(format!("glommio does not start: {error}")),
-    };
-    // After glommio has started its background threads, which are to stay free.
-    if let Some(Err(text)) = setup.pin.map(pin) {
-        return Exit::Failed(text);
+/// What a core has of the system before it has anything to serve.
+pub(super) struct Engine {
+    executor: LocalExecutor,
+    ring: Ring,
+}
+
+impl Engine {
+    /// Takes it, for a core on this thread.
+    pub fn take(pin_to: Option<usize>) -> Result<Engine, Lack> {
+        // What a process that was killed just now had locked may still count: the kernel takes its rings down after
+        // it is gone.
+        let executor = patiently(|| {
+            // Unbound: glommio would put the cores of two containers on the same CPU.
+            LocalExecutorBuilder::new(Placement::Unbound)
+                .io_memory(GLOMMIO_IO_MEMORY_BYTES)
+                .ring_depth(GLOMMIO_RING_ENTRIES)
+                .blocking_thread_pool_placement(PoolPlacement::Unbound(JOB_THREADS))
+                .make()
+                .map_err(glommio_refused)
+        })?;
+        let ring = patiently(|| Ring::new(&Size::SOCKETS).map_err(Lack::from))?;
+        // After glommio has started its background threads, which are to stay free.
+        if let Some(cpu) = pin_to {
+            pin(cpu)?;
+        }
+        Ok(Engine { executor, ring })
     }
-    let (exit, jobs_left) = executor.run(drive(setup));
-    if jobs_left > 0 {
-        // A background thread whose executor is gone panics when its job is done, even one whose
-        // result has come back already: it has yet to tell the executor.
-        std::mem::forget(executor);
+
+    /// Runs a core to its end.
+    pub fn run<M: Machine>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
+        let Engine { executor, ring } = self;
+        let (exit, jobs_left) = executor.run(drive(ring, setup, started));
+        if jobs_left > 0 {
+            // A background thread whose executor is gone panics when its job is done, even one whose
+            // result has come back already: it has yet to tell the executor.
+            std::mem::forget(executor);
+        }
+        exit
     }
-    exit
+}
+
+/// Tries again for a while when there is no memory to lock.
+fn patiently<T>(mut take: impl FnMut() -> Result<T, Lack>) -> Result<T, Lack> {
+    let began = Instant::now();
+    loop {
+        match take() {
+            Err(Lack::Memory(_)) if began.elapsed() < Duration::from_nanos(RING_WAIT_NS_MAX) => {
+                std::thread::sleep(Duration::from_nanos(RING_RETRY_NS));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn glommio_refused(error: GlommioError<()>) -> Lack {
+    match error.raw_os_error() {
+        Some(errno) => Lack::from(Error {
+            call: "io_uring_setup for glommio",
+            errno: Errno::from_raw(errno),
+        }),
+        None => Lack::Other(format!("glommio does not start: {error}")),
+    }
 }
 
 /// Drives a core to its end. Says how it ended, and how many jobs glommio has not done with.
-async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
+async fn drive<M: Machine>(ring: Ring, setup: Setup<M>, started: impl FnOnce()) -> (Exit, usize) {
     let listeners = with_link(setup.listeners, setup.link_listener);
     let links = Links::new(setup.peers, setup.link_paths);
     let dials = Dials::new(setup.processors);
     let control = setup.control.clone();
-    let sockets = Ring::new(RING_ENTRIES)
-        .and_then(|ring| Sockets::new(ring, listeners, links, dials, control, setup.core));
-    let mut core = match sockets {
+    let mut core = match Sockets::new(ring, listeners, links, dials, control, setup.core) {
         Ok(sockets) => Core {
             sockets,
             machine: setup.machine,
@@ -66,6 +107,7 @@ async fn drive<M: Machine>(setup: Setup<M>) -> (Exit, usize) {
         },
         Err(error) => return (Exit::Failed(error.to_string()), 0),
     };
+    started();
     let exit = loop {
         match core.tick() {
             Ok(None) => {}

@@ -1,23 +1,103 @@
-//! Starting the cores: what each of them is given, and the threads.
+//! Starting the cores: their threads and what those need of the system first, what each of them is to serve last.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{self, Receiver, RecvError, Sender};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{random, Event, ServeError};
 use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
 use crate::host::Host;
-use crate::io::{Chosen, Control, Listeners, Setup, Upstream};
+use crate::io::{Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
 use crate::node::{Members, Payments, Settings};
 use crate::shard::{Directory, Owned, RealDisk};
 use crate::stats::Stats;
 
 /// 48 bits: see [`Settings::epoch`].
 const EPOCH_MASK: u64 = (1 << 48) - 1;
+
+/// Cores that have what they need of the system, and nothing to serve yet. Dropping it gives that back.
+pub(super) struct Engines {
+    waiting: Vec<(Sender<Setup<Host<RealDisk>>>, JoinHandle<()>)>,
+    /// A core says that it serves.
+    started: Receiver<()>,
+}
+
+impl Engines {
+    /// Starts a thread for each core, which takes what this driver needs.
+    pub fn take(
+        settings: &Serve,
+        driver: Driver,
+        control: &Arc<Control>,
+        events: &Sender<Event>,
+    ) -> Result<Engines, Lack> {
+        let cpus = allowed_cpus().map_err(|errno| format!("cannot read the CPU set: {errno}"))?;
+        let (start, started) = mpsc::channel();
+        let (report, reports) = mpsc::channel();
+        let mut engines = Engines {
+            waiting: Vec::with_capacity(settings.cores),
+            started,
+        };
+        for core in 0..settings.cores {
+            let pin_to = settings.pin.then(|| cpus[core % cpus.len()]);
+            let (control, events) = (control.clone(), events.clone());
+            let (start, report) = (start.clone(), report.clone());
+            let (setup, setups) = mpsc::channel();
+            let run = move || {
+                let engine = match driver.engine(&control, core, pin_to) {
+                    Ok(engine) => engine,
+                    Err(lack) => {
+                        let _ = report.send(Err(lack));
+                        return;
+                    }
+                };
+                // Or nobody waits for a core among many, of which another lacks something.
+                let _ = report.send(Ok(()));
+                drop(report);
+                let Ok(setup) = setups.recv() else {
+                    return; // The start has failed.
+                };
+                // Whoever waits for it hears of a core that does not get so far, too: its sender is gone.
+                let serves = move || start.send(()).unwrap_or_default();
+                let exit = engine.run(setup, serves);
+                // Nobody listens any more when the process is ending.
+                let _ = events.send(Event::Ended(core, exit));
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("core-{core}"))
+                .spawn(run)
+                .map_err(|error| format!("cannot start a thread: {error}"))?;
+            engines.waiting.push((setup, thread));
+        }
+        for _ in 0..settings.cores {
+            reports.recv().expect("every core reports")?;
+        }
+        Ok(engines)
+    }
+
+    /// Gives each core what it is to serve, and waits until all do. `Err`: one does not; [`Event::Ended`] says why.
+    pub fn run(mut self, setups: Vec<Setup<Host<RealDisk>>>) -> Result<(), RecvError> {
+        let cores = setups.len();
+        for ((setup_to, _), setup) in self.waiting.drain(..).zip(setups) {
+            setup_to.send(setup).expect("it waits for this");
+        }
+        (0..cores).try_for_each(|_| self.started.recv())
+    }
+}
+
+impl Drop for Engines {
+    fn drop(&mut self) {
+        for (setup, thread) in self.waiting.drain(..) {
+            drop(setup);
+            // One that panicked has ended the process.
+            let _ = thread.join();
+        }
+    }
+}
 
 /// What all cores are started with.
 pub(super) struct Cores<'a> {
@@ -26,17 +106,16 @@ pub(super) struct Cores<'a> {
     pub members: Members,
     pub control: &'a Arc<Control>,
     pub directory: Directory<RealDisk>,
-    pub events: &'a Sender<Event>,
 }
 
 impl Cores<'_> {
-    /// Hands each core its sockets and its shards, and starts them.
-    pub fn start(
+    /// What each core is to serve: its sockets and its shards.
+    pub fn setups(
         &self,
         listeners: &mut Listeners,
         links: Vec<OwnedFd>,
         owned: Vec<Owned<RealDisk>>,
-    ) -> Result<(), ServeError> {
+    ) -> Result<Vec<Setup<Host<RealDisk>>>, ServeError> {
         let cores = self.members.cores;
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -56,8 +135,6 @@ impl Cores<'_> {
             process.stats.shard_owned(shard, process.started_us);
             shares[self.members.home(shard) % cores].push(owned);
         }
-        let cpus = allowed_cpus()
-            .map_err(|error| ServeError::System("cannot read the CPU set", error.into()))?;
         let mut pairs = pair(&self.members)
             .map_err(|error| ServeError::System("cannot link the cores", error))?;
         let mut links = links.into_iter();
@@ -67,11 +144,13 @@ impl Cores<'_> {
             Some(payments) => {
                 let upstream = |url: &ProcessorUrl| Arc::new(Upstream::new(&url.host, url.port));
                 let upstreams = payments.processors.each_ref().map(upstream);
-                Upstream::resolve(&upstreams).map_err(thread_refused)?;
+                Upstream::resolve(&upstreams)
+                    .map_err(|error| ServeError::System("cannot start a thread", error))?;
                 Some(upstreams)
             }
         };
         let cluster = self.settings.cluster.as_ref();
+        let mut setups = Vec::with_capacity(cores);
         for (core, share) in shares.into_iter().enumerate() {
             let node = Settings {
                 members: Members {
@@ -86,7 +165,7 @@ impl Cores<'_> {
                 process: process.clone(),
             };
             let directory = self.directory.clone();
-            let setup = Setup {
+            setups.push(Setup {
                 machine: Host::new(node, directory, share, crate::io::monotonic_ns),
                 listeners: listeners.take(core),
                 peers: std::mem::take(&mut pairs[core]),
@@ -95,26 +174,10 @@ impl Cores<'_> {
                 processors: upstreams.clone(),
                 control: self.control.clone(),
                 core,
-                pin: self.settings.pin.then(|| cpus[core % cpus.len()]),
-            };
-            let driver = self.chosen.driver;
-            let events = self.events.clone();
-            let run = move || {
-                let exit = driver.run(setup);
-                // Nobody listens any more when the process is ending.
-                let _ = events.send(Event::Ended(core, exit));
-            };
-            std::thread::Builder::new()
-                .name(format!("core-{core}"))
-                .spawn(run)
-                .map_err(thread_refused)?;
+            });
         }
-        Ok(())
+        Ok(setups)
     }
-}
-
-fn thread_refused(error: io::Error) -> ServeError {
-    ServeError::System("cannot start a thread", error)
 }
 
 /// What a node has to know of the settings.

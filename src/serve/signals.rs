@@ -81,9 +81,18 @@ pub(super) fn withstand() -> Result<(), ServeError> {
     )
 }
 
-/// When there is something to stop: the others, too, for this thread and those that it starts.
+/// Those that mean a stop, for this thread and those that it starts: when there is something to stop.
 pub(super) fn block_stops() -> Result<(), ServeError> {
     block(STOPS.map(|signal| signal as libc::c_int).into_iter())
+}
+
+/// What this starts are threads that stay: they are never to be those that such a signal ends. Meanwhile it waits.
+pub(super) fn without_stops<T>(start: impl FnOnce() -> T) -> Result<T, ServeError> {
+    block_stops()?;
+    let started = start();
+    let stops = set(STOPS.map(|signal| signal as libc::c_int).into_iter());
+    change(libc::SIG_UNBLOCK, &stops)?;
+    Ok(started)
 }
 
 /// Takes them all, in a thread.
@@ -119,9 +128,12 @@ fn set(signals: impl Iterator<Item = libc::c_int>) -> libc::sigset_t {
 }
 
 fn block(signals: impl Iterator<Item = libc::c_int>) -> Result<(), ServeError> {
-    let set = set(signals);
-    // SAFETY: the set is ours, and the old mask is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
+    change(libc::SIG_BLOCK, &set(signals))
+}
+
+fn change(how: libc::c_int, set: &libc::sigset_t) -> Result<(), ServeError> {
+    // SAFETY: the set is whole, and the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(refused(io::Error::from_raw_os_error(error))),
     }

@@ -153,12 +153,21 @@ impl Mapping {
                 .step_by(part)
                 .map(|from| {
                     let to = (from + part).min(this.bytes);
-                    (to - from, scope.spawn(move || this.crc32c_part(from, to)))
+                    let check = move || this.crc32c_part(from, to);
+                    (
+                        from,
+                        to,
+                        std::thread::Builder::new().spawn_scoped(scope, check),
+                    )
                 })
                 .collect();
-            parts.into_iter().try_fold(0, |crc, (bytes, part)| {
-                let part = part.join().expect("a checksum does not panic")?;
-                Ok(crc32c::crc32c_combine(crc, part, bytes))
+            parts.into_iter().try_fold(0, |crc, (from, to, part)| {
+                let part = match part {
+                    Ok(part) => part.join().expect("a checksum does not panic")?,
+                    // No more threads are allowed: it takes longer.
+                    Err(_) => this.crc32c_part(from, to)?,
+                };
+                Ok(crc32c::crc32c_combine(crc, part, to - from))
             })
         })
     }

@@ -434,7 +434,6 @@ impl Server {
                         processors: None,
                         control,
                         core,
-                        pin: None,
                     })
                 })
             })
@@ -483,7 +482,6 @@ impl Server {
             processors,
             control: control.clone(),
             core: 0,
-            pin: None,
         };
         Server {
             address: listeners.addresses()[0].clone(),

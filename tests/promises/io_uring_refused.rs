@@ -90,18 +90,45 @@ fn auto_means_uring_where_it_is_allowed() {
     assert!(server.wait_for_log("I/O driver uring").contains("INFO"));
 }
 
+/// One core or more, as root or not: glommio has a minimum of its own.
 #[test]
-fn too_little_memlock_is_named_with_the_fix() {
-    for io in ["auto", "uring"] {
+fn too_little_memlock_is_epoll_and_said_with_the_fix() {
+    for cores in [1, 2] {
         let dir = data_dir();
-        let data = dir.path().join("data");
-        let outcome = Launch::serve(&data)
-            .flag("io", io)
+        let server = Launch::serve(dir.path())
+            .cores(cores)
             .limit(Resource::RLIMIT_MEMLOCK, 64 * 1024)
-            .run();
-        outcome.refused(1, &["RLIMIT_MEMLOCK", "64 KiB", "ulimit -l", "--io epoll"]);
-        assert!(!data.exists(), "the probe comes before any file");
+            .start();
+        let line = server.wait_for_log("I/O driver epoll");
+        for words in ["WARN", "RLIMIT_MEMLOCK", "64 KiB", "512 KiB", "ulimit -l"] {
+            assert!(line.contains(words), "{words:?} is not in {line}");
+        }
+        assert_eq!(server.get("/health").json()["driver"], "epoll");
+        assert_eq!(server.transact(1, 'c', 5, "epoll").posted().1, 5);
+        server.stop();
     }
+}
+
+#[test]
+fn too_little_memlock_for_uring_by_demand_is_an_error_and_touches_nothing() {
+    let dir = data_dir();
+    let data = dir.path().join("data");
+    let outcome = Launch::serve(&data)
+        .flag("io", "uring")
+        .limit(Resource::RLIMIT_MEMLOCK, 64 * 1024)
+        .run();
+    outcome.refused(
+        1,
+        &[
+            "--io uring",
+            "RLIMIT_MEMLOCK",
+            "64 KiB",
+            "512 KiB",
+            "ulimit -l",
+            "--io epoll",
+        ],
+    );
+    assert!(!data.exists(), "the probe comes before any file");
 }
 
 #[test]

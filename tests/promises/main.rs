@@ -35,5 +35,6 @@ mod payments_senseless;
 mod payments_summary;
 mod payments_told;
 mod pressure;
+mod resources;
 mod signals;
 mod stop;

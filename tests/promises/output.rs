@@ -224,10 +224,14 @@ fn a_log_that_nobody_reads_stops_no_server() {
         serves_and_stops(child, &socket);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
+        let rest = rest.trim_start_matches('.');
         let told = rest.find(" lines of the log could not be written");
         let hangup = rest.find("SIGHUP");
         assert!(told.is_some() && told < hangup, "{rest}");
-        assert!(!rest.contains("listening on"), "it was lost: {rest}");
+        assert!(
+            !rest.contains("I/O drivers"),
+            "the first line was lost: {rest}"
+        );
         assert!(rest.trim_end().ends_with("stopped"), "{rest}");
     });
 }

@@ -9,4 +9,5 @@ mod support;
 mod driver_support;
 
 mod full_disk;
+mod limits;
 mod strangers;

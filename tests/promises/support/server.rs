@@ -64,7 +64,12 @@ pub struct Launch {
 impl Launch {
     /// `galo` with nothing, and without the environment of whoever runs the tests.
     pub fn bare() -> Launch {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_galo"));
+        Launch::program(Path::new(env!("CARGO_BIN_EXE_galo")))
+    }
+
+    /// The same with a copy of the binary.
+    pub fn program(binary: &Path) -> Launch {
+        let mut command = Command::new(binary);
         command.env_clear().stdin(Stdio::null());
         Launch {
             command,
@@ -325,6 +330,11 @@ impl Server {
 
     pub fn log(&self) -> Vec<String> {
         self.log.lines()
+    }
+
+    /// Waits until the log is so, or the process has ended: whether it is so.
+    pub fn wait_for_lines(&self, is_so: impl Fn(&[String]) -> bool) -> bool {
+        self.log.wait(PATIENCE, is_so).is_some()
     }
 
     /// Waits for a line with these words, and returns it.

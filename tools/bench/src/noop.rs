@@ -65,7 +65,6 @@ fn serve() -> Result<(), String> {
         processors: None,
         control,
         core: 0,
-        pin: None,
     });
     match exit {
         Exit::Stopped => Ok(()),
