@@ -5,6 +5,7 @@
 //! somebody else (the node's name, each shard's lock, followed by its recovery; then addresses); then the cores serve.
 
 mod cores;
+mod made;
 mod needs;
 mod processors;
 mod signals;
@@ -12,7 +13,7 @@ mod signals;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ use crate::shard::{
 };
 
 use cores::{Cores, Engines};
+use made::Made;
 use signals::Received;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
@@ -100,13 +102,13 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     signals::withstand()?;
     crate::io::raise_limits();
     let disk = RealDisk;
-    let made = Meta::read(&disk, &settings.data)?;
-    if let (Some(meta), Some(asked)) = (&made, settings.shards) {
+    let meta = Meta::read(&disk, &settings.data)?;
+    if let (Some(meta), Some(asked)) = (&meta, settings.shards) {
         meta.expect_shards(&settings.data, asked as u32)?;
     }
     let nodes = settings.cluster.as_ref().map_or(1, |all| all.nodes.len());
     let by_default = settings.shards.unwrap_or(nodes * settings.cores);
-    let shards = made.map_or(by_default, |meta| meta.shards as usize);
+    let shards = meta.map_or(by_default, |meta| meta.shards as usize);
     // Shards go round the nodes, and in each of them round its cores.
     let cores_max = shards.div_ceil(nodes);
     if settings.cores > cores_max {
@@ -120,13 +122,19 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     let (events, inbox) = mpsc::channel();
     let (chosen, engines) =
         signals::without_stops(|| take_engines(&settings, shards, &control, &events))??;
+    // Dropped when the start fails, behind what is locked.
+    let mut made = Made::default();
     if let Some(cluster) = &settings.cluster {
+        made.directory(&cluster.run)
+            .map_err(|error| JoinError::Io("make", cluster.run.clone(), error))?;
+        made.note(&cluster.links());
         cluster::prepare(cluster)?;
+        made.note_lock(&cluster.lock_path(cluster.node));
     }
     let began = Instant::now();
-    let meta = match made {
+    let meta = match meta {
         Some(meta) => meta,
-        None => create(&disk, &settings, shards as u32)?,
+        None => create(&disk, &settings, shards as u32, &mut made)?,
     };
     let members = members(&settings, &meta);
     let card = card(&settings, &meta);
@@ -168,6 +176,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     };
     let setups = cores.setups(&mut listeners, links, owned)?;
     signals::take(events)?;
+    made.keep();
     // Where one does not start the inbox says why.
     if engines.run(setups).is_ok() {
         for address in listeners.addresses() {
@@ -235,7 +244,12 @@ fn card(settings: &Serve, meta: &Meta) -> Option<Card> {
     })
 }
 
-fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeError> {
+fn create(
+    disk: &RealDisk,
+    settings: &Serve,
+    shards: u32,
+    made: &mut Made,
+) -> Result<Meta, ServeError> {
     let data = &settings.data;
     let clients: Vec<Client> = match &settings.clients {
         None => clients::CONTEST.to_vec(),
@@ -243,7 +257,7 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
             clients::read(path).map_err(|error| ServeError::Clients(path.clone(), error))?
         }
     };
-    make_directory(data).map_err(|error| RecoveryError::Io {
+    made.directory(data).map_err(|error| RecoveryError::Io {
         action: "make the data directory",
         path: data.clone(),
         error,
@@ -264,6 +278,7 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
         directory: random()?,
         shards,
     };
+    made.data(data);
     shard::create(disk, data, &meta, &clients)?;
     log::info!(
         "{} made: {} clients in {shards} shards",
@@ -271,20 +286,6 @@ fn create(disk: &RealDisk, settings: &Serve, shards: u32) -> Result<Meta, ServeE
         clients.len()
     );
     Ok(meta)
-}
-
-/// Makes a directory and those above it that are missing, durably: each new name is synced.
-fn make_directory(path: &Path) -> io::Result<()> {
-    let missing = path
-        .ancestors()
-        .take_while(|at| !at.as_os_str().is_empty() && !at.exists());
-    let missing: Vec<&Path> = missing.collect();
-    std::fs::create_dir_all(path)?;
-    for made in missing {
-        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-        std::fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    Ok(())
 }
 
 fn random() -> Result<u128, ServeError> {

@@ -118,10 +118,13 @@ pub fn join(cluster: &Cluster, card: &Card) -> Result<Ownership, JoinError> {
         || Ownership::acquire(&path, &line).map_err(io_error("lock", &path)),
         |locked| matches!(locked, Locked::Ours(_)),
     )?;
-    let lock = match lock {
+    let mut lock = match lock {
         Locked::Ours(lock) => lock,
         Locked::Held(card) => return Err(JoinError::NodeRuns(cluster.name().to_owned(), card)),
     };
+    // Without it no other node could start.
+    let written = lock.expect_card();
+    written.map_err(io_error("write", &path))?;
     for other in (0..cluster.nodes.len()).filter(|other| *other != cluster.node) {
         if let Some(disagreement) = disagreement(cluster, card, other)? {
             return Err(JoinError::Disagrees(disagreement));

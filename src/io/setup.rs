@@ -59,7 +59,7 @@ impl From<String> for Lack {
 pub struct Engine<J: Job>(Kind<J>);
 
 enum Kind<J: Job> {
-    Uring(uring::Engine),
+    Uring(Box<uring::Engine>),
     Epoll(epoll::Engine<J>),
 }
 
@@ -94,7 +94,7 @@ impl Driver {
         pin_to: Option<usize>,
     ) -> Result<Engine<J>, Lack> {
         Ok(Engine(match self {
-            Driver::Uring => Kind::Uring(uring::Engine::take(pin_to)?),
+            Driver::Uring => Kind::Uring(Box::new(uring::Engine::take(pin_to)?)),
             Driver::Epoll => Kind::Epoll(epoll::Engine::take(control, core, pin_to)?),
         }))
     }

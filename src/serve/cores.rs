@@ -20,9 +20,15 @@ use crate::stats::Stats;
 /// 48 bits: see [`Settings::epoch`].
 const EPOCH_MASK: u64 = (1 << 48) - 1;
 
+/// A core's thread, and how it gets what it is to serve.
+struct Waiting {
+    setup: Sender<Setup<Host<RealDisk>>>,
+    thread: JoinHandle<()>,
+}
+
 /// Cores that have what they need of the system, and nothing to serve yet. Dropping it gives that back.
 pub(super) struct Engines {
-    waiting: Vec<(Sender<Setup<Host<RealDisk>>>, JoinHandle<()>)>,
+    waiting: Vec<Waiting>,
     /// A core says that it serves.
     started: Receiver<()>,
 }
@@ -71,7 +77,7 @@ impl Engines {
                 .name(format!("core-{core}"))
                 .spawn(run)
                 .map_err(|error| format!("cannot start a thread: {error}"))?;
-            engines.waiting.push((setup, thread));
+            engines.waiting.push(Waiting { setup, thread });
         }
         for _ in 0..settings.cores {
             reports.recv().expect("every core reports")?;
@@ -82,8 +88,8 @@ impl Engines {
     /// Gives each core what it is to serve, and waits until all do. `Err`: one does not; [`Event::Ended`] says why.
     pub fn run(mut self, setups: Vec<Setup<Host<RealDisk>>>) -> Result<(), RecvError> {
         let cores = setups.len();
-        for ((setup_to, _), setup) in self.waiting.drain(..).zip(setups) {
-            setup_to.send(setup).expect("it waits for this");
+        for (waiting, setup) in self.waiting.drain(..).zip(setups) {
+            waiting.setup.send(setup).expect("it waits for this");
         }
         (0..cores).try_for_each(|_| self.started.recv())
     }
@@ -91,10 +97,10 @@ impl Engines {
 
 impl Drop for Engines {
     fn drop(&mut self) {
-        for (setup, thread) in self.waiting.drain(..) {
-            drop(setup);
+        for waiting in self.waiting.drain(..) {
+            drop(waiting.setup);
             // One that panicked has ended the process.
-            let _ = thread.join();
+            let _ = waiting.thread.join();
         }
     }
 }

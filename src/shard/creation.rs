@@ -2,12 +2,13 @@
 //!
 //! Shards first, each with a snapshot of the accounts at the start and an empty segment, all of it
 //! durable; `galo.meta` last, by rename. A crash on the way leaves no `galo.meta`, and the next start
-//! makes everything anew. Lock files are never removed: somebody may hold them.
+//! makes everything anew. A start that fails [`unmake`]s what it made.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::accounts::bytes_of;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, Locked, RealDisk};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::outcomes::Counts;
@@ -63,6 +64,50 @@ pub fn create<D: Disk>(
     named_in(dir).try_for_each(|dir: PathBuf| disk.sync_dir(&dir).at("sync", &dir))
 }
 
+/// Removes the files of a data directory that has just been made, or only half: nobody has ever served it. The
+/// directory itself stays. `false`: somebody may be serving it, or has, and it was left alone.
+///
+/// # Errors
+/// Something cannot be removed: what is left is still a directory that can be served, or made anew.
+pub fn unmake(dir: &Path) -> Result<bool, RecoveryError> {
+    let disk = &RealDisk;
+    let meta = Meta::read(disk, dir)?;
+    let card = format!("process {}", std::process::id());
+    let mut locks = Vec::new();
+    let creation = [dir.join(layout::CREATION_LOCK)];
+    let shards = 0..meta.map_or(0, |meta| meta.shards);
+    let shards = shards.map(|shard| layout::shard_dir(dir, shard).join(layout::SHARD_LOCK));
+    for path in creation.into_iter().chain(shards) {
+        match disk.lock(&path, &card).at("lock", &path)? {
+            Locked::Ours(lock) => locks.push(lock),
+            Locked::Held(_) => return Ok(false),
+        }
+    }
+    let mut names = disk.list(dir).at("list", dir)?;
+    names.retain(|name| name != layout::META);
+    match expect_half_made(disk, dir, &names) {
+        Err(RecoveryError::MetaMissing { .. }) => return Ok(false), // It has been served.
+        other => other?,
+    }
+    let remove = |path: PathBuf| match disk.remove(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &path),
+        _ => Ok(()),
+    };
+    // Without it nobody takes the rest for a data directory.
+    remove(dir.join(layout::META))?;
+    for name in names {
+        let path = dir.join(&name);
+        if layout::is_shard_dir(&name) {
+            empty_shard(disk, &path)?;
+            remove(path.join(layout::SHARD_LOCK))?;
+            std::fs::remove_dir(&path).at("remove", &path)?;
+        } else if !layout::is_nobodys(&name) {
+            remove(path)?;
+        }
+    }
+    Ok(true)
+}
+
 /// The directories in which `galo.meta` and the data directory itself have their names.
 pub(super) fn named_in(data: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     let above = data.parent().map(|parent| match parent {
@@ -85,8 +130,7 @@ pub(super) fn expect_half_made<D: Disk>(
     };
     let temporary = format!("{}{}", layout::META, layout::TEMPORARY);
     for name in names {
-        // mkfs.ext4 puts lost+found into every file system.
-        if *name == temporary || name == layout::CREATION_LOCK || name == "lost+found" {
+        if *name == temporary || name == layout::CREATION_LOCK || layout::is_nobodys(name) {
             continue;
         }
         if !layout::is_shard_dir(name) {

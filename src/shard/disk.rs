@@ -16,6 +16,7 @@ use std::path::Path;
 
 use super::mapping::Mapping;
 use super::ownership::Ownership;
+use crate::io::with_limit;
 
 /// A file system.
 pub trait Disk: Clone + Send + 'static {
@@ -110,7 +111,14 @@ impl Disk for RealDisk {
     type Lock = Ownership;
 
     fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
-        Ownership::acquire(path, card)
+        let mut locked = Ownership::acquire(path, card)?;
+        if let Locked::Ours(lock) = &mut locked {
+            if let Err(error) = lock.expect_card() {
+                let (path, error) = (path.display(), with_limit(&error));
+                log::warn!("{path}: who has it cannot be written there: {error}");
+            }
+        }
+        Ok(locked)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -33,6 +33,13 @@ pub fn shard_dir(data: &Path, shard: u32) -> PathBuf {
     data.join(format!("{SHARD}{shard:04}"))
 }
 
+/// Whether a name that is none of ours may be in a directory of ours: mkfs.ext4 puts lost+found into every file
+/// system, and names that begin with a dot (`.gitkeep`, `.DS_Store`, `.snapshot`) are of those who keep, show or back
+/// up a directory, not of those who use it.
+pub fn is_nobodys(name: &str) -> bool {
+    name == "lost+found" || name.starts_with('.')
+}
+
 /// Whether a name could be a shard's directory.
 pub fn is_shard_dir(name: &str) -> bool {
     name.strip_prefix(SHARD)
@@ -72,7 +79,7 @@ pub struct Listing {
     pub runs: Vec<u64>,
     /// Names of temporary files.
     pub temporary: Vec<String>,
-    /// Names of anything else, the lock excepted.
+    /// Names of anything else, but for the lock and those that are nobody's.
     pub others: Vec<String>,
 }
 
@@ -89,7 +96,7 @@ impl Listing {
                 listing.runs.push(first);
             } else if name.ends_with(TEMPORARY) {
                 listing.temporary.push(name);
-            } else if name != SHARD_LOCK {
+            } else if name != SHARD_LOCK && !is_nobodys(&name) {
                 listing.others.push(name);
             }
         }

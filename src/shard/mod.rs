@@ -37,7 +37,7 @@ pub mod store;
 pub(crate) mod tests;
 
 pub use acquire::{Acquired, Directory, Owned};
-pub use creation::{create, Client};
+pub use creation::{create, unmake, Client};
 pub use disk::{Disk, DiskFile, Locked, RealDisk};
 pub use error::RecoveryError;
 pub use ids::{ForwardId, Ids, Origin};

@@ -3,10 +3,12 @@
 //!
 //! The file holds the owner's card, one line that says who it is. It is written after the lock is
 //! taken, so for a moment it may be the card of the owner before.
+//!
+//! Whoever has the lock may remove the file: the lock that counts is that of the file which has the path.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -21,6 +23,8 @@ const CARD_BYTES_MAX: u64 = 4096;
 #[derive(Debug)]
 pub struct Ownership {
     _file: File,
+    /// Why its card is not there.
+    unwritten: Option<io::Error>,
 }
 
 impl Ownership {
@@ -52,33 +56,62 @@ impl Ownership {
     }
 
     fn lock(path: &Path, card: &str, wait: bool) -> io::Result<Locked<Ownership>> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        let whole_file = whole_file();
-        loop {
-            let argument = match wait {
-                true => FcntlArg::F_OFD_SETLKW(&whole_file),
-                false => FcntlArg::F_OFD_SETLK(&whole_file),
-            };
-            match fcntl(&file, argument) {
-                Ok(_) => break,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN | Errno::EACCES) => {
-                    return Ok(Locked::Held(read_card(&mut file).unwrap_or_default()));
-                }
-                Err(errno) => return Err(errno.into()),
+        let file = loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            if !set_lock(&file, wait)? {
+                return Ok(Locked::Held(read_card(&mut file).unwrap_or_default()));
             }
-        }
+            // Or its owner has removed it meanwhile, and somebody may have made another.
+            if is_at(&file, path)? {
+                break file;
+            }
+        };
         // Over the old one, which on a full disk is where there is room. Without a card we are a
         // stranger to those who want the shard, but no less its owner.
         let line = format!("{card}\n");
-        let _ = file.write_at(line.as_bytes(), 0);
-        let _ = file.set_len(line.len() as u64);
-        Ok(Locked::Ours(Ownership { _file: file }))
+        let written = file.write_all_at(line.as_bytes(), 0);
+        let written = written.and_then(|()| file.set_len(line.len() as u64));
+        Ok(Locked::Ours(Ownership {
+            _file: file,
+            unwritten: written.err(),
+        }))
+    }
+
+    /// # Errors
+    /// The card could not be written: others do not know who has the lock.
+    pub fn expect_card(&mut self) -> io::Result<()> {
+        self.unwritten.take().map_or(Ok(()), Err)
+    }
+}
+
+/// Whether the lock is ours now.
+fn set_lock(file: &File, wait: bool) -> io::Result<bool> {
+    let whole_file = whole_file();
+    loop {
+        let argument = match wait {
+            true => FcntlArg::F_OFD_SETLKW(&whole_file),
+            false => FcntlArg::F_OFD_SETLK(&whole_file),
+        };
+        match fcntl(file, argument) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Whether a path is still this file's.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        now => now.map(|now| (now.dev(), now.ino()) == (ours.dev(), ours.ino())),
     }
 }
 

@@ -118,6 +118,7 @@ fn a_directory_that_cannot_be_made_for_the_file_size_limit_is_one_line() {
         let name = data.display().to_string();
         let limit = format!("RLIMIT_FSIZE is {bytes} bytes");
         outcome.refused(1, &[&name, &limit, "ulimit -f"]);
+        assert!(!data.exists(), "what was made is unmade");
     }
 }
 

@@ -38,3 +38,4 @@ mod pressure;
 mod resources;
 mod signals;
 mod stop;
+mod unmade;

@@ -2,8 +2,8 @@
 //! server goes on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{PipeReader, PipeWriter, Read};
-use std::os::fd::AsFd;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::signal::{kill, Signal};
-use nix::unistd::Pid;
+use nix::unistd::{pipe2, Pid};
 
 use crate::support::{
     data_dir, get, on_both_drivers, Address, Connection, Launch, Reply, PATIENCE,
@@ -38,7 +38,7 @@ impl Sink {
                 .open("/dev/full")
                 .unwrap()
                 .into(),
-            Sink::ReaderGone => std::io::pipe().unwrap().1.into(),
+            Sink::ReaderGone => pipe2(OFlag::O_CLOEXEC).unwrap().1.into(),
             Sink::Closed => Stdio::null(),
         }
     }
@@ -189,8 +189,8 @@ fn a_log_that_cannot_be_written_stops_no_server() {
 }
 
 /// A pipe whose reader does not read, filled to the brim.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().unwrap();
+fn full_pipe() -> (File, OwnedFd) {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let nonblocking = |on: bool| {
         let flags = if on {
             OFlag::O_NONBLOCK
@@ -202,7 +202,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     nonblocking(true);
     while nix::unistd::write(&writer, &[b'.'; 4096]).is_ok() {}
     nonblocking(false);
-    (reader, writer)
+    (reader.into(), writer)
 }
 
 /// A terminal that is held, `less` that is not looked at: lines are lost rather than waited for, and counted.

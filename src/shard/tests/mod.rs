@@ -2,6 +2,7 @@
 
 mod check;
 mod clock;
+mod creation;
 pub(crate) mod faulty;
 mod journal;
 mod mapping;

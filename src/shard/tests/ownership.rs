@@ -47,3 +47,40 @@ fn asking_who_has_it_takes_nothing() {
     let _owner = Ownership::wait(&path, "short").unwrap();
     assert_eq!(holder().as_deref(), Some("short"));
 }
+
+/// The one that has been waited for was removed by its owner: whoever comes later has another file, and would have
+/// another lock.
+#[test]
+fn a_lock_that_its_owner_has_removed_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    let owner = Ownership::wait(&path, "the first").unwrap();
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| Ownership::wait(&path, "the second").unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::remove_file(&path).unwrap();
+        drop(owner);
+        let _next = next.join().unwrap();
+        let third = Ownership::acquire(&path, "the third").unwrap();
+        assert!(matches!(third, Locked::Held(card) if card == "the second"));
+    });
+}
+
+#[test]
+fn a_card_that_cannot_be_written_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    let Locked::Ours(mut owner) = Ownership::acquire(&path, "the first").unwrap() else {
+        panic!("nobody has it");
+    };
+    owner.expect_card().unwrap();
+    drop(owner);
+    // A device that is full for ever.
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let Locked::Ours(mut owner) = Ownership::acquire(&path, "the second").unwrap() else {
+        panic!("nobody has it");
+    };
+    let error = owner.expect_card().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+}
