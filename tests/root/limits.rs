@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::resource::Resource;
 use nix::unistd::{setgid, setgroups, setuid, Gid, Uid};
@@ -23,7 +24,13 @@ impl Place {
         let dir = data_dir();
         open_to_all(dir.path(), 0o777);
         let binary = dir.path().join("galo");
-        std::fs::copy(env!("CARGO_BIN_EXE_galo"), &binary).unwrap();
+        // By another process: a child that another test forks meanwhile would inherit the descriptor that
+        // writes it, and a binary that somebody may write cannot be run.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_galo"))
+            .arg(&binary)
+            .status();
+        assert!(copied.unwrap().success());
         open_to_all(&binary, 0o755);
         Place { dir }
     }
