@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::io::listen;
 use crate::limits::HEALTHCHECK_NS_MAX;
 
 const TIMEOUT: Duration = Duration::from_nanos(HEALTHCHECK_NS_MAX);
@@ -16,7 +17,7 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// Why the server does not count as healthy.
 #[derive(Debug)]
 pub enum HealthError {
-    /// The URL is neither `http://HOST:PORT/PATH` nor `unix:/PATH`.
+    /// The URL is neither `[http://]HOST[:PORT][/PATH]` nor `unix:/PATH`: which rule it breaks.
     Url(String),
     /// It cannot ask.
     Thread(io::Error),
@@ -29,12 +30,7 @@ pub enum HealthError {
 impl fmt::Display for HealthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HealthError::Url(url) => {
-                write!(
-                    f,
-                    "--url: '{url}' is not accepted: http://HOST:PORT/PATH or unix:/PATH"
-                )
-            }
+            HealthError::Url(rule) => write!(f, "--url: {rule}"),
             HealthError::Thread(error) => write!(f, "cannot start a thread: {error}"),
             HealthError::Io(url, error) => write!(f, "{url} does not answer: {error}"),
             HealthError::Status(line) => write!(f, "not healthy: {line}"),
@@ -63,26 +59,67 @@ pub fn run(url: &str) -> Result<(), HealthError> {
 
 fn ask(url: &str) -> Result<String, HealthError> {
     let failed = |error| HealthError::Io(url.to_owned(), error);
-    if let Some(path) = url.strip_prefix("unix:") {
-        let stream = UnixStream::connect(path).map_err(failed)?;
-        return exchange(stream, "localhost", "/health").map_err(failed);
+    match Target::parse(url).map_err(HealthError::Url)? {
+        Target::Unix(path) => {
+            let stream = UnixStream::connect(path).map_err(failed)?;
+            exchange(stream, "localhost", "/health").map_err(failed)
+        }
+        Target::Tcp { host, path } => {
+            let has_port = host
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| !port.contains(']'));
+            let stream = match has_port {
+                true => TcpStream::connect(host),
+                false => TcpStream::connect(format!("{host}:80")),
+            };
+            exchange(stream.map_err(failed)?, host, path).map_err(failed)
+        }
     }
-    let refused = || HealthError::Url(url.to_owned());
-    let rest = url.strip_prefix("http://").ok_or_else(refused)?;
-    let (host, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, "/health"),
-    };
-    let with_port = if host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.contains(']'))
-    {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let stream = TcpStream::connect(with_port).map_err(failed)?;
-    exchange(stream, host, path).map_err(failed)
+}
+
+/// Where to ask.
+#[derive(Debug, PartialEq)]
+enum Target<'a> {
+    Unix(&'a str),
+    /// With a port, or without.
+    Tcp {
+        host: &'a str,
+        path: &'a str,
+    },
+}
+
+impl<'a> Target<'a> {
+    /// As curl takes it: the scheme, the port (80) and the path (`/health`) may be left out.
+    fn parse(text: &'a str) -> Result<Target<'a>, String> {
+        let url = text.trim();
+        if let Some(path) = url.strip_prefix("unix:") {
+            return match path {
+                "" => Err(format!("'{url}' lacks a path: unix:/PATH")),
+                path if listen::is_abstract(path) => Err(listen::abstract_refused(url)),
+                path => Ok(Target::Unix(path)),
+            };
+        }
+        let accepted = "[http://]HOST[:PORT][/PATH] or unix:/PATH";
+        let rest = match url.split_once("://") {
+            None => url,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+                return Err(format!(
+                    "'{text}' is not accepted: galo speaks no TLS; {accepted}"
+                ));
+            }
+            Some(_) => return Err(format!("'{text}' is not accepted: {accepted}")),
+        };
+        let (host, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, "/health"),
+        };
+        let is_sound = |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic());
+        if host.is_empty() || host.starts_with(':') || !is_sound(host) || !is_sound(path) {
+            return Err(format!("'{text}' is not accepted: {accepted}"));
+        }
+        Ok(Target::Tcp { host, path })
+    }
 }
 
 fn exchange(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<String> {
@@ -123,6 +160,38 @@ mod tests {
         assert!(run(&server("HTTP/1.1 200 \r\n", long, "")).is_ok());
         let error = run(&server("HTTP/1.1 503 No\r\n\r\n", long, "")).unwrap_err();
         assert_eq!(error.to_string(), "not healthy: HTTP/1.1 503 No");
+    }
+
+    #[test]
+    fn urls_are_read_as_people_write_them() {
+        for (url, host, path) in [
+            ("localhost:9999", "localhost:9999", "/health"),
+            ("localhost", "localhost", "/health"),
+            ("127.0.0.1:1/", "127.0.0.1:1", "/"),
+            ("http://a:1", "a:1", "/health"),
+            ("HTTP://a:1/nada", "a:1", "/nada"),
+            (" http://[::1]:9999/health\n", "[::1]:9999", "/health"),
+            ("[::1]", "[::1]", "/health"),
+        ] {
+            assert_eq!(Target::parse(url), Ok(Target::Tcp { host, path }), "{url}");
+        }
+        assert_eq!(Target::parse("unix:/a b"), Ok(Target::Unix("/a b")));
+        for (url, rule) in [
+            ("", "[http://]HOST[:PORT][/PATH] or unix:/PATH"),
+            ("/run/galo.sock", "unix:/PATH"),
+            (":9999", "HOST"),
+            ("http://", "HOST"),
+            ("ftp://a", "[http://]HOST"),
+            ("https://a", "no TLS"),
+            ("a b:1", "HOST"),
+            ("a:1/x\r\nX: y", "HOST"),
+            ("unix:", "lacks a path"),
+            ("unix:@galo", "an abstract socket"),
+        ] {
+            let error = run(url).unwrap_err().to_string();
+            assert!(error.starts_with("--url: "), "{error}");
+            assert!(error.contains(rule), "{url}: {error}");
+        }
     }
 
     #[test]

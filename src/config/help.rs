@@ -9,7 +9,8 @@ usage:
   galo [serve] [flags]              serve the API (the default)
   galo check [--data DIR]           verify a data directory, change nothing;
                                     exit 1 at the first damage
-  galo healthcheck [--url URL]      ask a running server how it is: exit 0 or 1
+  galo healthcheck [--url URL]      ask a running server how it is: exit 0 or 1;
+                                    HOST:PORT, http://HOST:PORT/PATH, unix:/PATH
                                     [the first address of GALO_LISTEN]
   galo --help | --version
 

@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub enum Address {
 pub enum ListenError {
     /// Another process listens there.
     InUse(Address),
+    /// This process does, by another of its addresses.
+    Overlap(Address, Address),
     /// The host has no address.
     Unresolved(Address, String),
     /// The path exists and is no socket.
@@ -45,6 +47,7 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return match UnixAddr::new(path) {
                 Ok(_) if path.is_empty() => Err(format!("`{text}` lacks a path: unix:/path")),
+                Ok(_) if is_abstract(path) => Err(abstract_refused(text)),
                 Ok(_) => Ok(Address::Unix(path.into())),
                 Err(_) => Err(format!(
                     "`{text}` is too long: a socket's path has at most 107 bytes"
@@ -65,6 +68,19 @@ impl FromStr for Address {
     }
 }
 
+/// As people write an abstract socket's name (unix(7)): with a `@` for its first byte, which is none.
+pub fn is_abstract(path: &str) -> bool {
+    path.starts_with('@')
+}
+
+/// Why `text`, which names an abstract socket, is refused.
+pub fn abstract_refused(text: &str) -> String {
+    format!(
+        "`{text}` would be an abstract socket, which has no permissions: anybody on this machine could connect; \
+         accepted: unix:/path, or unix:./@name for a file of such a name"
+    )
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,6 +97,10 @@ impl fmt::Display for ListenError {
             ListenError::InUse(address) => write!(
                 f,
                 "cannot listen on {address}: another process does; stop it, or choose another --listen"
+            ),
+            ListenError::Overlap(address, other) => write!(
+                f,
+                "cannot listen on {address}: {other}, which is given as well, is the same or has it in it; leave one of them out"
             ),
             ListenError::Unresolved(address, cause) => {
                 write!(f, "cannot listen on {address}: no such host ({cause})")
@@ -125,20 +145,54 @@ impl Listeners {
             files: Vec::new(),
         };
         for address in addresses {
-            let (actual, sockets) = match address {
-                Address::Tcp(..) => bind_tcp(address, cores)?,
-                Address::Unix(path) => {
-                    let (file, sockets) = bind_unix(address, path, cores)?;
+            let bound = match address {
+                Address::Tcp(..) => bind_tcp(address, cores),
+                Address::Unix(path) => bind_unix(address, path, cores).map(|(file, sockets)| {
                     listeners.files.push(file);
                     (address.clone(), sockets)
-                }
+                }),
             };
+            let (actual, sockets) = bound.map_err(|error| match error {
+                ListenError::InUse(_) => match listeners.in_use_by(address) {
+                    Some(other) => ListenError::Overlap(address.clone(), other.clone()),
+                    None => error,
+                },
+                error => error,
+            })?;
             listeners.addresses.push(actual);
             for (core, socket) in listeners.cores.iter_mut().zip(sockets) {
                 core.push(socket);
             }
         }
         Ok(listeners)
+    }
+
+    /// Which of our own addresses this one, which is in use, cannot be had beside.
+    fn in_use_by(&self, address: &Address) -> Option<&Address> {
+        let mut ours = self.addresses.iter();
+        match address {
+            Address::Unix(path) => {
+                let is_this = |other: &Path| {
+                    let [one, other] = [path, other].map(std::fs::symlink_metadata);
+                    one.ok().zip(other.ok()).is_some_and(|(one, other)| {
+                        (one.dev(), one.ino()) == (other.dev(), other.ino())
+                    })
+                };
+                ours.find(|other| matches!(other, Address::Unix(other) if is_this(other)))
+            }
+            Address::Tcp(host, port) => {
+                let wanted: Vec<IpAddr> = (host.as_str(), *port)
+                    .to_socket_addrs()
+                    .map_or(Vec::new(), |all| all.map(|at| at.ip()).collect());
+                ours.find(|other| match other {
+                    Address::Tcp(ip, taken) if taken == port => ip.parse().is_ok_and(|ip| {
+                        let is_shared = |one: &IpAddr| covers(one, &ip) || covers(&ip, one);
+                        wanted.iter().any(is_shared)
+                    }),
+                    _ => false,
+                })
+            }
+        }
     }
 
     /// Where it really listens, ports and all, in the order of [`bind`](Self::bind).
@@ -149,6 +203,15 @@ impl Listeners {
     /// A core's sockets, for [`super::Setup::listeners`]. Once per core.
     pub fn take(&mut self, core: usize) -> Vec<OwnedFd> {
         std::mem::take(&mut self.cores[core])
+    }
+}
+
+/// Whether who listens on `one` listens on `other`, too. Sockets of [::] are for IPv4 as well (ipv6(7)).
+fn covers(one: &IpAddr, other: &IpAddr) -> bool {
+    match one {
+        _ if one.to_canonical() == other.to_canonical() => true,
+        IpAddr::V4(one) => one.is_unspecified() && other.to_canonical().is_ipv4(),
+        IpAddr::V6(one) => one.is_unspecified(),
     }
 }
 
@@ -371,6 +434,8 @@ mod tests {
             "[::1]:80",
             "unix:/run/galo.sock",
             "unix:relative.sock",
+            "unix:./@name",
+            "unix:/run/with a blank.sock",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -395,6 +460,8 @@ mod tests {
             "::1:80",
             "http://host:80",
             "unix:",
+            "unix:@galo",
+            "unix:@",
         ] {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.contains(&format!("`{text}`")), "{error}");
@@ -419,6 +486,42 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn addresses_of_ours_that_meet_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        let [one, same] = ["s", "d/../s"].map(|name| Address::Unix(directory.path().join(name)));
+        // A port that is free, of which nobody else can know.
+        let free = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+        let Address::Tcp(_, port) = free.addresses()[0] else {
+            unreachable!()
+        };
+        drop(free);
+        let tcp = |host: &str| Address::Tcp(host.to_owned(), port);
+        for (first, second) in [
+            (one.clone(), same),
+            (one.clone(), one),
+            (tcp("127.0.0.1"), tcp("127.0.0.1")),
+            (tcp("0.0.0.0"), tcp("127.0.0.1")),
+            (tcp("127.0.0.1"), tcp("0.0.0.0")),
+            (tcp("::"), tcp("127.0.0.1")),
+            (tcp("127.0.0.1"), tcp("::")),
+        ] {
+            for cores in [1, 2] {
+                let both = [first.clone(), second.clone()];
+                let error = Listeners::bind(&both, cores).unwrap_err();
+                assert_eq!(error, ListenError::Overlap(second.clone(), first.clone()));
+                let line = error.to_string();
+                assert!(line.contains(&format!("{second}: {first}, ")), "{line}");
+            }
+        }
+        // Beside one of ours that has nothing to do with it, it is another process.
+        let other = Listeners::bind(&[tcp("127.0.0.1")], 1).unwrap();
+        let error = Listeners::bind(&[tcp("127.0.0.2"), tcp("127.0.0.1")], 1).unwrap_err();
+        assert_eq!(error, ListenError::InUse(tcp("127.0.0.1")));
+        drop(other);
     }
 
     #[test]

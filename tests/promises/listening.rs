@@ -94,3 +94,22 @@ fn a_port_in_use_is_named() {
         }
     });
 }
+
+#[test]
+fn an_address_that_another_one_has_in_it_is_named() {
+    let dir = data_dir();
+    let data = dir.path().join("data");
+    std::fs::create_dir(dir.path().join("d")).unwrap();
+    let unix = ["galo.sock", "d/../galo.sock"];
+    let unix = unix.map(|name| format!("unix:{}", dir.path().join(name).display()));
+    // Free: nobody has got it a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let tcp = ["0.0.0.0", "127.0.0.1"].map(|host| format!("{host}:{port}"));
+    for [first, second] in [unix, tcp] {
+        let launch = Launch::serve(&data).flag("listen", &first);
+        let outcome = launch.flag("listen", &second).run();
+        outcome.refused(1, &[&second, &first, "leave one of them out"]);
+    }
+}
