@@ -44,7 +44,7 @@ pub enum Command {
     },
     /// Ask a running server.
     Healthcheck {
-        /// `http://HOST:PORT/PATH` or `unix:/PATH`.
+        /// `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
         url: String,
     },
     /// Print [`HELP`].
@@ -82,6 +82,8 @@ pub struct Serve {
     pub log: Format,
     /// `--log-level`.
     pub log_level: LevelFilter,
+    /// What was given and has no effect: lines for the log.
+    pub warnings: Vec<String>,
 }
 
 /// A flag or variable that cannot be used: one line.
@@ -101,6 +103,13 @@ struct Flag {
     variable_of_others: Option<&'static str>,
     takes_value: bool,
     set: fn(&mut Given, &str) -> Result<(), String>,
+}
+
+impl Flag {
+    /// Whether it may be given more than once.
+    fn adds_up(&self) -> bool {
+        self.name == "listen"
+    }
 }
 
 /// What was said so far: settings, and what becomes one only together.
@@ -196,14 +205,24 @@ const SERVE_FLAGS: [Flag; 19] = [
         variable: "GALO_PROCESSOR_DEFAULT",
         variable_of_others: Some("DEFAULT_PAYMENT_PROCESSOR_URL"),
         takes_value: true,
-        set: |given, value| value.parse().map(|url| given.processors[0] = Some(url)),
+        set: |given, value| {
+            value
+                .trim()
+                .parse()
+                .map(|url| given.processors[0] = Some(url))
+        },
     },
     Flag {
         name: "processor-fallback",
         variable: "GALO_PROCESSOR_FALLBACK",
         variable_of_others: Some("FALLBACK_PAYMENT_PROCESSOR_URL"),
         takes_value: true,
-        set: |given, value| value.parse().map(|url| given.processors[1] = Some(url)),
+        set: |given, value| {
+            value
+                .trim()
+                .parse()
+                .map(|url| given.processors[1] = Some(url))
+        },
     },
     Flag {
         name: "payment-deadline",
@@ -241,7 +260,8 @@ const SERVE_FLAGS: [Flag; 19] = [
         variable_of_others: None,
         takes_value: true,
         set: |given, value| {
-            cluster::check_name(value).map(|()| given.node = Some(value.to_owned()))
+            let name = value.trim();
+            cluster::check_name(name).map(|()| given.node = Some(name.to_owned()))
         },
     },
     Flag {
@@ -267,9 +287,15 @@ const SERVE_FLAGS: [Flag; 19] = [
         variable_of_others: None,
         takes_value: true,
         set: |given, value| {
-            let choices = LevelFilter::iter().map(|level| (level.as_str(), level));
-            let choices: Vec<_> = choices.map(|(n, l)| (n.to_ascii_lowercase(), l)).collect();
-            let choices: Vec<_> = choices.iter().map(|(n, l)| (n.as_str(), *l)).collect();
+            let choices = [
+                ("off", LevelFilter::Off),
+                ("error", LevelFilter::Error),
+                ("warn", LevelFilter::Warn),
+                ("warning", LevelFilter::Warn),
+                ("info", LevelFilter::Info),
+                ("debug", LevelFilter::Debug),
+                ("trace", LevelFilter::Trace),
+            ];
             one_of(value, &choices).map(|level| given.serve.log_level = level)
         },
     },
@@ -301,6 +327,7 @@ pub fn parse(
         cluster: None,
         log: Format::Text,
         log_level: LevelFilter::Info,
+        warnings: Vec::new(),
     };
     let mut given = Given {
         serve,
@@ -318,7 +345,8 @@ pub fn parse(
         let names = [Some(flag.variable), flag.variable_of_others];
         let set = names.into_iter().flatten().find_map(|name| {
             // An empty variable is as good as none: that is how compose files leave one out.
-            let value = variable(name).filter(|value| !value.is_empty())?;
+            let is_blank = |value: &OsString| value.to_string_lossy().trim().is_empty();
+            let value = variable(name).filter(|value| !is_blank(value))?;
             let set = utf8(name, value).and_then(|value| {
                 (flag.set)(&mut given, &value)
                     .map_err(|error| UsageError(format!("{name}: {error}")))
@@ -330,6 +358,7 @@ pub fn parse(
     let listen_by_variable = std::mem::take(&mut given.serve.listen);
     // The one flag of `galo healthcheck`, as `--data` is the one of `galo check`.
     let mut url = None;
+    let mut seen = Vec::new();
 
     while let Some(arg) = parser
         .next()
@@ -340,12 +369,17 @@ pub fn parse(
             lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => return Ok(Command::Version),
             lexopt::Arg::Value(word) if command.is_none() => {
                 let word = utf8("command", word)?;
-                if !["serve", "check", "healthcheck"].contains(&word.as_str()) {
-                    let message =
-                        format!("unknown command '{word}'; accepted: serve, check, healthcheck");
-                    return Err(UsageError(message));
+                match word.as_str() {
+                    "serve" | "check" | "healthcheck" => command = Some(word),
+                    "help" => return Ok(Command::Help),
+                    "version" => return Ok(Command::Version),
+                    _ => {
+                        let message = format!(
+                            "unknown command '{word}'; accepted: serve, check, healthcheck, help, version"
+                        );
+                        return Err(UsageError(message));
+                    }
                 }
-                command = Some(word);
             }
             lexopt::Arg::Value(word) => {
                 let message = format!(
@@ -359,15 +393,25 @@ pub fn parse(
                 let name = name.to_owned();
                 let flag = SERVE_FLAGS.iter().find(|flag| flag.name == name);
                 let value = match (command.as_deref().unwrap_or("serve"), flag) {
-                    ("serve", Some(flag)) if !flag.takes_value => "true".to_owned(),
+                    ("serve", Some(flag)) if !flag.takes_value => match parser.optional_value() {
+                        Some(value) => utf8(&format!("--{name}"), value)?,
+                        None => "true".to_owned(),
+                    },
                     ("serve", Some(_)) => value(&mut parser, &name)?,
                     ("check", Some(_)) if name == "data" => value(&mut parser, &name)?,
-                    ("healthcheck", _) if name == "url" => {
-                        url = Some(value(&mut parser, &name)?);
-                        continue;
-                    }
+                    ("healthcheck", _) if name == "url" => value(&mut parser, &name)?,
                     _ => return Err(unknown(&command, &format!("--{name}"))),
                 };
+                // The last one would win, the first one, or none, depending on whom one asks.
+                if seen.contains(&name) && !flag.is_some_and(Flag::adds_up) {
+                    let message = format!("--{name}: is there twice; accepted: once");
+                    return Err(UsageError(message));
+                }
+                seen.push(name.clone());
+                if name == "url" {
+                    url = Some(value);
+                    continue;
+                }
                 let flag = flag.expect("every arm above but url's has seen it");
                 (flag.set)(&mut given, &value)
                     .map_err(|error| UsageError(format!("--{name}: {error}")))?;
@@ -395,7 +439,13 @@ pub fn parse(
     if let Some(error) = bad_variable {
         return Err(error);
     }
-    let serve = given.settle().map_err(UsageError)?;
+    let mut serve = given.settle().map_err(UsageError)?;
+    if serve.payments.is_none() {
+        let idle = seen.iter().filter(|name| name.starts_with("payment-"));
+        serve.warnings.extend(idle.map(|name| {
+            format!("--{name} has no effect without --processor-default and --processor-fallback")
+        }));
+    }
     Ok(Command::Serve(Box::new(serve)))
 }
 
@@ -492,8 +542,14 @@ fn utf8(name: &str, value: OsString) -> Result<String, UsageError> {
 }
 
 fn set_listen(given: &mut Given, value: &str) -> Result<(), String> {
-    for address in value.split(',') {
-        given.serve.listen.push(address.parse()?);
+    for text in value.split(',') {
+        let address: Address = text.trim().parse()?;
+        // Port 0 is another one each time.
+        let is_one = !matches!(address, Address::Tcp(_, 0));
+        if is_one && given.serve.listen.contains(&address) {
+            return Err(format!("{address} is there twice; accepted: once"));
+        }
+        given.serve.listen.push(address);
     }
     Ok(())
 }
@@ -507,26 +563,28 @@ fn path(value: &str) -> Result<PathBuf, String> {
 
 fn number(value: &str, max: usize) -> Result<usize, String> {
     let number = value
+        .trim()
         .parse()
         .ok()
         .filter(|number| (1..=max).contains(number));
     number.ok_or_else(|| format!("'{value}' is not accepted: a whole number from 1 to {max}"))
 }
 
+/// As environments, YAML and INI files have it.
 fn switch(value: &str) -> Result<bool, String> {
-    let choices = [
-        ("true", true),
-        ("1", true),
-        ("on", true),
-        ("false", false),
-        ("0", false),
-        ("off", false),
-    ];
-    one_of(value, &choices)
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
+        "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
+        _ => Err(format!(
+            "'{value}' is not accepted: true or false, yes or no, on or off, 1 or 0"
+        )),
+    }
 }
 
+/// In any case.
 fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let choice = choices.iter().find(|(name, _)| *name == value);
+    let is_it = |name: &str| name.eq_ignore_ascii_case(value.trim());
+    let choice = choices.iter().find(|(name, _)| is_it(name));
     choice.map(|(_, choice)| *choice).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         format!("'{value}' is not accepted: {}", names.join(", "))

@@ -98,6 +98,9 @@ impl From<RecoveryError> for ServeError {
 /// Serves until it is told to stop.
 pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     log::info!("{}", config::version());
+    for line in &settings.warnings {
+        log::warn!("{line}");
+    }
     abort_on_panic();
     signals::withstand()?;
     crate::io::raise_limits();
@@ -105,6 +108,10 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     let meta = Meta::read(&disk, &settings.data)?;
     if let (Some(meta), Some(asked)) = (&meta, settings.shards) {
         meta.expect_shards(&settings.data, asked as u32)?;
+    }
+    if let (Some(_), Some(file)) = ((&made, &settings.clients)meta, (&made, &settings.clients)settings.clients) {
+        let (data, file) = (settings.data.display(), file.display());
+        log::warn!("--clients {file} is not read: {data} was made before, and keeps its clients");
     }
     let nodes = settings.cluster.as_ref().map_or(1, |all| all.nodes.len());
     let by_default = settings.shards.unwrap_or(nodes * settings.cores);

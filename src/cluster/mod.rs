@@ -86,7 +86,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 /// What is wrong with it, and what is accepted.
 pub fn parse_nodes(list: &str) -> Result<Vec<String>, String> {
     let mut nodes: Vec<String> = Vec::new();
-    for name in list.split(',') {
+    for name in list.split(',').map(str::trim) {
         check_name(name)?;
         if nodes.iter().any(|node| node == name) {
             return Err(format!("'{name}' is there twice: names must differ"));

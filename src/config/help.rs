@@ -12,16 +12,17 @@ usage:
   galo healthcheck [--url URL]      ask a running server how it is: exit 0 or 1;
                                     HOST:PORT, http://HOST:PORT/PATH, unix:/PATH
                                     [the first address of GALO_LISTEN]
-  galo --help | --version
+  galo help | version               also --help, --version
 
-flags of serve, each with its environment variable and default:
+flags of serve, each once, with its environment variable and default; words and
+units in any case, on and off also as yes and no, true and false, 1 and 0:
   --listen ADDR      where to listen: HOST:PORT or unix:/PATH; may be repeated
                      [GALO_LISTEN, separated by commas; 127.0.0.1:9999]
   --data DIR         where accounts and journal are kept; made if missing
                      [GALO_DATA; ./data]
   --cores N          threads, each with sockets and shards of its own
                      [GALO_CORES; what the process may use, cgroup quota too]
-  --pin              keep thread N on the Nth CPU that the process may use
+  --pin[=on|off]     keep thread N on the Nth CPU that the process may use
                      [GALO_PIN; off]
   --io DRIVER        auto, uring or epoll: auto is uring, or epoll where the
                      kernel refuses io_uring
@@ -31,12 +32,14 @@ flags of serve, each with its environment variable and default:
                      100 ms); disk: after fdatasync, and survives a power loss
                      [GALO_DURABILITY; process]
   --clients FILE     the clients of a new data directory: a JSON list of
-                     {\"id\":1,\"limite\":100000,\"saldo\":0}, amounts in cents
+                     {\"id\":1,\"limite\":100000,\"saldo\":0}, amounts in cents;
+                     one that was made before keeps those that it has
                      [GALO_CLIENTS; the contest's five]
   --shards N         into how many shards a new data directory is divided;
                      fixed from then on
                      [GALO_SHARDS; as many as cores, of all nodes]
-  --allow-reset      permit POST /reset, which sets all accounts back and
+  --allow-reset[=on|off]
+                     permit POST /reset, which sets all accounts back and
                      forgets payments, and POST /purge-payments
                      [GALO_ALLOW_RESET; off]
   --processor-default URL

@@ -139,9 +139,10 @@ impl FromStr for ProcessorUrl {
 
 /// Nanoseconds of a time as people write it.
 pub(super) fn duration(text: &str) -> Result<u64, String> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit());
-    let (digits, unit) = text.split_at(digits_end.unwrap_or(text.len()));
-    let unit_ns = match unit {
+    let trimmed = text.trim();
+    let digits_end = trimmed.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = trimmed.split_at(digits_end.unwrap_or(trimmed.len()));
+    let unit_ns = match unit.to_ascii_lowercase().as_str() {
         "ms" => Some(1_000_000),
         "s" => Some(1_000_000_000),
         "m" => Some(60 * 1_000_000_000),
@@ -244,6 +245,8 @@ mod tests {
             ("500ms", 500_000_000),
             ("60s", 60_000_000_000),
             ("5m", 300_000_000_000),
+            (" 5M ", 300_000_000_000),
+            ("5MS", 5_000_000),
             ("24h", PAYMENT_DEADLINE_NS_MAX),
         ] {
             assert_eq!(duration(text), Ok(ns));

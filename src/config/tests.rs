@@ -78,6 +78,154 @@ fn a_bad_variable_stops_serve_and_nothing_else() {
 }
 
 #[test]
+fn a_value_is_taken_as_its_kind_is_usually_written() {
+    for (text, on) in [
+        ("1", true),
+        ("true", true),
+        ("TRUE", true),
+        ("Yes", true),
+        ("y", true),
+        ("On", true),
+        (" on\r\n", true),
+        ("0", false),
+        ("False", false),
+        ("NO", false),
+        ("off", false),
+        ("", false),
+        (" ", false),
+    ] {
+        let by_variable = serve(&[], &[("GALO_ALLOW_RESET", text), ("GALO_PIN", text)]);
+        assert_eq!(
+            (by_variable.allow_reset, by_variable.pin),
+            (on, on),
+            "{text:?}"
+        );
+        if !text.trim().is_empty() {
+            let flags = [format!("--allow-reset={text}"), format!("--pin={text}")];
+            let by_flag = serve(&flags.each_ref().map(String::as_str), &[]);
+            assert_eq!((by_flag.allow_reset, by_flag.pin), (on, on), "{text:?}");
+        }
+    }
+    // A flag beats its variable, whichever way.
+    let off = serve(&["--allow-reset=no"], &[("GALO_ALLOW_RESET", "yes")]);
+    assert!(!off.allow_reset);
+    assert!(
+        serve(&["--pin", "--cores", "1"], &[]).pin,
+        "a flag without a value"
+    );
+
+    let words = serve(
+        &["--io", "URING", "--durability", "Disk", "--log=JSON"],
+        &[("GALO_LOG_LEVEL", "INFO"), ("GALO_CORES", " 2 ")],
+    );
+    assert_eq!(
+        (words.io, words.durability),
+        (Choice::Uring, Durability::Disk)
+    );
+    assert_eq!((words.log, words.cores), (Format::Json, 2));
+    for (text, level) in [
+        ("OFF", LevelFilter::Off),
+        ("Error", LevelFilter::Error),
+        ("warn", LevelFilter::Warn),
+        ("WARNING", LevelFilter::Warn),
+        ("Info ", LevelFilter::Info),
+        ("DEBUG", LevelFilter::Debug),
+        ("tracE", LevelFilter::Trace),
+    ] {
+        assert_eq!(serve(&["--log-level", text], &[]).log_level, level);
+    }
+
+    let lists = [
+        ("GALO_LISTEN", "127.0.0.1:1, unix:/tmp/a b ,\t[::1]:2"),
+        ("GALO_NODES", "a, b"),
+        ("GALO_NODE", " b "),
+        ("GALO_RUN", "/run/with blank"),
+        ("GALO_PAYMENT_DEADLINE", "5S"),
+        ("GALO_PROCESSOR_DEFAULT", " HTTP://d "),
+        ("GALO_PROCESSOR_FALLBACK", "http://f\n"),
+    ];
+    let by_variable = serve(&[], &lists);
+    let listen: Vec<String> = by_variable.listen.iter().map(Address::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:1", "unix:/tmp/a b", "[::1]:2"]);
+    let cluster = by_variable.cluster.expect("a cluster");
+    assert_eq!(
+        (cluster.nodes.join("+"), cluster.node),
+        ("a+b".to_owned(), 1)
+    );
+    assert_eq!(cluster.run, PathBuf::from("/run/with blank"));
+    let payments = by_variable.payments.expect("payments");
+    assert_eq!(payments.deadline_ns, 5_000_000_000);
+    let urls = payments.processors.map(|url| url.to_string());
+    assert_eq!(urls, ["http://d", "http://f"]);
+}
+
+#[test]
+fn what_is_given_twice_is_named() {
+    let twice = |name: &str| format!("--{name}: is there twice; accepted: once");
+    for flag in &SERVE_FLAGS {
+        if flag.adds_up() {
+            continue;
+        }
+        let value = match flag.name {
+            "io" => "auto",
+            "durability" => "disk",
+            "log" => "json",
+            "log-level" => "info",
+            "payment-deadline" => "1s",
+            name if name.starts_with("processor") => "http://a",
+            _ => "1",
+        };
+        let name = flag.name;
+        let given = format!("--{name}={value}");
+        assert_eq!(error(&[&given, "--listen=a:1", &given]), twice(name));
+    }
+    assert_eq!(error(&["--cores", "1", "--cores", "2"]), twice("cores"));
+    assert_eq!(error(&["--pin", "--pin=off"]), twice("pin"));
+    assert_eq!(error(&["check", "--data=a", "--data=b"]), twice("data"));
+    assert_eq!(error(&["healthcheck", "--url=a", "--url=b"]), twice("url"));
+
+    let once = "a:1 is there twice; accepted: once";
+    assert_eq!(
+        error(&["--listen=a:1", "--listen=a:1"]),
+        format!("--listen: {once}")
+    );
+    assert_eq!(
+        error(&["--listen", "a:1, b:1 ,a:1"]),
+        format!("--listen: {once}")
+    );
+    let variables = [("GALO_LISTEN", "a:1, a:1")];
+    let line = parse_with(&[], &variables).expect_err("twice").to_string();
+    assert_eq!(line, format!("GALO_LISTEN: {once}"));
+    let any = "127.0.0.1:0";
+    assert_eq!(
+        serve(&["--listen", any, "--listen", any], &[]).listen.len(),
+        2
+    );
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let args = ["--payment-deadline", "1s", "--payment-queue=9", "--cores=1"];
+    let warnings = serve(&args, &[]).warnings;
+    let names: Vec<&str> = warnings
+        .iter()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(names, ["--payment-deadline", "--payment-queue"]);
+    let both = [
+        &args[..],
+        &[
+            "--processor-default=http://a",
+            "--processor-fallback=http://b",
+        ],
+    ];
+    assert_eq!(serve(&both.concat(), &[]).warnings, [""; 0]);
+    // Compose files say so of nodes with and without.
+    let variables = [("GALO_PAYMENT_QUEUE", "9")];
+    assert_eq!(serve(&[], &variables).warnings, [""; 0]);
+}
+
+#[test]
 fn few_shards_ask_for_no_more_cores() {
     assert_eq!(serve(&["--shards", "1"], &[]).cores, 1);
     assert_eq!(serve(&[], &[("GALO_SHARDS", "1")]).cores, 1);
@@ -140,7 +288,18 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
         ),
         (
             &["serf"],
-            "unknown command 'serf'; accepted: serve, check, healthcheck",
+            "unknown command 'serf'; accepted: serve, check, healthcheck, help, version",
+        ),
+        (
+            &["--allow-reset=perhaps"],
+            "--allow-reset: 'perhaps' is not accepted: true or false",
+        ),
+        (&["--pin="], "--pin: '' is not accepted: true or false"),
+        (&["--pin", "true"], "unknown command 'true'; accepted"),
+        (&["--listen", "a:1,,b:1"], "--listen: `` is neither"),
+        (
+            &["--listen", "unix:@galo"],
+            "--listen: `unix:@galo` would be an abstract socket",
         ),
         (&["serve", "more"], "'more' is one word too many"),
         (
@@ -222,8 +381,18 @@ fn the_other_commands_take_their_one_flag() {
         let parsed = parse_with(&["healthcheck"], &[("GALO_LISTEN", listen)]);
         assert_eq!(parsed, Ok(Command::Healthcheck { url }));
     }
-    assert_eq!(parse_with(&["--version"], &[]), Ok(Command::Version));
-    assert_eq!(parse_with(&["check", "--help"], &[]), Ok(Command::Help));
+    for args in [&["--version"][..], &["-V"], &["version"], &["check", "-V"]] {
+        assert_eq!(parse_with(args, &[]), Ok(Command::Version), "{args:?}");
+    }
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["check", "--help"],
+        &["help", "check"],
+    ] {
+        assert_eq!(parse_with(args, &[]), Ok(Command::Help), "{args:?}");
+    }
 }
 
 const CLUSTER: [&str; 6] = ["--nodes", "api01,api02", "--node", "api02", "--run", "/run"];

@@ -53,7 +53,7 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Choice, String> {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "auto" => Ok(Choice::Auto),
             "uring" => Ok(Choice::Uring),
             "epoll" => Ok(Choice::Epoll),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{data_dir, on_both_drivers, Launch};
+use crate::support::{data_dir, on_both_drivers, Launch, Server};
 
 const FLAGS: [&str; 18] = [
     "listen",
@@ -27,7 +27,7 @@ const FLAGS: [&str; 18] = [
 
 #[test]
 fn help_names_every_flag_with_its_variable() {
-    for arg in ["--help", "-h"] {
+    for arg in ["--help", "-h", "help"] {
         let help = Launch::bare().arg(arg).run().good();
         for flag in FLAGS {
             let variable = format!("GALO_{}", flag.to_uppercase().replace('-', "_"));
@@ -43,7 +43,7 @@ fn help_names_every_flag_with_its_variable() {
 
 #[test]
 fn version_names_version_commit_and_drivers() {
-    for arg in ["--version", "-V"] {
+    for arg in ["--version", "-V", "version"] {
         let version = Launch::bare().arg(arg).run().good();
         assert_eq!(version.lines().count(), 1);
         for word in [env!("CARGO_PKG_VERSION"), "uring", "epoll"] {
@@ -54,7 +54,7 @@ fn version_names_version_commit_and_drivers() {
 
 #[test]
 fn what_is_not_accepted_is_named_with_what_is() {
-    let cases: [(&[&str], &[&str]); 29] = [
+    let cases: [(&[&str], &[&str]); 34] = [
         (&["--lisen", "x"], &["--lisen", "--listen"]),
         (&["serve", "--nada"], &["--nada", "--data"]),
         (&["-x"], &["-x", "--help"]),
@@ -103,6 +103,20 @@ fn what_is_not_accepted_is_named_with_what_is() {
             &["--payment-queue", "x"],
             &["--payment-queue", "'x'", "1 to 10000000"],
         ),
+        (
+            &["--cores", "1", "--io=auto", "--cores", "2"],
+            &["--cores", "twice"],
+        ),
+        (&["--pin", "--pin=off"], &["--pin", "twice"]),
+        (
+            &["--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1"],
+            &["--listen", "127.0.0.1:1", "twice"],
+        ),
+        (
+            &["--listen", "unix:@galo"],
+            &["--listen", "unix:@galo", "abstract", "unix:/path"],
+        ),
+        (&["--allow-reset=x"], &["--allow-reset", "'x'", "yes or no"]),
         (&["--nodes", "a,B"], &["--nodes", "'B'", "a-z"]),
         (&["--nodes", "a,b,a"], &["--nodes", "'a'", "twice"]),
         (&["--node", "a/b"], &["--node", "'a/b'", "a-z"]),
@@ -126,6 +140,74 @@ fn what_is_not_accepted_is_named_with_what_is() {
     outcome.refused(2, &["DEFAULT_PAYMENT_PROCESSOR_URL", "'a'", "http://HOST"]);
     let outcome = Launch::bare().env("GALO_ALLOW_RESET", "perhaps").run();
     outcome.refused(2, &["GALO_ALLOW_RESET", "'perhaps'", "true"]);
+    let outcome = Launch::bare().env("GALO_LISTEN", "unix:/a, unix:/a").run();
+    outcome.refused(2, &["GALO_LISTEN", "unix:/a", "twice"]);
+}
+
+#[test]
+fn variables_take_what_their_kind_usually_takes() {
+    let dir = data_dir();
+    let socket = dir.path().join("a blank.sock");
+    let launch = || {
+        Launch::bare()
+            .env(
+                "GALO_LISTEN",
+                format!("127.0.0.1:0, unix:{}", socket.display()),
+            )
+            .env("GALO_DATA", dir.path().join("data"))
+            .env("GALO_IO", "EPOLL")
+            .env("GALO_CORES", " 1")
+            .env("GALO_LOG_LEVEL", "INFO")
+            .env("GALO_NODES", "a, b")
+            .env("GALO_NODE", "a")
+            .env("GALO_RUN", dir.path().join("run"))
+            .env("GALO_ALLOW_RESET", "Yes")
+    };
+    let reset = |server: &Server| server.ask(&crate::support::post("/reset", "")).status;
+    let server = launch().start_listening(2);
+    assert_eq!(server.addresses.len(), 2);
+    assert_eq!(reset(&server), 200);
+    let log = server.stop();
+    for words in ["node a of a,b", "I/O driver epoll", "cores: 1"] {
+        assert!(
+            log.iter().any(|line| line.contains(words)),
+            "{words}: {log:?}"
+        );
+    }
+    let server = launch().arg("--allow-reset=no").start_listening(2);
+    assert_eq!(reset(&server), 403);
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let dir = data_dir();
+    let data = dir.path().join("data");
+    let launch = || {
+        Launch::serve(&data)
+            .flag("clients", "/nowhere/clients.json")
+            .flag("payment-queue", "7")
+    };
+    launch()
+        .run()
+        .refused(1, &["/nowhere/clients.json", "cannot be read"]);
+    Launch::serve(&data).start().stop();
+    let server = launch().start();
+    let log = server.log();
+    let said = |words: &str| {
+        let lines = log.iter().filter(|line| line.contains("WARN"));
+        assert_eq!(
+            lines.filter(|line| line.contains(words)).count(),
+            1,
+            "{log:?}"
+        );
+    };
+    said("--clients /nowhere/clients.json is not read: ");
+    said("--payment-queue has no effect without --processor-default and --processor-fallback");
+    assert_eq!(
+        server.balance(1),
+        0,
+        "it has the clients that it was made with"
+    );
 }
 
 #[test]
@@ -276,9 +358,13 @@ fn healthcheck_tells_by_its_exit_status() {
         };
         assert_eq!(check(&format!("http://{tcp}/health")).good(), "");
         assert_eq!(check(&format!("http://{tcp}")).good(), "");
+        assert_eq!(check(&tcp).good(), "");
+        assert_eq!(check(&format!("{tcp}/")).good(), "");
         assert_eq!(check(&unix).good(), "");
         check(&format!("http://{tcp}/nada")).refused(1, &["404"]);
+        check(&format!("{tcp}/nada")).refused(1, &["404"]);
         check("ftp://x").refused(1, &["ftp://x", "http://"]);
+        check("unix:@galo").refused(1, &["unix:@galo", "abstract"]);
         server.stop();
         check(&format!("http://{tcp}/health")).refused(1, &[&tcp]);
         check(&unix).refused(1, &[&unix]);
