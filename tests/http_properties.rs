@@ -315,6 +315,8 @@ proptest! {
         prop_assert_eq!(header("Content-Encoding"), gzipped.then(|| "gzip".to_owned()));
         prop_assert_eq!(header("Vary"), vary.then(|| "Accept-Encoding".to_owned()));
         prop_assert_eq!(header("Allow"), allow.map(str::to_owned));
+        let accepted = (status == Status::UnsupportedMediaType).then(|| "identity".to_owned());
+        prop_assert_eq!(header("Accept-Encoding"), accepted);
         prop_assert_eq!(header("Retry-After"), retry_after_s.map(|seconds| seconds.to_string()));
         let connection = match (close, http10) {
             (true, _) => Some("close"),

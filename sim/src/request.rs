@@ -278,7 +278,7 @@ impl Author<'_> {
     fn elsewhere(&mut self) -> Draft {
         let (existing, missing) = (self.existing(), self.missing());
         let (method, path, status) = match self.random.below(8) {
-            0 => ("GET", "/".to_owned(), 404),
+            0 => ("GET", "/nada".to_owned(), 404),
             1 => ("GET", format!("/clientes/{missing}/extrato"), 404),
             2 => ("GET", format!("/clientes/0{existing}/extrato"), 404),
             3 => ("POST", format!("/clientes/{existing}/extrato"), 405),

@@ -24,7 +24,7 @@ pub enum Endpoint {
     Transactions,
     /// `GET /clientes/{id}/extrato`
     Statement,
-    /// `GET /health`
+    /// `GET /health`, and `GET /`
     Health,
     /// `GET /metrics`
     Metrics,
@@ -92,6 +92,8 @@ pub enum Call<'a> {
     Metrics,
     /// Everything back to the start.
     Reset,
+    /// Which methods would do: a list.
+    Options(&'static str),
     /// Answered as it stands.
     Refused(Refused),
 }
@@ -99,7 +101,7 @@ pub enum Call<'a> {
 /// An answer that needs no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// 400, 404, 405 or 422.
+    /// 400, 404, 405, 415 or 422.
     pub status: Status,
     /// The methods that would do, for a 405.
     pub allow: Option<&'static str>,
@@ -166,15 +168,24 @@ impl Problem {
 
 const NOT_FOUND: Problem = Problem::general(
     "not found",
-    "known are /clientes/{id}/transacoes, /clientes/{id}/extrato, /payments, /payments/{id}, /payments-summary, /purge-payments, /health, /metrics, /reset",
+    "known are /, /clientes/{id}/transacoes, /clientes/{id}/extrato, /payments, /payments/{id}, /payments-summary, /purge-payments, /health, /metrics, /reset",
 );
 const BAD_TARGET: Problem = Problem::general(
     "bad request",
     "a percent sign is followed by two hexadecimal digits",
 );
 
-const READ: &str = "GET, HEAD";
-const WRITE: &str = "POST";
+/// Bodies are small: nobody gains by compressing them.
+const CODED: Problem = Problem {
+    error: "unsupported media type",
+    field: "Content-Encoding",
+    rule: "identity, or no such header: the body is read as it comes",
+};
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const WRITE: &str = "POST, OPTIONS";
+/// Of the server as a whole: `OPTIONS *`.
+const ANY: &str = "GET, HEAD, POST, OPTIONS";
 
 /// Finds out what a request asks for.
 pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
@@ -190,7 +201,9 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
             Endpoint::Transactions,
             with_method(request, WRITE, || {
                 client(&id, |client| {
-                    bank::transaction(client, request.idempotency_key, request.body)
+                    plain_body(request, |body| {
+                        bank::transaction(client, request.idempotency_key, body)
+                    })
                 })
             }),
         ),
@@ -202,7 +215,8 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
                 })
             }),
         ),
-        (Some(b"health"), None, None, None) => (
+        // What load balancers ask unless told otherwise: `GET /`, `HEAD /` or `OPTIONS /`.
+        (Some(b"health" | b""), None, None, None) => (
             Endpoint::Health,
             with_method(request, READ, || Call::Health),
         ),
@@ -216,7 +230,7 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
         (Some(b"payments"), None, None, None) => (
             Endpoint::Payments,
             with_method(request, WRITE, || {
-                payments::pay(request.idempotency_key, request.body)
+                plain_body(request, |body| payments::pay(request.idempotency_key, body))
             }),
         ),
         (Some(b"payments"), Some(id), None, None) => (
@@ -230,6 +244,7 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
         (Some(b"purge-payments"), None, None, None) => {
             (Endpoint::Purge, with_method(request, WRITE, || Call::Purge))
         }
+        (None, ..) if request.path == b"*" => (Endpoint::None, Call::Options(ANY)),
         _ => (Endpoint::None, refused(Status::NotFound, NOT_FOUND)),
     }
 }
@@ -250,6 +265,7 @@ fn with_method<'a>(
     let allowed = match request.method {
         Method::Get | Method::Head => allow == READ,
         Method::Post => allow == WRITE,
+        Method::Options => return Call::Options(allow),
         Method::Other => false,
     };
     if allowed {
@@ -260,6 +276,14 @@ fn with_method<'a>(
         allow: Some(allow),
         problem: Problem::general("method not allowed", "see the header Allow"),
     })
+}
+
+/// For who reads the body: it is the bytes that it stands for.
+fn plain_body<'a>(request: &Request<'a>, call: impl FnOnce(&'a [u8]) -> Call<'a>) -> Call<'a> {
+    match request.body_coded {
+        false => call(request.body),
+        true => refused(Status::UnsupportedMediaType, CODED),
+    }
 }
 
 /// `{id}` is a plain decimal number: digits, without sign and without zeros in front.
@@ -351,6 +375,121 @@ mod tests {
         }
         let (_, text) = asked(line, "Idempotency-Key: a\r\n", "{}");
         assert!(text.starts_with("422 "), "{text}");
+    }
+
+    const PATHS: [(&str, &str); 10] = [
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/health", "GET, HEAD, OPTIONS"),
+        ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/clientes/7/extrato", "GET, HEAD, OPTIONS"),
+        ("/clientes/7/transacoes", "POST, OPTIONS"),
+        ("/payments", "POST, OPTIONS"),
+        ("/payments/x", "GET, HEAD, OPTIONS"),
+        ("/payments-summary", "GET, HEAD, OPTIONS"),
+        ("/purge-payments", "POST, OPTIONS"),
+        ("/reset", "POST, OPTIONS"),
+    ];
+
+    #[test]
+    fn every_path_tells_its_methods() {
+        for (path, allow) in PATHS {
+            let told = format!("Options({allow:?})");
+            assert_eq!(asked(&format!("OPTIONS {path}"), "", "").1, told);
+            for method in [
+                "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "options",
+            ] {
+                let (_, text) = asked(&format!("{method} {path}"), "", "");
+                let is_told = allow.split(", ").any(|one| one == method);
+                assert_eq!(
+                    !text.starts_with("405 "),
+                    is_told,
+                    "{method} {path}: {text}"
+                );
+            }
+        }
+        let of_server = r#"Options("GET, HEAD, POST, OPTIONS")"#.to_owned();
+        assert_eq!(asked("OPTIONS *", "", ""), (Endpoint::None, of_server));
+        for path in ["/nada", "//", "/health/", "/clientes", "/clientes/1", "/*"] {
+            for method in ["OPTIONS", "GET", "HEAD"] {
+                let (endpoint, text) = asked(&format!("{method} {path}"), "", "");
+                assert_eq!(endpoint, Endpoint::None);
+                assert!(text.starts_with("404 "), "{method} {path}: {text}");
+            }
+        }
+        for line in [
+            "GET /",
+            "HEAD /",
+            "GET /?x=1",
+            "GET http://a",
+            "HEAD http://a/",
+        ] {
+            assert_eq!(asked(line, "", ""), (Endpoint::Health, "Health".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_coded_is_not_read() {
+        let refusal = concat!(
+            r#"415 {"error":"unsupported media type","field":"Content-Encoding","#,
+            r#""rule":"identity, or no such header: the body is read as it comes"}"#
+        );
+        const PAYMENT: &str =
+            r#"{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","amount":1}"#;
+        for (line, body) in [
+            ("POST /clientes/7/transacoes", TRANSACTION),
+            ("POST /payments", PAYMENT),
+            ("POST /payments", r#"{"amount":1}"#),
+        ] {
+            let plain = asked(line, "", body);
+            assert!(!plain.1.starts_with('4'), "{plain:?}");
+            for value in [
+                "gzip",
+                "GZIP",
+                "x-gzip",
+                "deflate",
+                "br",
+                "zstd",
+                "identity, gzip",
+                "gzip, identity",
+                "identity;q=1",
+                "aws-chunked",
+                "*",
+                "identity\r\ncontent-encoding: gzip",
+                "gzip\r\nContent-Encoding: identity",
+            ] {
+                for body in [body, "", "{"] {
+                    let (endpoint, text) =
+                        asked(line, &format!("Content-Encoding: {value}\r\n"), body);
+                    assert_eq!((endpoint, text.as_str()), (plain.0, refusal), "{value}");
+                }
+            }
+            for value in [
+                "identity",
+                "IDENTITY",
+                "",
+                "identity, identity",
+                ",identity",
+            ] {
+                assert_eq!(
+                    asked(line, &format!("content-encoding: {value}\r\n"), body),
+                    plain
+                );
+            }
+        }
+        // What is wrong before the body counts first; whose body nobody reads may have any.
+        for (line, expected) in [
+            ("POST /clientes/x/transacoes", "404 "),
+            ("GET /clientes/1/transacoes", "405 "),
+            ("OPTIONS /payments", "Options"),
+            ("POST /nada", "404 "),
+            ("GET /health", "Health"),
+            ("GET /", "Health"),
+            ("POST /reset", "Reset"),
+            ("POST /purge-payments", "Purge"),
+        ] {
+            let (_, text) = asked(line, "Content-Encoding: gzip\r\n", "x");
+            assert!(text.starts_with(expected), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ endpoints:
   POST /clientes/{id}/transacoes    GET /clientes/{id}/extrato
   POST /payments    GET /payments/{id}    GET /payments-summary?from=…&to=…
   POST /purge-payments
-  GET /health    GET /metrics (Prometheus)    POST /reset
+  GET / or /health    GET /metrics (Prometheus)    POST /reset
 
 SIGTERM or SIGINT: finish what was received, write a snapshot, exit 0 within
 2 s; a second one: exit at once. Nothing acknowledged is lost either way.

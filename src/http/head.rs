@@ -23,6 +23,8 @@ pub(super) struct Head {
     pub close: bool,
     pub http10: bool,
     pub accepts_gzip: bool,
+    /// `Content-Encoding` with anything but `identity`.
+    pub body_coded: bool,
     /// `Expect: 100-continue`, from a client that speaks HTTP/1.1.
     pub expects_continue: bool,
     pub body: Body,
@@ -116,11 +118,13 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
             "GET" => Method::Get,
             "HEAD" => Method::Head,
             "POST" => Method::Post,
+            "OPTIONS" => Method::Options,
             _ => Method::Other,
         },
         close: fields.close || (http10 && !fields.keep_alive),
         http10,
         accepts_gzip: fields.codings.accept_gzip(),
+        body_coded: fields.body_coded,
         expects_continue: fields.expects_continue && !http10,
         body,
         end: end as u16,
@@ -230,6 +234,7 @@ struct Fields<'a> {
     content_length: Option<usize>,
     transfer: Option<Transfer>,
     codings: Codings,
+    body_coded: bool,
     idempotency_key: Option<Result<&'a [u8], BadKey>>,
 }
 
@@ -283,6 +288,12 @@ impl<'a> Fields<'a> {
                     // Twice the same, too: which of them would another reader take?
                     _ => Err(BadKey),
                 });
+            }
+            16 if same(name, b"Content-Encoding") => {
+                // RFC 9110, section 8.4.1: `identity` is for Accept-Encoding only, and means no harm.
+                let is_plain =
+                    |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+                self.body_coded |= !list(value).all(is_plain);
             }
             17 if same(name, b"Transfer-Encoding") => {
                 for coding in list(value) {

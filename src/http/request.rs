@@ -21,6 +21,8 @@ pub enum Method {
     Head,
     /// `POST`.
     Post,
+    /// `OPTIONS`: what else there is.
+    Options,
     /// Any other token, `CONNECT` excepted, which is refused with 400: nothing here is a tunnel.
     Other,
 }
@@ -45,6 +47,8 @@ pub struct Request<'a> {
     pub http10: bool,
     /// The client takes gzip, and likes it no less than no coding (RFC 9110, section 12.5.3).
     pub accepts_gzip: bool,
+    /// The body has a content coding (RFC 9110, section 8.4): its bytes are not what they stand for.
+    pub body_coded: bool,
     /// `Idempotency-Key`: 1 to [`KEY_CHARS_MAX`](crate::limits::KEY_CHARS_MAX) visible ASCII
     /// characters. Whether an endpoint minds another value is its own affair: the request is sound.
     pub idempotency_key: Option<Result<&'a [u8], BadKey>>,
@@ -228,6 +232,7 @@ fn take_body<'a>(
             close: head.close,
             http10: head.http10,
             accepts_gzip: head.accepts_gzip,
+            body_coded: head.body_coded,
             idempotency_key: head.idempotency_key(input),
         },
         consumed: head.end() + encoded,

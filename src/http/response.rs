@@ -49,6 +49,8 @@ statuses! {
     RequestTimeout = 408 "Request Timeout";
     /// 413: the body is beyond its bound.
     BodyTooLarge = 413 "Content Too Large";
+    /// 415: the body has a content coding.
+    UnsupportedMediaType = 415 "Unsupported Media Type";
     /// 417: an `Expect` other than `100-continue`.
     ExpectationFailed = 417 "Expectation Failed";
     /// 422: JSON, but against the rules.
@@ -95,6 +97,8 @@ pub enum ContentType {
     Json,
     /// Prometheus' text format.
     Metrics,
+    /// Nothing, where there is no body.
+    None,
 }
 
 impl ContentType {
@@ -105,6 +109,7 @@ impl ContentType {
             ContentType::Metrics => {
                 "\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: "
             }
+            ContentType::None => "\r\nContent-Length: ",
         }
     }
 }
@@ -122,7 +127,7 @@ pub struct Reply<'a> {
     pub gzipped: bool,
     /// The body would differ for a client that accepts other codings: `Vary: Accept-Encoding`.
     pub vary: bool,
-    /// `Allow`, which a 405 must have (RFC 9110, section 15.5.6).
+    /// `Allow`, which a 405 must have (RFC 9110, section 15.5.6), and a reply to OPTIONS should.
     pub allow: Option<&'static str>,
     /// `Retry-After`, seconds.
     pub retry_after_s: Option<u32>,
@@ -163,6 +168,10 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>, date: &Date, framing: Framing
     if let Some(methods) = reply.allow {
         out.extend_from_slice(b"\r\nAllow: ");
         out.extend_from_slice(methods.as_bytes());
+    }
+    if reply.status == Status::UnsupportedMediaType {
+        // What would have been taken (RFC 9110, sections 12.5.3 and 15.5.16).
+        out.extend_from_slice(b"\r\nAccept-Encoding: identity");
     }
     if let Some(seconds) = reply.retry_after_s {
         out.extend_from_slice(b"\r\nRetry-After: ");
@@ -241,6 +250,33 @@ mod tests {
     }
 
     #[test]
+    fn a_415_says_what_would_be_taken() {
+        let coded = Reply {
+            status: Status::UnsupportedMediaType,
+            ..OK
+        };
+        let text = written(&coded, Framing::default());
+        assert_eq!(text.matches("\r\nAccept-Encoding: identity\r\n").count(), 1);
+        let text = written(&OK, Framing::default());
+        assert!(!text.contains("Accept-Encoding"), "{text}");
+    }
+
+    #[test]
+    fn a_reply_without_a_body_has_no_type() {
+        let empty = Reply {
+            content_type: ContentType::None,
+            body: b"",
+            allow: Some("GET, HEAD, OPTIONS"),
+            ..OK
+        };
+        assert_eq!(
+            written(&empty, Framing::default()),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"
+        );
+    }
+
+    #[test]
     fn a_reply_to_head_has_the_length_but_not_the_body() {
         let framing = Framing {
             head_only: true,
@@ -298,7 +334,7 @@ mod tests {
         let codes: Vec<u16> = Status::ALL.iter().map(|status| status.code()).collect();
         assert_eq!(
             codes,
-            [200, 202, 400, 403, 404, 405, 408, 413, 417, 422, 429, 431, 500, 501, 503, 505]
+            [200, 202, 400, 403, 404, 405, 408, 413, 415, 417, 422, 429, 431, 500, 501, 503, 505]
         );
     }
 }

@@ -233,7 +233,9 @@ impl<J> Node<J> {
                 let is_metrics = endpoint == Endpoint::Metrics && status == Status::Ok;
                 let reply = Reply {
                     status,
-                    content_type: if is_metrics {
+                    content_type: if self.body.is_empty() {
+                        ContentType::None
+                    } else if is_metrics {
                         ContentType::Metrics
                     } else {
                         ContentType::Json

@@ -271,6 +271,14 @@ impl<J> Node<J> {
                 );
                 self.reply(index, asker, endpoint, Status::Ok, Subject::Nothing)
             }
+            Call::Options(allow) => self.reply_with(
+                index,
+                asker,
+                endpoint,
+                Status::Ok,
+                Subject::Nothing,
+                Some(allow),
+            ),
             Call::Refused(Refused {
                 status,
                 allow,

@@ -36,9 +36,14 @@ const GOOD: &[Case] = &[
     ("GET /clientes/%31/extrato HTTP/1.1\r\nHost: x\r\n\r\n", &[200], Open),
     ("GET /clientes%2f1/extrato HTTP/1.1\r\nHost: x\r\n\r\n", &[404], Open),
     ("GET /he%zzalth HTTP/1.1\r\nHost: x\r\n\r\n", &[400], Open),
-    ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[404], Open),
+    // As load balancers ask unless told otherwise, HAProxy without a Host.
+    ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", &[200], Open),
+    ("OPTIONS / HTTP/1.0\r\n\r\n", &[200], Closed),
+    ("OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", &[200], Open),
     ("GET /Health HTTP/1.1\r\nHost: x\r\n\r\n", &[404], Open),
-    ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", &[404], Open),
+    ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", &[200], Open),
+    ("OPTIONS /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: 39\r\n\r\n{}", &[200], Open),
+    ("OPTIONS /nada HTTP/1.1\r\nHost: x\r\n\r\n", &[404], Open),
     // Methods.
     ("PUT /health HTTP/1.1\r\nHost: x\r\n\r\n", &[405], Open),
     ("get /health HTTP/1.1\r\nHost: x\r\n\r\n", &[405], Open),
@@ -65,6 +70,17 @@ const GOOD: &[Case] = &[
         "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nExpect: x\r\nContent-Length: 39\r\n\r\n{}",
         &[417],
         Closed,
+    ),
+    (
+        "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 39\r\n\r\n{}",
+        &[415],
+        Open,
+    ),
+    (
+        "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\n\
+         Transfer-Encoding: chunked\r\n\r\n27\r\n{}\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+        &[415, 200],
+        Open,
     ),
     // Pipelines.
     (
@@ -186,8 +202,11 @@ fn try_case(server: &Server, (sent, statuses, then): &Case, cut: Cut) {
         }
         if *status == 405 {
             let allow = reply.header("allow");
-            assert!(["GET, HEAD", "POST"].contains(&allow.unwrap()), "{reply:?}");
+            let known = ["GET, HEAD, OPTIONS", "POST, OPTIONS"];
+            assert!(known.contains(&allow.unwrap()), "{reply:?}");
         }
+        let accepted = reply.header("accept-encoding");
+        assert_eq!(accepted, (*status == 415).then_some("identity"), "{sent:?}");
         let is_last = std::ptr::eq(status, statuses.last().unwrap());
         let closes = reply.header("connection") == Some("close");
         assert_eq!(closes, is_last && *then == Closed, "{sent:?}: {reply:?}");
@@ -207,7 +226,7 @@ fn head_is_get_without_the_body() {
         let dir = data_dir();
         let server = Launch::driver(dir.path(), driver).start();
         let mut connection = server.connect();
-        for path in ["/clientes/1/extrato", "/clientes/6/extrato", "/nada"] {
+        for path in ["/", "/clientes/1/extrato", "/clientes/6/extrato", "/nada"] {
             let full = connection.ask(&get(path));
             connection.send(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
             let head = connection.reply_to_head();
@@ -217,9 +236,39 @@ fn head_is_get_without_the_body() {
         }
         connection.send(b"HEAD /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\n\r\n");
         let head = connection.reply_to_head();
-        assert_eq!((head.status, head.header("allow")), (405, Some("POST")));
+        assert_eq!(
+            (head.status, head.header("allow")),
+            (405, Some("POST, OPTIONS"))
+        );
         // No byte of a body is in the way of the next reply.
         assert_eq!(connection.ask(&get("/health")).status, 200);
+    });
+}
+
+#[test]
+fn options_tell_the_methods_and_nothing_else() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let server = Launch::driver(dir.path(), driver).start();
+        let mut connection = server.connect();
+        for (target, allow) in [
+            ("/", "GET, HEAD, OPTIONS"),
+            ("/metrics", "GET, HEAD, OPTIONS"),
+            ("/clientes/1/transacoes", "POST, OPTIONS"),
+            ("/payments", "POST, OPTIONS"),
+            ("*", "GET, HEAD, POST, OPTIONS"),
+        ] {
+            connection.send(format!("OPTIONS {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+            let reply = connection.reply();
+            assert_eq!((reply.status, reply.header("allow")), (200, Some(allow)));
+            assert_eq!(reply.header("content-length"), Some("0"));
+            assert_eq!(reply.header("content-type"), None);
+        }
+        let root = connection.ask(&get("/")).json();
+        assert_eq!(
+            root["status"],
+            connection.ask(&get("/health")).json()["status"]
+        );
     });
 }
 

@@ -87,6 +87,7 @@ fn a_request_has_these_parts() {
         close: false,
         http10: false,
         accepts_gzip: false,
+        body_coded: false,
         idempotency_key: None,
     };
     assert_eq!(request, expected);
@@ -101,7 +102,9 @@ fn methods_are_case_sensitive_tokens() {
         ("GET", Method::Get),
         ("HEAD", Method::Head),
         ("POST", Method::Post),
+        ("OPTIONS", Method::Options),
         ("get", Method::Other),
+        ("options", Method::Other),
         ("DELETE", Method::Other),
         ("!#$%&'*+-.^_`|~09azAZ", Method::Other),
     ] {
@@ -135,7 +138,7 @@ fn targets_have_these_paths_and_queries() {
         });
     }
     with_request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", |request| {
-        assert_eq!((request.method, request.path), (Method::Other, &b"*"[..]));
+        assert_eq!((request.method, request.path), (Method::Options, &b"*"[..]));
     });
 }
 

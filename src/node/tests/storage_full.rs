@@ -16,7 +16,7 @@ fn what_rested_on_the_refused_write_is_503_and_the_rest_stays() {
         transact(1, 'c', 5),
         transact(2, 'c', 7),
         statement(1),
-        "OPTIONS /health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        "DELETE /health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         transact(1, 'd', 1_000_000),
         statement(2),
         statement(9),
