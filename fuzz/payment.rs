@@ -28,6 +28,8 @@ pub fn check(body: &[u8]) {
             let members = members(body);
             let id = members.get("correlationId");
             assert!(id.is_none_or(|id| id.get() == "null"));
+            let other = members.get("correlation_id").or(members.get("id"));
+            assert!(other.is_none_or(|other| other.get() == "null"));
             assert_is_amount(members["amount"], cents);
             assert_eq!(pay(Some(Ok(b"a")), body), Call::PayNow(cents, Some(b"a")));
             let refused = pay(Some(Err(BadKey)), body);

@@ -34,6 +34,8 @@ fn members() -> impl Strategy<Value = String> {
             r#""amount":null"#,
             r#""amount":"1""#,
             r#""correlationId":[]"#,
+            r#""correlation_id":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3""#,
+            r#""id":null"#,
             r#""":"""#,
         ])
         .prop_map(str::to_owned),

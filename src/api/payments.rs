@@ -1,5 +1,7 @@
 //! The payments' endpoints: bodies in, commands; outcomes, bodies out.
 
+mod misspelt;
+
 use std::io::Write as _;
 
 use serde::Deserialize;
@@ -91,6 +93,11 @@ const CORRELATION_ID: Problem = Problem {
     field: "correlationId",
     rule: "a UUID; without one, the reply waits until the payment is processed",
 };
+const MISSPELT: Problem = Problem {
+    error: "invalid",
+    field: "correlationId",
+    rule: "its name is just this: another member that looks like one would be ignored, and the payment get an id of its own",
+};
 const AMOUNT: Problem = Problem {
     error: "invalid",
     field: "amount",
@@ -134,7 +141,7 @@ struct Body<'a> {
 }
 
 /// Reads `POST /payments`: its key, which counts without a `correlationId` only, and its body. A
-/// `correlationId` of null is none. Pure: this is what the fuzzer feeds.
+/// `correlationId` of null is none; one by another name is refused. Pure: this is what the fuzzer feeds.
 pub fn pay<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Call<'a> {
     parse(key, body).unwrap_or_else(|(status, problem)| refused(status, problem))
 }
@@ -143,15 +150,18 @@ fn parse<'a>(
     key: Option<Result<&'a [u8], BadKey>>,
     body: &[u8],
 ) -> Result<Call<'a>, (Status, Problem)> {
-    let body: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
-    let id = match body.correlation_id {
+    let members: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
+    let id = match members.correlation_id {
         Some(raw) => {
             let id = text(raw).and_then(|text| PaymentId::parse(text.as_bytes()));
             Some(id.ok_or((Status::Unprocessable, CORRELATION_ID))?)
         }
+        None if misspelt::has_misspelt_id(body) => {
+            return Err((Status::Unprocessable, MISSPELT));
+        }
         None => None,
     };
-    let cents = body.amount.and_then(|raw| amount::parse(raw.get()));
+    let cents = members.amount.and_then(|raw| amount::parse(raw.get()));
     let cents = cents.ok_or((Status::Unprocessable, AMOUNT))?;
     match (id, key.transpose()) {
         (Some(id), _) => Ok(Call::Command(

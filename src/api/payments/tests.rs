@@ -62,6 +62,37 @@ fn without_an_id_it_is_paid_now() {
 }
 
 #[test]
+fn an_id_by_another_name_is_refused_with_the_right_one() {
+    const ID: &str = r#""4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3""#;
+    for name in [
+        "correlation_id",
+        "correlationID",
+        "CorrelationId",
+        "correlation-id",
+        "id",
+        r"correlation\u005fid",
+    ] {
+        let refusal = Err((Status::Unprocessable, "correlationId"));
+        for body in [
+            format!(r#"{{"{name}":{ID},"amount":1}}"#),
+            format!(r#"{{"amount":1,"{name}":7}}"#),
+            format!(r#"{{"correlationId":null,"{name}":{ID},"amount":1}}"#),
+        ] {
+            for key in [None, Some(Ok(&b"a"[..]))] {
+                assert_eq!(asked(key, &body), refusal, "{body}");
+            }
+        }
+        // Beside a good one it is a member like any other, as often as it is there.
+        let beside = format!(r#"{{"{name}":1,"{name}":2,"correlationId":{ID},"amount":1}}"#);
+        assert_eq!(verdict(&beside), Ok(paid(100)), "{beside}");
+        let none = format!(r#"{{"{name}":null,"amount":1}}"#);
+        assert_eq!(verdict(&none), Ok(Call::PayNow(100, None)), "{none}");
+    }
+    let others = r#"{"customerId":"x","order":{"id":1},"amount":1}"#;
+    assert_eq!(verdict(others), Ok(Call::PayNow(100, None)));
+}
+
+#[test]
 fn every_bad_member_is_a_422_that_names_it() {
     const GOOD: &str = r#""correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3""#;
     for id in [
