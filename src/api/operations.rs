@@ -93,7 +93,8 @@ fn write_cluster(body: &mut Vec<u8>, stats: &Stats) {
     body.push(b']');
 }
 
-/// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4. `payments`: as for `/health`.
+/// Appends the body of `GET /metrics`: Prometheus' text format 0.0.4, with names that are good in OpenMetrics, too.
+/// `payments`: as for `/health`.
 pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, now: Now) {
     let mut text = String::with_capacity(16 * 1024);
     describe(&mut text, process, now.monotonic_ns).expect("writing to memory does not fail");
@@ -165,9 +166,12 @@ fn describe(out: &mut String, process: &Process, now_ns: u64) -> std::fmt::Resul
 
     type Of = fn(&CoreStats) -> &Counter;
     let sums: [(&str, &str, &str, Of); 16] = [
-        ("galo_connections", "gauge", "Clients connected.", |core| {
-            &core.connections
-        }),
+        (
+            "galo_connections_open",
+            "gauge",
+            "Clients connected.",
+            |core| &core.connections,
+        ),
         (
             "galo_connections_total",
             "counter",
@@ -311,4 +315,79 @@ fn describe(out: &mut String, process: &Process, now_ns: u64) -> std::fmt::Resul
 
 fn header(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Members;
+    use std::collections::BTreeSet;
+
+    /// What a family's samples may be called (OpenMetrics 1.0, "MetricFamily"), its own name first.
+    fn names(typed: &str, kind: &str) -> Vec<String> {
+        let family = match kind {
+            "counter" => typed.strip_suffix("_total").expect("a counter's suffix"),
+            _ => typed,
+        };
+        let suffixes: &[&str] = match kind {
+            "counter" => &["", "_total", "_created"],
+            "gauge" => &[""],
+            "histogram" => &["", "_bucket", "_count", "_sum", "_created"],
+            other => panic!("{other}"),
+        };
+        let names = suffixes.iter().map(|suffix| format!("{family}{suffix}"));
+        names.collect()
+    }
+
+    #[test]
+    fn no_name_means_two_things_in_openmetrics() {
+        let members = Members {
+            nodes: vec!["a".to_owned(), "b".to_owned()],
+            node: 0,
+            core: 0,
+            cores: 2,
+            shards: 4,
+        };
+        let process = Process {
+            version: "1",
+            git_hash: "2",
+            driver: "test",
+            started_us: 1,
+            started_ns: 1,
+            resident_bytes: || 1,
+            stats: Arc::new(Stats::new(&members)),
+        };
+        let mut body = Vec::new();
+        let now = Now {
+            monotonic_ns: 2,
+            realtime_us: 2,
+        };
+        write_metrics(&mut body, &process, true, now);
+        let text = String::from_utf8(body).unwrap();
+        let mut taken = BTreeSet::new();
+        let mut family = Vec::new();
+        let mut helped = "";
+        for line in text.lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                helped = help.split(' ').next().unwrap();
+            } else if let Some(typed) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = typed.split_once(' ').unwrap();
+                assert_eq!(name, helped, "its help stands before it");
+                family = names(name, kind);
+                for name in &family {
+                    assert!(taken.insert(name.clone()), "{name} means two things");
+                }
+                let reserved = ["_total", "_created", "_bucket", "_count", "_sum"];
+                let is_plain = !reserved.iter().any(|suffix| family[0].ends_with(suffix));
+                assert!(is_plain, "{name} is no {kind}'s name");
+            } else {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert!(
+                    family.iter().any(|one| one == name),
+                    "{line} is out of place"
+                );
+            }
+        }
+        assert!(taken.len() > 40, "{taken:?}");
+    }
 }

@@ -36,7 +36,7 @@ fn a_thousand_connections_fit_in_ten_megabytes() {
         let resident = server.resident_kib();
         eprintln!("{}: {resident} KiB of {max}", driver.name());
         assert!(resident < max, "{resident} KiB resident, at most {max}");
-        let connected = server.metric("galo_connections");
+        let connected = server.metric("galo_connections_open");
         assert_eq!(connected as usize, CONNECTIONS + 1);
     });
 }
@@ -103,7 +103,7 @@ fn flood(driver: Driver, connections: usize, bytes: &[u8]) {
     let gone = Instant::now();
     loop {
         let left = server.resident_kib().saturating_sub(before);
-        if left <= AFTERWARDS_KIB_MAX && server.metric("galo_connections") <= 2.0 {
+        if left <= AFTERWARDS_KIB_MAX && server.metric("galo_connections_open") <= 2.0 {
             eprintln!(
                 "{}, {connections}: {grown} KiB more, {left} KiB after {:?}",
                 driver.name(),

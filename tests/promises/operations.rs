@@ -122,7 +122,7 @@ fn metrics_are_prometheus_text_and_count() {
         let writes = moved("galo_journal_writes_total");
         assert!((1.0..=14.0).contains(&writes), "{writes}");
         assert_eq!(moved("galo_connections_total"), 2.0);
-        assert_eq!(after["galo_connections"], 2.0);
+        assert_eq!(after["galo_connections_open"], 2.0);
         assert!(after["process_resident_memory_bytes"] > 1e6);
         assert!(after["galo_snapshot_age_seconds"] >= 0.0);
         let has = |prefix: &str| after.keys().any(|key| key.starts_with(prefix));

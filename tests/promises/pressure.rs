@@ -53,7 +53,7 @@ fn slow_readers_are_bounded_and_dropped_and_others_do_not_notice() {
             assert!(balance > 0);
             slowest = slowest.max(asked.elapsed());
             resident_max = resident_max.max(server.resident_kib());
-            if server.metric("galo_connections") <= 2.0 {
+            if server.metric("galo_connections_open") <= 2.0 {
                 break;
             }
             let extratos = "galo_requests_total{endpoint=\"extrato\",status=\"200\"}";
@@ -160,7 +160,7 @@ fn clients_that_vanish_leave_nothing_behind() {
             }
         }
         let began = Instant::now();
-        while server.metric("galo_connections") > 1.0 || descriptors() > before {
+        while server.metric("galo_connections_open") > 1.0 || descriptors() > before {
             assert!(began.elapsed() < PATIENCE, "{} of {before}", descriptors());
             sleep(Duration::from_millis(50));
         }
