@@ -22,4 +22,5 @@ mod paused;
 mod payments;
 mod payments_once;
 mod rinha;
+mod script;
 mod stopped;
