@@ -172,7 +172,8 @@ pub struct Rinha2025 {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Report")]
 pub struct Output {
-    /// Write the report as JSON (docs/load.md has its fields)
+    /// Write the report as JSON (docs/load.md has its fields). -, here and for the next two, is standard output: the
+    /// summary is on standard error then
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write the time series as CSV

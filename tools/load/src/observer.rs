@@ -1,14 +1,12 @@
 //! What surrounds every run: the screen, what is watched beside it, and at its end the report and the verdict.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 
 use crate::cli::Output;
 use crate::engine::{Progress, Stop, Watcher};
+use crate::report::destination::{free, Destination, Stream};
 use crate::report::{csv, page, text, Report};
 use crate::screen::{self, Screen, Title};
 use crate::watch::{Subject, Watch};
@@ -27,6 +25,11 @@ pub struct Observer {
     screen: Box<dyn Screen>,
     watch: Watch,
     output: Output,
+    json: Option<Destination>,
+    csv: Option<Destination>,
+    html: Option<Destination>,
+    /// Where the summary goes.
+    summary: Option<Stream>,
     /// A former run.
     base: Option<Report>,
 }
@@ -35,8 +38,8 @@ impl Observer {
     /// Before a run: whatever its end will need is looked at now, not after minutes of load.
     ///
     /// # Errors
-    /// A former run that cannot be read, a rule that wants one and there is none, a file that cannot be written, nothing to
-    /// watch.
+    /// A former run that cannot be read, a rule that wants one and there is none, a file that cannot be written, or is given
+    /// for two outputs, nothing to watch.
     pub fn open(title: Title, output: &Output, stop: &Stop) -> Result<Observer> {
         let base = match &output.compare {
             Some(path) => Some(Report::read(path)?),
@@ -45,12 +48,14 @@ impl Observer {
         if base.is_none() && output.fail_on.iter().any(|gate| gate.is_relative()) {
             bail!("--fail-on with a percentage is about a former run: --compare FILE");
         }
-        for path in [&output.json, &output.csv, &output.html]
-            .into_iter()
-            .flatten()
-        {
-            writable(path)?;
-        }
+        let open = |path: &Option<_>| path.as_deref().map(Destination::open).transpose();
+        let (json, csv) = (open(&output.json)?, open(&output.csv)?);
+        let html = open(&output.html)?;
+        let outputs = [("--json", &json), ("--csv", &csv), ("--html", &html)];
+        let outputs = outputs
+            .iter()
+            .filter_map(|(flag, output)| Some((*flag, output.as_ref()?)));
+        let free = free(&outputs.collect::<Vec<_>>())?;
         let pids = output.watch_pid.iter().copied().map(Subject::Pid);
         let containers = output
             .watch_container
@@ -62,7 +67,11 @@ impl Observer {
             watch: Watch::new(&subjects)?,
             output: output.clone(),
             base,
-            screen: screen::open(title, stop),
+            json,
+            csv,
+            html,
+            summary: free.summary,
+            screen: screen::open(title, stop, free.lines),
         })
     }
 
@@ -84,17 +93,19 @@ impl Observer {
         drop(self.screen);
         report.watched = self.watch.finish();
         let (output, base) = (&self.output, self.base.as_ref());
+        let print = |text: &str| match self.summary {
+            Some(stream) => stream.print(text.as_bytes()),
+            None => Ok(()),
+        };
         let mut written = print(&text::summary(&report, base));
-        if let Some(path) = &output.json {
-            written = written.and(report.write_json(path));
+        if let Some(json) = &self.json {
+            written = written.and(report.json().and_then(|text| json.write(text.as_bytes())));
         }
-        if let Some(path) = &output.csv {
-            written = written.and(csv::write(&report, path));
+        if let Some(csv) = &self.csv {
+            written = written.and(csv::csv(&report).and_then(|text| csv.write(&text)));
         }
-        if let Some(path) = &output.html {
-            let page = std::fs::write(path, page::page(&report, base));
-            let page = page.with_context(|| format!("cannot write {}", path.display()));
-            written = written.and(page);
+        if let Some(html) = &self.html {
+            written = written.and(html.write(page::page(&report, base).as_bytes()));
         }
         let gates = output.fail_on.iter();
         let broken: Vec<String> = gates.filter_map(|gate| gate.judge(&report, base)).collect();
@@ -123,21 +134,4 @@ impl Watcher for Observer {
     fn idle(&mut self) {
         self.screen.idle();
     }
-}
-
-/// On standard output. Whoever has closed it (`| head`) has seen enough; files are written all the same.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("standard output")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The file can be opened for writing; what it holds is left alone.
-fn writable(path: &Path) -> Result<()> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(())
 }

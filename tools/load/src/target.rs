@@ -86,6 +86,9 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Target> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
+            if path.starts_with('@') {
+                bail!("{text}: abstract sockets are not known: unix:/path");
+            }
             if !path.starts_with('/') {
                 bail!("{text}: the path of a Unix socket is absolute, such as unix:/run/galo.sock");
             }
@@ -191,6 +194,7 @@ mod tests {
         for (text, part) in [
             ("https://localhost", "only http://"),
             ("unix:relative", "absolute"),
+            ("unix:@galo", "abstract"),
             ("http://localhost:1/?x=1", "all that a target has"),
             ("http://:1", "is no URL"),
         ] {

@@ -10,6 +10,7 @@
 //! | `text` | the summary on standard output |
 //! | `compare` | a former run beside this one |
 //! | `gate` | `--fail-on` |
+//! | `destination` | where outputs go |
 //! | `json` | `--json`, read and written, and its schema |
 //! | `csv` | the time series |
 //! | `checks` | a contest's checks, as they are gathered |
@@ -20,6 +21,7 @@
 pub mod checks;
 pub mod compare;
 pub mod csv;
+pub mod destination;
 mod distribution;
 #[cfg(test)]
 mod example;

@@ -42,8 +42,8 @@ pub trait Screen: Watcher {
 }
 
 /// The terminal's screen if standard error is a terminal, `NO_COLOR` is not set and `TERM` is not `dumb`; plain lines on
-/// standard error otherwise. `q` and Esc on the screen give the sign to stop; Ctrl-C is SIGINT with and without a screen.
-pub fn open(title: Title, stop: &Stop) -> Box<dyn Screen> {
+/// standard error otherwise, if they have it (`lines`). `q` and Esc on the screen give the sign to stop; Ctrl-C is SIGINT with and without a screen.
+pub fn open(title: Title, stop: &Stop, lines: bool) -> Box<dyn Screen> {
     if is_wanted(
         env::var_os("NO_COLOR").as_deref(),
         env::var_os("TERM").as_deref(),
@@ -54,7 +54,10 @@ pub fn open(title: Title, stop: &Stop) -> Box<dyn Screen> {
             return Box::new(terminal);
         }
     }
-    Box::new(lines::Lines::new(io::stderr(), &title))
+    match lines {
+        true => Box::new(lines::Lines::new(io::stderr(), &title)),
+        false => Box::new(lines::Lines::new(io::sink(), &title)),
+    }
 }
 
 /// Gives a terminal that [`open`] took back as it was, if there is one: for who ends the process without dropping what it

@@ -21,6 +21,7 @@ mod ends;
 mod faults;
 mod flags;
 mod gates;
+mod outputs;
 mod stalls;
 mod verify;
 mod watch;
