@@ -15,6 +15,7 @@
 //! | `machine` | where it was measured |
 
 mod client;
+mod crowd;
 mod machine;
 mod nginx;
 mod paced;

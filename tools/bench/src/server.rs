@@ -262,6 +262,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 pub struct Resident {
     /// All of it.
     pub all: u64,
+    /// The most that it ever was.
+    pub most: u64,
     /// What no file backs.
     pub anonymous: u64,
     /// Pages of files: the executable, mapped data.
@@ -308,6 +310,7 @@ fn bytes(text: &str, name: &str) -> Option<u64> {
 fn resident(status: &str) -> Option<Resident> {
     Some(Resident {
         all: bytes(status, "VmRSS:")?,
+        most: bytes(status, "VmHWM:")?,
         anonymous: bytes(status, "RssAnon:")?,
         file: bytes(status, "RssFile:")?,
     })
@@ -329,9 +332,11 @@ mod tests {
 
     #[test]
     fn resident_memory_is_read() {
-        let status = "Name:\tgalo\nVmSize:\t  208588 kB\nVmRSS:\t    4456 kB\n\
+        let status =
+            "Name:\tgalo\nVmSize:\t  208588 kB\nVmHWM:\t    5000 kB\nVmRSS:\t    4456 kB\n\
             RssAnon:\t    1312 kB\nRssFile:\t    3144 kB\nRssShmem:\t       0 kB\n";
         let expected = Resident {
+            most: 5000 * 1024,
             all: 4456 * 1024,
             anonymous: 1312 * 1024,
             file: 3144 * 1024,

@@ -68,7 +68,7 @@ impl Bench {
     }
 
     /// On the load's CPU, to its end.
-    fn galo_load(&self, server: &Server, flags: &[&str]) -> Result<Report> {
+    pub(super) fn galo_load(&self, server: &Server, flags: &[&str]) -> Result<Report> {
         let json = self.new_path("load.json");
         let mut command = Command::new(&self.programs.load);
         command

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod cost;
+mod crowds;
 mod load;
 mod payments;
 mod payments_large;
@@ -68,12 +69,16 @@ pub enum Row {
     PaymentsCost,
     /// Many confirmed payments: start, memory, summaries.
     PaymentsLarge,
+    /// Latency beside connections that pipeline without end.
+    Fairness,
+    /// Memory and latency beside thousands of connections that pipeline and read nothing.
+    Flood,
     /// galo-load beside wrk, and whether it keeps its pace.
     Load,
 }
 
 impl Row {
-    pub const ALL: [Row; 18] = [
+    pub const ALL: [Row; 20] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -91,6 +96,8 @@ impl Row {
         Row::PaymentsPaced,
         Row::PaymentsCost,
         Row::PaymentsLarge,
+        Row::Fairness,
+        Row::Flood,
         Row::Load,
     ];
 
@@ -113,6 +120,8 @@ impl Row {
             Row::PaymentsPaced => "payments-paced",
             Row::PaymentsCost => "payments-cost",
             Row::PaymentsLarge => "payments-large",
+            Row::Fairness => "fairness",
+            Row::Flood => "flood",
             Row::Load => "load",
         }
     }
@@ -132,6 +141,8 @@ pub struct Scale {
     pub idle_seconds: u64,
     pub takeovers: usize,
     pub large_payments: u64,
+    /// Connections of the larger flood.
+    pub flood: usize,
 }
 
 impl Scale {
@@ -145,6 +156,7 @@ impl Scale {
         idle_seconds: 10,
         takeovers: 10,
         large_payments: 10_000_000,
+        flood: 10_000,
     };
     pub const QUICK: Scale = Scale {
         rounds: 1,
@@ -156,6 +168,7 @@ impl Scale {
         idle_seconds: 2,
         takeovers: 2,
         large_payments: 200_000,
+        flood: 1_000,
     };
 
     pub fn json(&self) -> Value {
@@ -169,6 +182,7 @@ impl Scale {
             "idle_seconds": self.idle_seconds,
             "takeovers": self.takeovers,
             "large_payments": self.large_payments,
+            "flood": self.flood,
         })
     }
 }
@@ -230,6 +244,8 @@ impl Bench {
             Row::PaymentsPaced => self.payments_paced(),
             Row::PaymentsCost => self.payments_cost(),
             Row::PaymentsLarge => self.payments_large(),
+            Row::Fairness => self.fairness(),
+            Row::Flood => self.flood(),
             Row::Load => self.load(),
         }
     }
