@@ -140,6 +140,15 @@ impl<D: Disk> Chain<'_, D> {
         })
     }
 
+    /// Where a record is that was read, and found good, before.
+    pub fn place_of(&self, sequence: u64) -> Result<(PathBuf, u64), RecoveryError> {
+        let behind = self.segments.partition_point(|first| *first <= sequence);
+        let index = behind.checked_sub(1).expect("it was read");
+        let (bytes, _) = self.load(index)?;
+        let offset = journal::offset_behind(&bytes, sequence - self.segments[index]);
+        Ok((self.path(index), offset as u64))
+    }
+
     /// Reads every record from the segment that holds `from` on (so some may be earlier), in order,
     /// to the end of the journal.
     pub fn walk(

@@ -67,7 +67,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
-use super::payments::Run;
+use super::payments::{Run, ACCEPTED_BEFORE};
 use super::snapshot::{self, Position, Snapshot, SnapshotError};
 use super::state::Tip;
 use super::store::{Files, SnapshotFile, Unsynced};
@@ -398,7 +398,7 @@ pub(super) fn replay<D: Disk>(
         sequence: position.from - 1,
     };
     let mut replayed = 0;
-    let mut end = chain.walk(position.from, |record, path| {
+    let walked = chain.walk(position.from, |record, path| {
         let sequence = record.stamp.sequence;
         if sequence < position.from {
             return Ok(());
@@ -415,7 +415,18 @@ pub(super) fn replay<D: Disk>(
                 sequence,
                 reason,
             })
-    })?;
+    });
+    // Whatever ended the walk comes behind all that had arrived by then.
+    if let Err(sequence) = shard.payments.all_arrived() {
+        let (file, offset) = chain.place_of(sequence)?;
+        return Err(RecoveryError::DoesNotApply {
+            file,
+            offset,
+            sequence,
+            reason: ACCEPTED_BEFORE,
+        });
+    }
+    let mut end = walked?;
     if end.tip.sequence + 1 == position.from && end.tip.chain != position.chain {
         let last = end.segments.last().expect("one was read").first;
         return Err(disagree(&layout::segment(chain.dir, last)));

@@ -457,8 +457,7 @@ impl Shard {
                         account.reset(sequence);
                     }
                 }
-                self.payments.replay_reset(&record.stamp);
-                Ok(())
+                self.payments.replay_reset(&record.stamp)
             }
             journal::Event::Payment(event) => {
                 if let journal::PaymentEvent::Purged { forward, .. } = event {

@@ -1,7 +1,7 @@
 //! What changes a shard's payments: in memory at once, and in the tick's batch.
 
 use super::tried::{self, Stand};
-use super::{Accepted, Course, Payments, Settled, Undo};
+use super::{waiting, Accepted, Course, Payments, Settled, Undo};
 use crate::payments::{PaymentId, Processor};
 use crate::shard::{journal, ForwardId, Shard};
 
@@ -28,7 +28,8 @@ impl Shard {
     pub fn pay(&mut self, id: PaymentId, cents: u64, time_us: u64) -> Accepted {
         debug_assert!(self.accepts());
         let payments = &self.payments;
-        match payments.find_late(id, payments.hasher.both(id)) {
+        let hashes = payments.hasher.both(id);
+        match payments.find_late(id, hashes) {
             Ok(Some(known)) if known.cents == cents => return Accepted::Repeated,
             Ok(Some(_)) => return Accepted::OtherAmount,
             Ok(None) if payments.open() < payments.open_max => {}
@@ -37,7 +38,12 @@ impl Shard {
         let stamp = self.record(time_us, |batch, seed, stamp| {
             journal::append_accepted(batch, seed, stamp, id, cents)
         });
-        self.payments.accept(id, cents, stamp.time_us);
+        let entry = waiting::Entry {
+            id,
+            cents,
+            accepted_us: stamp.time_us,
+        };
+        self.payments.waiting.push(entry, hashes.0);
         self.payments.undo.push(Undo::Accepted(id));
         Accepted::New
     }

@@ -404,7 +404,12 @@ impl Payments {
         places.sort_unstable();
         let mut left_places = places.iter().copied().peekable();
         let gone = counts.waiting_gone as usize;
-        for (place, (at, bytes)) in entries(parts, waiting::ENTRY_BYTES).skip(gone).enumerate() {
+        let twice = |at: u64| (at as usize, TWICE);
+        let copied = || entries(parts, waiting::ENTRY_BYTES).skip(gone);
+        let there = copied().filter(|(_, bytes)| waiting::Entry::from_bytes(bytes).cents > 0);
+        let expected = there.count().saturating_sub(places.len());
+        self.waiting.expect(expected);
+        for (place, (at, bytes)) in copied().enumerate() {
             if left_places.next_if_eq(&(place as u32)).is_some() {
                 continue;
             }
@@ -413,11 +418,9 @@ impl Payments {
                 // It left before it was copied.
                 continue;
             }
-            if self.waiting.find(entry.id).is_some() {
-                return Err((at, TWICE));
-            }
-            self.waiting.push(entry);
+            self.arrive(entry, at as u64).map_err(twice)?;
         }
+        self.all_arrived().map_err(twice)?;
         match left_places.next() {
             None => Ok(()),
             Some(_) => Err((left.at, "a payment left that was not there")),
@@ -434,7 +437,8 @@ impl Payments {
         let gone = counts.settled_gone as usize;
         for (at, bytes) in entries(parts, ENTRY_BYTES).skip(gone) {
             let settled = read_entry(bytes).map_err(|reason| (at, reason))?;
-            if self.find(settled.id).is_some() {
+            let hash = self.hasher.hash(settled.id);
+            if self.is_in_memory(settled.id, hash) {
                 return Err((at, TWICE));
             }
             self.recent.push(settled, self.through);
@@ -445,10 +449,11 @@ impl Payments {
     fn read_tried(&mut self, part: Part<'_>) -> Result<(), (usize, &'static str)> {
         for (at, bytes) in part.entries(ENTRY_BYTES) {
             let read = read_entry(bytes).map_err(|reason| (at, reason))?;
-            if self.find(read.id).is_some() {
+            let hash = self.hasher.hash(read.id);
+            if self.is_in_memory(read.id, hash) {
                 return Err((at, TWICE));
             }
-            self.tried.put(tried::Entry {
+            let entry = tried::Entry {
                 id: read.id,
                 cents: read.cents,
                 accepted_us: read.accepted_us,
@@ -462,7 +467,8 @@ impl Payments {
                 },
                 fresh: false,
                 course: tried::Course::new(read.by),
-            });
+            };
+            self.tried.put_hashed(entry, hash);
         }
         Ok(())
     }

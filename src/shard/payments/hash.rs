@@ -4,6 +4,12 @@ use siphasher::sip128::SipHasher13;
 
 use crate::payments::PaymentId;
 
+#[cfg(test)]
+thread_local! {
+    /// How many ids this thread has hashed.
+    pub static HASHED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// SipHash-1-3, keyed with the directory id: what is made of it may be stored in the directory.
 #[derive(Clone, Copy)]
 pub struct Hasher(SipHasher13);
@@ -16,6 +22,8 @@ impl Hasher {
 
     /// Two independent ones.
     pub fn both(&self, id: PaymentId) -> (u64, u64) {
+        #[cfg(test)]
+        HASHED.with(|hashed| hashed.set(hashed.get() + 1));
         self.0.hash(&id.0.to_le_bytes()).as_u64()
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
+mod arriving;
 mod changes;
 mod copy;
 mod fill;
@@ -23,6 +24,7 @@ use super::error::RecoveryError;
 use super::journal::{PaymentEvent, Stamp};
 use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{PaymentId, Processor, Summary, Window};
+use arriving::Arriving;
 use hash::Hasher;
 use recent::Recent;
 use runs::Runs;
@@ -104,6 +106,7 @@ enum Undo {
 pub struct Payments {
     hasher: Hasher,
     waiting: Waiting,
+    arriving: Arriving,
     tried: Tried,
     recent: Recent,
     runs: Runs,
@@ -125,6 +128,7 @@ impl Payments {
         Payments {
             hasher,
             waiting: Waiting::new(hasher),
+            arriving: Arriving::default(),
             tried: Tried::new(hasher),
             recent: Recent::new(hasher, 0, SETTLED_RUN),
             runs: Runs::default(),
@@ -161,6 +165,16 @@ impl Payments {
         }
         let found = self.runs.find_late(id, hashes)?;
         Ok(found.map(Settled::to_payment))
+    }
+
+    /// Whether it is open, or settled and not in a run only.
+    fn is_in_memory(&self, id: PaymentId, hash: u64) -> bool {
+        self.waiting.find_hashed(id, hash).is_some() || self.has_tried_or_settled(id, hash)
+    }
+
+    /// The same, and does not wait.
+    fn has_tried_or_settled(&self, id: PaymentId, hash: u64) -> bool {
+        self.tried.get_hashed(id, hash).is_some() || self.recent.find_hashed(id, hash).is_some()
     }
 
     /// Whether what is known of an open or settled payment's acceptance is in the journal, and not only
@@ -257,6 +271,14 @@ impl Payments {
         self.recent.next() - self.floor
     }
 
+    /// What was done for the index of those that wait: how many ids this thread has hashed, and how often another
+    /// part was put into than the time before.
+    #[cfg(test)]
+    pub(super) fn index_work(&self) -> (u64, u64) {
+        let hashed = hash::HASHED.with(std::cell::Cell::get);
+        (hashed, self.waiting.turns())
+    }
+
     /// Bytes that are allocated for those that wait, used or not.
     #[cfg(test)]
     pub(super) fn waiting_bytes(&self) -> usize {
@@ -268,14 +290,6 @@ impl Payments {
         self.runs.len()
     }
 
-    fn accept(&mut self, id: PaymentId, cents: u64, accepted_us: u64) {
-        self.waiting.push(waiting::Entry {
-            id,
-            cents,
-            accepted_us,
-        });
-    }
-
     /// A payment that is open is bound; what was known of it, unless it waited. `None`: it is not open.
     fn bind(
         &mut self,
@@ -284,13 +298,15 @@ impl Payments {
         requested_us: u64,
         stand: Stand,
     ) -> Option<Option<tried::Entry>> {
-        let before = self.tried.get(id).copied();
+        let hash = self.hasher.hash(id);
+        let before = self.tried.get_hashed(id, hash).copied();
         let entry = match before {
             Some(entry) => entry,
             None => {
-                let position = self.waiting.find(id)?;
+                let oldest = self.waiting.find_oldest(id);
+                let position = oldest.or_else(|| self.waiting.find_hashed(id, hash))?;
                 let fresh = self.waiting.is_fresh(position);
-                let waiting = self.waiting.remove(position);
+                let waiting = self.waiting.remove(position, hash);
                 tried::Entry {
                     id,
                     cents: waiting.cents,
@@ -304,14 +320,15 @@ impl Payments {
                 }
             }
         };
-        self.tried.put(tried::Entry {
+        let entry = tried::Entry {
             requested_us,
             to,
             attempts: entry.attempts.saturating_add(1),
             stand,
             course: entry.course.sent(to),
             ..entry
-        });
+        };
+        self.tried.put_hashed(entry, hash);
         Some(before)
     }
 
@@ -424,14 +441,19 @@ impl Payments {
     }
 
     /// Applies a reset of the journal.
-    pub(super) fn replay_reset(&mut self, stamp: &Stamp) {
+    pub(super) fn replay_reset(&mut self, stamp: &Stamp) -> Result<(), &'static str> {
         if stamp.sequence > self.through {
+            self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
             self.forget(stamp.sequence);
         }
+        Ok(())
     }
 
     /// Applies a record of the journal that the snapshot may have; `Err` says why it cannot be what happened. Who has the shard now
     /// knows of no attempt: whatever is bound is in doubt.
+    ///
+    /// That a payment was accepted before may come out at a later record, or with [`all_arrived`](Self::all_arrived),
+    /// which says at which it was.
     pub(super) fn replay(
         &mut self,
         stamp: &Stamp,
@@ -442,22 +464,30 @@ impl Payments {
         }
         match *event {
             PaymentEvent::Accepted { id, cents } => {
-                let is_open = self.tried.get(id).is_some() || self.waiting.find(id).is_some();
-                if is_open || self.recent.find(id).is_some() {
-                    return Err("a payment that was accepted before");
-                }
-                self.accept(id, cents, stamp.time_us);
+                let accepted_us = stamp.time_us;
+                let entry = waiting::Entry {
+                    id,
+                    cents,
+                    accepted_us,
+                };
+                self.arrive(entry, stamp.sequence)
+                    .map_err(|_| ACCEPTED_BEFORE)?;
             }
             PaymentEvent::Bound {
                 id,
                 to,
                 requested_us,
             } => {
+                let is_oldest = self.waiting.find_oldest(id).is_some();
+                if !is_oldest || self.recent.find_hashed(id, self.hasher.hash(id)).is_some() {
+                    self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
+                }
                 let stand = Stand::Bound { in_doubt: true };
                 self.bind(id, to, requested_us, stand)
                     .ok_or("a payment that is not open is bound")?;
             }
             PaymentEvent::Settled { number, settled } => {
+                self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
                 if number != self.recent.next() {
                     return Err("another payment than the next is settled");
                 }
@@ -473,6 +503,7 @@ impl Payments {
                 }
             }
             PaymentEvent::Purged { number, .. } => {
+                self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
                 if number != self.recent.next() {
                     return Err("a purge of other payments than there are");
                 }
@@ -484,6 +515,9 @@ impl Payments {
         Ok(())
     }
 }
+
+/// Why a record of an acceptance does not apply.
+pub(super) const ACCEPTED_BEFORE: &str = "a payment that was accepted before";
 
 fn waiting_payment(entry: waiting::Entry) -> Payment {
     Payment {

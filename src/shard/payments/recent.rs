@@ -123,12 +123,7 @@ impl Recent {
         entries.skip(skipped % self.run)
     }
 
-    /// One of them.
-    pub fn find(&self, id: PaymentId) -> Option<&Settled> {
-        self.find_hashed(id, self.hasher.hash(id))
-    }
-
-    /// The same with the id's hash.
+    /// One of them, with its id's hash.
     pub fn find_hashed(&self, id: PaymentId, hash: u64) -> Option<&Settled> {
         let mut newest_first = self.batches.iter().rev();
         newest_first.find_map(|batch| batch.find(id, hash))

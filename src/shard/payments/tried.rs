@@ -231,20 +231,22 @@ impl Tried {
 
     /// Adds one, or puts it in the place of what is known of it.
     pub fn put(&mut self, entry: Entry) {
-        let hasher = self.hasher;
-        let hash = hasher.hash(entry.id);
+        self.put_hashed(entry, self.hasher.hash(entry.id));
+    }
+
+    /// The same with the id's hash.
+    pub fn put_hashed(&mut self, entry: Entry, hash: u64) {
         if let Some(known) = self.table.find_mut(hash, |other| other.id == entry.id) {
             debug_assert_eq!(known.age(), entry.age());
             let before = std::mem::replace(known, entry);
             self.leave_turn(&before);
         } else {
-            self.ages.insert(entry.age());
+            let hasher = self.hasher;
             let rehash = |entry: &Entry| hasher.hash(entry.id);
             self.table.insert_unique(hash, entry, rehash);
+            self.ages.insert(entry.age());
         }
-        if entry.is_bound() {
-            self.free.remove(&entry.age());
-        } else {
+        if !entry.is_bound() {
             self.free.insert(entry.age());
             match entry.course.due_ns {
                 0 => self.turns.insert(entry.age()),
@@ -255,6 +257,7 @@ impl Tried {
 
     fn leave_turn(&mut self, entry: &Entry) {
         if !entry.is_bound() {
+            self.free.remove(&entry.age());
             self.turns.remove(&entry.age());
             self.resting.remove(&entry.rest());
         }
@@ -288,7 +291,6 @@ impl Tried {
             .find_entry(hasher.hash(id), |entry| entry.id == id);
         let (entry, _) = found.ok()?.remove();
         self.ages.remove(&entry.age());
-        self.free.remove(&entry.age());
         self.leave_turn(&entry);
         if self.table.capacity() > 64 && self.table.len() < self.table.capacity() / 8 {
             let room = 2 * self.table.len();

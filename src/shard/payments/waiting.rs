@@ -29,6 +29,8 @@ const PIECE: u64 = 2048;
 const PARTS: usize = 64;
 /// A part with room for fewer is not shrunk.
 const PART_MIN: usize = 64;
+/// Entries whose ids are read before the first of them is put into a part that changes its size.
+const TOGETHER: usize = 32;
 
 /// A payment that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,11 @@ impl Pieces {
         Entry::from_bytes(self.bytes(position))
     }
 
+    fn id(&self, position: u64) -> PaymentId {
+        let bytes = &self.bytes(position)[..CENTS];
+        PaymentId(u128::from_le_bytes(bytes.try_into().expect("16 bytes")))
+    }
+
     fn set(&mut self, position: u64, entry: Entry) {
         let at = (position / PIECE - self.base) as usize;
         if at == self.pieces.len() {
@@ -114,6 +121,8 @@ pub struct Waiting {
     first: u64,
     /// Behind the last one.
     end: u64,
+    /// From here on they are not in the index: of recovery, before they are looked for.
+    indexed: u64,
     /// From here on they are of this tick.
     fresh: u64,
     /// How many have not left.
@@ -124,6 +133,10 @@ pub struct Waiting {
     left: Vec<u64>,
     /// Positions, their low 32 bits, by id.
     index: [HashTable<u32>; PARTS],
+    #[cfg(test)]
+    turn: usize,
+    #[cfg(test)]
+    turns: u64,
 }
 
 impl Waiting {
@@ -134,11 +147,16 @@ impl Waiting {
             pieces: Pieces::default(),
             first: 0,
             end: 0,
+            indexed: 0,
             fresh: 0,
             live: 0,
             copied: 0,
             left: Vec::new(),
             index: [const { HashTable::new() }; PARTS],
+            #[cfg(test)]
+            turn: 0,
+            #[cfg(test)]
+            turns: 0,
         }
     }
 
@@ -173,7 +191,7 @@ impl Waiting {
 
     /// The same with the id's hash.
     pub fn find_hashed(&self, id: PaymentId, hash: u64) -> Option<u64> {
-        let is_it = |low: &u32| self.pieces.get(Self::widen(self.first, *low)).id == id;
+        let is_it = |low: &u32| self.pieces.id(Self::widen(self.first, *low)) == id;
         let low = self.index[Self::part(hash)].find(hash, is_it)?;
         Some(Self::widen(self.first, *low))
     }
@@ -200,6 +218,12 @@ impl Waiting {
         (self.first < self.end).then(|| self.get(self.first))
     }
 
+    /// The position of the one that has waited longest, if it has this id.
+    pub fn find_oldest(&self, id: PaymentId) -> Option<u64> {
+        let is_it = self.first < self.end && self.pieces.id(self.first) == id;
+        is_it.then_some(self.first)
+    }
+
     /// The one that came last.
     pub fn newest(&self) -> Option<Entry> {
         let mut positions = (self.first..self.end).rev();
@@ -220,23 +244,96 @@ impl Waiting {
         self.live.min((low - self.first) as usize)
     }
 
-    /// One more, which does not wait yet.
-    pub fn push(&mut self, entry: Entry) {
-        debug_assert!(entry.cents > 0 && self.find(entry.id).is_none());
-        self.pieces.set(self.end, entry);
-        let hash = self.hasher.hash(entry.id);
-        let (pieces, hasher, first) = (&self.pieces, &self.hasher, self.first);
-        let rehash = |low: &u32| hasher.hash(pieces.get(Self::widen(first, *low)).id);
-        self.index[Self::part(hash)].insert_unique(hash, self.end as u32, rehash);
-        self.end += 1;
-        self.live += 1;
+    /// One more, which does not wait yet; with its id's hash.
+    pub fn push(&mut self, entry: Entry, hash: u64) {
+        debug_assert!(self.find_hashed(entry.id, hash).is_none());
+        let position = self.end;
+        self.queue(entry);
+        self.index(position, hash);
+        self.set_indexed();
     }
 
-    /// The one at a position leaves.
-    pub fn remove(&mut self, position: u64) -> Entry {
+    /// Puts one into the index.
+    pub fn index(&mut self, position: u64, hash: u64) {
+        let part = Self::part(hash);
+        if self.index[part].len() == self.index[part].capacity() {
+            self.resize(part, 1);
+        }
+        let rehash = |_: &u32| unreachable!("there is room");
+        self.index[part].insert_unique(hash, position as u32, rehash);
+        #[cfg(test)]
+        self.count_turn(part);
+    }
+
+    // ---- What recovery does, some at a time ----------------------------------
+
+    /// One more, which is not in the index yet: how many there are of that kind before it.
+    pub fn queue(&mut self, entry: Entry) -> u32 {
+        debug_assert!(entry.cents > 0);
+        let before = (self.end - self.indexed) as u32;
+        self.pieces.set(self.end, entry);
+        self.end += 1;
+        self.live += 1;
+        before
+    }
+
+    /// From this position on they are not in the index.
+    pub fn indexed(&self) -> u64 {
+        self.indexed
+    }
+
+    /// All are in the index.
+    pub fn set_indexed(&mut self) {
+        self.indexed = self.end;
+    }
+
+    /// So many are to be put into the index, which is empty.
+    pub fn expect(&mut self, count: usize) {
+        debug_assert!(self.index.iter().all(HashTable::is_empty));
+        self.index = [(); PARTS].map(|()| HashTable::with_capacity(count.div_ceil(PARTS)));
+    }
+
+    /// Whether the index has another one of the same id as the one at a position.
+    pub fn has_other(&self, position: u64, hash: u64) -> bool {
+        let id = |position| self.pieces.id(position);
+        let is_it = |low: &u32| id(Self::widen(self.first, *low)) == id(position);
+        self.index[Self::part(hash)].find(hash, is_it).is_some()
+    }
+
+    /// Whether the one at a position, which is not in the index, has left.
+    pub fn has_left(&self, position: u64) -> bool {
+        position < self.first || self.pieces.get(position).cents == 0
+    }
+
+    /// Makes room in the index for some with these hashes, at once if they are many.
+    pub fn reserve(&mut self, hashes: impl ExactSizeIterator<Item = u64>) {
+        if hashes.len() < PARTS {
+            return;
+        }
+        let mut more = [0; PARTS];
+        hashes.for_each(|hash| more[Self::part(hash)] += 1);
+        for (part, more) in more.into_iter().enumerate() {
+            let table = &self.index[part];
+            if table.len() + more > table.capacity() {
+                self.resize(part, more);
+            }
+        }
+    }
+
+    /// About where in memory the index has, or would have, one with this hash.
+    pub fn place(&self, hash: u64) -> u32 {
+        let part = Self::part(hash);
+        let bucket = hash as usize & self.index[part].num_buckets().wrapping_sub(1);
+        (part << 26 | bucket & ((1 << 26) - 1)) as u32
+    }
+
+    /// The one at a position leaves; with its id's hash.
+    pub fn remove(&mut self, position: u64, hash: u64) -> Entry {
         let entry = self.get(position);
         debug_assert!(entry.cents > 0);
-        self.unindex(&entry, position);
+        if position < self.indexed {
+            self.unindex(position, hash);
+        }
         self.pieces.set(position, Entry { cents: 0, ..entry });
         self.live -= 1;
         if position < self.copied && position > self.first {
@@ -268,24 +365,49 @@ impl Waiting {
         self.end -= 1;
         let entry = self.pieces.get(self.end);
         if entry.cents > 0 {
-            self.unindex(&entry, self.end);
+            self.unindex(self.end, self.hasher.hash(entry.id));
             self.live -= 1;
         }
+        self.set_indexed();
     }
 
-    fn unindex(&mut self, entry: &Entry, position: u64) {
-        let hash = self.hasher.hash(entry.id);
-        let part = &mut self.index[Self::part(hash)];
+    fn unindex(&mut self, position: u64, hash: u64) {
+        let number = Self::part(hash);
+        let part = &mut self.index[number];
         let found = part.find_entry(hash, |low| *low == position as u32);
         found
             .expect("every one that waits is in the index")
             .remove();
         if part.capacity() > PART_MIN && part.len() < part.capacity() / 4 {
-            let (pieces, hasher, first) = (&self.pieces, &self.hasher, self.first);
-            part.shrink_to(2 * part.len(), |low| {
-                hasher.hash(pieces.get(Self::widen(first, *low)).id)
-            });
+            self.resize(number, 0);
         }
+    }
+
+    /// Makes a part of the index anew, with room for twice what it has, and for so many more.
+    ///
+    /// The table could do that by itself, but one entry after the other, and each is a cache miss: it has only
+    /// positions, and their ids lie anywhere in memory. Reading some of them before the first is
+    /// hashed lets the processor fetch them at the same time.
+    fn resize(&mut self, part: usize, more: usize) {
+        let old = std::mem::take(&mut self.index[part]);
+        let mut new = HashTable::with_capacity(old.len() + more.max(old.len()));
+        let mut lows = old.iter();
+        let mut some = [(0, PaymentId(0)); TOGETHER];
+        loop {
+            let mut read = 0;
+            for (into, low) in some.iter_mut().zip(lows.by_ref()) {
+                *into = (*low, self.pieces.id(Self::widen(self.first, *low)));
+                read += 1;
+            }
+            for (low, id) in &some[..read] {
+                let hash = self.hasher.hash(*id);
+                new.insert_unique(hash, *low, |_| unreachable!("there is room"));
+            }
+            if read < TOGETHER {
+                break;
+            }
+        }
+        self.index[part] = new;
     }
 
     /// Makes `first` one that has not left.
@@ -304,9 +426,21 @@ impl Waiting {
     /// All leave.
     pub fn clear(&mut self) {
         self.first = self.end;
+        self.indexed = self.end;
         self.live = 0;
         self.pieces.advance(self.first);
         self.index = [const { HashTable::new() }; PARTS];
+    }
+
+    #[cfg(test)]
+    fn count_turn(&mut self, part: usize) {
+        self.turns += u64::from(std::mem::replace(&mut self.turn, part) != part);
+    }
+
+    /// How often another part of the index was put into than the time before.
+    #[cfg(test)]
+    pub fn turns(&self) -> u64 {
+        self.turns
     }
 
     /// Bytes that are allocated, used or not.

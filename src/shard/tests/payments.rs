@@ -291,6 +291,57 @@ fn a_long_queue_is_compact_and_gives_its_memory_back() {
     }
 }
 
+/// What recovery does for each payment: its id is hashed a few times, and the index is gone through from one end to
+/// the other. One by one it was six times, and another part of the index for nearly each.
+#[test]
+fn recovering_a_long_queue_hashes_few_ids_and_walks_the_index_in_order() {
+    const COUNT: u64 = 150_000;
+    let directory = Directory::new();
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    for n in 0..COUNT {
+        if !shard.accepts() {
+            write(&mut shard, &mut store);
+        }
+        assert_eq!(shard.pay(id(n), n + 1, TIME_US + n), Accepted::New);
+    }
+    write(&mut shard, &mut store);
+    sync(&mut shard, &mut store);
+    let look = |hashes_max: u64| {
+        let (before, _) = shard.payments().index_work();
+        let recovered = directory.open();
+        let payments = recovered.shard.payments();
+        let (after, turns) = payments.index_work();
+        let hashes = after - before;
+        assert!(
+            (COUNT..=hashes_max).contains(&hashes) && turns <= COUNT / 100,
+            "{hashes} ids hashed, {turns} turns"
+        );
+        assert_eq!(payments.open(), COUNT as usize);
+        let bytes = payments.waiting_bytes();
+        assert!(bytes < COUNT as usize * 48, "{bytes}");
+        for n in (0..COUNT).step_by(1013) {
+            assert_eq!(payments.find(id(n)), shard.payments().find(id(n)));
+        }
+        recovered.report.replayed
+    };
+    // All in the journal: the index grows.
+    assert_eq!(look(5 * COUNT / 2), COUNT);
+    // All in a snapshot, whose size is known.
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    sync(&mut shard, &mut store);
+    take_snapshot(&mut shard, &mut store);
+    drop((shard, store));
+    assert_eq!(look(COUNT + COUNT / 100), 0);
+}
+
 /// A snapshot with two that wait, one that is settled, and two that are or were bound, and all of it in the
 /// journal, too.
 fn with_payments() -> (Directory, Recovered<RealDisk>) {

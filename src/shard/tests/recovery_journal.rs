@@ -4,8 +4,10 @@ use super::faulty::{Faulty, Write};
 use super::recovery::{at, is_version, segment_of, set_version, with_records, with_snapshots};
 use super::*;
 use crate::bank::Refusal;
+use crate::payments::{PaymentId, Processor};
 use crate::shard::error::Evidence;
 use crate::shard::journal::{self, Stamp};
+use crate::shard::payments::Settled;
 use crate::shard::recovery::JournalCase;
 use crate::shard::Identity;
 
@@ -439,4 +441,142 @@ fn does_not_apply() {
         matches!(error, RecoveryError::DoesNotApply { offset: 64, .. }),
         "{error}"
     );
+}
+
+/// What the journal of a payment says, in the order of records.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Accepted(u64),
+    Bound(u64),
+    Settled(u64),
+    Purged,
+    Reset,
+}
+
+/// A segment of these; the checksum of the last one.
+fn payments_of(bytes: &mut Vec<u8>, seed: u32, mut stamp: Stamp, records: &[Of]) -> Stamp {
+    let id = |number: u64| PaymentId::made_of(u128::from(number) << 64 | 1);
+    let (mut settled, time_us) = (0, stamp.time_us);
+    for record in records {
+        let stamp_now = stamp;
+        let crc = match *record {
+            Of::Accepted(n) => journal::append_accepted(bytes, seed, &stamp_now, id(n), 1990),
+            Of::Bound(n) => {
+                journal::append_bound(bytes, seed, &stamp_now, id(n), Processor::Default, 1000)
+            }
+            Of::Settled(n) => {
+                let entry = Settled {
+                    id: id(n),
+                    cents: 1990,
+                    accepted_us: time_us,
+                    requested_us: 1000,
+                    by: Processor::Default,
+                    attempts: 1,
+                };
+                settled += 1;
+                journal::append_settled(bytes, seed, &stamp_now, settled - 1, &entry)
+            }
+            Of::Purged => journal::append_purged(bytes, seed, &stamp_now, settled, None),
+            Of::Reset => journal::append_reset(bytes, seed, &stamp_now, None),
+        };
+        stamp.chain = crc;
+        stamp.sequence += 1;
+        stamp.unsynced += 1;
+    }
+    stamp
+}
+
+/// Acceptances are looked at together, but said to be wrong as if each were looked at by itself.
+#[test]
+fn does_not_apply_twice_accepted() {
+    use Of::{Accepted, Bound, Purged, Reset, Settled};
+    // And which record it is.
+    let cases: [(&[Of], u64); 14] = [
+        (&[Accepted(1), Accepted(2), Accepted(1)], 3),
+        (&[Accepted(1), Accepted(2), Accepted(2), Accepted(1)], 3),
+        (&[Accepted(1), Accepted(2), Accepted(1), Accepted(2)], 3),
+        // Waiting at the time, and bound when it comes out.
+        (&[Accepted(1), Accepted(2), Accepted(1), Bound(1)], 3),
+        (&[Accepted(1), Accepted(2), Accepted(1), Bound(2)], 3),
+        (&[Accepted(1), Accepted(1), Bound(1), Bound(1)], 2),
+        // Bound before.
+        (&[Accepted(1), Accepted(2), Bound(1), Accepted(1)], 4),
+        (&[Accepted(1), Bound(1), Accepted(1), Bound(1)], 3),
+        (&[Accepted(1), Bound(1), Accepted(1), Settled(1)], 3),
+        (&[Accepted(1), Accepted(1), Bound(1), Settled(1)], 2),
+        // Settled before, and the first of the queue.
+        (&[Accepted(1), Bound(1), Settled(1), Accepted(1)], 4),
+        (
+            &[Accepted(1), Bound(1), Settled(1), Accepted(1), Bound(1)],
+            4,
+        ),
+        // All is forgotten before it comes out.
+        (&[Accepted(1), Accepted(1), Purged], 2),
+        (&[Accepted(1), Accepted(1), Reset], 2),
+    ];
+    for (records, wrong) in cases {
+        let directory = Directory::new();
+        let mut ends = vec![journal::HEADER_BYTES];
+        segment_of(&directory, 1, |bytes, seed, stamp| {
+            for records in (1..=records.len()).map(|count| &records[..count]) {
+                bytes.truncate(journal::HEADER_BYTES);
+                payments_of(bytes, seed, stamp, records);
+                ends.push(bytes.len());
+            }
+            // Also when what follows could be cut off.
+            bytes.extend_from_slice(&[7; 64]);
+        });
+        let error = directory.refusal();
+        let RecoveryError::DoesNotApply {
+            file,
+            offset,
+            sequence,
+            reason,
+        } = &error
+        else {
+            panic!("{records:?}: {error}");
+        };
+        assert_eq!(*file, directory.segment(1));
+        let expected = (ends[wrong as usize - 1] as u64, wrong);
+        assert_eq!((*offset, *sequence), expected, "{records:?}");
+        assert_eq!(*reason, "a payment that was accepted before");
+    }
+    // A payment may come again when nothing is known of it any more.
+    for forgotten in [Purged, Reset] {
+        let directory = Directory::new();
+        segment_of(&directory, 1, |bytes, seed, stamp| {
+            let records = [Accepted(1), Accepted(2), forgotten, Accepted(1), Bound(1)];
+            payments_of(bytes, seed, stamp, &records);
+        });
+        assert_eq!(directory.open().shard.payments().open(), 1);
+    }
+}
+
+/// It comes out at the end of the journal, and is in an earlier segment.
+#[test]
+fn does_not_apply_twice_accepted_in_an_earlier_segment() {
+    let directory = Directory::new();
+    let mut next = None;
+    segment_of(&directory, 1, |bytes, seed, stamp| {
+        let records = [Of::Accepted(1), Of::Accepted(2), Of::Accepted(1)];
+        next = Some(payments_of(bytes, seed, stamp, &records));
+    });
+    let next = next.unwrap();
+    segment_of(&directory, 4, |bytes, seed, _| {
+        let identity = directory.meta.identity(0);
+        let header = journal::Header {
+            directory: identity.directory,
+            shard: 0,
+            first: 4,
+            chain: next.chain,
+        };
+        *bytes = header.to_bytes().to_vec();
+        payments_of(bytes, seed, next, &[Of::Accepted(3)]);
+    });
+    let error = directory.refusal();
+    let RecoveryError::DoesNotApply { file, offset, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*file, directory.segment(1));
+    assert_eq!(*offset, 64 + 2 * 56);
 }
