@@ -7,6 +7,7 @@ mod crowds;
 mod load;
 mod payments;
 mod payments_large;
+mod payments_open;
 mod speed;
 mod stack;
 mod start;
@@ -69,6 +70,8 @@ pub enum Row {
     PaymentsCost,
     /// Many confirmed payments: start, memory, summaries.
     PaymentsLarge,
+    /// Many open payments: start.
+    PaymentsOpen,
     /// Latency beside connections that pipeline without end.
     Fairness,
     /// Memory and latency beside thousands of connections that pipeline and read nothing.
@@ -78,7 +81,7 @@ pub enum Row {
 }
 
 impl Row {
-    pub const ALL: [Row; 20] = [
+    pub const ALL: [Row; 21] = [
         Row::Transactions,
         Row::Syscalls,
         Row::Memory,
@@ -96,6 +99,7 @@ impl Row {
         Row::PaymentsPaced,
         Row::PaymentsCost,
         Row::PaymentsLarge,
+        Row::PaymentsOpen,
         Row::Fairness,
         Row::Flood,
         Row::Load,
@@ -120,6 +124,7 @@ impl Row {
             Row::PaymentsPaced => "payments-paced",
             Row::PaymentsCost => "payments-cost",
             Row::PaymentsLarge => "payments-large",
+            Row::PaymentsOpen => "payments-open",
             Row::Fairness => "fairness",
             Row::Flood => "flood",
             Row::Load => "load",
@@ -141,6 +146,7 @@ pub struct Scale {
     pub idle_seconds: u64,
     pub takeovers: usize,
     pub large_payments: u64,
+    pub open_payments: u64,
     /// Connections of the larger flood.
     pub flood: usize,
 }
@@ -156,6 +162,7 @@ impl Scale {
         idle_seconds: 10,
         takeovers: 10,
         large_payments: 10_000_000,
+        open_payments: 1_000_000,
         flood: 10_000,
     };
     pub const QUICK: Scale = Scale {
@@ -168,6 +175,7 @@ impl Scale {
         idle_seconds: 2,
         takeovers: 2,
         large_payments: 200_000,
+        open_payments: 50_000,
         flood: 1_000,
     };
 
@@ -182,6 +190,7 @@ impl Scale {
             "idle_seconds": self.idle_seconds,
             "takeovers": self.takeovers,
             "large_payments": self.large_payments,
+            "open_payments": self.open_payments,
             "flood": self.flood,
         })
     }
@@ -244,6 +253,7 @@ impl Bench {
             Row::PaymentsPaced => self.payments_paced(),
             Row::PaymentsCost => self.payments_cost(),
             Row::PaymentsLarge => self.payments_large(),
+            Row::PaymentsOpen => self.payments_open(),
             Row::Fairness => self.fairness(),
             Row::Flood => self.flood(),
             Row::Load => self.load(),

@@ -154,7 +154,7 @@ fn write(data: &Path, count: u64) -> Result<()> {
     fill(&RealDisk, data, &meta, settled).map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-fn id(number: u64) -> PaymentId {
+pub(super) fn id(number: u64) -> PaymentId {
     let high = u128::from(mix(number)) << 64;
     PaymentId::made_of(high | u128::from(mix(!number)))
 }
