@@ -109,7 +109,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     if let (Some(meta), Some(asked)) = (&meta, settings.shards) {
         meta.expect_shards(&settings.data, asked as u32)?;
     }
-    if let (Some(_), Some(file)) = ((&made, &settings.clients)meta, (&made, &settings.clients)settings.clients) {
+    if let (Some(_), Some(file)) = (&meta, &settings.clients) {
         let (data, file) = (settings.data.display(), file.display());
         log::warn!("--clients {file} is not read: {data} was made before, and keeps its clients");
     }

@@ -256,7 +256,7 @@ impl<J> Node<J> {
             works: side.circuit.works(self.now.monotonic_ns),
             room: self.takes_payment(processor),
             full: side.circuit.is_full(side.under_way, self.now.monotonic_ns),
-            latency_ns: side.circuit.latency_ns(),
+            latency_ns: side.circuit.latency_ns(self.now.monotonic_ns),
             parallel_max: side.window_max,
             fee_basis_points: processor.fee_basis_points(),
         }
@@ -377,7 +377,9 @@ impl<J> Node<J> {
             stats.circuit.set(side.circuit.state() as u64);
             stats.window.set(u64::from(side.circuit.window()));
             stats.under_way.set(u64::from(side.under_way));
-            stats.latency_ns.set(side.circuit.latency_ns());
+            stats
+                .latency_ns
+                .set(side.circuit.latency_ns(self.now.monotonic_ns));
         }
     }
 }

@@ -29,6 +29,9 @@ const STALL_NS_MIN: u64 = 250 * MILLISECOND_NS;
 /// What a reply may take beyond twice the least before its processor is taken to queue: scheduling, on
 /// few and busy cores, takes milliseconds.
 const QUEUEING_NS: u64 = 20 * MILLISECOND_NS;
+/// For how long the average counts without another reply. Then only what the processor says of itself does: of one
+/// that is not used, the average would be that of its last bad time for ever.
+const AVERAGE_NS: u64 = 10 * SECOND_NS;
 /// For how long the lowest latency counts, at least; at most twice as long. When a processor becomes
 /// slower for good, its window grows again after that, or once it tells of it.
 const LOWEST_NS: u64 = 2 * SECOND_NS;
@@ -65,6 +68,8 @@ pub struct Circuit {
     silent_ns: Option<u64>,
     /// A moving average. 0: of nothing.
     average_ns: u64,
+    /// When it last changed.
+    averaged_ns: u64,
     /// The least that replies took of late.
     lowest: Lowest,
     /// What the processor says that it takes at least.
@@ -126,6 +131,7 @@ impl Circuit {
             retry_ns: 0,
             silent_ns: None,
             average_ns: 0,
+            averaged_ns: 0,
             lowest: Lowest::default(),
             response_min_ns: 0,
         }
@@ -168,9 +174,11 @@ impl Circuit {
     }
 
     fn is_silent(&self, now_ns: u64) -> bool {
-        let bound_ns = STALL_NS_MIN.max(self.latency_ns().saturating_mul(4));
-        self.silent_ns
-            .is_some_and(|since_ns| now_ns.saturating_sub(since_ns) > bound_ns)
+        self.silent_ns.is_some_and(|since_ns| {
+            // By what was known when the silence began: it makes nothing shorter.
+            let bound_ns = STALL_NS_MIN.max(self.latency_ns(since_ns).saturating_mul(4));
+            now_ns.saturating_sub(since_ns) > bound_ns
+        })
     }
 
     /// One is sent, as there [is room](Self::has_room). What to give back with its outcome, so that
@@ -211,10 +219,11 @@ impl Circuit {
         let latency_ns = now_ns.saturating_sub(ticket.sent_ns);
         let mut queued = false;
         if matches!(outcome, Outcome::Done | Outcome::Failed) {
-            self.average_ns = match self.average_ns {
+            self.average_ns = match self.average_ns(now_ns) {
                 0 => latency_ns,
                 average_ns => average_ns - average_ns / 8 + latency_ns / 8,
             };
+            self.averaged_ns = now_ns;
         }
         if outcome == Outcome::Done {
             let least_ns = self
@@ -307,8 +316,16 @@ impl Circuit {
     }
 
     /// From a request to its reply, as of late: no less than what the processor says.
-    pub fn latency_ns(&self) -> u64 {
-        self.average_ns.max(self.response_min_ns)
+    pub fn latency_ns(&self, now_ns: u64) -> u64 {
+        self.average_ns(now_ns).max(self.response_min_ns)
+    }
+
+    /// 0: of nothing that is of late.
+    fn average_ns(&self, now_ns: u64) -> u64 {
+        match now_ns.saturating_sub(self.averaged_ns) < AVERAGE_NS {
+            true => self.average_ns,
+            false => 0,
+        }
     }
 
     /// When there may be room although nothing happens until then: a probe is due, or `Retry-After` is

@@ -411,7 +411,7 @@ fn while_nothing_comes_back_nothing_is_sent() {
         rig.end(Outcome::Done);
         assert!(rig.has_room());
         // Later news than the sending of what is still under way.
-        let bound_ns = (4 * rig.circuit.latency_ns()).max(250 * MS);
+        let bound_ns = (4 * rig.circuit.latency_ns(rig.now_ns)).max(250 * MS);
         rig.wait(bound_ns);
         assert!(rig.has_room());
         rig.wait(1);
@@ -465,25 +465,25 @@ fn what_was_not_sent_tells_nothing() {
 #[test]
 fn latency_follows_replies_and_what_the_processor_says() {
     let mut rig = Rig::new(400);
-    assert_eq!(rig.circuit.latency_ns(), 0);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 0);
     rig.round_trip(80 * MS, Outcome::Done);
-    assert_eq!(rig.circuit.latency_ns(), 80 * MS);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
     rig.send();
     rig.wait(160 * MS);
     rig.end(Outcome::Done);
-    assert_eq!(rig.circuit.latency_ns(), 90 * MS);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 90 * MS);
     // A refusal is as fast as a payment.
     rig.send();
     rig.wait(10 * MS);
     rig.end(Outcome::Failed);
-    assert_eq!(rig.circuit.latency_ns(), 80 * MS);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
     rig.probe(Outcome::Busy(None));
     rig.probe(Outcome::Unknown);
-    assert_eq!(rig.circuit.latency_ns(), 80 * MS);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
     rig.circuit.health(false, 81, rig.now_ns);
-    assert_eq!(rig.circuit.latency_ns(), 81 * MS);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 81 * MS);
     rig.circuit.health(false, 5, rig.now_ns);
-    assert_eq!(rig.circuit.latency_ns(), 80 * MS);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
 }
 
 #[test]
@@ -545,4 +545,26 @@ fn who_fails_and_asks_for_patience_is_not_probed_before() {
     rig.circuit.hold(u64::MAX, rig.now_ns);
     rig.wait(RETRY_AFTER_NS_MAX);
     assert!(rig.has_room());
+}
+
+#[test]
+fn the_average_of_one_that_is_not_used_is_forgotten() {
+    let mut rig = Rig::new(8);
+    rig.send();
+    rig.wait(4 * SECOND_NS);
+    rig.end(Outcome::Done);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 4 * SECOND_NS);
+    rig.circuit.health(false, 30, rig.now_ns);
+    rig.wait(AVERAGE_NS - 1);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 4 * SECOND_NS);
+    rig.wait(1);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 30 * MS);
+    rig.send();
+    rig.wait(80 * MS);
+    rig.end(Outcome::Done);
+    assert_eq!(
+        rig.circuit.latency_ns(rig.now_ns),
+        80 * MS,
+        "it begins anew"
+    );
 }

@@ -272,7 +272,7 @@ fn read_window(rest: &mut &[u8], moments: &RangeInclusive<u64>) -> Result<Window
             .split_first_chunk()
             .ok_or("a window that is cut short")?;
         *rest = left;
-        Ok(u64::from_le_bytes(*bytes))
+        Ok::<u64, &'static str>(u64::from_le_bytes(*bytes))
     };
     let mut window = Window::new(Origin::from_bits(u64_next()?), u64_next()?);
     if !moments.contains(&window.through) {
