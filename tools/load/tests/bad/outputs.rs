@@ -10,8 +10,8 @@ use galo_load::report::Report;
 
 use crate::server::{Bad, Server};
 
-/// Of the summary.
-const SUMMARY: &str = "p99";
+/// Of the summary only: lines of a run that goes on are on standard error anyhow.
+const SUMMARY: &str = "\nLatency   with connecting";
 
 fn galo_load(server: &Server, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
