@@ -414,3 +414,17 @@ const _: () = {
     assert!(PROBE_NS_MIN < PROBE_NS_MAX && SUMMARY_NS_MAX < ATTEMPT_NS_MAX);
     assert!(RETRY_NS_MIN <= PROBE_NS_MIN && PROBE_NS_MAX < RETRY_NS_MAX);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_container_has_the_memory_that_the_bounds_are_made_for() {
+        // The nodes' limit is the first one: nginx's is further down.
+        let compose = include_str!("../compose.yml");
+        let (_, behind) = compose.split_once("memory: ").expect("there is one");
+        let (megabytes, _) = behind.split_once("M\n").expect("in megabytes");
+        assert_eq!(megabytes.parse(), Ok(CONTAINER_BYTES / MIB));
+    }
+}
