@@ -5,7 +5,7 @@ use galo_sim::run::{run, Options};
 use galo_sim::sabotage::Sabotage;
 
 /// Few, because debug builds are slow: CI runs some thousands with the release build.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 /// Within these every kind of sabotage must be found.
 const SELF_TEST_SEEDS: u64 = 300;
 
