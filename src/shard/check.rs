@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::chain::Chain;
 use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::payments::Run;
@@ -167,15 +166,7 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
     let mut runs = recovery::open_runs(disk, &dir, &listing, identity)?;
     runs.iter_mut().try_for_each(Run::check)?;
     let run_bytes: u64 = runs.iter().map(Run::bytes).sum();
-    let (durable, proof) = recovery::proof(&dir, &listing, &runs);
-    let chain = Chain {
-        disk,
-        dir: &dir,
-        identity,
-        segments: &listing.segments,
-        durable,
-        proof,
-    };
+    let chain = recovery::chain(disk, &dir, identity, &listing, &runs);
     let mut replayed = replayed.into_iter();
     let older = replayed.next().expect("there is one");
     let (shard, end, _) = recovery::replay(&chain, older, runs)?;

@@ -136,15 +136,7 @@ pub fn open<D: Disk>(
     let position = snapshots.newest.position;
     let snapshots_bad = snapshots.bad_paths(&dir);
     let runs = open_runs(disk, &dir, &listing, &identity)?;
-    let (durable, proof) = proof(&dir, &listing, &runs);
-    let chain = Chain {
-        disk,
-        dir: &dir,
-        identity: &identity,
-        segments: &listing.segments,
-        durable,
-        proof,
-    };
+    let chain = chain(disk, &dir, &identity, &listing, &runs);
     let (mut shard, end, replayed) = replay(&chain, snapshots.newest, runs)?;
     shard.payments.load_filters()?;
     let journal = match &end.torn {
@@ -208,15 +200,7 @@ pub fn bound_payments<D: Disk>(
     let listing = list(disk, &dir)?;
     let snapshots = find_snapshot(disk, &dir, &listing, identity)?;
     let runs = open_runs(disk, &dir, &listing, identity)?;
-    let (durable, proof) = proof(&dir, &listing, &runs);
-    let chain = Chain {
-        disk,
-        dir: &dir,
-        identity,
-        segments: &listing.segments,
-        durable,
-        proof,
-    };
+    let chain = chain(disk, &dir, identity, &listing, &runs);
     let (shard, ..) = replay(&chain, snapshots.newest, runs)?;
     Ok(shard.payments().bound_to())
 }
@@ -242,12 +226,26 @@ pub(super) fn open_runs<D: Disk>(
         .collect()
 }
 
-/// The last record that was durable, as far as files say that get their names only then; and which does.
-pub(super) fn proof(dir: &Path, listing: &Listing, runs: &[Run]) -> (u64, PathBuf) {
+/// The journal, which was durable as far as files say that get their names only then.
+pub(super) fn chain<'a, D: Disk>(
+    disk: &'a D,
+    dir: &'a Path,
+    identity: &'a Identity,
+    listing: &'a Listing,
+    runs: &[Run],
+) -> Chain<'a, D> {
     let end = *listing.snapshots.last().expect("one was found");
-    match runs.last() {
+    let (durable, proof) = match runs.last() {
         Some(run) if run.sequence() > end => (run.sequence(), run.path().to_owned()),
         _ => (end, layout::snapshot(dir, end)),
+    };
+    Chain {
+        disk,
+        dir,
+        identity,
+        segments: &listing.segments,
+        durable,
+        proof,
     }
 }
 

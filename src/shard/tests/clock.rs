@@ -48,6 +48,18 @@ fn moments(shard: &Shard) -> Vec<u64> {
     statement.map(|transaction| transaction.time_us()).collect()
 }
 
+/// A life in which the first key is used, at the beginning of time.
+fn use_first_key(directory: &Directory) {
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    post(&mut shard, &key(1), at(0, 0));
+    write(&mut shard, &mut store);
+    drop((shard, store));
+}
+
 #[test]
 fn moments_follow_the_clock_and_ages_do_not() {
     let directory = Directory::new();
@@ -112,14 +124,7 @@ fn a_clock_that_is_read_a_moment_later_has_not_stepped() {
 #[test]
 fn a_batch_that_is_refused_has_told_nothing_of_the_clock() {
     let directory = Directory::new();
-    let Recovered {
-        mut shard,
-        mut store,
-        ..
-    } = directory.open();
-    post(&mut shard, &key(1), at(0, 0));
-    write(&mut shard, &mut store);
-    drop((shard, store));
+    use_first_key(&directory);
     let Recovered {
         mut shard,
         mut store,
@@ -202,14 +207,7 @@ fn keys_outlive_whatever_the_clock_does_between_two_lives() {
 #[test]
 fn a_key_that_was_used_again_is_replayed_as_it_was() {
     let directory = Directory::new();
-    let Recovered {
-        mut shard,
-        mut store,
-        ..
-    } = directory.open();
-    post(&mut shard, &key(1), at(0, 0));
-    write(&mut shard, &mut store);
-    drop((shard, store));
+    use_first_key(&directory);
     // Nobody was there for an hour, or the clock has stepped: it is remembered for ten minutes more.
     let Recovered {
         mut shard,
