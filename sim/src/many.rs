@@ -101,8 +101,8 @@ fn work(from: u64, count: u64, options: Options, sender: &Sender<Message>, next:
     let _ = sender.send(Message::Idle);
 }
 
-/// Where `panic` is `abort`, nothing can be done after the hook; so a thread that panics in a run
-/// tells what happened, and never leaves it.
+/// A thread that panics in a run tells what happened. Where `panic` is `abort`, it never leaves the hook, for that
+/// would end the process; elsewhere it ends, for whoever is in the hook keeps others from replacing it, as libtest does.
 fn tell_panics() {
     static ONCE: Mutex<bool> = Mutex::new(false);
     let mut installed = ONCE.lock().expect("nobody panics with it");
@@ -116,7 +116,7 @@ fn tell_panics() {
             return usual(info);
         };
         let _ = sender.send(Message::Panicked(seed, format!("panic: {info}")));
-        loop {
+        while cfg!(panic = "abort") {
             thread::park();
         }
     }));
