@@ -83,8 +83,9 @@ impl<J> Node<J> {
         }
     }
 
-    /// Sends what may leave, and moves a connection on that has nothing left to send.
-    pub(super) fn flush(&mut self, index: usize) {
+    /// Sends what may leave, and moves a connection on that has nothing left to send. `monotonic_ns`: the present, after
+    /// the journal writes.
+    pub(super) fn flush(&mut self, index: usize, monotonic_ns: u64) {
         let past_grace = self.is_past_grace();
         let scarce = self.connections.scarce();
         let (connection, buffers) = self.connections.with_buffers(index);
@@ -99,6 +100,10 @@ impl<J> Node<J> {
             self.effects.push_back(Effect::Send(id));
             connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
             self.sweep_ns = self.sweep_ns.min(connection.send_deadline_ns);
+            if let Peer::Processor(processor) = connection.peer {
+                self.processors
+                    .request_leaves(index, processor, monotonic_ns);
+            }
             return;
         }
         if !connection.output.is_empty() || connection.waiting > 0 || connection.postponed {

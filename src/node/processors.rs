@@ -178,6 +178,14 @@ impl Processors {
         self.work.iter().flatten()
     }
 
+    /// What a connection carries leaves now: the journal may have taken its time since it was made.
+    pub(super) fn request_leaves(&mut self, index: usize, processor: Processor, now_ns: u64) {
+        if let Some(Work::Pay(attempt)) = &mut self.work[index] {
+            let circuit = &mut self.sides[processor as usize].circuit;
+            circuit.leaves(&mut attempt.ticket, now_ns);
+        }
+    }
+
     fn has_work(&self, index: usize) -> bool {
         self.work.get(index).is_some_and(Option::is_some)
     }

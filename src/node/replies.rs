@@ -411,7 +411,7 @@ impl<J> Node<J> {
                     ticket: self.ticket,
                 });
             }
-            self.flush(id.index as usize);
+            self.flush(id.index as usize, monotonic_ns);
         }
         self.listed = listed;
         self.bound_buffers();

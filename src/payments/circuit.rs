@@ -107,6 +107,8 @@ pub enum Outcome {
 pub struct Ticket {
     /// When it was sent.
     pub sent_ns: u64,
+    /// When it [left](Circuit::leaves).
+    pub left_ns: u64,
     /// Counts how often the circuit had opened by then.
     pub era: u32,
 }
@@ -193,12 +195,21 @@ impl Circuit {
             self.used_ns = now_ns;
         }
         self.under_way += 1;
-        self.silent_ns.get_or_insert(now_ns);
         self.note_whether_full(now_ns);
         Ticket {
             sent_ns: now_ns,
+            left_ns: now_ns,
             era: self.era,
         }
+    }
+
+    /// What was [sent](Self::sent) leaves now, with its binding in the journal: how long that took says nothing of the
+    /// processor.
+    pub fn leaves(&mut self, ticket: &mut Ticket, now_ns: u64) {
+        if ticket.era == self.era {
+            self.silent_ns.get_or_insert(now_ns);
+        }
+        ticket.left_ns = now_ns;
     }
 
     /// It was not sent after all, and nothing is learnt from it.
@@ -216,7 +227,7 @@ impl Circuit {
 
     /// How it ended.
     pub fn ended(&mut self, ticket: Ticket, outcome: Outcome, now_ns: u64) {
-        let latency_ns = now_ns.saturating_sub(ticket.sent_ns);
+        let latency_ns = now_ns.saturating_sub(ticket.left_ns);
         let mut queued = false;
         if matches!(outcome, Outcome::Done | Outcome::Failed) {
             self.average_ns = match self.average_ns(now_ns) {

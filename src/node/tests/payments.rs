@@ -3,8 +3,8 @@
 use super::rig::processors::{response, Call, GATEWAY};
 use super::*;
 use crate::limits::{
-    ATTEMPT_NS_MAX, DISPATCH_RETRY_NS, HEALTH_NS_MIN, PROBE_NS_MIN, PROCESSOR_IDLE_NS_MAX,
-    STOP_GRACE_NS,
+    ATTEMPT_NS_MAX, DISPATCH_RETRY_NS, HEALTH_NS_MIN, MILLISECOND_NS, PROBE_NS_MIN,
+    PROCESSOR_IDLE_NS_MAX, STOP_GRACE_NS,
 };
 use crate::payments::{PaymentId, Processor, Window};
 use crate::shard::payments::State;
@@ -177,12 +177,21 @@ fn with_durability_disk_nothing_is_sent_before_the_sync() {
     assert_eq!(rig.processor_connections(), 1);
     assert_eq!(rig.calls(), []);
     assert!(matches!(state(&rig, id), State::Bound { .. }));
+    rig.pass(2 * SECOND_NS);
     rig.disk_stuck(0, false);
     rig.run();
     let call = rig.call();
     assert_eq!(call.payment().id, id);
+    rig.pass(5 * MILLISECOND_NS);
     rig.answer(&call, 200);
     assert_eq!(state(&rig, id), processed(&call));
+    // The disk's time is not the processor's.
+    let stats = &rig.cores[0].host.node().core_stats().payments.processors[0];
+    assert!(
+        stats.latency_ns.get() < 2 * SECOND_NS,
+        "{}",
+        stats.latency_ns.get()
+    );
 }
 
 #[test]

@@ -27,6 +27,11 @@ const TICKS_MAX: usize = 2000;
 /// 2024-01-01.
 const TIME_US: u64 = 1_704_067_200_000_000;
 
+std::thread_local! {
+    /// `CLOCK_MONOTONIC` of the rig whose tick this is.
+    static CLOCK_NS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// What a [`Rig`] is made with.
 #[derive(Clone, Copy)]
 pub struct Plan {
@@ -238,7 +243,7 @@ impl Rig {
             },
         };
         Core {
-            host: Host::new(settings, directory, owned, || 0),
+            host: Host::new(settings, directory, owned, || CLOCK_NS.get()),
             disk,
             sockets: Vec::new(),
             sent: Vec::new(),

@@ -25,7 +25,8 @@ impl Rig {
 
     fn send(&mut self) {
         assert!(self.has_room());
-        let ticket = self.circuit.sent(self.now_ns);
+        let mut ticket = self.circuit.sent(self.now_ns);
+        self.circuit.leaves(&mut ticket, self.now_ns);
         self.under_way.push(ticket);
     }
 
@@ -460,6 +461,19 @@ fn what_was_not_sent_tells_nothing() {
     rig.circuit.withdrawn(probe);
     assert_eq!(rig.seen(), (State::Open, 1));
     assert_eq!(rig.fill(), 1);
+}
+
+#[test]
+fn what_the_journal_takes_is_not_the_processors_time() {
+    let mut rig = Rig::new(400);
+    let mut ticket = rig.circuit.sent(rig.now_ns);
+    rig.wait(2 * SECOND_NS);
+    // Nothing has left, so that nothing is silent.
+    assert!(rig.has_room());
+    rig.circuit.leaves(&mut ticket, rig.now_ns);
+    rig.wait(5 * MS);
+    rig.circuit.ended(ticket, Outcome::Done, rig.now_ns);
+    assert_eq!(rig.circuit.latency_ns(rig.now_ns), 5 * MS);
 }
 
 #[test]

@@ -17,6 +17,7 @@ impl Rig {
 
     pub fn tick(&mut self, index: usize, event: impl FnOnce(&mut Host<Faulty>)) {
         let now = self.now();
+        super::CLOCK_NS.set(now.monotonic_ns);
         let core = &mut self.cores[index];
         core.host.tick_begin(now);
         let refused = core.feed();
