@@ -97,7 +97,7 @@ impl Mapping {
         of_file: false,
     };
 
-    /// Zeros, which take no memory before they are touched.
+    /// Zeros, all of them resident: what is filled at once anyway costs half when its pages do not come one by one.
     pub fn zeroed(bytes: usize) -> io::Result<Mapping> {
         let Some(length) = NonZeroUsize::new(bytes) else {
             return Ok(Mapping::EMPTY);
@@ -108,7 +108,7 @@ impl Mapping {
                 None,
                 length,
                 ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
+                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_POPULATE,
             )
         }?;
         Ok(Mapping {

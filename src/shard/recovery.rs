@@ -395,6 +395,10 @@ pub(super) fn replay<D: Disk>(
         segment: segment.to_owned(),
         sequence: position.from - 1,
     };
+    if let [.., before, last] = chain.segments {
+        // As long as the one before it.
+        shard.payments.will_arrive(last + (last - before));
+    }
     let mut replayed = 0;
     let walked = chain.walk(position.from, |record, path| {
         let sequence = record.stamp.sequence;

@@ -9,9 +9,10 @@
 //! its id is that of a settled one. It goes where they are looked for, too, and nobody else of its id can be bound
 //! before it is settled.
 
-use super::waiting::Entry;
+use super::waiting::{Entry, TOGETHER};
 use super::Payments;
-use crate::limits::PAYMENTS_ARRIVING_MAX;
+use crate::limits::{PAYMENTS_ARRIVING_MAX, PAYMENTS_OPEN_MAX};
+use crate::payments::PaymentId;
 
 /// See the top of this file.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub struct Arriving {
     list: Vec<Arrival>,
     /// The origin of the first one that was there already.
     twice: Option<u64>,
+    /// About where the last one comes from; 0: that is not known.
+    end: u64,
 }
 
 struct Arrival {
@@ -50,34 +53,62 @@ impl Payments {
         }
     }
 
+    /// Some will arrive, the last one from about there.
+    pub(in crate::shard) fn will_arrive(&mut self, end: u64) {
+        self.arriving.end = end;
+    }
+
     /// Looks for all that have arrived, and puts them into the index. `Err`: some were there already, waiting or
     /// not; the origin of the first.
     pub(in crate::shard) fn arrived(&mut self) -> Result<(), u64> {
         if self.arriving.list.is_empty() {
             return self.arriving.twice.map_or(Ok(()), Err);
         }
-        let Arriving { mut list, twice } = std::mem::take(&mut self.arriving);
+        let Arriving {
+            mut list,
+            twice,
+            end,
+        } = std::mem::take(&mut self.arriving);
+        // How many lists like this one may be on their way: the index grows once for all of them.
+        let ahead = match (list.first(), list.last()) {
+            (Some(first), Some(last)) if list.len() == PAYMENTS_ARRIVING_MAX => {
+                end.saturating_sub(last.origin) / (last.origin - first.origin + 1)
+            }
+            _ => 0,
+        };
+        let lists = (PAYMENTS_OPEN_MAX / PAYMENTS_ARRIVING_MAX).min(1 + ahead as usize);
         let begin = self.waiting.indexed();
         let position = |arrival: &Arrival| begin + u64::from(arrival.behind);
         list.retain(|arrival| !self.waiting.has_left(position(arrival)));
-        self.waiting
-            .reserve(list.iter().map(|arrival| arrival.hash));
+        let hashes = list.iter().map(|arrival| arrival.hash);
+        self.waiting.reserve(hashes, lists);
         for arrival in &mut list {
             arrival.place = self.waiting.place(arrival.hash);
         }
         list.sort_unstable_by_key(|arrival| (arrival.place, arrival.behind));
         let mut first = twice;
-        for arrival in &list {
-            let (position, hash) = (position(arrival), arrival.hash);
-            let is_elsewhere = || self.has_tried_or_settled(self.waiting.get(position).id, hash);
-            match self.waiting.has_other(position, hash) || is_elsewhere() {
-                false => self.waiting.index(position, hash),
-                true => first = Some(first.unwrap_or(u64::MAX).min(arrival.origin)),
+        for some in list.chunks(TOGETHER) {
+            // In this order the ids lie anywhere in memory.
+            let mut ids = [PaymentId(0); TOGETHER];
+            for (id, arrival) in ids.iter_mut().zip(some) {
+                *id = self.waiting.get(position(arrival)).id;
+            }
+            for (id, arrival) in ids.into_iter().zip(some) {
+                let hash = arrival.hash;
+                let is_there = self.waiting.find_hashed(id, hash).is_some();
+                match is_there || self.has_tried_or_settled(id, hash) {
+                    false => self.waiting.index(position(arrival), hash),
+                    true => first = Some(first.unwrap_or(u64::MAX).min(arrival.origin)),
+                }
             }
         }
         self.waiting.set_indexed();
         list.clear();
-        self.arriving = Arriving { list, twice: first };
+        self.arriving = Arriving {
+            list,
+            twice: first,
+            end,
+        };
         first.map_or(Ok(()), Err)
     }
 

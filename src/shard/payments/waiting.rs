@@ -29,8 +29,8 @@ const PIECE: u64 = 2048;
 const PARTS: usize = 64;
 /// A part with room for fewer is not shrunk.
 const PART_MIN: usize = 64;
-/// Entries whose ids are read before the first of them is put into a part that changes its size.
-const TOGETHER: usize = 32;
+/// Entries whose ids are read before the first of them is dealt with, so that the processor fetches them at the same time.
+pub const TOGETHER: usize = 32;
 
 /// A payment that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,20 +293,13 @@ impl Waiting {
         self.index = [(); PARTS].map(|()| HashTable::with_capacity(count.div_ceil(PARTS)));
     }
 
-    /// Whether the index has another one of the same id as the one at a position.
-    pub fn has_other(&self, position: u64, hash: u64) -> bool {
-        let id = |position| self.pieces.id(position);
-        let is_it = |low: &u32| id(Self::widen(self.first, *low)) == id(position);
-        self.index[Self::part(hash)].find(hash, is_it).is_some()
-    }
-
     /// Whether the one at a position, which is not in the index, has left.
     pub fn has_left(&self, position: u64) -> bool {
         position < self.first || self.pieces.get(position).cents == 0
     }
 
-    /// Makes room in the index for some with these hashes, at once if they are many.
-    pub fn reserve(&mut self, hashes: impl ExactSizeIterator<Item = u64>) {
+    /// Makes room in the index for some with these hashes, and for so many times as many in all, at once if they are many.
+    pub fn reserve(&mut self, hashes: impl ExactSizeIterator<Item = u64>, times: usize) {
         if hashes.len() < PARTS {
             return;
         }
@@ -315,7 +308,7 @@ impl Waiting {
         for (part, more) in more.into_iter().enumerate() {
             let table = &self.index[part];
             if table.len() + more > table.capacity() {
-                self.resize(part, more);
+                self.resize(part, more * times);
             }
         }
     }
