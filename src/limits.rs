@@ -69,6 +69,10 @@ pub const BUFFERS_POOLED_BYTES_MAX: usize = MIB;
 /// Memory of the buffers of all clients' connections of one core: input kept, output not yet taken by the
 /// kernel. Beyond: connections are closed, first those that hold most and have made no progress for longest.
 pub const CLIENT_BUFFERS_BYTES_MAX: usize = 12 * MIB;
+/// From here on connections are closed, too, up to [`EVICTIONS_MAX`] a tick.
+pub const CLIENT_BUFFERS_BYTES_FULL: usize = 10 * MIB;
+/// Connections that a tick closes for what they hold, as long as that is not beyond the bound: each costs some 20 µs.
+pub const EVICTIONS_MAX: u64 = 64;
 /// From here on buffers are scarce: a connection gets what it needs for one request and its reply, and is
 /// not read from while it has more.
 pub const CLIENT_BUFFERS_BYTES_SCARCE: usize = 4 * MIB;
@@ -95,7 +99,7 @@ pub const TICK_WORK_TURNS: u32 = TICK_WORK_MAX / 2;
 /// What a tick does for one connection. Beyond: the rest of its input waits its turn. With a quarter of it the
 /// sends, one in each turn, cost 10% of the throughput of 32 pipelining connections.
 pub const CONNECTION_WORK_MAX: u32 = 256;
-/// What a turn costs by itself: a send.
+/// What serving a connection costs beside its requests: a send.
 pub const TURN_WORK: u32 = 8;
 
 // ---- Drivers ---------------------------------------------------------------
@@ -104,8 +108,9 @@ pub const TURN_WORK: u32 = 8;
 pub const RING_ENTRIES: u32 = 1024;
 /// Completion queue entries of a socket ring.
 pub const COMPLETIONS_MAX: u32 = 4 * RING_ENTRIES;
-/// Completions (or ready sockets) taken up by one tick; the rest wait for the next.
-pub const TICK_EVENTS_MAX: usize = 256;
+/// Completions (or ready sockets) taken up by one tick; the rest wait for the next. When thousands send at once, whoever
+/// comes behind them waits for that many ticks, each as long as its work is.
+pub const TICK_EVENTS_MAX: usize = 1024;
 /// Receive buffers lent to the kernel; when it has used all, receives are armed anew.
 pub const RECEIVE_BUFFERS: u16 = 128;
 /// One receive buffer.
@@ -375,7 +380,8 @@ const _: () = {
     assert!(BODY_ENCODED_BYTES_MAX + OUTPUT_BYTES_MAX < CLIENT_BUFFERS_BYTES_SCARCE);
     assert!(OUTPUT_BYTES_SCARCE < OUTPUT_BYTES_MAX && RECEIVE_BYTES_SCARCE < RECEIVE_BUFFER_BYTES);
     assert!(CLIENT_BUFFERS_BYTES_CALM < CLIENT_BUFFERS_BYTES_SCARCE);
-    assert!(2 * CLIENT_BUFFERS_BYTES_SCARCE < CLIENT_BUFFERS_BYTES_MAX);
+    assert!(2 * CLIENT_BUFFERS_BYTES_SCARCE < CLIENT_BUFFERS_BYTES_FULL);
+    assert!(CLIENT_BUFFERS_BYTES_FULL < CLIENT_BUFFERS_BYTES_MAX);
     // A core's buffers leave a quarter of its container to open payments and remembered keys. (The longest
     // answer of a member, a statement with ten descriptions that are escaped, has half of what a frame may have.)
     assert!(

@@ -12,6 +12,10 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use std::fmt;
 use std::os::fd::RawFd;
 
+/// How many operations that wait for a socket one `io_uring_enter` takes up, unless more are waited for (Linux 6.13,
+/// `IO_LOCAL_TW_DEFAULT_MAX`; before, it was all of them).
+const COMPLETIONS_PER_ENTER: usize = 20;
+
 /// What a completion is about: operation (8 bits), generation (24), index (32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
@@ -240,6 +244,21 @@ impl Ring {
         self.enter_raw(submit, wait)
     }
 
+    /// [`enter`](Self::enter), and again as long as more may have completed: what has waited for a socket the kernel takes
+    /// up few at a time, and of thousands the last would wait for hundreds of ticks.
+    pub(super) fn enter_for_many(&mut self, wait: u32) -> Result<(), Error> {
+        let mut before = self.uring.completion().len();
+        self.enter(wait)?;
+        loop {
+            let now = self.uring.completion().len();
+            if now < before + COMPLETIONS_PER_ENTER || now >= COMPLETIONS_MAX as usize / 2 {
+                return Ok(());
+            }
+            before = now;
+            self.enter(0)?;
+        }
+    }
+
     /// Whether anything waits to be submitted.
     pub(super) fn has_submissions(&mut self) -> bool {
         !self.uring.submission().is_empty()
@@ -250,10 +269,10 @@ impl Ring {
         !self.uring.completion().is_empty()
     }
 
-    /// Moves completions into `into`, up to its capacity.
-    pub(super) fn drain(&mut self, into: &mut Vec<cqueue::Entry>) {
-        let room = into.capacity() - into.len();
-        into.extend(self.uring.completion().take(room));
+    /// Moves completions into `into`, at most so many. Whether there were any.
+    pub(super) fn drain(&mut self, into: &mut Vec<cqueue::Entry>, most: usize) -> bool {
+        into.extend(self.uring.completion().take(most));
+        !into.is_empty()
     }
 
     /// The bytes of a receive completion, and the buffer to [`give_back`](Self::give_back).

@@ -5,11 +5,15 @@ use super::links::Links;
 use super::ring::{Error, Group, Operation, Ring, Tag};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::{clock, ConnectionId, Control, Machine, Peer, Target};
-use crate::limits::{ACCEPT_RETRY_NS, HEAVY_RECEIVES, RECEIVE_BUFFER_BYTES, TICK_EVENTS_MAX};
+use crate::limits::{
+    ACCEPT_RETRY_NS, HEAVY_RECEIVES, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
+    TICK_EVENTS_MAX,
+};
 use crate::payments::Processor;
 use io_uring::cqueue;
 use nix::errno::Errno;
 use nix::sys::socket::SockFlag;
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
@@ -34,8 +38,11 @@ pub(super) struct Sockets {
     in_flight: usize,
     /// Reused by every tick.
     completions: Vec<cqueue::Entry>,
-    /// To be read again once the tick is over, unless it pauses them.
-    unarmed: Vec<ConnectionId>,
+    /// To be read again once the tick is over, unless it pauses them: as many at a time as there are buffers, or what
+    /// thousands send at once would be as many receives that fail, again and again. First those that are not heavy, or
+    /// have not been read at all.
+    to_read: VecDeque<ConnectionId>,
+    to_read_heavy: VecDeque<ConnectionId>,
     /// What the machine wants of one connection at a time.
     receive_bytes_max: usize,
 }
@@ -51,6 +58,8 @@ struct Connection {
     /// For so many receives it is read one buffer in each tick, so that it does not use up the buffers of all:
     /// it is new, or has filled one; see [`HEAVY_RECEIVES`].
     heavy: u8,
+    /// It is among those that are to be read again.
+    queued: bool,
     /// The peer has sent its last.
     ended: bool,
     /// Bytes of the send that is in flight.
@@ -102,7 +111,8 @@ impl Sockets {
             timeout_generation: 0,
             in_flight: 0,
             completions: Vec::with_capacity(TICK_EVENTS_MAX),
-            unarmed: Vec::new(),
+            to_read: VecDeque::new(),
+            to_read_heavy: VecDeque::new(),
             receive_bytes_max: usize::MAX,
         };
         for (peer, socket) in listeners {
@@ -138,31 +148,14 @@ impl Sockets {
             self.arm_listeners()?;
         }
         let mut completions = std::mem::take(&mut self.completions);
-        self.ring.drain(&mut completions);
-        for completion in &completions {
-            let tag = Tag::unpack(completion.user_data());
-            let more = cqueue::more(completion.flags());
-            if tag.operation != Operation::Forgotten && !more {
-                self.in_flight -= 1;
-            }
-            match tag.operation {
-                Operation::Receive => self.on_receive(machine, tag, completion, more)?,
-                Operation::Send => self.on_send(machine, tag, completion.result())?,
-                Operation::Accept => self.on_accept(machine, tag, completion.result(), more)?,
-                Operation::Connect => self.on_connect(machine, tag, completion.result())?,
-                Operation::Wake => {
-                    self.control.clear(self.core);
-                    self.arm_wake()?;
-                }
-                Operation::Timeout => {
-                    if self.timeout.is_some_and(|(_, it)| it == tag.generation) {
-                        self.timeout = None;
-                    }
-                }
-                Operation::Forgotten => {}
+        let mut room = TICK_EVENTS_MAX;
+        while room > 0 && self.ring.drain(&mut completions, room) {
+            for completion in completions.drain(..) {
+                // A receive that found no buffer is nothing to the machine.
+                room -= usize::from(completion.result() != -libc::ENOBUFS);
+                self.take_up(machine, &completion)?;
             }
         }
-        completions.clear();
         self.completions = completions;
         self.receive_bytes_max = machine.receive_bytes_max();
         self.ring.publish();
@@ -197,17 +190,47 @@ impl Sockets {
             group: Group::Small,
             reading: true,
             heavy: 1,
+            queued: false,
             ended: false,
             sending: None,
             shutdown_after_send: false,
             closing: false,
         });
         assert!(before.is_none(), "an index is free after closed()");
-        self.unarmed.push(id);
+        self.read_again(id, true);
         Ok(())
     }
 
     // ---- Completions -------------------------------------------------------
+
+    fn take_up<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        completion: &cqueue::Entry,
+    ) -> Result<(), Error> {
+        let tag = Tag::unpack(completion.user_data());
+        let more = cqueue::more(completion.flags());
+        if tag.operation != Operation::Forgotten && !more {
+            self.in_flight -= 1;
+        }
+        match tag.operation {
+            Operation::Receive => self.on_receive(machine, tag, completion, more)?,
+            Operation::Send => self.on_send(machine, tag, completion.result())?,
+            Operation::Accept => self.on_accept(machine, tag, completion.result(), more)?,
+            Operation::Connect => self.on_connect(machine, tag, completion.result())?,
+            Operation::Wake => {
+                self.control.clear(self.core);
+                self.arm_wake()?;
+            }
+            Operation::Timeout => {
+                if self.timeout.is_some_and(|(_, it)| it == tag.generation) {
+                    self.timeout = None;
+                }
+            }
+            Operation::Forgotten => {}
+        }
+        Ok(())
+    }
 
     fn on_receive<M: Machine>(
         &mut self,
@@ -264,7 +287,7 @@ impl Sockets {
         if more {
             return Ok(());
         }
-        self.unarmed.push(id);
+        self.read_again(id, false);
         self.close_if_idle(id)
     }
 
@@ -385,7 +408,7 @@ impl Sockets {
         if let Some(connection) = get(&mut self.connections, id) {
             connection.reading = true;
         }
-        self.unarmed.push(id);
+        self.read_again(id, false);
         Ok(())
     }
 
@@ -466,6 +489,7 @@ impl Sockets {
     /// Whether the next tick has something to do already.
     pub(super) fn has_events(&mut self) -> bool {
         !self.closed.is_empty()
+            || self.has_to_read()
             || self.links.has_made()
             || self.dials.has_failed()
             || self.ring.has_completions()
@@ -476,7 +500,7 @@ impl Sockets {
         self.arm_receives()?;
         // With nothing to submit, completions that are there already need no call.
         if self.ring.has_submissions() || !self.ring.has_completions() {
-            self.ring.enter(0)?;
+            self.ring.enter_for_many(0)?;
         }
         Ok(())
     }
@@ -485,7 +509,8 @@ impl Sockets {
     pub(super) fn wait(&mut self, deadline_ns: Option<u64>) -> Result<(), Error> {
         self.arm_receives()?;
         self.arm_timeout(deadline_ns)?;
-        self.ring.enter(1)
+        let wait = u32::from(!self.has_to_read());
+        self.ring.enter_for_many(wait)
     }
 
     /// Cancels everything and waits until the kernel has let go of all memory.
@@ -494,7 +519,7 @@ impl Sockets {
         let mut completions = std::mem::take(&mut self.completions);
         while self.in_flight > 0 {
             self.ring.enter(1)?;
-            self.ring.drain(&mut completions);
+            self.ring.drain(&mut completions, TICK_EVENTS_MAX);
             for completion in completions.drain(..) {
                 let tag = Tag::unpack(completion.user_data());
                 if tag.operation != Operation::Forgotten && !cqueue::more(completion.flags()) {
@@ -511,32 +536,63 @@ impl Sockets {
 
     // ---- Arming ------------------------------------------------------------
 
-    /// Reads the connections again that are to be read and are not.
-    fn arm_receives(&mut self) -> Result<(), Error> {
-        let bytes_max = self.receive_bytes_max;
-        for id in self.unarmed.drain(..) {
-            let Some(connection) = get(&mut self.connections, id) else {
-                continue;
-            };
-            if !connection.reading || connection.ended || connection.receive != Receive::Idle {
-                continue;
-            }
-            connection.receive = Receive::Armed;
-            let socket = connection.socket.as_raw_fd();
-            self.in_flight += 1;
-            let tag = Tag::new(Operation::Receive, id.generation, id.index);
-            connection.group = match connection.heavy > 1 && bytes_max > RECEIVE_BUFFER_BYTES {
-                true => Group::Large,
-                false => Group::Small,
-            };
-            if connection.heavy > 0 || bytes_max < RECEIVE_BUFFER_BYTES {
-                let group = connection.group;
-                self.ring.receive_once(socket, group, bytes_max, tag)?;
-            } else {
-                self.ring.receive(socket, tag)?;
+    /// A connection is to be read again, unless it is closing. `new`: for the first time.
+    fn read_again(&mut self, id: ConnectionId, new: bool) {
+        if let Some(connection) = get(&mut self.connections, id) {
+            if !std::mem::replace(&mut connection.queued, true) {
+                let queue = match new || connection.heavy == 0 {
+                    true => &mut self.to_read,
+                    false => &mut self.to_read_heavy,
+                };
+                queue.push_back(id);
             }
         }
+    }
+
+    fn has_to_read(&self) -> bool {
+        !self.to_read.is_empty() || !self.to_read_heavy.is_empty()
+    }
+
+    /// Reads connections again that are to be read and are not.
+    fn arm_receives(&mut self) -> Result<(), Error> {
+        let mut room = usize::from(RECEIVE_BUFFERS);
+        while room > RECEIVE_BUFFERS_LARGE.into() {
+            let Some(id) = self.to_read.pop_front() else {
+                break;
+            };
+            self.arm_receive(id)?;
+            room -= 1;
+        }
+        for _ in 0..room.min(self.to_read_heavy.len()) {
+            let id = self.to_read_heavy.pop_front().expect("there are so many");
+            self.arm_receive(id)?;
+        }
         Ok(())
+    }
+
+    fn arm_receive(&mut self, id: ConnectionId) -> Result<(), Error> {
+        let bytes_max = self.receive_bytes_max;
+        let Some(connection) = get(&mut self.connections, id) else {
+            return Ok(());
+        };
+        connection.queued = false;
+        if !connection.reading || connection.ended || connection.receive != Receive::Idle {
+            return Ok(());
+        }
+        connection.receive = Receive::Armed;
+        let socket = connection.socket.as_raw_fd();
+        self.in_flight += 1;
+        let tag = Tag::new(Operation::Receive, id.generation, id.index);
+        connection.group = match connection.heavy > 1 && bytes_max > RECEIVE_BUFFER_BYTES {
+            true => Group::Large,
+            false => Group::Small,
+        };
+        if connection.heavy > 0 || bytes_max < RECEIVE_BUFFER_BYTES {
+            let group = connection.group;
+            self.ring.receive_once(socket, group, bytes_max, tag)
+        } else {
+            self.ring.receive(socket, tag)
+        }
     }
 
     fn arm_listeners(&mut self) -> Result<(), Error> {

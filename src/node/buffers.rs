@@ -6,12 +6,14 @@
 //! what has arrived before that took effect, and clients that stop in the middle of a request or do not read,
 //! may still add up to more than there is. Links and connections to processors have bounds of their own.
 
+use std::collections::BinaryHeap;
+
 use super::connection::State;
 use super::Node;
 use crate::io::{Effect, Peer};
 use crate::limits::{
-    BUFFER_BYTES, CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_MAX, CLIENT_BUFFERS_BYTES_SCARCE,
-    EVICTION_LOG_NS,
+    BUFFER_BYTES, CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_FULL, CLIENT_BUFFERS_BYTES_MAX,
+    CLIENT_BUFFERS_BYTES_SCARCE, EVICTIONS_MAX, EVICTION_LOG_NS,
 };
 
 impl<J> Node<J> {
@@ -26,16 +28,16 @@ impl<J> Node<J> {
             self.connections.trim();
             self.effects.push_back(Effect::TrimMemory);
         }
-        if held > CLIENT_BUFFERS_BYTES_MAX {
+        if held > CLIENT_BUFFERS_BYTES_FULL {
             self.evict();
         }
     }
 
-    /// Closes clients until there is room for others: first those that hold most for longest without
+    /// Closes clients, so that there is room for others: first those that hold most for longest without
     /// progress, by the product of the two.
     fn evict(&mut self) {
         let now_ns = self.now.monotonic_ns;
-        let mut candidates = Vec::new();
+        let mut candidates = BinaryHeap::new();
         // What a connection that is being closed holds is about to be free.
         let mut held = self.connections.held_by_clients();
         for index in 0..self.connections.len() {
@@ -53,13 +55,13 @@ impl<J> Node<J> {
             let weight = u128::from(idle_ns) * u128::from(connection.held);
             candidates.push((holds_more, weight, index));
         }
-        candidates.sort_unstable_by(|a, b| b.cmp(a));
-        let keep = CLIENT_BUFFERS_BYTES_MAX / 4 * 3;
         let mut closed = 0;
-        for (_, _, index) in candidates {
-            if held <= keep {
+        while held > CLIENT_BUFFERS_BYTES_MAX
+            || (held > CLIENT_BUFFERS_BYTES_FULL && closed < EVICTIONS_MAX)
+        {
+            let Some((_, _, index)) = candidates.pop() else {
                 break;
-            }
+            };
             held -= self.connections[index].held as usize;
             self.close(index);
             closed += 1;

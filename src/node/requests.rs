@@ -101,6 +101,7 @@ impl<J> Node<J> {
         let mut decoded = std::mem::take(&mut self.decoded);
         let mut progress = std::mem::take(&mut self.connections[index].progress);
         let mut taken = 0;
+        let mut is_served = false;
         while taken < input.len() && self.takes_requests(index) {
             if !self.has_turn(index) {
                 self.postpone(index);
@@ -119,6 +120,7 @@ impl<J> Node<J> {
                         break;
                     }
                     self.work += (consumed / KIB) as u32;
+                    is_served = true;
                     let connection = &mut self.connections[index];
                     connection.turn.1 += (self.work - work_before).max(1);
                     connection.progress_ns = self.now.monotonic_ns;
@@ -155,6 +157,9 @@ impl<J> Node<J> {
                 }
             }
         }
+        if is_served {
+            self.work += TURN_WORK;
+        }
         self.connections[index].progress = progress;
         self.decoded = decoded;
         taken
@@ -187,12 +192,8 @@ impl<J> Node<J> {
             let id = self.postponed.pop_front().expect("there are so many");
             if let Some(connection) = self.connections.get(id) {
                 connection.postponed = false;
-                let work_before = self.work;
                 self.list(id.index as usize);
                 self.resume(id.index as usize);
-                if self.work > work_before {
-                    self.work += TURN_WORK;
-                }
             }
         }
     }
