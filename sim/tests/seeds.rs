@@ -55,7 +55,7 @@ fn every_sabotage_is_found() {
         };
         // One that few seeds meet would take minutes from the first one on.
         let from = match sabotage {
-            Sabotage::TimeStands => 150,
+            Sabotage::TimeStands => 200,
             _ => 0,
         };
         let summary = many(from, SELF_TEST_SEEDS, options, true, |_, _| {});

@@ -206,7 +206,7 @@ impl Listeners {
     }
 }
 
-/// Whether who listens on `one` listens on `other`, too. Sockets of [::] are for IPv4 as well (ipv6(7)).
+/// Whether who listens on `one` listens on `other`, too. Sockets of `[::]` are for IPv4 as well (ipv6(7)).
 fn covers(one: &IpAddr, other: &IpAddr) -> bool {
     match one {
         _ if one.to_canonical() == other.to_canonical() => true,

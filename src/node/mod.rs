@@ -88,7 +88,7 @@ pub struct Node<J> {
     postponed: VecDeque<ConnectionId>,
     /// Counts ticks.
     tick: u32,
-    /// What this tick did for clients and members so far; see [`TICK_WORK_MAX`].
+    /// What this tick did for clients and members so far; see [`crate::limits::TICK_WORK_MAX`].
     work: u32,
     /// Closed for what they held, and not yet logged; and when the last line was. Monotonic.
     evicted: (u64, u64),
