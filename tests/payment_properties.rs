@@ -319,6 +319,7 @@ impl Life {
         self.store = store;
         for known in self.now.values_mut() {
             let found = self.shard.payments().find(known.payment.id).unwrap();
+            let found = found.unwrap();
             assert!((known.binds..=known.payment.attempts).contains(&found.attempts));
             let state = match (known.payment.state, known.bound) {
                 (State::Free, Some((to, requested_us))) => State::Bound {
@@ -342,7 +343,7 @@ impl Life {
         let payments = self.shard.payments();
         for number in 0..IDS {
             let expected = self.now.get(&number).map(|known| known.payment);
-            assert_eq!(payments.find(id(number)), expected, "{number}");
+            assert_eq!(payments.find(id(number)), Ok(expected), "{number}");
             let is_new = !self.written.contains_key(&number);
             if expected.is_some() {
                 assert_eq!(payments.is_written(id(number)), !is_new, "{number}");

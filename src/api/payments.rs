@@ -13,7 +13,7 @@ use super::{refused, Call, Executed, Problem};
 use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
 use crate::limits::AMOUNT_CENTS_MAX;
 use crate::payments::{amount, PaymentId, Processor, Summary, Window};
-use crate::shard::payments::State as PaymentState;
+use crate::shard::payments::{State as PaymentState, Unreadable};
 use crate::shard::{Accepted, Payment, Shard};
 
 /// What the owner of a shard is asked to do.
@@ -236,19 +236,26 @@ pub fn execute(shard: &mut Shard, command: &Command, time_us: u64, body: &mut Ve
                 QUEUE_FULL.write(body);
                 Executed::first(Status::ServiceUnavailable)
             }
+            Accepted::Unreadable => unreadable(body),
         },
         Command::Show { id } => match shard.payments().find(id) {
-            Some(payment) => {
+            Ok(Some(payment)) => {
                 let accepted_us = shard.moment_us(payment.accepted_us);
                 write_payment(body, &payment, accepted_us);
                 Executed::first(Status::Ok)
             }
-            None => {
+            Ok(None) => {
                 NO_SUCH_PAYMENT.write(body);
                 Executed::first(Status::NotFound)
             }
+            Err(Unreadable) => unreadable(body),
         },
     }
+}
+
+fn unreadable(body: &mut Vec<u8>) -> Executed {
+    UNREADABLE.write(body);
+    Executed::first(Status::InternalError)
 }
 
 /// `accepted_us`: by real time.

@@ -221,7 +221,7 @@ impl<J> Node<J> {
         if !self.serves(shard) {
             return None;
         }
-        let payment = self.shards[shard].as_ref()?.payments().find(id)?;
+        let (payment, _) = self.tried(shard, id)?;
         let State::Bound {
             to, requested_us, ..
         } = payment.state

@@ -393,7 +393,7 @@ impl<J> Node<J> {
         let payments = self.shards[shard].as_ref().expect("it is ours").payments();
         let is_gone = |about: &About| match about {
             About::Outcome { shard: of, payment } => {
-                *of == shard && payments.find(payment.id).is_none()
+                *of == shard && payments.find(payment.id) == Ok(None)
             }
             About::Summary { .. } => false,
         };
@@ -444,7 +444,10 @@ impl<J> Node<J> {
         let status = match (inquiry.problem.or(lacks), &inquiry.about) {
             (Some(problem), _) => {
                 problem.write(&mut self.body);
-                Status::ServiceUnavailable
+                match problem == UNREADABLE {
+                    true => Status::InternalError,
+                    false => Status::ServiceUnavailable,
+                }
             }
             (None, About::Summary { summary, .. }) => {
                 payments::write_summary(&mut self.body, summary);

@@ -16,7 +16,8 @@ use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
 use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, Ticket};
 use crate::payments::{PaymentId, Processor};
-use crate::shard::payments::{Course, State};
+use crate::shard::payments::{Course, State, Unreadable};
+use crate::shard::Payment;
 
 /// A question about one payment.
 pub(super) struct Lookup {
@@ -148,7 +149,8 @@ impl<J> Node<J> {
             return None;
         }
         let payment = self.shards[shard].as_ref()?.payments().find(id);
-        Some(payment.is_some_and(|it| matches!(it.state, State::Processed { .. })))
+        let is_settled = |it: Payment| matches!(it.state, State::Processed { .. });
+        Some(payment.is_ok_and(|it| it.is_some_and(is_settled)))
     }
 
     /// Sends what waits, as far as there are connections; gives up what has waited too long.
@@ -302,15 +304,19 @@ impl<J> Node<J> {
         (course.to == by).then_some((payment.cents, course))
     }
 
-    /// Whether the other processor has, or may have, a payment of a shard of ours.
+    /// Whether the other processor has, or may have, a payment of a shard of ours. One whose file cannot be read may be
+    /// anywhere.
     fn is_elsewhere(&self, shard: usize, id: PaymentId, by: Processor) -> bool {
         let shard = self.shards[shard].as_ref().filter(|_| self.serves(shard));
-        let payment = shard.and_then(|shard| shard.payments().find(id));
-        payment.is_some_and(|payment| match payment.state {
-            State::Free => false,
-            State::Bound { to, .. } => to != by,
-            State::Processed { by: other, .. } => other != by,
-        })
+        match shard.map(|shard| shard.payments().find(id)) {
+            None | Some(Ok(None)) => false,
+            Some(Ok(Some(payment))) => match payment.state {
+                State::Free => false,
+                State::Bound { to, .. } => to != by,
+                State::Processed { by: other, .. } => other != by,
+            },
+            Some(Err(Unreadable)) => true,
+        }
     }
 
     fn tell_questions(

@@ -12,7 +12,7 @@ use super::link::{Answer, Frame, Question};
 use super::Node;
 use crate::limits::{INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, Summary, Window};
-use crate::shard::payments::State;
+use crate::shard::payments::{State, Unreadable};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +180,10 @@ impl<J> Node<J> {
 
     fn question_outcome(&mut self, from: From, shard: usize, id: PaymentId) -> Heard {
         let its_shard = self.shard(shard);
-        let Some(payment) = its_shard.payments().find(id) else {
-            return Heard::Now(Answer::Outcome(None));
+        let payment = match its_shard.payments().find(id) {
+            Ok(Some(payment)) => payment,
+            Ok(None) => return Heard::Now(Answer::Outcome(None)),
+            Err(Unreadable) => return Heard::Now(Answer::Unreadable),
         };
         let is_settled = matches!(payment.state, State::Processed { .. });
         if is_settled && its_shard.batch().is_empty() {
@@ -242,7 +244,11 @@ impl<J> Node<J> {
         debug_assert_eq!(open.shard, shard);
         *lookups -= 1;
         let its_shard = self.shards[shard].as_ref().filter(|_| found == Some(true));
-        let payment = its_shard.and_then(|it| it.payments().find(id));
+        let payment = match its_shard.map(|it| it.payments().find(id)) {
+            None => None,
+            Some(Ok(payment)) => payment,
+            Some(Err(Unreadable)) => return self.answer_question(question, Answer::Unreadable),
+        };
         if let Some((payment, State::Processed { by, requested_us })) =
             payment.map(|it| (it, it.state))
         {
@@ -279,8 +285,11 @@ impl<J> Node<J> {
             let About::Outcome(id) = open.about else {
                 unreachable!("it is about an outcome");
             };
-            let payment = self.shard(shard).payments().find(id);
-            self.answer_question(number, Answer::Outcome(payment));
+            let answer = match self.shard(shard).payments().find(id) {
+                Ok(payment) => Answer::Outcome(payment),
+                Err(Unreadable) => Answer::Unreadable,
+            };
+            self.answer_question(number, answer);
         }
     }
 
@@ -310,7 +319,7 @@ impl<J> Node<J> {
         let payments = self.shards[shard].as_ref().expect("it is ours").payments();
         let is_its = |number| self.questions.open[number].shard == shard;
         let outcomes = self.questions.outcomes.iter();
-        let its = outcomes.filter(|(id, number)| is_its(number) && payments.find(*id).is_none());
+        let its = outcomes.filter(|(id, number)| is_its(number) && payments.find(*id) == Ok(None));
         its.map(|(_, number)| *number).collect()
     }
 

@@ -17,7 +17,9 @@ impl Book {
         let (mut open, mut settled) = (0, [(0, 0); 2]);
         for known in self.of_shard(number) {
             let id = PaymentId(known.id.expect("it is of a shard"));
-            let found = payments.find(id);
+            let Ok(found) = payments.find(id) else {
+                violation!("{id} cannot be read");
+            };
             let state = found.map(|payment| payment.state);
             let same = match (known.state, state) {
                 (State::None | State::Purged, None) => true,

@@ -44,7 +44,7 @@ pub fn find(rig: &Rig, id: PaymentId) -> Option<Payment> {
     let core = rig.owners(number)[0];
     let mut shards = rig.cores[core].host.shards();
     let shard = shards.find(|it| it.identity().shard as usize == number);
-    shard.unwrap().payments().find(id)
+    shard.unwrap().payments().find(id).unwrap()
 }
 
 #[track_caller]

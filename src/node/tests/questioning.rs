@@ -236,7 +236,7 @@ fn what_cannot_be_read_is_not_told() {
         &[answer(0, Answer::Unreadable), answer(1, totals(1))],
     );
     let reply = rig.replies(client).remove(0);
-    assert_eq!(reply.status, 503);
+    assert_eq!(reply.status, 500);
     assert!(reply.body.contains("storage unreadable"));
     rig.check_counts();
 }

@@ -1,7 +1,7 @@
 //! What changes a shard's payments: in memory at once, and in the tick's batch.
 
 use super::tried::{self, Stand};
-use super::{waiting, Accepted, Course, Payments, Settled, Undo};
+use super::{waiting, Accepted, Course, Payments, Settled, Undo, Unreadable};
 use crate::payments::{PaymentId, Processor};
 use crate::shard::{journal, ForwardId, Shard};
 
@@ -33,7 +33,8 @@ impl Shard {
             Ok(Some(known)) if known.cents == cents => return Accepted::Repeated,
             Ok(Some(_)) => return Accepted::OtherAmount,
             Ok(None) if payments.open() < payments.open_max => {}
-            _ => return Accepted::Full,
+            Ok(None) => return Accepted::Full,
+            Err(Unreadable) => return Accepted::Unreadable,
         }
         let stamp = self.record(time_us, |batch, seed, stamp| {
             journal::append_accepted(batch, seed, stamp, id, cents)

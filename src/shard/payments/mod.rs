@@ -47,8 +47,10 @@ pub enum Accepted {
     Repeated,
     /// The id belongs to a payment of another amount.
     OtherAmount,
-    /// As many wait as may; or nobody can say whether it is new (see [`Unreadable`]).
+    /// As many wait as may.
     Full,
+    /// Whether it is new cannot be said: see [`struct@Unreadable`].
+    Unreadable,
 }
 
 /// A file with settled payments is damaged, or its device fails; the log says which and where. Nothing is
@@ -141,15 +143,13 @@ impl Payments {
     }
 
     /// Where a payment stands; those of old are looked up on disk (mapped files), if need be in all of them.
-    /// One whose file cannot be read is not found; the log tells.
-    pub fn find(&self, id: PaymentId) -> Option<Payment> {
+    pub fn find(&self, id: PaymentId) -> Result<Option<Payment>, Unreadable> {
         let hashes = self.hasher.both(id);
-        match self.find_late(id, hashes) {
-            Ok(None) => {}
-            found => return found.ok().flatten(),
+        if let Some(payment) = self.find_late(id, hashes)? {
+            return Ok(Some(payment));
         }
-        let found = self.runs.find_early(id, hashes).ok().flatten();
-        found.map(Settled::to_payment)
+        let found = self.runs.find_early(id, hashes)?;
+        Ok(found.map(Settled::to_payment))
     }
 
     /// The same among those that are told from new ones.

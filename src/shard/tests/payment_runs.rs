@@ -2,6 +2,8 @@
 
 use super::faulty::{Faulty, Write};
 use super::*;
+use crate::api::payments::{execute, Command};
+use crate::http::Status;
 use crate::payments::{PaymentId, Processor, Summary, Window};
 use crate::shard::check::check;
 use crate::shard::payments::{fill, Settled, State, Unreadable};
@@ -63,7 +65,7 @@ fn expect_all(shard: &Shard, count: u64) {
     let payments = shard.payments();
     assert_eq!(payments.settled(), count);
     for number in 0..count + 3 {
-        let found = payments.find(id(number));
+        let found = payments.find(id(number)).unwrap();
         let payment = settled(number);
         let expected = (number < count).then_some(payment.to_payment());
         assert_eq!(found, expected, "{number}");
@@ -217,8 +219,9 @@ fn run_damaged() {
                 false => Ok(summary_of([5], &window)),
             };
             assert_eq!(payments.summary(&window), expected, "{at}");
-            assert_eq!(payments.find(id(5)), None, "{at}");
-            assert_eq!(payments.find(id(1)).map(|it| it.id), Some(id(1)));
+            assert_eq!(payments.find(id(5)), Err(Unreadable), "{at}");
+            let other = payments.find(id(1)).unwrap();
+            assert_eq!(other.map(|it| it.id), Some(id(1)));
         } else {
             let error = directory.refusal();
             let is_it = matches!(error, RecoveryError::RunDamaged { .. });
@@ -240,12 +243,21 @@ fn a_payment_that_may_be_in_a_damaged_run_is_not_accepted() {
     edit(&directory.run(4), |bytes| bytes[4096 + RUN * 32] ^= 1);
     let mut shard = directory.open().shard;
     let cents = settled(5).cents;
-    assert_eq!(shard.pay(id(5), cents, TIME_US), Accepted::Full);
+    assert_eq!(shard.pay(id(5), cents, TIME_US), Accepted::Unreadable);
     assert_eq!(
         shard.pay(id(1), settled(1).cents, TIME_US),
         Accepted::Repeated
     );
     assert!(shard.batch().is_empty());
+    // Who asks is told which it is: not that the queue is full, nor that there is no such payment.
+    let pay = Command::Pay { id: id(5), cents };
+    for command in [pay, Command::Show { id: id(5) }] {
+        let mut body = Vec::new();
+        let executed = execute(&mut shard, &command, TIME_US, &mut body);
+        assert_eq!(executed.status, Status::InternalError);
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains("storage unreadable"), "{body}");
+    }
 }
 
 #[test]
@@ -415,6 +427,7 @@ fn many_settled_payments_are_found_and_summed_up() {
         let state = shard
             .payments()
             .find(id(number))
+            .unwrap()
             .map(|payment| payment.state);
         let payment = settled(number);
         let expected = State::Processed {
