@@ -117,10 +117,9 @@ fn the_warm_up_is_not_measured() {
     let report = done.expect_status(0).report();
     let sent = server.seen(|seen| seen.requests.len());
     assert_eq!(report.requests, 100);
-    assert_eq!(
-        report.series.iter().map(|point| point.replies).sum::<u64>(),
-        100
-    );
+    // What is answered behind the end is in no interval.
+    let replies: u64 = report.series.iter().map(|point| point.replies).sum();
+    assert!((90..=100).contains(&replies), "{replies}");
     assert!((140..=152).contains(&sent), "{sent}");
     assert!(report.elapsed_s < 1.4, "{}", report.elapsed_s);
 }
