@@ -318,8 +318,8 @@ impl Life {
         self.shard.set_settled_run(RUN);
         self.store = store;
         for known in self.now.values_mut() {
-            let found = self.shard.payments().find(known.payment.id).unwrap();
-            let found = found.unwrap();
+            let found = self.shard.payments().find(known.payment.id);
+            let found = found.unwrap().expect("it was accepted");
             assert!((known.binds..=known.payment.attempts).contains(&found.attempts));
             let state = match (known.payment.state, known.bound) {
                 (State::Free, Some((to, requested_us))) => State::Bound {

@@ -80,7 +80,7 @@ impl<J> Node<J> {
         }
         log::warn!(
             "clients' buffers reached their bound of {} bytes: closed {unsaid} that held most and made no progress",
-            CLIENT_BUFFERS_BYTES_MAX
+            CLIENT_BUFFERS_BYTES_FULL
         );
         self.evicted = (0, now_ns);
     }

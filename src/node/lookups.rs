@@ -17,7 +17,6 @@ use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, Ticket};
 use crate::payments::{PaymentId, Processor};
 use crate::shard::payments::{Course, State, Unreadable};
-use crate::shard::Payment;
 
 /// A question about one payment.
 pub(super) struct Lookup {
@@ -149,8 +148,8 @@ impl<J> Node<J> {
             return None;
         }
         let payment = self.shards[shard].as_ref()?.payments().find(id);
-        let is_settled = |it: Payment| matches!(it.state, State::Processed { .. });
-        Some(payment.is_ok_and(|it| it.is_some_and(is_settled)))
+        let state = payment.ok().flatten().map(|it| it.state);
+        Some(matches!(state, Some(State::Processed { .. })))
     }
 
     /// Sends what waits, as far as there are connections; gives up what has waited too long.
@@ -308,14 +307,12 @@ impl<J> Node<J> {
     /// anywhere.
     fn is_elsewhere(&self, shard: usize, id: PaymentId, by: Processor) -> bool {
         let shard = self.shards[shard].as_ref().filter(|_| self.serves(shard));
-        match shard.map(|shard| shard.payments().find(id)) {
-            None | Some(Ok(None)) => false,
-            Some(Ok(Some(payment))) => match payment.state {
-                State::Free => false,
-                State::Bound { to, .. } => to != by,
-                State::Processed { by: other, .. } => other != by,
-            },
-            Some(Err(Unreadable)) => true,
+        let found = shard.map_or(Ok(None), |shard| shard.payments().find(id));
+        match found.map(|payment| payment.map(|it| it.state)) {
+            Ok(None | Some(State::Free)) => false,
+            Ok(Some(State::Bound { to, .. })) => to != by,
+            Ok(Some(State::Processed { by: other, .. })) => other != by,
+            Err(Unreadable) => true,
         }
     }
 

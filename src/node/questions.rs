@@ -244,10 +244,8 @@ impl<J> Node<J> {
         debug_assert_eq!(open.shard, shard);
         *lookups -= 1;
         let its_shard = self.shards[shard].as_ref().filter(|_| found == Some(true));
-        let payment = match its_shard.map(|it| it.payments().find(id)) {
-            None => None,
-            Some(Ok(payment)) => payment,
-            Some(Err(Unreadable)) => return self.answer_question(question, Answer::Unreadable),
+        let Ok(payment) = its_shard.map_or(Ok(None), |it| it.payments().find(id)) else {
+            return self.answer_question(question, Answer::Unreadable);
         };
         if let Some((payment, State::Processed { by, requested_us })) =
             payment.map(|it| (it, it.state))
