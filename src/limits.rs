@@ -151,7 +151,9 @@ pub const RING_RETRY_NS: u64 = 10 * MILLISECOND_NS;
 /// Commands of one node for one shard that wait for its owner, or for the owner's answer. Beyond: 503.
 /// An owner remembers as many of each node, so that one that is repeated gets its first outcome.
 pub const SHARD_COMMANDS_MAX: usize = 4096;
-/// The same for all shards together. Beyond: 503.
+/// From here on a connection may have one of these at a time; its next waits. So pipelines leave room for others.
+pub const SHARD_COMMANDS_SCARCE: usize = SHARD_COMMANDS_MAX / 4;
+/// [`SHARD_COMMANDS_MAX`] for all shards together. Beyond: 503.
 pub const COMMANDS_MAX: usize = 4 * SHARD_COMMANDS_MAX;
 /// Commands of one member that another has got and not answered. Beyond: they wait where they came in. It
 /// bounds what the other one holds for a member that does not read its answers.
@@ -398,7 +400,8 @@ const _: () = {
             && PROCESSOR_REPLY_BYTES_MAX < PROCESSOR_BUFFERS_BYTES_MAX
     );
     assert!(CONNECTION_WORK_MAX < TICK_WORK_TURNS && TICK_WORK_TURNS < TICK_WORK_MAX);
-    assert!((CONNECTION_FORWARDS_MAX as usize) < SHARD_COMMANDS_MAX);
+    assert!((CONNECTION_FORWARDS_MAX as usize) < SHARD_COMMANDS_SCARCE);
+    assert!(SHARD_COMMANDS_SCARCE < SHARD_COMMANDS_MAX);
     assert!(SHARD_COMMANDS_MAX <= COMMANDS_MAX);
     assert!(ACQUIRE_NS_MIN < ACQUIRE_NS_MAX && ACQUIRE_NS_MAX < ACQUIRE_GRACE_NS);
     assert!(DIAL_NS_MIN < DIAL_NS_MAX && ACQUIRE_GRACE_NS < COMMAND_NS_MAX);

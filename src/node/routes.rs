@@ -19,7 +19,7 @@ use crate::http::Status;
 use crate::io::ConnectionId;
 use crate::limits::{
     COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX,
-    SHARD_COMMANDS_MAX,
+    SHARD_COMMANDS_MAX, SHARD_COMMANDS_SCARCE,
 };
 use crate::payments::PaymentId;
 use crate::shard::{ForwardId, Ids, Origin};
@@ -192,15 +192,14 @@ impl<J> Node<J> {
     ) -> Taken {
         let connection = &self.connections[index];
         // Replies of one shard come in order; those of two need not.
-        let one_more =
-            connection.waiting_for == Some(shard) && connection.waiting < CONNECTION_FORWARDS_MAX;
+        let one_more = connection.waiting_for == Some(shard)
+            && connection.waiting < CONNECTION_FORWARDS_MAX
+            && self.routes[shard].pending.len() < SHARD_COMMANDS_SCARCE
+            && self.has_room(shard);
         if connection.waiting > 0 && !one_more {
             return Taken::NotYet;
         }
         if !self.has_room(shard) {
-            if connection.waiting > 0 {
-                return Taken::NotYet;
-            }
             let status = Status::ServiceUnavailable;
             return self.answer(index, asker, endpoint, status, UNAVAILABLE);
         }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 
-use crate::support::{data_dir, get, on_both_drivers, transaction, Driver, Launch, PATIENCE};
+use crate::support::{
+    data_dir, get, on_both_drivers, transaction, Book, Driver, Launch, Processor, Random, PATIENCE,
+};
 
 const CONNECTIONS: usize = 1_000;
 /// What is promised, of a release build.
@@ -57,8 +59,8 @@ const AFTERWARDS_KIB_MAX: u64 = 8_000;
 /// From when they have gone.
 const AFTERWARDS_MAX: Duration = Duration::from_secs(15);
 
-/// Many connections that send what the kernel takes of `bytes`, and read nothing.
-fn flood(driver: Driver, connections: usize, bytes: &[u8]) {
+/// Many connections that send what the kernel takes of `bytes`, at most `step` of each in a round, and read nothing.
+fn flood(driver: Driver, connections: usize, bytes: &[u8], step: usize) {
     let dir = data_dir();
     let server = Launch::driver(dir.path(), driver).cores(1).start();
     let mut polite = server.connect();
@@ -80,7 +82,8 @@ fn flood(driver: Driver, connections: usize, bytes: &[u8]) {
     while last_change.elapsed() < Duration::from_secs(1) {
         assert!(began.elapsed() < 3 * PATIENCE, "it never ends");
         for (client, sent, open) in clients.iter_mut().filter(|(_, _, open)| *open) {
-            match client.write(&bytes[*sent..]) {
+            let rest = &bytes[*sent..];
+            match client.write(&rest[..rest.len().min(step)]) {
                 Ok(0) => *open = false, // All of it.
                 Ok(count) => {
                     *sent += count;
@@ -120,9 +123,10 @@ fn flood(driver: Driver, connections: usize, bytes: &[u8]) {
 fn pipelines_that_nobody_reads_are_bounded_together_and_memory_goes_back() {
     need_files(10_500);
     for driver in [Driver::Uring, Driver::Epoll] {
-        flood(driver, 2_000, &get("/clientes/1/extrato").repeat(400));
-        flood(driver, 2_000, &transaction(1, 'c', 1, "a").repeat(400));
-        flood(driver, 10_000, &get("/clientes/1/extrato").repeat(80));
+        let (statement, credit) = (get("/clientes/1/extrato"), transaction(1, 'c', 1, "a"));
+        flood(driver, 2_000, &statement.repeat(400), usize::MAX);
+        flood(driver, 2_000, &credit.repeat(400), usize::MAX);
+        flood(driver, 10_000, &statement.repeat(80), usize::MAX);
     }
 }
 
@@ -138,7 +142,58 @@ fn bodies_that_never_end_are_bounded_together_and_memory_goes_back() {
         "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunked = head.to_owned() + &chunk.repeat(7);
     for driver in [Driver::Uring, Driver::Epoll] {
-        flood(driver, 2_000, &half);
-        flood(driver, 1_000, chunked.as_bytes());
+        flood(driver, 2_000, &half, usize::MAX);
+        flood(driver, 1_000, chunked.as_bytes(), usize::MAX);
+    }
+}
+
+#[test]
+fn requests_that_come_byte_by_byte_are_bounded_together_and_memory_goes_back() {
+    need_files(2_500);
+    let head = "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\n";
+    let filler = "a".repeat(40);
+    for driver in [Driver::Uring, Driver::Epoll] {
+        for rest in [
+            format!("X-Filler: {filler}"),
+            format!("Content-Length: 60000\r\n\r\n{filler}"),
+            format!("Transfer-Encoding: chunked\r\n\r\n1000\r\n{filler}"),
+        ] {
+            flood(driver, 2_000, format!("{head}{rest}").as_bytes(), 1);
+        }
+    }
+}
+
+#[test]
+fn processors_that_answer_byte_by_byte_take_nothing_from_clients() {
+    const PAYMENTS: usize = 200;
+    for driver in [Driver::Uring, Driver::Epoll] {
+        let (dir, processors) = (data_dir(), Processor::both());
+        let server = Launch::driver(dir.path(), driver)
+            .cores(1)
+            .processors(&processors[0].url(), &processors[1].url())
+            .start();
+        for processor in &processors {
+            processor.set_faults(&[("drip", 1.0)]);
+        }
+        let mut polite = server.connect();
+        polite.ask(&transaction(1, 'c', 1, "um")).posted();
+        let before = server.resident_kib();
+        let mut book = Book::default();
+        book.pay(&mut server.connect(), &mut Random::from_time(), PAYMENTS);
+        let open = || server.metric("galo_payments_open");
+        let mut most = before;
+        let mut asked = 0;
+        while open() > 0.0 {
+            polite.ask(&transaction(1, 'c', 1, "um")).posted();
+            asked += 1;
+            most = most.max(server.resident_kib());
+        }
+        assert!(asked > 10, "all are settled at once");
+        let grown = most - before;
+        eprintln!("{}: {grown} KiB more", driver.name());
+        assert!(grown <= FLOOD_KIB_MAX, "{grown} KiB more");
+        let summary = book.expect_settled(server.address(), &processors);
+        assert_eq!(summary.count(), PAYMENTS as u64);
+        server.stop();
     }
 }

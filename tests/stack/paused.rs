@@ -133,14 +133,15 @@ pub fn expect_unavailable(reply: &Reply) {
     assert!(reply.json()["error"].is_string(), "{reply:?}");
 }
 
-/// What may wait for one shard: `SHARD_COMMANDS_MAX`, and of each connection
-/// `CONNECTION_FORWARDS_MAX`.
+/// What may wait for one shard: `SHARD_COMMANDS_MAX`, and `CONNECTION_FORWARDS_MAX` of each connection until
+/// `SHARD_COMMANDS_SCARCE` wait, then one.
 const QUEUE: usize = 4096;
+const QUEUE_SCARCE: usize = 1024;
 const CONNECTION_REQUESTS: usize = 64;
 /// Beyond those that fill the queue.
 const MORE_CONNECTIONS: usize = 16;
 const ROUNDS: usize = 4;
-/// From the end of the first round to that of the last.
+/// From the end of the second round, when each connection has had its buffers, to that of the last.
 const GROWTH_KIB_MAX: u64 = 1024;
 
 #[test]
@@ -148,43 +149,51 @@ fn beyond_the_queue_requests_are_refused_at_once_and_memory_does_not_grow() {
     let stack = Stack::nodes();
     let node = stack.node(0);
     let pause = Pause::new(&stack, 1);
-    let requests = transaction(PAUSED, 'c', 1, "fila").repeat(CONNECTION_REQUESTS);
-    let connect =
-        |count: usize| -> Vec<Connection> { (0..count).map(|_| node.connect()).collect() };
-    let mut filling = connect(QUEUE / CONNECTION_REQUESTS);
-    let mut more = connect(MORE_CONNECTIONS);
-    let expect_refused = |connection: &mut Connection| {
-        for _ in 0..CONNECTION_REQUESTS {
-            expect_unavailable(&connection.reply());
+    let request = transaction(PAUSED, 'c', 1, "fila");
+    let connect = |count: usize, requests: usize| -> Vec<(Connection, usize)> {
+        (0..count).map(|_| (node.connect(), requests)).collect()
+    };
+    let mut filling = connect(QUEUE_SCARCE / CONNECTION_REQUESTS, CONNECTION_REQUESTS);
+    filling.extend(connect(QUEUE - QUEUE_SCARCE, 1));
+    let mut more = connect(MORE_CONNECTIONS, CONNECTION_REQUESTS);
+    let send = |connections: &mut [(Connection, usize)]| {
+        for (connection, requests) in connections {
+            connection.send(&request.repeat(*requests));
+        }
+    };
+    let expect_refused = |connections: &mut [(Connection, usize)]| {
+        for (connection, requests) in connections {
+            for _ in 0..*requests {
+                expect_unavailable(&connection.reply());
+            }
         }
     };
     let mut resident = Vec::new();
     for round in 0..ROUNDS {
         let began = Instant::now();
-        for connection in &mut filling {
-            connection.send(&requests);
-        }
-        if round == 0 {
-            while node.metric("galo_forwards_total") < QUEUE as f64 {
+        let (pipelining, single) = filling.split_at_mut(QUEUE_SCARCE / CONNECTION_REQUESTS);
+        for (connections, waiting) in [(pipelining, QUEUE_SCARCE), (single, QUEUE)] {
+            send(connections);
+            while round == 0 && node.metric("galo_forwards_total") < waiting as f64 {
                 assert!(began.elapsed() < WAITED, "the queue does not fill up");
             }
-            for connection in &mut more {
-                connection.send(&requests);
-            }
-            more.iter_mut().for_each(expect_refused);
+        }
+        if round == 0 {
+            send(&mut more);
+            expect_refused(&mut more);
             assert!(began.elapsed() < WAITED, "{:?}", began.elapsed());
-            filling.iter_mut().for_each(expect_refused);
+            expect_refused(&mut filling);
             assert!(began.elapsed() >= WAITED, "{:?}", began.elapsed());
         } else {
             // What the paused node was sent before may keep the room for as long as it is paused.
-            filling.iter_mut().for_each(expect_refused);
+            expect_refused(&mut filling);
         }
         assert!(began.elapsed() < WAIT + AT_ONCE, "{:?}", began.elapsed());
         resident.push(node.resident_kib());
         // The other shard is as it was.
         node.transact(AWAKE, 'c', 1, "um").posted();
     }
-    let grown = resident[ROUNDS - 1].saturating_sub(resident[0]);
+    let grown = resident[ROUNDS - 1].saturating_sub(resident[1]);
     assert!(grown < GROWTH_KIB_MAX, "{resident:?} KiB");
     drop(pause);
     let began = Instant::now();

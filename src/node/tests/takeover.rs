@@ -151,31 +151,38 @@ fn a_paused_owner_costs_its_shards_only() {
 
 #[test]
 fn what_waits_for_a_paused_owner_is_bounded() {
-    use crate::limits::{CONNECTION_FORWARDS_MAX, SHARD_COMMANDS_MAX};
+    use crate::limits::{CONNECTION_FORWARDS_MAX, SHARD_COMMANDS_MAX, SHARD_COMMANDS_SCARCE};
     let mut rig = Rig::new(nodes(2));
     rig.freeze(1);
+    let mut connect =
+        |count: usize| -> Vec<Client> { (0..count).map(|_| rig.connect(0)).collect() };
     let each = CONNECTION_FORWARDS_MAX as usize;
-    let clients: Vec<Client> = (0..=SHARD_COMMANDS_MAX / each)
-        .map(|_| rig.connect(0))
-        .collect();
-    let (last, full) = clients.split_last().unwrap();
+    let pipelining = connect(SHARD_COMMANDS_SCARCE / each);
+    let single = connect(SHARD_COMMANDS_MAX - SHARD_COMMANDS_SCARCE);
+    let [last] = connect(1)[..] else { panic!() };
     let mut bytes = Vec::new();
     for round in 0..12 {
-        for client in full {
+        for client in &pipelining {
             rig.send(*client, transact(1, 'c', 1).repeat(each));
+        }
+        for client in &single {
+            rig.send(*client, transact(1, 'c', 1));
         }
         rig.run();
         // One too many for the shard, but not for another one.
         assert_eq!(
-            rig.ask(*last, transact(1, 'c', 1)).status,
+            rig.ask(last, transact(1, 'c', 1)).status,
             503,
             "round {round}"
         );
-        rig.send(*last, transact(3, 'c', 1));
+        rig.send(last, transact(3, 'c', 1));
         rig.pass(COMMAND_NS_MAX);
-        assert_eq!(rig.statuses(*last), [503]);
-        for client in full {
+        assert_eq!(rig.statuses(last), [503]);
+        for client in &pipelining {
             assert_eq!(rig.statuses(*client), vec![503; each]);
+        }
+        for client in &single {
+            assert_eq!(rig.statuses(*client), [503]);
         }
         rig.check_counts();
         bytes.push(rig.unread_bytes(1));
@@ -187,6 +194,36 @@ fn what_waits_for_a_paused_owner_is_bounded() {
     rig.thaw(1);
     let client = rig.connect(0);
     assert_eq!(rig.ask(client, transact(1, 'c', 1)).status, 200);
+    rig.check_counts();
+}
+
+#[test]
+fn pipelines_leave_room_in_an_owners_queue() {
+    use crate::limits::{CONNECTION_FORWARDS_MAX, SHARD_COMMANDS_MAX, SHARD_COMMANDS_SCARCE};
+    let mut rig = Rig::new(nodes(2));
+    rig.freeze(1);
+    let each = CONNECTION_FORWARDS_MAX as usize;
+    // Without the rule these would have the queue full.
+    let pipelining: Vec<Client> = (0..SHARD_COMMANDS_MAX / each)
+        .map(|_| rig.connect(0))
+        .collect();
+    for client in &pipelining {
+        rig.send(*client, transact(1, 'c', 1).repeat(each));
+    }
+    rig.run();
+    let forwards = rig.stats_of(0).sum(|core| &core.forwards);
+    let full = SHARD_COMMANDS_SCARCE / each;
+    let others = pipelining.len() - full;
+    assert_eq!(forwards as usize, SHARD_COMMANDS_SCARCE + others);
+    let client = rig.connect(0);
+    rig.send(client, transact(1, 'c', 1));
+    rig.run();
+    rig.thaw(1);
+    rig.run();
+    assert_eq!(rig.statuses(client), [200]);
+    for client in &pipelining {
+        assert_eq!(rig.statuses(*client), vec![200; each]);
+    }
     rig.check_counts();
 }
 
