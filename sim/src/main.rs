@@ -17,6 +17,7 @@ galo-sim: a deterministic simulator for galo
   --seeds N           runs N seeds, on all CPUs (default: 1000)
   --from S            beginning with this one (default: 0)
   --self-test         puts known-wrong behaviour in, and expects that it is found
+  --sabotage NAME     puts one kind of wrong behaviour into the runs, as the self-test names it
   --coverage          prints what the runs met
 
 Exit status 1: a promise was broken (or, with --self-test, none was);
@@ -32,6 +33,7 @@ struct Arguments {
     from: u64,
     trace: bool,
     self_test: bool,
+    sabotage: Option<Sabotage>,
     coverage: bool,
 }
 
@@ -43,6 +45,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
         from: 0,
         trace: false,
         self_test: false,
+        sabotage: None,
         coverage: false,
     };
     let mut parser = lexopt::Parser::from_env();
@@ -53,6 +56,13 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             Long("from") => arguments.from = parser.value()?.parse()?,
             Long("trace") => arguments.trace = true,
             Long("self-test") => arguments.self_test = true,
+            Long("sabotage") => {
+                arguments.sabotage = Some(parser.value()?.parse_with(|name| {
+                    let named = |sabotage: &Sabotage| format!("{sabotage:?}") == name;
+                    let found = Sabotage::ALL.into_iter().find(named);
+                    found.ok_or_else(|| format!("there is no sabotage {name:?}"))
+                })?);
+            }
             Long("coverage") => arguments.coverage = true,
             Long("help") | Short('h') => return Ok(None),
             _ => return Err(argument.unexpected()),
@@ -100,7 +110,7 @@ fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
     };
     let options = Options {
         trace: arguments.trace && arguments.seed.is_some(),
-        sabotage: None,
+        sabotage: arguments.sabotage,
     };
     let begin = Instant::now();
     let summary = many(from, count, options, false, |seed, violation| {

@@ -256,7 +256,10 @@ impl World {
                 payments: self.plan.payments.as_ref().map(|plan| Payments {
                     hosts: HOSTS.map(str::to_owned),
                     prefixes: plan.prefixes.map(str::to_owned),
-                    deadline_ns: plan.deadline_ns,
+                    deadline_ns: match self.sabotage {
+                        Some(Sabotage::DeadlineForgotten) => 100 * plan.deadline_ns,
+                        _ => plan.deadline_ns,
+                    },
                     open_max: plan.open_max,
                 }),
                 process: facts.clone(),

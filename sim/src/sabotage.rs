@@ -57,11 +57,13 @@ pub enum Sabotage {
     ResetRepeated,
     /// A payment's request reaches its processor twice.
     AttemptRepeated,
+    /// Payments are late a hundred times later than they should be.
+    DeadlineForgotten,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 27] = [
+    pub const ALL: [Sabotage; 28] = [
         Sabotage::KillLosesWrites,
         Sabotage::SyncIgnored,
         Sabotage::SyncReordered,
@@ -89,5 +91,6 @@ impl Sabotage {
         Sabotage::TimeStands,
         Sabotage::ResetRepeated,
         Sabotage::AttemptRepeated,
+        Sabotage::DeadlineForgotten,
     ];
 }

@@ -25,7 +25,7 @@ const SETTLED_MAX: usize = 4;
 /// Payments that are open in a shard, of which none waits for the others.
 const FEW: usize = 3;
 /// The world may let so much time pass before a core has its turns.
-const LATE_NS: u64 = 30_000_000_000;
+const LATE_NS: u64 = 2_000_000_000;
 /// The shortest rest of a payment that went wrong, the first time and at most.
 const REST_NS_MIN: u64 = galo::limits::RETRY_NS_MIN / 2;
 const REST_NS_MAX: u64 = galo::limits::RETRY_NS_MAX / 2;
