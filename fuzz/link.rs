@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use galo::api::operations::Process;
-use galo::io::{Now, Peer};
+use galo::machine::{Now, Peer};
+use galo::members::Members;
 use galo::node::link::{self, Frame, Hello};
-use galo::node::{Durability, Members, Node, Payments, Settings};
-use galo::stats::Stats;
+use galo::node::{Durability, Node, Payments, Settings};
 
 const DIRECTORY: u128 = 7;
 const REQUESTS: &[u8] =
@@ -34,7 +34,8 @@ fn node() -> Node<()> {
         started_us: 1,
         started_ns: 1,
         resident_bytes: || 0,
-        stats: Arc::new(Stats::new(&members)),
+        stats: Arc::new(members.stats()),
+        members: members.clone(),
     };
     let settings = Settings {
         members,

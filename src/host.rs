@@ -4,14 +4,15 @@
 //! the node releases the replies; then the slow work that became due (`fdatasync`, a slice of a
 //! snapshot, a run of settled payments) is handed out as jobs.
 
-use crate::io::{with_limit, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
+use crate::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, Settings};
 use crate::shard::{
     Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,
 };
+use crate::system::with_limit;
 
 /// See the module.
 pub struct Host<D: Disk> {

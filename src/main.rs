@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use galo::config::{self, Command};
 use galo::output::{complain, print, unprinted, Report};
-use galo::{healthcheck, io, serve, shard};
+use galo::{healthcheck, serve, shard, system};
 
 const PROGRAM: &str = "galo";
 
 fn main() -> ExitCode {
-    io::fail_beyond_file_size();
+    system::fail_beyond_file_size();
     let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(command) => command,
         Err(error) => {

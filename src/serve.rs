@@ -21,16 +21,17 @@ use std::time::{Duration, Instant};
 use crate::clients::{self, ClientsError};
 use crate::cluster::{self, Card, JoinError};
 use crate::config::{self, Serve};
-use crate::io::{
-    bind_link, with_limit, Chosen, Control, Exit, Lack, ListenError, Listeners, SocketFile,
-};
+use crate::io::{bind_link, Chosen, Control, Lack, ListenError, Listeners, SocketFile};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
-use crate::node::{link, Durability, Members};
+use crate::machine::Exit;
+use crate::members::Members;
+use crate::node::{link, Durability};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::ownership::Ownership;
 use crate::shard::{
     self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
 };
+use crate::system::with_limit;
 
 use cores::{Cores, Engines};
 use made::Made;
@@ -103,7 +104,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     }
     abort_on_panic();
     signals::withstand()?;
-    crate::io::raise_limits();
+    crate::system::raise_limits();
     let disk = RealDisk;
     let meta = Meta::read(&disk, &settings.data)?;
     if let (Some(meta), Some(asked)) = (&meta, settings.shards) {

@@ -7,13 +7,7 @@ pub use payments::{PaymentStats, ProcessorStats};
 
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, Ordering::Relaxed};
 
-use crate::api::Endpoint;
-use crate::http::Status;
-use crate::io::Now;
 use crate::limits::CLOCK_STEP_US;
-use crate::node::Members;
-use crate::payments::answers::Anomaly;
-use crate::payments::Processor;
 
 /// Upper bounds of the duration histogram, nanoseconds; one bucket more is for what is beyond.
 pub const DURATION_BOUNDS_NS: [u64; 13] = [
@@ -32,7 +26,15 @@ pub const DURATION_BOUNDS_NS: [u64; 13] = [
     1_000_000_000,
 ];
 
-const ENDPOINTS: usize = Endpoint::ALL.len();
+/// Endpoints, status codes, processors, and kinds of their senseless answers that are told apart. What the numbers
+/// stand for is known where they are counted and written out.
+pub const ENDPOINTS: usize = 10;
+/// See [`ENDPOINTS`].
+pub const STATUSES: usize = 17;
+/// See [`ENDPOINTS`].
+pub const PROCESSORS: usize = 2;
+/// See [`ENDPOINTS`].
+pub const ANOMALIES: usize = 6;
 
 /// A number that one core writes.
 #[derive(Default)]
@@ -65,7 +67,7 @@ impl Counter {
 #[derive(Default)]
 #[repr(align(128))]
 pub struct CoreStats {
-    replies: [[Counter; Status::ALL.len()]; ENDPOINTS],
+    replies: [[Counter; STATUSES]; ENDPOINTS],
     durations: [[Counter; DURATION_BOUNDS_NS.len() + 1]; ENDPOINTS],
     duration_sum_ns: [Counter; ENDPOINTS],
     /// Clients connected.
@@ -108,9 +110,8 @@ pub struct CoreStats {
 
 impl CoreStats {
     /// Counts a reply.
-    pub fn replied(&self, endpoint: Endpoint, status: Status, duration_ns: u64) {
-        let endpoint = endpoint as usize;
-        self.replies[endpoint][status.index()].add(1);
+    pub fn replied(&self, endpoint: usize, status: usize, duration_ns: u64) {
+        self.replies[endpoint][status].add(1);
         let bucket = DURATION_BOUNDS_NS.partition_point(|bound| *bound < duration_ns);
         self.durations[endpoint][bucket].add(1);
         self.duration_sum_ns[endpoint].add(duration_ns);
@@ -129,11 +130,12 @@ pub enum LinkState {
     Up,
 }
 
-/// What all cores count, and what they know of the cluster.
+/// What all cores of a node count, and how they are linked.
 pub struct Stats {
     cores: Box<[CoreStats]>,
-    /// The core in it is of no meaning.
-    members: Members,
+    /// Our node's number, and how many there are.
+    node: usize,
+    nodes: usize,
     /// By shard: since when this process owns it; microseconds since 1970. 0: it does not.
     owned_since_us: Box<[AtomicU64]>,
     /// By core and member: [`LinkState`].
@@ -142,17 +144,19 @@ pub struct Stats {
     /// `i64::MIN`: none did.
     clock_offset_us: AtomicI64,
     /// By processor and anomaly: no line about it before this. Monotonic nanoseconds.
-    anomaly_lines_ns: [[AtomicU64; Anomaly::ALL.len()]; 2],
+    anomaly_lines_ns: [[AtomicU64; ANOMALIES]; PROCESSORS],
 }
 
 impl Stats {
     /// For the cores of a node. It owns nothing yet, and is linked to nobody.
-    pub fn new(members: &Members) -> Stats {
-        let links = members.cores * members.count();
+    /// `node`: its number, of so many `nodes` with as many cores each.
+    pub fn new(cores: usize, node: usize, nodes: usize, shards: usize) -> Stats {
+        let links = cores * nodes * cores;
         Stats {
-            cores: (0..members.cores).map(|_| CoreStats::default()).collect(),
-            members: members.clone(),
-            owned_since_us: (0..members.shards).map(|_| AtomicU64::new(0)).collect(),
+            cores: (0..cores).map(|_| CoreStats::default()).collect(),
+            node,
+            nodes,
+            owned_since_us: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             links: (0..links).map(|_| AtomicU8::new(0)).collect(),
             anomaly_lines_ns: Default::default(),
             clock_offset_us: AtomicI64::new(i64::MIN),
@@ -161,8 +165,8 @@ impl Stats {
 
     /// A core sees the time. How far real time has stepped since any core saw it, if it is far: the core that sees
     /// it first is told. Microseconds.
-    pub fn clock_seen(&self, now: Now) -> Option<i64> {
-        let offset_us = now.realtime_us.wrapping_sub(now.monotonic_ns / 1_000) as i64;
+    pub fn clock_seen(&self, monotonic_ns: u64, realtime_us: u64) -> Option<i64> {
+        let offset_us = realtime_us.wrapping_sub(monotonic_ns / 1_000) as i64;
         let seen_us = self.clock_offset_us.load(Relaxed);
         let step_us = offset_us.saturating_sub(seen_us);
         if seen_us != i64::MIN && step_us.unsigned_abs() <= CLOCK_STEP_US {
@@ -178,23 +182,18 @@ impl Stats {
     /// core may call this.
     pub fn anomaly_line_is_due(
         &self,
-        processor: Processor,
-        anomaly: Anomaly,
+        processor: usize,
+        anomaly: usize,
         now_ns: u64,
         pause_ns: u64,
     ) -> bool {
-        let next = &self.anomaly_lines_ns[processor as usize][anomaly as usize];
+        let next = &self.anomaly_lines_ns[processor][anomaly];
         let due_ns = next.load(Relaxed);
         let then_ns = now_ns.saturating_add(pause_ns);
         due_ns <= now_ns
             && next
                 .compare_exchange(due_ns, then_ns, Relaxed, Relaxed)
                 .is_ok()
-    }
-
-    /// The cluster; the core in it is of no meaning.
-    pub fn members(&self) -> &Members {
-        &self.members
     }
 
     /// A shard is this process's. Only the core that owns it may call this.
@@ -217,20 +216,24 @@ impl Stats {
 
     /// Tells how a core's link to a member is. Only that core may call this.
     pub fn link(&self, core: usize, member: usize, state: LinkState) {
-        self.links[core * self.members.count() + member].store(state as u8, Relaxed);
+        self.links[self.link_index(core, member)].store(state as u8, Relaxed);
     }
 
     fn link_state(&self, core: usize, member: usize) -> LinkState {
-        match self.links[core * self.members.count() + member].load(Relaxed) {
+        match self.links[self.link_index(core, member)].load(Relaxed) {
             0 => LinkState::Down,
             1 => LinkState::Connecting,
             _ => LinkState::Up,
         }
     }
 
+    fn link_index(&self, core: usize, member: usize) -> usize {
+        core * self.nodes * self.cores.len() + member
+    }
+
     /// All links to another node: each of our cores has one to each of its.
     fn links_to(&self, node: usize) -> impl Iterator<Item = LinkState> + '_ {
-        let cores = self.members.cores;
+        let cores = self.cores.len();
         let theirs = move |core| (0..cores).map(move |their| (core, node * cores + their));
         let pairs = (0..cores).flat_map(theirs);
         pairs.map(|(core, member)| self.link_state(core, member))
@@ -253,7 +256,7 @@ impl Stats {
 
     /// Links to cores of other nodes that are up.
     pub fn links_up(&self) -> usize {
-        let others = (0..self.members.nodes.len()).filter(|node| *node != self.members.node);
+        let others = (0..self.nodes).filter(|node| *node != self.node);
         let states = others.flat_map(|node| self.links_to(node));
         states.filter(|state| *state == LinkState::Up).count()
     }
@@ -283,28 +286,24 @@ impl Stats {
     }
 
     /// Replies to one endpoint with one status.
-    pub fn replies(&self, endpoint: Endpoint, status: Status) -> u64 {
-        self.sum(|core| &core.replies[endpoint as usize][status.index()])
+    pub fn replies(&self, endpoint: usize, status: usize) -> u64 {
+        self.sum(|core| &core.replies[endpoint][status])
     }
 
     /// Replies of all kinds.
     pub fn replies_in_all(&self) -> u64 {
-        let pairs = Endpoint::ALL
-            .iter()
-            .flat_map(|e| Status::ALL.iter().map(move |s| (*e, *s)));
-        pairs
-            .map(|(endpoint, status)| self.replies(endpoint, status))
-            .sum()
+        let of = |core: &CoreStats| core.replies.iter().flatten().map(Counter::get).sum::<u64>();
+        self.cores.iter().map(of).sum()
     }
 
     /// Replies to an endpoint that fell into a bucket of [`DURATION_BOUNDS_NS`] (not added up).
-    pub fn durations(&self, endpoint: Endpoint, bucket: usize) -> u64 {
-        self.sum(|core| &core.durations[endpoint as usize][bucket])
+    pub fn durations(&self, endpoint: usize, bucket: usize) -> u64 {
+        self.sum(|core| &core.durations[endpoint][bucket])
     }
 
     /// Nanoseconds.
-    pub fn duration_sum_ns(&self, endpoint: Endpoint) -> u64 {
-        self.sum(|core| &core.duration_sum_ns[endpoint as usize])
+    pub fn duration_sum_ns(&self, endpoint: usize) -> u64 {
+        self.sum(|core| &core.duration_sum_ns[endpoint])
     }
 }
 
@@ -314,13 +313,7 @@ mod tests {
 
     #[test]
     fn a_node_is_up_when_all_links_to_it_are() {
-        let stats = Stats::new(&Members {
-            nodes: ["a", "b", "c"].map(str::to_owned).into(),
-            node: 1,
-            core: 0,
-            cores: 2,
-            shards: 6,
-        });
+        let stats = Stats::new(2, 1, 3, 6);
         assert_eq!(stats.link_to(2), LinkState::Down);
         stats.link(0, 4, LinkState::Connecting);
         assert_eq!(stats.link_to(2), LinkState::Connecting);
@@ -344,12 +337,9 @@ mod tests {
 
     #[test]
     fn a_step_of_the_clock_is_told_once_with_its_size() {
-        let stats = Stats::new(&Members::alone(0, 2, 2));
+        let stats = Stats::new(2, 0, 1, 2);
         let seen = |monotonic_ms: u64, realtime_ms: u64| {
-            stats.clock_seen(Now {
-                monotonic_ns: monotonic_ms * 1_000_000,
-                realtime_us: realtime_ms * 1_000,
-            })
+            stats.clock_seen(monotonic_ms * 1_000_000, realtime_ms * 1_000)
         };
         // A machine that has been up for longer than since 1970, by its clock.
         assert_eq!(seen(9_000, 0), None);
@@ -363,19 +353,19 @@ mod tests {
 
     #[test]
     fn an_anomaly_has_a_line_now_and_then() {
-        let stats = Stats::new(&Members::alone(0, 2, 2));
+        let stats = Stats::new(2, 0, 1, 2);
         let due =
             |processor, anomaly, now_ns| stats.anomaly_line_is_due(processor, anomaly, now_ns, 100);
-        assert!(due(Processor::Default, Anomaly::Status, 7));
-        assert!(!due(Processor::Default, Anomaly::Status, 106));
-        assert!(due(Processor::Fallback, Anomaly::Status, 106));
-        assert!(due(Processor::Default, Anomaly::Body, 106));
-        assert!(due(Processor::Default, Anomaly::Status, 107));
+        assert!(due(0, 3, 7));
+        assert!(!due(0, 3, 106));
+        assert!(due(1, 3, 106));
+        assert!(due(0, 4, 106));
+        assert!(due(0, 3, 107));
     }
 
     #[test]
     fn shards_come_and_go() {
-        let stats = Stats::new(&Members::alone(0, 1, 3));
+        let stats = Stats::new(1, 0, 1, 3);
         stats.shard_owned(2, 70);
         stats.shard_owned(0, 0);
         assert_eq!(stats.owned().collect::<Vec<_>>(), [(0, 1), (2, 70)]);

@@ -11,11 +11,11 @@ use galo::bank::{Description, Kind};
 use galo::clients::CONTEST;
 use galo::host::Host;
 use galo::http::{parse, Parsed, Progress};
-use galo::io::{ConnectionId, Effect, Machine, Now, Peer};
 use galo::limits::{KEYS_MAX, SHARD_COMMANDS_MAX};
-use galo::node::{Durability, Members, Settings};
+use galo::machine::{ConnectionId, Effect, Machine, Now, Peer};
+use galo::members::Members;
+use galo::node::{Durability, Settings};
 use galo::shard::{self, Acquired, Directory, ForwardId, Ids, Meta, Origin, RealDisk, Recall};
-use galo::stats::Stats;
 
 /// The system's allocator, counting what this thread asks of it.
 struct Counting;
@@ -95,7 +95,8 @@ fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
             started_us: 1,
             started_ns: 0,
             resident_bytes: || 0,
-            stats: Arc::new(Stats::new(&members)),
+            stats: Arc::new(members.stats()),
+            members: members.clone(),
         },
         members,
     };

@@ -3,8 +3,8 @@
 #[path = "driver_support/mod.rs"]
 mod support;
 
-use galo::io::{bind_link, probe, Driver, Peer, Probe, Upstream};
-use galo::payments::Processor;
+use galo::io::{bind_link, probe, Driver, Probe, Upstream};
+use galo::machine::Peer;
 use nix::sys::socket::{listen, setsockopt, sockopt, Backlog};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -476,8 +476,8 @@ fn silent() -> (TcpListener, TcpStream) {
     (listener, waiting)
 }
 
-const DEFAULT: Peer = Peer::Processor(Processor::Default);
-const FALLBACK: Peer = Peer::Processor(Processor::Fallback);
+const DEFAULT: Peer = Peer::Upstream(0);
+const FALLBACK: Peer = Peer::Upstream(1);
 
 fn processors_are_connected_to(driver: Driver) {
     let [default, fallback] = ["127.0.0.1:0", "[::1]:0"].map(|at| TcpListener::bind(at).unwrap());
@@ -517,12 +517,12 @@ fn processors_that_refuse_or_are_not_found(driver: Driver) {
     let upstreams = [nobody(), Upstream::new("localhost", 1)];
     let server = Server::start_paying(driver, usize::MAX, upstreams);
     let mut client = server.connect();
-    for (number, processor) in [(0, Processor::Default), (1, Processor::Fallback)] {
+    for number in [0, 1] {
         for count in [1, 1, 20] {
             client.write(format!("dial {number}\n").repeat(count).as_bytes());
             for _ in 0..count {
                 let told = server.await_event(|event| matches!(event, Event::DialFailed(_)));
-                assert_eq!(told, Event::DialFailed(processor));
+                assert_eq!(told, Event::DialFailed(number));
             }
         }
     }
@@ -531,7 +531,7 @@ fn processors_that_refuse_or_are_not_found(driver: Driver) {
     // Nor does one of whom nothing was said.
     let server = Server::start(driver, ANY);
     server.connect().write(b"dial 1\n");
-    server.await_event(|event| *event == Event::DialFailed(Processor::Fallback));
+    server.await_event(|event| *event == Event::DialFailed(1));
     server.stop();
 }
 
@@ -551,7 +551,7 @@ fn many_connections_to_a_processor_at_once(driver: Driver) {
     while (opened, failed) != (MANY, MANY) {
         match server.await_event(|_| true) {
             Event::Opened(DEFAULT) => opened += 1,
-            Event::DialFailed(Processor::Fallback) => failed += 1,
+            Event::DialFailed(1) => failed += 1,
             Event::Opened(Peer::Client) | Event::Received(..) => {}
             other => panic!("{other:?}"),
         }
@@ -591,10 +591,10 @@ fn a_silent_processor_is_given_up(driver: Driver) {
     let began = Instant::now();
     client.write(b"dial 0\ndial 1\n");
     // Nobody waits for it.
-    server.await_event(|event| *event == Event::DialFailed(Processor::Fallback));
+    server.await_event(|event| *event == Event::DialFailed(1));
     assert_eq!(client.ask("echo meanwhile"), "meanwhile");
     assert!(began.elapsed() < Duration::from_millis(900));
-    server.await_event(|event| *event == Event::DialFailed(Processor::Default));
+    server.await_event(|event| *event == Event::DialFailed(0));
     let took = began.elapsed();
     assert!(
         (Duration::from_millis(900)..Duration::from_secs(4)).contains(&took),

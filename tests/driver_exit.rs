@@ -1,9 +1,7 @@
 //! A core may leave the moment its last job is done.
 
-use galo::io::{
-    probe, ConnectionId, Control, Driver, Effect, Exit, Job, Machine, Now, Peer, Probe, Setup,
-    Target,
-};
+use galo::io::{probe, Control, Driver, Probe, Setup};
+use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -78,7 +76,7 @@ fn leaving_right_after_a_job_leaves_no_panic_behind() {
                 peers: Vec::new(),
                 link_listener: None,
                 link_paths: Vec::new(),
-                processors: None,
+                upstreams: None,
                 control: Control::new(1).unwrap(),
                 core: 0,
             };

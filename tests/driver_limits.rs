@@ -122,7 +122,7 @@ fn soft_limits_are_raised() {
     const TEST: &str = "soft_limits_are_raised";
     if std::env::var(CHILD).is_ok() {
         setrlimit(Resource::RLIMIT_NOFILE, 100, 200).unwrap();
-        galo::io::raise_limits();
+        galo::system::raise_limits();
         let limits = nix::sys::resource::getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         return println!("child: {limits:?}");
     }

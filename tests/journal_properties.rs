@@ -7,7 +7,7 @@ mod fuzz_journal;
 use std::path::Path;
 
 use galo::bank::{Account, Description, Kind};
-use galo::io::Job as _;
+use galo::machine::Job as _;
 use galo::shard::journal::{self, Header, Reader, Record, Stop};
 use galo::shard::{
     create, layout, open, Client, Disk, DiskFile, ForwardId, Ids, Meta, Origin, RealDisk, Recall,

@@ -1,7 +1,7 @@
 //! A shard knows again what a plain list knows again: through full disks, restarts and snapshots.
 
 use galo::bank::{Description, Kind, Posted, Refusal};
-use galo::io::Job as _;
+use galo::machine::Job as _;
 use galo::shard::{
     create, open, Client, ForwardId, Ids, Meta, Origin, RealDisk, Recall, Recovered, Shard, Store,
 };

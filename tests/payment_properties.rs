@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use galo::io::Job as _;
+use galo::machine::Job as _;
 use galo::payments::{PaymentId, Processor, Summary, Window};
 use galo::shard::payments::State;
 use galo::shard::{

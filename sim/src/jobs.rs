@@ -1,6 +1,6 @@
 //! What cores have done beside their ticks.
 
-use galo::io::Job as _;
+use galo::machine::Job as _;
 use galo::shard::{Acquired, Done, Job};
 
 use crate::disk::SimDisk;

@@ -75,7 +75,7 @@ const PROGRAM: &str = "galo-sim";
 const UNPRINTED: u8 = 2;
 
 fn main() -> ExitCode {
-    galo::io::fail_beyond_file_size();
+    galo::system::fail_beyond_file_size();
     let arguments = match arguments() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {

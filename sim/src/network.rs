@@ -1,8 +1,8 @@
 //! What connects the cores with each other and with their clients.
 
 use galo::host::Host;
-use galo::io::{Machine, Peer, Target};
 use galo::limits::{SEND_NS_MAX, STOP_NS_MAX};
+use galo::machine::{Machine, Peer, Target};
 
 use crate::disk::SimDisk;
 use crate::processes::Cluster;

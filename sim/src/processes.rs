@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use galo::api::operations::Process as Facts;
 use galo::host::Host;
-use galo::io::{Exit, Machine, Peer};
-use galo::node::{Durability, Members, Payments, Settings};
+use galo::machine::{Exit, Machine, Peer};
+use galo::members::Members;
+use galo::node::{Durability, Payments, Settings};
 use galo::shard::{Acquired, Directory, Meta, Owned};
-use galo::stats::Stats;
 
 use crate::disk::SimDisk;
 use crate::life::DATA;
@@ -238,7 +238,8 @@ impl World {
             started_us,
             started_ns: self.now_ns,
             resident_bytes: || 4096,
-            stats: Arc::new(Stats::new(&cluster.view(node, 0))),
+            stats: Arc::new(cluster.view(node, 0).stats()),
+            members: cluster.view(node, 0),
         };
         self.shuffled_ns = self.now_ns;
         let directory = cluster.directory(node);
@@ -326,7 +327,7 @@ impl World {
             if let Some(job) = running.job.filter(|_| self.random.percent(50)) {
                 let within = Some(self.random.skewed(8));
                 disk.set_faults(|faults| faults.kill_in = within);
-                drop(galo::io::Job::run(job));
+                drop(galo::machine::Job::run(job));
             }
         }
         disk.kill();

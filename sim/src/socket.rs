@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use galo::io::ConnectionId;
+use galo::machine::ConnectionId;
 
 use crate::payments::connections::Upstream;
 use crate::request::Asked;

@@ -1,7 +1,8 @@
 //! The driver: one tick of one core.
 
-use galo::io::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
+use galo::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
+use galo::payments::Processor;
 use galo::shard::Done;
 
 use crate::disk::SimDisk;
@@ -489,9 +490,9 @@ impl World {
                     }
                     self.jobs.push(running);
                 }
-                Effect::Connect(Target::Processor(to)) => {
+                Effect::Connect(Target::Upstream(number)) => {
                     require!(self.plan.payments.is_some(), "there are no processors");
-                    self.dial(core, to);
+                    self.dial(core, Processor::ALL[number]);
                 }
                 Effect::Connect(Target::Member(to)) => {
                     require!(!alone, "nobody is there to connect to");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use galo::io::{Machine, Now};
+use galo::machine::{Machine, Now};
 use galo::shard::Meta;
 
 use crate::disk::SimDisk;

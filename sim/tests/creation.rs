@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use galo::clients::CONTEST;
-use galo::io::Job;
+use galo::machine::Job;
 use galo::shard::{self, Done, Meta, RecoveryError};
 use galo_sim::crash::Crash;
 use galo_sim::disk::SimDisk;

@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use super::{Endpoint, Problem};
 use crate::http::{iso8601, Status};
-use crate::io::Now;
-use crate::stats::{CoreStats, Counter, LinkState, Stats, DURATION_BOUNDS_NS};
+use crate::machine::Now;
+use crate::members::Members;
+use crate::stats::{CoreStats, Counter, LinkState, Stats, DURATION_BOUNDS_NS, ENDPOINTS, STATUSES};
+
+const _: () = assert!(Endpoint::ALL.len() == ENDPOINTS && Status::ALL.len() == STATUSES);
 
 /// What `/reset` answers unless `--allow-reset` was given.
 pub const RESET_FORBIDDEN: Problem = Problem::general(
@@ -37,6 +40,8 @@ pub struct Process {
     pub started_ns: u64,
     /// Bytes; reads `/proc`, so it is asked only for `/metrics`.
     pub resident_bytes: fn() -> u64,
+    /// The cluster; the core in it is of no meaning.
+    pub members: Members,
     /// The counters of all cores.
     pub stats: Arc<Stats>,
 }
@@ -59,7 +64,7 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: 
         process.driver,
     );
     body.extend_from_slice(rest.as_bytes());
-    write_cluster(body, stats);
+    write_cluster(body, process);
     if payments {
         payments::write_health(body, stats, now.monotonic_ns);
     }
@@ -67,8 +72,8 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: 
 }
 
 /// Names and states need no escaping in JSON.
-fn write_cluster(body: &mut Vec<u8>, stats: &Stats) {
-    let members = stats.members();
+fn write_cluster(body: &mut Vec<u8>, process: &Process) {
+    let (members, stats) = (&process.members, &process.stats);
     let own = &members.nodes[members.node];
     body.extend_from_slice(format!(",\"node\":\"{own}\",\"nodes\":[").as_bytes());
     for (node, name) in members.nodes.iter().enumerate() {
@@ -122,8 +127,8 @@ fn describe(out: &mut String, process: &Process, now_ns: u64) -> std::fmt::Resul
         "Replies, by endpoint and status.",
     )?;
     for endpoint in Endpoint::ALL {
-        for &status in Status::ALL {
-            let count = stats.replies(endpoint, status);
+        for (index, &status) in Status::ALL.iter().enumerate() {
+            let count = stats.replies(endpoint as usize, index);
             // The endpoints' usual replies are there from the start, others once they happen.
             if count > 0 || (status == Status::Ok && endpoint != Endpoint::None) {
                 writeln!(
@@ -147,15 +152,15 @@ fn describe(out: &mut String, process: &Process, now_ns: u64) -> std::fmt::Resul
         let mut count = 0;
         let label = endpoint.name();
         for (bucket, bound_ns) in DURATION_BOUNDS_NS.iter().enumerate() {
-            count += stats.durations(endpoint, bucket);
+            count += stats.durations(endpoint as usize, bucket);
             let bound_s = *bound_ns as f64 / 1e9;
             writeln!(
                 out,
                 "{name}_bucket{{endpoint=\"{label}\",le=\"{bound_s}\"}} {count}"
             )?;
         }
-        count += stats.durations(endpoint, DURATION_BOUNDS_NS.len());
-        let sum_s = stats.duration_sum_ns(endpoint) as f64 / 1e9;
+        count += stats.durations(endpoint as usize, DURATION_BOUNDS_NS.len());
+        let sum_s = stats.duration_sum_ns(endpoint as usize) as f64 / 1e9;
         writeln!(
             out,
             "{name}_bucket{{endpoint=\"{label}\",le=\"+Inf\"}} {count}"
@@ -320,7 +325,6 @@ fn header(out: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Members;
     use std::collections::BTreeSet;
 
     /// What a family's samples may be called (OpenMetrics 1.0, "MetricFamily"), its own name first.
@@ -355,7 +359,8 @@ mod tests {
             started_us: 1,
             started_ns: 1,
             resident_bytes: || 1,
-            stats: Arc::new(Stats::new(&members)),
+            stats: Arc::new(members.stats()),
+            members,
         };
         let mut body = Vec::new();
         let now = Now {

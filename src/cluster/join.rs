@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Card, Cluster, Disagreement};
-use crate::io::with_limit;
 use crate::limits::{JOIN_RETRY_NS, JOIN_WAIT_NS_MAX};
 use crate::shard::layout::{shard_dir, SHARD_LOCK};
 use crate::shard::ownership::Ownership;
 use crate::shard::{Acquired, Directory, Locked, Owned, RealDisk, RecoveryError};
+use crate::system::with_limit;
 
 const JOIN_WAIT_MAX: Duration = Duration::from_nanos(JOIN_WAIT_NS_MAX);
 const JOIN_RETRY: Duration = Duration::from_nanos(JOIN_RETRY_NS);

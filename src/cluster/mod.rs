@@ -52,7 +52,7 @@ impl Cluster {
         self.links().join(name)
     }
 
-    /// The link sockets of all members, by their numbers ([`crate::node::Members`]).
+    /// The link sockets of all members, by their numbers ([`crate::members::Members`]).
     pub fn socket_paths(&self, cores: usize) -> Vec<PathBuf> {
         let all = (0..self.nodes.len()).flat_map(|node| (0..cores).map(move |core| (node, core)));
         all.map(|(node, core)| self.socket_path(node, core))

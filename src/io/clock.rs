@@ -1,6 +1,6 @@
 //! The clock, read once per tick and nowhere else.
 
-use super::Now;
+use crate::machine::Now;
 use nix::time::{clock_gettime, ClockId};
 
 /// Readings of the clocks until they are close together: this thread may be kept from the CPU in between, and

@@ -1,9 +1,9 @@
-//! A core's connections to payment processors that are on their way. How one is waited for is each
+//! A core's connections to upstreams that are on their way. How one is waited for is each
 //! driver's own.
 
-use super::{Target, Upstream};
+use super::Upstream;
 use crate::limits::CONNECT_SYNS_REPEATED;
-use crate::payments::Processor;
+use crate::machine::Target;
 use nix::errno::Errno;
 use nix::sys::socket::{
     setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrStorage,
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// See the module.
 pub(super) struct Dials {
-    /// By the processor's number.
+    /// By the upstream's number.
     upstreams: Option<[Arc<Upstream>; 2]>,
     /// By slot; slots are used again.
     under_way: Vec<Option<Dial>>,
@@ -26,7 +26,7 @@ pub(super) struct Dials {
 
 /// One connection on its way.
 pub(super) struct Dial {
-    processor: Processor,
+    number: usize,
     address: SocketAddr,
     pub(super) socket: OwnedFd,
     /// On the heap: the kernel may read it when it is submitted.
@@ -43,10 +43,10 @@ impl Dials {
         }
     }
 
-    /// Makes a socket to connect to a processor with, and says its slot. `None`: that has failed, see
+    /// Makes a socket to connect to an upstream with, and says its slot. `None`: that has failed, see
     /// [`take_failed`](Self::take_failed).
-    pub(super) fn begin(&mut self, processor: Processor, flags: SockFlag) -> Option<u32> {
-        let upstream = self.upstream(processor);
+    pub(super) fn begin(&mut self, number: usize, flags: SockFlag) -> Option<u32> {
+        let upstream = self.upstream(number);
         let begun = upstream.and_then(|upstream| {
             let address = upstream.address()?;
             let socket = match tcp_socket(address, flags) {
@@ -57,14 +57,14 @@ impl Dials {
                 }
             };
             Some(Dial {
-                processor,
+                number,
                 address,
                 socket,
                 sockaddr: Box::new(address.into()),
             })
         });
         let Some(dial) = begun else {
-            self.failed.push(Target::Processor(processor));
+            self.failed.push(Target::Upstream(number));
             return None;
         };
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -82,15 +82,11 @@ impl Dials {
     }
 
     /// It has come to an end: the socket, if it is connected. The slot is free.
-    pub(super) fn end(
-        &mut self,
-        slot: u32,
-        result: Result<(), Errno>,
-    ) -> (Processor, Option<OwnedFd>) {
+    pub(super) fn end(&mut self, slot: u32, result: Result<(), Errno>) -> (usize, Option<OwnedFd>) {
         let dial = self.under_way[slot as usize].take();
         let dial = dial.expect("it is under way");
         self.free.push(slot);
-        let upstream = self.upstream(dial.processor).expect("it was begun");
+        let upstream = self.upstream(dial.number).expect("it was begun");
         let socket = match result {
             Ok(()) => {
                 upstream.works();
@@ -101,13 +97,13 @@ impl Dials {
                 None
             }
         };
-        (dial.processor, socket)
+        (dial.number, socket)
     }
 
     /// It has failed between ticks: the next one tells.
     pub(super) fn fail(&mut self, slot: u32, errno: Errno) {
-        let (processor, _) = self.end(slot, Err(errno));
-        self.failed.push(Target::Processor(processor));
+        let (number, _) = self.end(slot, Err(errno));
+        self.failed.push(Target::Upstream(number));
     }
 
     /// Whether there is anything to take.
@@ -120,9 +116,9 @@ impl Dials {
         std::mem::take(&mut self.failed)
     }
 
-    fn upstream(&self, processor: Processor) -> Option<&Arc<Upstream>> {
+    fn upstream(&self, number: usize) -> Option<&Arc<Upstream>> {
         let upstreams = self.upstreams.as_ref();
-        upstreams.map(|upstreams| &upstreams[processor as usize])
+        upstreams.map(|upstreams| &upstreams[number])
     }
 }
 
@@ -172,7 +168,7 @@ mod tests {
     #[test]
     fn sockets_have_their_options() {
         let mut dials = Dials::new(upstreams(["127.0.0.1", "::1"]));
-        let slot = dials.begin(Processor::Default, SockFlag::empty()).unwrap();
+        let slot = dials.begin(0, SockFlag::empty()).unwrap();
         let dial = dials.get(slot);
         assert_eq!(getsockopt(&dial.socket, sockopt::TcpNoDelay), Ok(true));
         let flags = fcntl(&dial.socket, FcntlArg::F_GETFD).unwrap();
@@ -183,18 +179,15 @@ mod tests {
     #[test]
     fn slots_are_used_again() {
         let mut dials = Dials::new(upstreams(["127.0.0.1", "127.0.0.2"]));
-        let mut begin = |processor| dials.begin(processor, SockFlag::empty()).unwrap();
-        assert_eq!(begin(Processor::Default), 0);
-        assert_eq!(begin(Processor::Fallback), 1);
-        let (processor, socket) = dials.end(0, Ok(()));
-        assert!(processor == Processor::Default && socket.is_some());
+        let mut begin = |number| dials.begin(number, SockFlag::empty()).unwrap();
+        assert_eq!(begin(0), 0);
+        assert_eq!(begin(1), 1);
+        let (number, socket) = dials.end(0, Ok(()));
+        assert!(number == 0 && socket.is_some());
         dials.fail(1, Errno::ECONNREFUSED);
         assert!(dials.has_failed());
-        assert_eq!(
-            dials.take_failed(),
-            [Target::Processor(Processor::Fallback)]
-        );
-        let slot = dials.begin(Processor::Default, SockFlag::empty()).unwrap();
+        assert_eq!(dials.take_failed(), [Target::Upstream(1)]);
+        let slot = dials.begin(0, SockFlag::empty()).unwrap();
         assert!(slot < 2);
     }
 
@@ -203,8 +196,8 @@ mod tests {
         for upstreams in [None, upstreams(["name", "127.0.0.1"])] {
             let mut dials = Dials::new(upstreams);
             assert!(!dials.has_failed());
-            assert_eq!(dials.begin(Processor::Default, SockFlag::empty()), None);
-            assert_eq!(dials.take_failed(), [Target::Processor(Processor::Default)]);
+            assert_eq!(dials.begin(0, SockFlag::empty()), None);
+            assert_eq!(dials.take_failed(), [Target::Upstream(0)]);
             assert!(!dials.has_failed());
         }
     }

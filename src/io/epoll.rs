@@ -5,13 +5,13 @@
 
 use super::dials::Dials;
 use super::links::Links;
-use super::resources::with_limit;
 use super::setup::{pin, with_link, Lack};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
 use super::sockets::earliest;
-use super::{clock, ConnectionId, Control, Effect, Exit, Job, Machine, Peer, Setup, Target};
+use super::{clock, Control, Setup};
 use crate::limits::{ACCEPT_RETRY_NS, EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
-use crate::payments::Processor;
+use crate::machine::{ConnectionId, Effect, Exit, Job, Machine, Peer, Target};
+use crate::system::with_limit;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{accept4, connect, getsockopt, recv, send, sockopt, MsgFlags, SockFlag};
@@ -46,7 +46,7 @@ impl<J: Job> Engine<J> {
         let run = || -> Result<Exit, Errno> {
             let listeners = with_link(setup.listeners, setup.link_listener);
             let links = Links::new(setup.peers, setup.link_paths);
-            let dials = Dials::new(setup.processors);
+            let dials = Dials::new(setup.upstreams);
             let control = &setup.control;
             let sockets = Sockets::new(self.epoll, listeners, links, dials, control, setup.core)?;
             let mut core = Core {
@@ -112,7 +112,7 @@ impl<M: Machine> Core<M> {
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id),
             Effect::Connect(Target::Member(member)) => self.sockets.links.connect(member),
-            Effect::Connect(Target::Processor(processor)) => self.sockets.dial(processor)?,
+            Effect::Connect(Target::Upstream(number)) => self.sockets.dial(number)?,
             Effect::Start(job) => self.jobs.start(job),
             Effect::TrimMemory => super::memory::trim(),
             Effect::StopAccepting => self.sockets.stop_accepting(),
@@ -381,9 +381,9 @@ impl Sockets {
         };
         self.epoll.delete(socket)?;
         match self.dials.end(slot, result) {
-            (processor, Some(socket)) => self.open(machine, Peer::Processor(processor), socket),
-            (processor, None) => {
-                machine.connect_failed(Target::Processor(processor));
+            (number, Some(socket)) => self.open(machine, Peer::Upstream(number), socket),
+            (number, None) => {
+                machine.connect_failed(Target::Upstream(number));
                 Ok(())
             }
         }
@@ -424,9 +424,9 @@ impl Sockets {
         self.watch(id)
     }
 
-    /// Begins to connect to a processor. There is room to send when it is done.
-    fn dial(&mut self, processor: Processor) -> Result<(), Errno> {
-        let Some(slot) = self.dials.begin(processor, SockFlag::SOCK_NONBLOCK) else {
+    /// Begins to connect to an upstream. There is room to send when it is done.
+    fn dial(&mut self, number: usize) -> Result<(), Errno> {
+        let Some(slot) = self.dials.begin(number, SockFlag::SOCK_NONBLOCK) else {
             return Ok(());
         };
         let dial = self.dials.get(slot);

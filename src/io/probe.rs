@@ -3,11 +3,11 @@
 //! glommio panics where io_uring is refused and exits where an operation is missing, so all that it
 //! needs is tried here first, on a ring of our own.
 
-use super::resources::threads_text;
 use super::ring::{self, Ring, Size};
 use super::setup::Lack;
 use super::Driver;
 use crate::limits::{CORE_MEMLOCK_BYTES, GLOMMIO_MEMLOCK_BYTES_MIN, KIB};
+use crate::system::threads_text;
 use io_uring::opcode;
 use nix::errno::Errno;
 use nix::sys::resource::{getrlimit, Resource};

@@ -1,6 +1,7 @@
 //! What a driver is started with, and which drivers there are.
 
-use super::{epoll, uring, Control, Exit, Job, Machine, Peer, Upstream};
+use super::{epoll, uring, Control, Upstream};
+use crate::machine::{Exit, Job, Machine, Peer};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,20 +20,20 @@ pub struct Setup<M> {
     /// What is driven.
     pub machine: M,
     /// Listening sockets of this core; see [`super::Listeners::take`]. Closed on
-    /// [`super::Effect::StopAccepting`].
+    /// [`crate::machine::Effect::StopAccepting`].
     pub listeners: Vec<OwnedFd>,
     /// Connected stream sockets to other cores of the process, by the other's member number. They
     /// are opened before anything else happens, in this order.
     pub peers: Vec<(usize, OwnedFd)>,
     /// Where other members of this cluster connect to this one, see [`super::bind_link`]; only this
-    /// user's processes are let in (SO_PEERCRED). Stays open on [`super::Effect::StopAccepting`].
+    /// user's processes are let in (SO_PEERCRED). Stays open on [`crate::machine::Effect::StopAccepting`].
     pub link_listener: Option<OwnedFd>,
     /// The link sockets of all members, by member number; those that the machine never connects to
     /// may be anything.
     pub link_paths: Vec<PathBuf>,
-    /// Where the payment processors are, by number; `None`: there are none, and the machine connects to
+    /// Where the servers that this side connects to are, by number; `None`: there are none, and the machine connects to
     /// none.
-    pub processors: Option<[Arc<Upstream>; 2]>,
+    pub upstreams: Option<[Arc<Upstream>; 2]>,
     /// Shared with the thread that stops the cores.
     pub control: Arc<Control>,
     /// This core's number.
@@ -64,7 +65,7 @@ enum Kind<J: Job> {
 }
 
 impl<J: Job> Engine<J> {
-    /// Runs a core until its machine says [`super::Effect::Exit`]. `started` is called once it serves.
+    /// Runs a core until its machine says [`crate::machine::Effect::Exit`]. `started` is called once it serves.
     pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
         match self.0 {
             Kind::Uring(engine) => engine.run(setup, started),
@@ -99,7 +100,7 @@ impl Driver {
         }))
     }
 
-    /// Runs a core on the calling thread until its machine says [`super::Effect::Exit`].
+    /// Runs a core on the calling thread until its machine says [`crate::machine::Effect::Exit`].
     pub fn run<M: Machine>(self, setup: Setup<M>) -> Exit {
         match self.engine(&setup.control, setup.core, None) {
             Ok(engine) => engine.run(setup, || {}),

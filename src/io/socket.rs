@@ -1,6 +1,6 @@
 //! The few calls on a single socket that both drivers make directly.
 
-use super::Peer;
+use crate::machine::Peer;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::socket::{
@@ -36,7 +36,7 @@ pub(super) fn shutdown_write(socket: &OwnedFd) {
 /// as it is there: closing over unread bytes would send a reset, which overtakes the words. A processor
 /// has asked for nothing, and is told nothing.
 pub(super) fn refuse(peer: Peer, socket: OwnedFd, words: &[u8]) {
-    if let Peer::Processor(_) = peer {
+    if let Peer::Upstream(_) = peer {
         return;
     }
     let fd = socket.as_raw_fd();

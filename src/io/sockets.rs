@@ -4,12 +4,12 @@ use super::dials::Dials;
 use super::links::Links;
 use super::ring::{Error, Group, Operation, Ring, Tag};
 use super::socket::{accept_goes_on, refuse, set_nonblocking, shutdown_write, AcceptLog};
-use super::{clock, ConnectionId, Control, Machine, Peer, Target};
+use super::{clock, Control};
 use crate::limits::{
     ACCEPT_RETRY_NS, HEAVY_RECEIVES, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
     TICK_EVENTS_MAX,
 };
-use crate::payments::Processor;
+use crate::machine::{ConnectionId, Machine, Peer, Target};
 use io_uring::cqueue;
 use nix::errno::Errno;
 use nix::sys::socket::SockFlag;
@@ -360,9 +360,9 @@ impl Sockets {
             _ => Err(Errno::from_raw(-result)),
         };
         match self.dials.end(tag.index, result) {
-            (processor, Some(socket)) => self.open(machine, Peer::Processor(processor), socket),
-            (processor, None) => {
-                machine.connect_failed(Target::Processor(processor));
+            (number, Some(socket)) => self.open(machine, Peer::Upstream(number), socket),
+            (number, None) => {
+                machine.connect_failed(Target::Upstream(number));
                 Ok(())
             }
         }
@@ -449,10 +449,10 @@ impl Sockets {
         self.links.connect(member);
     }
 
-    /// Begins to connect to a processor.
-    pub(super) fn dial(&mut self, processor: Processor) -> Result<(), Error> {
+    /// Begins to connect to an upstream.
+    pub(super) fn dial(&mut self, number: usize) -> Result<(), Error> {
         // It may block: the ring waits for it.
-        let Some(slot) = self.dials.begin(processor, SockFlag::empty()) else {
+        let Some(slot) = self.dials.begin(number, SockFlag::empty()) else {
             return Ok(());
         };
         let dial = self.dials.get(slot);

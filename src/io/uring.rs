@@ -14,10 +14,11 @@ use super::links::Links;
 use super::ring::{Error, Ring, Size};
 use super::setup::{pin, with_link, Lack};
 use super::sockets::Sockets;
-use super::{clock, Control, Effect, Exit, Job, Machine, Setup, Target};
+use super::{clock, Control, Setup};
 use crate::limits::{
     GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS, RING_RETRY_NS, RING_WAIT_NS_MAX,
 };
+use crate::machine::{Effect, Exit, Job, Machine, Target};
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 use nix::errno::Errno;
 use std::cell::Cell;
@@ -95,7 +96,7 @@ fn glommio_refused(error: GlommioError<()>) -> Lack {
 async fn drive<M: Machine>(ring: Ring, setup: Setup<M>, started: impl FnOnce()) -> (Exit, usize) {
     let listeners = with_link(setup.listeners, setup.link_listener);
     let links = Links::new(setup.peers, setup.link_paths);
-    let dials = Dials::new(setup.processors);
+    let dials = Dials::new(setup.upstreams);
     let control = setup.control.clone();
     let mut core = match Sockets::new(ring, listeners, links, dials, control, setup.core) {
         Ok(sockets) => Core {
@@ -177,7 +178,7 @@ impl<M: Machine> Core<M> {
             Effect::ShutdownWrite(id) => self.sockets.shutdown_write(id),
             Effect::Close(id) => self.sockets.close(id)?,
             Effect::Connect(Target::Member(member)) => self.sockets.connect(member),
-            Effect::Connect(Target::Processor(processor)) => self.sockets.dial(processor)?,
+            Effect::Connect(Target::Upstream(number)) => self.sockets.dial(number)?,
             Effect::Start(job) => self.jobs.start(job),
             Effect::TrimMemory => super::memory::trim(),
             Effect::StopAccepting => self.sockets.stop_accepting()?,

@@ -122,7 +122,7 @@ impl<J> Node<J> {
         counter.add(1);
         let stats = &self.settings.process.stats;
         let now_ns = self.now.monotonic_ns;
-        if !stats.anomaly_line_is_due(from, anomaly, now_ns, STRANGER_LOG_NS) {
+        if !stats.anomaly_line_is_due(from as usize, anomaly as usize, now_ns, STRANGER_LOG_NS) {
             return;
         }
         let payments = self.payments_settings();

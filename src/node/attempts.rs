@@ -11,10 +11,10 @@ use super::lookups::Finding;
 use super::processors::{Answer, Work};
 use super::Node;
 use crate::api::processors::{is_done, write_payment, Stored};
-use crate::io::ConnectionId;
 use crate::limits::{
     ATTEMPT_NS_MAX, PROBE_NS_MAX, PROBE_NS_MIN, REFUSALS_SPARED_MAX, RETRY_NS_MIN, SECOND_NS,
 };
+use crate::machine::ConnectionId;
 use crate::payments::answers::{rule, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, State as CircuitState, Ticket};
 use crate::payments::{backoff, choice, PaymentId, Processor};

@@ -10,11 +10,11 @@ use std::collections::BinaryHeap;
 
 use super::connection::State;
 use super::Node;
-use crate::io::{Effect, Peer};
 use crate::limits::{
     BUFFER_BYTES, CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_FULL, CLIENT_BUFFERS_BYTES_MAX,
     CLIENT_BUFFERS_BYTES_SCARCE, EVICTIONS_MAX, EVICTION_LOG_NS,
 };
+use crate::machine::{Effect, Peer};
 
 impl<J> Node<J> {
     /// Ends a tick: buffers are within their budget, and freed ones go back to the system.

@@ -1,11 +1,11 @@
 //! What a node keeps of each connection: unread input, replies on their way out, and deadlines.
 
 use crate::http;
-use crate::io::{ConnectionId, Peer};
 use crate::limits::{
     BUFFERS_POOLED_BYTES_MAX, BUFFER_BYTES, BUFFER_BYTES_MAX, CLIENT_BUFFERS_BYTES_SCARCE,
     CONNECTIONS_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_SCARCE,
 };
+use crate::machine::{ConnectionId, Peer};
 
 /// Buffers that go from connection to connection, so that a warm request allocates nothing and an
 /// idle connection holds nothing.
@@ -420,7 +420,7 @@ impl Connections {
         }
         let sum = match connection.peer {
             Peer::Client => &mut self.held_by_clients,
-            Peer::Processor(_) => &mut self.held_by_processors,
+            Peer::Upstream(_) => &mut self.held_by_processors,
             // Bounded by what members may have open.
             Peer::Member(_) | Peer::Linker => return,
         };

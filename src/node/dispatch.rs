@@ -7,11 +7,11 @@
 
 use super::attempts::{Attempt, Order};
 use super::Node;
-use crate::io::ConnectionId;
 use crate::limits::{
     DISPATCH_NS_MAX, DISPATCH_RETRY_NS, PAYMENTS_OLD_COUNT_NS, PAYMENT_OLD_NS,
     PROCESSOR_PARALLEL_MAX,
 };
+use crate::machine::ConnectionId;
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
 use crate::payments::circuit::State;
 use crate::payments::{PaymentId, Processor};

@@ -17,10 +17,10 @@ use crate::api::bank::{STORAGE_FULL, UNAVAILABLE};
 use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
 use crate::api::{Command, Endpoint, Problem};
 use crate::http::Status;
-use crate::io::ConnectionId;
 use crate::limits::{
     ASK_AGAIN_NS, COMMAND_NS_MAX, INQUIRIES_MAX, INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX,
 };
+use crate::machine::ConnectionId;
 use crate::payments::{PaymentId, Summary, Window};
 use crate::shard::payments::State;
 use crate::shard::{ids, Ids, Payment};

@@ -5,11 +5,12 @@ use super::connection::{Arriving, State};
 use super::link::Frame;
 use super::Node;
 use crate::http::Status;
-use crate::io::{Effect, Peer};
 use crate::limits::{
     IDLE_NS_MAX, LATE_NS, LINGER_NS, SEND_NS_MAX, STOP_GRACE_NS, STOP_INQUIRIES_NS, STOP_NS_MAX,
     SWEEP_NS_MIN,
 };
+use crate::machine::{Effect, Peer};
+use crate::payments::Processor;
 
 /// A stop in progress; all monotonic.
 pub(super) struct Stop {
@@ -77,7 +78,7 @@ impl<J> Node<J> {
                     self.drop_inquiry(id);
                     self.connections.drop_unsent(index);
                 }
-                Peer::Processor(processor) => self.processor_closed(index, processor),
+                Peer::Upstream(number) => self.processor_closed(index, Processor::ALL[number]),
                 Peer::Member(_) | Peer::Linker => {}
             }
         }
@@ -100,9 +101,9 @@ impl<J> Node<J> {
             self.effects.push_back(Effect::Send(id));
             connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
             self.sweep_ns = self.sweep_ns.min(connection.send_deadline_ns);
-            if let Peer::Processor(processor) = connection.peer {
+            if let Peer::Upstream(number) = connection.peer {
                 self.processors
-                    .request_leaves(index, processor, monotonic_ns);
+                    .request_leaves(index, Processor::ALL[number], monotonic_ns);
             }
             return;
         }
@@ -180,7 +181,7 @@ impl<J> Node<J> {
 
     fn timed_out(&mut self, index: usize) {
         let connection = &self.connections[index];
-        let is_processor = matches!(connection.peer, Peer::Processor(_));
+        let is_processor = matches!(connection.peer, Peer::Upstream(_));
         if is_processor || connection.state == State::Lingering || !connection.output.is_idle() {
             self.close(index); // The peer does not answer, does not close, or does not read.
         } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
@@ -198,7 +199,7 @@ impl<J> Node<J> {
 
     // ---- Stopping ---
 
-    /// See [`crate::io::Machine::stop`].
+    /// See [`crate::machine::Machine::stop`].
     pub fn stop(&mut self) {
         if self.stop.is_some() {
             return;

@@ -9,8 +9,8 @@ use super::link::{self, BadFrame, Frame, Hello};
 use super::replies::Asker;
 use super::requests::Taken;
 use super::Node;
-use crate::io::{ConnectionId, Effect, Peer, Target};
 use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, LINK_COMMANDS_MAX, STRANGER_LOG_NS};
+use crate::machine::{ConnectionId, Effect, Peer, Target};
 use crate::shard::{ForwardId, Ids, Origin};
 use crate::stats::LinkState;
 

@@ -19,7 +19,6 @@ mod lifecycle;
 pub mod link;
 mod links;
 mod lookups;
-mod members;
 mod processors;
 mod questions;
 mod replies;
@@ -32,12 +31,12 @@ mod tenure;
 use std::collections::VecDeque;
 
 use crate::http::{Date, Gzip};
-use crate::io::{ConnectionId, Effect, Now, Peer, Target};
 use crate::limits::{BUFFER_BYTES, IDLE_NS_MAX, LINKERS_MAX, RECEIVE_BYTES_SCARCE, SEND_NS_MAX};
+use crate::machine::{ConnectionId, Effect, Now, Peer, Target};
+use crate::payments::Processor;
 use crate::shard::Shard;
 use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
-pub use members::Members;
 pub use settings::{Durability, Payments, Settings};
 
 use inquiries::Inquiries;
@@ -190,14 +189,19 @@ impl<J> Node<J> {
 
     // ---- Events ------------------------------------------------------------
 
-    /// See [`crate::io::Machine::tick_begin`].
+    /// See [`crate::machine::Machine::tick_begin`].
     pub fn tick_begin(&mut self, now: Now) {
         debug_assert!(now.monotonic_ns >= self.now.monotonic_ns);
         self.now = now;
         self.tick = self.tick.wrapping_add(1);
         self.work = 0;
         self.date.update(now.realtime_us);
-        if let Some(step_us) = self.settings.process.stats.clock_seen(now) {
+        if let Some(step_us) = self
+            .settings
+            .process
+            .stats
+            .clock_seen(now.monotonic_ns, now.realtime_us)
+        {
             log::warn!(
                 "the clock has stepped by {:+.3} s (or the machine slept): moments that clients see follow it, durations do not",
                 step_us as f64 / 1e6
@@ -216,7 +220,7 @@ impl<J> Node<J> {
         self.take_turns();
     }
 
-    /// See [`crate::io::Machine::opened`].
+    /// See [`crate::machine::Machine::opened`].
     pub fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]> {
         let deadline_ns = self.now.monotonic_ns + IDLE_NS_MAX;
         if self.is_past_grace() && peer == Peer::Client {
@@ -240,20 +244,20 @@ impl<J> Node<J> {
                     .set(self.connections.clients() as u64);
             }
             Peer::Member(_) | Peer::Linker => self.link_opened(id, peer),
-            Peer::Processor(processor) => self.processor_opened(id, processor),
+            Peer::Upstream(number) => self.processor_opened(id, Processor::ALL[number]),
         }
         Ok(id)
     }
 
-    /// See [`crate::io::Machine::connect_failed`].
+    /// See [`crate::machine::Machine::connect_failed`].
     pub fn connect_failed(&mut self, target: Target) {
         match target {
             Target::Member(member) => self.link_failed(member),
-            Target::Processor(processor) => self.processor_failed(processor),
+            Target::Upstream(number) => self.processor_failed(Processor::ALL[number]),
         }
     }
 
-    /// See [`crate::io::Machine::received`].
+    /// See [`crate::machine::Machine::received`].
     pub fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         let Some(connection) = self.connections.get(id) else {
             return;
@@ -266,8 +270,8 @@ impl<J> Node<J> {
         if connection.state != State::Open {
             return; // Read and thrown away.
         }
-        if let Peer::Processor(processor) = connection.peer {
-            return self.processor_received(index, processor, bytes);
+        if let Peer::Upstream(number) = connection.peer {
+            return self.processor_received(index, Processor::ALL[number], bytes);
         }
         if connection.input.is_empty() {
             let taken = self.take_up(index, bytes);
@@ -278,7 +282,7 @@ impl<J> Node<J> {
         }
     }
 
-    /// See [`crate::io::Machine::input_ended`].
+    /// See [`crate::machine::Machine::input_ended`].
     pub fn input_ended(&mut self, id: ConnectionId, reset: bool) {
         let Some(connection) = self.connections.get(id) else {
             return;
@@ -296,7 +300,7 @@ impl<J> Node<J> {
         }
     }
 
-    /// See [`crate::io::Machine::sent`].
+    /// See [`crate::machine::Machine::sent`].
     pub fn sent(&mut self, id: ConnectionId, bytes: Result<usize, ()>) {
         let Some(connection) = self.connections.get(id) else {
             return;
@@ -339,7 +343,7 @@ impl<J> Node<J> {
         }
     }
 
-    /// See [`crate::io::Machine::closed`].
+    /// See [`crate::machine::Machine::closed`].
     pub fn closed(&mut self, id: ConnectionId) {
         if self.connections.get(id).is_some() {
             self.connections.free(id.index as usize);
@@ -399,14 +403,14 @@ impl<J> Node<J> {
         self.now
     }
 
-    /// See [`crate::io::Machine::output`].
+    /// See [`crate::machine::Machine::output`].
     pub fn output(&self, id: ConnectionId) -> &[u8] {
         let connection = &self.connections[id.index as usize];
         debug_assert_eq!(connection.id, id);
         connection.output.sending()
     }
 
-    /// See [`crate::io::Machine::receive_bytes_max`].
+    /// See [`crate::machine::Machine::receive_bytes_max`].
     pub fn receive_bytes_max(&self) -> usize {
         match self.connections.scarce() {
             true => RECEIVE_BYTES_SCARCE,
@@ -414,7 +418,7 @@ impl<J> Node<J> {
         }
     }
 
-    /// See [`crate::io::Machine::deadline_ns`].
+    /// See [`crate::machine::Machine::deadline_ns`].
     pub fn deadline_ns(&self) -> Option<u64> {
         let events = [self.sweep_ns, self.expire_ns, self.attend_ns];
         let events = events.into_iter().chain([self.inquire_ns, self.pay_ns]);
@@ -422,7 +426,7 @@ impl<J> Node<J> {
         (next_ns != u64::MAX).then_some(next_ns)
     }
 
-    /// See [`crate::io::Machine::ready`].
+    /// See [`crate::machine::Machine::ready`].
     pub fn ready(&self) -> bool {
         !self.postponed.is_empty()
             || !self.resets.is_empty()

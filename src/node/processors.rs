@@ -14,10 +14,10 @@ use super::lookups::{Finding, Lookup, Lookups};
 use super::settings::Payments;
 use super::Node;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
-use crate::io::{ConnectionId, Effect, Target};
 use crate::limits::{
     PROBE_NS_MIN, PROCESSOR_BUFFERS_BYTES_MAX, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX,
 };
+use crate::machine::{ConnectionId, Effect, Target};
 use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
 
@@ -214,7 +214,7 @@ impl<J> Node<J> {
             let beside = std::mem::take(&mut side.wanted_beside);
             for _ in side.connecting.len()..wanted + beside {
                 side.connecting.push_back(now_ns);
-                let target = Target::Processor(processor);
+                let target = Target::Upstream(processor as usize);
                 self.effects.push_back(Effect::Connect(target));
             }
         }

@@ -12,8 +12,8 @@ use super::{Durability, Node};
 use crate::api::bank::{self, STORAGE_FULL};
 use crate::api::{payments, Command, Endpoint};
 use crate::http::{self, ContentType, Framing, Reply, Status};
-use crate::io::{ConnectionId, Peer};
 use crate::limits::{GZIP_BYTES_MIN, KIB};
+use crate::machine::{ConnectionId, Peer};
 use crate::payments::PaymentId;
 use crate::shard::Ids;
 
@@ -374,8 +374,8 @@ impl<J> Node<J> {
             // A command from another core is counted where its request came in.
             if matches!(op.asker, Asker::Client { .. }) {
                 stats.replied(
-                    op.endpoint,
-                    op.status,
+                    op.endpoint as usize,
+                    op.status.index(),
                     monotonic_ns.saturating_sub(op.began_ns),
                 );
             }

@@ -7,11 +7,11 @@ use super::Node;
 use crate::api::operations;
 use crate::api::{self, bank, payments, Call, Command, Endpoint, Executed, Problem, Refused};
 use crate::http::{self, Framing, Parsed, Request, Status};
-use crate::io::{Effect, Peer};
 use crate::limits::{
     BODY_NS_MAX, CONNECTION_WORK_MAX, HEAD_NS_MAX, IDLE_NS_MAX, KIB, STUCK_INPUT_BYTES_MAX,
     TICK_WORK_MAX, TICK_WORK_TURNS, TURN_WORK,
 };
+use crate::machine::{Effect, Peer};
 use crate::shard::{ids, Ids, Shard};
 
 /// What became of a request at the front of a connection's input.
@@ -34,7 +34,7 @@ impl<J> Node<J> {
     /// Takes up what is in a connection's own buffer.
     pub(super) fn resume(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if connection.state != State::Open || matches!(connection.peer, Peer::Processor(_)) {
+        if connection.state != State::Open || matches!(connection.peer, Peer::Upstream(_)) {
             return;
         }
         if connection.input.is_empty() {

@@ -13,7 +13,7 @@ use crate::api::operations::{RESET_FORBIDDEN, RESET_INCOMPLETE};
 use crate::api::payments::{PURGE_FORBIDDEN, PURGE_INCOMPLETE};
 use crate::api::{Endpoint, Problem};
 use crate::http::Status;
-use crate::io::ConnectionId;
+use crate::machine::ConnectionId;
 use crate::shard::ForwardId;
 
 /// Which request has this scope.

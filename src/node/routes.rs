@@ -16,11 +16,11 @@ use crate::api::bank::{self, UNANSWERED, UNAVAILABLE};
 use crate::api::{payments, Command, Endpoint};
 use crate::bank::{Description, Kind};
 use crate::http::Status;
-use crate::io::ConnectionId;
 use crate::limits::{
     COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX,
     SHARD_COMMANDS_MAX, SHARD_COMMANDS_SCARCE,
 };
+use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
 use crate::shard::{ForwardId, Ids, Origin};
 

@@ -1,7 +1,7 @@
 //! What a node is told at its start.
 
-use super::Members;
 use crate::api::operations::Process;
+use crate::members::Members;
 
 /// When a reply leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

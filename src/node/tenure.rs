@@ -18,10 +18,11 @@
 //! what was journalled is synced, for replies wait for it), the lock is dropped, and the others are told.
 
 use super::link::Frame;
-use super::{Members, Node};
+use super::Node;
 use crate::limits::{
     ACQUIRE_AFTER_ERROR_NS, ACQUIRE_GRACE_NS, ACQUIRE_NS_MAX, ACQUIRE_NS_MIN, OFFER_NS,
 };
+use crate::members::Members;
 use crate::shard::Shard;
 
 /// Where this node stands with a shard.

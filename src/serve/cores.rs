@@ -13,9 +13,9 @@ use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
 use crate::host::Host;
 use crate::io::{Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
-use crate::node::{Members, Payments, Settings};
+use crate::members::Members;
+use crate::node::{Payments, Settings};
 use crate::shard::{Directory, Owned, RealDisk};
-use crate::stats::Stats;
 
 /// 48 bits: see [`Settings::epoch`].
 const EPOCH_MASK: u64 = (1 << 48) - 1;
@@ -133,7 +133,8 @@ impl Cores<'_> {
             started_us: started.as_micros() as u64,
             started_ns: crate::io::monotonic_ns(),
             resident_bytes,
-            stats: Arc::new(Stats::new(&self.members)),
+            stats: Arc::new(self.members.stats()),
+            members: self.members.clone(),
         };
         let mut shares: Vec<Vec<Owned<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
         for owned in owned {
@@ -177,7 +178,7 @@ impl Cores<'_> {
                 peers: std::mem::take(&mut pairs[core]),
                 link_listener: links.next(),
                 link_paths: cluster.map_or_else(Vec::new, |cluster| cluster.socket_paths(cores)),
-                processors: upstreams.clone(),
+                upstreams: upstreams.clone(),
                 control: self.control.clone(),
                 core,
             });

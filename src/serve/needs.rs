@@ -1,10 +1,11 @@
 //! What a start needs of the system, known before it makes anything: open files, and threads.
 
 use crate::config::Serve;
-use crate::io::{expect_threads, open_files, Address, Choice, Driver};
+use crate::io::{Address, Choice, Driver};
 use crate::limits::{
     CLIENT_FILES, CORE_FILES_EPOLL, CORE_FILES_URING, JOB_FILES, JOB_THREADS, PROCESS_FILES,
 };
+use crate::system::{expect_threads, open_files};
 use nix::sys::resource::{getrlimit, Resource};
 
 /// Refuses unless as many files may be open as this process may come to need with nobody but a client for each core:

@@ -21,8 +21,8 @@
 //!
 //! How much of a gap does not count for keys is in the `clock` record, too.
 
-use crate::io::Now;
 use crate::limits::{CLOCK_APART_US, SECOND_US};
+use crate::machine::Now;
 
 /// What a `clock` record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::mapping::Mapping;
 use super::ownership::Ownership;
-use crate::io::with_limit;
+use crate::system::with_limit;
 
 /// A file system.
 pub trait Disk: Clone + Send + 'static {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::snapshot::SnapshotError;
-use crate::io::with_limit;
+use crate::system::with_limit;
 
 /// What recovery, creation and check refuse. Each message names the file, where in it, what is the
 /// likely cause, and what to do.

@@ -174,7 +174,7 @@ impl<D: Disk> Done<D> {
     }
 }
 
-impl<D: Disk> crate::io::Job for Job<D> {
+impl<D: Disk> crate::machine::Job for Job<D> {
     type Done = Done<D>;
 
     fn run(self) -> Done<D> {

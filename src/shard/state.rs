@@ -15,8 +15,8 @@ use super::payments::{self, Payments};
 use super::snapshot::{Header, Position};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
-use crate::io::Now;
 use crate::limits::{JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
+use crate::machine::Now;
 
 const SLICE_ACCOUNTS: usize = SNAPSHOT_SLICE_BYTES / size_of::<Account>();
 const _: () = assert!(SLICE_ACCOUNTS > 0);

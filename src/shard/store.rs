@@ -13,8 +13,8 @@ use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, WriteRun};
 use super::journal::{self, Header};
 use super::snapshot::{self, Writer};
 use super::{layout, Identity, Shard};
-use crate::io::with_limit;
 use crate::limits::{JOURNAL_SEGMENT_BYTES, SNAPSHOT_JOURNAL_BYTES_MIN};
+use crate::system::with_limit;
 
 /// Why a batch is not in the journal.
 #[derive(Debug)]

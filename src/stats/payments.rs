@@ -1,13 +1,12 @@
 //! What one core counts of payments, and what it knows of the processors.
 
-use super::Counter;
-use crate::payments::answers::Anomaly;
+use super::{Counter, ANOMALIES, PROCESSORS};
 
 /// See the module. The gauges are of this core and the shards that it owns.
 #[derive(Default)]
 pub struct PaymentStats {
     /// By the processor's number.
-    pub processors: [ProcessorStats; 2],
+    pub processors: [ProcessorStats; PROCESSORS],
     /// Payments without a known outcome.
     pub open: Counter,
     /// Of those, with a processor that may have them, and no attempt under way.
@@ -34,7 +33,7 @@ pub struct PaymentStats {
 /// Of one processor.
 #[derive(Default)]
 pub struct ProcessorStats {
-    /// [`crate::payments::circuit::State`], by number.
+    /// 0: closed; 1: open; 2: half-open.
     pub circuit: Counter,
     /// How many it may have at a time now.
     pub window: Counter,
@@ -61,7 +60,7 @@ pub struct ProcessorStats {
     /// Questions about one payment.
     pub lookups: Counter,
     /// Answers that make no sense, by the anomaly's number.
-    pub anomalies: [Counter; Anomaly::ALL.len()],
+    pub anomalies: [Counter; ANOMALIES],
     /// It has said something that only a processor says: 1.
     pub understood: Counter,
 }

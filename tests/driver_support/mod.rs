@@ -13,11 +13,8 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
-use galo::io::{
-    Address, ConnectionId, Control, Driver, Effect, Exit, Job, Listeners, Machine, Now, Peer,
-    Setup, Target, Upstream,
-};
-use galo::payments::Processor;
+use galo::io::{Address, Control, Driver, Listeners, Setup, Upstream};
+use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -41,7 +38,7 @@ pub enum Event {
     /// A line over a link that is not for us to obey.
     FromLink(Peer, String),
     ConnectFailed(usize),
-    DialFailed(Processor),
+    DialFailed(usize),
     Stop,
 }
 
@@ -210,8 +207,7 @@ impl Scripted {
                 .effects
                 .push_back(Effect::Connect(Target::Member(number() as usize))),
             "dial" => {
-                let processor = Processor::from_number(number() as u8).expect("0 or 1");
-                let target = Target::Processor(processor);
+                let target = Target::Upstream(number() as usize);
                 self.effects.push_back(Effect::Connect(target));
             }
             "deaf" => {
@@ -277,7 +273,7 @@ impl Machine for Scripted {
     fn connect_failed(&mut self, target: Target) {
         self.tell(match target {
             Target::Member(member) => Event::ConnectFailed(member),
-            Target::Processor(processor) => Event::DialFailed(processor),
+            Target::Upstream(number) => Event::DialFailed(number),
         });
     }
 
@@ -431,7 +427,7 @@ impl Server {
                         peers,
                         link_listener: None,
                         link_paths: Vec::new(),
-                        processors: None,
+                        upstreams: None,
                         control,
                         core,
                     })
@@ -457,10 +453,10 @@ impl Server {
         Server::start_one(driver, bound, link_listener, link_paths, None)
     }
 
-    /// One core that knows two processors.
-    pub fn start_paying(driver: Driver, bound: usize, processors: [Upstream; 2]) -> Server {
-        let processors = Some(processors.map(Arc::new));
-        Server::start_one(driver, bound, None, Vec::new(), processors)
+    /// One core that knows two upstreams.
+    pub fn start_paying(driver: Driver, bound: usize, upstreams: [Upstream; 2]) -> Server {
+        let upstreams = Some(upstreams.map(Arc::new));
+        Server::start_one(driver, bound, None, Vec::new(), upstreams)
     }
 
     fn start_one(
@@ -468,7 +464,7 @@ impl Server {
         bound: usize,
         link_listener: Option<OwnedFd>,
         link_paths: Vec<PathBuf>,
-        processors: Option<[Arc<Upstream>; 2]>,
+        upstreams: Option<[Arc<Upstream>; 2]>,
     ) -> Server {
         let mut listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
         let control = Control::new(1).unwrap();
@@ -479,7 +475,7 @@ impl Server {
             peers: Vec::new(),
             link_listener,
             link_paths,
-            processors,
+            upstreams,
             control: control.clone(),
             core: 0,
         };

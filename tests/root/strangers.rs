@@ -1,7 +1,8 @@
 //! Links are between processes of one user: another is neither let in nor linked to, whatever the
 //! modes of files and directories allow. Needs root, to be somebody else.
 
-use galo::io::{bind_link, probe, Driver, Peer, Probe};
+use galo::io::{bind_link, probe, Driver, Probe};
+use galo::machine::Peer;
 use std::fs::{set_permissions, Permissions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;

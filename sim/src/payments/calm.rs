@@ -1,6 +1,6 @@
 //! How time passes where there are payments, and what must be true once nothing goes wrong any more.
 
-use galo::io::Machine;
+use galo::machine::Machine;
 use galo::payments::Processor;
 
 use super::book::{Known, State};

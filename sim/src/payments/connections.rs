@@ -1,7 +1,7 @@
 //! How cores reach the processors.
 
 use galo::host::Host;
-use galo::io::{Machine, Peer, Target};
+use galo::machine::{Machine, Peer, Target};
 use galo::payments::Processor;
 
 use crate::disk::SimDisk;
@@ -57,11 +57,11 @@ impl World {
                 self.trace
                     .note(format_args!("  {member} cannot connect with {name}"));
                 self.model.payments.unheard(dial.to, self.now_ns);
-                host.connect_failed(Target::Processor(dial.to));
+                host.connect_failed(Target::Upstream(dial.to as usize));
                 continue;
             }
             let mut socket = Socket::new(member, Far::Upstream(Upstream::new(dial.to)));
-            socket.id = host.opened(Peer::Processor(dial.to)).ok();
+            socket.id = host.opened(Peer::Upstream(dial.to as usize)).ok();
             if socket.id.is_some() {
                 let at = self.add_socket(socket);
                 self.trace

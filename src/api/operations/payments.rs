@@ -7,7 +7,9 @@ use crate::limits::PAYMENT_OLD_NS;
 use crate::payments::answers::Anomaly;
 use crate::payments::circuit::State;
 use crate::payments::{amount, Processor};
-use crate::stats::{Counter, PaymentStats, ProcessorStats, Stats};
+use crate::stats::{Counter, PaymentStats, ProcessorStats, Stats, ANOMALIES, PROCESSORS};
+
+const _: () = assert!(Processor::ALL.len() == PROCESSORS && Anomaly::ALL.len() == ANOMALIES);
 
 /// One processor, as all cores see it together.
 struct Seen {
@@ -327,19 +329,8 @@ pub(super) fn describe(out: &mut String, stats: &Stats, now_ns: u64) -> std::fmt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Members;
 
     const NOW: u64 = 752_582_896_000_000;
-
-    fn members(cores: usize) -> Members {
-        Members {
-            nodes: vec!["a".to_owned()],
-            node: 0,
-            core: 0,
-            cores,
-            shards: cores,
-        }
-    }
 
     /// Of the second core only.
     fn told(stats: &Stats) {
@@ -399,7 +390,7 @@ mod tests {
             })
         };
         assert_eq!(
-            health(&Stats::new(&members(2))),
+            health(&Stats::new(2, 0, 1, 2)),
             serde_json::json!({
                 "open": 0, "oldest": null, "old": 0, "in_doubt": 0,
                 "processors": [processor("default"), processor("fallback")],
@@ -413,7 +404,7 @@ mod tests {
 
     #[test]
     fn health_adds_up_what_cores_know() {
-        let stats = Stats::new(&members(2));
+        let stats = Stats::new(2, 0, 1, 2);
         told(&stats);
         let first = &stats.core(0).payments;
         first.open.set(1);
@@ -457,7 +448,7 @@ mod tests {
 
     #[test]
     fn payments_are_stalled_when_some_wait_and_none_is_settled_for_long() {
-        let stats = Stats::new(&members(2));
+        let stats = Stats::new(2, 0, 1, 2);
         let long = PAYMENT_OLD_NS;
         assert!(!is_stalled(&stats, long));
         let [first, second] = [0, 1].map(|core| &stats.core(core).payments);
@@ -478,7 +469,7 @@ mod tests {
 
     #[test]
     fn metrics_tell_the_same() {
-        let stats = Stats::new(&members(2));
+        let stats = Stats::new(2, 0, 1, 2);
         told(&stats);
         let mut text = String::new();
         describe(&mut text, &stats, NOW).unwrap();

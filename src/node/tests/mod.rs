@@ -36,8 +36,8 @@ use std::collections::VecDeque;
 
 use super::Durability;
 use crate::host::Host;
-use crate::io::{ConnectionId, Effect, Exit, Job as _, Machine, Peer};
 use crate::limits::SECOND_NS;
+use crate::machine::{ConnectionId, Effect, Exit, Job as _, Machine, Peer};
 use crate::shard::tests::faulty::{Faulty, Write};
 use rig::{Client, Plan, Rig, ONE};
 

@@ -14,9 +14,10 @@ use tempfile::TempDir;
 use crate::api::operations::Process;
 use crate::clients::CONTEST;
 use crate::host::Host;
-use crate::io::{ConnectionId, Exit, Machine, Peer, Target};
 use crate::limits::SECOND_NS;
-use crate::node::{Durability, Members, Settings};
+use crate::machine::{ConnectionId, Exit, Machine, Peer, Target};
+use crate::members::Members;
+use crate::node::{Durability, Settings};
 use crate::payments::Processor;
 use crate::shard::tests::faulty::{Faulty, Write};
 use crate::shard::{self, Acquired, Directory, Done, Job, Meta};
@@ -162,7 +163,7 @@ impl Rig {
         };
         let disks: Vec<Faulty> = (0..plan.shards).map(|_| Faulty::default()).collect();
         shard::create(&disks[0], &data, &meta, &CONTEST).unwrap();
-        let stats = |node| Arc::new(Stats::new(&members(&plan, node, 0)));
+        let stats = |node| Arc::new(members(&plan, node, 0).stats());
         let stats_of: Vec<Arc<Stats>> = (0..plan.nodes).map(stats).collect();
         let mut rig = Rig {
             _dir: dir,
@@ -226,7 +227,7 @@ impl Rig {
         }
         let directory = directory(&disk);
         let settings = Settings {
-            members,
+            members: members.clone(),
             epoch: self.epochs,
             directory: self.meta.directory,
             durability: self.plan.durability,
@@ -239,6 +240,7 @@ impl Rig {
                 started_us: TIME_US,
                 started_ns: 0,
                 resident_bytes: || 0,
+                members: members.clone(),
                 stats: self.stats_of[member / cores].clone(),
             },
         };

@@ -1,8 +1,8 @@
 //! A shard's time, and the moments that clients see: in steps of the clock, and across recoveries.
 
 use super::*;
-use crate::io::Now;
 use crate::limits::{CLOCK_APART_US, KEY_NS_MAX, SECOND_US};
+use crate::machine::Now;
 use crate::shard::{ids, snapshot, Recall};
 
 const HOUR_US: u64 = 3600 * SECOND_US;

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use super::disk::{Disk, RealDisk};
 use super::{create, layout, open, Client, Ids, Job, Meta, Recovered, RecoveryError, Shard, Store};
 use crate::bank::{Description, Kind, Order};
-use crate::io::Job as _;
+use crate::machine::Job as _;
 
 /// 2024-01-01.
 const TIME_US: u64 = 1_704_067_200_000_000;

@@ -68,7 +68,7 @@ struct Arguments {
 const PROGRAM: &str = "galo-bench";
 
 fn main() -> ExitCode {
-    galo::io::fail_beyond_file_size();
+    galo::system::fail_beyond_file_size();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help, or what is wrong with the command line.

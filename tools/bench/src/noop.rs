@@ -4,11 +4,10 @@
 //! Usage: `galo-noop [--io auto|uring|epoll] [--listen host:port|unix:/path]...`
 
 use galo::http::{self, Parsed};
-use galo::io::{
-    raise_limits, Address, Choice, ConnectionId, Control, Effect, Exit, Job, Listeners, Machine,
-    Now, Peer, Setup, Target,
-};
+use galo::io::{Address, Choice, Control, Listeners, Setup};
+use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
 use galo::output::{complain, print};
+use galo::system::raise_limits;
 use lexopt::ValueExt;
 use nix::sys::signal::{SigSet, Signal};
 use std::collections::VecDeque;
@@ -20,7 +19,7 @@ const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Wed, 17 Jan 2024 02:34:41 GMT\r\
     {\"limite\":100000,\"saldo\":1234567}";
 
 fn main() -> ExitCode {
-    galo::io::fail_beyond_file_size();
+    galo::system::fail_beyond_file_size();
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
@@ -62,7 +61,7 @@ fn serve() -> Result<(), String> {
         peers: Vec::new(),
         link_listener: None,
         link_paths: Vec::new(),
-        processors: None,
+        upstreams: None,
         control,
         core: 0,
     });

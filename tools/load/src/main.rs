@@ -11,7 +11,7 @@ use galo_load::run;
 const PROGRAM: &str = "galo-load";
 
 fn main() -> ExitCode {
-    galo::io::fail_beyond_file_size();
+    galo::system::fail_beyond_file_size();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help, the version, or what is wrong with the command line.

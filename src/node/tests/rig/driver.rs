@@ -2,8 +2,9 @@
 
 use super::{Core, Rig, Socket, TIME_US};
 use crate::host::Host;
-use crate::io::{ConnectionId, Effect, Job as _, Machine, Now, Peer, Target};
 use crate::limits::RECEIVE_BUFFER_BYTES;
+use crate::machine::{ConnectionId, Effect, Job as _, Machine, Now, Peer, Target};
+use crate::payments::Processor;
 use crate::shard::tests::faulty::Faulty;
 use crate::shard::Job;
 
@@ -40,7 +41,9 @@ impl Rig {
         };
         match effect {
             Effect::Connect(Target::Member(member)) => self.dial(index, member),
-            Effect::Connect(Target::Processor(processor)) => self.dial_processor(index, processor),
+            Effect::Connect(Target::Upstream(number)) => {
+                self.dial_processor(index, Processor::ALL[number])
+            }
             Effect::Send(id) => {
                 let at = of(id, &core.sockets);
                 assert!(!core.sockets[at].sending, "one send at a time");

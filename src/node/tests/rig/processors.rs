@@ -2,8 +2,8 @@
 
 use super::{Client, Gateway, Rig, Socket};
 use crate::api::processors::{read_payment, Stored};
-use crate::io::{Peer, Target};
 use crate::limits::SECOND_NS;
+use crate::machine::{Peer, Target};
 use crate::node::settings::Payments;
 use crate::payments::{PaymentId, Processor};
 
@@ -77,18 +77,20 @@ impl Rig {
         }
         let core = &mut self.cores[index];
         if self.unreachable[processor as usize] {
-            return core.connect_failed.push(Target::Processor(processor));
+            return core
+                .connect_failed
+                .push(Target::Upstream(processor as usize));
         }
         core.sockets.push(Socket {
             processor: Some(processor),
-            ..Socket::unopened(Peer::Processor(processor))
+            ..Socket::unopened(Peer::Upstream(processor as usize))
         });
     }
 
     /// Whoever connects to a silent processor is told that it took too long.
     pub fn give_up_connecting(&mut self) {
         for (core, processor) in std::mem::take(&mut self.unheard) {
-            let target = Target::Processor(processor);
+            let target = Target::Upstream(processor as usize);
             self.cores[core].connect_failed.push(target);
         }
         self.run();

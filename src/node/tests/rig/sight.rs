@@ -1,7 +1,7 @@
 //! What a test sees of a [`Rig`].
 
 use super::{members, Client, Core, Rig, Socket};
-use crate::io::Exit;
+use crate::machine::Exit;
 use crate::node::tests::Reply;
 use crate::stats::Stats;
 

@@ -214,7 +214,7 @@ impl Bench {
         // Both ends of a thousand connections, and what else is open.
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-        galo::io::raise_limits();
+        galo::system::raise_limits();
         let chosen = Choice::Auto.decide().map_err(anyhow::Error::msg)?;
         let cpus = Cpus::choose()?;
         if cpus.load == cpus.server {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
-use galo::io::Job as _;
+use galo::machine::Job as _;
 use galo::shard::{self, Accepted, Job, Meta, RealDisk, Recovered, Shard, Store};
 use serde_json::json;
 

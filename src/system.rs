@@ -95,7 +95,7 @@ fn threads() -> usize {
 }
 
 /// What to say when so many threads cannot be there.
-pub(super) fn threads_text(count: usize, error: &io::Error) -> String {
+pub(crate) fn threads_text(count: usize, error: &io::Error) -> String {
     let limit = |resource, name, of: &str| match getrlimit(resource) {
         Ok((soft, _)) if soft != libc::RLIM_INFINITY => format!("{name} is {soft} {of}; "),
         _ => String::new(),

@@ -1,6 +1,8 @@
 //! The members of a cluster, by number: core `c` of node `n` is member `n * cores + c`. All nodes have
 //! the same number of cores, and the same list of nodes.
 
+use crate::stats::Stats;
+
 /// Who is there, which of them we are, and who is to own what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members {
@@ -26,6 +28,11 @@ impl Members {
             cores,
             shards,
         }
+    }
+
+    /// Counters for the cores of our node.
+    pub fn stats(&self) -> Stats {
+        Stats::new(self.cores, self.node, self.nodes.len(), self.shards)
     }
 
     /// How many.
