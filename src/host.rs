@@ -7,16 +7,61 @@
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
-use crate::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
+use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, Settings};
 use crate::shard::{
     Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,
 };
 use crate::system::with_limit;
 
+/// Blocking work that a host hands out.
+pub enum Work<D: Disk> {
+    /// Of a shard's files.
+    Store(Job<D>),
+    /// Becomes the owner of a shard.
+    Acquire(Directory<D>, u32),
+}
+
+/// What came of [`Work`].
+pub enum WorkDone<D: Disk> {
+    /// See [`Work::Store`].
+    Store(Done<D>),
+    /// Whether the shard is ours now.
+    Acquired {
+        /// Which.
+        shard: u32,
+        /// What came of it; an error leaves it to others.
+        acquired: Result<Acquired<D>, RecoveryError>,
+    },
+}
+
+impl<D: Disk> WorkDone<D> {
+    /// Which shard it was for.
+    pub fn shard(&self) -> u32 {
+        match self {
+            WorkDone::Store(done) => done.shard(),
+            WorkDone::Acquired { shard, .. } => *shard,
+        }
+    }
+}
+
+impl<D: Disk> machine::Job for Work<D> {
+    type Done = WorkDone<D>;
+
+    fn run(self) -> WorkDone<D> {
+        match self {
+            Work::Store(job) => WorkDone::Store(job.run()),
+            Work::Acquire(directory, shard) => WorkDone::Acquired {
+                shard,
+                acquired: directory.acquire(shard),
+            },
+        }
+    }
+}
+
 /// See the module.
 pub struct Host<D: Disk> {
-    node: Node<Job<D>>,
+    node: Node<Work<D>>,
     directory: Directory<D>,
     /// Our shards' files, in any order.
     holdings: Vec<Holding<D>>,
@@ -140,13 +185,13 @@ impl<D: Disk> Host<D> {
 
     /// To look at from outside.
     #[cfg(test)]
-    pub(crate) fn node(&self) -> &Node<Job<D>> {
+    pub(crate) fn node(&self) -> &Node<Work<D>> {
         &self.node
     }
 
     /// To do something to, between the beginning and the end of a tick.
     #[cfg(test)]
-    pub(crate) fn node_mut(&mut self) -> &mut Node<Job<D>> {
+    pub(crate) fn node_mut(&mut self) -> &mut Node<Work<D>> {
         &mut self.node
     }
 
@@ -210,7 +255,9 @@ impl<D: Disk> Host<D> {
                     if let Some(job) = store.sync() {
                         holding.sync_due_ns = None;
                         self.node.sync_started(holding.shard);
-                        self.node.effects().push_back(Effect::Start(job));
+                        self.node
+                            .effects()
+                            .push_back(Effect::Start(Work::Store(job)));
                     }
                 }
             }
@@ -231,10 +278,10 @@ impl<D: Disk> Host<D> {
             slow |= run.is_some();
             let jobs = run.into_iter().chain(store.snapshot_step(shard));
             let effects = self.node.effects();
-            effects.extend(jobs.map(Effect::Start));
+            effects.extend(jobs.map(|job| Effect::Start(Work::Store(job))));
         }
         for shard in self.node.take_wanted() {
-            let job = Job::Acquire(self.directory.clone(), shard);
+            let job = Work::Acquire(self.directory.clone(), shard);
             self.node.effects().push_back(Effect::Start(job));
         }
     }
@@ -321,7 +368,7 @@ impl<D: Disk> Host<D> {
 }
 
 impl<D: Disk> Machine for Host<D> {
-    type Job = Job<D>;
+    type Job = Work<D>;
 
     fn tick_begin(&mut self, now: Now) {
         self.node.tick_begin(now);
@@ -351,11 +398,11 @@ impl<D: Disk> Machine for Host<D> {
         self.node.closed(id);
     }
 
-    fn job_done(&mut self, done: Done<D>) {
+    fn job_done(&mut self, done: WorkDone<D>) {
         let shard = done.shard() as usize;
         let done = match done {
-            Done::Acquired { acquired, .. } => return self.acquired(shard, acquired),
-            done => done,
+            WorkDone::Acquired { acquired, .. } => return self.acquired(shard, acquired),
+            WorkDone::Store(done) => done,
         };
         let now = self.node.now();
         let stats = self.node.core_stats();
@@ -418,7 +465,7 @@ impl<D: Disk> Machine for Host<D> {
         self.schedule();
     }
 
-    fn next_effect(&mut self) -> Option<Effect<Job<D>>> {
+    fn next_effect(&mut self) -> Option<Effect<Work<D>>> {
         self.node.effects().pop_front()
     }
 

@@ -10,6 +10,7 @@ pub mod api;
 pub mod bank;
 pub mod clients;
 pub mod cluster;
+pub mod codec;
 pub mod config;
 pub mod healthcheck;
 pub mod host;

@@ -1,7 +1,8 @@
 //! What cores have done beside their ticks.
 
+use galo::host::{Work, WorkDone};
 use galo::machine::Job as _;
-use galo::shard::{Acquired, Done, Job};
+use galo::shard::{Acquired, Done};
 
 use crate::disk::SimDisk;
 use crate::processes::Cluster;
@@ -14,9 +15,9 @@ use crate::world::World;
 pub struct Running {
     pub member: usize,
     /// Until it is run.
-    pub job: Option<Job<SimDisk>>,
+    pub job: Option<Work<SimDisk>>,
     /// From then on.
-    pub done: Option<Done<SimDisk>>,
+    pub done: Option<WorkDone<SimDisk>>,
     /// The shards' last records when it was handed out.
     pub sequences: Vec<u64>,
     /// Shards that its member has let go of since.
@@ -45,9 +46,9 @@ impl World {
         let mut done = job.run();
         let events = cluster.processes[cluster.node_of(member)].disk.events();
         let what = match &mut done {
-            Done::Synced {
+            WorkDone::Store(Done::Synced {
                 sequence, shard, ..
-            } => {
+            }) => {
                 let shard = *shard as usize;
                 let begun = running.sequences[shard];
                 require!(
@@ -60,22 +61,22 @@ impl World {
                 self.coverage.syncs += 1;
                 "synced"
             }
-            Done::SyncLater { .. } => "sync later",
-            Done::SyncFailed { .. } => "sync failed",
-            Done::SnapshotSlice { .. } => "slice",
-            Done::SnapshotDone { .. } => {
+            WorkDone::Store(Done::SyncLater { .. }) => "sync later",
+            WorkDone::Store(Done::SyncFailed { .. }) => "sync failed",
+            WorkDone::Store(Done::SnapshotSlice { .. }) => "slice",
+            WorkDone::Store(Done::SnapshotDone { .. }) => {
                 self.coverage.snapshots += 1;
                 "snapshot done"
             }
-            Done::SnapshotFailed { .. } => "snapshot failed",
-            Done::RunWritten { .. } => {
+            WorkDone::Store(Done::SnapshotFailed { .. }) => "snapshot failed",
+            WorkDone::Store(Done::RunWritten { .. }) => {
                 self.coverage.runs += 1;
                 "run written"
             }
-            Done::RunsRemoved { .. } => "runs removed",
-            Done::RunFailed { .. } => "run failed",
-            Done::Acquired { .. } if events.killed => "acquired, and killed",
-            Done::Acquired { shard, acquired } => match acquired {
+            WorkDone::Store(Done::RunsRemoved { .. }) => "runs removed",
+            WorkDone::Store(Done::RunFailed { .. }) => "run failed",
+            WorkDone::Acquired { .. } if events.killed => "acquired, and killed",
+            WorkDone::Acquired { shard, acquired } => match acquired {
                 Ok(Acquired::Ours(owned)) => {
                     match cluster.home(*shard as usize) == member {
                         true => self.coverage.hand_backs += 1,

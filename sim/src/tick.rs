@@ -1,5 +1,6 @@
 //! The driver: one tick of one core.
 
+use galo::host::WorkDone;
 use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
 use galo::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use galo::payments::Processor;
@@ -257,7 +258,7 @@ impl World {
                 let shard = done.shard() as usize;
                 // What it covered was written again by who has recovered the shard since.
                 let is_stale = running.let_go.contains(&shard);
-                let failed = matches!(done, Done::SyncFailed { .. }) && !is_stale;
+                let failed = matches!(done, WorkDone::Store(Done::SyncFailed { .. })) && !is_stale;
                 host.job_done(done);
                 if host
                     .shards()

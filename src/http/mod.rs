@@ -10,6 +10,7 @@
 //! | `request` | framing: where a request begins and ends, resumably |
 //! | `head` | judging a complete head: request line and header fields |
 //! | `chunked` | the chunked transfer coding |
+//! | `grammar` | which bytes may stand where |
 //! | `target` | segments of a path, parameters of a query, percent-decoded |
 //! | `response` | status lines, replies |
 //! | `client` | requests to other servers, and their replies |
@@ -24,10 +25,12 @@ pub mod response;
 pub mod target;
 
 mod chunked;
+mod grammar;
 mod head;
 
 pub use date::{iso8601, iso8601_ms, parse_iso8601, Date, Round};
 pub use gzip::Gzip;
-pub use request::{parse, BadKey, Method, Parsed, Progress, Request};
+pub use head::{BadKey, Method};
+pub use request::{parse, Parsed, Progress, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
 pub use target::{BadEscape, Path, Query};

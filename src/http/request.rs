@@ -8,24 +8,10 @@
 use memchr::memchr_iter;
 
 use super::chunked::Decoder;
-use super::head::{self, Body, Head};
+use super::grammar::is_token_byte;
+use super::head::{self, BadKey, Body, Head, Method};
 use super::response::Status;
 use crate::limits::{BODY_BYTES_MAX, EMPTY_LINES_MAX, HEAD_BYTES_MAX};
-
-/// What the server tells apart; a method's name is case-sensitive (RFC 9110, section 9.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`.
-    Get,
-    /// `HEAD`: as `GET`, and the reply has no body.
-    Head,
-    /// `POST`.
-    Post,
-    /// `OPTIONS`: what else there is.
-    Options,
-    /// Any other token, `CONNECT` excepted, which is refused with 400: nothing here is a tunnel.
-    Other,
-}
 
 /// A complete request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +39,6 @@ pub struct Request<'a> {
     /// characters. Whether an endpoint minds another value is its own affair: the request is sound.
     pub idempotency_key: Option<Result<&'a [u8], BadKey>>,
 }
-
-/// An `Idempotency-Key` that is empty, too long, has other characters, or is not the only one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadKey;
 
 /// What stands at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +143,7 @@ fn first_byte(input: &[u8]) -> Result<Option<usize>, Status> {
     }
     match input.get(start) {
         None => Ok(None),
-        Some(&byte) if head::is_token_byte(byte) => Ok(Some(start)),
+        Some(&byte) if is_token_byte(byte) => Ok(Some(start)),
         Some(_) => Err(Status::BadRequest),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::disk::{Disk, Locked};
+use super::disk::Disk;
 use super::error::{At, RecoveryError};
 use super::layout::{shard_dir, SHARD_LOCK};
+use super::ownership::Locked;
 use super::{Meta, Recovered};
 
 /// A data directory, for somebody who may own shards of it.

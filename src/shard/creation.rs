@@ -8,10 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::accounts::bytes_of;
-use super::disk::{Disk, DiskFile, Locked, RealDisk};
+use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
+use super::meta::{expect_half_made, write};
 use super::outcomes::Counts;
+use super::ownership::Locked;
 use super::snapshot::{Header, Position, Writer};
 use super::{layout, Identity, Meta};
 use crate::bank::Account;
@@ -117,49 +119,6 @@ pub(super) fn named_in(data: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     [data].into_iter().chain(above).map(Path::to_owned)
 }
 
-/// Refuses unless a data directory holds nothing but what an interrupted creation leaves: above all,
-/// no journal with records in it, whose `galo.meta` was lost.
-pub(super) fn expect_half_made<D: Disk>(
-    disk: &D,
-    data: &Path,
-    names: &[String],
-) -> Result<(), RecoveryError> {
-    let not_ours = |dir: &Path, name: &String| RecoveryError::NotOurs {
-        dir: dir.to_owned(),
-        name: name.clone(),
-    };
-    let temporary = format!("{}{}", layout::META, layout::TEMPORARY);
-    for name in names {
-        if *name == temporary || name == layout::CREATION_LOCK || layout::is_nobodys(name) {
-            continue;
-        }
-        if !layout::is_shard_dir(name) {
-            return Err(not_ours(data, name));
-        }
-        let dir = data.join(name);
-        let listing = layout::Listing::new(disk.list(&dir).at("list", &dir)?);
-        if let Some(name) = listing.others.first() {
-            return Err(not_ours(&dir, name));
-        }
-        for first in &listing.segments {
-            let file = layout::segment(&dir, *first);
-            let records = disk.map(&file).at("map", &file)?.len() > HEADER_BYTES;
-            if records || *first != 1 {
-                return Err(RecoveryError::MetaMissing { file });
-            }
-        }
-        if let Some(first) = listing.runs.first() {
-            let file = layout::run(&dir, *first);
-            return Err(RecoveryError::MetaMissing { file });
-        }
-        if let Some(end) = listing.snapshots.iter().find(|end| **end != 0) {
-            let file = layout::snapshot(&dir, *end);
-            return Err(RecoveryError::MetaMissing { file });
-        }
-    }
-    Ok(())
-}
-
 /// Removes what an interrupted creation left in a shard's directory.
 fn empty_shard<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
     let listing = layout::Listing::new(disk.list(dir).at("list", dir)?);
@@ -215,12 +174,4 @@ fn create_shard<D: Disk>(
     write(disk, &layout::segment(dir, 1), &segment)?;
     // Makes the directory durable, too.
     writer.finish(&header).at("write", &snapshot)
-}
-
-/// Makes a file, durably but for its name.
-pub(super) fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<(), RecoveryError> {
-    let file = disk.create(path).at("create", path)?;
-    file.write_all_at(bytes, 0)
-        .and_then(|()| file.sync())
-        .at("write", path)
 }

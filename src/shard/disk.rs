@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::mapping::Mapping;
-use super::ownership::Ownership;
+use super::ownership::{Locked, Ownership};
 use crate::system::with_limit;
 
 /// A file system.
@@ -47,15 +47,6 @@ pub trait Disk: Clone + Send + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-}
-
-/// What came of trying to lock.
-#[derive(Debug)]
-pub enum Locked<L> {
-    /// It is ours.
-    Ours(L),
-    /// Somebody else has it: its card, as far as it is written.
-    Held(String),
 }
 
 /// An open file of a [`Disk`].

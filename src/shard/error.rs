@@ -4,8 +4,21 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::snapshot::SnapshotError;
+use super::Identity;
 use crate::system::with_limit;
+
+/// Why a snapshot was not accepted.
+#[derive(Debug)]
+pub enum SnapshotError {
+    /// It cannot be read at all.
+    Io(io::Error),
+    /// Not what was written: where, and what.
+    Damaged(u64, &'static str),
+    /// Intact, and of a version that this code does not know.
+    Version(u32),
+    /// Intact, and of another directory or shard.
+    Foreign(Identity),
+}
 
 /// What recovery, creation and check refuse. Each message names the file, where in it, what is the
 /// likely cause, and what to do.

@@ -4,16 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::acquire::{Acquired, Directory};
 use super::disk::{is_out_of_descriptors, Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::payments::{self, Full, Run};
 use super::snapshot::{Header, Position, Writer};
-use super::store::Unsynced;
 use super::{layout, Identity};
 
-/// Blocking work: of a [`Store`](super::Store), to be given back through
-/// [`Store::done`](super::Store::done), or before there is one.
+/// Blocking work of a [`Store`](super::Store), to be given back through [`Store::done`](super::Store::done).
 pub enum Job<D: Disk> {
     /// Makes the journal durable.
     Sync(Sync<D>),
@@ -25,8 +22,6 @@ pub enum Job<D: Disk> {
     Run(WriteRun<D>),
     /// Removes runs that were forgotten.
     RemoveRuns(RemoveRuns<D>),
-    /// Becomes the owner of a shard.
-    Acquire(Directory<D>, u32),
 }
 
 /// See [`Job::Sync`].
@@ -37,6 +32,23 @@ pub struct Sync<D: Disk> {
     pub(super) by: Arc<()>,
     pub(super) disk: D,
     pub(super) unsynced: Unsynced<D>,
+}
+
+/// What was written and is not known to be durable, for the next sync.
+pub struct Unsynced<D: Disk> {
+    /// Segments, oldest first.
+    pub(super) files: Vec<Arc<D::File>>,
+    /// Directories in which names are new.
+    pub(super) dirs: Vec<PathBuf>,
+}
+
+impl<D: Disk> Default for Unsynced<D> {
+    fn default() -> Unsynced<D> {
+        Unsynced {
+            files: Vec::new(),
+            dirs: Vec::new(),
+        }
+    }
 }
 
 /// See [`Job::Slice`].
@@ -147,13 +159,6 @@ pub enum Done<D: Disk> {
         /// Why.
         error: RecoveryError,
     },
-    /// Whether the shard is ours now.
-    Acquired {
-        /// Which.
-        shard: u32,
-        /// What came of it; an error leaves it to others.
-        acquired: Result<Acquired<D>, RecoveryError>,
-    },
 }
 
 impl<D: Disk> Done<D> {
@@ -168,8 +173,7 @@ impl<D: Disk> Done<D> {
             | Done::SnapshotFailed { shard, .. }
             | Done::RunWritten { shard, .. }
             | Done::RunsRemoved { shard, .. }
-            | Done::RunFailed { shard, .. }
-            | Done::Acquired { shard, .. } => *shard,
+            | Done::RunFailed { shard, .. } => *shard,
         }
     }
 }
@@ -184,10 +188,6 @@ impl<D: Disk> crate::machine::Job for Job<D> {
             Job::Finish(job) => job.run(),
             Job::Run(job) => job.run(),
             Job::RemoveRuns(job) => job.run(),
-            Job::Acquire(directory, shard) => Done::Acquired {
-                shard,
-                acquired: directory.acquire(shard),
-            },
         }
     }
 }

@@ -52,18 +52,21 @@
 //! `unsynced` is what tells a torn tail from damage: a valid record vouches that everything up to
 //! `sequence - unsynced` was durable, so if something there cannot be read, it was damaged since.
 
+mod frame;
 mod payment;
 mod reader;
 mod record;
 
+pub use frame::{Stamp, RECORD_BYTES_MIN};
 pub use payment::{append_accepted, append_bound, append_purged, append_settled, PaymentEvent};
 pub use reader::{measure, offset_behind, vouched, Batch, Reader, Stop};
 pub use record::{
     append_clock, append_remembered, append_reset, append_transaction, record_at, Event, Reason,
-    Record, Stamp, RECORD_BYTES_MIN, REMEMBERED_BYTES_MIN,
+    Record, REMEMBERED_BYTES_MIN,
 };
 
 use super::Identity;
+use crate::codec::{u128_at, u32_at, u64_at};
 
 /// The version that this code writes, and the only one that it reads.
 pub const VERSION: u32 = 3;
@@ -80,18 +83,6 @@ const HEADER_CRC: usize = HEADER_ZERO + 16;
 pub const HEADER_BYTES: usize = HEADER_CRC + 4;
 
 const _: () = assert!(HEADER_BYTES == 64 && HEADER_BYTES % 8 == 0);
-
-fn u16_at(bytes: &[u8], offset: usize) -> u16 {
-    u16::from_le_bytes(bytes[offset..offset + 2].try_into().expect("2 bytes"))
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("4 bytes"))
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("8 bytes"))
-}
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,9 +136,8 @@ impl Header {
             VERSION => {}
             version => return Err(HeaderError::Version(version)),
         }
-        let directory = &bytes[HEADER_DIRECTORY..HEADER_FIRST];
         Ok(Header {
-            directory: u128::from_le_bytes(directory.try_into().expect("16 bytes")),
+            directory: u128_at(bytes, HEADER_DIRECTORY),
             shard: u32_at(bytes, HEADER_SHARD),
             first: u64_at(bytes, HEADER_FIRST),
             chain: u32_at(bytes, HEADER_CHAIN),

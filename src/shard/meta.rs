@@ -15,10 +15,11 @@ use std::path::Path;
 
 use siphasher::sip128::SipHasher24;
 
-use super::creation::{expect_half_made, write};
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
+use super::journal::HEADER_BYTES;
 use super::{layout, Identity};
+use crate::codec::{u128_at, u32_at};
 use crate::limits::SHARDS_MAX;
 
 /// The version that this code writes, and the only one that it reads.
@@ -104,19 +105,16 @@ impl Meta {
             file: file.to_owned(),
             reason,
         };
-        let u32_at = |offset: usize| {
-            u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("4 bytes"))
-        };
         let Ok(bytes) = <[u8; BYTES]>::try_from(&bytes[..]) else {
             return Err(damaged("it is not 64 bytes long"));
         };
         if &bytes[..8] != MAGIC {
             return Err(damaged("it does not begin with GALOMETA"));
         }
-        if crc32c::crc32c(&bytes[..CRC]) != u32_at(CRC) {
+        if crc32c::crc32c(&bytes[..CRC]) != u32_at(&bytes, CRC) {
             return Err(damaged("its checksum is wrong"));
         }
-        let version = u32_at(8);
+        let version = u32_at(&bytes, 8);
         if version != VERSION {
             return Err(RecoveryError::Version {
                 file: file.to_owned(),
@@ -125,10 +123,8 @@ impl Meta {
             });
         }
         let meta = Meta {
-            directory: u128::from_le_bytes(
-                bytes[DIRECTORY..PROCESSORS].try_into().expect("16 bytes"),
-            ),
-            shards: u32_at(SHARDS),
+            directory: u128_at(&bytes, DIRECTORY),
+            shards: u32_at(&bytes, SHARDS),
         };
         if meta.shards == 0 || meta.shards as usize > SHARDS_MAX {
             return Err(damaged("it has an impossible number of shards"));
@@ -187,4 +183,55 @@ impl Meta {
 fn seal(bytes: &mut [u8; BYTES]) {
     let crc = crc32c::crc32c(&bytes[..CRC]);
     bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Refuses unless a data directory holds nothing but what an interrupted creation leaves: above all,
+/// no journal with records in it, whose `galo.meta` was lost.
+pub(super) fn expect_half_made<D: Disk>(
+    disk: &D,
+    data: &Path,
+    names: &[String],
+) -> Result<(), RecoveryError> {
+    let not_ours = |dir: &Path, name: &String| RecoveryError::NotOurs {
+        dir: dir.to_owned(),
+        name: name.clone(),
+    };
+    let temporary = format!("{}{}", layout::META, layout::TEMPORARY);
+    for name in names {
+        if *name == temporary || name == layout::CREATION_LOCK || layout::is_nobodys(name) {
+            continue;
+        }
+        if !layout::is_shard_dir(name) {
+            return Err(not_ours(data, name));
+        }
+        let dir = data.join(name);
+        let listing = layout::Listing::new(disk.list(&dir).at("list", &dir)?);
+        if let Some(name) = listing.others.first() {
+            return Err(not_ours(&dir, name));
+        }
+        for first in &listing.segments {
+            let file = layout::segment(&dir, *first);
+            let records = disk.map(&file).at("map", &file)?.len() > HEADER_BYTES;
+            if records || *first != 1 {
+                return Err(RecoveryError::MetaMissing { file });
+            }
+        }
+        if let Some(first) = listing.runs.first() {
+            let file = layout::run(&dir, *first);
+            return Err(RecoveryError::MetaMissing { file });
+        }
+        if let Some(end) = listing.snapshots.iter().find(|end| **end != 0) {
+            let file = layout::snapshot(&dir, *end);
+            return Err(RecoveryError::MetaMissing { file });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file, durably but for its name.
+pub(super) fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<(), RecoveryError> {
+    let file = disk.create(path).at("create", path)?;
+    file.write_all_at(bytes, 0)
+        .and_then(|()| file.sync())
+        .at("write", path)
 }

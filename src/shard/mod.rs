@@ -38,12 +38,13 @@ pub(crate) mod tests;
 
 pub use acquire::{Acquired, Directory, Owned};
 pub use creation::{create, unmake, Client};
-pub use disk::{Disk, DiskFile, Locked, RealDisk};
+pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::RecoveryError;
 pub use ids::{ForwardId, Ids, Origin};
 pub use job::{Done, Job};
 pub use meta::Meta;
 pub use outcomes::Recall;
+pub use ownership::Locked;
 pub use payments::{Accepted, Payment, Payments};
 pub use recovery::{bound_payments, open, Recovered};
 pub use state::Shard;

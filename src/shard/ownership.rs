@@ -14,10 +14,17 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 
-use super::disk::Locked;
-
 /// More than any card.
 const CARD_BYTES_MAX: u64 = 4096;
+
+/// What came of trying to lock.
+#[derive(Debug)]
+pub enum Locked<L> {
+    /// It is ours.
+    Ours(L),
+    /// Somebody else has it: its card, as far as it is written.
+    Held(String),
+}
 
 /// The lock, held until this is dropped or the process ends.
 #[derive(Debug)]

@@ -64,13 +64,14 @@ use std::sync::Arc;
 use super::chain::{Chain, End, Torn};
 use super::creation::named_in;
 use super::disk::{Disk, DiskFile};
-use super::error::{At, RecoveryError};
+use super::error::{At, RecoveryError, SnapshotError};
+use super::job::Unsynced;
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
 use super::payments::{Run, ACCEPTED_BEFORE};
-use super::snapshot::{self, Position, Snapshot, SnapshotError};
+use super::snapshot::{self, Position, Snapshot};
 use super::state::Tip;
-use super::store::{Files, SnapshotFile, Unsynced};
+use super::store::{Files, SnapshotFile};
 use super::{layout, Identity, Meta, Shard, Store};
 
 /// A shard that is ready to serve.

@@ -21,6 +21,7 @@ use rkyv::rend::{u32_le, u64_le};
 use rkyv::Portable;
 
 use super::disk::{Disk, DiskFile};
+use super::error::SnapshotError;
 use super::mapping::Mapping;
 use super::outcomes::{Counts, Outcomes};
 use super::payments::Payments;
@@ -96,19 +97,6 @@ pub struct Position {
     pub time_us: u64,
     /// Real time less that, before the first record to replay. Microseconds.
     pub offset_us: i64,
-}
-
-/// Why a snapshot was not accepted.
-#[derive(Debug)]
-pub enum SnapshotError {
-    /// It cannot be read at all.
-    Io(io::Error),
-    /// Not what was written: where, and what.
-    Damaged(u64, &'static str),
-    /// Intact, and of a version that this code does not know.
-    Version(u32),
-    /// Intact, and of another directory or shard.
-    Foreign(Identity),
 }
 
 impl Header {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{is_full, is_out_of_descriptors, Disk, DiskFile};
-use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, WriteRun};
+use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, Unsynced, WriteRun};
 use super::journal::{self, Header};
 use super::snapshot::{self, Writer};
 use super::{layout, Identity, Shard};
@@ -59,23 +59,6 @@ enum Snapshot<D: Disk> {
     Copied(Writer<D>, snapshot::Header),
     /// A job has it.
     Away,
-}
-
-/// What was written and is not known to be durable, for the next sync.
-pub struct Unsynced<D: Disk> {
-    /// Segments, oldest first.
-    pub(super) files: Vec<Arc<D::File>>,
-    /// Directories in which names are new.
-    pub(super) dirs: Vec<PathBuf>,
-}
-
-impl<D: Disk> Default for Unsynced<D> {
-    fn default() -> Unsynced<D> {
-        Unsynced {
-            files: Vec::new(),
-            dirs: Vec::new(),
-        }
-    }
 }
 
 /// What recovery found, for [`Store::new`].
@@ -498,7 +481,6 @@ impl<D: Disk> Store<D> {
                 self.counters.runs_failed += 1;
                 log::warn!("no run of settled payments: {error}");
             }
-            Done::Acquired { .. } => unreachable!("there is a store already"),
         }
         Ok(())
     }

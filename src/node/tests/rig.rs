@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use crate::api::operations::Process;
 use crate::clients::CONTEST;
-use crate::host::Host;
+use crate::host::{Host, Work, WorkDone};
 use crate::limits::SECOND_NS;
 use crate::machine::{ConnectionId, Exit, Machine, Peer, Target};
 use crate::members::Members;
 use crate::node::{Durability, Settings};
 use crate::payments::Processor;
 use crate::shard::tests::faulty::{Faulty, Write};
-use crate::shard::{self, Acquired, Directory, Done, Job, Meta};
+use crate::shard::{self, Acquired, Directory, Meta};
 use crate::stats::{LinkState, Stats};
 
 /// More ticks than any of these tests needs without time passing: beyond, a core is spinning.
@@ -100,9 +100,9 @@ pub struct Core {
     sent: Vec<(ConnectionId, Result<usize, ()>)>,
     closed: Vec<ConnectionId>,
     connect_failed: Vec<Target>,
-    pub done: VecDeque<Done<Faulty>>,
+    pub done: VecDeque<WorkDone<Faulty>>,
     /// Not begun: see [`Rig::disk_stuck`].
-    pub jobs: VecDeque<Job<Faulty>>,
+    pub jobs: VecDeque<Work<Faulty>>,
     disk_stuck: bool,
     /// Its process is paused.
     frozen: bool,

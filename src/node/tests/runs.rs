@@ -1,6 +1,7 @@
 //! Runs of settled payments: the slow work of a core, one piece at a time.
 
 use super::*;
+use crate::host::Work;
 use crate::limits::{SNAPSHOT_RETRY_NS, SYNC_DELAY_NS_MAX};
 use crate::payments::{PaymentId, Processor, Window};
 use crate::shard::{Accepted, Job, Shard};
@@ -53,8 +54,8 @@ fn expect_runs(rig: &Rig, payments: u64) {
     }
 }
 
-fn is_run(job: &Job<Faulty>) -> bool {
-    matches!(job, Job::Run(_))
+fn is_run(job: &Work<Faulty>) -> bool {
+    matches!(job, Work::Store(Job::Run(_)))
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn one_run_at_a_time_and_only_of_what_is_durable() {
     // The syncs are through, and no more.
     rig.disk_stuck(0, true);
     rig.pass(SYNC_DELAY_NS_MAX);
-    let syncs: Vec<Job<Faulty>> = rig.cores[0].jobs.drain(..).collect();
+    let syncs: Vec<Work<Faulty>> = rig.cores[0].jobs.drain(..).collect();
     assert_eq!(syncs.len(), 2);
     rig.cores[0]
         .done

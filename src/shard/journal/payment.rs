@@ -1,9 +1,9 @@
 //! Records of payments: their layouts are in the table at the top of the journal's file.
 
-use super::record::{
+use super::frame::{
     append, forward_of, put_forward, Buffer, Stamp, FLAGS, FORWARD_BYTES, RECORD_BYTES_MIN,
 };
-use super::{u16_at, u64_at};
+use crate::codec::{u128_at, u16_at, u64_at};
 use crate::payments::{PaymentId, Processor};
 use crate::shard::ids::ForwardId;
 use crate::shard::payments::Settled;
@@ -179,8 +179,7 @@ pub(super) fn event(kind: u8, record: &[u8]) -> Result<PaymentEvent, &'static st
     if record[FLAGS] != 0 {
         return Err("flags that this version does not know");
     }
-    let id = u128::from_le_bytes(record[ID..ID_END].try_into().expect("16 bytes"));
-    let id = PaymentId(id);
+    let id = PaymentId(u128_at(record, ID));
     match kind {
         KIND_ACCEPTED => Ok(PaymentEvent::Accepted {
             id,

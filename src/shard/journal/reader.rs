@@ -1,7 +1,9 @@
 //! Reading a segment: its records in order, and what can be told from those that are out of it.
 
-use super::record::{record_at, Reason, Record, CHAIN, LENGTH, RECORD_BYTES_MIN, SEQUENCE};
-use super::{u16_at, u32_at, u64_at, Header, HEADER_BYTES};
+use super::frame::{CHAIN, LENGTH, RECORD_BYTES_MIN, SEQUENCE};
+use super::record::{record_at, Reason, Record};
+use super::{Header, HEADER_BYTES};
+use crate::codec::{u16_at, u32_at, u64_at};
 
 /// Where reading ended before the end of the segment, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use super::{from_stored, to_stored, Counts, Outcome};
+use crate::codec::{u32_at, u64_at};
 use crate::limits::{
     JOURNAL_BATCH_BYTES_MAX, KEYS_MAX, KEY_NS_MAX, SECOND_NS, SECOND_US, SNAPSHOT_SLICE_BYTES,
 };
@@ -107,12 +108,11 @@ impl Entry {
     }
 
     fn read(bytes: &[u8]) -> Result<Entry, &'static str> {
-        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         let entry = Entry {
-            key: [u64_at(0), u64_at(8)],
-            balance: u64_at(16) as i64,
-            fingerprint: u64_at(24),
-            time_s: u32::from_le_bytes(bytes[32..36].try_into().expect("4 bytes")),
+            key: [u64_at(bytes, 0), u64_at(bytes, 8)],
+            balance: u64_at(bytes, 16) as i64,
+            fingerprint: u64_at(bytes, 24),
+            time_s: u32_at(bytes, 32),
             code: bytes[36],
         };
         if bytes[37..KEY_BYTES] != [0; 3] {

@@ -50,6 +50,7 @@
 use super::recent::{Recent, Settled};
 use super::tried::{self, Stand};
 use super::{waiting, Payments};
+use crate::codec::{u128_at, u16_at, u32_at, u32s, u64_at};
 use crate::limits::{SETTLED_RUN, SNAPSHOT_SLICE_BYTES};
 use crate::payments::{PaymentId, Processor};
 
@@ -159,21 +160,20 @@ impl Counts {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Counts, &'static str> {
-        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
         if bytes[56..COUNTS_BYTES].iter().any(|byte| *byte != 0) {
             return Err("bytes that should be zero behind the payments");
         }
         let counts = Counts {
             floor: u64_at(bytes, 0),
             first: u64_at(bytes, 8),
-            waiting: u32_at(16),
-            settled: u32_at(20),
-            waiting_again: u32_at(24),
-            settled_again: u32_at(28),
-            left: u32_at(32),
-            tried: u32_at(36),
-            waiting_gone: u32_at(40),
-            settled_gone: u32_at(44),
+            waiting: u32_at(bytes, 16),
+            settled: u32_at(bytes, 20),
+            waiting_again: u32_at(bytes, 24),
+            settled_again: u32_at(bytes, 28),
+            left: u32_at(bytes, 32),
+            tried: u32_at(bytes, 36),
+            waiting_gone: u32_at(bytes, 40),
+            settled_gone: u32_at(bytes, 44),
             through: u64_at(bytes, 48),
         };
         let waiting = u64::from(counts.waiting) + u64::from(counts.waiting_again);
@@ -198,10 +198,6 @@ pub(super) fn settled_elsewhere(settled: u64) -> [u8; COUNTS_BYTES] {
     counts.to_bytes()
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
-}
-
 fn write_entry(into: &mut Vec<u8>, settled: &Settled) {
     into.extend_from_slice(&settled.id.0.to_le_bytes());
     into.extend_from_slice(&settled.cents.to_le_bytes());
@@ -212,14 +208,13 @@ fn write_entry(into: &mut Vec<u8>, settled: &Settled) {
 }
 
 fn read_entry(bytes: &[u8]) -> Result<Settled, &'static str> {
-    let id = u128::from_le_bytes(bytes[..16].try_into().expect("16 bytes"));
     let settled = Settled {
-        id: PaymentId(id),
+        id: PaymentId(u128_at(bytes, 0)),
         cents: u64_at(bytes, 16),
         accepted_us: u64_at(bytes, 24),
         requested_us: u64_at(bytes, 32),
         by: Processor::from_number(bytes[42]).ok_or("a payment of an unknown processor")?,
-        attempts: u16::from_le_bytes([bytes[40], bytes[41]]),
+        attempts: u16_at(bytes, 40),
     };
     if settled.cents == 0 || bytes[43..ENTRY_BYTES] != [0; 5] {
         return Err("a payment that is none");
@@ -396,11 +391,7 @@ impl Payments {
         parts: [Part<'_>; 2],
         left: Part<'_>,
     ) -> Result<(), (usize, &'static str)> {
-        let mut places = left
-            .bytes
-            .chunks_exact(LEFT_BYTES)
-            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("4 bytes")))
-            .collect::<Vec<u32>>();
+        let mut places = u32s(left.bytes).collect::<Vec<u32>>();
         places.sort_unstable();
         let mut left_places = places.iter().copied().peekable();
         let gone = counts.waiting_gone as usize;

@@ -2,6 +2,8 @@
 //! Hash- and Space-Efficient Bloom Filters"). With 16 bits for each id, one id in a thousand that is not there
 //! is said to be.
 
+use crate::codec::u64s;
+
 /// Bytes of a block.
 pub const BLOCK_BYTES: usize = 64;
 const BLOCK_BITS: usize = 8 * BLOCK_BYTES;
@@ -28,8 +30,8 @@ impl Filter {
     pub fn from_bytes(bytes: &[u8]) -> Filter {
         let blocks = bytes.chunks_exact(BLOCK_BYTES).map(|bytes| {
             let mut block = [0; BLOCK_BYTES / 8];
-            for (word, bytes) in block.iter_mut().zip(bytes.chunks_exact(8)) {
-                *word = u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+            for (word, field) in block.iter_mut().zip(u64s(bytes)) {
+                *word = field;
             }
             block
         });

@@ -53,16 +53,16 @@ use std::path::{Path, PathBuf};
 use super::filter::Filter;
 use super::recent::Settled;
 use super::{hash::Hasher, Unreadable};
+use crate::codec::{u32_at, u64_at};
 use crate::payments::{PaymentId, Summary, Window};
 use crate::shard::disk::Disk;
 use crate::shard::error::{At, RecoveryError};
 use crate::shard::mapping::Mapping;
 use crate::shard::{layout as names, Identity};
 use layout::{
-    id_at, u32_at, u64_at, Block, Entry, Header, IdBlock, Places, BLOCK, BLOCK_INDEX_BYTES,
-    ENTRY_BYTES, HEADER_BYTES, HEADER_COUNT, HEADER_CRC, HEADER_DIRECTORY, HEADER_FILTER_CRC,
-    HEADER_FIRST, HEADER_INDEX_CRC, HEADER_SEQUENCE, HEADER_SHARD, ID_BYTES, ID_INDEX_BYTES, MAGIC,
-    VERSION,
+    id_at, Block, Entry, Header, IdBlock, Places, BLOCK, BLOCK_INDEX_BYTES, ENTRY_BYTES,
+    HEADER_BYTES, HEADER_COUNT, HEADER_CRC, HEADER_DIRECTORY, HEADER_FILTER_CRC, HEADER_FIRST,
+    HEADER_INDEX_CRC, HEADER_SEQUENCE, HEADER_SHARD, ID_BYTES, ID_INDEX_BYTES, MAGIC, VERSION,
 };
 
 /// What is wrong with a part of a run, and where.

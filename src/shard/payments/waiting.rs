@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use super::hash::Hasher;
+use crate::codec::{u128_at, u64_at};
 use crate::payments::PaymentId;
 use crate::shard::mapping::Mapping;
 
@@ -55,13 +56,10 @@ impl Entry {
 
     /// The opposite; `bytes` are [`ENTRY_BYTES`].
     pub fn from_bytes(bytes: &[u8]) -> Entry {
-        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         Entry {
-            id: PaymentId(u128::from_le_bytes(
-                bytes[..CENTS].try_into().expect("16 bytes"),
-            )),
-            cents: u64_at(CENTS),
-            accepted_us: u64_at(ACCEPTED),
+            id: PaymentId(u128_at(bytes, 0)),
+            cents: u64_at(bytes, CENTS),
+            accepted_us: u64_at(bytes, ACCEPTED),
         }
     }
 }
@@ -87,8 +85,7 @@ impl Pieces {
     }
 
     fn id(&self, position: u64) -> PaymentId {
-        let bytes = &self.bytes(position)[..CENTS];
-        PaymentId(u128::from_le_bytes(bytes.try_into().expect("16 bytes")))
+        PaymentId(u128_at(self.bytes(position), 0))
     }
 
     fn set(&mut self, position: u64, entry: Entry) {

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::shard::disk::{Disk, DiskFile, Locked, RealDisk};
+use crate::shard::disk::{Disk, DiskFile, RealDisk};
 use crate::shard::mapping::Mapping;
-use crate::shard::ownership::Ownership;
+use crate::shard::ownership::{Locked, Ownership};
 
 /// What becomes of one write.
 #[derive(Clone, Copy, Debug)]

@@ -2,11 +2,11 @@
 
 use super::{Core, Rig, Socket, TIME_US};
 use crate::host::Host;
+use crate::host::Work;
 use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::machine::{ConnectionId, Effect, Job as _, Machine, Now, Peer, Target};
 use crate::payments::Processor;
 use crate::shard::tests::faulty::Faulty;
-use crate::shard::Job;
 
 impl Rig {
     pub fn now(&self) -> Now {
@@ -32,7 +32,7 @@ impl Rig {
         }
     }
 
-    pub(super) fn carry_out(&mut self, index: usize, effect: Effect<Job<Faulty>>) {
+    pub(super) fn carry_out(&mut self, index: usize, effect: Effect<Work<Faulty>>) {
         let core = &mut self.cores[index];
         let of = |id: ConnectionId, sockets: &[Socket]| {
             let is_it = |it: &Socket| it.id == id && !it.closed && it.unopened.is_none();

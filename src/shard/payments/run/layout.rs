@@ -1,5 +1,6 @@
 //! The parts of a run, and where they are: the tables are at the top of `run.rs`.
 
+use crate::codec::{u128_at, u16_at, u32_at, u64_at};
 use crate::payments::{PaymentId, Processor, Summary, Totals};
 use crate::shard::payments::filter::{self, Filter};
 
@@ -25,18 +26,8 @@ pub const ID_BYTES: usize = 20;
 /// Entries, or ids, of a block.
 pub const BLOCK: usize = 512;
 
-pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
-}
-
-pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
-}
-
 pub fn id_at(bytes: &[u8], at: usize) -> PaymentId {
-    PaymentId(u128::from_le_bytes(
-        bytes[at..at + 16].try_into().expect("16 bytes"),
-    ))
+    PaymentId(u128_at(bytes, at))
 }
 
 /// Where the parts of a run with so many payments are.
@@ -210,7 +201,7 @@ impl Entry {
             requested_us: u64_at(bytes, 0),
             cents: u64_at(bytes, 8),
             accepted_us: u64_at(bytes, 16),
-            attempts: u16::from_le_bytes([bytes[24], bytes[25]]),
+            attempts: u16_at(bytes, 24),
             by: Processor::from_number(bytes[26])?,
         })
     }
