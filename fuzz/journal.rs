@@ -2,6 +2,7 @@
 //! `cargo test` checks.
 
 use galo::bank::{Description, Kind, Order, Refusal};
+use galo::command::{ForwardId, Ids, Origin};
 use galo::payments::{PaymentId, Processor};
 use galo::shard::clock::Reading;
 use galo::shard::journal::{
@@ -9,7 +10,6 @@ use galo::shard::journal::{
 };
 use galo::shard::outcomes::Outcome;
 use galo::shard::payments::Settled;
-use galo::shard::{ForwardId, Ids, Origin};
 
 const SEED: u32 = 0x5eed;
 const HEADER: Header = Header {

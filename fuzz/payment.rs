@@ -1,8 +1,9 @@
 //! What must hold for any body of a payment. Shared by the fuzz target and by the properties that
 //! `cargo test` checks.
 
-use galo::api::payments::{pay, Command};
+use galo::api::payments::pay;
 use galo::api::Call;
+use galo::command::Command;
 use galo::http::{BadKey, Status};
 use galo::limits::AMOUNT_CENTS_MAX;
 use serde::de::IgnoredAny;
@@ -35,13 +36,13 @@ pub fn check(body: &[u8]) {
             let refused = pay(Some(Err(BadKey)), body);
             assert!(matches!(refused, Call::Refused(it) if it.status == Status::BadRequest));
         }
-        Call::Command(galo::api::Command::Payments(Command::Pay { id, cents }), None) => {
+        Call::Command(Command::Pay { id, cents }, None) => {
             let members = members(body);
             let text: String = serde_json::from_str(members["correlationId"].get()).unwrap();
             assert_eq!(text.to_ascii_lowercase(), id.to_string());
             assert_is_amount(members["amount"], cents);
             for key in [Ok(&b"a"[..]), Err(BadKey)] {
-                let again = galo::api::Command::Payments(Command::Pay { id, cents });
+                let again = Command::Pay { id, cents };
                 assert_eq!(pay(Some(key), body), Call::Command(again, None));
             }
         }

@@ -1,8 +1,9 @@
 //! What must hold for any body of a transaction. Shared by the fuzz target and by the properties
 //! that `cargo test` checks.
 
-use galo::api::bank::{transaction, Command};
+use galo::api::bank::transaction;
 use galo::api::Call;
+use galo::command::Command;
 use galo::http::Status;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -23,12 +24,12 @@ pub fn check(body: &[u8]) {
             assert_eq!(refused.status, expected, "{:?}", refused.problem);
         }
         Call::Command(
-            galo::api::Command::Bank(Command::Transact {
+            Command::Transact {
                 client,
                 kind,
                 amount,
                 description,
-            }),
+            },
             None,
         ) => {
             let members: BTreeMap<String, &RawValue> =
@@ -38,6 +39,7 @@ pub fn check(body: &[u8]) {
             assert_eq!(members["valor"].get(), amount.to_string());
             assert!(amount > 0);
             assert_eq!(text("tipo"), String::from(kind.to_byte() as char));
+            let description = description.get().as_str();
             assert_eq!(text("descricao"), description);
             assert!((1..=10).contains(&description.chars().count()));
         }

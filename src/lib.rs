@@ -11,6 +11,7 @@ pub mod bank;
 pub mod clients;
 pub mod cluster;
 pub mod codec;
+pub mod command;
 pub mod config;
 pub mod healthcheck;
 pub mod host;

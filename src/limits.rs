@@ -191,9 +191,9 @@ pub const NODE_NAME_CHARS_MAX: usize = 32;
 /// Commands of one connection that wait for other nodes. Beyond: its next request waits. The replies
 /// are written whether it reads or not, so this bounds its output, too.
 pub const CONNECTION_FORWARDS_MAX: u32 = 64;
-/// One frame. A longer one is no frame of ours: the link is closed. The longest body is a
-/// statement's: ten descriptions of ten characters, each at most six bytes once escaped.
-pub const LINK_FRAME_BYTES_MAX: usize = 4 * KIB;
+/// One frame. A longer one is no frame of ours: the link is closed. The longest outcome is a statement with ten
+/// transactions.
+pub const LINK_FRAME_BYTES_MAX: usize = KIB;
 
 // ---- Payments --------------------------------------------------------------
 
@@ -375,23 +375,20 @@ const _: () = {
         RECEIVE_BUFFERS.is_power_of_two() && RECEIVE_BUFFERS_LARGE.is_power_of_two(),
         "a provided buffer ring's size"
     );
-    assert!(
-        STATEMENT_TRANSACTIONS * (6 * DESCRIPTION_BYTES_MAX + 120) + 256 <= LINK_FRAME_BYTES_MAX
-    );
+    assert!(STATEMENT_TRANSACTIONS * (DESCRIPTION_BYTES_MAX + 18) + 64 <= LINK_FRAME_BYTES_MAX);
     assert!(BODY_BYTES_MAX <= BODY_ENCODED_BYTES_MAX);
     assert!(BODY_ENCODED_BYTES_MAX + OUTPUT_BYTES_MAX < CLIENT_BUFFERS_BYTES_SCARCE);
     assert!(OUTPUT_BYTES_SCARCE < OUTPUT_BYTES_MAX && RECEIVE_BYTES_SCARCE < RECEIVE_BUFFER_BYTES);
     assert!(CLIENT_BUFFERS_BYTES_CALM < CLIENT_BUFFERS_BYTES_SCARCE);
     assert!(2 * CLIENT_BUFFERS_BYTES_SCARCE < CLIENT_BUFFERS_BYTES_FULL);
     assert!(CLIENT_BUFFERS_BYTES_FULL < CLIENT_BUFFERS_BYTES_MAX);
-    // A core's buffers leave a quarter of its container to open payments and remembered keys. (The longest
-    // answer of a member, a statement with ten descriptions that are escaped, has half of what a frame may have.)
+    // A core's buffers leave a quarter of its container to open payments and remembered keys.
     assert!(
         IDLE_BYTES
             + CLIENT_BUFFERS_BYTES_MAX
             + BUFFERS_POOLED_BYTES_MAX
             + PROCESSOR_BUFFERS_BYTES_MAX
-            + LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX / 2
+            + LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX
             + 2 * JOURNAL_SEGMENT_BYTES as usize
             <= CONTAINER_BYTES * 3 / 4
     );

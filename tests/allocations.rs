@@ -9,13 +9,14 @@ use galo::api::operations::Process;
 use galo::api::{route, Call, Endpoint};
 use galo::bank::{Description, Kind};
 use galo::clients::CONTEST;
+use galo::command::{ForwardId, Ids, Origin};
 use galo::host::Host;
 use galo::http::{parse, Parsed, Progress};
 use galo::limits::{KEYS_MAX, SHARD_COMMANDS_MAX};
 use galo::machine::{ConnectionId, Effect, Machine, Now, Peer};
 use galo::members::Members;
 use galo::node::{Durability, Settings};
-use galo::shard::{self, Acquired, Directory, ForwardId, Ids, Meta, Origin, RealDisk, Recall};
+use galo::shard::{self, Acquired, Directory, Meta, RealDisk, Recall};
 
 /// The system's allocator, counting what this thread asks of it.
 struct Counting;
@@ -327,7 +328,7 @@ fn a_warm_command_with_ids_allocates_nothing() {
         };
         let ids = Ids {
             forward: Some(forward),
-            key: Some(shard::ids::key(1, &counter.to_le_bytes())),
+            key: Some(galo::command::ids::key(1, &counter.to_le_bytes())),
         };
         // Now and then one is refused.
         let kind = if counter % 8 == 0 {

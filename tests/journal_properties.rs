@@ -7,11 +7,12 @@ mod fuzz_journal;
 use std::path::Path;
 
 use galo::bank::{Account, Description, Kind};
+use galo::command::{ForwardId, Ids, Origin};
 use galo::machine::Job as _;
 use galo::shard::journal::{self, Header, Reader, Record, Stop};
 use galo::shard::{
-    create, layout, open, Client, Disk, DiskFile, ForwardId, Ids, Meta, Origin, RealDisk, Recall,
-    Recovered, RecoveryError, Shard, Store,
+    create, layout, open, Client, Disk, DiskFile, Meta, RealDisk, Recall, Recovered, RecoveryError,
+    Shard, Store,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -3,13 +3,13 @@
 #[path = "../fuzz/link.rs"]
 mod link;
 
-use galo::api::bank::Command;
-use galo::api::payments;
-use galo::bank::Kind;
-use galo::node::link::{write, Answer, Frame, Question, Scope};
-use galo::payments::{PaymentId, Processor, Summary, Totals, Window};
-use galo::shard::payments::State;
-use galo::shard::Payment;
+use std::sync::LazyLock;
+
+use galo::bank::{Account, Description, Kind, Posted, Refusal, Transaction};
+use galo::command::{Command, Outcome, Scope, Statement};
+use galo::limits::STATEMENT_TRANSACTIONS;
+use galo::node::link::{read, write, Answer, Frame, Question};
+use galo::payments::{Payment, PaymentId, Processor, State, Summary, Totals, Window};
 use proptest::prelude::*;
 
 /// Some are in one shard of two, some in the other; and one is of the node's own making.
@@ -31,13 +31,7 @@ fn question() -> impl Strategy<Value = Question> {
     ]
 }
 
-fn answer() -> impl Strategy<Value = Answer> {
-    let totals = || {
-        (0u64..1 << 40).prop_map(|count| Totals {
-            count,
-            cents: 1990 * u128::from(count),
-        })
-    };
+fn payment() -> impl Strategy<Value = Payment> {
     let state = prop_oneof![
         Just(State::Free),
         (processor(), any::<u64>(), any::<bool>()).prop_map(|(to, requested_us, in_doubt)| {
@@ -50,19 +44,66 @@ fn answer() -> impl Strategy<Value = Answer> {
         (processor(), any::<u64>())
             .prop_map(|(by, requested_us)| State::Processed { by, requested_us }),
     ];
-    let payment =
-        (id(), any::<u64>(), any::<u16>(), state).prop_map(|(id, accepted_us, attempts, state)| {
-            Payment {
-                id,
-                cents: 1990,
-                accepted_us,
-                attempts,
-                state,
-            }
-        });
+    (id(), any::<u64>(), any::<u16>(), state).prop_map(|(id, accepted_us, attempts, state)| {
+        Payment {
+            id,
+            cents: 1990,
+            accepted_us,
+            attempts,
+            state,
+        }
+    })
+}
+
+/// With a full statement, the longest text among it.
+static ACCOUNT: LazyLock<Account> = LazyLock::new(|| {
+    let mut account = Account::new(1, 1000, 0);
+    for sequence in 1..=STATEMENT_TRANSACTIONS as u64 {
+        let description = Description::new("\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}");
+        let description = description.expect("ten characters");
+        let transaction = Transaction::new(Kind::Credit, 7, description, sequence);
+        let balance = account.check(Kind::Credit, 7).expect("a small one");
+        account.post(&transaction, balance, sequence);
+    }
+    account
+});
+
+fn outcome() -> impl Strategy<Value = Outcome<'static>> {
+    prop_oneof![
+        (any::<i64>(), any::<i64>())
+            .prop_map(|(limit, balance)| Outcome::Posted(Posted { limit, balance })),
+        any::<u64>().prop_map(|moment_us| Outcome::Statement(Statement::of(&ACCOUNT, moment_us))),
+        payment().prop_map(Outcome::Payment),
+        prop::sample::select(vec![
+            Outcome::Refused(Refusal::Limit),
+            Outcome::Refused(Refusal::Overflow),
+            Outcome::KeyReused,
+            Outcome::NoSuchClient,
+            Outcome::Accepted,
+            Outcome::OtherAmount,
+            Outcome::QueueFull,
+            Outcome::Unreadable,
+            Outcome::NoSuchPayment,
+            Outcome::Forgotten(Scope::Everything),
+            Outcome::Forgotten(Scope::Payments),
+            Outcome::NotConfigured,
+            Outcome::StorageFull,
+            Outcome::NotForgotten(Scope::Everything),
+            Outcome::NotForgotten(Scope::Payments),
+        ]),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let totals = || {
+        (0u64..1 << 40).prop_map(|count| Totals {
+            count,
+            cents: 1990 * u128::from(count),
+        })
+    };
     prop_oneof![
         (totals(), totals()).prop_map(|(one, other)| Answer::Summary(Summary([one, other]))),
-        prop::option::of(payment).prop_map(Answer::Outcome),
+        prop::option::of(payment()).prop_map(Answer::Outcome),
         Just(Answer::Refused),
         Just(Answer::Unreadable),
     ]
@@ -89,16 +130,11 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
         }),
         (counter.clone(), shard.clone())
             .prop_map(|(counter, shard)| Frame::NotOwner { shard, counter }),
-        (counter.clone(), shard.clone(), any::<u16>()).prop_map(|(counter, shard, status)| {
+        (counter.clone(), shard.clone(), outcome()).prop_map(|(counter, shard, outcome)| {
             Frame::Reply {
                 shard,
                 counter,
-                status: match status % 4 {
-                    0 => status,
-                    1 => 202,
-                    _ => 200,
-                },
-                body: b"{}",
+                outcome,
             }
         }),
         // As the node numbers its first questions, and others.
@@ -118,25 +154,25 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
         (counter.clone(), id(), 0u64..3).prop_map(|(counter, id, cents)| Frame::Command {
             counter,
             key: None,
-            command: galo::api::Command::Payments(match cents {
-                0 => payments::Command::Show { id },
-                cents => payments::Command::Pay { id, cents },
-            }),
+            command: match cents {
+                0 => Command::Show { id },
+                cents => Command::Pay { id, cents },
+            },
         }),
         (counter, any::<bool>(), any::<Option<u128>>()).prop_map(|(counter, reads, key)| {
             let client = 1;
             Frame::Command {
                 counter,
                 key: key.filter(|_| !reads),
-                command: galo::api::Command::Bank(match reads {
+                command: match reads {
                     true => Command::Statement { client },
                     false => Command::Transact {
                         client,
                         kind: Kind::Credit,
                         amount: 5,
-                        description: "link".into(),
+                        description: Description::new("link").unwrap().into(),
                     },
-                }),
+                },
             }
         }),
     ]
@@ -151,6 +187,19 @@ fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
 }
 
 proptest! {
+    #[test]
+    fn frames_come_back_as_they_were_written(frame in frame()) {
+        let mut bytes = Vec::new();
+        write(&mut bytes, &frame);
+        let length = bytes.len();
+        prop_assert_eq!(read(&bytes), Ok(Some((frame, length))));
+        // Cut short within, it is none.
+        let content = (length - 5) as u32;
+        bytes[..4].copy_from_slice(&content.to_le_bytes());
+        let is_text = matches!(read(&bytes), Ok(Some((Frame::Command { .. }, _))));
+        prop_assert!(is_text || read(&bytes).is_err());
+    }
+
     #[test]
     fn any_bytes_are_taken(input in prop::collection::vec(any::<u8>(), 0..200)) {
         link::check(&input);

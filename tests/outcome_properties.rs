@@ -1,10 +1,9 @@
 //! A shard knows again what a plain list knows again: through full disks, restarts and snapshots.
 
 use galo::bank::{Description, Kind, Posted, Refusal};
+use galo::command::{ForwardId, Ids, Origin};
 use galo::machine::Job as _;
-use galo::shard::{
-    create, open, Client, ForwardId, Ids, Meta, Origin, RealDisk, Recall, Recovered, Shard, Store,
-};
+use galo::shard::{create, open, Client, Meta, RealDisk, Recall, Recovered, Shard, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

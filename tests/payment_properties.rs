@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use galo::machine::Job as _;
+use galo::payments::Payment;
+use galo::payments::State;
 use galo::payments::{PaymentId, Processor, Summary, Window};
-use galo::shard::payments::State;
 use galo::shard::{
-    create, layout, open, Accepted, Client, Disk, DiskFile, Job, Meta, Payment, RealDisk,
-    Recovered, Shard, Store,
+    create, layout, open, Accepted, Client, Disk, DiskFile, Job, Meta, RealDisk, Recovered, Shard,
+    Store,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

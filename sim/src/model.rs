@@ -10,10 +10,11 @@ mod replies;
 use std::collections::{BTreeMap, HashMap};
 
 use galo::bank::{Kind, Order};
+use galo::command::Ids;
 use galo::limits::CLOCK_APART_US;
 use galo::shard::clock::Reading;
 use galo::shard::journal::{Event, Record};
-use galo::shard::{Client, Ids};
+use galo::shard::Client;
 
 use crate::payments::{Book, Entry as PaymentEntry};
 use crate::random::Random;

@@ -1,46 +1,14 @@
 //! The bank's endpoints: bodies in, commands; outcomes, bodies out.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json::{self, text, write_integer};
-use super::{Call, Executed, Problem, Refused};
-use crate::bank::{Account, Description, Kind, Posted, Refusal};
+use super::{Call, Problem, Refused};
+use crate::bank::{Description, Kind, Posted, Refusal};
+use crate::command::{Command, Statement};
 use crate::http::{iso8601, BadKey, Status};
 use crate::limits::KEY_CHARS_MAX;
-use crate::shard::{Ids, Recall, Shard};
-
-/// What the owner of a shard is asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command<'a> {
-    /// Credit or debit.
-    Transact {
-        /// The client's number.
-        client: u32,
-        /// Credit or debit.
-        kind: Kind,
-        /// Cents, positive.
-        amount: i64,
-        /// 1 to 10 characters, in [`Description::new`]'s sense.
-        description: Cow<'a, str>,
-    },
-    /// Balance and last transactions.
-    Statement {
-        /// The client's number.
-        client: u32,
-    },
-}
-
-impl Command<'_> {
-    /// Whose account it is about.
-    pub fn client(&self) -> u32 {
-        match *self {
-            Command::Transact { client, .. } | Command::Statement { client } => client,
-        }
-    }
-}
 
 pub(super) const NO_SUCH_CLIENT: Problem = Problem {
     error: "not found",
@@ -82,7 +50,7 @@ const OVERFLOW: Problem = Problem {
     field: "valor",
     rule: "a balance fits 64 bits",
 };
-const OTHER_REQUEST: Problem = Problem {
+pub(super) const OTHER_REQUEST: Problem = Problem {
     error: "idempotency",
     field: "Idempotency-Key",
     rule: "a key belongs to one request: the same client, valor, tipo and descricao",
@@ -122,9 +90,7 @@ pub fn transaction<'a>(
     body: &'a [u8],
 ) -> Call<'a> {
     let judged = match key.transpose() {
-        Ok(key) => {
-            parse(client, body).map(|command| Call::Command(super::Command::Bank(command), key))
-        }
+        Ok(key) => parse(client, body).map(|command| Call::Command(command, key)),
         Err(BadKey) => Err((Status::BadRequest, KEY)),
     };
     judged.unwrap_or_else(|(status, problem)| {
@@ -136,7 +102,7 @@ pub fn transaction<'a>(
     })
 }
 
-fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
+fn parse(client: u32, body: &[u8]) -> Result<Command, (Status, Problem)> {
     let unprocessable = |problem| (Status::Unprocessable, problem);
     let body: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
     let amount = body
@@ -155,7 +121,7 @@ fn parse(client: u32, body: &[u8]) -> Result<Command<'_>, (Status, Problem)> {
     let description = body
         .descricao
         .and_then(text)
-        .filter(|text| Description::new(text).is_some())
+        .and_then(|text| Some(Description::new(&text)?.into()))
         .ok_or(unprocessable(DESCRIPTION))?;
     Ok(Command::Transact {
         client,
@@ -172,89 +138,45 @@ fn integer(raw: &str) -> Option<i64> {
     raw.parse().ok()
 }
 
-/// Carries a command out on the shard that holds its account, unless its ids say that it was carried
-/// out before: then the reply is the first one again. Appends the reply's body.
-pub fn execute(
-    shard: &mut Shard,
-    command: &Command<'_>,
-    ids: &Ids,
-    time_us: u64,
-    body: &mut Vec<u8>,
-) -> Executed {
-    let Some(index) = shard.find(command.client()) else {
-        NO_SUCH_CLIENT.write(body);
-        return Executed::first(Status::NotFound);
-    };
-    let Command::Transact {
-        kind,
-        amount,
-        description,
-        ..
-    } = command
-    else {
-        let moment_us = shard.moment_us(shard.time_us(time_us));
-        write_statement(body, shard.account(index), moment_us);
-        return Executed::first(Status::Ok);
-    };
-    let description = Description::new(description).expect("checked where it was read");
-    let (outcome, repeated) = match shard.recall(index, *kind, *amount, description, time_us, ids) {
-        Recall::New => {
-            let outcome = shard.transact(index, *kind, *amount, description, time_us, ids);
-            (outcome, false)
-        }
-        Recall::Repeated(outcome) => (outcome, true),
-        Recall::OtherRequest => {
-            OTHER_REQUEST.write(body);
-            return Executed::first(Status::Unprocessable);
-        }
-    };
-    Executed {
-        status: write_outcome(body, outcome),
-        repeated,
+/// Appends the reply's body.
+pub(super) fn write_posted(body: &mut Vec<u8>, posted: Posted) {
+    body.extend_from_slice(b"{\"limite\":");
+    write_integer(body, posted.limit);
+    body.extend_from_slice(b",\"saldo\":");
+    write_integer(body, posted.balance);
+    body.push(b'}');
+}
+
+/// What is said when a transaction changed nothing.
+pub(super) const fn refusal(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Limit => LIMIT,
+        Refusal::Overflow => OVERFLOW,
     }
 }
 
-fn write_outcome(body: &mut Vec<u8>, outcome: Result<Posted, Refusal>) -> Status {
-    match outcome {
-        Ok(posted) => {
-            body.extend_from_slice(b"{\"limite\":");
-            write_integer(body, posted.limit);
-            body.extend_from_slice(b",\"saldo\":");
-            write_integer(body, posted.balance);
-            body.push(b'}');
-            Status::Ok
-        }
-        Err(refusal) => {
-            match refusal {
-                Refusal::Limit => LIMIT.write(body),
-                Refusal::Overflow => OVERFLOW.write(body),
-            }
-            Status::Unprocessable
-        }
-    }
-}
-
-fn write_statement(body: &mut Vec<u8>, account: &Account, moment_us: u64) {
+/// Appends the reply's body.
+pub(super) fn write_statement(body: &mut Vec<u8>, statement: &Statement<'_>) {
     body.extend_from_slice(b"{\"saldo\":{\"total\":");
-    write_integer(body, account.balance());
+    write_integer(body, statement.balance);
     body.extend_from_slice(b",\"data_extrato\":\"");
-    body.extend_from_slice(&iso8601(moment_us));
+    body.extend_from_slice(&iso8601(statement.moment_us));
     body.extend_from_slice(b"\",\"limite\":");
-    write_integer(body, account.limit());
+    write_integer(body, statement.limit);
     body.extend_from_slice(b"},\"ultimas_transacoes\":[");
-    for (position, transaction) in account.statement().enumerate() {
+    for (position, line) in statement.lines().enumerate() {
         if position > 0 {
             body.push(b',');
         }
         body.extend_from_slice(b"{\"valor\":");
-        write_integer(body, transaction.amount());
+        write_integer(body, line.amount);
         body.extend_from_slice(b",\"tipo\":\"");
-        body.push(transaction.kind().to_byte());
+        body.push(line.kind.to_byte());
         body.extend_from_slice(b"\",\"descricao\":");
-        serde_json::to_writer(&mut *body, transaction.description())
+        serde_json::to_writer(&mut *body, line.description)
             .expect("writing to memory does not fail");
         body.extend_from_slice(b",\"realizada_em\":\"");
-        body.extend_from_slice(&iso8601(transaction.time_us()));
+        body.extend_from_slice(&iso8601(line.time_us));
         body.extend_from_slice(b"\"}");
     }
     body.extend_from_slice(b"]}");
@@ -263,9 +185,12 @@ fn write_statement(body: &mut Vec<u8>, account: &Account, moment_us: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::write_outcome;
+    use crate::bank::Account;
+    use crate::command::Ids;
     use crate::shard;
 
-    fn verdict(body: &str) -> Result<Command<'_>, (Status, &'static str)> {
+    fn verdict(body: &str) -> Result<Command, (Status, &'static str)> {
         parse(1, body.as_bytes()).map_err(|(status, problem)| (status, problem.field))
     }
 
@@ -277,7 +202,7 @@ mod tests {
             client: 1,
             kind: Kind::Debit,
             amount: 12,
-            description: "ação ñandú".into(),
+            description: Description::new("ação ñandú").unwrap().into(),
         };
         assert_eq!(command, Ok(expected));
         assert!(verdict(r#"{"valor":1,"tipo":"\u0063","descri\u0063ao":"a\n\u00e9"}"#).is_ok());
@@ -370,7 +295,7 @@ mod tests {
             account.post(&transaction, balance, sequence as u64 + 1);
         }
         let mut body = Vec::new();
-        write_statement(&mut body, &account, 1_705_459_300_000_000);
+        write_statement(&mut body, &Statement::of(&account, 1_705_459_300_000_000));
         assert_eq!(
             String::from_utf8(body).unwrap(),
             concat!(
@@ -402,13 +327,14 @@ mod tests {
                 client: 1,
                 kind,
                 amount,
-                description: "x".into(),
+                description: Description::new("x").unwrap().into(),
             };
             let ids = Ids { forward: None, key };
             let mut body = Vec::new();
-            let executed = execute(&mut shard, &command, &ids, 5, &mut body);
+            let applied = shard.apply(&command, &ids, 5);
+            let status = write_outcome(&mut body, &applied.outcome);
             let body = String::from_utf8(body).unwrap();
-            (executed.status.code(), executed.repeated, body)
+            (status.code(), applied.repeated, body)
         };
         let first = ask(Kind::Debit, 600, Some(1));
         let balance = r#"{"limite":1000,"saldo":-600}"#.to_owned();

@@ -3,8 +3,8 @@
 //! One file per family of endpoints; this one holds the routes.
 
 pub mod bank;
-pub mod command;
 pub mod operations;
+mod outcome;
 pub mod payments;
 pub mod processors;
 
@@ -12,7 +12,9 @@ mod json;
 
 use crate::http::{BadEscape, Method, Path, Request, Status};
 
-pub use command::{execute, Command, Executed};
+pub use outcome::write_outcome;
+
+use crate::command::Command;
 
 use crate::payments::Window;
 
@@ -57,6 +59,16 @@ impl Endpoint {
         Endpoint::None,
     ];
 
+    /// Where a command comes in.
+    pub fn of(command: &Command) -> Endpoint {
+        match command {
+            Command::Transact { .. } => Endpoint::Transactions,
+            Command::Statement { .. } => Endpoint::Statement,
+            Command::Pay { .. } => Endpoint::Payments,
+            Command::Show { .. } => Endpoint::Payment,
+        }
+    }
+
     /// The label's value in `/metrics`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -79,7 +91,7 @@ impl Endpoint {
 pub enum Call<'a> {
     /// Something that the owner of a shard does; once only with this `Idempotency-Key`, which none but
     /// transactions have.
-    Command(Command<'a>, Option<&'a [u8]>),
+    Command(Command, Option<&'a [u8]>),
     /// A payment without an id, answered when it is carried out; once only with this `Idempotency-Key`.
     PayNow(u64, Option<&'a [u8]>),
     /// What processors have carried out.
@@ -211,7 +223,7 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
             Endpoint::Statement,
             with_method(request, READ, || {
                 client(&id, |client| {
-                    Call::Command(Command::Bank(bank::Command::Statement { client }), None)
+                    Call::Command(Command::Statement { client }, None)
                 })
             }),
         ),
@@ -321,11 +333,10 @@ mod tests {
             Parsed::Request { request, .. } => {
                 let (endpoint, call) = route(&request);
                 let text = match call {
-                    Call::Command(Command::Bank(command), key) => format!(
-                        "client {} key {:?}",
-                        command.client(),
-                        key.map(String::from_utf8_lossy)
-                    ),
+                    Call::Command(
+                        Command::Transact { client, .. } | Command::Statement { client },
+                        key,
+                    ) => format!("client {client} key {:?}", key.map(String::from_utf8_lossy)),
                     Call::Refused(refused) => {
                         let mut body = Vec::new();
                         refused.problem.write(&mut body);

@@ -9,38 +9,11 @@ use serde_json::value::RawValue;
 
 use super::bank::KEY;
 use super::json::{self, text, write_integer};
-use super::{refused, Call, Executed, Problem};
+use super::{refused, Call, Problem};
+use crate::command::Command;
 use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
 use crate::limits::AMOUNT_CENTS_MAX;
-use crate::payments::{amount, PaymentId, Processor, Summary, Window};
-use crate::shard::payments::{State as PaymentState, Unreadable};
-use crate::shard::{Accepted, Payment, Shard};
-
-/// What the owner of a shard is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Accept a payment.
-    Pay {
-        /// By which it is known.
-        id: PaymentId,
-        /// Positive.
-        cents: u64,
-    },
-    /// Tell where one stands.
-    Show {
-        /// By which it is known.
-        id: PaymentId,
-    },
-}
-
-impl Command {
-    /// Which payment it is about.
-    pub fn id(&self) -> PaymentId {
-        match *self {
-            Command::Pay { id, .. } | Command::Show { id } => id,
-        }
-    }
-}
+use crate::payments::{amount, Payment, PaymentId, Processor, State, Summary, Window};
 
 /// There are no processors.
 pub const NOT_CONFIGURED: Problem = Problem::general(
@@ -104,12 +77,12 @@ const AMOUNT: Problem = Problem {
     rule: "a positive number of at most two decimals, up to 10000000000",
 };
 const _: () = assert!(AMOUNT_CENTS_MAX == 10_000_000_000 * 100);
-const OTHER_AMOUNT: Problem = Problem {
+pub(super) const OTHER_AMOUNT: Problem = Problem {
     error: "invalid",
     field: "amount",
     rule: "a correlationId belongs to one payment: the amount is the one of the first time",
 };
-const NO_SUCH_PAYMENT: Problem = Problem {
+pub(super) const NO_SUCH_PAYMENT: Problem = Problem {
     error: "not found",
     field: "id",
     rule: "the id of a payment, a UUID",
@@ -164,10 +137,7 @@ fn parse<'a>(
     let cents = members.amount.and_then(|raw| amount::parse(raw.get()));
     let cents = cents.ok_or((Status::Unprocessable, AMOUNT))?;
     match (id, key.transpose()) {
-        (Some(id), _) => Ok(Call::Command(
-            super::Command::Payments(Command::Pay { id, cents }),
-            None,
-        )),
+        (Some(id), _) => Ok(Call::Command(Command::Pay { id, cents }, None)),
         (None, Ok(key)) => Ok(Call::PayNow(cents, key)),
         (None, Err(BadKey)) => Err((Status::BadRequest, KEY)),
     }
@@ -176,7 +146,7 @@ fn parse<'a>(
 /// Reads `GET /payments/{id}`.
 pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
     match PaymentId::parse(id) {
-        Some(id) => Call::Command(super::Command::Payments(Command::Show { id }), None),
+        Some(id) => Call::Command(Command::Show { id }, None),
         None => refused(Status::NotFound, NO_SUCH_PAYMENT),
     }
 }
@@ -217,63 +187,20 @@ fn window(query: Query<'_>) -> Result<Window, Problem> {
     Ok(Window { from_us, to_us })
 }
 
-/// Carries a command out on the shard that holds its payment. Appends the reply's body.
-pub fn execute(shard: &mut Shard, command: &Command, time_us: u64, body: &mut Vec<u8>) -> Executed {
-    match *command {
-        Command::Pay { id, cents } => match shard.pay(id, cents, time_us) {
-            accepted @ (Accepted::New | Accepted::Repeated) => {
-                body.extend_from_slice(b"{\"status\":\"accepted\"}");
-                Executed {
-                    status: Status::Accepted,
-                    repeated: accepted == Accepted::Repeated,
-                }
-            }
-            Accepted::OtherAmount => {
-                OTHER_AMOUNT.write(body);
-                Executed::first(Status::Unprocessable)
-            }
-            Accepted::Full => {
-                QUEUE_FULL.write(body);
-                Executed::first(Status::ServiceUnavailable)
-            }
-            Accepted::Unreadable => unreadable(body),
-        },
-        Command::Show { id } => match shard.payments().find(id) {
-            Ok(Some(payment)) => {
-                let accepted_us = shard.moment_us(payment.accepted_us);
-                write_payment(body, &payment, accepted_us);
-                Executed::first(Status::Ok)
-            }
-            Ok(None) => {
-                NO_SUCH_PAYMENT.write(body);
-                Executed::first(Status::NotFound)
-            }
-            Err(Unreadable) => unreadable(body),
-        },
-    }
-}
-
-fn unreadable(body: &mut Vec<u8>) -> Executed {
-    UNREADABLE.write(body);
-    Executed::first(Status::InternalError)
-}
-
-/// `accepted_us`: by real time.
-fn write_payment(body: &mut Vec<u8>, payment: &Payment, accepted_us: u64) {
+/// Appends the body of `GET /payments/{id}`.
+pub(super) fn write_payment(body: &mut Vec<u8>, payment: &Payment) {
     let (status, sent) = match payment.state {
-        PaymentState::Free => ("accepted", None),
-        PaymentState::Bound {
+        State::Free => ("accepted", None),
+        State::Bound {
             to,
             requested_us,
             in_doubt,
         } => ("sent", Some((to, requested_us, Some(in_doubt)))),
-        PaymentState::Processed { by, requested_us } => {
-            ("processed", Some((by, requested_us, None)))
-        }
+        State::Processed { by, requested_us } => ("processed", Some((by, requested_us, None))),
     };
     write_start(body, payment, status);
     body.extend_from_slice(b",\"accepted_at\":\"");
-    body.extend_from_slice(&iso8601(accepted_us));
+    body.extend_from_slice(&iso8601(payment.accepted_us));
     body.extend_from_slice(b"\",\"attempts\":");
     write_integer(body, payment.attempts);
     if let Some((processor, requested_us, in_doubt)) = sent {
@@ -343,8 +270,8 @@ fn write_totals(body: &mut Vec<u8>, summary: &Summary, count: &str, sum: &str) {
 /// Appends the reply to a payment that was asked for without a `correlationId`: 200 when it is
 /// processed, 202 while it is pending. Its timestamp, in seconds since 1970, is what the processor was
 /// told.
-pub fn write_outcome(body: &mut Vec<u8>, payment: &Payment) -> Status {
-    let PaymentState::Processed { by, requested_us } = payment.state else {
+pub fn write_pay_now(body: &mut Vec<u8>, payment: &Payment) -> Status {
+    let State::Processed { by, requested_us } = payment.state else {
         write_start(body, payment, "pending");
         body.push(b'}');
         return Status::Accepted;

@@ -72,6 +72,33 @@ impl<'a> Description<'a> {
     }
 }
 
+/// A [`Description`] in memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptionBuf {
+    length: u8,
+    bytes: [u8; DESCRIPTION_BYTES_MAX],
+}
+
+impl DescriptionBuf {
+    /// It.
+    pub fn get(&self) -> Description<'_> {
+        let text = std::str::from_utf8(&self.bytes[..self.length.into()]);
+        Description(text.expect("copied from a string"))
+    }
+}
+
+impl From<Description<'_>> for DescriptionBuf {
+    fn from(description: Description<'_>) -> DescriptionBuf {
+        let text = description.as_str().as_bytes();
+        let mut bytes = [0; DESCRIPTION_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text);
+        DescriptionBuf {
+            length: text.len() as u8,
+            bytes,
+        }
+    }
+}
+
 /// What a client wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order<'a> {

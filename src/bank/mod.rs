@@ -2,4 +2,6 @@
 
 mod account;
 
-pub use account::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
+pub use account::{
+    Account, Before, Description, DescriptionBuf, Kind, Order, Posted, Refusal, Transaction,
+};

@@ -192,7 +192,8 @@ pub(super) mod tests {
             line,
             format!(
                 "galo node=api01 nodes=api01,api02 cores=1 shards=2 directory={directory} \
-                 processor-default=none processor-fallback=none protocol=3 pid=12"
+                 processor-default=none processor-fallback=none protocol={} pid=12",
+                link::VERSION
             )
         );
         assert_eq!(line.parse(), Ok(card(0)));
@@ -239,10 +240,11 @@ pub(super) mod tests {
     #[test]
     fn a_disagreement_is_one_line_with_both_sides_and_what_to_do() {
         type Change = fn(&mut Card);
+        let ours = format!("link protocol {}", link::VERSION);
         let cases: [(Change, [&str; 3]); 6] = [
             (
                 |card| card.protocol = 7,
-                ["link protocol 7", "link protocol 3", "same version"],
+                ["link protocol 7", &ours, "same version"],
             ),
             (|card| card.directory = 0xdef, ["def", "abc", "same --data"]),
             (

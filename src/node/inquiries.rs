@@ -10,20 +10,20 @@ use std::collections::BTreeMap;
 
 use super::link::{Answer, Frame, Question};
 use super::questions::{From, Heard};
-use super::replies::{Asker, Subject};
-use super::requests::Taken;
+use super::replies::{Asker, Subject, Taken};
 use super::Node;
 use crate::api::bank::{STORAGE_FULL, UNAVAILABLE};
 use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
-use crate::api::{Command, Endpoint, Problem};
+use crate::api::{Endpoint, Problem};
+use crate::command::{ids, Command, Ids};
 use crate::http::Status;
 use crate::limits::{
     ASK_AGAIN_NS, COMMAND_NS_MAX, INQUIRIES_MAX, INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX,
 };
 use crate::machine::ConnectionId;
+use crate::payments::Payment;
+use crate::payments::State;
 use crate::payments::{PaymentId, Summary, Window};
-use crate::shard::payments::State;
-use crate::shard::{ids, Ids, Payment};
 
 /// What a client wants to know, and what is known of it.
 enum About {
@@ -203,8 +203,8 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let command = Command::Payments(payments::Command::Pay { id, cents });
-        let (status, subject) = self.execute(shard, &command, &Ids::default());
+        let command = Command::Pay { id, cents };
+        let (status, subject) = self.execute(shard, asker, &command, &Ids::default());
         if status != Status::Accepted {
             return self.reply(index, asker, Endpoint::Payments, status, subject);
         }
@@ -459,7 +459,7 @@ impl<J> Node<J> {
                 if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
                     subject = Subject::Write { shard: *shard };
                 }
-                payments::write_outcome(&mut self.body, payment)
+                payments::write_pay_now(&mut self.body, payment)
             }
         };
         self.reply_late(index, asker, endpoint, status, subject, began_ns);

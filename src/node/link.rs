@@ -15,22 +15,18 @@
 //! | 3 released | shard u32, member u32: it is no longer, and that member is to take it |
 //! | 4 who | shard u32: say it once more if it is yours |
 //! | 5 leaving | nothing: give me no shard any more |
-//! | 6 transact | counter u64 (1 to 2^56 - 1, as all of them), client u32, kind byte (`c`, `d`), amount i64, 0 or 1 and then a key u128, description (the rest, UTF-8) |
-//! | 7 statement | counter u64, client u32 |
+//! | 6 command | counter u64 (1 to 2^56 - 1, as all of them), 0 or 1 and then a key u128, the command ([`crate::command::wire`]) |
 //! | 8 reset | counter u64, shard u32, scope byte (0 everything, 1 payments) |
-//! | 9 reply | shard u32, counter u64, status u16, body (the rest) |
+//! | 9 reply | shard u32, counter u64, the outcome ([`crate::command::wire`]) |
 //! | 10 not owner | shard u32, counter u64: nothing was done |
 //! | 11 goodbye | nothing: no command will follow |
 //! | 12 again | shard u32: from here on commands for it come from the oldest without an outcome, in order |
 //! | 13 begun | shard u32: what came before an `again` is answered, and what follows is to what came behind it |
-//! | 14 pay | counter u64, payment's id u128, cents u64 |
-//! | 15 show | counter u64, payment's id u128 |
 //! | 16 ask | number u64, shard u32, 0 (summary) and from u64, to u64 (microseconds since 1970, both inclusive), or 1 (outcome) and a payment's id u128 |
 //! | 17 answer | number u64, 0 (summary) and for each processor count u64, cents u128; or 1 (outcome) and 0 (no such payment), or 1 and the payment; or 2 (refused: ask again), or 3 (unreadable: what is stored is damaged) |
 //! | 18 health | processor byte, failing byte, response_min_ms u32: what it said of itself just now |
 //!
-//! A payment: id u128, cents u64, accepted_us u64, attempts u16, then 0 (free); 1 (bound), processor byte,
-//! requested_us u64, in doubt byte; or 2 (processed), processor byte, requested_us u64.
+//! Payments are as in outcomes.
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
 //! carried out in their order, and answered in it. Questions (`ask`) are not part of that order: their
@@ -41,15 +37,14 @@ mod read;
 mod tests;
 mod write;
 
-use crate::api::Command;
-use crate::payments::{PaymentId, Processor, Summary, Window};
-use crate::shard::Payment;
+use crate::command::{Command, Outcome, Scope};
+use crate::payments::{Payment, PaymentId, Processor, Summary, Window};
 pub use read::read;
-pub use write::write;
+pub use write::{write, write_reply};
 
 /// The version of the protocol that this code speaks, and the only one. It is also one of what nodes expect of each
-/// other's journals: since 3 a reset has its id there, and steps of the clock are told.
-pub const VERSION: u32 = 3;
+/// other's journals: since 3 a reset has its id there, and steps of the clock are told; since 4 replies are typed.
+pub const VERSION: u32 = 4;
 const MAGIC: &[u8; 8] = b"GALOLINK";
 
 const HELLO: u8 = 1;
@@ -57,16 +52,13 @@ const OWNS: u8 = 2;
 const RELEASED: u8 = 3;
 const WHO: u8 = 4;
 const LEAVING: u8 = 5;
-const TRANSACT: u8 = 6;
-const STATEMENT: u8 = 7;
+const COMMAND: u8 = 6;
 const RESET: u8 = 8;
 const REPLY: u8 = 9;
 const NOT_OWNER: u8 = 10;
 const GOODBYE: u8 = 11;
 const AGAIN: u8 = 12;
 const BEGUN: u8 = 13;
-const PAY: u8 = 14;
-const SHOW: u8 = 15;
 const ASK: u8 = 16;
 const ANSWER: u8 = 17;
 const HEALTH: u8 = 18;
@@ -76,11 +68,6 @@ const OF_SUMMARY: u8 = 0;
 const OF_OUTCOME: u8 = 1;
 const REFUSED: u8 = 2;
 const UNREADABLE: u8 = 3;
-
-/// Where a payment stands.
-const FREE: u8 = 0;
-const BOUND: u8 = 1;
-const PROCESSED: u8 = 2;
 
 const LENGTH_BYTES: usize = 4;
 
@@ -128,7 +115,7 @@ pub enum Frame<'a> {
         /// Of an `Idempotency-Key`.
         key: Option<u128>,
         /// What.
-        command: Command<'a>,
+        command: Command,
     },
     /// A shard is to forget.
     Reset {
@@ -145,10 +132,8 @@ pub enum Frame<'a> {
         shard: u32,
         /// The command's.
         counter: u64,
-        /// An HTTP status.
-        status: u16,
-        /// JSON.
-        body: &'a [u8],
+        /// What came of it.
+        outcome: Outcome<'a>,
     },
     /// A command came to the wrong member; nothing was done.
     NotOwner {
@@ -188,16 +173,6 @@ pub enum Frame<'a> {
         /// Milliseconds.
         response_min_ms: u32,
     },
-}
-
-/// What a shard is to forget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Scope {
-    /// All accounts go back to the start, and all payments are forgotten.
-    Everything = 0,
-    /// All payments are forgotten.
-    Payments = 1,
 }
 
 /// What the owner of a shard is asked, whose answer takes time.

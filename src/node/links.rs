@@ -6,12 +6,11 @@
 
 use super::connection::State;
 use super::link::{self, BadFrame, Frame, Hello};
-use super::replies::Asker;
-use super::requests::Taken;
+use super::replies::{Asker, Taken};
 use super::Node;
+use crate::command::{ForwardId, Ids, Origin};
 use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, LINK_COMMANDS_MAX, STRANGER_LOG_NS};
 use crate::machine::{ConnectionId, Effect, Peer, Target};
-use crate::shard::{ForwardId, Ids, Origin};
 use crate::stats::LinkState;
 
 /// This node's end of the link to one other member.
@@ -301,12 +300,11 @@ impl<J> Node<J> {
             Frame::Reply {
                 shard,
                 counter,
-                status,
-                body,
+                outcome,
             } => {
                 let own = known(shard)?;
                 if !self.links[member].stale.contains(&shard) {
-                    self.replied(member, own, counter, status, body)?;
+                    self.replied(member, own, counter, &outcome);
                 }
                 self.answered(member);
             }

@@ -8,18 +8,13 @@
 //! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
-mod anomalies;
-mod attempts;
 mod buffers;
 mod connection;
-mod dispatch;
-mod health;
+mod gateway;
 mod inquiries;
 mod lifecycle;
 pub mod link;
 mod links;
-mod lookups;
-mod processors;
 mod questions;
 mod replies;
 mod requests;
@@ -39,10 +34,10 @@ use crate::stats::CoreStats;
 use connection::{Arriving, Connections, State};
 pub use settings::{Durability, Payments, Settings};
 
+use gateway::Processors;
 use inquiries::Inquiries;
 use lifecycle::Stop;
 use links::Link;
-use processors::Processors;
 use questions::Questions;
 use replies::{Hold, Op};
 use resets::Reset;

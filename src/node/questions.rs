@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::link::{Answer, Frame, Question};
 use super::Node;
 use crate::limits::{INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};
+use crate::payments::State;
 use crate::payments::{PaymentId, Summary, Window};
-use crate::shard::payments::{State, Unreadable};
+use crate::shard::payments::Unreadable;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,29 @@
 
 use super::connection::State;
 use super::link::{self, Frame};
-use super::requests::Taken;
-use super::resets;
 use super::{Durability, Node};
-use crate::api::bank::{self, STORAGE_FULL};
-use crate::api::{payments, Command, Endpoint};
+use crate::api::{self, Endpoint};
+use crate::command::{wire, Command, Ids, Outcome, Scope};
 use crate::http::{self, ContentType, Framing, Reply, Status};
 use crate::limits::{GZIP_BYTES_MIN, KIB};
 use crate::machine::{ConnectionId, Peer};
 use crate::payments::PaymentId;
-use crate::shard::Ids;
+
+/// What became of a request at the front of a connection's input.
+#[derive(PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// It stays where it is. Each reason to wait has its waker, which calls [`Node::resume`]:
+    ///
+    /// | why | until |
+    /// |---|---|
+    /// | a reply from another member must come before (`waiting`) | [`Node::settle`] |
+    /// | a reply that takes time must come before (`waiting`) | the tick after [`Node::end_inquiry`] |
+    /// | it is not its turn (`postponed`) | [`Node::take_turns`] |
+    /// | the shard takes no more in this tick (`postponed`) | the same |
+    /// | too much waits to be sent (`Output::is_full`) | its turn after [`Node::sent`] |
+    NotYet,
+}
 
 /// For whom a reply is, and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +45,17 @@ pub(super) enum Asker {
 }
 
 impl Asker {
+    /// Appends what came of a command, as it is read by whom it is for; the reply's status.
+    pub(super) fn write(&self, body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
+        match self {
+            Asker::Client { .. } => api::write_outcome(body, outcome),
+            Asker::Node { .. } => {
+                wire::write_outcome(body, outcome);
+                Status::Ok
+            }
+        }
+    }
+
     pub(super) fn closes(&self) -> bool {
         matches!(self, Asker::Client { framing, .. } if framing.close)
     }
@@ -61,28 +85,36 @@ pub(super) enum Read {
 }
 
 impl Read {
-    fn command(self) -> Command<'static> {
+    fn command(self) -> Command {
         match self {
-            Read::Statement(client) => Command::Bank(bank::Command::Statement { client }),
-            Read::Payment(id) => Command::Payments(payments::Command::Show { id }),
+            Read::Statement(client) => Command::Statement { client },
+            Read::Payment(id) => Command::Show { id },
         }
     }
 }
 
 impl Subject {
-    pub(super) fn of(shard: usize, command: &Command<'_>) -> Subject {
+    pub(super) fn of(shard: usize, command: &Command) -> Subject {
         match command {
-            Command::Bank(bank::Command::Statement { client }) => Subject::Read {
+            Command::Statement { client } => Subject::Read {
                 shard,
                 of: Read::Statement(*client),
             },
-            Command::Payments(payments::Command::Show { id }) => Subject::Read {
+            Command::Show { id } => Subject::Read {
                 shard,
                 of: Read::Payment(*id),
             },
-            Command::Bank(bank::Command::Transact { .. })
-            | Command::Payments(payments::Command::Pay { .. }) => Subject::Write { shard },
+            Command::Transact { .. } | Command::Pay { .. } => Subject::Write { shard },
         }
+    }
+}
+
+/// What came of a request to forget when a journal had no room for it; `None`: it is another request.
+fn refused(endpoint: Endpoint) -> Option<Outcome<'static>> {
+    match endpoint {
+        Endpoint::Reset => Some(Outcome::NotForgotten(Scope::Everything)),
+        Endpoint::Purge => Some(Outcome::NotForgotten(Scope::Payments)),
+        _ => None,
     }
 }
 
@@ -215,13 +247,7 @@ impl<J> Node<J> {
         let out = connection.output.writer(buffers);
         match asker {
             Asker::Node { shard, counter } => {
-                let frame = Frame::Reply {
-                    shard,
-                    counter,
-                    status: status.code(),
-                    body: &self.body,
-                };
-                link::write(out, &frame);
+                link::write_reply(out, shard, counter, &self.body);
             }
             Asker::Client { framing, gzip } => {
                 let large = self.body.len() > GZIP_BYTES_MIN;
@@ -314,12 +340,14 @@ impl<J> Node<J> {
     /// Reads see the state after the undoing; whatever was, or could have been, a write is 503.
     fn reencode(&mut self, index: usize, op: &mut Op) {
         op.status = match op.subject {
-            Subject::Read { shard, of } => self.execute(shard, &of.command(), &Ids::default()).0,
+            Subject::Read { shard, of } => {
+                let command = of.command();
+                self.execute(shard, op.asker, &command, &Ids::default()).0
+            }
             _ => {
-                let problem = resets::incomplete(op.endpoint).unwrap_or(STORAGE_FULL);
-                problem.write(&mut self.body);
                 op.subject = Subject::Nothing;
-                Status::ServiceUnavailable
+                let refused = refused(op.endpoint).unwrap_or(Outcome::StorageFull);
+                op.asker.write(&mut self.body, &refused)
             }
         };
         self.encode(index, op.asker, op.endpoint, op.status, None);

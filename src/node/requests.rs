@@ -1,34 +1,18 @@
 //! The path of a request: from what a connection has received to the reply, or to whom it is forwarded.
 
 use super::connection::{Arriving, State};
-use super::link::Scope;
-use super::replies::{Asker, Subject};
+use super::replies::{Asker, Subject, Taken};
 use super::Node;
 use crate::api::operations;
-use crate::api::{self, bank, payments, Call, Command, Endpoint, Executed, Problem, Refused};
+use crate::api::{self, Call, Endpoint, Problem, Refused};
+use crate::command::{ids, Command, Ids, Outcome, Scope};
 use crate::http::{self, Framing, Parsed, Request, Status};
 use crate::limits::{
     BODY_NS_MAX, CONNECTION_WORK_MAX, HEAD_NS_MAX, IDLE_NS_MAX, KIB, STUCK_INPUT_BYTES_MAX,
     TICK_WORK_MAX, TICK_WORK_TURNS, TURN_WORK,
 };
 use crate::machine::{Effect, Peer};
-use crate::shard::{ids, Ids, Shard};
-
-/// What became of a request at the front of a connection's input.
-#[derive(PartialEq, Eq)]
-pub(super) enum Taken {
-    Yes,
-    /// It stays where it is. Each reason to wait has its waker, which calls [`Node::resume`]:
-    ///
-    /// | why | until |
-    /// |---|---|
-    /// | a reply from another member must come before (`waiting`) | [`Node::settle`] |
-    /// | a reply that takes time must come before (`waiting`) | the tick after [`Node::end_inquiry`] |
-    /// | it is not its turn (`postponed`) | [`Node::take_turns`] |
-    /// | the shard takes no more in this tick (`postponed`) | the same |
-    /// | too much waits to be sent (`Output::is_full`) | its turn after [`Node::sent`] |
-    NotYet,
-}
+use crate::shard::Shard;
 
 impl<J> Node<J> {
     /// Takes up what is in a connection's own buffer.
@@ -230,7 +214,7 @@ impl<J> Node<J> {
         };
         let (endpoint, call) = api::route(request);
         let taken = match call {
-            Call::Command(Command::Payments(_), _)
+            Call::Command(Command::Pay { .. } | Command::Show { .. }, _)
             | Call::PayNow(..)
             | Call::Summary(_)
             | Call::Purge
@@ -301,7 +285,7 @@ impl<J> Node<J> {
         index: usize,
         asker: Asker,
         shard: usize,
-        command: &Command<'_>,
+        command: &Command,
         ids: &Ids,
     ) -> Taken {
         if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
@@ -310,63 +294,46 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let endpoint = match command {
-            Command::Bank(bank::Command::Transact { .. }) => Endpoint::Transactions,
-            Command::Bank(bank::Command::Statement { .. }) => Endpoint::Statement,
-            Command::Payments(payments::Command::Pay { .. }) => Endpoint::Payments,
-            Command::Payments(payments::Command::Show { .. }) => Endpoint::Payment,
-        };
-        if matches!(command, Command::Payments(_)) && self.settings.payments.is_none() {
+        let endpoint = Endpoint::of(command);
+        if command.is_payment() && self.settings.payments.is_none() {
             return self.not_configured(index, asker, endpoint); // For a member that has processors.
         }
-        let (status, subject) = self.execute(shard, command, ids);
+        let (status, subject) = self.execute(shard, asker, command, ids);
         self.reply(index, asker, endpoint, status, subject)
     }
 
-    /// Applies a command to a shard of ours; the reply's body is in `self.body`. What the reply rests on
-    /// comes with its status.
+    /// Applies a command to a shard of ours, and writes what came of it into `self.body`. The reply's status, and
+    /// what it rests on.
     pub(super) fn execute(
         &mut self,
         number: usize,
-        command: &Command<'_>,
+        asker: Asker,
+        command: &Command,
         ids: &Ids,
     ) -> (Status, Subject) {
+        let stats = self.settings.process.stats.core(self.settings.members.core);
         let shard = self.shards[number].as_mut().expect("it is ours");
         let time_us = shard.tell_time(self.now);
-        let executed = api::execute(shard, command, ids, time_us, &mut self.body);
-        let mut subject = Subject::of(number, command);
-        if executed.repeated {
-            let is_written = match command {
-                Command::Bank(_) => shard.is_settled(time_us, ids),
-                Command::Payments(command) => shard.payments().is_written(command.id()),
-            };
-            if is_written {
-                subject = Subject::Written;
-            }
-            self.stats().duplicates.add(1);
-        }
-        if let Command::Payments(payments::Command::Pay { .. }) = command {
-            self.paid(&executed);
-        }
-        (executed.status, subject)
-    }
-
-    /// Counts what came of a payment that was to be accepted.
-    fn paid(&self, executed: &Executed) {
-        let stats = &self.stats().payments;
-        match executed.status {
-            Status::Accepted if !executed.repeated => stats.accepted.add(1),
-            Status::ServiceUnavailable => stats.queue_full.add(1),
+        let applied = shard.apply(command, ids, time_us);
+        stats.duplicates.add(applied.repeated.into());
+        match applied.outcome {
+            Outcome::Accepted if !applied.repeated => stats.payments.accepted.add(1),
+            Outcome::QueueFull => stats.payments.queue_full.add(1),
             _ => {}
         }
+        let subject = match applied.is_written {
+            true => Subject::Written,
+            false => Subject::of(number, command),
+        };
+        (asker.write(&mut self.body, &applied.outcome), subject)
     }
 
     fn not_configured(&mut self, index: usize, asker: Asker, endpoint: Endpoint) -> Taken {
         if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
             return Taken::NotYet;
         }
-        let status = Status::ServiceUnavailable;
-        self.answer(index, asker, endpoint, status, payments::NOT_CONFIGURED)
+        let status = asker.write(&mut self.body, &Outcome::NotConfigured);
+        self.reply(index, asker, endpoint, status, Subject::Nothing)
     }
 
     /// Whether this tick takes more for a shard of ours.

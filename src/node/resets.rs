@@ -4,40 +4,21 @@
 //! A shard of ours is taken up in one tick, and the next shard in the following one, when it is known
 //! whether the journal took it.
 
-use super::link::Scope;
-use super::replies::{Asker, Subject};
-use super::requests::Taken;
+use super::replies::{Asker, Subject, Taken};
 use super::Node;
 use crate::api::bank::UNAVAILABLE;
-use crate::api::operations::{RESET_FORBIDDEN, RESET_INCOMPLETE};
-use crate::api::payments::{PURGE_FORBIDDEN, PURGE_INCOMPLETE};
-use crate::api::{Endpoint, Problem};
+use crate::api::operations::RESET_FORBIDDEN;
+use crate::api::payments::PURGE_FORBIDDEN;
+use crate::api::Endpoint;
+use crate::command::{ForwardId, Outcome, Scope};
 use crate::http::Status;
 use crate::machine::ConnectionId;
-use crate::shard::ForwardId;
 
 /// Which request has this scope.
 pub(super) fn endpoint(scope: Scope) -> Endpoint {
     match scope {
         Scope::Everything => Endpoint::Reset,
         Scope::Payments => Endpoint::Purge,
-    }
-}
-
-/// The body of the reply when all are through.
-fn done(scope: Scope) -> &'static [u8] {
-    match scope {
-        Scope::Everything => b"{\"status\":\"reset\"}",
-        Scope::Payments => b"{\"status\":\"purged\"}",
-    }
-}
-
-/// What is said when a journal had no room for it.
-pub(super) fn incomplete(endpoint: Endpoint) -> Option<Problem> {
-    match endpoint {
-        Endpoint::Reset => Some(RESET_INCOMPLETE),
-        Endpoint::Purge => Some(PURGE_INCOMPLETE),
-        _ => None,
     }
 }
 
@@ -116,12 +97,12 @@ impl<J> Node<J> {
             true => Subject::Write { shard },
             false => Subject::Written,
         };
-        self.body.extend_from_slice(done(scope));
         let asker = Asker::Node {
             shard: shard as u32,
             counter: forward.counter,
         };
-        self.reply(index, asker, endpoint(scope), Status::Ok, subject)
+        let status = asker.write(&mut self.body, &Outcome::Forgotten(scope));
+        self.reply(index, asker, endpoint(scope), status, subject)
     }
 
     /// Whether it was not done before.
@@ -160,9 +141,10 @@ impl<J> Node<J> {
                 continue;
             }
             if reset.refused {
-                let (status, endpoint) = (Status::ServiceUnavailable, endpoint(reset.scope));
-                let problem = incomplete(endpoint).expect("it is one of these");
-                self.answer(index, reset.asker, endpoint, status, problem);
+                let refused = Outcome::NotForgotten(reset.scope);
+                let status = reset.asker.write(&mut self.body, &refused);
+                let endpoint = endpoint(reset.scope);
+                self.reply(index, reset.asker, endpoint, status, Subject::Nothing);
             } else {
                 self.reset_next(index, reset.shard, reset.asker, reset.scope);
             }
@@ -176,8 +158,8 @@ impl<J> Node<J> {
         if shard + 1 < self.settings.members.shards {
             self.reset_from(index, shard + 1, asker, scope);
         } else {
-            self.body.extend_from_slice(done(scope));
-            self.reply(index, asker, endpoint(scope), Status::Ok, Subject::Written);
+            let status = asker.write(&mut self.body, &Outcome::Forgotten(scope));
+            self.reply(index, asker, endpoint(scope), status, Subject::Written);
         }
     }
 }

@@ -7,22 +7,20 @@
 
 use std::collections::VecDeque;
 
-use super::link::{Frame, Scope};
-use super::replies::{Asker, Subject};
-use super::requests::Taken;
+use super::link::Frame;
+use super::replies::{Asker, Subject, Taken};
 use super::resets;
 use super::Node;
-use crate::api::bank::{self, UNANSWERED, UNAVAILABLE};
-use crate::api::{payments, Command, Endpoint};
-use crate::bank::{Description, Kind};
+use crate::api::bank::{UNANSWERED, UNAVAILABLE};
+use crate::api::Endpoint;
+use crate::command::{Command, ForwardId, Ids, Origin, Outcome, Scope};
 use crate::http::Status;
 use crate::limits::{
-    COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, DESCRIPTION_BYTES_MAX,
-    SHARD_COMMANDS_MAX, SHARD_COMMANDS_SCARCE,
+    COMMANDS_MAX, COMMAND_NS_MAX, CONNECTION_FORWARDS_MAX, SHARD_COMMANDS_MAX,
+    SHARD_COMMANDS_SCARCE,
 };
 use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
-use crate::shard::{ForwardId, Ids, Origin};
 
 /// Who serves a shard, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,20 +54,10 @@ struct Pending {
     work: Work,
 }
 
-/// What is to be done, in memory of its own.
+/// What is to be done.
 #[derive(Clone, Copy)]
 enum Work {
-    Transact {
-        client: u32,
-        kind: Kind,
-        amount: i64,
-        description: [u8; DESCRIPTION_BYTES_MAX],
-        description_bytes: u8,
-    },
-    Statement {
-        client: u32,
-    },
-    Payments(payments::Command),
+    Command(Command),
     /// A payment whose outcome its client waits for.
     PayNow {
         id: PaymentId,
@@ -79,60 +67,11 @@ enum Work {
 }
 
 impl Work {
-    fn of(command: &Command<'_>) -> Work {
-        match command {
-            Command::Bank(bank::Command::Transact {
-                client,
-                kind,
-                amount,
-                description,
-            }) => {
-                let text = description.as_bytes();
-                let mut bytes = [0; DESCRIPTION_BYTES_MAX];
-                bytes[..text.len()].copy_from_slice(text);
-                Work::Transact {
-                    client: *client,
-                    kind: *kind,
-                    amount: *amount,
-                    description: bytes,
-                    description_bytes: text.len() as u8,
-                }
-            }
-            Command::Bank(bank::Command::Statement { client }) => {
-                Work::Statement { client: *client }
-            }
-            Command::Payments(command) => Work::Payments(*command),
-        }
-    }
-
     /// `None` for a reset.
-    fn command(&self) -> Option<Command<'_>> {
+    fn command(self) -> Option<Command> {
         match self {
-            Work::Transact {
-                client,
-                kind,
-                amount,
-                description,
-                description_bytes,
-            } => {
-                let text = &description[..usize::from(*description_bytes)];
-                let text = std::str::from_utf8(text).expect("copied from a string");
-                debug_assert!(Description::new(text).is_some());
-                Some(Command::Bank(bank::Command::Transact {
-                    client: *client,
-                    kind: *kind,
-                    amount: *amount,
-                    description: text.into(),
-                }))
-            }
-            Work::Statement { client } => {
-                Some(Command::Bank(bank::Command::Statement { client: *client }))
-            }
-            Work::Payments(command) => Some(Command::Payments(*command)),
-            Work::PayNow { id, cents } => {
-                let (id, cents) = (*id, *cents);
-                Some(Command::Payments(payments::Command::Pay { id, cents }))
-            }
+            Work::Command(command) => Some(command),
+            Work::PayNow { id, cents } => Some(Command::Pay { id, cents }),
             Work::Reset(_) => None,
         }
     }
@@ -187,7 +126,7 @@ impl<J> Node<J> {
         shard: usize,
         asker: Asker,
         endpoint: Endpoint,
-        command: &Command<'_>,
+        command: &Command,
         key: Option<u128>,
     ) -> Taken {
         let connection = &self.connections[index];
@@ -204,7 +143,7 @@ impl<J> Node<J> {
             return self.answer(index, asker, endpoint, status, UNAVAILABLE);
         }
         self.connections[index].waiting_for = Some(shard);
-        self.enqueue(index, shard, asker, endpoint, Work::of(command), key);
+        self.enqueue(index, shard, asker, endpoint, Work::Command(*command), key);
         Taken::Yes
     }
 
@@ -396,7 +335,7 @@ impl<J> Node<J> {
                 forward,
                 key: pending.key,
             };
-            let (status, subject) = self.execute(shard, &command, &ids);
+            let (status, subject) = self.execute(shard, pending.asker, &command, &ids);
             self.settle(shard, pending, status, subject);
         }
     }
@@ -407,17 +346,12 @@ impl<J> Node<J> {
         member: usize,
         shard: usize,
         counter: u64,
-        status: u16,
-        body: &[u8],
-    ) -> Result<(), String> {
-        let Some(status) = Status::from_code(status) else {
-            return Err(format!("answers with status {status}"));
-        };
+        outcome: &Outcome<'_>,
+    ) {
         if let Some(pending) = self.next_sent(member, shard, counter) {
-            self.body.extend_from_slice(body);
+            let status = pending.asker.write(&mut self.body, outcome);
             self.settle(shard, pending, status, Subject::Written);
         }
-        Ok(())
     }
 
     /// A command came to a member that serves its shard no longer.

@@ -1,6 +1,6 @@
 //! A shard: a slice of the accounts, and where they are kept.
 //!
-//! - [`state`]: the accounts in memory and the tick's batch; deterministic, no I/O.
+//! - [`state`]: the accounts in memory and the tick's batch; deterministic, no I/O. `apply`: a command to it.
 //! - [`journal`], [`snapshot`], [`meta`]: the files' layouts, and reading and writing them.
 //! - [`layout`]: the files' names. [`disk`]: the seam to the file system.
 //! - [`store`]: a shard's files while it serves; [`job`]: the part of that which blocks.
@@ -9,17 +9,17 @@
 //! - [`clock`]: a shard's time, by which its records are told apart from the moments that clients see.
 //! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
 //! - [`payments`]: those that are open, and an index of those that are settled.
-//! - [`ids`]: by what a repeated command is known again; [`outcomes`]: what came of it the first time.
+//! - [`outcomes`]: what came of a command the first time.
 
 pub mod accounts;
 pub mod acquire;
+mod apply;
 pub mod chain;
 pub mod check;
 pub mod clock;
 pub mod creation;
 pub mod disk;
 pub mod error;
-pub mod ids;
 pub mod job;
 pub mod journal;
 pub mod layout;
@@ -37,15 +37,15 @@ pub mod store;
 pub(crate) mod tests;
 
 pub use acquire::{Acquired, Directory, Owned};
+pub use apply::Applied;
 pub use creation::{create, unmake, Client};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::RecoveryError;
-pub use ids::{ForwardId, Ids, Origin};
 pub use job::{Done, Job};
 pub use meta::Meta;
 pub use outcomes::Recall;
 pub use ownership::Locked;
-pub use payments::{Accepted, Payment, Payments};
+pub use payments::{Accepted, Payments};
 pub use recovery::{bound_payments, open, Recovered};
 pub use state::Shard;
 pub use store::{AppendError, Store};

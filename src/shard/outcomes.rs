@@ -17,8 +17,8 @@ pub mod origins;
 
 use siphasher::sip::SipHasher24;
 
-use super::ids::{ForwardId, Ids};
 use crate::bank::{Order, Posted, Refusal};
+use crate::command::ids::{ForwardId, Ids};
 use keys::{Key, Keys};
 use origins::Origins;
 

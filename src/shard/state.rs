@@ -7,7 +7,6 @@
 
 use super::accounts::Accounts;
 use super::clock::{Clock, Reading};
-use super::ids::{ForwardId, Ids};
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
 use super::outcomes::{self, Outcome, Outcomes, Recall};
@@ -15,6 +14,7 @@ use super::payments::{self, Payments};
 use super::snapshot::{Header, Position};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
+use crate::command::ids::{ForwardId, Ids};
 use crate::limits::{JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::machine::Now;
 

@@ -1,7 +1,7 @@
 //! Whether a shard knows what its journal says of payments.
 
+use galo::payments::State as PaymentState;
 use galo::payments::{PaymentId, Window};
-use galo::shard::payments::State as PaymentState;
 use galo::shard::Shard;
 
 use super::book::State;

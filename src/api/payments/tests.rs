@@ -1,4 +1,6 @@
 use super::*;
+use crate::api::write_outcome;
+use crate::command::Ids;
 use crate::payments::Totals;
 use crate::shard;
 
@@ -18,7 +20,7 @@ fn verdict(body: &str) -> Result<Call<'static>, (Status, &'static str)> {
 
 fn paid(cents: u64) -> Call<'static> {
     let command = Command::Pay { id: ID, cents };
-    Call::Command(crate::api::Command::Payments(command), None)
+    Call::Command(command, None)
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn other_json_is_422_and_what_is_not_json_is_400() {
 
 #[test]
 fn a_payment_is_shown_by_its_uuid() {
-    let command = crate::api::Command::Payments(Command::Show { id: ID });
+    let command = Command::Show { id: ID };
     assert_eq!(show(&ID.text()), Call::Command(command, None));
     for id in [&b""[..], b"x", b"4a7901b87d264d9daa194dc1c7cf60b3"] {
         assert_eq!(show(id), refused(Status::NotFound, NO_SUCH_PAYMENT));
@@ -292,13 +294,13 @@ fn a_payment_tells_where_it_stands() {
     let requested_us = 1_752_582_896_050_000;
     for (state, shown, status, outcome) in [
         (
-            PaymentState::Free,
+            State::Free,
             r#""accepted","accepted_at":"2025-07-15T12:34:56.000007Z","attempts":2}"#,
             Status::Accepted,
             r#""pending"}"#,
         ),
         (
-            PaymentState::Bound {
+            State::Bound {
                 to: Processor::Fallback,
                 requested_us,
                 in_doubt: true,
@@ -311,7 +313,7 @@ fn a_payment_tells_where_it_stands() {
             r#""pending"}"#,
         ),
         (
-            PaymentState::Processed {
+            State::Processed {
                 by: Processor::Default,
                 requested_us,
             },
@@ -331,10 +333,10 @@ fn a_payment_tells_where_it_stands() {
             state,
         };
         let mut body = Vec::new();
-        write_payment(&mut body, &payment, payment.accepted_us);
+        write_payment(&mut body, &payment);
         assert_eq!(String::from_utf8(body).unwrap(), format!("{START}{shown}"));
         let mut body = Vec::new();
-        assert_eq!(write_outcome(&mut body, &payment), status);
+        assert_eq!(write_pay_now(&mut body, &payment), status);
         assert_eq!(
             String::from_utf8(body).unwrap(),
             format!("{START}{outcome}")
@@ -355,9 +357,10 @@ fn a_payment_is_accepted_once() {
     shard.set_payments_max(1);
     let mut ask = |command, time_us| {
         let mut body = Vec::new();
-        let executed = execute(&mut shard, &command, time_us, &mut body);
+        let applied = shard.apply(&command, &Ids::default(), time_us);
+        let status = write_outcome(&mut body, &applied.outcome);
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        (executed.status.code(), executed.repeated, body)
+        (status.code(), applied.repeated, body)
     };
     let other = PaymentId(7);
     let pay = |id, cents| Command::Pay { id, cents };

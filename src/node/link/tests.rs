@@ -1,12 +1,10 @@
 //! Every frame comes back as it was written, and nothing else is read.
 
 use super::*;
-use crate::api::{bank, payments};
-use crate::bank::Kind;
+use crate::bank::{Description, Kind};
+use crate::command::ids::COUNTER_MAX;
 use crate::limits::AMOUNT_CENTS_MAX;
-use crate::payments::Totals;
-use crate::shard::ids::COUNTER_MAX;
-use crate::shard::payments::State;
+use crate::payments::{State, Totals};
 
 fn payment(state: State) -> Payment {
     Payment {
@@ -31,25 +29,21 @@ fn answer(answer: Answer) -> Frame<'static> {
 }
 
 fn frames() -> Vec<Frame<'static>> {
-    let transact = Command::Bank(bank::Command::Transact {
+    let transact = Command::Transact {
         client: 7,
         kind: Kind::Debit,
         amount: i64::MAX,
-        description: "ação".into(),
-    });
+        description: Description::new("ação").unwrap().into(),
+    };
     let command = |counter, key, command| Frame::Command {
         counter,
         key,
         command,
     };
     vec![
-        command(1, None, transact.clone()),
+        command(1, None, transact),
         command(COUNTER_MAX, Some(u128::MAX - 1), transact),
-        command(
-            2,
-            None,
-            Command::Bank(bank::Command::Statement { client: 3 }),
-        ),
+        command(2, None, Command::Statement { client: 3 }),
         Frame::Reset {
             counter: 9,
             shard: 1,
@@ -58,8 +52,7 @@ fn frames() -> Vec<Frame<'static>> {
         Frame::Reply {
             shard: 1,
             counter: 4,
-            status: 422,
-            body: b"{}",
+            outcome: Outcome::Accepted,
         },
         Frame::NotOwner {
             shard: 1,
@@ -88,17 +81,17 @@ fn frames() -> Vec<Frame<'static>> {
         command(
             3,
             None,
-            Command::Payments(payments::Command::Pay {
+            Command::Pay {
                 id: PaymentId(1 << 127),
                 cents: 1990,
-            }),
+            },
         ),
         command(
             4,
             None,
-            Command::Payments(payments::Command::Show {
+            Command::Show {
                 id: PaymentId(u128::MAX),
-            }),
+            },
         ),
         ask(Question::Summary(Window::ALL)),
         ask(Question::Outcome(PaymentId(7))),
@@ -149,7 +142,7 @@ fn what_is_no_frame_is_refused() {
     let counter_zero = [&good[..5], &[0; 8], &good[13..]].concat();
     let counter_beyond = [&good[..5], &[255; 8], &good[13..]].concat();
     let unknown_kind = [&good[..4], &[99], &good[5..]].concat();
-    let zero_amount = [&good[..18], &[0; 8], &good[26..]].concat();
+    let zero_amount = [&good[..20], &[0; 8], &good[28..]].concat();
     let too_long = [&u32::MAX.to_le_bytes()[..], &good[4..]].concat();
     let empty = [&0u32.to_le_bytes()[..], &good[4..]].concat();
     for bytes in [
@@ -163,14 +156,13 @@ fn what_is_no_frame_is_refused() {
         assert_eq!(read(&bytes), Err(BadFrame));
     }
     for frame in &frames()[2..] {
-        // All but a transaction's and a reply's have a length of their own.
+        // All but a transaction's have a length of their own.
         let mut bytes = Vec::new();
         write(&mut bytes, frame);
         bytes.push(0);
         let length = (bytes.len() - LENGTH_BYTES) as u32;
         bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-        let with_body = matches!(frame, Frame::Reply { .. });
-        assert_eq!(read(&bytes).is_err(), !with_body, "{frame:?}");
+        assert_eq!(read(&bytes), Err(BadFrame), "{frame:?}");
     }
 }
 
@@ -198,10 +190,10 @@ fn payments_and_questions_are_read_strictly() {
     let pay = |cents| Frame::Command {
         counter: 1,
         key: None,
-        command: Command::Payments(payments::Command::Pay {
+        command: Command::Pay {
             id: PaymentId(1),
             cents,
-        }),
+        },
     };
     let reset = Frame::Reset {
         counter: 1,
@@ -237,10 +229,10 @@ fn payments_and_questions_are_read_strictly() {
     let mut turned = Vec::new();
     write(&mut turned, &ask(Question::Summary(from_later_than_to)));
     for (what, bytes) in [
-        ("cents of zero", altered(&pay(1), 8 + 16, &[0; 8])),
+        ("cents of zero", altered(&pay(1), 8 + 2 + 16, &[0; 8])),
         (
             "cents beyond",
-            altered(&pay(1), 8 + 16, &(AMOUNT_CENTS_MAX + 1).to_le_bytes()),
+            altered(&pay(1), 8 + 2 + 16, &(AMOUNT_CENTS_MAX + 1).to_le_bytes()),
         ),
         ("an unknown scope", altered(&reset, 8 + 4, &[2])),
         ("a window that ends before it begins", turned),

@@ -1,9 +1,8 @@
 //! From a frame to its bytes.
 
 use super::*;
-use crate::api::{bank, payments};
+use crate::command::wire;
 use crate::limits::LINK_FRAME_BYTES_MAX;
-use crate::shard::payments::State;
 
 /// Appends a frame.
 pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
@@ -38,46 +37,15 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
         Frame::Command {
             counter,
             key,
-            command:
-                Command::Bank(bank::Command::Transact {
-                    client,
-                    kind,
-                    amount,
-                    description,
-                }),
+            command,
         } => {
-            out.push(TRANSACT);
+            out.push(COMMAND);
             out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&client.to_le_bytes());
-            out.push(kind.to_byte());
-            out.extend_from_slice(&amount.to_le_bytes());
             out.push(u8::from(key.is_some()));
             if let Some(key) = key {
                 out.extend_from_slice(&key.to_le_bytes());
             }
-            out.extend_from_slice(description.as_bytes());
-        }
-        Frame::Command {
-            counter,
-            key: _,
-            command: Command::Bank(bank::Command::Statement { client }),
-        } => {
-            out.push(STATEMENT);
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&client.to_le_bytes());
-        }
-        Frame::Command {
-            counter,
-            key: _,
-            command: Command::Payments(command),
-        } => {
-            let pays = matches!(command, payments::Command::Pay { .. });
-            out.push(if pays { PAY } else { SHOW });
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&command.id().0.to_le_bytes());
-            if let payments::Command::Pay { cents, .. } = command {
-                out.extend_from_slice(&cents.to_le_bytes());
-            }
+            wire::write_command(out, command);
         }
         Frame::Reset {
             counter,
@@ -92,14 +60,10 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
         Frame::Reply {
             shard,
             counter,
-            status,
-            body,
+            outcome,
         } => {
-            out.push(REPLY);
-            out.extend_from_slice(&shard.to_le_bytes());
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&status.to_le_bytes());
-            out.extend_from_slice(body);
+            begin_reply(out, *shard, *counter);
+            wire::write_outcome(out, outcome);
         }
         Frame::NotOwner { shard, counter } => {
             out.push(NOT_OWNER);
@@ -141,6 +105,26 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.extend_from_slice(&response_min_ms.to_le_bytes());
         }
     }
+    end(out, start);
+}
+
+/// Appends a [`Frame::Reply`] whose outcome is written already.
+pub fn write_reply(out: &mut Vec<u8>, shard: u32, counter: u64, outcome: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    begin_reply(out, shard, counter);
+    out.extend_from_slice(outcome);
+    end(out, start);
+}
+
+fn begin_reply(out: &mut Vec<u8>, shard: u32, counter: u64) {
+    out.push(REPLY);
+    out.extend_from_slice(&shard.to_le_bytes());
+    out.extend_from_slice(&counter.to_le_bytes());
+}
+
+/// Puts the length of a frame that begins at `start` into its first bytes.
+fn end(out: &mut [u8], start: usize) {
     let length = out.len() - start - LENGTH_BYTES;
     assert!(length <= LINK_FRAME_BYTES_MAX);
     out[start..start + LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
@@ -173,35 +157,10 @@ fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
             out.push(OF_OUTCOME);
             out.push(u8::from(payment.is_some()));
             if let Some(payment) = payment {
-                write_payment(out, payment);
+                wire::write_payment(out, payment);
             }
         }
         Answer::Refused => out.push(REFUSED),
         Answer::Unreadable => out.push(UNREADABLE),
-    }
-}
-
-fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
-    out.extend_from_slice(&payment.id.0.to_le_bytes());
-    out.extend_from_slice(&payment.cents.to_le_bytes());
-    out.extend_from_slice(&payment.accepted_us.to_le_bytes());
-    out.extend_from_slice(&payment.attempts.to_le_bytes());
-    match payment.state {
-        State::Free => out.push(FREE),
-        State::Bound {
-            to,
-            requested_us,
-            in_doubt,
-        } => {
-            out.push(BOUND);
-            out.push(to as u8);
-            out.extend_from_slice(&requested_us.to_le_bytes());
-            out.push(u8::from(in_doubt));
-        }
-        State::Processed { by, requested_us } => {
-            out.push(PROCESSED);
-            out.push(by as u8);
-            out.extend_from_slice(&requested_us.to_le_bytes());
-        }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::limits::{
-    CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_MAX, CLIENT_BUFFERS_BYTES_SCARCE, KIB,
-    LINK_COMMANDS_MAX, LINK_FRAME_BYTES_MAX, MIB, PROCESSOR_BUFFERS_BYTES_MAX,
+    CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_MAX, CLIENT_BUFFERS_BYTES_SCARCE,
+    CONNECTION_FORWARDS_MAX, KIB, LINK_COMMANDS_MAX, LINK_FRAME_BYTES_MAX, MIB,
+    PROCESSOR_BUFFERS_BYTES_MAX, SHARD_COMMANDS_MAX, SHARD_COMMANDS_SCARCE,
 };
 use crate::node::tests::rig::processors::{response, GATEWAY};
 use crate::payments::Processor;
@@ -176,25 +177,24 @@ fn a_member_that_does_not_read_answers_is_asked_no_more_than_it_may_be_owed() {
         assert_eq!(rig.ask(client, transact(2, 'c', 1)).status, 200);
     }
     // Client 2 is in shard 0, which is at home with node 0: node 1 forwards.
-    const CLIENTS: usize = 64;
-    const EACH: usize = 64;
-    const { assert!(CLIENTS * EACH == LINK_COMMANDS_MAX) };
-    let clients: Vec<Client> = (0..CLIENTS).map(|_| rig.connect(1)).collect();
+    const EACH: usize = CONNECTION_FORWARDS_MAX as usize;
+    const { assert!(SHARD_COMMANDS_MAX == LINK_COMMANDS_MAX) };
+    let pipelining = [EACH; SHARD_COMMANDS_SCARCE / EACH];
+    let single = [1; SHARD_COMMANDS_MAX - SHARD_COMMANDS_SCARCE];
+    let requests = pipelining.into_iter().chain(single);
+    let clients: Vec<(Client, usize)> = requests.map(|count| (rig.connect(1), count)).collect();
     rig.hear(1, 0, false);
-    for client in &clients {
-        rig.send(*client, statement(2).repeat(EACH));
+    for (client, requests) in &clients {
+        rig.send(*client, statement(2).repeat(*requests));
     }
     rig.run();
     let owed = rig.unread_bytes(1);
-    assert!(
-        owed <= LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX / 2,
-        "{owed}"
-    );
+    assert!(owed <= LINK_COMMANDS_MAX * LINK_FRAME_BYTES_MAX, "{owed}");
     assert!(owed > LINK_COMMANDS_MAX * 200, "{owed}");
     rig.hear(1, 0, true);
     rig.run();
-    for client in clients {
-        assert_eq!(rig.statuses(client), vec![200; EACH]);
+    for (client, requests) in clients {
+        assert_eq!(rig.statuses(client), vec![200; requests]);
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::http::iso8601;
 use crate::limits::{KEY_NS_MAX, SECOND_NS};
 use crate::payments::Processor;
-use crate::shard::payments::State;
+use crate::payments::State;
 
 const HOURS_US: i64 = 2 * 3600 * 1_000_000;
 

@@ -1,7 +1,8 @@
 //! Who may link with a node, what becomes of who may not, and of links that break.
 
-use super::super::link::{self, Frame, Hello, Scope};
+use super::super::link::{self, Frame, Hello};
 use super::*;
+use crate::command::{Command, Outcome, Scope};
 use crate::limits::{DIAL_NS_MAX, HELLO_NS_MAX, STOP_SNAPSHOT_NS_MAX, STRANGER_LOG_NS};
 
 const TWO: Plan = Plan {
@@ -117,13 +118,7 @@ fn who_greets_twice_or_speaks_of_what_there_is_not_is_closed() {
     let statement = |counter| Frame::Command {
         counter,
         key: None,
-        command: crate::api::Command::Bank(crate::api::bank::Command::Statement { client: 2 }),
-    };
-    let reply = |status| Frame::Reply {
-        shard: 1,
-        counter: 1,
-        status,
-        body: b"",
+        command: Command::Statement { client: 2 },
     };
     for frame in [
         Frame::Hello(hello()),
@@ -146,7 +141,6 @@ fn who_greets_twice_or_speaks_of_what_there_is_not_is_closed() {
         },
         statement(0),
         statement(u64::MAX),
-        reply(999),
     ] {
         let mut rig = Rig::with_nodes(TWO, &[0]);
         let linker = rig.connect_linker(0);
@@ -163,7 +157,11 @@ fn who_greets_twice_or_speaks_of_what_there_is_not_is_closed() {
     let linker = rig.connect_linker(0);
     let said = [
         Frame::Hello(hello()),
-        reply(200),
+        Frame::Reply {
+            shard: 1,
+            counter: 1,
+            outcome: Outcome::Accepted,
+        },
         Frame::NotOwner {
             shard: 1,
             counter: 9,
@@ -192,12 +190,12 @@ fn who_comes_again_replaces_its_earlier_link_and_what_is_unread_on_that() {
     let transact = |counter, amount| Frame::Command {
         counter,
         key: None,
-        command: crate::api::Command::Bank(crate::api::bank::Command::Transact {
+        command: Command::Transact {
             client: 2,
             kind: crate::bank::Kind::Credit,
             amount,
-            description: "x".into(),
-        }),
+            description: crate::bank::Description::new("x").unwrap().into(),
+        },
     };
     let before = rig.connect_linker(0);
     rig.send(before, bytes(&[Frame::Hello(hello()), transact(1, 1)]));

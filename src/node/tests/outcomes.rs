@@ -18,7 +18,7 @@ fn keys(nth: usize) -> [String; 2] {
     let mut keys = (0..).map(|number| format!("key-{nth}-{number}"));
     let shard = |key: &str| {
         const DIRECTORY: u128 = 7;
-        let bits = crate::shard::ids::key(DIRECTORY, key.as_bytes());
+        let bits = crate::command::ids::key(DIRECTORY, key.as_bytes());
         PaymentId::made_of(bits).shard(ELSEWHERE.shards)
     };
     [0, 1].map(|node| keys.find(|key| shard(key) == node).unwrap())

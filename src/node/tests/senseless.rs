@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::payments::answers::{rule, Anomaly, Next, Said};
 use crate::payments::Processor;
-use crate::shard::payments::State;
+use crate::payments::State;
 
 const PAGE: &str = "<!doctype html><title>It works!</title>";
 

@@ -1,7 +1,7 @@
 //! What every record has: its fields, and a forward id behind the others.
 
 use crate::codec::u64_at;
-use crate::shard::ids::{ForwardId, Origin, COUNTER_MAX};
+use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 
 pub(super) const CRC: usize = 0;
 pub(super) const CHAIN: usize = CRC + 4;

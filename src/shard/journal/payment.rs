@@ -4,8 +4,8 @@ use super::frame::{
     append, forward_of, put_forward, Buffer, Stamp, FLAGS, FORWARD_BYTES, RECORD_BYTES_MIN,
 };
 use crate::codec::{u128_at, u16_at, u64_at};
+use crate::command::ids::ForwardId;
 use crate::payments::{PaymentId, Processor};
-use crate::shard::ids::ForwardId;
 use crate::shard::payments::Settled;
 
 const KIND_ACCEPTED: u8 = 4;

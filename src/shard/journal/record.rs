@@ -7,9 +7,9 @@ use super::frame::{
 use super::payment::{self, PaymentEvent};
 use crate::bank::{Description, Kind, Order, Refusal};
 use crate::codec::{u128_at, u16_at, u32_at, u64_at};
+use crate::command::ids::{ForwardId, Ids, COUNTER_MAX};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::shard::clock::Reading;
-use crate::shard::ids::{ForwardId, Ids, COUNTER_MAX};
 use crate::shard::outcomes::Outcome;
 
 const ACCOUNT: usize = RECORD_BYTES_MIN;

@@ -54,7 +54,7 @@ const _: () = {
 /// A key, what came with it, and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// See [`ids::key`](crate::shard::ids::key).
+    /// See [`ids::key`](crate::command::ids::key).
     pub key: u128,
     /// Of the request.
     pub fingerprint: u64,

@@ -23,8 +23,8 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use super::{from_stored, to_stored, Counts, Outcome};
+use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 use crate::limits::{SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
-use crate::shard::ids::{ForwardId, Origin, COUNTER_MAX};
 
 /// Bytes of a window's head in a file.
 pub const HEAD_BYTES: usize = 24;

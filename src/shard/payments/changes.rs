@@ -2,8 +2,9 @@
 
 use super::tried::{self, Stand};
 use super::{waiting, Accepted, Course, Payments, Settled, Undo, Unreadable};
+use crate::command::ForwardId;
 use crate::payments::{PaymentId, Processor};
-use crate::shard::{journal, ForwardId, Shard};
+use crate::shard::{journal, Shard};
 
 /// What changes payments. All but what is said to be journalled is known in memory only: whoever has the
 /// shard next takes every bound payment for one in doubt.

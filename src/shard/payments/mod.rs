@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use super::error::RecoveryError;
 use super::journal::{PaymentEvent, Stamp};
 use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
-use crate::payments::{PaymentId, Processor, Summary, Window};
+use crate::payments::{Payment, PaymentId, Processor, State, Summary, Window};
 use arriving::Arriving;
 use hash::Hasher;
 use recent::Recent;
@@ -57,44 +57,6 @@ pub enum Accepted {
 /// said that could be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
-
-/// One payment, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Payment {
-    /// By which it is known.
-    pub id: PaymentId,
-    /// Positive.
-    pub cents: u64,
-    /// When it was accepted; microseconds since 1970.
-    pub accepted_us: u64,
-    /// How often it was sent to a processor, as far as this process and the journal know.
-    pub attempts: u16,
-    /// Where it stands.
-    pub state: State,
-}
-
-/// Where a payment stands; times in microseconds since 1970, multiples of 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// No processor has it, nor may get it without our doing: any may be asked.
-    Free,
-    /// One processor has, or may have it, and no other may be asked.
-    Bound {
-        /// Which.
-        to: Processor,
-        /// What it was told.
-        requested_us: u64,
-        /// An attempt of which no outcome is known is over; or this process does not know of any.
-        in_doubt: bool,
-    },
-    /// Carried out.
-    Processed {
-        /// By whom.
-        by: Processor,
-        /// What that one has stored.
-        requested_us: u64,
-    },
-}
 
 /// What a record of the batch changed, to be taken back.
 enum Undo {

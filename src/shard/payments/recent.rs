@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::hash::Hasher;
-use super::{Payment, State};
+use super::State;
+use crate::payments::Payment;
 use crate::payments::{PaymentId, Processor, Summary, Window};
 
 /// A settled payment; times in microseconds since 1970.

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use hashbrown::HashTable;
 
 use super::hash::Hasher;
-use super::{Payment, State};
+use super::State;
 use crate::payments::answers::Said;
+use crate::payments::Payment;
 use crate::payments::{PaymentId, Processor};
 
 /// Where a payment stands with the processor that it was bound to last.

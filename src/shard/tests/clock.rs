@@ -1,9 +1,10 @@
 //! A shard's time, and the moments that clients see: in steps of the clock, and across recoveries.
 
 use super::*;
+use crate::command::ids;
 use crate::limits::{CLOCK_APART_US, KEY_NS_MAX, SECOND_US};
 use crate::machine::Now;
-use crate::shard::{ids, snapshot, Recall};
+use crate::shard::{snapshot, Recall};
 
 const HOUR_US: u64 = 3600 * SECOND_US;
 const KEY_US_MAX: u64 = KEY_NS_MAX / 1000;

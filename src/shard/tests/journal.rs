@@ -2,9 +2,10 @@
 
 use super::order;
 use crate::bank::{Kind, Refusal};
+use crate::command::{ForwardId, Ids, Origin};
 use crate::shard::journal::*;
 use crate::shard::outcomes::Outcome;
-use crate::shard::{ForwardId, Identity, Ids, Origin};
+use crate::shard::Identity;
 
 const IDENTITY: Identity = Identity {
     directory: 99,

@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::disk::{Disk, RealDisk};
-use super::{create, layout, open, Client, Ids, Job, Meta, Recovered, RecoveryError, Shard, Store};
+use super::{create, layout, open, Client, Job, Meta, Recovered, RecoveryError, Shard, Store};
 use crate::bank::{Description, Kind, Order};
+use crate::command::Ids;
 use crate::machine::Job as _;
 
 /// 2024-01-01.

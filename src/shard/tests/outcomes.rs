@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::bank::{Posted, Refusal};
+use crate::command::{ids, ForwardId, Origin};
 use crate::limits::{KEYS_MAX, KEY_NS_MAX, SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
-use crate::shard::{ids, ForwardId, Origin, Recall};
+use crate::shard::Recall;
 
 const A: Origin = Origin {
     member: 3,

@@ -2,11 +2,11 @@
 
 use super::faulty::{Faulty, Write};
 use super::*;
-use crate::api::payments::{execute, Command};
-use crate::http::Status;
+use crate::command::{Command, Ids, Outcome};
+use crate::payments::State;
 use crate::payments::{PaymentId, Processor, Summary, Window};
 use crate::shard::check::check;
-use crate::shard::payments::{fill, Settled, State, Unreadable};
+use crate::shard::payments::{fill, Settled, Unreadable};
 use crate::shard::{Accepted, Done};
 
 /// Settled payments of a run here.
@@ -252,11 +252,8 @@ fn a_payment_that_may_be_in_a_damaged_run_is_not_accepted() {
     // Who asks is told which it is: not that the queue is full, nor that there is no such payment.
     let pay = Command::Pay { id: id(5), cents };
     for command in [pay, Command::Show { id: id(5) }] {
-        let mut body = Vec::new();
-        let executed = execute(&mut shard, &command, TIME_US, &mut body);
-        assert_eq!(executed.status, Status::InternalError);
-        let body = String::from_utf8(body).unwrap();
-        assert!(body.contains("storage unreadable"), "{body}");
+        let applied = shard.apply(&command, &Ids::default(), TIME_US);
+        assert_eq!(applied.outcome, Outcome::Unreadable);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::recovery::edit_snapshot;
 use super::*;
+use crate::payments::Payment;
+use crate::payments::State;
 use crate::payments::{PaymentId, Processor, Summary, Totals, Window};
 use crate::shard::check::check;
-use crate::shard::payments::State;
-use crate::shard::{Accepted, Payment};
+use crate::shard::Accepted;
 
 const DEFAULT: Processor = Processor::Default;
 const FALLBACK: Processor = Processor::Fallback;

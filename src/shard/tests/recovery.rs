@@ -1,11 +1,12 @@
 //! One test for each label of the tables of directory and snapshots in `recovery.rs`.
 
 use super::*;
+use crate::command::{ForwardId, Origin};
 use crate::shard::journal::{self, Stamp, HEADER_BYTES};
 use crate::shard::outcomes::Counts;
 use crate::shard::recovery::JournalCase;
 use crate::shard::snapshot;
-use crate::shard::{ForwardId, Origin, Recall};
+use crate::shard::Recall;
 
 /// Of the records that `credit` writes.
 const RECORD: usize = 64;

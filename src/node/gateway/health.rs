@@ -1,9 +1,9 @@
 //! What processors say of their health: whoever serves shard 0 asks, not more often than they allow, and
 //! only while there are payments; and tells the others.
 
-use super::link::Frame;
-use super::processors::{Answer, Work};
-use super::Node;
+use super::super::link::Frame;
+use super::super::Node;
+use super::{Answer, Work};
 use crate::api::processors::{read_health, Health as Told};
 use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX};
 use crate::payments::answers::Asked;
@@ -14,11 +14,11 @@ const SHARD: usize = 0;
 
 /// Of one processor.
 #[derive(Default)]
-pub(super) struct Health {
+pub(in crate::node) struct Health {
     /// It is not asked before this. Monotonic.
     due_ns: u64,
     /// To be asked once there is a connection.
-    pub(super) wanted: bool,
+    pub(in crate::node) wanted: bool,
     under_way: bool,
     /// What it said last.
     failing: bool,
@@ -34,21 +34,21 @@ impl Health {
 impl<J> Node<J> {
     /// The first tick, or we serve the shard from now on: who served it before, another life of ours
     /// perhaps, may have asked just then.
-    pub(super) fn health_put_off(&mut self) {
+    pub(in crate::node) fn health_put_off(&mut self) {
         for side in &mut self.processors.sides {
             side.health.put_off(self.now.monotonic_ns);
         }
     }
 
     /// The same, if it is the shard whose owner asks.
-    pub(super) fn health_owned(&mut self, shard: usize) {
+    pub(in crate::node) fn health_owned(&mut self, shard: usize) {
         if shard == SHARD {
             self.health_put_off();
         }
     }
 
     /// Asks if it is time to.
-    pub(super) fn ask_health(&mut self, processor: Processor) {
+    pub(in crate::node) fn ask_health(&mut self, processor: Processor) {
         let now_ns = self.now.monotonic_ns;
         if self.health_due_ns(processor) <= now_ns {
             let health = &mut self.processors.side(processor).health;
@@ -73,7 +73,7 @@ impl<J> Node<J> {
 
     /// When it will be time to ask; `u64::MAX`: nobody needs to know, or it is not for us to ask.
     /// Monotonic.
-    pub(super) fn health_due_ns(&self, processor: Processor) -> u64 {
+    pub(in crate::node) fn health_due_ns(&self, processor: Processor) -> u64 {
         let number = processor as usize;
         let health = &self.processors.sides[number].health;
         let asked = health.wanted || health.under_way;
@@ -84,7 +84,7 @@ impl<J> Node<J> {
     }
 
     /// A processor has answered, or has not.
-    pub(super) fn health_over(&mut self, processor: Processor, answer: Answer<'_>) {
+    pub(in crate::node) fn health_over(&mut self, processor: Processor, answer: Answer<'_>) {
         self.processors.side(processor).health.under_way = false;
         // None: asked too often, most likely: by somebody else.
         let mut told = None;
@@ -103,7 +103,7 @@ impl<J> Node<J> {
     }
 
     /// What another member was told by a processor about its health.
-    pub(super) fn health_told(
+    pub(in crate::node) fn health_told(
         &mut self,
         processor: Processor,
         failing: bool,

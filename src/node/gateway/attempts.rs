@@ -6,10 +6,10 @@
 //!
 //! One that went wrong rests, longer each time ([`backoff`]): before the same processor gets it again, and no other.
 
+use super::super::Node;
 use super::anomalies::Heard;
 use super::lookups::Finding;
-use super::processors::{Answer, Work};
-use super::Node;
+use super::{Answer, Work};
 use crate::api::processors::{is_done, write_payment, Stored};
 use crate::limits::{
     ATTEMPT_NS_MAX, PROBE_NS_MAX, PROBE_NS_MIN, REFUSALS_SPARED_MAX, RETRY_NS_MIN, SECOND_NS,
@@ -17,22 +17,23 @@ use crate::limits::{
 use crate::machine::ConnectionId;
 use crate::payments::answers::{rule, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, State as CircuitState, Ticket};
+use crate::payments::Payment;
+use crate::payments::State;
 use crate::payments::{backoff, choice, PaymentId, Processor};
-use crate::shard::payments::{Course, State};
-use crate::shard::Payment;
+use crate::shard::payments::Course;
 
 /// What a processor is sent, word for word the same however often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) shard: usize,
-    pub(super) id: PaymentId,
-    pub(super) cents: u64,
-    pub(super) requested_us: u64,
-    pub(super) to: Processor,
+pub(in crate::node) struct Order {
+    pub(in crate::node) shard: usize,
+    pub(in crate::node) id: PaymentId,
+    pub(in crate::node) cents: u64,
+    pub(in crate::node) requested_us: u64,
+    pub(in crate::node) to: Processor,
 }
 
 impl Order {
-    pub(super) fn write_body(&self, out: &mut Vec<u8>) {
+    pub(in crate::node) fn write_body(&self, out: &mut Vec<u8>) {
         let payment = Stored {
             id: self.id,
             cents: self.cents,
@@ -44,9 +45,9 @@ impl Order {
 
 /// A payment under way, or about to be.
 #[derive(Clone, Copy)]
-pub(super) struct Attempt {
-    pub(super) order: Order,
-    pub(super) ticket: Ticket,
+pub(in crate::node) struct Attempt {
+    pub(in crate::node) order: Order,
+    pub(in crate::node) ticket: Ticket,
 }
 
 /// What an answer to a payment says of its processor.
@@ -66,7 +67,7 @@ fn outcome(heard: &Heard) -> Outcome {
 
 impl<J> Node<J> {
     /// A payment is to be sent in this tick.
-    pub(super) fn attempt(&mut self, order: Order) -> Attempt {
+    pub(in crate::node) fn attempt(&mut self, order: Order) -> Attempt {
         let now_ns = self.now.monotonic_ns;
         let side = self.processors.side(order.to);
         side.under_way += 1;
@@ -75,13 +76,13 @@ impl<J> Node<J> {
     }
 
     /// Sends a payment whose binding is in the journal.
-    pub(super) fn send_payment(&mut self, attempt: Attempt, connection: ConnectionId) {
+    pub(in crate::node) fn send_payment(&mut self, attempt: Attempt, connection: ConnectionId) {
         let to = attempt.order.to;
         self.ask_processor(connection, to, Work::Pay(attempt), ATTEMPT_NS_MAX);
     }
 
     /// How an attempt ended.
-    pub(super) fn attempt_over(&mut self, attempt: &Attempt, answer: Answer<'_>) {
+    pub(in crate::node) fn attempt_over(&mut self, attempt: &Attempt, answer: Answer<'_>) {
         let Attempt { order, ticket } = *attempt;
         let Order { shard, id, to, .. } = order;
         let heard = self.hear(to, Asked::Payment, Some(id), answer, is_done);
@@ -135,7 +136,7 @@ impl<J> Node<J> {
     }
 
     /// The circuit learns how an attempt ended. `suspect`: it may be the payment's own fault.
-    pub(super) fn ticket_over(
+    pub(in crate::node) fn ticket_over(
         &mut self,
         to: Processor,
         ticket: Ticket,
@@ -169,7 +170,7 @@ impl<J> Node<J> {
 
     /// Whether what a processor says, which is wrong, may be the payment's own fault: it has gone wrong there before,
     /// and others have not since; or it is an answer that is about the payment, and others are carried out.
-    pub(super) fn is_suspect(
+    pub(in crate::node) fn is_suspect(
         &mut self,
         shard: usize,
         id: PaymentId,
@@ -189,16 +190,16 @@ impl<J> Node<J> {
     }
 
     /// An open payment of a shard of ours that was bound at least once, and what came of its attempts.
-    pub(super) fn tried(&self, shard: usize, id: PaymentId) -> Option<(Payment, Course)> {
+    pub(in crate::node) fn tried(&self, shard: usize, id: PaymentId) -> Option<(Payment, Course)> {
         self.shards[shard].as_ref()?.payments().tried(id)
     }
 
     /// The same of one that is known to be so.
-    pub(super) fn course(&self, shard: usize, id: PaymentId) -> Course {
+    pub(in crate::node) fn course(&self, shard: usize, id: PaymentId) -> Course {
         self.tried(shard, id).expect("it was bound").1
     }
 
-    pub(super) fn set_course(&mut self, shard: usize, id: PaymentId, course: Course) {
+    pub(in crate::node) fn set_course(&mut self, shard: usize, id: PaymentId, course: Course) {
         self.shard(shard).set_payment_course(id, course);
     }
 
@@ -217,7 +218,7 @@ impl<J> Node<J> {
     }
 
     /// A payment of a shard of ours that is bound, as it is to be sent.
-    pub(super) fn bound_to(&self, shard: usize, id: PaymentId) -> Option<Order> {
+    pub(in crate::node) fn bound_to(&self, shard: usize, id: PaymentId) -> Option<Order> {
         if !self.serves(shard) {
             return None;
         }
@@ -289,7 +290,7 @@ impl<J> Node<J> {
     }
 
     /// A payment may be with a processor, and that is to be asked again after a while.
-    pub(super) fn retry_later(
+    pub(in crate::node) fn retry_later(
         &mut self,
         shard: usize,
         id: PaymentId,
@@ -312,7 +313,7 @@ impl<J> Node<J> {
 
     /// A shard is ours, or once more as it was before: its payments that a processor may have, and that
     /// are not under way, are to be sent again, at once if may be.
-    pub(super) fn gather_retries(&mut self, number: usize) {
+    pub(in crate::node) fn gather_retries(&mut self, number: usize) {
         for side in &mut self.processors.sides {
             side.retries.retain(|_, shard| *shard != number);
         }

@@ -5,8 +5,8 @@
 //! last), shard by shard in turn, to whom the rule ([`choice`]) says: bound in the tick's batch, and sent
 //! when that is written. A payment that came in with this tick is accepted, bound and sent with one write.
 
+use super::super::Node;
 use super::attempts::{Attempt, Order};
-use super::Node;
 use crate::limits::{
     DISPATCH_NS_MAX, DISPATCH_RETRY_NS, PAYMENTS_OLD_COUNT_NS, PAYMENT_OLD_NS,
     PROCESSOR_PARALLEL_MAX,
@@ -20,7 +20,7 @@ use crate::shard::Shard;
 
 impl<J> Node<J> {
     /// Sends what may be sent, and finds out when to look again.
-    pub(super) fn dispatch(&mut self) {
+    pub(in crate::node) fn dispatch(&mut self) {
         self.processors.left = false;
         self.pay_ns = u64::MAX;
         if self.settings.payments.is_none() {
@@ -43,7 +43,7 @@ impl<J> Node<J> {
     }
 
     /// A shard is ours, or once more to be served here.
-    pub(super) fn payments_owned(&mut self, number: usize) {
+    pub(in crate::node) fn payments_owned(&mut self, number: usize) {
         if let Some(payments) = &self.settings.payments {
             let open_max = payments.open_max;
             self.shard(number).set_payments_max(open_max);
@@ -229,7 +229,7 @@ impl<J> Node<J> {
     }
 
     /// A processor says that it works again: whatever rests from it may go there.
-    pub(super) fn end_rests(&mut self, processor: Processor) {
+    pub(in crate::node) fn end_rests(&mut self, processor: Processor) {
         let now_ns = self.now.monotonic_ns;
         for shard in self.shards.iter_mut().flatten() {
             shard.end_payment_rests(processor);
@@ -250,7 +250,7 @@ impl<J> Node<J> {
         self.processors.side(processor).retry_ns = 0;
     }
 
-    pub(super) fn outlook(&self, processor: Processor) -> Outlook {
+    pub(in crate::node) fn outlook(&self, processor: Processor) -> Outlook {
         let side = &self.processors.sides[processor as usize];
         Outlook {
             works: side.circuit.works(self.now.monotonic_ns),
@@ -265,7 +265,7 @@ impl<J> Node<J> {
     // ---- The journal -----------------------------------------------------------
 
     /// The tick's batch of a shard is in the journal: what it binds may leave, as replies may.
-    pub(super) fn payments_written(&mut self, shard: usize) {
+    pub(in crate::node) fn payments_written(&mut self, shard: usize) {
         self.each_unsent(shard, Self::send_payment);
         let stats = self.settings.process.stats.core(self.settings.members.core);
         if !self.processors.confirmed.is_empty() {
@@ -282,7 +282,7 @@ impl<J> Node<J> {
     }
 
     /// The batch is undone: nothing of it is sent, and what it settled is in doubt again.
-    pub(super) fn payments_refused(&mut self, shard: usize) {
+    pub(in crate::node) fn payments_refused(&mut self, shard: usize) {
         self.each_unsent(shard, |node, attempt, connection| {
             let side = node.processors.side(attempt.order.to);
             side.under_way -= 1;
@@ -343,7 +343,7 @@ impl<J> Node<J> {
     }
 
     /// Our shards whose payments we may send.
-    pub(super) fn served(&self) -> impl Iterator<Item = &Shard> {
+    pub(in crate::node) fn served(&self) -> impl Iterator<Item = &Shard> {
         let numbers = (0..self.shards.len()).filter(|shard| self.serves(*shard));
         numbers.filter_map(|shard| self.shards[shard].as_ref())
     }

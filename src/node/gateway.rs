@@ -1,16 +1,19 @@
 //! The connections to the payment processors, and what is under way on each of them.
 //!
 //! A connection carries one request at a time, and then the next one, of whatever kind: a payment
-//! ([`super::dispatch`], [`super::attempts`]), a question about one ([`super::lookups`]), or about health
-//! ([`super::health`]). One is made only when something waits for it, so that there are never more than
+//! ([`dispatch`], [`attempts`]), a question about one ([`lookups`]), or about health
+//! ([`health`]). One is made only when something waits for it, so that there are never more than
 //! were of use at once. A payment is not bound to a processor before there is a connection to send it on:
 //! one that cannot be reached has nothing of ours.
 
+mod anomalies;
+mod attempts;
+mod dispatch;
+mod health;
+mod lookups;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use super::attempts::Attempt;
-use super::health::Health;
-use super::lookups::{Finding, Lookup, Lookups};
 use super::settings::Payments;
 use super::Node;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
@@ -20,42 +23,45 @@ use crate::limits::{
 use crate::machine::{ConnectionId, Effect, Target};
 use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
+use attempts::Attempt;
+use health::Health;
+use lookups::{Finding, Lookup, Lookups};
 
 /// How a record begins with which TLS refuses what is none (RFC 8446, section 5.1): an alert, of any version.
 const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// What this core knows of the processors, and wants of them.
-pub(super) struct Processors {
+pub(in crate::node) struct Processors {
     /// By number.
-    pub(super) sides: [Side; 2],
+    pub(in crate::node) sides: [Side; 2],
     /// What is under way, by the connection's index.
     work: Vec<Option<Work>>,
     /// Bound in this tick: to be sent once the journal has that, each on its connection.
-    pub(super) unsent: Vec<(Attempt, ConnectionId)>,
+    pub(in crate::node) unsent: Vec<(Attempt, ConnectionId)>,
     /// Payments that a processor has, and that are not settled: the batch had no room.
-    pub(super) findings: VecDeque<Finding>,
+    pub(in crate::node) findings: VecDeque<Finding>,
     /// Settled in this tick's batches: shard, processor, cents.
-    pub(super) confirmed: Vec<(usize, Processor, u64)>,
+    pub(in crate::node) confirmed: Vec<(usize, Processor, u64)>,
     /// Answers to questions about payments that need no processor, for the next tick.
-    pub(super) told: Vec<(usize, PaymentId, u64, Option<bool>)>,
+    pub(in crate::node) told: Vec<(usize, PaymentId, u64, Option<bool>)>,
     /// By shard: nothing of it is sent before this. Monotonic.
-    pub(super) paused_ns: Vec<u64>,
+    pub(in crate::node) paused_ns: Vec<u64>,
     /// The shard whose turn is first.
-    pub(super) first: usize,
+    pub(in crate::node) first: usize,
     /// A batch took no more, and payments are left.
-    pub(super) left: bool,
+    pub(in crate::node) left: bool,
     /// The old payments are not counted again before this. Monotonic.
-    pub(super) count_old_ns: u64,
+    pub(in crate::node) count_old_ns: u64,
     /// By processor: there were payments since it was last asked about its health.
-    pub(super) busy: [bool; 2],
+    pub(in crate::node) busy: [bool; 2],
     /// A path or a body that is being made.
-    pub(super) scratch: Vec<u8>,
+    pub(in crate::node) scratch: Vec<u8>,
 }
 
 /// One processor.
-pub(super) struct Side {
-    pub(super) circuit: Circuit,
-    pub(super) window_max: u32,
+pub(in crate::node) struct Side {
+    pub(in crate::node) circuit: Circuit,
+    pub(in crate::node) window_max: u32,
     /// Connections without work; the one that was used last is the last.
     idle: Vec<ConnectionId>,
     /// Connections on their way: when each was begun, oldest first. Monotonic.
@@ -63,31 +69,31 @@ pub(super) struct Side {
     /// When the last one failed that counted.
     connect_failed_ns: u64,
     /// Connections that are wanted beside those that are there: for payments, and for questions.
-    pub(super) wanted: usize,
-    pub(super) wanted_beside: usize,
+    pub(in crate::node) wanted: usize,
+    pub(in crate::node) wanted_beside: usize,
     /// Payments under way, or about to be.
-    pub(super) under_way: u32,
+    pub(in crate::node) under_way: u32,
     /// Payments that it may have, with no attempt under way, by when they are to be sent again, monotonic: their
     /// shards. One whose [`Course`](crate::shard::payments::Course) says another time is in here more than once.
-    pub(super) retries: BTreeMap<(u64, PaymentId), usize>,
+    pub(in crate::node) retries: BTreeMap<(u64, PaymentId), usize>,
     /// While it does not work, none is sent again before this. Monotonic.
-    pub(super) retry_ns: u64,
+    pub(in crate::node) retry_ns: u64,
     /// From a retry that failed to the next.
-    pub(super) retry_again_ns: u64,
+    pub(in crate::node) retry_again_ns: u64,
     /// When it last carried out a payment. Monotonic.
-    pub(super) done_ns: u64,
+    pub(in crate::node) done_ns: u64,
     /// As many refusals are taken for the payments' own faults.
-    pub(super) spared: u32,
+    pub(in crate::node) spared: u32,
     /// It has said something that only a processor says.
-    pub(super) understood: bool,
+    pub(in crate::node) understood: bool,
     /// Requests without an answer, one after the other.
-    pub(super) silent: u32,
-    pub(super) lookups: Lookups,
-    pub(super) health: Health,
+    pub(in crate::node) silent: u32,
+    pub(in crate::node) lookups: Lookups,
+    pub(in crate::node) health: Health,
 }
 
 /// What a connection carries.
-pub(super) enum Work {
+pub(in crate::node) enum Work {
     Pay(Attempt),
     LookUp(Lookup),
     Health,
@@ -95,7 +101,7 @@ pub(super) enum Work {
 
 /// How a request was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer<'a> {
+pub(in crate::node) enum Answer<'a> {
     /// All of it is there.
     Whole {
         status: u16,
@@ -134,24 +140,24 @@ impl Side {
     }
 
     /// A connection without work.
-    pub(super) fn take_idle(&mut self) -> Option<ConnectionId> {
+    pub(in crate::node) fn take_idle(&mut self) -> Option<ConnectionId> {
         self.idle.pop()
     }
 
     /// None is without work, and some are on their way.
-    pub(super) fn waits_for_connection(&self) -> bool {
+    pub(in crate::node) fn waits_for_connection(&self) -> bool {
         self.idle.is_empty() && !self.connecting.is_empty()
     }
 
     /// Not used after all.
-    pub(super) fn give_back(&mut self, id: ConnectionId) {
+    pub(in crate::node) fn give_back(&mut self, id: ConnectionId) {
         self.idle.push(id);
     }
 }
 
 impl Processors {
     /// `members`: who share what a processor may have at a time.
-    pub(super) fn new(members: usize, shards: usize) -> Processors {
+    pub(in crate::node) fn new(members: usize, shards: usize) -> Processors {
         let window_max = (PROCESSOR_PARALLEL_MAX / members).max(1) as u32;
         Processors {
             sides: [Side::new(window_max), Side::new(window_max)],
@@ -169,17 +175,22 @@ impl Processors {
         }
     }
 
-    pub(super) fn side(&mut self, processor: Processor) -> &mut Side {
+    pub(in crate::node) fn side(&mut self, processor: Processor) -> &mut Side {
         &mut self.sides[processor as usize]
     }
 
     /// What is under way on connections.
-    pub(super) fn work(&self) -> impl Iterator<Item = &Work> {
+    pub(in crate::node) fn work(&self) -> impl Iterator<Item = &Work> {
         self.work.iter().flatten()
     }
 
     /// What a connection carries leaves now: the journal may have taken its time since it was made.
-    pub(super) fn request_leaves(&mut self, index: usize, processor: Processor, now_ns: u64) {
+    pub(in crate::node) fn request_leaves(
+        &mut self,
+        index: usize,
+        processor: Processor,
+        now_ns: u64,
+    ) {
         if let Some(Work::Pay(attempt)) = &mut self.work[index] {
             let circuit = &mut self.sides[processor as usize].circuit;
             circuit.leaves(&mut attempt.ticket, now_ns);
@@ -191,14 +202,14 @@ impl Processors {
     }
 
     /// Something is left that needs no event.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(in crate::node) fn is_ready(&self) -> bool {
         self.left || !self.findings.is_empty() || !self.told.is_empty()
     }
 }
 
 impl<J> Node<J> {
     /// How payments are carried out.
-    pub(super) fn payments_settings(&self) -> &Payments {
+    pub(in crate::node) fn payments_settings(&self) -> &Payments {
         let payments = self.settings.payments.as_ref();
         payments.expect("nothing is sent to processors that are not set")
     }
@@ -206,7 +217,7 @@ impl<J> Node<J> {
     // ---- Connections -----------------------------------------------------------
 
     /// Makes the connections that are wanted, but for those that are on their way already.
-    pub(super) fn connect_processors(&mut self) {
+    pub(in crate::node) fn connect_processors(&mut self) {
         for processor in Processor::ALL {
             let now_ns = self.now.monotonic_ns;
             let side = self.processors.side(processor);
@@ -221,7 +232,7 @@ impl<J> Node<J> {
     }
 
     /// A connection to a processor is there.
-    pub(super) fn processor_opened(&mut self, id: ConnectionId, processor: Processor) {
+    pub(in crate::node) fn processor_opened(&mut self, id: ConnectionId, processor: Processor) {
         self.processors.side(processor).connecting.pop_front();
         self.processor_idle(id, processor);
     }
@@ -237,7 +248,7 @@ impl<J> Node<J> {
     }
 
     /// A connection to a processor could not be made: nothing was sent.
-    pub(super) fn processor_failed(&mut self, processor: Processor) {
+    pub(in crate::node) fn processor_failed(&mut self, processor: Processor) {
         let now_ns = self.now.monotonic_ns;
         let side = self.processors.side(processor);
         let began_ns = side.connecting.pop_front().unwrap_or(now_ns);
@@ -260,7 +271,7 @@ impl<J> Node<J> {
     }
 
     /// A connection to a processor is being closed: what it carries is over.
-    pub(super) fn processor_closed(&mut self, index: usize, processor: Processor) {
+    pub(in crate::node) fn processor_closed(&mut self, index: usize, processor: Processor) {
         if !self.processors.has_work(index) {
             let id = self.connections[index].id;
             return self.processors.side(processor).idle.retain(|it| *it != id);
@@ -271,7 +282,7 @@ impl<J> Node<J> {
     }
 
     /// Of a stop: nothing is sent any more, and what is under way may end.
-    pub(super) fn stop_processors(&mut self) {
+    pub(in crate::node) fn stop_processors(&mut self) {
         for processor in Processor::ALL {
             for id in std::mem::take(&mut self.processors.side(processor).idle) {
                 self.close(id.index as usize);
@@ -285,7 +296,7 @@ impl<J> Node<J> {
     // ---- Requests and replies --------------------------------------------------
 
     /// Writes a request to a connection that has no other; the peer has so long to answer.
-    pub(super) fn ask_processor(
+    pub(in crate::node) fn ask_processor(
         &mut self,
         id: ConnectionId,
         processor: Processor,
@@ -341,7 +352,12 @@ impl<J> Node<J> {
     }
 
     /// Bytes from a processor.
-    pub(super) fn processor_received(&mut self, index: usize, processor: Processor, bytes: &[u8]) {
+    pub(in crate::node) fn processor_received(
+        &mut self,
+        index: usize,
+        processor: Processor,
+        bytes: &[u8],
+    ) {
         if !self.processors.has_work(index) {
             return self.close(index); // It speaks without being asked.
         }

@@ -8,20 +8,21 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
+use super::super::Node;
 use super::anomalies::Heard;
-use super::processors::{Answer, Work};
-use super::Node;
+use super::{Answer, Work};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
 use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, Ticket};
+use crate::payments::State;
 use crate::payments::{PaymentId, Processor};
-use crate::shard::payments::{Course, State, Unreadable};
+use crate::shard::payments::{Course, Unreadable};
 
 /// A question about one payment.
-pub(super) struct Lookup {
-    pub(super) shard: usize,
-    pub(super) id: PaymentId,
+pub(in crate::node) struct Lookup {
+    pub(in crate::node) shard: usize,
+    pub(in crate::node) id: PaymentId,
     /// Attempts that ended in this question: the payment is settled, or sent again, depending on the answer.
     verify: Vec<Ticket>,
     /// Who is to be told.
@@ -33,18 +34,18 @@ pub(super) struct Lookup {
 }
 
 /// A payment that a processor has.
-pub(super) struct Finding {
-    pub(super) shard: usize,
-    pub(super) id: PaymentId,
-    pub(super) by: Processor,
-    pub(super) requested_us: u64,
+pub(in crate::node) struct Finding {
+    pub(in crate::node) shard: usize,
+    pub(in crate::node) id: PaymentId,
+    pub(in crate::node) by: Processor,
+    pub(in crate::node) requested_us: u64,
     /// Who is to be told.
-    pub(super) questions: Vec<u64>,
+    pub(in crate::node) questions: Vec<u64>,
 }
 
 /// Of one processor.
 #[derive(Default)]
-pub(super) struct Lookups {
+pub(in crate::node) struct Lookups {
     waiting: HashMap<PaymentId, Lookup>,
     /// Those, as they came.
     order: VecDeque<PaymentId>,
@@ -98,7 +99,7 @@ impl Lookups {
     }
 
     /// The one that has waited longest.
-    pub(super) fn next(&mut self) -> Option<Lookup> {
+    pub(in crate::node) fn next(&mut self) -> Option<Lookup> {
         let id = self.order.pop_front()?;
         Some(self.waiting.remove(&id).expect("it is in the order"))
     }
@@ -109,7 +110,7 @@ impl Lookups {
     }
 
     /// When the one that has waited longest is given up. Monotonic.
-    pub(super) fn deadline_ns(&self) -> u64 {
+    pub(in crate::node) fn deadline_ns(&self) -> u64 {
         let first = self.order.front();
         first.map_or(u64::MAX, |id| self.waiting[id].deadline_ns)
     }
@@ -118,7 +119,7 @@ impl Lookups {
 impl<J> Node<J> {
     /// Asks a processor whether it has a payment of a shard of ours. Ends in
     /// [`looked_up`](Self::looked_up), in a later tick; if it has it, it is settled by then.
-    pub(super) fn look_up(&mut self, shard: usize, id: PaymentId, question: u64) {
+    pub(in crate::node) fn look_up(&mut self, shard: usize, id: PaymentId, question: u64) {
         match self.bound_to(shard, id) {
             Some(order) if self.stop.is_none() && self.settings.payments.is_some() => {
                 let deadline_ns = self.now.monotonic_ns + SUMMARY_NS_MAX;
@@ -136,7 +137,13 @@ impl<J> Node<J> {
 
     /// Asks a processor what it has of a payment of which it says that it has it, or what nobody can read: it is
     /// settled with that, and the attempt ends with it.
-    pub(super) fn verify(&mut self, shard: usize, id: PaymentId, by: Processor, ticket: Ticket) {
+    pub(in crate::node) fn verify(
+        &mut self,
+        shard: usize,
+        id: PaymentId,
+        by: Processor,
+        ticket: Ticket,
+    ) {
         let deadline_ns = self.now.monotonic_ns + SUMMARY_NS_MAX;
         let lookups = &mut self.processors.side(by).lookups;
         lookups.push(shard, id, deadline_ns).verify.push(ticket);
@@ -153,7 +160,7 @@ impl<J> Node<J> {
     }
 
     /// Sends what waits, as far as there are connections; gives up what has waited too long.
-    pub(super) fn send_lookups(&mut self, processor: Processor) {
+    pub(in crate::node) fn send_lookups(&mut self, processor: Processor) {
         let now_ns = self.now.monotonic_ns;
         loop {
             let side = self.processors.side(processor);
@@ -181,7 +188,12 @@ impl<J> Node<J> {
     }
 
     /// A processor has told what it has of a payment, or has not.
-    pub(super) fn lookup_over(&mut self, processor: Processor, lookup: Lookup, answer: Answer<'_>) {
+    pub(in crate::node) fn lookup_over(
+        &mut self,
+        processor: Processor,
+        lookup: Lookup,
+        answer: Answer<'_>,
+    ) {
         self.processors.side(processor).lookups.under_way -= 1;
         let id = lookup.id;
         let mut stored = None;
@@ -198,7 +210,7 @@ impl<J> Node<J> {
     }
 
     /// Nobody knows more of a payment than before.
-    pub(super) fn looked_up_in_vain(&mut self, processor: Processor, lookup: Lookup) {
+    pub(in crate::node) fn looked_up_in_vain(&mut self, processor: Processor, lookup: Lookup) {
         self.lookup_heard(processor, lookup, &Heard::UNREACHABLE, None);
     }
 
@@ -329,7 +341,7 @@ impl<J> Node<J> {
     }
 
     /// Settles a payment, or has that wait for the next tick's batch.
-    pub(super) fn found(&mut self, finding: Finding) {
+    pub(in crate::node) fn found(&mut self, finding: Finding) {
         let Finding { shard, id, by, .. } = finding;
         let Some((cents, course)) = self.its_to_settle(shard, id, by) else {
             let found = self.is_settled_here(shard, id);
@@ -354,7 +366,7 @@ impl<J> Node<J> {
     }
 
     /// Goes on with what the tick before has left.
-    pub(super) fn resume_findings(&mut self) {
+    pub(in crate::node) fn resume_findings(&mut self) {
         for finding in std::mem::take(&mut self.processors.findings) {
             self.found(finding);
         }

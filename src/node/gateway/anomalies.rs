@@ -1,24 +1,24 @@
 //! What processors say, as far as it makes sense; and what is said and counted where it does not.
 
-use super::processors::Answer;
-use super::Node;
+use super::super::Node;
+use super::Answer;
 use crate::limits::{RETRY_AFTER_NS_MAX, SILENT_ATTEMPTS, STRANGER_LOG_NS};
 use crate::payments::answers::{advice, Anomaly, Asked, Said};
 use crate::payments::{PaymentId, Processor};
 
 /// What a processor has said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Heard {
-    pub(super) said: Said,
+pub(in crate::node) struct Heard {
+    pub(in crate::node) said: Said,
     /// Of a reply that has one.
-    pub(super) status: Option<u16>,
+    pub(in crate::node) status: Option<u16>,
     /// Not to come again for so long.
-    pub(super) wait_ns: Option<u64>,
+    pub(in crate::node) wait_ns: Option<u64>,
 }
 
 impl Heard {
     /// Nothing was sent.
-    pub(super) const UNREACHABLE: Heard = Heard {
+    pub(in crate::node) const UNREACHABLE: Heard = Heard {
         said: Said::Unreachable,
         status: None,
         wait_ns: None,
@@ -28,7 +28,7 @@ impl Heard {
 impl<J> Node<J> {
     /// Takes up what a processor has said to a request, about a payment if that is what was asked. `readable`:
     /// whether a body is what it should be after a 2xx.
-    pub(super) fn hear(
+    pub(in crate::node) fn hear(
         &mut self,
         from: Processor,
         asked: Asked,
@@ -109,7 +109,7 @@ impl<J> Node<J> {
 
     /// Counts it, and says so, if it was not said just now. What has made no sense from the first is most likely the
     /// URL's fault.
-    pub(super) fn makes_no_sense(
+    pub(in crate::node) fn makes_no_sense(
         &self,
         from: Processor,
         anomaly: Anomaly,

@@ -1,0 +1,179 @@
+//! What the layers above say to a shard, what it says back, and both as bytes on a link.
+
+pub mod ids;
+pub mod wire;
+
+pub use ids::{ForwardId, Ids, Origin};
+
+use crate::bank::{Account, DescriptionBuf, Kind, Posted, Refusal, Transaction};
+use crate::payments::{Payment, PaymentId};
+
+/// What the owner of a shard is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Credit or debit.
+    Transact {
+        /// The client's number.
+        client: u32,
+        /// Credit or debit.
+        kind: Kind,
+        /// Cents, positive.
+        amount: i64,
+        /// As the client put it.
+        description: DescriptionBuf,
+    },
+    /// Balance and last transactions.
+    Statement {
+        /// The client's number.
+        client: u32,
+    },
+    /// Accept a payment.
+    Pay {
+        /// By which it is known.
+        id: PaymentId,
+        /// Positive.
+        cents: u64,
+    },
+    /// Tell where a payment stands.
+    Show {
+        /// By which it is known.
+        id: PaymentId,
+    },
+}
+
+impl Command {
+    /// The shard, of so many, that it is for.
+    pub fn shard(&self, shards: usize) -> usize {
+        match *self {
+            Command::Transact { client, .. } | Command::Statement { client } => {
+                client as usize % shards
+            }
+            Command::Pay { id, .. } | Command::Show { id } => id.shard(shards),
+        }
+    }
+
+    /// Whether it is about a payment.
+    pub fn is_payment(&self) -> bool {
+        matches!(self, Command::Pay { .. } | Command::Show { .. })
+    }
+}
+
+/// What a shard is to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Scope {
+    /// All accounts go back to the start, and all payments are forgotten.
+    Everything = 0,
+    /// All payments are forgotten.
+    Payments = 1,
+}
+
+/// What came of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// The transaction went through.
+    Posted(Posted),
+    /// The transaction changed nothing.
+    Refused(Refusal),
+    /// The `Idempotency-Key` belongs to another transaction.
+    KeyReused,
+    /// There is no such client.
+    NoSuchClient,
+    /// An account.
+    Statement(Statement<'a>),
+    /// The payment is accepted.
+    Accepted,
+    /// The payment's id belongs to one of another amount.
+    OtherAmount,
+    /// As many payments are open as may be.
+    QueueFull,
+    /// A file with settled payments is damaged, or its device fails.
+    Unreadable,
+    /// There is no such payment.
+    NoSuchPayment,
+    /// A payment; `accepted_us` is by real time.
+    Payment(Payment),
+    /// What was to be forgotten is.
+    Forgotten(Scope),
+    /// There are no processors.
+    NotConfigured,
+    /// The journal had no room; nothing was changed.
+    StorageFull,
+    /// The journal had no room to forget.
+    NotForgotten(Scope),
+}
+
+/// What an account says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement<'a> {
+    /// Cents.
+    pub limit: i64,
+    /// Cents.
+    pub balance: i64,
+    /// By real time; microseconds since 1970.
+    pub moment_us: u64,
+    transactions: Transactions<'a>,
+}
+
+impl PartialEq for Statement<'_> {
+    fn eq(&self, other: &Statement<'_>) -> bool {
+        (self.limit, self.balance, self.moment_us) == (other.limit, other.balance, other.moment_us)
+            && self.lines().eq(other.lines())
+    }
+}
+
+impl Eq for Statement<'_> {}
+
+#[derive(Clone, Copy, Debug)]
+enum Transactions<'a> {
+    /// In memory.
+    Held(&'a Account),
+    /// From a link, checked: see [`wire`].
+    Sent(&'a [u8]),
+}
+
+/// A line of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Cents, positive.
+    pub amount: i64,
+    /// Credit or debit.
+    pub kind: Kind,
+    /// 1 to 10 characters.
+    pub description: &'a str,
+    /// Microseconds since 1970.
+    pub time_us: u64,
+}
+
+impl<'a> From<&'a Transaction> for Line<'a> {
+    fn from(transaction: &'a Transaction) -> Line<'a> {
+        Line {
+            amount: transaction.amount(),
+            kind: transaction.kind(),
+            description: transaction.description(),
+            time_us: transaction.time_us(),
+        }
+    }
+}
+
+impl<'a> Statement<'a> {
+    /// Of an account, at a moment.
+    pub fn of(account: &'a Account, moment_us: u64) -> Statement<'a> {
+        Statement {
+            limit: account.limit(),
+            balance: account.balance(),
+            moment_us,
+            transactions: Transactions::Held(account),
+        }
+    }
+
+    /// The last transactions, newest first.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'a>> {
+        let (held, sent) = match self.transactions {
+            Transactions::Held(account) => (Some(account), &[][..]),
+            Transactions::Sent(bytes) => (None, bytes),
+        };
+        let held = held.into_iter().flat_map(Account::statement);
+        held.map(Line::from).chain(wire::lines(sent))
+    }
+}
