@@ -132,8 +132,9 @@ pub struct Known {
     /// Of its shard's journal: the records that say that it is accepted, and bound.
     pub accepted: u64,
     pub bound: u64,
-    /// When the former was seen. Monotonic.
+    /// When these were seen. Monotonic.
     pub accepted_ns: u64,
+    pub bound_ns: u64,
     /// Counts what journals said of settled payments. 0: nothing of this one.
     pub settled: u64,
     /// The `requestedAt` with which a processor was asked for it last.
@@ -163,6 +164,8 @@ pub struct Stored {
 struct Watched {
     /// When it last was not as it should be.
     bad_ns: u64,
+    /// When it last carried out a payment that had been on its way for long, whatever kept it.
+    slow_ns: u64,
     /// When it last left a question about a payment without its answer.
     unheard_ns: u64,
     /// When it was last asked about its health.
@@ -171,6 +174,15 @@ struct Watched {
     failing: bool,
     /// When it last said that it works again.
     works_again_ns: Option<u64>,
+}
+
+impl Watched {
+    /// A payment was on its way since `bound_ns`.
+    fn took(&mut self, bound_ns: u64, now_ns: u64, plan: Option<&Plan>) {
+        if plan.is_some_and(|plan| now_ns.saturating_sub(bound_ns) >= plan.deadline_ns / 4) {
+            self.slow_ns = now_ns;
+        }
+    }
 }
 
 /// See the module.
@@ -250,6 +262,7 @@ impl Book {
             accepted: 0,
             bound: 0,
             accepted_ns: 0,
+            bound_ns: 0,
             settled: 0,
             asked_us: 0,
             purge_asked: false,
@@ -431,12 +444,16 @@ impl Book {
                 to, requested_us, ..
             } => {
                 known.state = State::Bound { to, requested_us };
+                if known.bound != sequence {
+                    known.bound_ns = self.now_ns;
+                }
                 known.bound = sequence;
             }
             Entry::Settled {
                 by, requested_us, ..
             } => {
                 known.state = State::Settled { by, requested_us };
+                self.watched[by as usize].took(known.bound_ns, self.now_ns, self.plan.as_ref());
                 self.settles += 1;
                 known.settled = self.settles;
                 self.settled[shard] += 1;
@@ -615,6 +632,7 @@ impl Book {
     pub fn stored(&mut self, which: Processor, payment: &Payment, now_ns: u64) -> Checked {
         self.now_ns = now_ns;
         let known = &self.known[self.by_id[&payment.id]];
+        self.watched[which as usize].took(known.bound_ns, now_ns, self.plan.as_ref());
         let other = self.stored[which.other() as usize].get(&payment.id);
         if let (Some(other), false) = (other, known.doubtful) {
             violation!("paid twice: {payment:?} at {which:?}, {other:?} before: {known:?}");
@@ -700,9 +718,11 @@ impl Book {
             "fallback gets a payment, and default has worked since {}: {known:?}",
             cheap.bad_ns
         );
-        // With one that is slow, too, payments are late at once.
+        // With one that is slow, too, payments are late at once; and so they are while default seems slow, and has as
+        // many as it may have.
         let dear = &self.watched[Processor::Fallback as usize];
-        let is_late = age_ns >= plan.deadline_ns / 4 || dear.bad_ns >= since_ns;
+        let is_late =
+            age_ns >= plan.deadline_ns / 4 || dear.bad_ns >= since_ns || cheap.slow_ns >= since_ns;
         require!(
             for_room || is_overdue || is_late,
             "fallback gets a payment after {age_ns} ns of {}, with {open} open of {}: {known:?}",
