@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 
+use super::commit::Subject;
+use super::encoder::Asker;
 use super::link::{Answer, Frame, Question};
 use super::questions::{From, Heard};
-use super::replies::{Asker, Subject, Taken};
+use super::replies::Taken;
 use super::Node;
 use crate::api::bank::{STORAGE_FULL, UNAVAILABLE};
 use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
@@ -208,7 +210,7 @@ impl<J> Node<J> {
         if status != Status::Accepted {
             return self.reply(index, asker, Endpoint::Payments, status, subject);
         }
-        self.body.clear();
+        self.encoder.body.clear();
         let began_ns = self.now.monotonic_ns;
         self.await_outcome(index, asker, shard, id, cents, began_ns);
         Taken::Yes
@@ -443,14 +445,14 @@ impl<J> Node<J> {
         let mut subject = Subject::Written;
         let status = match (inquiry.problem.or(lacks), &inquiry.about) {
             (Some(problem), _) => {
-                problem.write(&mut self.body);
+                problem.write(&mut self.encoder.body);
                 match problem == UNREADABLE {
                     true => Status::InternalError,
                     false => Status::ServiceUnavailable,
                 }
             }
             (None, About::Summary { summary, .. }) => {
-                payments::write_summary(&mut self.body, summary);
+                payments::write_summary(&mut self.encoder.body, summary);
                 Status::Ok
             }
             (None, About::Outcome { shard, payment }) => {
@@ -459,7 +461,7 @@ impl<J> Node<J> {
                 if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
                     subject = Subject::Write { shard: *shard };
                 }
-                payments::write_pay_now(&mut self.body, payment)
+                payments::write_pay_now(&mut self.encoder.body, payment)
             }
         };
         self.reply_late(index, asker, endpoint, status, subject, began_ns);

@@ -5,8 +5,9 @@
 //! succeeds. A link is used once both have greeted; who comes again replaces its earlier link.
 
 use super::connection::State;
+use super::encoder::Asker;
 use super::link::{self, BadFrame, Frame, Hello};
-use super::replies::{Asker, Taken};
+use super::replies::Taken;
 use super::Node;
 use crate::command::{ForwardId, Ids, Origin};
 use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, LINK_COMMANDS_MAX, STRANGER_LOG_NS};

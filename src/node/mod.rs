@@ -9,7 +9,9 @@
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
 mod buffers;
+mod commit;
 mod connection;
+mod encoder;
 mod gateway;
 mod inquiries;
 mod lifecycle;
@@ -25,13 +27,14 @@ mod tenure;
 
 use std::collections::VecDeque;
 
-use crate::http::{Date, Gzip};
-use crate::limits::{BUFFER_BYTES, IDLE_NS_MAX, LINKERS_MAX, RECEIVE_BYTES_SCARCE, SEND_NS_MAX};
+use crate::limits::{IDLE_NS_MAX, LINKERS_MAX, RECEIVE_BYTES_SCARCE, SEND_NS_MAX};
 use crate::machine::{ConnectionId, Effect, Now, Peer, Target};
 use crate::payments::Processor;
 use crate::shard::Shard;
 use crate::stats::CoreStats;
+use commit::CommitGate;
 use connection::{Arriving, Connections, State};
+use encoder::Encoder;
 pub use settings::{Durability, Payments, Settings};
 
 use gateway::Processors;
@@ -39,7 +42,6 @@ use inquiries::Inquiries;
 use lifecycle::Stop;
 use links::Link;
 use questions::Questions;
-use replies::{Hold, Op};
 use resets::Reset;
 use routes::Route;
 use tenure::Tenure;
@@ -66,15 +68,10 @@ pub struct Node<J> {
     links: Vec<Link>,
     processors: Processors,
     now: Now,
-    date: Date,
-    gzip: Gzip,
     /// Decoded chunked bodies.
     decoded: Vec<u8>,
-    /// The reply's body that is being made.
-    body: Vec<u8>,
-    zipped: Vec<u8>,
-    /// What this tick wrote, in order.
-    ops: Vec<Op>,
+    encoder: Encoder,
+    commit: CommitGate,
     /// Connections that this tick has to look at before it ends.
     listed: Vec<ConnectionId>,
     /// Connections that wait for their turn in a later tick: this one had done its part for them, or a
@@ -96,12 +93,6 @@ pub struct Node<J> {
     questions: Questions,
     /// Shards that we want to own: for the host to try.
     wanted: Vec<u32>,
-    /// Replies that wait for an `fdatasync`, oldest first.
-    holds: VecDeque<Hold>,
-    /// Counts the ticks that journalled something; see [`Hold`].
-    ticket: u64,
-    /// By shard: the ticket when its running sync was started, and when its last one was.
-    sync_tickets: Vec<(u64, u64)>,
     effects: VecDeque<Effect<J>>,
     /// Not after the earliest deadline of any connection.
     sweep_ns: u64,
@@ -134,16 +125,12 @@ impl<J> Node<J> {
             links: (0..members.count()).map(|_| Link::new()).collect(),
             questions: Questions::new(members.count(), places),
             processors: Processors::new(members.count(), places),
-            sync_tickets: vec![(0, 0); places],
+            commit: CommitGate::new(places),
             settings,
             connections: Connections::default(),
             now: Now::default(),
-            date: Date::default(),
-            gzip: Gzip::default(),
+            encoder: Encoder::new(),
             decoded: Vec::new(),
-            body: Vec::with_capacity(BUFFER_BYTES),
-            zipped: Vec::new(),
-            ops: Vec::new(),
             listed: Vec::new(),
             postponed: VecDeque::new(),
             tick: 0,
@@ -153,8 +140,6 @@ impl<J> Node<J> {
             resets: Vec::new(),
             inquiries: Inquiries::default(),
             wanted: Vec::new(),
-            holds: VecDeque::new(),
-            ticket: 0,
             effects: VecDeque::new(),
             sweep_ns: u64::MAX,
             expire_ns: u64::MAX,
@@ -167,9 +152,7 @@ impl<J> Node<J> {
         };
         for shard in shards {
             let number = shard.identity().shard as usize;
-            // What was recovered may be in the page cache only: with durability `disk` even a read of
-            // it waits for the first sync.
-            node.ticket |= u64::from(shard.synced_sequence() < shard.sequence());
+            node.commit.owned(&shard);
             node.shards[number] = Some(shard);
             node.owned_by_us(number);
         }
@@ -190,7 +173,7 @@ impl<J> Node<J> {
         self.now = now;
         self.tick = self.tick.wrapping_add(1);
         self.work = 0;
-        self.date.update(now.realtime_us);
+        self.encoder.date.update(now.realtime_us);
         if let Some(step_us) = self
             .settings
             .process

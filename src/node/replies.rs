@@ -2,17 +2,18 @@
 //!
 //! A reply is written straight behind its connection's earlier output. Until the tick's journal
 //! write is done it may have to be taken back ([`Node::journal_refused`]); with durability `disk`
-//! it then waits for an `fdatasync` ([`Hold`]).
+//! it then waits for an `fdatasync` ([`super::commit`]).
 
+use super::commit::{Op, Subject};
 use super::connection::State;
+use super::encoder::Asker;
 use super::link::{self, Frame};
 use super::{Durability, Node};
-use crate::api::{self, Endpoint};
-use crate::command::{wire, Command, Ids, Outcome, Scope};
-use crate::http::{self, ContentType, Framing, Reply, Status};
-use crate::limits::{GZIP_BYTES_MIN, KIB};
-use crate::machine::{ConnectionId, Peer};
-use crate::payments::PaymentId;
+use crate::api::Endpoint;
+use crate::command::{Ids, Outcome, Scope};
+use crate::http::Status;
+use crate::limits::KIB;
+use crate::machine::ConnectionId;
 
 /// What became of a request at the front of a connection's input.
 #[derive(PartialEq, Eq)]
@@ -30,85 +31,6 @@ pub(super) enum Taken {
     NotYet,
 }
 
-/// For whom a reply is, and in which form.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asker {
-    Client {
-        framing: Framing,
-        gzip: bool,
-    },
-    /// Another member, by the command's shard and counter.
-    Node {
-        shard: u32,
-        counter: u64,
-    },
-}
-
-impl Asker {
-    /// Appends what came of a command, as it is read by whom it is for; the reply's status.
-    pub(super) fn write(&self, body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
-        match self {
-            Asker::Client { .. } => api::write_outcome(body, outcome),
-            Asker::Node { .. } => {
-                wire::write_outcome(body, outcome);
-                Status::Ok
-            }
-        }
-    }
-
-    pub(super) fn closes(&self) -> bool {
-        matches!(self, Asker::Client { framing, .. } if framing.close)
-    }
-}
-
-/// What a reply rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// Nothing that any shard holds: it waits for no sync.
-    Nothing,
-    /// What is in the journal, and cannot be taken back.
-    Written,
-    Read {
-        shard: usize,
-        of: Read,
-    },
-    Write {
-        shard: usize,
-    },
-}
-
-/// What is read, to read it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    Statement(u32),
-    Payment(PaymentId),
-}
-
-impl Read {
-    fn command(self) -> Command {
-        match self {
-            Read::Statement(client) => Command::Statement { client },
-            Read::Payment(id) => Command::Show { id },
-        }
-    }
-}
-
-impl Subject {
-    pub(super) fn of(shard: usize, command: &Command) -> Subject {
-        match command {
-            Command::Statement { client } => Subject::Read {
-                shard,
-                of: Read::Statement(*client),
-            },
-            Command::Show { id } => Subject::Read {
-                shard,
-                of: Read::Payment(*id),
-            },
-            Command::Transact { .. } | Command::Pay { .. } => Subject::Write { shard },
-        }
-    }
-}
-
 /// What came of a request to forget when a journal had no room for it; `None`: it is another request.
 fn refused(endpoint: Endpoint) -> Option<Outcome<'static>> {
     match endpoint {
@@ -118,27 +40,8 @@ fn refused(endpoint: Endpoint) -> Option<Outcome<'static>> {
     }
 }
 
-/// One thing that this tick wrote to a connection.
-pub(super) struct Op {
-    connection: ConnectionId,
-    /// Its first byte's position; it ends where the connection's next one begins.
-    start: u64,
-    asker: Asker,
-    subject: Subject,
-    endpoint: Endpoint,
-    status: Status,
-    began_ns: u64,
-}
-
-/// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
-pub(super) struct Hold {
-    connection: ConnectionId,
-    end: u64,
-    ticket: u64,
-}
-
 impl<J> Node<J> {
-    /// Writes a reply whose body is in `self.body`.
+    /// Writes a reply whose body is in the encoder.
     pub(super) fn reply(
         &mut self,
         index: usize,
@@ -222,7 +125,7 @@ impl<J> Node<J> {
         debug_assert!(!matches!(connection.state, State::Free | State::Closing));
         let start = connection.output.end();
         let connection = connection.id;
-        self.ops.push(Op {
+        self.commit.ops.push(Op {
             connection,
             start,
             asker,
@@ -233,7 +136,7 @@ impl<J> Node<J> {
         });
     }
 
-    /// Appends the reply whose body is in `self.body`, and empties that.
+    /// Appends the reply whose body is in the encoder.
     fn encode(
         &mut self,
         index: usize,
@@ -242,40 +145,10 @@ impl<J> Node<J> {
         status: Status,
         allow: Option<&'static str>,
     ) {
-        self.work += 1 + (self.body.len() / KIB) as u32;
+        self.work += 1 + (self.encoder.body.len() / KIB) as u32;
         let (connection, buffers) = self.connections.with_buffers(index);
         let out = connection.output.writer(buffers);
-        match asker {
-            Asker::Node { shard, counter } => {
-                link::write_reply(out, shard, counter, &self.body);
-            }
-            Asker::Client { framing, gzip } => {
-                let large = self.body.len() > GZIP_BYTES_MIN;
-                let gzipped = large && gzip;
-                if gzipped {
-                    self.zipped.clear();
-                    self.gzip.compress(&self.body, &mut self.zipped);
-                }
-                let is_metrics = endpoint == Endpoint::Metrics && status == Status::Ok;
-                let reply = Reply {
-                    status,
-                    content_type: if self.body.is_empty() {
-                        ContentType::None
-                    } else if is_metrics {
-                        ContentType::Metrics
-                    } else {
-                        ContentType::Json
-                    },
-                    body: if gzipped { &self.zipped } else { &self.body },
-                    gzipped,
-                    vary: large,
-                    allow,
-                    retry_after_s: (status == Status::ServiceUnavailable).then_some(1),
-                };
-                http::write(out, &reply, &self.date, framing);
-            }
-        }
-        self.body.clear();
+        self.encoder.write(out, asker, endpoint, status, allow);
     }
 
     /// The tick's journal write for a shard found no room: what the shard did is undone, and its
@@ -284,7 +157,7 @@ impl<J> Node<J> {
         self.shard(shard).refused();
         self.payments_refused(shard);
         self.reset_refused(shard);
-        let mut ops = std::mem::take(&mut self.ops);
+        let mut ops = std::mem::take(&mut self.commit.ops);
         let touched = |subject: Subject| match subject {
             Subject::Nothing | Subject::Written => false,
             Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
@@ -333,7 +206,7 @@ impl<J> Node<J> {
                 }
             }
         }
-        self.ops = ops;
+        self.commit.ops = ops;
         self.questions_refused(shard);
     }
 
@@ -347,7 +220,7 @@ impl<J> Node<J> {
             _ => {
                 op.subject = Subject::Nothing;
                 let refused = refused(op.endpoint).unwrap_or(Outcome::StorageFull);
-                op.asker.write(&mut self.body, &refused)
+                op.asker.write(&mut self.encoder.body, &refused)
             }
         };
         self.encode(index, op.asker, op.endpoint, op.status, None);
@@ -356,29 +229,19 @@ impl<J> Node<J> {
     /// The tick's batch of a shard is in the journal.
     pub fn journal_written(&mut self, shard: usize) {
         self.shard(shard).written();
-        self.ticket += 1;
+        self.commit.written();
         self.questions_written(shard);
         self.payments_written(shard);
     }
 
     /// An `fdatasync` of a shard begins; it covers everything written so far.
     pub fn sync_started(&mut self, shard: usize) {
-        self.sync_tickets[shard].0 = self.ticket;
+        self.commit.sync_started(shard);
     }
 
     /// It is done.
     pub fn synced(&mut self, shard: usize) {
-        self.sync_tickets[shard].1 = self.sync_tickets[shard].0;
-    }
-
-    /// Up to which ticket every journal write is synced.
-    fn synced_ticket(&self) -> u64 {
-        let ours = self.shards.iter().zip(&self.sync_tickets);
-        ours.filter_map(|(shard, tickets)| Some((shard.as_ref()?, tickets.1)))
-            .filter(|(shard, _)| shard.synced_sequence() < shard.sequence())
-            .map(|(_, ticket)| ticket)
-            .min()
-            .unwrap_or(self.ticket)
+        self.commit.synced(shard);
     }
 
     /// Ends the tick: counts its replies, releases what may leave, and sends it. `monotonic_ns`:
@@ -389,56 +252,20 @@ impl<J> Node<J> {
         }
         let safe = match self.settings.durability {
             Durability::Process => u64::MAX,
-            Durability::Disk => self.synced_ticket(),
+            Durability::Disk => self.commit.synced_ticket(&self.shards),
         };
-        let all_safe = self.ticket <= safe;
         let stats = self.settings.process.stats.core(self.settings.members.core);
-        for op in self.ops.drain(..) {
-            if !all_safe {
-                if let Some(connection) = self.connections.get(op.connection) {
-                    connection.holds_back(op.start, op.subject != Subject::Nothing);
-                }
-            }
-            // A command from another core is counted where its request came in.
-            if matches!(op.asker, Asker::Client { .. }) {
-                stats.replied(
-                    op.endpoint as usize,
-                    op.status.index(),
-                    monotonic_ns.saturating_sub(op.began_ns),
-                );
-            }
-        }
+        self.commit
+            .count(&mut self.connections, safe, stats, monotonic_ns);
         let mut listed = std::mem::take(&mut self.listed);
-        // Those before these first: a connection's bytes keep their order.
-        while let Some(hold) = self.holds.front().filter(|hold| hold.ticket <= safe) {
-            let (id, end) = (hold.connection, hold.end);
-            self.holds.pop_front();
-            if let Some(connection) = self.connections.get(id) {
-                connection.output.release(end);
-                if !std::mem::replace(&mut connection.listed, true) {
-                    listed.push(id);
-                }
-            }
-        }
+        self.commit
+            .release_held(&mut self.connections, safe, &mut listed);
         for id in listed.drain(..) {
             let Some(connection) = self.connections.get(id) else {
                 continue;
             };
             connection.listed = false;
-            let end = connection.output.end();
-            let waits = std::mem::take(&mut connection.waits);
-            // Only what is asked by clients is known reply by reply.
-            let is_client = connection.peer == Peer::Client;
-            if all_safe || (is_client && !waits && !connection.is_held()) {
-                connection.output.release(end);
-            } else if connection.output.has_unreleased() {
-                connection.held_to = end;
-                self.holds.push_back(Hold {
-                    connection: id,
-                    end,
-                    ticket: self.ticket,
-                });
-            }
+            self.commit.release(connection, safe);
             self.flush(id.index as usize, monotonic_ns);
         }
         self.listed = listed;

@@ -1,7 +1,9 @@
 //! The path of a request: from what a connection has received to the reply, or to whom it is forwarded.
 
+use super::commit::Subject;
 use super::connection::{Arriving, State};
-use super::replies::{Asker, Subject, Taken};
+use super::encoder::Asker;
+use super::replies::Taken;
 use super::Node;
 use crate::api::operations;
 use crate::api::{self, Call, Endpoint, Problem, Refused};
@@ -240,7 +242,7 @@ impl<J> Node<J> {
             Call::PayNow(cents, key) => self.pay_now(index, asker, cents, key),
             Call::Health => {
                 operations::write_health(
-                    &mut self.body,
+                    &mut self.encoder.body,
                     &self.settings.process,
                     self.settings.payments.is_some(),
                     self.now,
@@ -249,7 +251,7 @@ impl<J> Node<J> {
             }
             Call::Metrics => {
                 operations::write_metrics(
-                    &mut self.body,
+                    &mut self.encoder.body,
                     &self.settings.process,
                     self.settings.payments.is_some(),
                     self.now,
@@ -269,7 +271,7 @@ impl<J> Node<J> {
                 allow,
                 problem,
             }) => {
-                problem.write(&mut self.body);
+                problem.write(&mut self.encoder.body);
                 self.reply_with(index, asker, endpoint, status, Subject::Nothing, allow)
             }
         };
@@ -302,7 +304,7 @@ impl<J> Node<J> {
         self.reply(index, asker, endpoint, status, subject)
     }
 
-    /// Applies a command to a shard of ours, and writes what came of it into `self.body`. The reply's status, and
+    /// Applies a command to a shard of ours, and writes what came of it into `self.encoder.body`. The reply's status, and
     /// what it rests on.
     pub(super) fn execute(
         &mut self,
@@ -325,14 +327,17 @@ impl<J> Node<J> {
             true => Subject::Written,
             false => Subject::of(number, command),
         };
-        (asker.write(&mut self.body, &applied.outcome), subject)
+        (
+            asker.write(&mut self.encoder.body, &applied.outcome),
+            subject,
+        )
     }
 
     fn not_configured(&mut self, index: usize, asker: Asker, endpoint: Endpoint) -> Taken {
         if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
             return Taken::NotYet;
         }
-        let status = asker.write(&mut self.body, &Outcome::NotConfigured);
+        let status = asker.write(&mut self.encoder.body, &Outcome::NotConfigured);
         self.reply(index, asker, endpoint, status, Subject::Nothing)
     }
 
@@ -363,7 +368,7 @@ impl<J> Node<J> {
         status: Status,
         problem: Problem,
     ) -> Taken {
-        problem.write(&mut self.body);
+        problem.write(&mut self.encoder.body);
         self.reply(index, asker, endpoint, status, Subject::Nothing)
     }
 

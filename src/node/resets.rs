@@ -4,7 +4,9 @@
 //! A shard of ours is taken up in one tick, and the next shard in the following one, when it is known
 //! whether the journal took it.
 
-use super::replies::{Asker, Subject, Taken};
+use super::commit::Subject;
+use super::encoder::Asker;
+use super::replies::Taken;
 use super::Node;
 use crate::api::bank::UNAVAILABLE;
 use crate::api::operations::RESET_FORBIDDEN;
@@ -101,7 +103,7 @@ impl<J> Node<J> {
             shard: shard as u32,
             counter: forward.counter,
         };
-        let status = asker.write(&mut self.body, &Outcome::Forgotten(scope));
+        let status = asker.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
         self.reply(index, asker, endpoint(scope), status, subject)
     }
 
@@ -142,7 +144,7 @@ impl<J> Node<J> {
             }
             if reset.refused {
                 let refused = Outcome::NotForgotten(reset.scope);
-                let status = reset.asker.write(&mut self.body, &refused);
+                let status = reset.asker.write(&mut self.encoder.body, &refused);
                 let endpoint = endpoint(reset.scope);
                 self.reply(index, reset.asker, endpoint, status, Subject::Nothing);
             } else {
@@ -158,7 +160,7 @@ impl<J> Node<J> {
         if shard + 1 < self.settings.members.shards {
             self.reset_from(index, shard + 1, asker, scope);
         } else {
-            let status = asker.write(&mut self.body, &Outcome::Forgotten(scope));
+            let status = asker.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
             self.reply(index, asker, endpoint(scope), status, Subject::Written);
         }
     }

@@ -7,8 +7,10 @@
 
 use std::collections::VecDeque;
 
+use super::commit::Subject;
+use super::encoder::Asker;
 use super::link::Frame;
-use super::replies::{Asker, Subject, Taken};
+use super::replies::Taken;
 use super::resets;
 use super::Node;
 use crate::api::bank::{UNANSWERED, UNAVAILABLE};
@@ -349,7 +351,7 @@ impl<J> Node<J> {
         outcome: &Outcome<'_>,
     ) {
         if let Some(pending) = self.next_sent(member, shard, counter) {
-            let status = pending.asker.write(&mut self.body, outcome);
+            let status = pending.asker.write(&mut self.encoder.body, outcome);
             self.settle(shard, pending, status, Subject::Written);
         }
     }
@@ -375,15 +377,15 @@ impl<J> Node<J> {
         route.pending.pop_front()
     }
 
-    /// Hands an outcome, whose body is in `self.body`, to who asked.
+    /// Hands an outcome, whose body is in `self.encoder.body`, to who asked.
     fn settle(&mut self, shard: usize, pending: Pending, status: Status, subject: Subject) {
         let index = pending.connection.index as usize;
         let Some(connection) = self.connections.get(pending.connection) else {
-            return self.body.clear();
+            return self.encoder.body.clear();
         };
         connection.waiting -= 1;
         if connection.is_closing() {
-            return self.body.clear();
+            return self.encoder.body.clear();
         }
         let Pending {
             asker,
@@ -393,11 +395,11 @@ impl<J> Node<J> {
         } = pending;
         match pending.work {
             Work::Reset(scope) if status == Status::Ok => {
-                self.body.clear();
+                self.encoder.body.clear();
                 self.reset_next(index, shard, asker, scope);
             }
             Work::PayNow { id, cents } if status == Status::Accepted => {
-                self.body.clear();
+                self.encoder.body.clear();
                 self.await_outcome(index, asker, shard, id, cents, began_ns);
             }
             _ => self.reply_late(index, asker, endpoint, status, subject, began_ns),
@@ -427,7 +429,7 @@ impl<J> Node<J> {
             } else {
                 UNAVAILABLE
             };
-            problem.write(&mut self.body);
+            problem.write(&mut self.encoder.body);
             self.settle(shard, pending, Status::ServiceUnavailable, Subject::Nothing);
         }
     }

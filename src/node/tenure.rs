@@ -118,8 +118,7 @@ impl<J> Node<J> {
         }
         self.tenures[number] = Tenure::new();
         // With durability `disk` even a read of what was recovered waits until that is synced.
-        self.sync_tickets[number] = (self.ticket, self.ticket);
-        self.ticket += u64::from(shard.synced_sequence() < shard.sequence());
+        self.commit.owned(&shard);
         log::info!("shard {number} is ours, at record {}", shard.sequence());
         self.shards[number] = Some(shard);
         let members = &self.settings.members;

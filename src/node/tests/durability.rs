@@ -181,5 +181,9 @@ fn with_disk_connections_that_come_and_go_leave_nothing_behind() {
         rig.run();
         assert!(rig.is_closed(client));
     }
-    assert_eq!(rig.cores[0].host.node().holds.len(), 1, "for the one reply");
+    assert_eq!(
+        rig.cores[0].host.node().commit.held(),
+        1,
+        "for the one reply"
+    );
 }

@@ -1,0 +1,206 @@
+//! The commit gate: a reply leaves when what it rests on is safe.
+//!
+//! A tick's replies are written behind their connections' earlier output and noted here. Once the journal has the
+//! tick's batches they may leave, with durability `process`; with `disk` they wait for an `fdatasync`, by ticket:
+//! each journal write of the core has the next number, and a sync covers all that were written when it began.
+
+use std::collections::VecDeque;
+
+use super::connection::{Connection, Connections};
+use super::encoder::Asker;
+use crate::api::Endpoint;
+use crate::command::Command;
+use crate::http::Status;
+use crate::machine::{ConnectionId, Peer};
+use crate::payments::PaymentId;
+use crate::shard::Shard;
+use crate::stats::CoreStats;
+
+/// What a reply rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Nothing that any shard holds: it waits for no sync.
+    Nothing,
+    /// What is in the journal, and cannot be taken back.
+    Written,
+    Read {
+        shard: usize,
+        of: Read,
+    },
+    Write {
+        shard: usize,
+    },
+}
+
+/// What is read, to read it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Statement(u32),
+    Payment(PaymentId),
+}
+
+impl Read {
+    pub(super) fn command(self) -> Command {
+        match self {
+            Read::Statement(client) => Command::Statement { client },
+            Read::Payment(id) => Command::Show { id },
+        }
+    }
+}
+
+impl Subject {
+    pub(super) fn of(shard: usize, command: &Command) -> Subject {
+        match command {
+            Command::Statement { client } => Subject::Read {
+                shard,
+                of: Read::Statement(*client),
+            },
+            Command::Show { id } => Subject::Read {
+                shard,
+                of: Read::Payment(*id),
+            },
+            Command::Transact { .. } | Command::Pay { .. } => Subject::Write { shard },
+        }
+    }
+}
+
+/// One thing that this tick wrote to a connection.
+pub(super) struct Op {
+    pub(super) connection: ConnectionId,
+    /// Its first byte's position; it ends where the connection's next one begins.
+    pub(super) start: u64,
+    pub(super) asker: Asker,
+    pub(super) subject: Subject,
+    pub(super) endpoint: Endpoint,
+    pub(super) status: Status,
+    pub(super) began_ns: u64,
+}
+
+/// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
+struct Hold {
+    connection: ConnectionId,
+    end: u64,
+    ticket: u64,
+}
+
+/// See the module.
+pub(super) struct CommitGate {
+    /// What this tick wrote, in order.
+    pub(super) ops: Vec<Op>,
+    /// Replies that wait for a sync, oldest first.
+    holds: VecDeque<Hold>,
+    /// Of the last journal write.
+    ticket: u64,
+    /// By shard: the ticket when its running sync was started, and when its last one was.
+    syncs: Vec<(u64, u64)>,
+}
+
+impl CommitGate {
+    pub(super) fn new(shards: usize) -> CommitGate {
+        CommitGate {
+            ops: Vec::new(),
+            holds: VecDeque::new(),
+            ticket: 0,
+            syncs: vec![(0, 0); shards],
+        }
+    }
+
+    /// The tick's batch of a shard is in the journal.
+    pub(super) fn written(&mut self) {
+        self.ticket += 1;
+    }
+
+    /// A shard is ours. What was recovered may be in the page cache only: with durability `disk` even a read of it
+    /// waits for the first sync.
+    pub(super) fn owned(&mut self, shard: &Shard) {
+        self.syncs[shard.identity().shard as usize] = (self.ticket, self.ticket);
+        self.ticket += u64::from(shard.synced_sequence() < shard.sequence());
+    }
+
+    /// A sync of a shard begins; it covers everything written so far.
+    pub(super) fn sync_started(&mut self, shard: usize) {
+        self.syncs[shard].0 = self.ticket;
+    }
+
+    /// It is done.
+    pub(super) fn synced(&mut self, shard: usize) {
+        self.syncs[shard].1 = self.syncs[shard].0;
+    }
+
+    /// Up to which ticket every journal write is synced.
+    pub(super) fn synced_ticket(&self, shards: &[Option<Shard>]) -> u64 {
+        let ours = shards.iter().zip(&self.syncs);
+        ours.filter_map(|(shard, tickets)| Some((shard.as_ref()?, tickets.1)))
+            .filter(|(shard, _)| shard.synced_sequence() < shard.sequence())
+            .map(|(_, ticket)| ticket)
+            .min()
+            .unwrap_or(self.ticket)
+    }
+
+    /// Counts the tick's replies, and notes where those begin that must wait. `safe`: the ticket up to which
+    /// everything may leave.
+    pub(super) fn count(
+        &mut self,
+        connections: &mut Connections,
+        safe: u64,
+        stats: &CoreStats,
+        now_ns: u64,
+    ) {
+        let all_safe = self.ticket <= safe;
+        for op in self.ops.drain(..) {
+            if !all_safe {
+                if let Some(connection) = connections.get(op.connection) {
+                    connection.holds_back(op.start, op.subject != Subject::Nothing);
+                }
+            }
+            // A command from another core is counted where its request came in.
+            if matches!(op.asker, Asker::Client { .. }) {
+                let took_ns = now_ns.saturating_sub(op.began_ns);
+                stats.replied(op.endpoint as usize, op.status.index(), took_ns);
+            }
+        }
+    }
+
+    /// Lets replies of earlier ticks go, and lists their connections. They come before this tick's: a connection's
+    /// bytes keep their order.
+    pub(super) fn release_held(
+        &mut self,
+        connections: &mut Connections,
+        safe: u64,
+        listed: &mut Vec<ConnectionId>,
+    ) {
+        while let Some(hold) = self.holds.front().filter(|hold| hold.ticket <= safe) {
+            let (id, end) = (hold.connection, hold.end);
+            self.holds.pop_front();
+            if let Some(connection) = connections.get(id) {
+                connection.output.release(end);
+                if !std::mem::replace(&mut connection.listed, true) {
+                    listed.push(id);
+                }
+            }
+        }
+    }
+
+    /// Lets this tick's replies of a connection go, or has them wait.
+    pub(super) fn release(&mut self, connection: &mut Connection, safe: u64) {
+        let end = connection.output.end();
+        let waits = std::mem::take(&mut connection.waits);
+        // Only what is asked by clients is known reply by reply.
+        let is_client = connection.peer == Peer::Client;
+        if self.ticket <= safe || (is_client && !waits && !connection.is_held()) {
+            connection.output.release(end);
+        } else if connection.output.has_unreleased() {
+            connection.held_to = end;
+            self.holds.push_back(Hold {
+                connection: connection.id,
+                end,
+                ticket: self.ticket,
+            });
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.holds.len()
+    }
+}
