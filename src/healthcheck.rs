@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::io::listen;
+use crate::io::address;
 use crate::limits::HEALTHCHECK_NS_MAX;
 
 const TIMEOUT: Duration = Duration::from_nanos(HEALTHCHECK_NS_MAX);
@@ -95,7 +95,7 @@ impl<'a> Target<'a> {
         if let Some(path) = url.strip_prefix("unix:") {
             return match path {
                 "" => Err(format!("'{url}' lacks a path: unix:/PATH")),
-                path if listen::is_abstract(path) => Err(listen::abstract_refused(url)),
+                path if address::is_abstract(path) => Err(address::abstract_refused(url)),
                 path => Ok(Target::Unix(path)),
             };
         }
