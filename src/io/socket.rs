@@ -33,7 +33,7 @@ pub(super) fn shutdown_write(socket: &OwnedFd) {
 }
 
 /// Says why and closes, without waiting for anything. What the peer has sent is taken first, as far
-/// as it is there: closing over unread bytes would send a reset, which overtakes the words. A processor
+/// as it is there: closing over unread bytes would send a reset, which overtakes the words. An upstream
 /// has asked for nothing, and is told nothing.
 pub(super) fn refuse(peer: Peer, socket: OwnedFd, words: &[u8]) {
     if let Peer::Upstream(_) = peer {

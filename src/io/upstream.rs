@@ -1,4 +1,4 @@
-//! Where a payment processor is: the addresses that its name stands for, which may change while we run.
+//! Where an upstream is: the addresses that its name stands for, which may change while we run.
 
 use crate::limits::RESOLVE_NS_MIN;
 use nix::errno::Errno;
@@ -13,6 +13,8 @@ use std::time::Duration;
 /// own does that: [`resolve`](Self::resolve).
 #[derive(Debug)]
 pub struct Upstream {
+    /// What the log calls it.
+    kind: &'static str,
     host: String,
     port: u16,
     known: Mutex<Known>,
@@ -39,6 +41,7 @@ impl Upstream {
     pub fn new(host: &str, port: u16) -> Upstream {
         let address = host.parse::<IpAddr>().ok();
         Upstream {
+            kind: "upstream",
             host: host.to_owned(),
             port,
             known: Mutex::new(Known {
@@ -50,6 +53,11 @@ impl Upstream {
             }),
             resolver: OnceLock::new(),
         }
+    }
+
+    /// The log calls it this, and not an upstream.
+    pub fn with_kind(self, kind: &'static str) -> Upstream {
+        Upstream { kind, ..self }
     }
 
     /// Starts the thread that looks names up, if there is any to look up. Without it nobody does.
@@ -107,7 +115,7 @@ impl Upstream {
                     Err(error) => error.to_string(),
                 };
                 if known.lookup_said.as_ref() != Some(&text) {
-                    log::warn!("payment processor {self} is not found: {text}");
+                    log::warn!("{} {self} is not found: {text}", self.kind);
                     known.lookup_said = Some(text);
                 }
                 return;
@@ -119,7 +127,7 @@ impl Upstream {
             .any(|address| !known.addresses.contains(address));
         if is_news {
             let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-            log::info!("payment processor {self} is at {}", all.join(", "));
+            log::info!("{} {self} is at {}", self.kind, all.join(", "));
         }
         let current = known.addresses.get(known.current);
         known.current = addresses
@@ -145,8 +153,8 @@ impl Upstream {
         }
         // It is tried again and again; the log is not to tell of each time.
         if known.connect_said.replace(errno) != Some(errno) {
-            let cause = errno.desc();
-            log::warn!("no connection to payment processor {self} at {address}: {cause}");
+            let (kind, cause) = (self.kind, errno.desc());
+            log::warn!("no connection to {kind} {self} at {address}: {cause}");
         }
         if let Some(resolver) = self.resolver.get() {
             known.stale = true;
@@ -221,9 +229,9 @@ mod tests {
         let [a, b, c] = ["10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:7"].map(at);
         let (asked, times) = mpsc::channel();
         let (answer, answers) = mpsc::channel::<io::Result<Vec<SocketAddr>>>();
-        let upstream = Arc::new(Upstream::new("processor", 7));
+        let upstream = Arc::new(Upstream::new("server", 7));
         let look_up = move |host: &str, port| {
-            assert_eq!((host, port), ("processor", 7));
+            assert_eq!((host, port), ("server", 7));
             asked.send(Instant::now()).unwrap();
             answers.recv().unwrap()
         };

@@ -149,7 +149,10 @@ impl Cores<'_> {
         let upstreams = match &self.settings.payments {
             None => None,
             Some(payments) => {
-                let upstream = |url: &ProcessorUrl| Arc::new(Upstream::new(&url.host, url.port));
+                let upstream = |url: &ProcessorUrl| {
+                    let upstream = Upstream::new(&url.host, url.port);
+                    Arc::new(upstream.with_kind("payment processor"))
+                };
                 let upstreams = payments.processors.each_ref().map(upstream);
                 Upstream::resolve(&upstreams)
                     .map_err(|error| ServeError::System("cannot start a thread", error))?;
