@@ -1,5 +1,5 @@
 //! A core's connections to upstreams that are on their way. How one is waited for is each
-//! driver's own.
+//! back end's own.
 
 use super::Upstream;
 use crate::limits::CONNECT_SYNS_REPEATED;
@@ -20,8 +20,6 @@ pub(super) struct Dials {
     /// By slot; slots are used again.
     under_way: Vec<Option<Dial>>,
     free: Vec<u32>,
-    /// Those that nothing has to be waited for. The next tick tells the machine.
-    failed: Vec<Target>,
 }
 
 /// One connection on its way.
@@ -39,33 +37,24 @@ impl Dials {
             upstreams,
             under_way: Vec::new(),
             free: Vec::new(),
-            failed: Vec::new(),
         }
     }
 
-    /// Makes a socket to connect to an upstream with, and says its slot. `None`: that has failed, see
-    /// [`take_failed`](Self::take_failed).
-    pub(super) fn begin(&mut self, number: usize, flags: SockFlag) -> Option<u32> {
-        let upstream = self.upstream(number);
-        let begun = upstream.and_then(|upstream| {
-            let address = upstream.address()?;
-            let socket = match tcp_socket(address, flags) {
-                Ok(socket) => socket,
-                Err(errno) => {
-                    upstream.failed(address, errno);
-                    return None;
-                }
-            };
-            Some(Dial {
+    /// Makes a socket to connect to an upstream with, and says its slot. `None`: that has failed.
+    pub(super) fn begin(&mut self, number: usize, nonblocking: bool) -> Option<u32> {
+        let upstream = self.upstream(number)?;
+        let address = upstream.address()?;
+        let dial = match tcp_socket(address, nonblocking) {
+            Ok(socket) => Dial {
                 number,
                 address,
                 socket,
                 sockaddr: Box::new(address.into()),
-            })
-        });
-        let Some(dial) = begun else {
-            self.failed.push(Target::Upstream(number));
-            return None;
+            },
+            Err(errno) => {
+                upstream.failed(address, errno);
+                return None;
+            }
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.under_way.push(None);
@@ -82,7 +71,11 @@ impl Dials {
     }
 
     /// It has come to an end: the socket, if it is connected. The slot is free.
-    pub(super) fn end(&mut self, slot: u32, result: Result<(), Errno>) -> (usize, Option<OwnedFd>) {
+    pub(super) fn end(
+        &mut self,
+        slot: u32,
+        result: Result<(), Errno>,
+    ) -> (Target, Option<OwnedFd>) {
         let dial = self.under_way[slot as usize].take();
         let dial = dial.expect("it is under way");
         self.free.push(slot);
@@ -97,23 +90,7 @@ impl Dials {
                 None
             }
         };
-        (dial.number, socket)
-    }
-
-    /// It has failed between ticks: the next one tells.
-    pub(super) fn fail(&mut self, slot: u32, errno: Errno) {
-        let (number, _) = self.end(slot, Err(errno));
-        self.failed.push(Target::Upstream(number));
-    }
-
-    /// Whether there is anything to take.
-    pub(super) fn has_failed(&self) -> bool {
-        !self.failed.is_empty()
-    }
-
-    /// Those that failed between ticks, in order.
-    pub(super) fn take_failed(&mut self) -> Vec<Target> {
-        std::mem::take(&mut self.failed)
+        (Target::Upstream(dial.number), socket)
     }
 
     fn upstream(&self, number: usize) -> Option<&Arc<Upstream>> {
@@ -123,17 +100,14 @@ impl Dials {
 }
 
 /// A socket to connect with. Requests are written whole, so nothing is gained by waiting for more.
-fn tcp_socket(address: SocketAddr, flags: SockFlag) -> Result<OwnedFd, Errno> {
+fn tcp_socket(address: SocketAddr, nonblocking: bool) -> Result<OwnedFd, Errno> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
-    let socket = socket(
-        family,
-        SockType::Stream,
-        flags | SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let mut flags = SockFlag::SOCK_CLOEXEC;
+    flags.set(SockFlag::SOCK_NONBLOCK, nonblocking);
+    let socket = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
     repeat_syns(&socket, CONNECT_SYNS_REPEATED)?;
     Ok(socket)
@@ -168,7 +142,7 @@ mod tests {
     #[test]
     fn sockets_have_their_options() {
         let mut dials = Dials::new(upstreams(["127.0.0.1", "::1"]));
-        let slot = dials.begin(0, SockFlag::empty()).unwrap();
+        let slot = dials.begin(0, false).unwrap();
         let dial = dials.get(slot);
         assert_eq!(getsockopt(&dial.socket, sockopt::TcpNoDelay), Ok(true));
         let flags = fcntl(&dial.socket, FcntlArg::F_GETFD).unwrap();
@@ -179,26 +153,22 @@ mod tests {
     #[test]
     fn slots_are_used_again() {
         let mut dials = Dials::new(upstreams(["127.0.0.1", "127.0.0.2"]));
-        let mut begin = |number| dials.begin(number, SockFlag::empty()).unwrap();
+        let mut begin = |number| dials.begin(number, false).unwrap();
         assert_eq!(begin(0), 0);
         assert_eq!(begin(1), 1);
-        let (number, socket) = dials.end(0, Ok(()));
-        assert!(number == 0 && socket.is_some());
-        dials.fail(1, Errno::ECONNREFUSED);
-        assert!(dials.has_failed());
-        assert_eq!(dials.take_failed(), [Target::Upstream(1)]);
-        let slot = dials.begin(0, SockFlag::empty()).unwrap();
+        let (target, socket) = dials.end(0, Ok(()));
+        assert!(target == Target::Upstream(0) && socket.is_some());
+        let (target, socket) = dials.end(1, Err(Errno::ECONNREFUSED));
+        assert!(target == Target::Upstream(1) && socket.is_none());
+        let slot = dials.begin(0, false).unwrap();
         assert!(slot < 2);
     }
 
     #[test]
-    fn without_an_address_it_fails_by_the_next_tick() {
+    fn without_an_address_it_fails() {
         for upstreams in [None, upstreams(["name", "127.0.0.1"])] {
             let mut dials = Dials::new(upstreams);
-            assert!(!dials.has_failed());
-            assert_eq!(dials.begin(0, SockFlag::empty()), None);
-            assert_eq!(dials.take_failed(), [Target::Upstream(0)]);
-            assert!(!dials.has_failed());
+            assert_eq!(dials.begin(0, false), None);
         }
     }
 }

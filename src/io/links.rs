@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 /// The links that a core makes, and the log lines about those that fail.
 pub(super) struct Links {
     paths: Vec<PathBuf>,
-    /// By member; `None`: it could not be made. The next tick tells the machine.
-    made: Vec<(usize, Option<OwnedFd>)>,
     /// What was last said about a member's socket, until a link to it is made.
     said: Vec<Option<Failure>>,
     /// When it was last said that somebody was not let in.
@@ -33,24 +31,20 @@ enum Failure {
 }
 
 impl Links {
-    /// `peers`: links that are there already. `paths`: by member number.
-    pub(super) fn new(peers: Vec<(usize, OwnedFd)>, paths: Vec<PathBuf>) -> Links {
+    /// `paths`: by member number.
+    pub(super) fn new(paths: Vec<PathBuf>) -> Links {
         Links {
-            made: peers
-                .into_iter()
-                .map(|(member, socket)| (member, Some(socket)))
-                .collect(),
             said: vec![None; paths.len()],
             paths,
             stranger_said_ns: None,
         }
     }
 
-    /// Makes a link, or not. See [`take_made`](Self::take_made).
-    pub(super) fn connect(&mut self, member: usize) {
+    /// Makes a link, or not: a socket that does not block.
+    pub(super) fn connect(&mut self, member: usize) -> Option<OwnedFd> {
         let path = &self.paths[member];
         let said = &mut self.said[member];
-        let socket = match connect_link(path) {
+        match connect_link(path) {
             Ok(socket) => {
                 *said = None;
                 Some(socket)
@@ -62,18 +56,7 @@ impl Links {
                 }
                 None
             }
-        };
-        self.made.push((member, socket));
-    }
-
-    /// Whether there is anything to take.
-    pub(super) fn has_made(&self) -> bool {
-        !self.made.is_empty()
-    }
-
-    /// What came of the links that were to be made, in order: sockets that may or may not block.
-    pub(super) fn take_made(&mut self) -> Vec<(usize, Option<OwnedFd>)> {
-        std::mem::take(&mut self.made)
+        }
     }
 
     /// Whether somebody who has connected to our link socket is let in.

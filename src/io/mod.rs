@@ -1,29 +1,35 @@
 //! The drivers: what moves bytes between the kernel and a [`Machine`](crate::machine::Machine).
 //!
-//! A driver knows sockets, rings and timers; it never sees an account. Both drivers make the same
-//! loop visible: gather what is ready, feed it to the machine, end the tick, carry out the effects.
+//! A driver knows sockets, rings and timers; it never sees an account. There is one loop (`event_loop.rs`), and two back
+//! ends for it (`uring.rs`, `epoll.rs`), which know no machine.
 
 pub mod address;
-mod buffers;
+mod backend;
 mod clock;
 mod control;
 mod dials;
+mod engine;
 mod epoll;
+mod error;
+mod event_loop;
+mod jobs;
 mod links;
 mod listen;
 mod memory;
 mod probe;
-mod ring;
 mod setup;
 mod socket;
 mod sockets;
+mod tag;
 mod upstream;
 mod uring;
 
 pub use address::Address;
 pub use clock::monotonic_ns;
 pub use control::Control;
+pub use engine::Engine;
+pub use error::Lack;
 pub use listen::{bind_link, ListenError, Listeners, SocketFile};
 pub use probe::{probe, Choice, Chosen, Probe};
-pub use setup::{Driver, Engine, Lack, Setup};
+pub use setup::{Driver, Setup};
 pub use upstream::Upstream;

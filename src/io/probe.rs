@@ -3,8 +3,8 @@
 //! glommio panics where io_uring is refused and exits where an operation is missing, so all that it
 //! needs is tried here first, on a ring of our own.
 
-use super::ring::{self, Ring, Size};
-use super::setup::Lack;
+use super::error::{Error, Lack};
+use super::uring::ring::{Ring, Size};
 use super::Driver;
 use crate::limits::{CORE_MEMLOCK_BYTES, GLOMMIO_MEMLOCK_BYTES_MIN, KIB};
 use crate::system::threads_text;
@@ -126,8 +126,8 @@ impl Chosen {
     }
 }
 
-impl From<ring::Error> for Lack {
-    fn from(error: ring::Error) -> Lack {
+impl From<Error> for Lack {
+    fn from(error: Error) -> Lack {
         match error.errno {
             Errno::ENOMEM => Lack::Memory(error.to_string()),
             _ => match refusal(error) {
@@ -208,8 +208,8 @@ const OPERATIONS: [(u8, &str); 24] = [
 ];
 
 /// What an error from setting up a ring means.
-fn refusal(error: ring::Error) -> Probe {
-    let ring::Error { call, errno } = error;
+fn refusal(error: Error) -> Probe {
+    let Error { call, errno } = error;
     match errno {
         Errno::EPERM | Errno::EACCES => {
             let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     fn error(errno: Errno) -> Probe {
-        refusal(ring::Error {
+        refusal(Error {
             call: "io_uring_setup",
             errno,
         })
@@ -321,7 +321,7 @@ mod tests {
     fn cores_without_memory_to_lock_run_on_epoll_unless_told_otherwise() {
         let chosen = Choice::Auto.decide_with(Probe::Available).unwrap();
         let lack = || {
-            Lack::from(ring::Error {
+            Lack::from(Error {
                 call: "io_uring_setup",
                 errno: Errno::ENOMEM,
             })

@@ -1,5 +1,6 @@
-//! The few calls on a single socket that both drivers make directly.
+//! The few calls on a single socket that the drivers have in common.
 
+use super::error::Error;
 use crate::machine::Peer;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
@@ -10,12 +11,14 @@ use nix::sys::socket::{
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// epoll wants sockets that never block; io_uring wants ones that may, or it answers `EAGAIN`
-/// instead of waiting.
-pub(super) fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<(), Errno> {
-    let mut flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
-    flags.set(OFlag::O_NONBLOCK, nonblocking);
-    fcntl(&socket, FcntlArg::F_SETFL(flags)).map(drop)
+/// Whether it answers `EAGAIN` instead of waiting.
+pub(super) fn set_nonblocking(socket: impl AsFd, nonblocking: bool) -> Result<(), Error> {
+    let set = || {
+        let mut flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
+        flags.set(OFlag::O_NONBLOCK, nonblocking);
+        fcntl(&socket, FcntlArg::F_SETFL(flags)).map(drop)
+    };
+    set().map_err(Error::of("fcntl"))
 }
 
 /// Connects to a Unix socket, at once or not at all: `EAGAIN` when its backlog is full. The socket

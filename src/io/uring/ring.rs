@@ -1,5 +1,7 @@
 //! The socket ring: one io_uring with the flags, sizes and calls that the uring driver uses.
 
+use super::super::error::Error;
+use super::super::tag::{Operation, Tag};
 use super::buffers::Buffers;
 use crate::limits::{
     COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
@@ -9,103 +11,11 @@ use io_uring::types::{CancelBuilder, Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode, squeue, EnterFlags, IoUring};
 use nix::errno::Errno;
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
-use std::fmt;
 use std::os::fd::RawFd;
 
 /// How many operations that wait for a socket one `io_uring_enter` takes up, unless more are waited for (Linux 6.13,
 /// `IO_LOCAL_TW_DEFAULT_MAX`; before, it was all of them).
 const COMPLETIONS_PER_ENTER: usize = 20;
-
-/// What a completion is about: operation (8 bits), generation (24), index (32).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag {
-    pub operation: Operation,
-    pub generation: u32,
-    pub index: u32,
-}
-
-/// Kinds of operations. `repr(u8)`: stored in a [`Tag`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Operation {
-    /// Nobody waits for it (cancelling, closing).
-    Forgotten = 0,
-    /// Index: the listener's.
-    Accept = 1,
-    /// Index and generation: the connection's.
-    Receive = 2,
-    /// The same.
-    Send = 3,
-    /// The control's eventfd is readable.
-    Wake = 4,
-    /// Generation: which arming.
-    Timeout = 5,
-    /// Index: the dial's slot.
-    Connect = 6,
-}
-
-/// A system call of the ring that failed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Error {
-    pub call: &'static str,
-    pub errno: Errno,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} failed ({:?}): {}",
-            self.call,
-            self.errno,
-            self.errno.desc()
-        )
-    }
-}
-
-impl Error {
-    fn from_io(call: &'static str) -> impl Fn(std::io::Error) -> Error {
-        move |error| Error {
-            call,
-            errno: error
-                .raw_os_error()
-                .map_or(Errno::UnknownErrno, Errno::from_raw),
-        }
-    }
-}
-
-impl Tag {
-    const GENERATION_MASK: u32 = 0xff_ffff;
-
-    pub(super) fn new(operation: Operation, generation: u32, index: u32) -> Tag {
-        debug_assert!(generation <= Tag::GENERATION_MASK);
-        Tag {
-            operation,
-            generation,
-            index,
-        }
-    }
-
-    fn pack(self) -> u64 {
-        (self.operation as u64) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    pub(super) fn unpack(user_data: u64) -> Tag {
-        Tag {
-            operation: match user_data >> 56 {
-                1 => Operation::Accept,
-                2 => Operation::Receive,
-                3 => Operation::Send,
-                4 => Operation::Wake,
-                5 => Operation::Timeout,
-                6 => Operation::Connect,
-                _ => Operation::Forgotten,
-            },
-            generation: (user_data >> 32) as u32 & Tag::GENERATION_MASK,
-            index: user_data as u32,
-        }
-    }
-}
 
 /// Which provided buffers are received into: a buffer ring each, by its group's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +27,7 @@ pub(super) enum Group {
 }
 
 /// Of a ring.
-pub(super) struct Size {
+pub(in crate::io) struct Size {
     /// Submission queue entries.
     pub submissions: u32,
     /// Completion queue entries.
@@ -146,7 +56,7 @@ impl Size {
 }
 
 /// One io_uring for sockets, with its receive buffers. Belongs to one thread.
-pub(super) struct Ring {
+pub(in crate::io) struct Ring {
     /// First, so that it is gone before the memory that it writes to.
     uring: IoUring,
     /// By group.
@@ -158,7 +68,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// A ring. Needs Linux 6.1.
-    pub(super) fn new(size: &Size) -> Result<Ring, Error> {
+    pub(in crate::io) fn new(size: &Size) -> Result<Ring, Error> {
         let uring = IoUring::builder()
             // Completions are worked off in our calls only, never by interrupting us.
             .setup_single_issuer()
@@ -169,13 +79,8 @@ impl Ring {
             .setup_clamp()
             .setup_cqsize(size.completions)
             .build(size.submissions)
-            .map_err(Error::from_io("io_uring_setup"))?;
-        let map = |count, bytes| {
-            Buffers::new(count, bytes).map_err(|errno| Error {
-                call: "mmap",
-                errno,
-            })
-        };
+            .map_err(Error::of("io_uring_setup"))?;
+        let map = |count, bytes| Buffers::new(count, bytes).map_err(Error::of("mmap"));
         let buffers = [
             map(size.buffers, RECEIVE_BUFFER_BYTES)?,
             map(size.buffers_large, RECEIVE_BUFFER_LARGE_BYTES)?,
@@ -191,7 +96,7 @@ impl Ring {
                     0,
                 )
             }
-            .map_err(Error::from_io("io_uring_register"))?;
+            .map_err(Error::of("io_uring_register"))?;
         }
         let mut enter_flags = EnterFlags::GETEVENTS;
         // Or an idle core, whose receives are all in flight, would look like one that waits for a
@@ -205,15 +110,15 @@ impl Ring {
         })
     }
 
-    pub(super) fn register_probe(&self, probe: &mut io_uring::Probe) -> Result<(), Error> {
+    pub(in crate::io) fn register_probe(&self, probe: &mut io_uring::Probe) -> Result<(), Error> {
         self.uring
             .submitter()
             .register_probe(probe)
-            .map_err(Error::from_io("io_uring_register"))
+            .map_err(Error::of("io_uring_register"))
     }
 
     /// Whether `io_uring_enter` is allowed.
-    pub(super) fn try_enter(&self) -> Result<(), Error> {
+    pub(in crate::io) fn try_enter(&self) -> Result<(), Error> {
         self.enter_raw(0, 0)
     }
 
@@ -227,7 +132,7 @@ impl Ring {
                 None,
             )
         };
-        match result.map_err(Error::from_io("io_uring_enter")) {
+        match result.map_err(Error::of("io_uring_enter")) {
             Ok(_) => Ok(()),
             // A signal came while waiting; or completions are to be drained before more is
             // submitted: both are what happens next anyway.
@@ -298,7 +203,8 @@ impl Ring {
 
     /// # Safety
     /// What the entry points to must stay as it is until its completion was drained.
-    unsafe fn push(&mut self, entry: squeue::Entry) -> Result<(), Error> {
+    unsafe fn push(&mut self, entry: squeue::Entry, tag: Tag) -> Result<(), Error> {
+        let entry = entry.user_data(tag.pack());
         loop {
             // SAFETY: the caller's promise.
             if unsafe { self.uring.submission().push(&entry) }.is_ok() {
@@ -308,14 +214,23 @@ impl Ring {
         }
     }
 
+    /// What nobody waits for.
+    ///
+    /// # Safety
+    /// As [`push`](Self::push).
+    unsafe fn push_forgotten(&mut self, entry: squeue::Entry) -> Result<(), Error> {
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry, Tag::new(Operation::Forgotten, 0, 0)) }
+    }
+
     /// Accepts until it is cancelled or fails.
     pub(super) fn accept(&mut self, listener: RawFd, tag: Tag) -> Result<(), Error> {
         let entry = opcode::AcceptMulti::new(Fd(listener))
             .flags(libc::SOCK_CLOEXEC)
-            .build()
-            .user_data(tag.pack());
+            .build();
         // SAFETY: points to nothing.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Connects.
@@ -328,20 +243,16 @@ impl Ring {
         address: &SockaddrStorage,
         tag: Tag,
     ) -> Result<(), Error> {
-        let entry = opcode::Connect::new(Fd(socket), address.as_ptr(), address.len())
-            .build()
-            .user_data(tag.pack());
+        let entry = opcode::Connect::new(Fd(socket), address.as_ptr(), address.len()).build();
         // SAFETY: the caller's promise.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Receives into small buffers until the end, a failure, or a cancellation.
     pub(super) fn receive(&mut self, socket: RawFd, tag: Tag) -> Result<(), Error> {
-        let entry = opcode::RecvMulti::new(Fd(socket), Group::Small as u16)
-            .build()
-            .user_data(tag.pack());
+        let entry = opcode::RecvMulti::new(Fd(socket), Group::Small as u16).build();
         // SAFETY: the buffers of the group live as long as the ring.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Receives once, up to this many bytes (or what the buffer holds, if that is less).
@@ -356,10 +267,9 @@ impl Ring {
         let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), bytes_max)
             .buf_group(group as u16)
             .build()
-            .flags(squeue::Flags::BUFFER_SELECT)
-            .user_data(tag.pack());
+            .flags(squeue::Flags::BUFFER_SELECT);
         // SAFETY: the buffers of the group live as long as the ring.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Sends.
@@ -375,19 +285,16 @@ impl Ring {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL)
-            .build()
-            .user_data(tag.pack());
+            .build();
         // SAFETY: the caller's promise.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Polls a descriptor once for input.
     pub(super) fn poll(&mut self, fd: RawFd, tag: Tag) -> Result<(), Error> {
-        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32)
-            .build()
-            .user_data(tag.pack());
+        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
         // SAFETY: points to nothing.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Cancels one operation.
@@ -401,22 +308,16 @@ impl Ring {
     }
 
     fn cancel_with(&mut self, target: CancelBuilder) -> Result<(), Error> {
-        let entry = opcode::AsyncCancel2::new(target)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(Tag::new(Operation::Forgotten, 0, 0).pack());
+        let entry = opcode::AsyncCancel2::new(target).build();
         // SAFETY: points to nothing.
-        unsafe { self.push(entry) }
+        unsafe { self.push_forgotten(entry) }
     }
 
     /// Closes a descriptor.
     pub(super) fn close(&mut self, fd: RawFd) -> Result<(), Error> {
-        let entry = opcode::Close::new(Fd(fd))
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(Tag::new(Operation::Forgotten, 0, 0).pack());
+        let entry = opcode::Close::new(Fd(fd)).build();
         // SAFETY: points to nothing.
-        unsafe { self.push(entry) }
+        unsafe { self.push_forgotten(entry) }
     }
 
     /// Completes at this time. No more than one per submission.
@@ -427,43 +328,16 @@ impl Ring {
         let timespec: *const Timespec = &*self.timespec;
         let entry = opcode::Timeout::new(timespec)
             .flags(TimeoutFlags::ABS)
-            .build()
-            .user_data(tag.pack());
+            .build();
         // SAFETY: the kernel copies the time when the entry is submitted; until then it is not
         // written again (one timeout per submission), and it lives on the heap as long as the ring.
-        unsafe { self.push(entry) }
+        unsafe { self.push(entry, tag) }
     }
 
     /// Takes a timeout back; it completes at once.
     pub(super) fn timeout_remove(&mut self, tag: Tag) -> Result<(), Error> {
-        let entry = opcode::TimeoutRemove::new(tag.pack())
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(Tag::new(Operation::Forgotten, 0, 0).pack());
+        let entry = opcode::TimeoutRemove::new(tag.pack()).build();
         // SAFETY: points to nothing.
-        unsafe { self.push(entry) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_survive_packing() {
-        for operation in [
-            Operation::Forgotten,
-            Operation::Accept,
-            Operation::Receive,
-            Operation::Send,
-            Operation::Wake,
-            Operation::Timeout,
-            Operation::Connect,
-        ] {
-            for (generation, index) in [(0, 0), (1, u32::MAX), (0xff_ffff, 7)] {
-                let tag = Tag::new(operation, generation, index);
-                assert_eq!(Tag::unpack(tag.pack()), tag);
-            }
-        }
+        unsafe { self.push_forgotten(entry) }
     }
 }

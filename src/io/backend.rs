@@ -1,0 +1,107 @@
+//! What the drivers differ in: how events are gathered, and how what a machine asks for is begun.
+
+use super::dials::Dial;
+use super::error::Error;
+use super::jobs::Task;
+use super::sockets::{Connection, Sockets};
+use crate::machine::{ConnectionId, Job};
+use nix::errno::Errno;
+use std::os::fd::OwnedFd;
+
+/// See the module. The loop around it is `event_loop.rs`.
+pub(super) trait Backend<J: Job> {
+    /// What it keeps of each connection.
+    type State;
+
+    /// Whether its sockets answer `EAGAIN` instead of waiting. epoll wants that; io_uring wants sockets that wait, or
+    /// it would not.
+    const NONBLOCKING: bool;
+
+    /// Accepts from a listener, until it says that it does not ([`Event::Accepted`]).
+    fn listen(&mut self, index: u32, socket: &OwnedFd) -> Result<(), Error>;
+
+    /// Ceases to accept. Whether there will be an [`Event::Accepted`] yet that says so.
+    fn stop_listening(&mut self, index: u32, socket: &OwnedFd) -> Result<bool, Error>;
+
+    /// Begins to read a socket that is to become a connection.
+    fn open(&mut self, id: ConnectionId, socket: &OwnedFd) -> Result<Self::State, Error>;
+
+    /// Reads, or stops reading: what [`Connection::reading`] says has changed.
+    fn update_reading(&mut self, connection: &mut Connection<Self::State>) -> Result<(), Error>;
+
+    /// Sends, as far as there is room; see [`Connection::sent`].
+    ///
+    /// # Safety
+    /// `bytes` must stay where and as they are until [`Event::Sent`], until the connection is among [`Sockets::closed`],
+    /// or until [`finish`](Self::finish).
+    unsafe fn send(
+        &mut self,
+        connection: &mut Connection<Self::State>,
+        bytes: &[u8],
+    ) -> Result<(), Error>;
+
+    /// Gives up what is in flight of a connection that is closing, and removes it when nothing is.
+    fn close(&mut self, sockets: &mut Sockets<Self::State>, id: ConnectionId) -> Result<(), Error>;
+
+    /// Begins to connect; in the end there is an [`Event::Connected`].
+    ///
+    /// # Safety
+    /// The dial must stay in its slot until then, or until [`finish`](Self::finish).
+    unsafe fn connect(&mut self, slot: u32, dial: &Dial) -> Result<(), Error>;
+
+    /// Runs a job on another thread.
+    fn start(&mut self, task: Task<J>);
+
+    /// Submits what was begun and looks for events; waits for some if there is nothing to go on with.
+    fn gather(
+        &mut self,
+        sockets: &mut Sockets<Self::State>,
+        next: Next,
+        now_ns: u64,
+    ) -> Result<(), Error>;
+
+    /// What has been gathered, one by one, a tick's worth. `receive_bytes_max`: what the machine wants of one connection
+    /// at a time.
+    fn next_event(
+        &mut self,
+        sockets: &mut Sockets<Self::State>,
+        receive_bytes_max: usize,
+    ) -> Result<Option<Event<'_>>, Error>;
+
+    /// Between two ticks: lets go on what else runs on this thread.
+    async fn run_others(&mut self) {}
+
+    /// Cancels everything and waits until the kernel has let go of all memory.
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// What has happened.
+pub(super) enum Event<'a> {
+    /// Nothing that anybody waits for.
+    Nothing,
+    /// Somebody has connected to this listener, or not; and whether it goes on accepting.
+    Accepted(u32, Result<OwnedFd, Errno>, bool),
+    /// The dial in this slot is over.
+    Connected(u32, Result<(), Errno>),
+    /// See [`crate::machine::Machine::received`].
+    Received(ConnectionId, &'a [u8]),
+    /// See [`crate::machine::Machine::input_ended`].
+    InputEnded(ConnectionId, bool),
+    /// There is room for what was to be sent, and had none: it is to be sent again.
+    Writable(ConnectionId),
+    /// See [`crate::machine::Machine::sent`].
+    Sent(ConnectionId, Result<usize, ()>),
+}
+
+/// What a core goes on with after a tick.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Events that are there without asking the kernel.
+    Events,
+    /// Work of the machine that needs no event.
+    Work,
+    /// Nothing, until something happens or it is so late (monotonic nanoseconds).
+    Wait(Option<u64>),
+}

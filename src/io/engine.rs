@@ -1,0 +1,63 @@
+//! From a driver to a core that runs.
+
+use super::error::Lack;
+use super::{epoll, uring, Control, Driver, Setup};
+use crate::machine::{Exit, Job, Machine};
+use std::sync::Arc;
+
+/// What a core has of the system before it has anything to serve: rings or an epoll, and threads for what blocks.
+/// It stays on the thread that took it.
+pub struct Engine<J: Job>(Kind<J>);
+
+enum Kind<J: Job> {
+    Uring(Box<uring::Engine>),
+    Epoll(Box<epoll::Engine<J>>),
+}
+
+impl<J: Job> Engine<J> {
+    /// Runs a core until its machine says [`crate::machine::Effect::Exit`]. `started` is called once it serves.
+    pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
+        match self.0 {
+            Kind::Uring(engine) => engine.run(setup, started),
+            Kind::Epoll(engine) => engine.run(setup, started),
+        }
+    }
+}
+
+impl Driver {
+    /// Takes what a core needs, on the calling thread. `pin_to`: the CPU to stay on; `None`: wherever the kernel
+    /// likes.
+    pub fn engine<J: Job>(
+        self,
+        control: &Arc<Control>,
+        core: usize,
+        pin_to: Option<usize>,
+    ) -> Result<Engine<J>, Lack> {
+        let control = control.clone();
+        let kind = match self {
+            Driver::Uring => Kind::Uring(Box::new(uring::Engine::take(control, core)?)),
+            Driver::Epoll => Kind::Epoll(Box::new(epoll::Engine::take(control, core)?)),
+        };
+        // After its background threads have started, which are to stay free.
+        if let Some(cpu) = pin_to {
+            pin(cpu)?;
+        }
+        Ok(Engine(kind))
+    }
+
+    /// Runs a core on the calling thread until its machine says [`crate::machine::Effect::Exit`].
+    pub fn run<M: Machine>(self, setup: Setup<M>) -> Exit {
+        match self.engine(&setup.control, setup.core, None) {
+            Ok(engine) => engine.run(setup, || {}),
+            Err(Lack::Memory(text) | Lack::Other(text)) => Exit::Failed(text),
+        }
+    }
+}
+
+/// Keeps the calling thread on one CPU.
+fn pin(cpu: usize) -> Result<(), String> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(cpu)
+        .and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set))
+        .map_err(|error| format!("cannot pin to CPU {cpu}: {error}; run without --pin"))
+}

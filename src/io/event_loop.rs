@@ -1,0 +1,309 @@
+//! The loop of a core: gather what is ready, feed it to the machine, end the tick, carry out the effects.
+
+use super::backend::{Backend, Event, Next};
+use super::dials::Dials;
+use super::error::Error;
+use super::jobs::Jobs;
+use super::links::Links;
+use super::socket::{accept_goes_on, refuse, set_nonblocking, AcceptLog};
+use super::sockets::{Listener, Sockets};
+use super::{clock, memory, Control, Setup};
+use crate::limits::ACCEPT_RETRY_NS;
+use crate::machine::{ConnectionId, Effect, Exit, Machine, Peer, Target};
+use nix::errno::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+struct Core<M: Machine, B: Backend<M::Job>> {
+    /// Before the machine, whose output the kernel may be reading.
+    back: B,
+    sockets: Sockets<B::State>,
+    machine: M,
+    links: Links,
+    /// Those that were to be connected to between ticks: a socket, or `None` if that has failed. The next tick tells.
+    connected: Vec<(Target, Option<OwnedFd>)>,
+    jobs: Jobs<M::Job>,
+    control: Arc<Control>,
+    stop_told: bool,
+    /// When those listeners that paused are armed anew.
+    accept_retry_ns: Option<u64>,
+    accept_log: AcceptLog,
+}
+
+/// Drives a machine to its end. `started` is called once it serves.
+pub(super) async fn run<M: Machine, B: Backend<M::Job>>(
+    back: B,
+    setup: Setup<M>,
+    started: impl FnOnce(),
+) -> Exit {
+    let mut core = Core::new(back, setup);
+    let exit = match core.run(started).await {
+        Ok(exit) => exit,
+        Err(error) => Exit::Failed(error.to_string()),
+    };
+    if let Err(error) = core.back.finish() {
+        log::error!("{error}");
+        // The kernel may still read the machine's output.
+        std::mem::forget(core.machine);
+    }
+    exit
+}
+
+impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
+    fn new(back: B, setup: Setup<M>) -> Core<M, B> {
+        let clients = setup.listeners.into_iter().map(|it| (Peer::Client, it));
+        let link = setup.link_listener.map(|it| (Peer::Linker, it));
+        let listeners = clients.chain(link).map(|(peer, socket)| Listener {
+            peer,
+            socket: Some(socket),
+            armed: false,
+            closing: false,
+        });
+        let peers = setup.peers.into_iter();
+        let connected = peers.map(|(member, socket)| (Target::Member(member), Some(socket)));
+        Core {
+            back,
+            sockets: Sockets::new(listeners.collect(), Dials::new(setup.upstreams)),
+            machine: setup.machine,
+            links: Links::new(setup.link_paths),
+            connected: connected.collect(),
+            jobs: Jobs::new(setup.control.clone(), setup.core),
+            control: setup.control,
+            stop_told: false,
+            accept_retry_ns: None,
+            accept_log: AcceptLog::default(),
+        }
+    }
+
+    async fn run(&mut self, started: impl FnOnce()) -> Result<Exit, Error> {
+        for socket in self.sockets.listeners.iter().flat_map(|it| &it.socket) {
+            set_nonblocking(socket, B::NONBLOCKING)?;
+        }
+        self.arm_listeners()?;
+        started();
+        loop {
+            if let Some(exit) = self.tick()? {
+                return Ok(exit);
+            }
+            self.back.run_others().await;
+        }
+    }
+
+    fn tick(&mut self) -> Result<Option<Exit>, Error> {
+        let now = clock::now();
+        self.machine.tick_begin(now);
+        self.feed(now.monotonic_ns)?;
+        self.machine.tick_end();
+        while let Some(effect) = self.machine.next_effect() {
+            if let Some(exit) = self.carry_out(effect)? {
+                return Ok(Some(exit));
+            }
+        }
+        let next = self.next(now.monotonic_ns);
+        self.back
+            .gather(&mut self.sockets, next, now.monotonic_ns)?;
+        Ok(None)
+    }
+
+    // ---- Events ------------------------------------------------------------
+
+    /// Tells the machine what has happened.
+    fn feed(&mut self, now_ns: u64) -> Result<(), Error> {
+        for (target, socket) in std::mem::take(&mut self.connected) {
+            self.connected(target, socket)?;
+        }
+        for id in self.sockets.closed.drain(..) {
+            self.machine.closed(id);
+        }
+        if self.accept_retry_ns.is_some_and(|at| at <= now_ns) {
+            self.accept_retry_ns = None;
+            self.arm_listeners()?;
+        }
+        loop {
+            let bytes_max = self.machine.receive_bytes_max();
+            let Some(event) = self.back.next_event(&mut self.sockets, bytes_max)? else {
+                break;
+            };
+            match event {
+                Event::Nothing => {}
+                Event::Received(id, bytes) => self.machine.received(id, bytes),
+                Event::InputEnded(id, reset) => self.machine.input_ended(id, reset),
+                Event::Writable(id) => self.send(id)?,
+                Event::Sent(id, sent) => self.machine.sent(id, sent),
+                Event::Accepted(index, result, armed) => self.accepted(index, result, armed)?,
+                Event::Connected(slot, result) => {
+                    let (target, socket) = self.sockets.dials.end(slot, result);
+                    self.connected(target, socket)?;
+                }
+            }
+        }
+        while let Some(done) = self.jobs.next_done() {
+            self.machine.job_done(done);
+        }
+        if self.control.stopping() && !std::mem::replace(&mut self.stop_told, true) {
+            self.machine.stop();
+        }
+        Ok(())
+    }
+
+    fn accepted(
+        &mut self,
+        index: u32,
+        result: Result<OwnedFd, Errno>,
+        armed: bool,
+    ) -> Result<(), Error> {
+        let listener = &mut self.sockets.listeners[index as usize];
+        let (peer, closing) = (listener.peer, listener.closing);
+        listener.armed = armed;
+        if closing && !armed {
+            listener.socket = None;
+        }
+        match result {
+            Ok(socket) => {
+                self.accept_log.works();
+                if peer == Peer::Client || self.links.admits(&socket) {
+                    self.open(peer, socket)?;
+                }
+            }
+            Err(errno) if closing || accept_goes_on(errno) => {}
+            Err(errno) => {
+                self.accept_log.pauses(errno);
+                self.accept_retry_ns = Some(clock::monotonic_ns() + ACCEPT_RETRY_NS);
+            }
+        }
+        if !armed && self.accept_retry_ns.is_none() {
+            self.arm_listeners()?;
+        }
+        Ok(())
+    }
+
+    /// Accepts from all listeners, but for those that are to be closed.
+    fn arm_listeners(&mut self) -> Result<(), Error> {
+        for (listener, index) in self.sockets.listeners.iter_mut().zip(0..) {
+            if let (Some(socket), false, false) =
+                (&listener.socket, listener.armed, listener.closing)
+            {
+                self.back.listen(index, socket)?;
+                listener.armed = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn connected(&mut self, target: Target, socket: Option<OwnedFd>) -> Result<(), Error> {
+        match (target, socket) {
+            (Target::Member(member), Some(socket)) => self.open(Peer::Member(member), socket),
+            (Target::Upstream(number), Some(socket)) => self.open(Peer::Upstream(number), socket),
+            (target, None) => {
+                self.machine.connect_failed(target);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes over a connected socket, or refuses it.
+    fn open(&mut self, peer: Peer, socket: OwnedFd) -> Result<(), Error> {
+        let id = match self.machine.opened(peer) {
+            Ok(id) => id,
+            Err(words) => {
+                refuse(peer, socket, words);
+                return Ok(());
+            }
+        };
+        if let Peer::Member(_) = peer {
+            set_nonblocking(&socket, B::NONBLOCKING)?;
+        }
+        let state = self.back.open(id, &socket)?;
+        self.sockets.insert(id, socket, state);
+        Ok(())
+    }
+
+    // ---- Effects -----------------------------------------------------------
+
+    fn carry_out(&mut self, effect: Effect<M::Job>) -> Result<Option<Exit>, Error> {
+        match effect {
+            Effect::Send(id) => self.send(id)?,
+            Effect::Pause(id) => self.read(id, false)?,
+            Effect::Resume(id) => self.read(id, true)?,
+            Effect::ShutdownWrite(id) => {
+                if let Some(connection) = self.sockets.get(id) {
+                    connection.shutdown_write();
+                }
+            }
+            Effect::Close(id) => {
+                if let Some(connection) = self.sockets.get(id) {
+                    connection.closing = true;
+                    self.back.close(&mut self.sockets, id)?;
+                }
+            }
+            Effect::Connect(Target::Member(member)) => {
+                let socket = self.links.connect(member);
+                self.connected.push((Target::Member(member), socket));
+            }
+            Effect::Connect(Target::Upstream(number)) => {
+                match self.sockets.dials.begin(number, B::NONBLOCKING) {
+                    // SAFETY: it stays in its slot until `Event::Connected` ends it.
+                    Some(slot) => unsafe { self.back.connect(slot, self.sockets.dials.get(slot))? },
+                    None => self.connected.push((Target::Upstream(number), None)),
+                }
+            }
+            Effect::Start(job) => self.back.start(self.jobs.begin(job)),
+            Effect::TrimMemory => memory::trim(),
+            Effect::StopAccepting => self.stop_accepting()?,
+            Effect::Exit(exit) => return Ok(Some(exit)),
+        }
+        Ok(None)
+    }
+
+    /// Sends the machine's output of a connection.
+    fn send(&mut self, id: ConnectionId) -> Result<(), Error> {
+        let Some(connection) = self.sockets.get(id) else {
+            return Ok(());
+        };
+        let bytes = self.machine.output(id);
+        connection.send(bytes.len());
+        // SAFETY: the machine keeps its output in place until it is told `sent` or `closed` (`Effect::Send`); and it is
+        // dropped after `Backend::finish`, or not at all.
+        unsafe { self.back.send(connection, bytes) }
+    }
+
+    fn read(&mut self, id: ConnectionId, reading: bool) -> Result<(), Error> {
+        let Some(connection) = self.sockets.get(id) else {
+            return Ok(());
+        };
+        connection.reading = reading;
+        self.back.update_reading(connection)
+    }
+
+    /// Closes the clients' listeners.
+    fn stop_accepting(&mut self) -> Result<(), Error> {
+        for (listener, index) in self.sockets.listeners.iter_mut().zip(0..) {
+            let (Peer::Client, Some(socket)) = (listener.peer, &listener.socket) else {
+                continue;
+            };
+            listener.closing = true;
+            if listener.armed {
+                listener.armed = self.back.stop_listening(index, socket)?;
+            }
+            if !listener.armed {
+                listener.socket = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is to go on with.
+    fn next(&self, now_ns: u64) -> Next {
+        if !self.sockets.closed.is_empty() || !self.connected.is_empty() {
+            return Next::Events;
+        }
+        let deadline_ns = self.machine.deadline_ns();
+        if self.machine.ready() || deadline_ns.is_some_and(|at| at <= now_ns) {
+            return Next::Work;
+        }
+        Next::Wait(match (deadline_ns, self.accept_retry_ns) {
+            (Some(deadline), Some(retry)) => Some(deadline.min(retry)),
+            (deadline, retry) => deadline.or(retry),
+        })
+    }
+}

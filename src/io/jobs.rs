@@ -1,0 +1,65 @@
+//! A core's jobs: on which thread one runs is the back end's business, how it comes back is not.
+
+use super::Control;
+use crate::machine::Job;
+use std::sync::{mpsc, Arc};
+
+/// The jobs that a core has started.
+pub(super) struct Jobs<J: Job> {
+    sender: mpsc::Sender<J::Done>,
+    results: mpsc::Receiver<J::Done>,
+    control: Arc<Control>,
+    core: usize,
+    /// Without a result yet.
+    outstanding: usize,
+}
+
+/// A job, and the way back. The result comes by a channel and a wake, so that the core waits in one place.
+pub(super) struct Task<J: Job> {
+    job: J,
+    sender: mpsc::Sender<J::Done>,
+    control: Arc<Control>,
+    core: usize,
+}
+
+impl<J: Job> Jobs<J> {
+    pub(super) fn new(control: Arc<Control>, core: usize) -> Jobs<J> {
+        let (sender, results) = mpsc::channel();
+        Jobs {
+            sender,
+            results,
+            control,
+            core,
+            outstanding: 0,
+        }
+    }
+
+    /// What a thread is to run.
+    pub(super) fn begin(&mut self, job: J) -> Task<J> {
+        self.outstanding += 1;
+        Task {
+            job,
+            sender: self.sender.clone(),
+            control: self.control.clone(),
+            core: self.core,
+        }
+    }
+
+    pub(super) fn next_done(&mut self) -> Option<J::Done> {
+        if self.outstanding == 0 {
+            return None;
+        }
+        let done = self.results.try_recv().ok()?;
+        self.outstanding -= 1;
+        Some(done)
+    }
+}
+
+impl<J: Job> Task<J> {
+    /// Blocks.
+    pub(super) fn run(self) {
+        // Fails when the core has left; then nobody wants to know.
+        let _ = self.sender.send(self.job.run());
+        self.control.wake(self.core);
+    }
+}

@@ -1,0 +1,94 @@
+//! What a completion or a ready socket is about: 64 bits that the kernel hands back.
+
+use crate::machine::ConnectionId;
+
+/// Operation (8 bits), generation (24), index (32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub operation: Operation,
+    pub generation: u32,
+    pub index: u32,
+}
+
+/// Kinds of operations. `repr(u8)`: stored in a [`Tag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Operation {
+    /// Nobody waits for it (cancelling, closing).
+    Forgotten = 0,
+    /// Index: the listener's.
+    Accept = 1,
+    /// Index and generation: the connection's. With epoll it stands for sending, too.
+    Receive = 2,
+    /// The same.
+    Send = 3,
+    /// The control's eventfd is readable.
+    Wake = 4,
+    /// Generation: which arming.
+    Timeout = 5,
+    /// Index: the dial's slot.
+    Connect = 6,
+}
+
+impl Operation {
+    /// By number.
+    const ALL: [Operation; 7] = {
+        use Operation::*;
+        [Forgotten, Accept, Receive, Send, Wake, Timeout, Connect]
+    };
+}
+
+impl Tag {
+    const GENERATION_MASK: u32 = 0xff_ffff;
+
+    pub(super) fn new(operation: Operation, generation: u32, index: u32) -> Tag {
+        debug_assert!(generation <= Tag::GENERATION_MASK);
+        Tag {
+            operation,
+            generation,
+            index,
+        }
+    }
+
+    /// Of a connection.
+    pub(super) fn of(operation: Operation, id: ConnectionId) -> Tag {
+        Tag::new(operation, id.generation, id.index)
+    }
+
+    /// The connection that it is about.
+    pub(super) fn id(self) -> ConnectionId {
+        ConnectionId {
+            index: self.index,
+            generation: self.generation,
+        }
+    }
+
+    pub(super) fn pack(self) -> u64 {
+        (self.operation as u64) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(super) fn unpack(bits: u64) -> Tag {
+        Tag {
+            operation: *Operation::ALL
+                .get((bits >> 56) as usize)
+                .unwrap_or(&Operation::Forgotten),
+            generation: (bits >> 32) as u32 & Tag::GENERATION_MASK,
+            index: bits as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_survive_packing() {
+        for operation in Operation::ALL {
+            for (generation, index) in [(0, 0), (1, u32::MAX), (0xff_ffff, 7)] {
+                let tag = Tag::new(operation, generation, index);
+                assert_eq!(Tag::unpack(tag.pack()), tag);
+            }
+        }
+    }
+}
