@@ -25,7 +25,7 @@ impl Control {
         }))
     }
 
-    /// Asks every core to stop: each calls [`super::Machine::stop`] once. Any thread may call it,
+    /// Asks every core to stop: each calls [`crate::machine::Machine::stop`] once. Any thread may call it,
     /// any number of times.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

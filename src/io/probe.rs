@@ -149,7 +149,7 @@ fn memlock_limit() -> u64 {
     getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft)
 }
 
-/// Tries everything that the uring driver will do. Call [`super::raise_limits`] before.
+/// Tries everything that the uring driver will do. Call [`crate::system::raise_limits`] before.
 pub fn probe() -> Probe {
     // In a thread of its own: the kernel takes a ring down behind our back, and interrupts system
     // calls of the thread that made it (EINTR) to do so.
