@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::measure::{FailureKind, Sample, Tally};
 
-use super::agenda::nanoseconds;
 use super::gather::Message;
+use super::schedule::nanoseconds;
 use super::timer::thread_cpu_ns;
 use super::{End, Plan, LATE};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::measure::{Point, Series, Tally};
 
-use super::agenda::nanoseconds;
 use super::book::duration;
+use super::schedule::nanoseconds;
 use super::timer::now_ns;
 use super::{End, Plan, Progress, Watcher};
 

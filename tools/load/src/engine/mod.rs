@@ -8,19 +8,19 @@
 //! |---|---|
 //! | `pace` | when requests are due |
 //! | `worker` | one thread: the loop that drives its connections; `reply`: what comes back on them |
-//! | `agenda` | which of its connections begins a request, and when |
+//! | `schedule` | which of its connections begins a request, and when |
 //! | `connection` | one connection: its socket, and what it is waiting for |
 //! | `deadlines` | which request times out next |
 //! | `timer` | the clock, and to wake up in time |
 //! | `book` | what a thread has measured |
 //! | `gather` | what all of them have, on the caller's thread |
 
-mod agenda;
 mod book;
 mod connection;
 mod deadlines;
 mod gather;
 mod pace;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -37,9 +37,9 @@ use anyhow::{Context, Result};
 use crate::measure::{Failure, Kind, Measured, Point, Tally};
 use crate::target::Target;
 
-use agenda::nanoseconds;
 use book::duration;
 use gather::{Gather, Message};
+use schedule::nanoseconds;
 use timer::now_ns;
 use worker::Worker;
 

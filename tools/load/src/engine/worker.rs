@@ -11,11 +11,11 @@ use mio::{Events, Poll, Token};
 
 use crate::measure::FailureKind;
 
-use super::agenda::{nanoseconds, Agenda, Start};
 use super::book::{duration, Book};
 use super::connection::{index_of, kind_of_connect, Connection, Request, Unsent};
 use super::deadlines::Deadlines;
 use super::gather::Message;
+use super::schedule::{nanoseconds, Schedule, Start};
 use super::timer::{now_ns, Timer};
 use super::{share_of, End, Plan, Stop, Traffic};
 
@@ -53,7 +53,7 @@ pub struct Worker<'a, T: Traffic> {
     traffic: T,
     poll: Poll,
     timer: Timer,
-    agenda: Agenda,
+    schedule: Schedule,
     book: Book,
     connections: Vec<Connection<T::Ticket>>,
     deadlines: Deadlines,
@@ -85,7 +85,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             traffic,
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
-            agenda: Agenda::new(plan, thread, begin_ns),
+            schedule: Schedule::new(plan, thread, begin_ns),
             book: Book::new(plan, thread, begin_ns, sender),
             connections: (0..connections).map(|_| Connection::default()).collect(),
             deadlines: Deadlines::new(connections),
@@ -113,7 +113,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             }
             self.expire(now_ns);
             while self.may_begin(now_ns) {
-                let Some(start) = self.agenda.next(now_ns) else {
+                let Some(start) = self.schedule.next(now_ns) else {
                     break;
                 };
                 now_ns = self.begin(start);
@@ -134,7 +134,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
     fn may_begin(&self, now_ns: u64) -> bool {
         let end_ns = self.stopped_ns.unwrap_or(u64::MAX);
         let end_ns = end_ns.min(self.book.end_ns());
-        self.quota > 0 && (now_ns < end_ns || self.agenda.is_behind(end_ns))
+        self.quota > 0 && (now_ns < end_ns || self.schedule.is_behind(end_ns))
     }
 
     fn is_over(&self, now_ns: u64) -> bool {
@@ -144,14 +144,14 @@ impl<'a, T: Traffic> Worker<'a, T> {
             }
         }
         let by_count = matches!(self.plan.end, End::Requests(_));
-        let is_last = by_count && self.agenda.is_exhausted();
+        let is_last = by_count && self.schedule.is_exhausted();
         self.under_way == 0 && (is_last || !self.may_begin(now_ns))
     }
 
     fn wait(&mut self, events: &mut Events, now_ns: u64) -> io::Result<()> {
         let mut latest = LOOK;
         if self.may_begin(now_ns) {
-            if let Some(next_ns) = self.agenda.next_ns() {
+            if let Some(next_ns) = self.schedule.next_ns() {
                 match next_ns > now_ns {
                     true => self.timer.set(next_ns)?,
                     false => latest = Duration::ZERO,
@@ -189,7 +189,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             stopped: self.stopped_ns.is_some(),
             unsent: match by_count {
                 true => 0,
-                false => self.agenda.unsent(measured_ns, end_ns),
+                false => self.schedule.unsent(measured_ns, end_ns),
             },
             busy,
         }

@@ -95,8 +95,8 @@ impl<T: Traffic> Worker<'_, T> {
         let is_sent = connection.written == connection.output.len();
         self.release(index, keep && is_sent && self.plan.keepalive);
         if status.is_none() {
-            self.agenda.failed(index, now_ns, false);
-        } else if let Some(start) = self.agenda.replied(index, now_ns) {
+            self.schedule.failed(index, now_ns, false);
+        } else if let Some(start) = self.schedule.replied(index, now_ns) {
             if self.may_begin(now_ns) {
                 self.begin(start);
             }
@@ -149,7 +149,7 @@ impl<T: Traffic> Worker<'_, T> {
         }
         self.release(index, false);
         let unconnected = matches!(kind, FailureKind::Refused | FailureKind::Connect);
-        self.agenda.failed(index, now_ns, unconnected);
+        self.schedule.failed(index, now_ns, unconnected);
     }
 
     /// The connection has no request any more; `keep`: it is good for another.

@@ -1,4 +1,4 @@
-//! Which of a thread's connections is to begin a request, and when.
+//! The schedule of a thread: which of its connections begins the next request, and when.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -11,10 +11,10 @@ use super::{Arrivals, End, Pace, Plan};
 /// would do nothing but fail.
 const NO_CONNECTION_PAUSE_NS: u64 = 10_000_000;
 
-/// What a thread begins, and when.
+/// The requests that a thread is to begin.
 #[derive(Debug)]
-pub enum Agenda {
-    /// Due requests, and connections for them.
+pub enum Schedule {
+    /// Open loop: due requests, and connections for them.
     Open {
         begin_ns: u64,
         /// This thread's: one in so many.
@@ -24,7 +24,7 @@ pub enum Agenda {
         /// Connections without a request, and since when; in that order.
         free: VecDeque<(u32, u64)>,
     },
-    /// Connections that decide by themselves.
+    /// Closed loop, and users who pause: a connection begins when it has its reply.
     Own {
         /// When each of those that have no request begins its next.
         resting: BinaryHeap<Reverse<(u64, u32)>>,
@@ -44,22 +44,22 @@ pub struct Start {
     pub able_ns: Option<u64>,
 }
 
-impl Agenda {
+impl Schedule {
     /// Of one thread.
-    pub fn new(plan: &Plan, thread: usize, begin_ns: u64) -> Agenda {
+    pub fn new(plan: &Plan, thread: usize, begin_ns: u64) -> Schedule {
         let connections = plan.connections_of(thread) as u32;
         match &plan.pace {
             Pace::Open(arrivals) => {
                 let arrivals = arrivals.clone();
                 let mut share = arrivals.skip(thread).step_by(plan.threads);
-                Agenda::Open {
+                Schedule::Open {
                     begin_ns,
                     upcoming: share.next(),
                     share,
                     free: (0..connections).map(|index| (index, begin_ns)).collect(),
                 }
             }
-            Pace::Closed => Agenda::Own {
+            Pace::Closed => Schedule::Own {
                 resting: (0..connections)
                     .map(|index| Reverse((begin_ns, index)))
                     .collect(),
@@ -77,7 +77,7 @@ impl Agenda {
                         after => begin_ns + nanoseconds(plan.warmup + after),
                     }
                 };
-                Agenda::Own {
+                Schedule::Own {
                     resting: (0..connections)
                         .map(|index| Reverse((comes(index), index)))
                         .collect(),
@@ -90,11 +90,11 @@ impl Agenda {
     /// When the next request can be begun; `None`: not before another has ended, if ever.
     pub fn next_ns(&self) -> Option<u64> {
         match self {
-            Agenda::Open { free, .. } if free.is_empty() => None,
-            Agenda::Open {
+            Schedule::Open { free, .. } if free.is_empty() => None,
+            Schedule::Open {
                 begin_ns, upcoming, ..
             } => upcoming.map(|(due, _)| begin_ns + nanoseconds(due)),
-            Agenda::Own { resting, .. } => resting.peek().map(|Reverse((due_ns, _))| *due_ns),
+            Schedule::Own { resting, .. } => resting.peek().map(|Reverse((due_ns, _))| *due_ns),
         }
     }
 
@@ -102,7 +102,7 @@ impl Agenda {
     pub fn next(&mut self, now_ns: u64) -> Option<Start> {
         let due_ns = self.next_ns().filter(|due_ns| *due_ns <= now_ns)?;
         match self {
-            Agenda::Open {
+            Schedule::Open {
                 share,
                 upcoming,
                 free,
@@ -117,7 +117,7 @@ impl Agenda {
                     able_ns: Some(due_ns.max(since_ns)),
                 })
             }
-            Agenda::Own { resting, pause_ns } => {
+            Schedule::Own { resting, pause_ns } => {
                 let Reverse((_, connection)) = resting.pop()?;
                 Some(Start {
                     connection,
@@ -132,17 +132,17 @@ impl Agenda {
     /// A connection's request has ended with a reply. What is returned is to be begun at once.
     pub fn replied(&mut self, connection: u32, now_ns: u64) -> Option<Start> {
         match self {
-            Agenda::Own { pause_ns: 0, .. } => Some(Start {
+            Schedule::Own { pause_ns: 0, .. } => Some(Start {
                 connection,
                 stream: 0,
                 due_ns: None,
                 able_ns: None,
             }),
-            Agenda::Own { resting, pause_ns } => {
+            Schedule::Own { resting, pause_ns } => {
                 resting.push(Reverse((now_ns + *pause_ns, connection)));
                 None
             }
-            Agenda::Open { free, .. } => {
+            Schedule::Open { free, .. } => {
                 free.push_back((connection, now_ns));
                 None
             }
@@ -152,18 +152,18 @@ impl Agenda {
     /// A connection's request has ended without a reply; `unconnected`: nor was there a connection.
     pub fn failed(&mut self, connection: u32, now_ns: u64, unconnected: bool) {
         match self {
-            Agenda::Own { resting, pause_ns } => {
+            Schedule::Own { resting, pause_ns } => {
                 let least_ns = u64::from(unconnected) * NO_CONNECTION_PAUSE_NS;
                 let after_ns = least_ns.max(*pause_ns);
                 resting.push(Reverse((now_ns + after_ns, connection)));
             }
-            Agenda::Open { free, .. } => free.push_back((connection, now_ns)),
+            Schedule::Open { free, .. } => free.push_back((connection, now_ns)),
         }
     }
 
     /// A due request could have been begun before that time, and was not.
     pub fn is_behind(&self, time_ns: u64) -> bool {
-        let Agenda::Open { free, .. } = self else {
+        let Schedule::Open { free, .. } = self else {
             return false;
         };
         let is_free = free
@@ -174,12 +174,12 @@ impl Agenda {
 
     /// Nothing more will ever be due.
     pub fn is_exhausted(&self) -> bool {
-        matches!(self, Agenda::Open { upcoming: None, .. })
+        matches!(self, Schedule::Open { upcoming: None, .. })
     }
 
     /// How many requests that were due in this time were not begun.
     pub fn unsent(self, from_ns: u64, until_ns: u64) -> u64 {
-        let Agenda::Open {
+        let Schedule::Open {
             begin_ns,
             share,
             upcoming,
@@ -224,8 +224,8 @@ mod tests {
     fn due_requests_wait_for_the_connection_that_was_idle_longest() {
         // Due at 5 ms, 15 ms, 25 ms.
         let pace = Pace::Open(Arrivals::constant(100.0));
-        let mut agenda = Agenda::new(&plan(pace, 2, 1), 0, 0);
-        assert_eq!(agenda.next(4 * MS), None);
+        let mut schedule = Schedule::new(&plan(pace, 2, 1), 0, 0);
+        assert_eq!(schedule.next(4 * MS), None);
         let start = |connection, due_ns, able_ns| {
             Some(Start {
                 connection,
@@ -234,15 +234,15 @@ mod tests {
                 able_ns: Some(able_ns),
             })
         };
-        assert_eq!(agenda.next(16 * MS), start(0, 5 * MS, 5 * MS));
-        assert_eq!(agenda.next(16 * MS), start(1, 15 * MS, 15 * MS));
-        assert_eq!((agenda.next(40 * MS), agenda.next_ns()), (None, None));
-        assert_eq!(agenda.replied(1, 41 * MS), None);
-        agenda.failed(0, 42 * MS, false);
-        assert_eq!(agenda.next(43 * MS), start(1, 25 * MS, 41 * MS));
-        assert_eq!(agenda.next(43 * MS), start(0, 35 * MS, 42 * MS));
+        assert_eq!(schedule.next(16 * MS), start(0, 5 * MS, 5 * MS));
+        assert_eq!(schedule.next(16 * MS), start(1, 15 * MS, 15 * MS));
+        assert_eq!((schedule.next(40 * MS), schedule.next_ns()), (None, None));
+        assert_eq!(schedule.replied(1, 41 * MS), None);
+        schedule.failed(0, 42 * MS, false);
+        assert_eq!(schedule.next(43 * MS), start(1, 25 * MS, 41 * MS));
+        assert_eq!(schedule.next(43 * MS), start(0, 35 * MS, 42 * MS));
         // At 45, 55 and so on to 95; of those, from 60 on.
-        assert_eq!(agenda.unsent(60 * MS, 100 * MS), 4);
+        assert_eq!(schedule.unsent(60 * MS, 100 * MS), 4);
     }
 
     #[test]
@@ -250,8 +250,8 @@ mod tests {
         let pace = Pace::Open(Arrivals::constant(1000.0));
         let plan = plan(pace, 9, 3);
         let due = |thread| {
-            let mut agenda = Agenda::new(&plan, thread, MS / 2);
-            let next = || agenda.next(100 * MS)?.due_ns.map(|due_ns| due_ns / MS);
+            let mut schedule = Schedule::new(&plan, thread, MS / 2);
+            let next = || schedule.next(100 * MS)?.due_ns.map(|due_ns| due_ns / MS);
             std::iter::from_fn(next).collect::<Vec<_>>()
         };
         assert_eq!([due(0), due(1), due(2)], [[1, 4, 7], [2, 5, 8], [3, 6, 9]]);
@@ -259,14 +259,14 @@ mod tests {
 
     #[test]
     fn closed_loop_goes_on_at_once_but_not_without_a_server() {
-        let mut agenda = Agenda::new(&plan(Pace::Closed, 1, 1), 0, MS);
-        assert_eq!(agenda.next(0), None);
-        let start = agenda.next(MS);
-        assert_eq!(agenda.replied(0, 2 * MS), start);
-        agenda.failed(0, 2 * MS, false);
-        assert_eq!(agenda.next_ns(), Some(2 * MS));
-        assert_eq!(agenda.next(2 * MS), start);
-        agenda.failed(0, 3 * MS, true);
-        assert_eq!(agenda.next_ns(), Some(3 * MS + NO_CONNECTION_PAUSE_NS));
+        let mut schedule = Schedule::new(&plan(Pace::Closed, 1, 1), 0, MS);
+        assert_eq!(schedule.next(0), None);
+        let start = schedule.next(MS);
+        assert_eq!(schedule.replied(0, 2 * MS), start);
+        schedule.failed(0, 2 * MS, false);
+        assert_eq!(schedule.next_ns(), Some(2 * MS));
+        assert_eq!(schedule.next(2 * MS), start);
+        schedule.failed(0, 3 * MS, true);
+        assert_eq!(schedule.next_ns(), Some(3 * MS + NO_CONNECTION_PAUSE_NS));
     }
 }
