@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use crate::measure::{FailureKind, Kind, Sample};
 use crate::target::Address;
 
-use super::book::duration;
+use super::recorder::duration;
 
 /// A socket of either family.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::measure::{Point, Series, Tally};
 
-use super::book::duration;
+use super::recorder::duration;
 use super::schedule::nanoseconds;
 use super::timer::now_ns;
 use super::{End, Plan, Progress, Watcher};

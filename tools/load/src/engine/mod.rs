@@ -12,14 +12,14 @@
 //! | `connection` | one connection: its socket, and what it is waiting for |
 //! | `deadlines` | which request times out next |
 //! | `timer` | the clock, and to wake up in time |
-//! | `book` | what a thread has measured |
+//! | `recorder` | what a thread has measured |
 //! | `gather` | what all of them have, on the caller's thread |
 
-mod book;
 mod connection;
 mod deadlines;
 mod gather;
 mod pace;
+mod recorder;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -37,8 +37,8 @@ use anyhow::{Context, Result};
 use crate::measure::{Failure, Kind, Measured, Point, Tally};
 use crate::target::Target;
 
-use book::duration;
 use gather::{Gather, Message};
+use recorder::duration;
 use schedule::nanoseconds;
 use timer::now_ns;
 use worker::Worker;

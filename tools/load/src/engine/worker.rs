@@ -11,10 +11,10 @@ use mio::{Events, Poll, Token};
 
 use crate::measure::FailureKind;
 
-use super::book::{duration, Book};
 use super::connection::{index_of, kind_of_connect, Connection, Request, Unsent};
 use super::deadlines::Deadlines;
 use super::gather::Message;
+use super::recorder::{duration, Recorder};
 use super::schedule::{nanoseconds, Schedule, Start};
 use super::timer::{now_ns, Timer};
 use super::{share_of, End, Plan, Stop, Traffic};
@@ -54,7 +54,7 @@ pub struct Worker<'a, T: Traffic> {
     poll: Poll,
     timer: Timer,
     schedule: Schedule,
-    book: Book,
+    recorder: Recorder,
     connections: Vec<Connection<T::Ticket>>,
     deadlines: Deadlines,
     timeout_ns: u64,
@@ -86,7 +86,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
             schedule: Schedule::new(plan, thread, begin_ns),
-            book: Book::new(plan, thread, begin_ns, sender),
+            recorder: Recorder::new(plan, thread, begin_ns, sender),
             connections: (0..connections).map(|_| Connection::default()).collect(),
             deadlines: Deadlines::new(connections),
             timeout_ns: nanoseconds(plan.timeout),
@@ -106,10 +106,10 @@ impl<'a, T: Traffic> Worker<'a, T> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let mut now_ns = now_ns();
-            self.book.advance(now_ns);
+            self.recorder.advance(now_ns);
             if self.stop.is_stopped() && self.stopped_ns.is_none() {
                 self.stopped_ns = Some(now_ns);
-                self.book.stop(now_ns);
+                self.recorder.stop(now_ns);
             }
             self.expire(now_ns);
             while self.may_begin(now_ns) {
@@ -133,7 +133,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
     /// thread been quicker: they are late by the tool, and not unsent.
     fn may_begin(&self, now_ns: u64) -> bool {
         let end_ns = self.stopped_ns.unwrap_or(u64::MAX);
-        let end_ns = end_ns.min(self.book.end_ns());
+        let end_ns = end_ns.min(self.recorder.end_ns());
         self.quota > 0 && (now_ns < end_ns || self.schedule.is_behind(end_ns))
     }
 
@@ -162,7 +162,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             .deadlines
             .first()
             .map_or(u64::MAX, |index| self.deadline_ns(index));
-        let next_ns = self.book.next_ns(now_ns).min(deadline_ns);
+        let next_ns = self.recorder.next_ns(now_ns).min(deadline_ns);
         latest = latest.min(duration(next_ns.saturating_sub(now_ns)));
         match self.poll.poll(events, Some(latest)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
@@ -178,10 +178,10 @@ impl<'a, T: Traffic> Worker<'a, T> {
                 self.traffic.lost(request.ticket, connection.written > 0);
             }
         }
-        self.book.complete();
-        let measured_ns = self.book.measured_ns();
+        self.recorder.complete();
+        let measured_ns = self.recorder.measured_ns();
         let by_count = matches!(self.plan.end, End::Requests(_)) && self.stopped_ns.is_none();
-        let (end_ns, busy) = self.book.close();
+        let (end_ns, busy) = self.recorder.close();
         Outcome {
             traffic: self.traffic,
             end_ns,
@@ -219,7 +219,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
         let (kind, ticket) = self.traffic.next(start.stream, &mut connection.output);
         let begun_ns = now_ns();
         let from_ns = start.due_ns.unwrap_or(begun_ns);
-        let warm = self.book.is_warm(from_ns);
+        let warm = self.recorder.is_warm(from_ns);
         connection.request = Some(Request {
             ticket,
             kind,
@@ -233,7 +233,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
         if !warm {
             self.quota -= 1;
             if let Some(able_ns) = start.able_ns {
-                self.book.begun(begun_ns, from_ns, able_ns);
+                self.recorder.begun(begun_ns, from_ns, able_ns);
             }
         }
         match self.connections[start.connection as usize].socket {

@@ -84,11 +84,11 @@ impl<T: Traffic> Worker<'_, T> {
         if !request.warm {
             let sample = request.sample(now_ns, status, input.len());
             match verdict {
-                Ok(()) => self.book.succeeded(now_ns, sample),
+                Ok(()) => self.recorder.succeeded(now_ns, sample),
                 Err(Failure { kind, what }) => {
                     let output = &connection.output;
                     let example = || example(output, &what, input);
-                    self.book.failed(now_ns, sample, kind, example);
+                    self.recorder.failed(now_ns, sample, kind, example);
                 }
             }
         }
@@ -133,7 +133,8 @@ impl<T: Traffic> Worker<'_, T> {
         connection.close();
         let (output, input) = (&connection.output, &self.buffer[..count]);
         let what = "after the end of the reply came";
-        self.book.unasked(now_ns, || example(output, what, input));
+        self.recorder
+            .unasked(now_ns, || example(output, what, input));
     }
 
     /// The request ends without a reply.
@@ -145,7 +146,7 @@ impl<T: Traffic> Worker<'_, T> {
             let sample = request.sample(now_ns, None, connection.input.len());
             let (output, input) = (&connection.output, &connection.input);
             let example = || example(output, what, input);
-            self.book.failed(now_ns, sample, kind, example);
+            self.recorder.failed(now_ns, sample, kind, example);
         }
         self.release(index, false);
         let unconnected = matches!(kind, FailureKind::Refused | FailureKind::Connect);

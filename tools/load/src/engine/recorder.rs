@@ -1,4 +1,4 @@
-//! What a thread has measured: the interval that is going on, and the times of the run.
+//! The recorder of a thread: the interval that is going on, and the times of the run.
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use super::schedule::nanoseconds;
 use super::timer::thread_cpu_ns;
 use super::{End, Plan, LATE};
 
-/// Of one thread.
+/// What one thread has measured.
 #[derive(Debug)]
-pub struct Book {
+pub struct Recorder {
     thread: usize,
     sender: Sender<Message>,
     /// Where the measured time begins.
@@ -31,11 +31,11 @@ pub struct Book {
     busy: Option<f64>,
 }
 
-impl Book {
-    pub fn new(plan: &Plan, thread: usize, begin_ns: u64, sender: Sender<Message>) -> Book {
+impl Recorder {
+    pub fn new(plan: &Plan, thread: usize, begin_ns: u64, sender: Sender<Message>) -> Recorder {
         let measured_ns = begin_ns + nanoseconds(plan.warmup);
         let interval_ns = nanoseconds(plan.interval);
-        Book {
+        Recorder {
             thread,
             sender,
             measured_ns,
@@ -130,13 +130,13 @@ impl Book {
         (self.end_ns, self.busy.unwrap_or(0.0))
     }
 
-    /// A request has ended well. Those of the warm-up are not for the book.
+    /// A request has ended well. Those of the warm-up are not recorded.
     pub fn succeeded(&mut self, now_ns: u64, sample: Sample) {
         let sample = self.placed(now_ns, sample);
         self.tally.succeeded(&sample);
     }
 
-    /// A request has failed. Those of the warm-up are not for the book.
+    /// A request has failed. Those of the warm-up are not recorded.
     pub fn failed(
         &mut self,
         now_ns: u64,
@@ -202,12 +202,12 @@ mod tests {
             interval: Duration::from_secs(1),
         };
         let (sender, _messages) = channel();
-        let mut book = Book::new(&plan, 0, 0, sender);
+        let mut recorder = Recorder::new(&plan, 0, 0, sender);
         // In time; a connection came free late; it did, and the tool was slow, too; only the tool was slow.
         for (now_ms, from_ms, able_ms) in [(10, 9, 9), (10, 5, 9), (10, 2, 4), (10, 8, 8)] {
-            book.begun(now_ms * MS, from_ms * MS, able_ms * MS);
+            recorder.begun(now_ms * MS, from_ms * MS, able_ms * MS);
         }
-        let late = book.tally.late;
+        let late = recorder.tally.late;
         assert_eq!((late.by_target, late.by_tool), (1, 2));
         assert_eq!(late.by_tool_max, Duration::from_millis(6));
     }
