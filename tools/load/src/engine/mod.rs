@@ -13,11 +13,11 @@
 //! | `deadlines` | which request times out next |
 //! | `timer` | the clock, and to wake up in time |
 //! | `recorder` | what a thread has measured |
-//! | `gather` | what all of them have, on the caller's thread |
+//! | `aggregator` | adds up what all threads have measured, on the caller's thread |
 
+mod aggregator;
 mod connection;
 mod deadlines;
-mod gather;
 mod pace;
 mod recorder;
 mod schedule;
@@ -37,7 +37,7 @@ use anyhow::{Context, Result};
 use crate::measure::{Failure, Kind, Measured, Point, Tally};
 use crate::target::Target;
 
-use gather::{Gather, Message};
+use aggregator::{Aggregator, Message};
 use recorder::duration;
 use schedule::nanoseconds;
 use timer::now_ns;
@@ -219,7 +219,7 @@ pub fn run<T: Traffic>(
             }
             threads.push(spawned.context("no thread")?);
         }
-        let (total, series) = Gather::new(plan, begin_ns).run(&messages, watcher);
+        let (total, series) = Aggregator::new(plan, begin_ns).run(&messages, watcher);
         let outcomes = threads.into_iter().map(|thread| match thread.join() {
             Ok(outcome) => outcome.context("waiting for sockets"),
             Err(panic) => std::panic::resume_unwind(panic),

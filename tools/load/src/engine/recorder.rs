@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::measure::{FailureKind, Sample, Tally};
 
-use super::gather::Message;
+use super::aggregator::Message;
 use super::schedule::nanoseconds;
 use super::timer::thread_cpu_ns;
 use super::{End, Plan, LATE};

@@ -11,9 +11,9 @@ use mio::{Events, Poll, Token};
 
 use crate::measure::FailureKind;
 
+use super::aggregator::Message;
 use super::connection::{index_of, kind_of_connect, Connection, Request, Unsent};
 use super::deadlines::Deadlines;
-use super::gather::Message;
 use super::recorder::{duration, Recorder};
 use super::schedule::{nanoseconds, Schedule, Start};
 use super::timer::{now_ns, Timer};

@@ -80,8 +80,8 @@ pub struct Series {
     points: Vec<Point>,
     /// Intervals in a point.
     fold: usize,
-    /// The one that is being gathered, and how many intervals it has.
-    gathering: Option<(Point, usize)>,
+    /// The one that is being filled, and how many intervals it has.
+    unfinished: Option<(Point, usize)>,
 }
 
 impl Default for Series {
@@ -89,7 +89,7 @@ impl Default for Series {
         Series {
             points: Vec::new(),
             fold: 1,
-            gathering: None,
+            unfinished: None,
         }
     }
 }
@@ -97,12 +97,12 @@ impl Default for Series {
 impl Series {
     /// The next interval.
     pub fn push(&mut self, point: Point) {
-        let (point, intervals) = match self.gathering.take() {
+        let (point, intervals) = match self.unfinished.take() {
             None => (point, 1),
             Some((earlier, intervals)) => (earlier.merge(&point), intervals + 1),
         };
         if intervals < self.fold {
-            self.gathering = Some((point, intervals));
+            self.unfinished = Some((point, intervals));
             return;
         }
         self.points.push(point);
@@ -113,10 +113,10 @@ impl Series {
         }
     }
 
-    /// All of them, the one that is being gathered included.
+    /// All of them, the one that is being filled included.
     pub fn points(&self) -> impl Iterator<Item = &Point> {
-        let gathering = self.gathering.iter().map(|(point, _)| point);
-        self.points.iter().chain(gathering)
+        let unfinished = self.unfinished.iter().map(|(point, _)| point);
+        self.points.iter().chain(unfinished)
     }
 }
 

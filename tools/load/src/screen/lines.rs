@@ -7,7 +7,7 @@ use crate::engine::{Progress, Watcher};
 use crate::measure::Point;
 use crate::report::units;
 
-/// Shorter intervals are gathered until they are as long. A little less than the second that is meant: a second's
+/// Shorter intervals are merged until they are as long. A little less than the second that is meant: a second's
 /// interval can end a moment early.
 const LINE_S_MIN: f64 = 0.95;
 
@@ -15,7 +15,7 @@ const LINE_S_MIN: f64 = 0.95;
 pub(super) struct Lines<W: Write> {
     out: W,
     /// Since the last line.
-    gathered: Option<Point>,
+    pending: Option<Point>,
     is_warming_up: bool,
 }
 
@@ -24,7 +24,7 @@ impl<W: Write> Lines<W> {
     pub(super) fn new(out: W, title: &Title) -> Lines<W> {
         let mut lines = Lines {
             out,
-            gathered: None,
+            pending: None,
             is_warming_up: false,
         };
         let Title { run, target, how } = title;
@@ -36,9 +36,9 @@ impl<W: Write> Lines<W> {
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
     }
 
-    /// Says what was gathered.
+    /// Says what is pending.
     fn flush(&mut self) {
-        let Some(point) = self.gathered.take() else {
+        let Some(point) = self.pending.take() else {
             return;
         };
         // Zero is that nothing was answered.
@@ -68,12 +68,12 @@ impl<W: Write> Watcher for Lines<W> {
             return;
         };
         self.is_warming_up = false;
-        let gathered = match self.gathered.take() {
+        let pending = match self.pending.take() {
             Some(earlier) => earlier.merge(point),
             None => *point,
         };
-        let is_enough = gathered.length_s >= LINE_S_MIN;
-        self.gathered = Some(gathered);
+        let is_enough = pending.length_s >= LINE_S_MIN;
+        self.pending = Some(pending);
         if is_enough {
             self.flush();
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn short_intervals_are_gathered_and_none_is_lost() {
+    fn short_intervals_are_merged_and_none_is_lost() {
         let text = said(&[300, 500, 300, 300]);
         let lines: Vec<_> = text.lines().skip(3).collect();
         assert_eq!(lines.len(), 2, "{text}");

@@ -1,4 +1,4 @@
-//! The caller's side of a run: adds up what the threads hand in, and shows it to the watcher.
+//! The aggregator, on the caller's thread: adds up what the threads hand in, and shows it to the watcher.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -35,9 +35,9 @@ struct Pending {
     tally: Tally,
 }
 
-/// All intervals of all threads.
+/// Adds up the intervals of all threads.
 #[derive(Debug)]
-pub struct Gather<'a> {
+pub struct Aggregator<'a> {
     plan: &'a Plan,
     measured_ns: u64,
     /// Where the warm-up's next interval ends; `u64::MAX` once it is over.
@@ -51,9 +51,9 @@ pub struct Gather<'a> {
     series: Series,
 }
 
-impl<'a> Gather<'a> {
-    pub fn new(plan: &'a Plan, begin_ns: u64) -> Gather<'a> {
-        let mut gather = Gather {
+impl<'a> Aggregator<'a> {
+    pub fn new(plan: &'a Plan, begin_ns: u64) -> Aggregator<'a> {
+        let mut aggregator = Aggregator {
             plan,
             measured_ns: begin_ns + nanoseconds(plan.warmup),
             warmup_ns: u64::MAX,
@@ -64,9 +64,9 @@ impl<'a> Gather<'a> {
             series: Series::default(),
         };
         if !plan.warmup.is_zero() {
-            gather.warmup_ns = gather.next_warmup_ns(begin_ns);
+            aggregator.warmup_ns = aggregator.next_warmup_ns(begin_ns);
         }
-        gather
+        aggregator
     }
 
     /// Until all threads have ended.
