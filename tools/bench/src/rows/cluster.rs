@@ -1,13 +1,12 @@
 //! Two nodes, asked directly: what a forward costs, and how long a takeover takes.
 
-use std::net::TcpStream;
 use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
 
 use super::{spread, Bench, Row};
-use crate::client;
+use crate::client::Connection;
 use crate::report::Figure;
 use crate::rounds::median;
 use crate::server::ticks_per_second;
@@ -33,12 +32,11 @@ impl Bench {
             let pair = self.galo_pair()?;
             let [survivor, owner] = &pair.servers;
             requests.push(self.wrk.run(survivor.address, load)?.requests);
-            let mut stream = TcpStream::connect(survivor.address)?;
-            stream.set_nodelay(true)?;
-            client::post(&mut stream, OF_SECOND)?;
+            let mut connection = Connection::open(survivor.address)?;
+            connection.post(OF_SECOND)?;
             let began = Instant::now();
             owner.kill()?;
-            client::post(&mut stream, OF_SECOND)?;
+            connection.post(OF_SECOND)?;
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
         let most = times.iter().copied().fold(0.0, f64::max);

@@ -123,16 +123,10 @@ fn given_back(server: &Server, before: u64) -> Result<f64> {
 }
 
 fn statement() -> Vec<u8> {
-    format!(
-        "GET /clientes/{}/extrato HTTP/1.1\r\nHost: galo\r\n\r\n",
-        client::CLIENT
-    )
-    .into_bytes()
+    let path = format!("/clientes/{}/extrato", client::CLIENT);
+    client::request("GET", &path, "").into()
 }
 
 fn transaction() -> Vec<u8> {
-    let (path, body) = (client::path(client::CLIENT), client::BODY);
-    let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: galo\r\nContent-Length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    client::request("POST", &client::path(client::CLIENT), client::BODY).into()
 }

@@ -14,7 +14,6 @@ mod start;
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -24,7 +23,7 @@ use galo_load::measure::Tally;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use serde_json::{json, Value};
 
-use crate::client;
+use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::{ratio, Sample};
 use crate::server::{Cpus, Launch, Programs, Server};
@@ -317,12 +316,12 @@ impl Bench {
     }
 
     /// This many connections, each of which has posted once.
-    fn connections(&self, server: &Server, count: usize) -> Result<Vec<TcpStream>> {
+    fn connections(&self, server: &Server, count: usize) -> Result<Vec<Connection>> {
         (0..count)
             .map(|_| {
-                let mut stream = TcpStream::connect(server.address)?;
-                client::post(&mut stream, client::CLIENT)?;
-                Ok(stream)
+                let mut connection = Connection::open(server.address)?;
+                connection.post(client::CLIENT)?;
+                Ok(connection)
             })
             .collect()
     }

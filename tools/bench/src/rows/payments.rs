@@ -1,7 +1,7 @@
 //! The payments gateway: accepting, and carrying out.
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use galo_load::measure::Tally;
 use serde_json::json;
 
 use super::{compare, latencies, spread, Bench, Row};
-use crate::client;
+use crate::client::{self, Connection};
 use crate::nginx::Balancer;
 use crate::paced::{self, Mix};
 use crate::pair::Stack;
@@ -83,8 +83,7 @@ impl Bench {
         let [before, behind] = client::payment_around_id();
         let request = format!("{before}ffffffff-0000-4000-8000-000000000000{behind}");
         let length = |server: &dyn Loaded| -> Result<usize> {
-            let mut stream = TcpStream::connect(server.address())?;
-            Ok(client::exchange(&mut stream, &request)?.len())
+            Ok(Connection::open(server.address())?.ask(&request)?.bytes)
         };
         let lengths = [length(&kept)?, length(&noop)?];
         let samples = rounds(&servers, &self.wrk, load, self.scale.rounds)?;

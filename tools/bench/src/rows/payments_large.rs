@@ -1,7 +1,6 @@
 //! Many confirmed payments: start, memory, summaries.
 
 use std::ffi::OsString;
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use galo::shard::{Meta, RealDisk};
 use serde_json::{json, Value};
 
 use super::{spread, Bench, Row, MB};
-use crate::client;
+use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::median;
 use crate::server::{Resident, Server};
@@ -53,15 +52,14 @@ impl Bench {
         for round in 0..self.scale.large_starts as u64 {
             let server = start()?;
             starts.push(server.start.as_secs_f64() * 1e3);
-            let mut stream = TcpStream::connect(server.address)?;
-            stream.set_nodelay(true)?;
+            let mut connection = Connection::open(server.address)?;
             let mut residents = vec![server.resident()?];
             for number in 0..SUMMARIES {
                 let window = window(round * SUMMARIES + number, count);
                 let mut times = [0.0; REPEATS];
                 for time in &mut times {
                     let began = Instant::now();
-                    client::exchange(&mut stream, &get(&window))?;
+                    connection.ask(&get(&window))?;
                     *time = began.elapsed().as_secs_f64() * 1e3;
                 }
                 summaries.push(median(&times));
@@ -69,13 +67,13 @@ impl Bench {
             residents.push(server.resident()?);
             for number in 0..LOOKUPS {
                 let id = id(mix(round * LOOKUPS + number) % count);
-                client::exchange(&mut stream, &get(&format!("/payments/{id}")))?;
+                connection.ask(&get(&format!("/payments/{id}")))?;
             }
             residents.push(server.resident()?);
             let [before, behind] = client::payment_around_id();
             for number in 0..LOOKUPS {
                 let new = format!("{before}{round:08x}-2222-4000-8000-{number:012x}{behind}");
-                client::exchange(&mut stream, &new)?;
+                connection.ask(&new)?;
             }
             residents.push(server.resident()?);
             let all: Value =
@@ -181,7 +179,7 @@ fn window(number: u64, count: u64) -> String {
 }
 
 fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: galo\r\n\r\n")
+    client::request("GET", path, "")
 }
 
 /// The output function of splitmix64.

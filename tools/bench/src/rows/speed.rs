@@ -1,11 +1,9 @@
 //! Speed: as a ratio to the no-op server's, in interleaved rounds.
 
-use std::net::TcpStream;
-
 use anyhow::Result;
 
 use super::{compare, json_of, spread, Bench, Row};
-use crate::client;
+use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
 use crate::wrk::Load;
@@ -29,7 +27,11 @@ impl Bench {
         }
         let lengths = servers
             .iter()
-            .map(|server| client::post(&mut TcpStream::connect(server.address)?, client::CLIENT))
+            .map(|server| {
+                Ok(Connection::open(server.address)?
+                    .post(client::CLIENT)?
+                    .bytes)
+            })
             .collect::<Result<Vec<usize>>>()?;
         let references: Vec<&dyn Loaded> = servers.iter().map(|server| server as _).collect();
         let samples = rounds(&references, &self.wrk, load, self.scale.rounds)?;
