@@ -6,66 +6,35 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use serde_json::{json, Value};
+use galo_load::report;
+use serde::Serialize;
 
+#[derive(Serialize)]
 pub struct Machine {
-    cores: usize,
-    cpu: String,
-    memory_kib: u64,
-    kernel: String,
+    #[serde(flatten)]
+    machine: report::Machine,
     date: String,
     galo: String,
     directory: String,
     file_system: String,
-    /// Of the last minute, before anything was measured.
-    load: String,
 }
 
 impl Machine {
     /// `directory`: where data directories will be.
     pub fn here(directory: &Path, galo: &Path) -> Result<Machine> {
-        let read = |path: &str| std::fs::read_to_string(path).with_context(|| path.to_string());
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let date = galo::http::iso8601(since_1970.as_micros() as u64);
         let version = Command::new(galo).arg("--version").output()?;
-        let mounts = read("/proc/self/mounts")?;
-        let file_system = file_system(&mounts, directory).unwrap_or("unknown");
+        let mounts = "/proc/self/mounts";
+        let mounts = std::fs::read_to_string(mounts).context(mounts)?;
         Ok(Machine {
-            cores: nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))
-                .map(|set| {
-                    (0..nix::sched::CpuSet::count())
-                        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-                        .count()
-                })
-                .context("sched_getaffinity")?,
-            cpu: field(&read("/proc/cpuinfo")?, "model name").unwrap_or_else(|| "unknown".into()),
-            memory_kib: field(&read("/proc/meminfo")?, "MemTotal")
-                .and_then(|text| text.split(' ').next()?.parse().ok())
-                .unwrap_or(0),
-            kernel: read("/proc/sys/kernel/osrelease")?.trim().to_string(),
+            machine: report::Machine::here(),
             date: String::from_utf8_lossy(&date[..19]).into_owned() + "Z",
             galo: String::from_utf8_lossy(&version.stdout).trim().to_string(),
             directory: directory.display().to_string(),
-            file_system: file_system.to_string(),
-            load: read("/proc/loadavg")?
-                .split(' ')
-                .next()
-                .unwrap_or_default()
+            file_system: file_system(&mounts, directory)
+                .unwrap_or("unknown")
                 .to_string(),
-        })
-    }
-
-    pub fn json(&self) -> Value {
-        json!({
-            "cores": self.cores,
-            "cpu": self.cpu,
-            "memory_kib": self.memory_kib,
-            "kernel": self.kernel,
-            "date": self.date,
-            "galo": self.galo,
-            "directory": self.directory,
-            "file_system": self.file_system,
-            "load_before": self.load,
         })
     }
 }
@@ -73,14 +42,15 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.galo)?;
+        let machine = &self.machine;
         writeln!(
             f,
-            "{} cores of {}, {} MiB, Linux {}, load {} before",
-            self.cores,
-            self.cpu,
-            self.memory_kib / 1024,
-            self.kernel,
-            self.load
+            "{} CPUs of {}, {} MiB, {}, load {} before",
+            machine.cpus,
+            machine.cpu,
+            machine.memory_bytes >> 20,
+            machine.kernel,
+            machine.load_average
         )?;
         write!(
             f,
@@ -92,12 +62,6 @@ impl fmt::Display for Machine {
         }
         Ok(())
     }
-}
-
-/// The value of a `name: value` line.
-fn field(text: &str, name: &str) -> Option<String> {
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    Some(line.split_once(':')?.1.trim().to_string())
 }
 
 /// The type of the file system that a path is on, from `/proc/self/mounts`: the longest mount point
@@ -133,13 +97,5 @@ mod tests {
                 "{path}"
             );
         }
-    }
-
-    #[test]
-    fn fields_are_found() {
-        let text = "processor\t: 0\nmodel name\t: AMD EPYC\nMemTotal:  24689 kB\n";
-        assert_eq!(field(text, "model name").as_deref(), Some("AMD EPYC"));
-        assert_eq!(field(text, "MemTotal").as_deref(), Some("24689 kB"));
-        assert_eq!(field(text, "absent"), None);
     }
 }

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use galo::output::{complain, unprinted, Report};
 
 use machine::Machine;
@@ -96,7 +96,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
     let programs = server::Programs::find()?;
     for (tool, package) in [("wrk", "wrk"), ("strace", "strace")] {
-        if !on_path(tool) {
+        if nginx::on_path(tool).is_none() {
             bail!(
                 "{tool} is missing; install it (Debian, Ubuntu, Fedora, Arch: package {package})"
             );
@@ -125,17 +125,13 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
     writeln!(report, "{machine}\n")?;
     let bench = Bench::new(programs, scratch.path(), scale)?;
     let rows: Vec<Row> = match arguments.only.as_slice() {
-        [] => Row::ALL.to_vec(),
+        [] => Row::value_variants().to_vec(),
         only => only.to_vec(),
     };
     let mut figures = Vec::new();
     for row in rows {
-        complain(PROGRAM, format_args!("{} …", row.name()));
-        figures.extend(
-            bench
-                .measure(row)
-                .with_context(|| format!("row {}", row.name()))?,
-        );
+        complain(PROGRAM, format_args!("{row} …"));
+        figures.extend(bench.measure(row).with_context(|| format!("row {row}"))?);
     }
     write!(report, "{}", report::table(&figures))?;
     let json = match &arguments.json {
@@ -149,9 +145,4 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
         .iter()
         .any(|figure| figure.meets_must() == Some(false));
     Ok(!(arguments.check && missed))
-}
-
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

@@ -169,10 +169,14 @@ fn failed(what: &str, error: &std::io::Error) -> String {
 
 /// Debian keeps it where not every user looks for programs.
 fn program() -> PathBuf {
+    on_path("nginx").unwrap_or_else(|| PathBuf::from("/usr/sbin/nginx"))
+}
+
+/// Where the shell would find a program.
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = std::env::split_paths(&path).map(|directory| directory.join("nginx"));
-    let found = found.find(|path| path.is_file());
-    found.unwrap_or_else(|| PathBuf::from("/usr/sbin/nginx"))
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join(program));
+    found.find(|path| path.is_file())
 }
 
 /// That there is an nginx, with what the configurations need. The error says what is to be installed.
@@ -184,7 +188,7 @@ pub fn expect_installed() -> Result<(), String> {
         .map_err(|error| format!("nginx is missing ({error}); install it (package nginx)"))?;
     let built = String::from_utf8_lossy(&output.stderr).into_owned();
     let is_loaded = || {
-        let entries = std::fs::read_dir(PathBuf::from(MODULES));
+        let entries = std::fs::read_dir(MODULES);
         let mut names = entries.into_iter().flatten().flatten();
         names.any(|entry| {
             let name = entry.file_name();

@@ -1,5 +1,6 @@
 //! Payment processors as child processes.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,13 +29,14 @@ impl Processors {
     }
 
     /// The flags of galo that name them.
-    pub fn flags(&self) -> [String; 4] {
+    pub fn flags(&self) -> [OsString; 4] {
         let url = |index: usize| format!("http://{}", self.0[index].address);
+        let [default, fallback] = ["--processor-default", "--processor-fallback"];
         [
-            "--processor-default".to_string(),
-            url(0),
-            "--processor-fallback".to_string(),
-            url(1),
+            default.into(),
+            url(0).into(),
+            fallback.into(),
+            url(1).into(),
         ]
     }
 

@@ -1,22 +1,24 @@
 //! Figures, and how they are shown.
 
+use serde::Serialize;
 use serde_json::{json, Value};
 
 use crate::machine::Machine;
-use crate::rows::Scale;
+use crate::rows::{Row, Scale};
 
 /// Which way is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Better {
     Higher,
     Lower,
 }
 
 /// One measured number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Figure {
     /// The row that measured it.
-    pub row: &'static str,
+    pub row: Row,
     pub what: String,
     pub value: f64,
     pub unit: &'static str,
@@ -32,7 +34,7 @@ pub struct Figure {
 
 impl Figure {
     /// A number for information.
-    pub fn new(row: &'static str, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+    pub fn new(row: Row, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Figure {
             row,
             what: what.into(),
@@ -66,8 +68,8 @@ impl Figure {
         self
     }
 
-    pub fn samples(mut self, samples: Value) -> Self {
-        self.samples = samples;
+    pub fn samples(mut self, samples: impl Serialize) -> Self {
+        self.samples = json!(samples);
         self
     }
 
@@ -143,28 +145,18 @@ fn number(value: f64) -> String {
     }
 }
 
+/// All of a run, as it is written to a file.
 pub fn json(machine: &Machine, scale: &Scale, figures: &[Figure]) -> Value {
-    let figures: Vec<Value> = figures
-        .iter()
-        .map(|figure| {
-            json!({
-                "row": figure.row,
-                "what": figure.what,
-                "value": figure.value,
-                "unit": figure.unit,
-                "better": match figure.better {
-                    Better::Higher => "higher",
-                    Better::Lower => "lower",
-                },
-                "must": figure.must,
-                "aim": figure.aim,
-                "pass": figure.meets_must(),
-                "note": figure.note,
-                "samples": figure.samples,
-            })
-        })
-        .collect();
-    json!({ "machine": machine.json(), "scale": scale.json(), "figures": figures })
+    let mut all = json!({ "machine": machine, "scale": scale, "figures": figures });
+    for (written, figure) in all["figures"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .zip(figures)
+    {
+        written["pass"] = figure.meets_must().into();
+    }
+    all
 }
 
 #[cfg(test)]
@@ -173,20 +165,22 @@ mod tests {
 
     #[test]
     fn a_bound_is_met_from_the_good_side() {
-        let speed = Figure::new("r", "speed", 0.9, "x").must(0.8).aim(0.95);
+        let speed = Figure::new(Row::Start, "speed", 0.9, "x")
+            .must(0.8)
+            .aim(0.95);
         assert_eq!((speed.meets_must(), speed.verdict()), (Some(true), "must"));
-        let memory = Figure::new("r", "memory", 12.0, "MB").lower_is_better();
+        let memory = Figure::new(Row::Start, "memory", 12.0, "MB").lower_is_better();
         let memory = memory.must(10.0).aim(6.0);
         assert_eq!(
             (memory.meets_must(), memory.verdict()),
             (Some(false), "MISSED")
         );
-        let idle = Figure::new("r", "idle", 0.0, "ticks")
+        let idle = Figure::new(Row::Start, "idle", 0.0, "ticks")
             .lower_is_better()
             .must(0.0)
             .aim(0.0);
         assert_eq!((idle.meets_must(), idle.verdict()), (Some(true), "aim"));
-        let information = Figure::new("r", "latency", 1.0, "ms");
+        let information = Figure::new(Row::Start, "latency", 1.0, "ms");
         assert_eq!(
             (information.meets_must(), information.verdict()),
             (None, "")
@@ -196,8 +190,8 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let figures = [
-            Figure::new("r", "a", 0.123_45, "x").must(0.5),
-            Figure::new("r", "longer", 123_456.7, "requests/s").note("noisy"),
+            Figure::new(Row::Start, "a", 0.123_45, "x").must(0.5),
+            Figure::new(Row::Start, "longer", 123_456.7, "requests/s").note("noisy"),
         ];
         assert_eq!(
             table(&figures),

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use serde_json::{json, Value};
+use serde::Serialize;
 
 use crate::server::{ticks_per_second, Server};
 use crate::wrk::{Load, Run, Wrk};
@@ -45,8 +45,9 @@ pub struct CpuTicks {
 }
 
 /// One server, or several together, under load, once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Sample {
+    #[serde(flatten)]
     pub run: Run,
     /// User and system time that it took: see [`CpuTicks::all`].
     pub cpu_seconds: f64,
@@ -65,17 +66,6 @@ impl Sample {
 
     pub fn requests_per_servers_cpu_s(&self) -> f64 {
         self.run.requests as f64 / self.servers_cpu_seconds
-    }
-
-    pub fn json(&self) -> Value {
-        json!({
-            "requests": self.run.requests,
-            "seconds": self.run.seconds,
-            "cpu_seconds": self.cpu_seconds,
-            "servers_cpu_seconds": self.servers_cpu_seconds,
-            "p50_us": self.run.p50_us,
-            "p99_us": self.run.p99_us,
-        })
     }
 }
 

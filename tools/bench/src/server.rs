@@ -13,6 +13,7 @@ use anyhow::{bail, Context, Result};
 use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::{sysconf, Pid, SysconfVar};
+use serde::Serialize;
 
 use crate::client;
 
@@ -258,7 +259,7 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 }
 
 /// Bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Resident {
     /// All of it.
     pub all: u64,
@@ -271,7 +272,7 @@ pub struct Resident {
 }
 
 /// Of some processes together, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Together {
     /// RSS added up: what they share counts for each.
     pub resident: u64,

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
+use serde::Serialize;
 
 use crate::client::{self, BODY};
 use crate::server::{pin, Guard};
@@ -35,7 +36,7 @@ pub struct Load {
 }
 
 /// What a run of wrk says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
     pub requests: u64,
     pub seconds: f64,

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use serde_json::json;
 
 use super::{spread, Bench, Row};
 use crate::client::Connection;
@@ -19,12 +18,11 @@ const OF_SECOND: u32 = 1;
 impl Bench {
     /// Requests for the dead node's shard, to the other one, which has to read its journal first.
     pub(super) fn takeover(&self) -> Result<Vec<Figure>> {
-        let row = Row::Takeover.name();
+        let row = Row::Takeover;
         let load = Load {
             post: Post::Transaction(OF_SECOND),
-            connections: 32,
-            pipelined: 1,
             seconds: 1,
+            ..self.transactions_load()
         };
         let mut times = Vec::new();
         let mut requests = Vec::new();
@@ -48,7 +46,7 @@ impl Bench {
                 .must(1000.0)
                 .aim(50.0)
                 .note(format!("{}; {journalled} records to read", spread(&times)))
-                .samples(json!(times)),
+                .samples(&times),
             Figure::new(row, "the same, the longest", most, "ms")
                 .lower_is_better()
                 .must(1000.0),
@@ -57,15 +55,13 @@ impl Bench {
 
     /// All load at one node: for its own shard, and for the other's.
     pub(super) fn forward(&self) -> Result<Vec<Figure>> {
-        let row = Row::Forward.name();
+        let row = Row::Forward;
         let pair = self.galo_pair()?;
         let [asked, other] = &pair.servers;
         let cpu_us = |client: u32| -> Result<[f64; 2]> {
             let load = Load {
                 post: Post::Transaction(client),
-                connections: 32,
-                pipelined: 1,
-                seconds: self.scale.seconds,
+                ..self.transactions_load()
             };
             let ticks = || -> Result<[u64; 2]> { Ok([asked.cpu_ticks()?, other.cpu_ticks()?]) };
             let before = ticks()?;
@@ -87,7 +83,7 @@ impl Bench {
             Figure::new(row, what, median(samples), "µs")
                 .lower_is_better()
                 .note(spread(samples))
-                .samples(json!(samples))
+                .samples(samples)
         };
         Ok(vec![
             figure(

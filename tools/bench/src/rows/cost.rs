@@ -6,21 +6,18 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{json, Value};
 
-use super::{Bench, Row, MB};
-use crate::client;
+use super::{megabytes, Bench, Row};
 use crate::report::Figure;
 use crate::server::Server;
 use crate::strace;
-use crate::wrk::{Load, Post};
+use crate::wrk::Load;
 
 impl Bench {
     pub(super) fn syscalls(&self) -> Result<Vec<Figure>> {
-        let row = Row::Syscalls.name();
+        let row = Row::Syscalls;
         let load = Load {
-            post: Post::Transaction(client::CLIENT),
             connections: 64,
-            pipelined: 1,
-            seconds: self.scale.seconds,
+            ..self.transactions_load()
         };
         let measure = |server: &Server| -> Result<(f64, Value)> {
             // The connections are made, and the rest is warm, before it counts.
@@ -50,7 +47,7 @@ impl Bench {
     }
 
     pub(super) fn memory(&self) -> Result<Vec<Figure>> {
-        let row = Row::Memory.name();
+        let row = Row::Memory;
         let server = self.galo(&[("--io", self.driver)])?;
         let before = server.resident()?;
         let connections = self.connections(&server, self.scale.connections)?;
@@ -59,7 +56,6 @@ impl Bench {
             "resident memory, 5 accounts, {} connections",
             connections.len()
         );
-        let megabytes = |bytes: u64| bytes as f64 / MB;
         Ok(vec![Figure::new(row, what, megabytes(after.all), "MB")
             .lower_is_better()
             .must(10.0)
@@ -69,14 +65,11 @@ impl Bench {
                 megabytes(before.all),
                 megabytes(after.file)
             ))
-            .samples(json!({
-                "before": { "all": before.all, "anonymous": before.anonymous, "file": before.file },
-                "after": { "all": after.all, "anonymous": after.anonymous, "file": after.file },
-            }))])
+            .samples(json!({ "before": before, "after": after }))])
     }
 
     pub(super) fn idle(&self) -> Result<Vec<Figure>> {
-        let row = Row::Idle.name();
+        let row = Row::Idle;
         let server = self.galo(&[("--io", self.driver)])?;
         let connections = self.connections(&server, 32)?;
         // What follows a request (fdatasync) is over by then.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Result};
 use galo_load::report::Report;
 
-use super::{Bench, Row, MB};
+use super::{megabytes, Bench, Row};
 use crate::client;
 use crate::crowd::{Crowd, Habit};
 use crate::report::Figure;
@@ -18,7 +18,7 @@ const GIVEN_BACK_MAX: Duration = Duration::from_secs(15);
 impl Bench {
     /// How long they wait beside 32 connections that pipeline without end and read.
     pub(super) fn fairness(&self) -> Result<Vec<Figure>> {
-        let row = Row::Fairness.name();
+        let row = Row::Fairness;
         let mut figures = Vec::new();
         for driver in ["uring", "epoll"] {
             for (what, request) in [("transactions", transaction()), ("statements", statement())] {
@@ -38,7 +38,7 @@ impl Bench {
                     latency.p50_us / 1e3,
                     latency.max_us / 1e3,
                     report.failed,
-                    rate / MB
+                    megabytes(rate as u64)
                 );
                 let p99_ms = latency.p99_us / 1e3;
                 let figure = Figure::new(row, what, p99_ms, "ms").lower_is_better();
@@ -50,7 +50,7 @@ impl Bench {
 
     /// Memory and latency with thousands of connections that pipeline 400 requests and read nothing.
     pub(super) fn flood(&self) -> Result<Vec<Figure>> {
-        let row = Row::Flood.name();
+        let row = Row::Flood;
         let mut figures = Vec::new();
         for driver in ["uring", "epoll"] {
             for (what, request) in [("transactions", transaction()), ("statements", statement())] {
@@ -73,7 +73,7 @@ impl Bench {
                     let grown = Figure::new(
                         row,
                         format!("{what}: memory, more than before"),
-                        most.saturating_sub(before) as f64 / MB,
+                        megabytes(most.saturating_sub(before)),
                         "MB",
                     );
                     figures.push(grown.lower_is_better().must(24.0));
@@ -111,7 +111,7 @@ impl Bench {
 fn given_back(server: &Server, before: u64) -> Result<f64> {
     let began = Instant::now();
     loop {
-        let left = server.resident()?.all.saturating_sub(before) as f64 / MB;
+        let left = megabytes(server.resident()?.all.saturating_sub(before));
         if began.elapsed() > GIVEN_BACK_MAX || left <= 8.0 {
             return Ok(left);
         }

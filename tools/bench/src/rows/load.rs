@@ -18,7 +18,7 @@ const PACE_SECONDS_MIN: u64 = 5;
 
 impl Bench {
     pub(super) fn load(&self) -> Result<Vec<Figure>> {
-        let row = Row::Load.name();
+        let row = Row::Load;
         let server = self.noop(self.driver)?;
         let load = self.transactions_load();
         let mut figures = Vec::new();

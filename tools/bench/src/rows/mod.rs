@@ -14,14 +14,16 @@ mod start;
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clap::ValueEnum;
 use galo::io::Choice;
 use galo::output::complain;
 use galo_load::measure::Tally;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
-use serde_json::{json, Value};
+use serde::Serialize;
 
 use crate::client::{self, Connection};
 use crate::report::Figure;
@@ -29,11 +31,14 @@ use crate::rounds::{ratio, Sample};
 use crate::server::{Cpus, Launch, Programs, Server};
 use crate::wrk::{Load, Post, Wrk};
 
-/// Bytes in a megabyte of the table.
-const MB: f64 = 1e6;
+/// Of the table.
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
 
 /// A row of the table: what `--only` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Row {
     /// Transactions against the no-op server, and their latency.
     Transactions,
@@ -79,60 +84,15 @@ pub enum Row {
     Load,
 }
 
-impl Row {
-    pub const ALL: [Row; 21] = [
-        Row::Transactions,
-        Row::Syscalls,
-        Row::Memory,
-        Row::Start,
-        Row::StartLarge,
-        Row::Idle,
-        Row::Durability,
-        Row::Pipelined,
-        Row::Stack,
-        Row::StackMemory,
-        Row::Paced,
-        Row::Forward,
-        Row::Takeover,
-        Row::Payments,
-        Row::PaymentsPaced,
-        Row::PaymentsCost,
-        Row::PaymentsLarge,
-        Row::PaymentsOpen,
-        Row::Fairness,
-        Row::Flood,
-        Row::Load,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Row::Transactions => "transactions",
-            Row::Syscalls => "syscalls",
-            Row::Memory => "memory",
-            Row::Start => "start",
-            Row::StartLarge => "start-large",
-            Row::Idle => "idle",
-            Row::Durability => "durability",
-            Row::Pipelined => "pipelined",
-            Row::Stack => "stack",
-            Row::StackMemory => "stack-memory",
-            Row::Paced => "paced",
-            Row::Forward => "forward",
-            Row::Takeover => "takeover",
-            Row::Payments => "payments",
-            Row::PaymentsPaced => "payments-paced",
-            Row::PaymentsCost => "payments-cost",
-            Row::PaymentsLarge => "payments-large",
-            Row::PaymentsOpen => "payments-open",
-            Row::Fairness => "fairness",
-            Row::Flood => "flood",
-            Row::Load => "load",
-        }
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value().expect("no row is hidden");
+        f.write_str(value.get_name())
     }
 }
 
 /// How much of everything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Scale {
     pub rounds: usize,
     /// Of load, for each server in each round.
@@ -177,22 +137,6 @@ impl Scale {
         open_payments: 50_000,
         flood: 1_000,
     };
-
-    pub fn json(&self) -> Value {
-        json!({
-            "rounds": self.rounds,
-            "seconds": self.seconds,
-            "connections": self.connections,
-            "starts": self.starts,
-            "large_accounts": self.large_accounts,
-            "large_starts": self.large_starts,
-            "idle_seconds": self.idle_seconds,
-            "takeovers": self.takeovers,
-            "large_payments": self.large_payments,
-            "open_payments": self.open_payments,
-            "flood": self.flood,
-        })
-    }
 }
 
 /// What every row needs.
@@ -329,7 +273,7 @@ impl Bench {
 
 /// The smaller of the two ratios. On two CPUs the load generator is the bottleneck, so requests/s
 /// alone would hide what a request costs the server.
-fn compare(row: &'static str, what: impl Into<String>, of: &[Sample], to: &[Sample]) -> Figure {
+fn compare(row: Row, what: impl Into<String>, of: &[Sample], to: &[Sample]) -> Figure {
     let (wall, wall_each) = ratio(of, to, Sample::requests_per_s);
     let (cpu, cpu_each) = ratio(of, to, Sample::requests_per_cpu_s);
     let note = format!(
@@ -339,12 +283,12 @@ fn compare(row: &'static str, what: impl Into<String>, of: &[Sample], to: &[Samp
     );
     Figure::new(row, what, wall.min(cpu), "×")
         .note(note)
-        .samples(json_of(&[of, to]))
+        .samples([of, to])
 }
 
 /// p50, p99 and max of galo's and of the no-op servers' latencies; `bound`: what galo's p99 must be.
 fn latencies(
-    row: &'static str,
+    row: Row,
     what: &str,
     tallies: &[Tally; 2],
     bound: impl Fn(Figure) -> Figure,
@@ -366,14 +310,6 @@ fn latencies(
         }
     }
     figures
-}
-
-/// The samples of each server.
-fn json_of(servers: &[impl AsRef<[Sample]>]) -> Value {
-    let samples = servers
-        .iter()
-        .map(|samples| samples.as_ref().iter().map(Sample::json).collect());
-    samples.collect::<Vec<Value>>().into()
 }
 
 /// The least and the most of it.

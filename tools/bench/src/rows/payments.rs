@@ -1,13 +1,11 @@
 //! The payments gateway: accepting, and carrying out.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 use galo_load::measure::Tally;
-use serde_json::json;
 
 use super::{compare, latencies, spread, Bench, Row};
 use crate::client::{self, Connection};
@@ -59,9 +57,7 @@ impl Bench {
         let more = [("--io", Path::new(self.driver))];
         let mut launch: Launch<'_> = self.galo_launch(&data, Some(self.cpus.server), &more);
         launch.arguments.push("--allow-reset".into());
-        launch
-            .arguments
-            .extend(processors.flags().map(OsString::from));
+        launch.arguments.extend(processors.flags());
         Ok(Gateway {
             server: Server::start(&launch)?,
             _processors: processors,
@@ -69,12 +65,10 @@ impl Bench {
     }
 
     pub(super) fn payments(&self) -> Result<Vec<Figure>> {
-        let row = Row::Payments.name();
+        let row = Row::Payments;
         let load = Load {
             post: Post::Payment,
-            connections: 32,
-            pipelined: 1,
-            seconds: self.scale.seconds,
+            ..self.transactions_load()
         };
         // What is carried out in one case is kept in the other.
         let (kept, live) = (self.gateway(LONG_MS)?, self.gateway(0)?);
@@ -122,7 +116,7 @@ impl Bench {
     }
 
     pub(super) fn payments_paced(&self) -> Result<Vec<Figure>> {
-        let row = Row::PaymentsPaced.name();
+        let row = Row::PaymentsPaced;
         let (stack, processors) = self.gateway_stack()?;
         let noop = Stack::start(Balancer::Stream, self.noop_pair()?, &self.new_path("nginx"))?;
         let run = |stack: &Stack, seconds: u64| {
@@ -151,13 +145,11 @@ impl Bench {
     }
 
     pub(super) fn payments_cost(&self) -> Result<Vec<Figure>> {
-        let row = Row::PaymentsCost.name();
+        let row = Row::PaymentsCost;
         let (stack, processors) = self.gateway_stack()?;
         let load = Load {
             post: Post::Payment,
-            connections: 32,
-            pipelined: 1,
-            seconds: self.scale.seconds,
+            ..self.transactions_load()
         };
         let mut costs = Vec::new();
         let mut speeds = Vec::new();
@@ -176,7 +168,7 @@ impl Bench {
             cost_figure(row, "as fast as they come", &costs),
             Figure::new(row, what, median(&speeds), "payments/s")
                 .note(spread(&speeds))
-                .samples(json!(speeds)),
+                .samples(&speeds),
         ])
     }
 }
@@ -209,10 +201,10 @@ fn cost_of(
     Ok(seconds * 1e6 / count as f64)
 }
 
-fn cost_figure(row: &'static str, when: &str, costs: &[f64]) -> Figure {
+fn cost_figure(row: Row, when: &str, costs: &[f64]) -> Figure {
     let what = format!("CPU of both nodes for a payment, accepted to confirmed, {when}");
     Figure::new(row, what, median(costs), "µs")
         .lower_is_better()
         .note(spread(costs))
-        .samples(json!(costs))
+        .samples(costs)
 }

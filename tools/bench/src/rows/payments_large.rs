@@ -1,6 +1,5 @@
 //! Many confirmed payments: start, memory, summaries.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,9 +8,9 @@ use galo::http::iso8601;
 use galo::payments::{PaymentId, Processor};
 use galo::shard::payments::{fill, Settled};
 use galo::shard::{Meta, RealDisk};
-use serde_json::{json, Value};
+use serde_json::Value;
 
-use super::{spread, Bench, Row, MB};
+use super::{megabytes, spread, Bench, Row};
 use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::median;
@@ -32,14 +31,13 @@ const LOOKUPS: u64 = 1_000;
 
 impl Bench {
     pub(super) fn payments_large(&self) -> Result<Vec<Figure>> {
-        let row = Row::PaymentsLarge.name();
+        let row = Row::PaymentsLarge;
         let count = self.scale.large_payments;
         let data = self.new_path("data");
         let processors = self.processors(0)?;
         let start = || -> Result<Server> {
             let mut launch = self.galo_launch(&data, None, &[]);
-            let flags = processors.flags().map(OsString::from);
-            launch.arguments.extend(flags);
+            launch.arguments.extend(processors.flags());
             Server::start(&launch)
         };
         start()?.stop()?;
@@ -85,7 +83,6 @@ impl Bench {
         }
         std::fs::remove_dir_all(&data)?;
         summaries.sort_unstable_by(f64::total_cmp);
-        let megabytes = |bytes: u64| bytes as f64 / MB;
         let after = |step: usize| {
             let all: Vec<f64> = memory.iter().map(|it| megabytes(it[step].all)).collect();
             median(&all)
@@ -107,7 +104,7 @@ impl Bench {
                 .lower_is_better()
                 .must(2000.0)
                 .note(format!("{}; file cache warm", spread(&starts)))
-                .samples(json!(starts)),
+                .samples(&starts),
             Figure::new(row, "resident memory then, at most", megabytes(most), "MB")
                 .lower_is_better()
                 .must(30.0)
@@ -117,7 +114,7 @@ impl Bench {
                     after(1),
                     after(2)
                 ))
-                .samples(json!(samples)),
+                .samples(&samples),
             Figure::new(row, "the slowest summary of any window", slowest, "ms")
                 .lower_is_better()
                 .must(5.0)

@@ -1,15 +1,13 @@
 //! Many open payments: start.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
 use galo::machine::Job as _;
 use galo::shard::{self, Accepted, Job, Meta, RealDisk, Recovered, Shard, Store};
-use serde_json::json;
 
 use super::payments_large::id;
-use super::{spread, Bench, Row, MB};
+use super::{megabytes, spread, Bench, Row};
 use crate::report::Figure;
 use crate::rounds::median;
 use crate::server::Server;
@@ -19,7 +17,7 @@ const BEGIN_US: u64 = 1_752_582_896_000_000;
 
 impl Bench {
     pub(super) fn payments_open(&self) -> Result<Vec<Figure>> {
-        let row = Row::PaymentsOpen.name();
+        let row = Row::PaymentsOpen;
         let count = self.scale.open_payments;
         let mut figures = Vec::new();
         for (place, snapshot_at) in [("journal", None), ("snapshot", Some(count * 9 / 10))] {
@@ -29,14 +27,12 @@ impl Bench {
                 // Anew for each: who serves makes a snapshot, and carries them out.
                 let processors = self.processors(0)?;
                 let mut launch = self.galo_launch(&data, None, &[]);
-                launch
-                    .arguments
-                    .extend(processors.flags().map(OsString::from));
+                launch.arguments.extend(processors.flags());
                 Server::start(&launch)?.stop()?;
                 write(&data, count, snapshot_at)?;
                 let server = Server::start(&launch)?;
                 starts.push(server.start.as_secs_f64() * 1e3);
-                memory.push(server.resident()?.all as f64 / MB);
+                memory.push(megabytes(server.resident()?.all));
                 server.stop()?;
                 std::fs::remove_dir_all(&data)?;
             }
@@ -47,13 +43,13 @@ impl Bench {
                     .must(500.0)
                     .aim(200.0)
                     .note(format!("{}; file cache warm", spread(&starts)))
-                    .samples(json!(starts)),
+                    .samples(&starts),
             );
             let what = format!("resident memory then, in the {place}");
             figures.push(
                 Figure::new(row, what, median(&memory), "MB")
                     .lower_is_better()
-                    .samples(json!(memory)),
+                    .samples(&memory),
             );
         }
         Ok(figures)

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{compare, json_of, spread, Bench, Row};
+use super::{compare, spread, Bench, Row};
 use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
@@ -13,7 +13,7 @@ const PIPELINED: usize = 16;
 
 impl Bench {
     pub(super) fn transactions(&self) -> Result<Vec<Figure>> {
-        let row = Row::Transactions.name();
+        let row = Row::Transactions;
         let load = self.transactions_load();
         let mut figures = Vec::new();
         let mut servers = vec![
@@ -72,7 +72,7 @@ impl Bench {
     }
 
     pub(super) fn durability(&self) -> Result<Vec<Figure>> {
-        let row = Row::Durability.name();
+        let row = Row::Durability;
         let load = self.transactions_load();
         let process = self.galo(&[("--durability", "process")])?;
         let disk = self.galo(&[("--durability", "disk")])?;
@@ -85,14 +85,14 @@ impl Bench {
         Ok(vec![
             Figure::new(row, what, value, "×")
                 .note(spread(&each))
-                .samples(json_of(&samples)),
+                .samples(&samples),
             Figure::new(row, "durability disk, 32 connections", speed, "requests/s"),
             Figure::new(row, "durability disk latency p99", p99_ms, "ms").lower_is_better(),
         ])
     }
 
     pub(super) fn pipelined(&self) -> Result<Vec<Figure>> {
-        let row = Row::Pipelined.name();
+        let row = Row::Pipelined;
         let load = Load {
             pipelined: PIPELINED,
             ..self.transactions_load()

@@ -1,5 +1,6 @@
 //! Two nodes behind nginx, against two no-op servers behind it.
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use galo_load::measure::Tally;
 use serde_json::json;
 
-use super::{compare, latencies, spread, Bench, Row, MB};
+use super::{compare, latencies, megabytes, spread, Bench, Row};
 use crate::nginx::Balancer;
 use crate::paced::{self, Mix};
 use crate::pair::{Pair, Stack, NODES};
@@ -28,14 +29,14 @@ impl Bench {
     }
 
     /// The same with more flags for both.
-    pub(super) fn galo_pair_with(&self, flags: &[String]) -> Result<Pair> {
+    pub(super) fn galo_pair_with(&self, flags: &[OsString]) -> Result<Pair> {
         let (run, data) = (self.new_path("run"), self.new_path("data"));
         let pair = Pair::start(&run, |index| {
             let mut launch = self.galo_launch(&data, None, &[("--run", &run)]);
             let more = ["--io", self.driver, "--node", NODES[index], "--nodes"];
             launch.arguments.extend(more.map(Into::into));
             launch.arguments.push(NODES.join(",").into());
-            launch.arguments.extend(flags.iter().map(Into::into));
+            launch.arguments.extend_from_slice(flags);
             launch
         })?;
         pair.wait_until_home()?;
@@ -56,7 +57,7 @@ impl Bench {
     }
 
     pub(super) fn stack(&self) -> Result<Vec<Figure>> {
-        let row = Row::Stack.name();
+        let row = Row::Stack;
         let mut figures = Vec::new();
         for (balancer, name) in [
             (Balancer::Stream, "lb.conf"),
@@ -97,7 +98,7 @@ impl Bench {
     }
 
     pub(super) fn stack_memory(&self) -> Result<Vec<Figure>> {
-        let row = Row::StackMemory.name();
+        let row = Row::StackMemory;
         let pair = self.galo_pair()?;
         let stack = Stack::start(Balancer::Stream, pair, &self.new_path("nginx"))?;
         let before = Together::of(&stack.pids())?;
@@ -122,19 +123,14 @@ impl Bench {
             let most = looking.join().expect("it does not panic")?;
             run.map(|_| most)
         })?;
-        let megabytes = |bytes: u64| bytes as f64 / MB;
         let what = "resident memory of nginx and two nodes under load";
-        let samples = json!({
-            "before": { "resident": before.resident, "proportional": before.proportional },
-            "most": { "resident": most.resident, "proportional": most.proportional },
-        });
         Ok(vec![
             Figure::new(row, format!("{what}, RSS"), megabytes(most.resident), "MB")
                 .lower_is_better()
                 .must(30.0)
                 .aim(20.0)
                 .note(format!("{:.1} MB before", megabytes(before.resident)))
-                .samples(samples),
+                .samples(json!({ "before": before, "most": most })),
             Figure::new(
                 row,
                 format!("{what}, PSS"),
@@ -148,7 +144,7 @@ impl Bench {
     }
 
     pub(super) fn paced(&self) -> Result<Vec<Figure>> {
-        let row = Row::Paced.name();
+        let row = Row::Paced;
         let stacks = self.stacks(Balancer::Stream)?;
         let mut tallies = [Tally::default(), Tally::default()];
         for stack in &stacks {

@@ -4,15 +4,14 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
-use super::{spread, Bench, Row, MB};
+use super::{megabytes, spread, Bench, Row};
 use crate::report::Figure;
 use crate::rounds::median;
 
 impl Bench {
     pub(super) fn start(&self) -> Result<Vec<Figure>> {
-        let row = Row::Start.name();
+        let row = Row::Start;
         let data = self.new_path("data");
         let server = self.galo_with(&data, None, &[])?;
         self.connections(&server, 1)?;
@@ -28,11 +27,11 @@ impl Bench {
         .must(50.0)
         .aim(10.0)
         .note(spread(&times))
-        .samples(json!(times))])
+        .samples(&times)])
     }
 
     pub(super) fn start_large(&self) -> Result<Vec<Figure>> {
-        let row = Row::StartLarge.name();
+        let row = Row::StartLarge;
         let accounts = self.scale.large_accounts;
         let clients = self.new_path("clients.json");
         write_clients(&clients, accounts)?;
@@ -43,7 +42,7 @@ impl Bench {
         server.stop()?;
         let (times, resident) = self.starts(&data, self.scale.large_starts)?;
         std::fs::remove_dir_all(&data)?;
-        let memory: Vec<f64> = resident.iter().map(|bytes| *bytes as f64 / MB).collect();
+        let memory: Vec<f64> = resident.iter().map(|bytes| megabytes(*bytes)).collect();
         let what = format!("start to first 200, {accounts} accounts in the snapshot");
         Ok(vec![
             Figure::new(row, what, median(&times), "ms")
@@ -51,10 +50,10 @@ impl Bench {
                 .must(1000.0)
                 .aim(100.0)
                 .note(format!("{}; file cache warm", spread(&times)))
-                .samples(json!(times)),
+                .samples(&times),
             Figure::new(row, "resident memory then", median(&memory), "MB")
                 .lower_is_better()
-                .samples(json!(resident)),
+                .samples(&resident),
             Figure::new(row, "making that directory, to first 200", made_ms, "ms")
                 .lower_is_better(),
         ])
