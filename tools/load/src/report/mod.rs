@@ -15,9 +15,11 @@
 //! | `csv` | the time series |
 //! | `checks` | a contest's checks, as they are gathered |
 //! | `page` | the HTML page |
+//! | `axis` | scales and ticks, of the page and of the screen |
 //! | `machine` | where it ran |
 //! | `units` | numbers as people read them |
 
+pub mod axis;
 pub mod checks;
 pub mod compare;
 pub mod csv;

@@ -21,6 +21,7 @@ use ratatui::widgets::{Sparkline, Widget};
 
 use super::clock;
 use crate::measure::{Point, Series};
+use crate::report::axis::{count_label, number_above, number_below, one_two_five, time_label};
 use crate::report::units;
 
 /// Left of the charts: what the vertical axis says, and its line.
@@ -38,8 +39,8 @@ const TIME_STEPS_S: [f64; 12] = [
 ];
 /// What a time on the axis needs.
 const TIME_COLUMNS: f64 = 12.0;
-/// The least that the axis of latency covers, as a factor.
-const LATENCY_SPAN_MIN: f64 = 10.0;
+/// The least that the axis of latency covers: a factor of ten, in steps of [`one_two_five`].
+const LATENCY_SPAN_MIN: i32 = 3;
 
 /// One of a point's values.
 type Value = fn(&Point) -> f64;
@@ -81,7 +82,11 @@ pub(super) fn rate(area: Rect, buf: &mut Buffer, series: &Series, window_s: f64,
         .style(RATE_COLOR)
         .render(chart, buf);
     let bottom = left.height.saturating_sub(1);
-    vertical_axis(left, buf, &[(0, tick(max)), (bottom, tick(0.0))]);
+    vertical_axis(
+        left,
+        buf,
+        &[(0, count_label(max)), (bottom, count_label(0.0))],
+    );
     let now = series.points().last().map_or(0.0, Point::rate);
     let style = Style::new().fg(RATE_COLOR);
     beside(
@@ -105,11 +110,11 @@ pub(super) fn rate(area: Rect, buf: &mut Buffer, series: &Series, window_s: f64,
 /// Percentiles of each interval, on a logarithmic axis that covers all of them.
 pub(super) fn latency(area: Rect, buf: &mut Buffer, series: &Series, window_s: f64) {
     let [left, chart, right] = columns(area);
-    let Some(bounds_us) = latency_bounds_us(series) else {
+    let Some(numbers) = latency_bounds(series) else {
         vertical_axis(left, buf, &[]);
         return;
     };
-    let bounds = bounds_us.map(f64::log10);
+    let bounds = numbers.map(|number| one_two_five(number).log10());
     Canvas::default()
         .marker(Marker::Braille)
         .x_bounds([0.0, window_s])
@@ -128,9 +133,7 @@ pub(super) fn latency(area: Rect, buf: &mut Buffer, series: &Series, window_s: f
         let share = (bounds[1] - us.log10()) / (bounds[1] - bounds[0]);
         (share * f64::from(chart.height.saturating_sub(1))).round() as u16
     };
-    let ticks = latency_ticks_us(bounds_us, row);
-    let ticks: Vec<_> = ticks.into_iter().map(|us| (row(us), tick_us(us))).collect();
-    vertical_axis(left, buf, &ticks);
+    vertical_axis(left, buf, &latency_ticks(numbers, row));
 
     let Some(last) = series.points().last().filter(|point| point.max_us > 0.0) else {
         return;
@@ -264,31 +267,24 @@ fn strokes(series: &Series, value: &Value, mut draw: impl FnMut(f64, f64, f64, f
     }
 }
 
-/// Between which latencies all that is drawn lies; `None`: nothing ended yet.
-fn latency_bounds_us(series: &Series) -> Option<[f64; 2]> {
+/// Between which latencies all that is drawn lies, as numbers of [`one_two_five`]; `None`: nothing ended yet.
+fn latency_bounds(series: &Series) -> Option<[i32; 2]> {
     let points = || series.points().filter(|point| point.p50_us > 0.0);
     let least_us = points().map(|point| point.p50_us).reduce(f64::min)?;
     let most_us = points().map(|point| point.max_us).reduce(f64::max)?;
-    let low_us = floor_125(least_us);
-    Some([low_us, ceiling_125(most_us.max(low_us * LATENCY_SPAN_MIN))])
+    let low = number_below(least_us);
+    Some([low, number_above(most_us).max(low + LATENCY_SPAN_MIN)])
 }
 
-/// Powers of ten within the bounds, and of those between them, 2 and 5 times a power, as many as leave a row free
-/// to their neighbours.
-fn latency_ticks_us(bounds_us: [f64; 2], row: impl Fn(f64) -> u16) -> Vec<f64> {
-    let exponents = || bounds_us[0].log10().floor() as i32..=bounds_us[1].log10().ceil() as i32;
-    let mut ticks: Vec<f64> = Vec::new();
-    for factor in [1.0, 5.0, 2.0] {
-        for exponent in exponents() {
-            let tick = factor * 10_f64.powi(exponent);
-            // One part in a thousand: the bounds are such ticks, and come from logarithms.
-            let is_within = (bounds_us[0] * 0.999..=bounds_us[1] * 1.001).contains(&tick);
-            if is_within
-                && ticks
-                    .iter()
-                    .all(|other| row(tick).abs_diff(row(*other)) >= 2)
-            {
-                ticks.push(tick);
+/// Rows with their labels: powers of ten within the bounds, and of those between them, 5 and 2 times a power, as many as
+/// leave a row free to their neighbours.
+fn latency_ticks([low, high]: [i32; 2], row: impl Fn(f64) -> u16) -> Vec<(u16, String)> {
+    let mut ticks: Vec<(u16, String)> = Vec::new();
+    for of_decade in [0, 2, 1] {
+        for number in (low..=high).filter(|number| number.rem_euclid(3) == of_decade) {
+            let us = one_two_five(number);
+            if ticks.iter().all(|(other, _)| row(us).abs_diff(*other) >= 2) {
+                ticks.push((row(us), time_label(us)));
             }
         }
     }
@@ -313,26 +309,6 @@ fn apart<const N: usize>(wanted: [u16; N], height: u16) -> [u16; N] {
     rows
 }
 
-fn floor_125(value: f64) -> f64 {
-    let power = 10_f64.powf(value.log10().floor());
-    let factors = [5.0, 2.0, 1.0];
-    let factor = factors.into_iter().find(|factor| factor * power <= value);
-    factor.unwrap_or(1.0) * power
-}
-
-fn ceiling_125(value: f64) -> f64 {
-    let floor = floor_125(value);
-    if floor >= value {
-        return floor;
-    }
-    let factor = if (floor / 10_f64.powf(floor.log10().floor())).round() == 2.0 {
-        2.5
-    } else {
-        2.0
-    };
-    floor * factor
-}
-
 /// A round number that is not less, and not much more; one for nothing.
 fn ceiling(value: f64) -> f64 {
     if value <= 0.0 {
@@ -344,29 +320,6 @@ fn ceiling(value: f64) -> f64 {
         .into_iter()
         .find(|factor| value <= factor * power * 1.000_001);
     factor.unwrap_or(10.0) * power
-}
-
-/// A round number, as it stands on an axis.
-fn tick(value: f64) -> String {
-    let digits = (1.0 - value.abs().max(1e-9).log10()).ceil().clamp(0.0, 6.0) as usize;
-    match value {
-        value if value >= 10.0 => units::count(value.round() as u64),
-        value => {
-            let text = format!("{value:.digits$}");
-            match text.contains('.') {
-                true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-                false => text,
-            }
-        }
-    }
-}
-
-/// The same for a time.
-fn tick_us(us: f64) -> String {
-    let units = [(1e6, "s"), (1e3, "ms"), (1.0, "µs")];
-    let fitting = units.into_iter().find(|(factor, _)| us >= factor * 0.999);
-    let (factor, unit) = fitting.unwrap_or((1.0, "µs"));
-    format!("{} {unit}", tick(us / factor))
 }
 
 #[cfg(test)]
@@ -422,13 +375,28 @@ mod tests {
             [0.0, 7.3, 340.0, 61_503.0].map(ceiling),
             [1.0, 8.0, 400.0, 80_000.0]
         );
-        assert_eq!([812.0, 100.0, 0.7].map(floor_125), [500.0, 100.0, 0.5]);
-        let up = [812.0, 100.0, 201.0].map(ceiling_125);
-        assert_eq!(up.map(|us| us.round()), [1_000.0, 100.0, 500.0]);
-        let texts = [0.0, 0.015, 2.5, 400.0, 20_000.0].map(tick);
-        assert_eq!(texts, ["0", "0.015", "2.5", "400", "20,000"]);
-        let texts = [0.5, 1.0, 200.0, 1_000.0, 5e4, 1e7].map(tick_us);
-        assert_eq!(texts, ["0.5 µs", "1 µs", "200 µs", "1 ms", "50 ms", "10 s"]);
+    }
+
+    #[test]
+    fn latency_has_round_bounds_and_a_decade_at_least() {
+        let bounds = |us: f64| latency_bounds(&series([(1, us)])).map(|it| it.map(one_two_five));
+        assert_eq!(bounds(812.0), Some([500.0, 10_000.0]));
+        assert_eq!(bounds(100.0), Some([100.0, 1_000.0]));
+        assert_eq!(bounds(0.7), Some([0.5, 10.0]));
+        assert_eq!(latency_bounds(&series([])), None);
+        // With so many rows a decade.
+        let labels = |rows: f64| {
+            let ticks = latency_ticks([1, 7], |us| (us.log10() * rows).round() as u16);
+            ticks
+                .into_iter()
+                .map(|(_, label)| label)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(labels(2.0), ["10 µs", "100 µs"]);
+        let all = [
+            "10 µs", "100 µs", "5 µs", "50 µs", "2 µs", "20 µs", "200 µs",
+        ];
+        assert_eq!(labels(20.0), all);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use maud::{html, Markup};
 
-use super::axis::{percent_label, time_label, Axis, Scale, Tick};
 use super::plot::{legend, Bin, Place, Plot};
+use crate::report::axis::{percent_label, time_label, Axis, Scale, Tick};
 use crate::report::{units, Bucket, Distribution, Report, PERCENTILES};
 
 /// Percentiles that are marked in the distribution.

@@ -9,10 +9,8 @@
 //! | `contest` | an official run's score and checks |
 //! | `comparison` | a former run beside this one |
 //! | `plot` | one chart as SVG |
-//! | `axis` | scales and ticks |
 //! | `style.css` | how all of it looks: light, dark, printed, on a phone |
 
-mod axis;
 mod comparison;
 mod contest;
 mod distribution;

@@ -2,9 +2,9 @@
 
 use maud::{html, Markup};
 
-use super::axis::{clock, count_label, percent_label, time_label, Axis};
 use super::plot::{legend, Bin, Lane, Place, Plot};
 use crate::measure::Point;
+use crate::report::axis::{clock, count_label, percent_label, time_label, Axis};
 use crate::report::{units, Report, Watched, WatchedPoint};
 
 /// Stretches that a pointer can tell apart, at most.

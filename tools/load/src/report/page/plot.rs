@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use maud::{html, Markup, PreEscaped};
 
-use super::axis::Axis;
+use crate::report::axis::Axis;
 
 /// Of the inner drawing, in units. Also the number of columns: no screen shows more of a line than its least and its largest
 /// value in one of them.

@@ -1,4 +1,4 @@
-//! Scales, and the ticks on them.
+//! Scales, and the ticks on them: of the page and of the screen.
 
 /// Beyond this factor between the least and the largest, a scale is logarithmic: two decades.
 const LINEAR_FACTOR_MAX: f64 = 100.0;
@@ -160,20 +160,20 @@ fn step(least: f64) -> f64 {
 }
 
 /// The 1, 2, 5, 10, … of this number; 0 is 1.
-fn one_two_five(number: i32) -> f64 {
+pub fn one_two_five(number: i32) -> f64 {
     let decade = 10_f64.powi(number.div_euclid(3));
     decade * [1.0, 2.0, 5.0][number.rem_euclid(3) as usize]
 }
 
 /// The number of the first of [`one_two_five`] that is not less than a value more than zero.
-fn number_above(value: f64) -> i32 {
+pub fn number_above(value: f64) -> i32 {
     let decade = 3 * value.log10().floor() as i32;
     let above = (decade - 1..).find(|number| one_two_five(*number) >= value * (1.0 - 1e-9));
     above.unwrap_or(decade)
 }
 
-/// The number of the last of them that is not more.
-fn number_below(value: f64) -> i32 {
+/// The number of the last of them that is not more than a value more than zero.
+pub fn number_below(value: f64) -> i32 {
     let above = number_above(value);
     match one_two_five(above) > value * (1.0 + 1e-9) {
         true => above - 1,
@@ -266,6 +266,16 @@ mod tests {
             Axis::log(1.0, 100.0, time_label).scale,
             Scale::Log(1.0, 100.0)
         );
+    }
+
+    #[test]
+    fn labels_have_the_digits_that_count() {
+        let texts = [0.0, 0.015, 2.5, 400.0, 20_000.0].map(count_label);
+        assert_eq!(texts, ["0", "0.015", "2.5", "400", "20k"]);
+        let texts = [0.5, 1.0, 200.0, 1_000.0, 5e4, 1e7].map(time_label);
+        assert_eq!(texts, ["0.5 µs", "1 µs", "200 µs", "1 ms", "50 ms", "10 s"]);
+        let up = [812.0, 100.0, 201.0].map(|us| one_two_five(number_above(us)));
+        assert_eq!(up, [1_000.0, 100.0, 500.0]);
     }
 
     #[test]
