@@ -152,8 +152,7 @@ impl Connection {
 /// It never answers, with what was tried last; or `stop` was given.
 pub fn until_it_answers(target: &Target, path: &str, wait: Duration, stop: &Stop) -> Result<u16> {
     let began = Instant::now();
-    let mut request = Vec::new();
-    target.write_request(&mut request, "GET", path, b"");
+    let request = target.request("GET", path, b"");
     loop {
         let left = wait.saturating_sub(began.elapsed());
         let failure = match exchange(target, &request, left.clamp(ANSWER_MIN, ANSWER_MAX)) {

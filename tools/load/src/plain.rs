@@ -256,8 +256,7 @@ fn balances(target: &Target, timeout: Duration) -> Result<[i64; CLIENTS.len()], 
 }
 
 fn summary(target: &Target, timeout: Duration) -> Result<Summary, Failure> {
-    let mut request = Vec::new();
-    target.write_request(&mut request, "GET", "/payments-summary", b"");
+    let request = target.request("GET", "/payments-summary", b"");
     let reply = exchange(target, &request, timeout)?;
     parse_summary(reply.status, &reply.body)
 }

@@ -41,6 +41,13 @@ impl Target {
         &self.host
     }
 
+    /// A request's bytes, as [`Target::write_request`] has them.
+    pub fn request(&self, method: &'static str, path: &str, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_request(&mut out, method, path, body);
+        out
+    }
+
     /// Appends a request's bytes. `path` begins with a slash; `body`: JSON, or empty for none.
     pub fn write_request(&self, out: &mut Vec<u8>, method: &'static str, path: &str, body: &[u8]) {
         self.write_request_with(out, method, path, "", body);
@@ -148,10 +155,8 @@ mod tests {
     use super::*;
 
     fn request(target: &str) -> String {
-        let mut out = Vec::new();
         let target: Target = target.parse().unwrap();
-        target.write_request(&mut out, "GET", "/health", b"");
-        String::from_utf8(out).unwrap()
+        String::from_utf8(target.request("GET", "/health", b"")).unwrap()
     }
 
     #[test]

@@ -32,23 +32,24 @@ impl Asked {
 
     /// A statement.
     pub fn statement(target: &Target, client: u32) -> Asked {
-        let mut request = Vec::new();
-        statement_request(target, &mut request, client);
-        Asked::of(target, client, Kind::Statement, request)
+        Asked::statement_as(target, client, Kind::Statement)
     }
 
     /// A statement of nobody.
     pub fn statement_of_nobody(target: &Target, client: u32) -> Asked {
+        Asked::statement_as(target, client, Kind::Check)
+    }
+
+    fn statement_as(target: &Target, client: u32, kind: Kind) -> Asked {
         let mut request = Vec::new();
         statement_request(target, &mut request, client);
-        Asked::of(target, client, Kind::Check, request)
+        Asked::of(target, client, kind, request)
     }
 
     /// A body that is no transaction.
     pub fn bad_transaction(target: &Target, client: u32, body: &str) -> Asked {
-        let mut request = Vec::new();
         let path = format!("/clientes/{client}/transacoes");
-        target.write_request(&mut request, "POST", &path, body.as_bytes());
+        let request = target.request("POST", &path, body.as_bytes());
         Asked::of(target, client, Kind::Check, request)
     }
 

@@ -157,8 +157,7 @@ impl Run<'_> {
     /// The target's payments. It may refuse: then nothing from before this moment is asked for later.
     fn purge(&self, observer: &mut Observer, calls: &mut Calls) -> Timestamp {
         let target = &self.flags.target;
-        let mut request = Vec::new();
-        target.write_request(&mut request, "POST", "/purge-payments", b"");
+        let request = target.request("POST", "/purge-payments", b"");
         let what = "purge: answered";
         let status = calls.ask(Kind::Check, what, target, &request, |status, _| Ok(status));
         if let Ok(200..300) = status {

@@ -121,9 +121,8 @@ impl Lookups<'_> {
     /// # Errors
     /// The request, and why it has no answer, or none that tells.
     pub fn ask(&mut self, id: PaymentId) -> Result<Option<u64>, (Vec<u8>, Failure)> {
-        let mut request = Vec::new();
         let path = format!("/payments/{id}");
-        self.target.write_request(&mut request, "GET", &path, b"");
+        let request = self.target.request("GET", &path, b"");
         match self.reply(&request) {
             Ok(reply) => parse_payment(id, reply.status, &reply.body),
             Err(failure) => Err(failure),

@@ -123,9 +123,8 @@ pub fn compare(
 
 /// The target's.
 pub fn summary(calls: &mut Calls, target: &Target, window: &Window) -> Result<Summary, Failure> {
-    let mut request = Vec::new();
     let path = format!("/payments-summary{}", window.query());
-    target.write_request(&mut request, "GET", &path, b"");
+    let request = target.request("GET", &path, b"");
     calls.ask(Kind::Summary, READABLE, target, &request, parse_summary)
 }
 

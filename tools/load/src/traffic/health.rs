@@ -26,9 +26,9 @@ struct Body<'a> {
 impl Health {
     /// Of this target.
     pub fn new(target: &Target) -> Health {
-        let mut request = Vec::new();
-        target.write_request(&mut request, "GET", "/health", b"");
-        Health { request }
+        Health {
+            request: target.request("GET", "/health", b""),
+        }
     }
 }
 

@@ -91,9 +91,7 @@ fn describe(host: &str, name: &str) -> Result<Description> {
         bail!("DOCKER_HOST is {host}: only an engine on this machine can say what to watch, unix:///var/run/docker.sock for one");
     }
     let target = Target::from_str(host).context("DOCKER_HOST")?;
-    let mut request = Vec::new();
-    let path = format!("/containers/{name}/json");
-    target.write_request(&mut request, "GET", &path, b"");
+    let request = target.request("GET", &format!("/containers/{name}/json"), b"");
     let reply = match exchange(&target, &request, ENGINE_MAX) {
         Ok(reply) => reply,
         Err(failure) => {
