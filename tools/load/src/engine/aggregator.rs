@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::measure::{Point, Series, Tally};
+use crate::measure::{nanoseconds, Point, Series, Tally};
 
-use super::recorder::duration;
-use super::schedule::nanoseconds;
 use super::timer::now_ns;
 use super::{End, Plan, Progress, Watcher};
 
@@ -83,7 +81,7 @@ impl<'a> Aggregator<'a> {
                 idle_ns = now_ns + nanoseconds(IDLE);
             }
             let wake_ns = idle_ns.min(self.warmup_ns);
-            match messages.recv_timeout(duration(wake_ns.saturating_sub(now_ns))) {
+            match messages.recv_timeout(Duration::from_nanos(wake_ns.saturating_sub(now_ns))) {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -143,7 +141,7 @@ impl<'a> Aggregator<'a> {
             };
             let at = self.plan.interval * self.complete as u32;
             let elapsed_ns = until_ns - self.measured_ns;
-            let point = Point::new(at, duration(elapsed_ns) - at, &tally);
+            let point = Point::new(at, Duration::from_nanos(elapsed_ns) - at, &tally);
             self.total.merge(&tally);
             self.series.push(point);
             self.complete += 1;
@@ -152,7 +150,7 @@ impl<'a> Aggregator<'a> {
     }
 
     fn show(&self, watcher: &mut dyn Watcher, elapsed_ns: u64, point: Option<&Point>) {
-        let elapsed = duration(elapsed_ns);
+        let elapsed = Duration::from_nanos(elapsed_ns);
         let part = match self.plan.end {
             End::After(all) => elapsed.as_secs_f64() / all.as_secs_f64(),
             End::Requests(count) => self.total.requests() as f64 / count as f64,

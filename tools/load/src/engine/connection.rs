@@ -1,6 +1,7 @@
 //! One connection: its socket, and what it is waiting for.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -8,8 +9,6 @@ use mio::{Interest, Registry, Token};
 
 use crate::measure::{FailureKind, Kind, Sample};
 use crate::target::Address;
-
-use super::recorder::duration;
 
 /// A socket of either family.
 #[derive(Debug)]
@@ -87,7 +86,7 @@ pub struct Request<K> {
 impl<K> Request<K> {
     /// As it is counted if it ends now.
     pub fn sample(&self, now_ns: u64, status: Option<u16>, bytes: usize) -> Sample {
-        let since = |from_ns: u64| duration(now_ns.saturating_sub(from_ns));
+        let since = |from_ns: u64| Duration::from_nanos(now_ns.saturating_sub(from_ns));
         Sample {
             kind: self.kind,
             latency: since(self.from_ns),
@@ -240,7 +239,10 @@ mod tests {
             sent_ns: None,
             warm: false,
         };
-        assert_eq!(request.sample(9_000, None, 0).service, duration(7_000));
+        assert_eq!(
+            request.sample(9_000, None, 0).service,
+            Duration::from_nanos(7_000)
+        );
     }
 
     #[test]

@@ -34,12 +34,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::measure::{Failure, Kind, Measured, Point, Tally};
+use crate::measure::{nanoseconds, Failure, Kind, Measured, Point, Tally};
 use crate::target::Target;
 
 use aggregator::{Aggregator, Message};
-use recorder::duration;
-use schedule::nanoseconds;
 use timer::now_ns;
 use worker::Worker;
 
@@ -230,7 +228,7 @@ pub fn run<T: Traffic>(
     let measured_ns = begin_ns + nanoseconds(plan.warmup);
     let end_ns = outcomes.iter().map(|outcome| outcome.end_ns).max();
     let measured = Measured {
-        elapsed: duration(end_ns.unwrap_or(measured_ns) - measured_ns),
+        elapsed: Duration::from_nanos(end_ns.unwrap_or(measured_ns) - measured_ns),
         total,
         series,
         unsent: outcomes.iter().map(|outcome| outcome.unsent).sum(),

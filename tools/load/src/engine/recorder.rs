@@ -3,10 +3,9 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::measure::{FailureKind, Sample, Tally};
+use crate::measure::{nanoseconds, FailureKind, Sample, Tally};
 
 use super::aggregator::Message;
-use super::schedule::nanoseconds;
 use super::timer::thread_cpu_ns;
 use super::{End, Plan, LATE};
 
@@ -167,18 +166,13 @@ impl Recorder {
 
     /// A request that counts from `from_ns` and could have been begun at `able_ns` is begun now.
     pub fn begun(&mut self, now_ns: u64, from_ns: u64, able_ns: u64) {
-        let own = duration(now_ns.saturating_sub(able_ns));
+        let own = Duration::from_nanos(now_ns.saturating_sub(able_ns));
         if own > LATE {
             self.tally.late(Some(own), false);
-        } else if duration(now_ns.saturating_sub(from_ns)) > LATE {
+        } else if Duration::from_nanos(now_ns.saturating_sub(from_ns)) > LATE {
             self.tally.late(None, true);
         }
     }
-}
-
-/// From so many nanoseconds.
-pub fn duration(ns: u64) -> Duration {
-    Duration::from_nanos(ns)
 }
 
 #[cfg(test)]

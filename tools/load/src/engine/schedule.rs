@@ -5,6 +5,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::iter::{Skip, StepBy};
 use std::time::Duration;
 
+use crate::measure::nanoseconds;
+
 use super::{Arrivals, End, Pace, Plan};
 
 /// In closed loop, from an attempt that found no server to the next on that connection: without it, a thread
@@ -193,11 +195,6 @@ impl Schedule {
         let in_time = due_ns.take_while(|due_ns| *due_ns < until_ns);
         in_time.filter(|due_ns| *due_ns >= from_ns).count() as u64
     }
-}
-
-/// They fit for 584 years.
-pub fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
-use crate::measure::FailureKind;
+use crate::measure::{nanoseconds, FailureKind};
 
 use super::aggregator::Message;
 use super::connection::{index_of, kind_of_connect, Connection, Request, Unsent};
 use super::deadlines::Deadlines;
-use super::recorder::{duration, Recorder};
-use super::schedule::{nanoseconds, Schedule, Start};
+use super::recorder::Recorder;
+use super::schedule::{Schedule, Start};
 use super::timer::{now_ns, Timer};
 use super::{share_of, End, Plan, Stop, Traffic};
 
@@ -163,7 +163,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
             .first()
             .map_or(u64::MAX, |index| self.deadline_ns(index));
         let next_ns = self.recorder.next_ns(now_ns).min(deadline_ns);
-        latest = latest.min(duration(next_ns.saturating_sub(now_ns)));
+        latest = latest.min(Duration::from_nanos(next_ns.saturating_sub(now_ns)));
         match self.poll.poll(events, Some(latest)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),

@@ -6,7 +6,7 @@ mod tally;
 
 pub use failure::{Failure, FailureKind, Failures};
 pub use series::{Point, Series, POINTS_MAX};
-pub use tally::{histogram, KindTally, Late, Sample, Tally};
+pub use tally::{histogram, nanoseconds, KindTally, Late, Sample, Tally};
 
 use std::fmt;
 use std::time::Duration;

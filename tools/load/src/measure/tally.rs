@@ -201,7 +201,8 @@ impl Tally {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// They fit for 584 years.
+pub fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
