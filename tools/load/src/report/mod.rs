@@ -236,7 +236,13 @@ pub struct VerificationLine {
 impl Verification {
     /// Nothing is wrong.
     pub fn is_good(&self) -> bool {
-        self.lines.iter().all(|line| line.wrong.is_none())
+        self.wrong() == 0
+    }
+
+    /// How many lines are wrong.
+    pub fn wrong(&self) -> usize {
+        let wrong = self.lines.iter().filter(|line| line.wrong.is_some());
+        wrong.count()
     }
 
     /// Nothing can be compared: the target does not say how it ended.
@@ -327,7 +333,13 @@ impl ToolReport {
 impl Contest {
     /// No check failed.
     pub fn is_good(&self) -> bool {
-        self.checks.iter().all(|check| check.failed == 0)
+        self.failed() == 0
+    }
+
+    /// How many checks failed.
+    pub fn failed(&self) -> usize {
+        let failed = self.checks.iter().filter(|check| check.failed > 0);
+        failed.count()
     }
 }
 

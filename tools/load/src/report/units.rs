@@ -94,9 +94,6 @@ fn decimals(number: f64, digits: i32) -> i32 {
 }
 
 fn significant(number: f64, digits: i32) -> String {
-    if !number.is_finite() {
-        return "–".to_owned();
-    }
     // 9.996 becomes 10.0, which needs one digit less after the point than it seemed.
     let number = rounded(number, digits);
     let decimals = decimals(number, digits) as usize;
@@ -105,6 +102,9 @@ fn significant(number: f64, digits: i32) -> String {
 
 /// With so many digits after the point, and thousands apart before it.
 fn apart(number: f64, decimals: usize) -> String {
+    if !number.is_finite() {
+        return "–".to_owned();
+    }
     let text = format!("{:.decimals$}", number.abs());
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
     let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
@@ -179,6 +179,7 @@ mod tests {
             (99_196.994, "99,196.99"),
             (-803.01, "-803.01"),
             (-0.004, "0.00"),
+            (f64::NAN, "–"),
         ] {
             assert_eq!(amount(given), text);
         }

@@ -19,21 +19,8 @@ pub fn contest(contest: &Contest) -> Markup {
 fn amount(value: f64, unit: &str) -> String {
     match unit {
         "" => units::rate(value),
-        unit => format!("{} {unit}", cents(value)),
+        unit => format!("{} {unit}", units::amount(value).replace('-', "−")),
     }
-}
-
-/// Money, to the cent.
-fn cents(value: f64) -> String {
-    let cents = (value.abs() * 100.0).round();
-    let sign = if value < 0.0 && cents > 0.0 {
-        "−"
-    } else {
-        ""
-    };
-    // Beyond 2^53 cents are not known any more.
-    let cents = cents as u64;
-    format!("{sign}{}.{:02}", units::count(cents / 100), cents % 100)
 }
 
 /// A bar for each term, from where the ones before it ended.
@@ -106,15 +93,10 @@ fn score(contest: &Contest) -> Markup {
 }
 
 fn checks(contest: &Contest) -> Markup {
-    let failed = contest
-        .checks
-        .iter()
-        .filter(|check| check.failed > 0)
-        .count();
     html! {
         div.card {
             h3 { "Checks" }
-            @match failed {
+            @match contest.failed() {
                 0 => p.verdict { span.good { "✓ All " (contest.checks.len()) " checks passed." } },
                 failed => p.verdict { span.bad { "✗ " (failed) " of " (contest.checks.len()) " checks failed." } },
             }

@@ -56,11 +56,7 @@ fn pace(report: &Report) -> String {
 fn chips(report: &Report) -> Vec<Chip<'static>> {
     let mut chips = Vec::new();
     if let Some(contest) = &report.contest {
-        let failed = contest
-            .checks
-            .iter()
-            .filter(|check| check.failed > 0)
-            .count();
+        let failed = contest.failed();
         let most = contest.score_max;
         let most = most.map(|most| format!("of {} {}", units::rate(most), contest.unit));
         chips.push(Chip {
@@ -137,13 +133,9 @@ fn chips(report: &Report) -> Vec<Chip<'static>> {
         },
     ]);
     if let Some(verification) = &report.verification {
-        let wrong = verification
-            .lines
-            .iter()
-            .filter(|line| line.wrong.is_some());
         chips.push(Chip {
             name: "Verified",
-            value: match wrong.count() {
+            value: match verification.wrong() {
                 0 => "all right".to_owned(),
                 wrong => format!("{wrong} wrong"),
             },

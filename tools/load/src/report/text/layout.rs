@@ -29,7 +29,8 @@ impl Table {
     }
 
     /// Two spaces between columns, none at the end of a line. Words in the last column go on below themselves.
-    pub fn write(&self, out: &mut String) {
+    pub fn text(&self) -> String {
+        let mut out = String::new();
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let widths: Vec<usize> = (0..columns)
             .map(|column| {
@@ -43,7 +44,7 @@ impl Table {
                 let gap = if column == 0 { "" } else { "  " };
                 let is_words = self.words.contains(&column);
                 if is_words && column + 1 == columns {
-                    write_quoted(out, &format!("{line}{gap}"), cell, WORDS_LINES);
+                    write_quoted(&mut out, &format!("{line}{gap}"), cell, WORDS_LINES);
                     line.clear();
                     continue;
                 }
@@ -53,10 +54,11 @@ impl Table {
                 };
             }
             if !line.is_empty() {
-                *out += line.trim_end();
+                out += line.trim_end();
                 out.push('\n');
             }
         }
+        out
     }
 }
 
@@ -125,10 +127,8 @@ mod tests {
         table.row(["", "count", "what"]);
         table.row(["latency", "1,234", "is µs"]);
         table.row(["x", "7"]);
-        let mut out = String::new();
-        table.write(&mut out);
         assert_eq!(
-            out,
+            table.text(),
             "         count  what\nlatency  1,234  is µs\nx            7\n"
         );
     }
@@ -139,8 +139,7 @@ mod tests {
         table.row(["7", &"word ".repeat(30)]);
         table.row(["8"]);
         table.row(["9", ""]);
-        let mut out = String::new();
-        table.write(&mut out);
+        let out = table.text();
         let lines: Vec<_> = out.lines().collect();
         let first = format!("7  {}", "word ".repeat(19));
         let second = format!("   {}", "word ".repeat(11));

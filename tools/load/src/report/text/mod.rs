@@ -126,9 +126,7 @@ fn total(report: &Report) -> String {
         "Received",
         &format!("{}, {bytes_rate}/s", units::bytes(bytes)),
     ]);
-    let mut out = String::new();
-    table.write(&mut out);
-    out
+    table.text()
 }
 
 /// What both runs have besides latencies, which are compared where they stand.
@@ -144,8 +142,7 @@ fn comparison(report: &Report, base: &Report) -> String {
         let (this, former) = (row.unit.text(row.this), row.unit.text(row.former));
         table.row([format!("  {}", row.name), this, former, row.change_text()]);
     }
-    table.write(&mut out);
-    out
+    out + &table.text()
 }
 
 /// The row of this name, if both runs have it.
@@ -163,9 +160,7 @@ fn statuses(report: &Report) -> String {
         let share = units::percent(*count as f64 / total.max(1) as f64);
         table.row([format!("  {status}"), units::count(*count), share]);
     }
-    let mut out = "Statuses\n".to_owned();
-    table.write(&mut out);
-    out
+    "Statuses\n".to_owned() + &table.text()
 }
 
 fn tool(report: &Report) -> String {
@@ -210,8 +205,7 @@ fn tool(report: &Report) -> String {
             table.row([name, &units::count(count), why]);
         }
     }
-    let mut out = "The tool itself\n".to_owned();
-    table.write(&mut out);
+    let mut out = "The tool itself\n".to_owned() + &table.text();
     if let Some(doubt) = report.tool.doubt(report.requests) {
         out += &format!("  Warning: {doubt}.\n");
     }
@@ -230,9 +224,7 @@ fn watched(report: &Report) -> String {
         let ended = subject.ended.clone().unwrap_or_default();
         table.row([format!("  {}", subject.name), memory, cpu, ended]);
     }
-    let mut out = String::new();
-    table.write(&mut out);
-    out
+    table.text()
 }
 
 #[cfg(test)]

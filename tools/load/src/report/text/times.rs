@@ -57,9 +57,7 @@ pub fn latency(report: &Report, rows: Option<&[Row]>) -> String {
             extremes(&mut table, rows.is_some(), latency, service);
         }
     }
-    let mut out = String::new();
-    table.write(&mut out);
-    out
+    table.text()
 }
 
 /// What is not compared: the standard deviation and the shortest.
@@ -118,9 +116,7 @@ pub fn by_kind(report: &Report, rows: Option<&[Row]>) -> String {
             table.row(empty.into_iter().chain(cells));
         }
     }
-    let mut out = String::new();
-    table.write(&mut out);
-    out
+    table.text()
 }
 
 /// Latencies on a logarithmic scale, a bar for each range of it.
@@ -146,9 +142,7 @@ pub fn distribution(report: &Report) -> String {
             "■".repeat(length),
         ]);
     }
-    let mut out = "Latency, distribution\n".to_owned();
-    table.write(&mut out);
-    out
+    "Latency, distribution\n".to_owned() + &table.text()
 }
 
 /// Of one length on the logarithmic scale, the empty ones in between included, and few enough for a screen.

@@ -28,8 +28,7 @@ pub fn verification(report: &Report) -> String {
         return String::new();
     };
     let (lines, mut out) = (&verification.lines, String::new());
-    let wrong = lines.iter().filter(|line| line.wrong.is_some()).count();
-    out += &match wrong {
+    out += &match verification.wrong() {
         0 => format!("Verification: good, {} compared\n", lines.len()),
         wrong => format!("Verification: {wrong} of {} WRONG\n", lines.len()),
     };
@@ -53,7 +52,7 @@ pub fn checks(report: &Report) -> String {
     };
     let failed = contest.checks.iter().filter(|check| check.failed > 0);
     let count = contest.checks.len();
-    let mut out = match failed.clone().count() {
+    let mut out = match contest.failed() {
         0 => format!("Checks: all {count} good\n"),
         failed => format!("Checks: {failed} of {count} FAILED\n"),
     };
@@ -65,7 +64,7 @@ pub fn checks(report: &Report) -> String {
         let looked_at = format!("  {:>9}", units::count(check.count));
         table.row([looked_at, units::count(check.failed), check.what.clone()]);
     }
-    table.write(&mut out);
+    out += &table.text();
     for check in failed {
         out += &format!("\nFAILED: {}\n", check.what);
         for example in &check.examples {
@@ -98,7 +97,5 @@ pub fn score(report: &Report) -> String {
     let unit: Vec<_> = unit.filter(|part| !part.is_empty()).collect();
     let score = units::amount(contest.score);
     table.row(["  score", &score, &unit.join(" ")]);
-    let mut out = String::new();
-    table.write(&mut out);
-    out
+    table.text()
 }
