@@ -12,7 +12,8 @@
 //! colours.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
@@ -175,19 +176,11 @@ pub(super) fn time_axis(area: Rect, buf: &mut Buffer, window_s: f64) {
 
 /// Axis, chart, and what is true now. Where there is little room, the chart keeps some of it.
 fn columns(area: Rect) -> [Rect; 3] {
-    let left = LEFT_COLUMNS.min(area.width);
-    let rest = area.width - left;
-    let right = if rest >= 2 * RIGHT_COLUMNS {
-        RIGHT_COLUMNS
-    } else {
-        0
+    let right = match area.width >= LEFT_COLUMNS + 2 * RIGHT_COLUMNS {
+        true => RIGHT_COLUMNS,
+        false => 0,
     };
-    let of = |x, width| Rect { x, width, ..area };
-    [
-        of(area.x, left),
-        of(area.x + left, rest - right),
-        of(area.x + area.width - right, right),
-    ]
+    Layout::horizontal([Length(LEFT_COLUMNS), Fill(1), Length(right)]).areas(area)
 }
 
 /// A line at the right of the area, with labels at some of its rows, counted from the top.

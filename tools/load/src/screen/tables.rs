@@ -1,7 +1,8 @@
 //! Percentiles, statuses, kinds and failures, as they stand so far.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::{Color, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Widget};
@@ -65,29 +66,18 @@ pub(super) fn headed(area: Rect, buf: &mut Buffer, name: &str) -> Rect {
 /// All tables that have room, side by side.
 pub(super) fn side_by_side(area: Rect, buf: &mut Buffer, standing: &Standing) {
     let columns = Columns::of(area.width);
-    let mut x = area.x;
-    let mut next = |columns: u16| {
-        let left = (area.right()).saturating_sub(x);
-        let part = Rect {
-            x,
-            width: columns.min(left),
-            ..area
-        };
-        x += part.width + GAP_COLUMNS.min(left - part.width);
-        part
+    let widths = match (columns.kinds, columns.failures) {
+        (0, _) => vec![PERCENTILE_COLUMNS],
+        (_, 0) => vec![PERCENTILE_COLUMNS, STATUS_COLUMNS],
+        (kinds, _) => vec![PERCENTILE_COLUMNS, STATUS_COLUMNS, kinds],
     };
-    percentiles(next(PERCENTILE_COLUMNS), buf, standing);
-    if columns.kinds == 0 {
-        statuses(next(u16::MAX), buf, standing);
-        return;
+    // The last one has what is left.
+    let widths = widths.into_iter().map(Length).chain([Fill(1)]);
+    let areas = Layout::horizontal(widths).spacing(GAP_COLUMNS).split(area);
+    let tables = [percentiles, statuses, kinds, failures];
+    for (area, table) in areas.iter().zip(tables) {
+        table(*area, buf, standing);
     }
-    statuses(next(STATUS_COLUMNS), buf, standing);
-    if columns.failures == 0 {
-        kinds(next(u16::MAX), buf, standing);
-        return;
-    }
-    kinds(next(columns.kinds), buf, standing);
-    failures(next(u16::MAX), buf, standing);
 }
 
 /// Latency, and beside it service.

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::{Color, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Widget};
@@ -103,17 +104,19 @@ impl View {
 
     /// Header, charts, tables, failures, the log's end, footer: charts take what the others leave.
     fn draw_all(&self, area: Rect, buf: &mut Buffer, now: Instant) {
-        let mut rest = area;
-        self.header(top(&mut rest, 1), buf);
-        self.gauge(top(&mut rest, 1), buf, now);
-        self.footer(bottom(&mut rest, 1), buf);
+        let rows = [Length(1), Length(1), Fill(1), Length(1)];
+        let [header, gauge, rest, footer] = Layout::vertical(rows).areas(area);
+        self.header(header, buf);
+        self.gauge(gauge, buf, now);
+        self.footer(footer, buf);
         let notes = match self.notes.len() as u16 {
             0 => 0,
             _ if area.height < 30 => 1,
             lines => 1 + lines.min(if area.height < 40 { 3 } else { 8 }),
         };
-        self.log(bottom(&mut rest, notes), buf);
         let Some((standing, _)) = &self.standing else {
+            let [_, log] = Layout::vertical([Fill(1), Length(notes)]).areas(rest);
+            self.log(log, buf);
             return;
         };
         let has_column = Columns::of(area.width).failures > 0;
@@ -122,25 +125,29 @@ impl View {
             _ if has_column || area.height < 20 => 0,
             kinds => 1 + kinds.min(if area.height < 30 { 2 } else { 5 }),
         };
-        tables::failures(bottom(&mut rest, failures), buf, standing);
-        let rows = if area.height < 34 { 6 } else { 9 };
-        tables::side_by_side(bottom(&mut rest, 2 + rows), buf, standing);
-        self.charts(rest, buf, standing);
+        let tables = if area.height < 34 { 8 } else { 11 };
+        let rows = [Fill(1), Length(tables), Length(failures), Length(notes)];
+        let [charts, tables, failures, log] = Layout::vertical(rows).areas(rest);
+        self.charts(charts, buf, standing);
+        tables::side_by_side(tables, buf, standing);
+        tables::failures(failures, buf, standing);
+        self.log(log, buf);
     }
 
-    fn charts(&self, mut area: Rect, buf: &mut Buffer, standing: &Standing) {
+    fn charts(&self, area: Rect, buf: &mut Buffer, standing: &Standing) {
         let window_s = charts::window_s(&self.series);
-        let has_axis = area.height >= RATE_ROWS_MIN;
-        let axis = bottom(&mut area, u16::from(has_axis));
-        charts::time_axis(axis, buf, window_s);
-        let rate = match area.height + axis.height {
-            height if height < CHARTS_ROWS_MIN => area.height,
+        let axis = u16::from(area.height >= RATE_ROWS_MIN);
+        let rate = match area.height {
+            height if height < CHARTS_ROWS_MIN => height - axis,
             height => height * 2 / 5,
         };
-        let rate = headed(top(&mut area, rate), buf, "Rate");
+        let rows = [Length(rate), Fill(1), Length(axis)];
+        let [rate, latency, axis] = Layout::vertical(rows).areas(area);
+        charts::time_axis(axis, buf, window_s);
+        let rate = headed(rate, buf, "Rate");
         charts::rate(rate, buf, &self.series, window_s, standing.mean_rate);
-        if area.height > 0 {
-            let latency = headed(area, buf, "Latency");
+        if latency.height > 0 {
+            let latency = headed(latency, buf, "Latency");
             charts::latency(latency, buf, &self.series, window_s);
         }
     }
@@ -161,13 +168,12 @@ impl View {
         what.render(area, buf);
     }
 
-    fn gauge(&self, mut area: Rect, buf: &mut Buffer, now: Instant) {
+    fn gauge(&self, area: Rect, buf: &mut Buffer, now: Instant) {
         let (share, text) = self.progress(now);
         // At the left edge: nothing is drawn there.
-        area.width = area.width.saturating_sub(1);
-        area.x += 1;
-        let half = area.width / 2;
-        let clock = right(&mut area, CLOCK_COLUMNS.min(half));
+        let clock = CLOCK_COLUMNS.min(area.width.saturating_sub(1) / 2);
+        let columns = [Length(1), Fill(1), Length(clock)];
+        let [_, gauge, clock] = Layout::horizontal(columns).areas(area);
         Line::from(format!("{text} "))
             .right_aligned()
             .render(clock, buf);
@@ -177,7 +183,7 @@ impl View {
             .filled_symbol("━")
             .unfilled_symbol("─")
             .filled_style(Color::Cyan)
-            .render(area, buf);
+            .render(gauge, buf);
     }
 
     /// The part of the run that is over, and in words where it stands.
@@ -259,15 +265,11 @@ impl View {
 
     /// Line by line, the most important first.
     fn draw_essentials(&self, area: Rect, buf: &mut Buffer, now: Instant) {
-        let mut rest = area;
-        let header = top(&mut rest, 1);
-        let gauge = top(&mut rest, 1);
-        Line::from(format!("{} → {}", self.title.run, self.title.target))
-            .bold()
-            .render(header, buf);
         let (share, text) = self.progress(now);
-        Line::from(format!("{:.0}%  {text}", share * 100.0)).render(gauge, buf);
-        let mut lines: Vec<Line<'_>> = Vec::new();
+        let mut lines = vec![
+            Line::from(format!("{} → {}", self.title.run, self.title.target)).bold(),
+            Line::from(format!("{:.0}%  {text}", share * 100.0)),
+        ];
         if let Some((standing, _)) = &self.standing {
             let rates = [standing.point.rate(), standing.mean_rate].map(units::rate);
             lines.push(named(
@@ -304,43 +306,12 @@ impl View {
                 .front()
                 .map(|note| Line::from(format!("› {note}"))),
         );
-        write(rest, buf, lines.into_iter());
+        write(area, buf, lines.into_iter());
     }
 }
 
 fn named(name: &str, text: String) -> Line<'static> {
     Line::from(vec![Span::from(format!("{name} ")).bold(), text.into()])
-}
-
-/// Takes rows from an area, as many as there are.
-fn top(area: &mut Rect, rows: u16) -> Rect {
-    let taken = Rect {
-        height: rows.min(area.height),
-        ..*area
-    };
-    area.y += taken.height;
-    area.height -= taken.height;
-    taken
-}
-
-fn bottom(area: &mut Rect, rows: u16) -> Rect {
-    let height = rows.min(area.height);
-    area.height -= height;
-    Rect {
-        y: area.bottom(),
-        height,
-        ..*area
-    }
-}
-
-fn right(area: &mut Rect, columns: u16) -> Rect {
-    let width = columns.min(area.width);
-    area.width -= width;
-    Rect {
-        x: area.right(),
-        width,
-        ..*area
-    }
 }
 
 #[cfg(test)]
