@@ -42,10 +42,10 @@ COPY LICENSE target/release/gal[o] /opt/galo/
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /galo
 # The dependencies first, which change seldom: the manifest without what has sources of its own
-# beside the server (hence without --locked; the versions are the lock file's all the same).
+# beside the server, and without tests (hence without --locked; the versions are the lock file's all the same).
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
-RUN sed -i -e 's/^members = .*/members = ["."]/' -e '/^\[\[test\]\]/,/^$/d' -e '/^build = /d' Cargo.toml \
+RUN sed -i -e 's/^members = .*/members = ["."]/' -e '/^\[\[test\]\]/,/^$/d' -e '/^build = /d' -e '/^galo-testkit = /d' Cargo.toml \
     && mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \

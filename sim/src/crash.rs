@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::disk::{Change, Inode, SimDisk};
 use crate::locks::MAKER;
-use crate::random::Random;
 use crate::sabotage::Sabotage;
+use galo_testkit::Random;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

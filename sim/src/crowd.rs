@@ -3,9 +3,9 @@
 
 use crate::plan::Plan;
 use crate::processes::Cluster;
-use crate::random::Random;
 use crate::socket::{Ended, Pace};
 use crate::world::World;
+use galo_testkit::Random;
 
 /// From one byte or some to the next.
 const PAUSE_NS_MAX: u64 = 3_000_000_000;

@@ -18,8 +18,8 @@ use galo::shard::mapping::Mapping;
 use galo::shard::{Disk, DiskFile, Locked};
 
 use crate::locks::SimLock;
-use crate::random::Random;
 use crate::sabotage::Sabotage;
+use galo_testkit::Random;
 pub(crate) use state::{Change, Inode, State};
 
 /// What goes wrong for one process, and when. Countdowns are in its operations.

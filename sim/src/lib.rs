@@ -2,7 +2,7 @@
 //! thread, and one `u64` decides everything that happens to them.
 //!
 //! - `run`: one seed, from its plan to its verdict. `many`: many of them, on all CPUs.
-//! - `plan`: what a seed decides beforehand. `random`: where its numbers come from.
+//! - `plan`: what a seed decides beforehand.
 //! - `world`: what happens next. `life`: from the start of all processes to the end of all of them;
 //!   `recovery`: what shards' new owners find. `processes`: they start, are paused, stop, die.
 //!   `faults`: what goes wrong in between.
@@ -34,7 +34,6 @@ mod network;
 mod payments;
 mod plan;
 mod processes;
-pub mod random;
 mod recovery;
 mod reply;
 mod request;

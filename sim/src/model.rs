@@ -17,10 +17,10 @@ use galo::shard::journal::{Event, Record};
 use galo::shard::Client;
 
 use crate::payments::{Book, Entry as PaymentEntry};
-use crate::random::Random;
 use crate::request::Expect;
 use crate::trace::Checked;
 use crate::{require, violation};
+use galo_testkit::Random;
 
 /// A transaction that a client made up; a position in the model's list.
 pub type Tag = usize;

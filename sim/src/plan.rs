@@ -4,7 +4,7 @@ use galo::clients::CONTEST;
 use galo::node::Durability;
 use galo::shard::Client;
 
-use crate::random::Random;
+use galo_testkit::Random;
 
 /// Of a whole run.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use galo::bank::Kind;
 
 use crate::model::{Model, Since, Tag, Transaction};
 use crate::payments::{self, Question, State};
-use crate::random::Random;
+use galo_testkit::Random;
 
 /// Which answers there may be.
 #[derive(Clone, Debug)]

@@ -6,11 +6,11 @@ use crate::disk::SimDisk;
 use crate::model::Model;
 use crate::payments::{self, Book, Processors};
 use crate::plan::{Ending, Life, Plan};
-use crate::random::Random;
 use crate::recovery::Promise;
 use crate::sabotage::Sabotage;
 use crate::trace::{Checked, Trace};
 use crate::world::World;
+use galo_testkit::Random;
 
 /// How a run is done.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,12 +12,12 @@ use crate::model::{Model, Tag};
 use crate::payments::Processors;
 use crate::plan::Plan;
 use crate::processes::Cluster;
-use crate::random::Random;
 use crate::recovery::Promise;
 use crate::run::Coverage;
 use crate::sabotage::Sabotage;
 use crate::socket::Socket;
 use crate::trace::{Checked, Trace};
+use galo_testkit::Random;
 
 const SECOND_NS: u64 = 1_000_000_000;
 

@@ -7,7 +7,7 @@ use galo::machine::Job;
 use galo::shard::{self, Done, Meta, RecoveryError};
 use galo_sim::crash::Crash;
 use galo_sim::disk::SimDisk;
-use galo_sim::random::Random;
+use galo_testkit::Random;
 
 const META: Meta = Meta {
     directory: 7,

@@ -11,10 +11,6 @@
 mod engine;
 mod images;
 mod project;
-// The other promises use the rest of it.
-#[allow(dead_code, unused_imports)]
-#[path = "../promises/support/mod.rs"]
-mod support;
 
 mod limits;
 mod memory;
@@ -24,9 +20,9 @@ mod seccomp;
 mod takeover;
 
 use engine::Engine;
+use galo_testkit::contest_2024;
 use images::Images;
 use project::Project;
-use support::contest;
 
 #[test]
 fn two_containers_behind_nginx() {
@@ -37,7 +33,7 @@ fn two_containers_behind_nginx() {
     let project = Project::up(&images, &[("GALO_LB", "lb.conf")]);
     limits::add_up(&project);
     seccomp::allows_io_uring(&project);
-    contest(&project.address);
+    contest_2024(&project.address);
     memory::stays_below_its_limit(&project);
     takeover::fits_with_all_keys_remembered(&project);
     drop(project);

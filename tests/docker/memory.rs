@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::project::{Project, SERVICES};
-use crate::support::{transaction, Connection};
+use galo_testkit::{transaction, Connection};
 
 const RESIDENT_KIB_MAX: u64 = 30_000_000 / 1024;
 const CONNECTIONS: u32 = 32;

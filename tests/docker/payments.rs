@@ -2,7 +2,6 @@
 //! that is killed, and two processors that tell what they were really asked for. And the contest's
 //! network, which somebody else has made.
 
-use std::collections::HashSet;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,18 +9,21 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
-use serde_json::{json, Value};
+use serde_json::json;
 
 use crate::engine::Engine;
 use crate::images::Images;
 use crate::project::{free_port, Project, NODES};
-use crate::support::{get, post, Address, Connection, PATIENCE};
+use galo_testkit::{
+    get, payment, post, Address, Connection, ProcessorApi, Summary, PATIENCE, PROCESSORS,
+};
 
 pub const FILES: [&str; 2] = ["compose.yml", "compose.processors.yml"];
 
 const PAYERS: usize = 8;
 const PAYMENTS: usize = 600;
-const CENTS: usize = 1990;
+/// Of all of them.
+const CENTS: u128 = PAYMENTS as u128 * 1990;
 
 /// `GALO_PAYMENT_QUEUE` in `compose.yml`.
 const QUEUE: usize = 200_000;
@@ -29,52 +31,31 @@ const FILLERS: usize = 4;
 /// Sent before the first of them is answered.
 const BATCH: usize = 50;
 
-const PROCESSORS: [&str; 2] = ["default", "fallback"];
-
 /// What is published on this machine.
-pub struct Processors {
-    addresses: [Address; 2],
-}
+pub struct Processors([ProcessorApi; 2]);
 
 impl Processors {
     /// Two free ports, and the variables that say so.
     pub fn choose() -> (Processors, [(&'static str, String); 2]) {
         let ports = [free_port(), free_port()].map(|port| port.to_string());
-        let addresses = ports
-            .each_ref()
-            .map(|port| Address::Tcp(format!("127.0.0.1:{port}")));
+        let processors = ports.each_ref().map(|port| ProcessorApi {
+            address: Address::Tcp(format!("127.0.0.1:{port}")),
+        });
         let [default, fallback] = ports;
         let variables = [
             ("GALO_DEFAULT_PORT", default),
             ("GALO_FALLBACK_PORT", fallback),
         ];
-        (Processors { addresses }, variables)
-    }
-
-    fn admin(&self, number: usize, method: &str, path: &str, body: &str) -> Value {
-        let mut connection = Connection::open(&self.addresses[number]).expect("a connection");
-        let length = body.len();
-        let request = format!(
-            "{method} /admin/{path} HTTP/1.1\r\nHost: processor\r\nX-Rinha-Token: 123\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        let reply = connection.ask(request.as_bytes());
-        assert_eq!(reply.status, 200, "{reply:?}");
-        serde_json::from_slice(&reply.body).unwrap_or_default()
+        (Processors(processors), variables)
     }
 
     fn fail(&self, number: usize, failing: bool) {
-        let body = json!({ "failure": failing }).to_string();
-        self.admin(number, "PUT", "configurations/failure", &body);
+        self.0[number].set_failing(failing);
     }
 
-    /// What each holds, as Galo's summary has it.
-    fn summary(&self) -> Value {
-        let [default, fallback] = [0, 1].map(|number| {
-            let all = self.admin(number, "GET", "payments-summary", "");
-            json!({ "totalRequests": all["totalRequests"], "totalAmount": all["totalAmount"] })
-        });
-        json!({ "default": default, "fallback": fallback })
+    /// What each holds.
+    fn summary(&self) -> Summary {
+        Summary(self.0.each_ref().map(ProcessorApi::all))
     }
 }
 
@@ -110,9 +91,9 @@ pub fn are_made_once(project: &Project<'_>, processors: &Processors) {
         project.wait_until_healthy(NODES[0]);
     });
     let paid = settled(&project.address);
-    assert_eq!(paid, of_summary(&processors.summary()), "both say the same");
-    let (count, cents) = total(&paid);
-    assert_eq!((count, cents), (PAYMENTS, PAYMENTS * CENTS), "{paid:?}");
+    assert_eq!(paid, processors.summary(), "both say the same");
+    let cents: u128 = paid.0.iter().map(|totals| totals.cents).sum();
+    assert_eq!((paid.count(), cents), (PAYMENTS as u64, CENTS), "{paid:?}");
     println!("{PAYMENTS} payments over a failing processor and a kill -9: {paid:?}");
 }
 
@@ -120,14 +101,9 @@ fn id(series: usize, number: usize) -> String {
     format!("{series:08x}-0000-4000-8000-{number:012x}")
 }
 
-fn payment(id: &str) -> Vec<u8> {
-    let body = format!(r#"{{"correlationId":"{id}","amount":19.90}}"#);
-    post("/payments", &body)
-}
-
 /// One payment, sent again until somebody has acknowledged it: it is the same one by its id.
 fn pay(address: &Address, number: usize) {
-    let request = payment(&id(0, number));
+    let request = payment(&id(0, number), "19.90");
     let deadline = Instant::now() + PATIENCE;
     loop {
         assert!(
@@ -148,40 +124,19 @@ fn pay(address: &Address, number: usize) {
     }
 }
 
-/// Count and cents of each processor.
-type Paid = [(usize, usize); 2];
-
-fn of_summary(summary: &Value) -> Paid {
-    PROCESSORS.map(|name| {
-        let of = &summary[name];
-        let count = of["totalRequests"].as_u64().expect("a number");
-        let amount = of["totalAmount"].as_f64().expect("a number");
-        (count as usize, (amount * 100.0).round() as usize)
-    })
-}
-
-fn total(paid: &Paid) -> (usize, usize) {
-    (paid[0].0 + paid[1].0, paid[0].1 + paid[1].1)
-}
-
 /// The summary, once all payments are in it. Both nodes say the same: each connection goes to the next.
-fn settled(address: &Address) -> Paid {
+fn settled(address: &Address) -> Summary {
     let deadline = Instant::now() + 2 * PATIENCE;
     loop {
-        let said: HashSet<Paid> = NODES
-            .iter()
-            .map(|_| {
-                let mut connection = Connection::open(address).expect("a connection");
-                let reply = connection.ask(&get("/payments-summary"));
-                assert_eq!(reply.status, 200, "{reply:?}");
-                of_summary(&reply.json())
-            })
-            .collect();
-        let all: Vec<&Paid> = said.iter().collect();
-        match all.as_slice() {
-            [paid] if total(paid).0 >= PAYMENTS => return **paid,
-            _ => assert!(Instant::now() < deadline, "not all is paid: {said:?}"),
+        let of_nodes = NODES.map(|_| {
+            let mut connection = Connection::open(address).expect("a connection");
+            Summary::of(&connection.ask(&get("/payments-summary")))
+        });
+        let [one, other] = of_nodes;
+        if one == other && one.count() >= PAYMENTS as u64 {
+            return one;
         }
+        assert!(Instant::now() < deadline, "not all is paid: {of_nodes:?}");
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -220,11 +175,11 @@ pub fn fit_where_all_wait(project: &Project<'_>, processors: &Processors) {
     }
     // Full is full, before and after.
     let mut connection = Connection::open(&project.address).expect("a connection");
-    let reply = connection.ask(&payment(&id(FILLERS + 1, 0)));
+    let reply = connection.ask(&payment(&id(FILLERS + 1, 0), "19.90"));
     assert_eq!(reply.status, 503, "{reply:?}");
     assert!(reply.header("retry-after").is_some(), "{reply:?}");
-    let said = connection.ask(&get("/payments-summary")).json();
-    assert_eq!(of_summary(&said), of_summary(&processors.summary()));
+    let summary = Summary::of(&connection.ask(&get("/payments-summary")));
+    assert_eq!(summary, processors.summary());
 }
 
 /// Payments until none is accepted any more. Says how many were.
@@ -233,7 +188,10 @@ fn fill(address: &Address, filler: usize) -> usize {
     let mut accepted = 0;
     for first in (0..2 * QUEUE).step_by(BATCH) {
         let ids = (first..first + BATCH).map(|number| id(filler + 1, number));
-        connection.send(&ids.flat_map(|id| payment(&id)).collect::<Vec<u8>>());
+        connection.send(
+            &ids.flat_map(|id| payment(&id, "19.90"))
+                .collect::<Vec<u8>>(),
+        );
         let mut taken = 0;
         for _ in 0..BATCH {
             let reply = connection.reply();

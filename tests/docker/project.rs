@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{run, Engine};
 use crate::images::{Images, ROOT};
-use crate::support::{Address, PATIENCE};
+use galo_testkit::{Address, PATIENCE};
 
 pub const NODES: [&str; 2] = ["api01", "api02"];
 pub const SERVICES: [&str; 3] = ["api01", "api02", "nginx"];

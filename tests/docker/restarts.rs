@@ -7,7 +7,7 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
 use crate::project::{Project, NODES};
-use crate::support::Writer;
+use galo_testkit::Writer;
 
 const WRITERS: u32 = 20;
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::images::{Images, ROOT};
 use crate::project::{Project, NODES};
-use crate::support::{get, transaction, Connection};
+use galo_testkit::{get, transaction, Connection};
 
 /// The profile of the project allows what the uring driver needs.
 pub fn allows_io_uring(project: &Project<'_>) {
@@ -15,7 +15,7 @@ pub fn allows_io_uring(project: &Project<'_>) {
 
 /// Where the profile refuses io_uring, the nodes run on epoll.
 pub fn without_io_uring_it_is_epoll(images: &Images<'_>) {
-    let dir = crate::support::data_dir();
+    let dir = galo_testkit::data_dir();
     let profile = dir.path().join("seccomp.json");
     std::fs::write(&profile, without_io_uring()).expect("a profile");
     let profile = profile.to_str().expect("a path in UTF-8");

@@ -7,7 +7,7 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
 use crate::project::{Project, NODES};
-use crate::support::{transaction, Address, Connection};
+use galo_testkit::{transaction, Address, Connection};
 
 /// A client of each shard.
 const CLIENTS: [u32; 2] = [1, 2];

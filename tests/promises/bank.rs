@@ -1,6 +1,6 @@
 //! The bank's rules, as a client sees them.
 
-use crate::support::{data_dir, on_both_drivers, post, Launch};
+use galo_testkit::{data_dir, on_both_drivers, post, Launch};
 
 #[test]
 fn a_transaction_is_judged_by_the_rules() {

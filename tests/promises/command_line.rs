@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{data_dir, on_both_drivers, Launch, Server};
+use galo_testkit::{data_dir, on_both_drivers, Launch, Server};
 
 const FLAGS: [&str; 18] = [
     "listen",
@@ -163,7 +163,7 @@ fn variables_take_what_their_kind_usually_takes() {
             .env("GALO_RUN", dir.path().join("run"))
             .env("GALO_ALLOW_RESET", "Yes")
     };
-    let reset = |server: &Server| server.ask(&crate::support::post("/reset", "")).status;
+    let reset = |server: &Server| server.ask(&galo_testkit::post("/reset", "")).status;
     let server = launch().start_listening(2);
     assert_eq!(server.addresses.len(), 2);
     assert_eq!(reset(&server), 200);
@@ -247,7 +247,7 @@ fn a_flag_beats_its_variable_and_a_variable_the_default() {
          deadline 60s, at most 1000000 open in a shard",
     );
     said(&log, "by-variable: 5 accounts in 2 shards");
-    assert_eq!(server.ask(&crate::support::post("/reset", "")).status, 200);
+    assert_eq!(server.ask(&galo_testkit::post("/reset", "")).status, 200);
     server.stop();
     let server = with_variables()
         .flag("io", "uring")
@@ -280,8 +280,8 @@ fn listen_by_variable_is_a_list() {
         .start_listening(2);
     assert_eq!(server.addresses.len(), 2);
     for address in &server.addresses {
-        let mut connection = crate::support::Connection::open(address).unwrap();
-        assert_eq!(connection.ask(&crate::support::get("/health")).status, 200);
+        let mut connection = galo_testkit::Connection::open(address).unwrap();
+        assert_eq!(connection.ask(&galo_testkit::get("/health")).status, 200);
     }
 }
 
@@ -303,7 +303,7 @@ fn a_quiet_log_level_is_quiet() {
         .start_listening(0);
     let begin = std::time::Instant::now();
     while std::os::unix::net::UnixStream::connect(&path).is_err() {
-        assert!(begin.elapsed() < crate::support::PATIENCE && server.is_running());
+        assert!(begin.elapsed() < galo_testkit::PATIENCE && server.is_running());
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert_eq!(server.log(), [""; 0]);

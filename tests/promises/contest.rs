@@ -1,6 +1,6 @@
 //! The contest's load passes.
 
-use crate::support::{contest, data_dir, on_both_drivers, Driver, Launch};
+use galo_testkit::{contest_2024, data_dir, on_both_drivers, Driver, Launch};
 
 #[test]
 fn the_contests_sequence_passes_on_one_core() {
@@ -15,5 +15,5 @@ fn the_contests_sequence_passes_on_two_cores() {
 fn sequence(driver: Driver, cores: usize) {
     let dir = data_dir();
     let server = Launch::driver(dir.path(), driver).cores(cores).start();
-    contest(server.address());
+    contest_2024(server.address());
 }

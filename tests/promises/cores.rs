@@ -1,6 +1,6 @@
 //! Two cores: whichever core has the connection, and whichever has the account.
 
-use crate::support::{data_dir, get, on_both_drivers, transaction, Launch, CONTEST};
+use galo_testkit::{data_dir, get, on_both_drivers, transaction, Launch, CONTEST};
 
 /// Requests for both shards in one write are answered in order, each with what it asked for.
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::support::{data_dir, on_both_drivers, Launch, Random, Writer};
+use galo_testkit::{data_dir, on_both_drivers, Launch, Random, Writer};
 
 const ROUNDS: usize = 4;
 const WRITERS: u32 = 10;
@@ -44,7 +44,7 @@ fn survives(launch: impl Fn() -> Launch, data: &std::path::Path) {
         let server = launch().start();
         Writer::settle(&mut writers, &server);
         // At a random moment, counted in replies: a time would pass before or after the load.
-        let replies_max = random.within(1, 600);
+        let replies_max = random.between(1, 600);
         let replies = AtomicU64::new(0);
         let address = server.address().clone();
         thread::scope(|scope| {

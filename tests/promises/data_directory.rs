@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{data_dir, on_both_drivers, Launch};
+use galo_testkit::{data_dir, on_both_drivers, Launch};
 
 fn check(data: &Path) -> Launch {
     Launch::bare().arg("check").flag("data", data)

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use nix::sys::resource::Resource;
 
-use crate::support::{data_dir, on_both_drivers, transaction, Launch, Server};
+use galo_testkit::{data_dir, on_both_drivers, transaction, Launch, Server};
 
 /// Of a running process, soft; the hard one stays.
 fn limit_file_size(server: &Server, bytes: u64) {

@@ -4,9 +4,7 @@ use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{
-    data_dir, get, on_both_drivers, post, transaction, Connection, Launch, Server,
-};
+use galo_testkit::{data_dir, get, on_both_drivers, post, transaction, Connection, Launch, Server};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {

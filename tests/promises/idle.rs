@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{data_dir, get, on_both_drivers, Launch};
+use galo_testkit::{data_dir, get, on_both_drivers, Launch};
 
 const WATCHED: Duration = Duration::from_secs(5);
 

@@ -5,7 +5,7 @@ use std::io;
 
 use nix::sys::resource::Resource;
 
-use crate::support::{data_dir, Launch};
+use galo_testkit::{data_dir, Launch};
 
 /// What a container's seccomp profile does: `io_uring_setup` is not permitted.
 fn refuse_io_uring() -> io::Result<()> {

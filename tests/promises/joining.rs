@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::{data_dir, on_both_drivers, Driver, Launch, Server, PATIENCE};
+use galo_testkit::{data_dir, on_both_drivers, Driver, Launch, Server, PATIENCE};
 
 const NODES: &str = "api01,api02";
 

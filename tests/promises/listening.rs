@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 
-use crate::support::{data_dir, get, on_both_drivers, Address, Connection, Launch};
+use galo_testkit::{data_dir, get, on_both_drivers, Address, Connection, Launch};
 
 #[test]
 fn tcp_and_unix_at_once_and_the_file_goes_at_the_end() {

@@ -8,8 +8,6 @@
 //!
 //! What needs root is in `tests/root`.
 
-mod support;
-
 mod bank;
 mod command_line;
 mod contest;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 
-use crate::support::{
-    data_dir, get, on_both_drivers, transaction, Book, Driver, Launch, Processor, Random, PATIENCE,
+use galo_testkit::{
+    data_dir, get, on_both_drivers, transaction, Driver, Launch, PaymentLedger, Processor, Random,
+    PATIENCE,
 };
 
 const CONNECTIONS: usize = 1_000;
@@ -178,7 +179,7 @@ fn processors_that_answer_byte_by_byte_take_nothing_from_clients() {
         let mut polite = server.connect();
         polite.ask(&transaction(1, 'c', 1, "um")).posted();
         let before = server.resident_kib();
-        let mut book = Book::default();
+        let mut book = PaymentLedger::default();
         book.pay(&mut server.connect(), &mut Random::from_time(), PAYMENTS);
         let open = || server.metric("galo_payments_open");
         let mut most = before;

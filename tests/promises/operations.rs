@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use crate::support::{data_dir, get, on_both_drivers, post, transaction, Launch, Server};
+use galo_testkit::{data_dir, get, on_both_drivers, post, transaction, Launch, Server};
 
 #[test]
 fn health_is_json_that_tells_how_it_is() {

@@ -13,9 +13,7 @@ use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::{pipe2, Pid};
 
-use crate::support::{
-    data_dir, get, on_both_drivers, Address, Connection, Launch, Reply, PATIENCE,
-};
+use galo_testkit::{data_dir, get, on_both_drivers, Address, Connection, Launch, Reply, PATIENCE};
 
 /// What may be there in place of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

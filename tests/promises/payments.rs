@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{
+use galo_testkit::{
     cents, data_dir, get, new_id, now_us, on_both_drivers, payment, post, processed, stored, us_of,
-    Book, Driver, Launch, Processor, Random, Reply, Scripted, Server, Summary, Totals, PATIENCE,
+    Driver, Launch, PaymentLedger, Processor, Random, Reply, Scripted, Server, Summary, Totals,
+    PATIENCE,
 };
 
 /// A server with both processors, as they are.
@@ -33,7 +34,7 @@ fn a_payment_with_an_id_is_accepted_and_carried_out_afterwards() {
         let (dir, processors) = (data_dir(), Processor::both());
         let server = serve(dir.path(), driver, &processors).start();
         let mut random = Random::from_time();
-        let mut book = Book::default();
+        let mut book = PaymentLedger::default();
         let before = now_us();
         book.pay(&mut server.connect(), &mut random, 50);
         // An id is an id in either case.
@@ -220,7 +221,7 @@ fn an_amount_is_read_exactly() {
     let (dir, processors) = (data_dir(), Processor::both());
     let server = serve(dir.path(), Driver::Uring, &processors).start();
     let mut random = Random::from_time();
-    let mut book = Book::default();
+    let mut book = PaymentLedger::default();
     for (written, same) in [
         ("19.90", "19.90"),
         ("19.9", "19.90"),
@@ -251,7 +252,7 @@ fn the_same_id_again_is_the_same_payment() {
         let launch = || serve(dir.path(), driver, &processors);
         let server = launch().start();
         let mut random = Random::from_time();
-        let mut book = Book::default();
+        let mut book = PaymentLedger::default();
         let id = new_id(&mut random);
         book.sends(&id, "19.90");
         // On several connections at once, so that several cores have it.

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{
-    amount, data_dir, new_id, on_both_drivers, payment, Book, Connection, Launch, Processor,
-    Random, Server, PATIENCE,
+use galo_testkit::{
+    amount, data_dir, new_id, on_both_drivers, payment, Connection, Launch, PaymentLedger,
+    Processor, Random, Server, PATIENCE,
 };
 
 const ROUNDS: usize = 4;
@@ -57,7 +57,7 @@ fn open_payments_survive_stops() {
                 .cores(2)
                 .processors(&processors[0].url(), &processors[1].url())
         };
-        let (mut random, mut book) = (Random::from_time(), Book::default());
+        let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         for round in 0..4 {
             let server = launch().start();
             // In the second life nothing changes.
@@ -83,13 +83,13 @@ fn open_payments_survive_stops() {
 fn survive(launch: impl Fn() -> Launch, processors: &[Processor; 2], data: &Path) {
     let launch = || launch().processors(&processors[0].url(), &processors[1].url());
     let mut random = Random::from_time();
-    let mut book = Book::default();
+    let mut book = PaymentLedger::default();
     for round in 0..ROUNDS {
         let server = launch().start();
         // Every kind of moment: both slow, one failing, both failing.
         for (number, processor) in processors.iter().enumerate() {
-            processor.set_delay(random.within(0, DELAY_MS));
-            processor.set_failing(round > 0 && random.within(0, 2) <= 1 - number as u64);
+            processor.set_delay(random.between(0, DELAY_MS));
+            processor.set_failing(round > 0 && random.between(0, 2) <= 1 - number as u64);
         }
         pay_until_killed(server, &mut book, &mut random);
         let checked = Launch::bare().arg("check").flag("data", data).run().good();
@@ -108,8 +108,8 @@ fn survive(launch: impl Fn() -> Launch, processors: &[Processor; 2], data: &Path
 }
 
 /// Several in one piece, so that the kill finds requests in every state.
-fn pay_until_killed(server: Server, book: &mut Book, random: &mut Random) {
-    let replies_max = random.within(1, PAYMENTS);
+fn pay_until_killed(server: Server, book: &mut PaymentLedger, random: &mut Random) {
+    let replies_max = random.between(1, PAYMENTS);
     let mut connections: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
     let mut replies = 0;
     let mut sent: Vec<Vec<String>> = vec![Vec::new(); connections.len()];
@@ -123,14 +123,14 @@ fn pay_until_killed(server: Server, book: &mut Book, random: &mut Random) {
             }
         }
         for (connection, sent) in connections.iter_mut().zip(&mut sent) {
-            for id in sent.drain(..random.within(1, 4) as usize) {
+            for id in sent.drain(..random.between(1, 4) as usize) {
                 let reply = connection.reply();
                 assert_eq!(reply.status, 202, "{reply:?}");
                 book.acknowledged(&id);
                 replies += 1;
             }
         }
-        std::thread::sleep(Duration::from_millis(random.within(0, 3)));
+        std::thread::sleep(Duration::from_millis(random.between(0, 3)));
     }
     server.kill();
     // What was released before the kill has arrived, or will.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{
-    data_dir, new_id, now_us, on_both_drivers, payment, processed, us_of, Answer, Asked, Driver,
-    Launch, Random, Scripted, Server, Summary,
+use galo_testkit::{
+    data_dir, new_id, now_us, on_both_drivers, payment, processed, us_of, Answer, Driver, Launch,
+    Random, Request, Scripted, Server, Summary,
 };
 
 fn serve(data: &std::path::Path, driver: Driver, processors: [&Scripted; 2]) -> Launch {
@@ -24,7 +24,7 @@ fn first_time(answer: Answer) -> Scripted {
     Scripted::start(move |asked, before| match asked {
         _ if asked.is_health() => Scripted::healthy(),
         _ if !asked.is_payment() => Answer::status(404),
-        _ if before.iter().any(Asked::is_payment) => Answer::done(),
+        _ if before.iter().any(Request::is_payment) => Answer::done(),
         _ => answer.clone(),
     })
 }
@@ -109,7 +109,7 @@ fn a_payment_that_the_processor_has_already_is_processed() {
         let first = Scripted::start(|asked, before| match asked {
             _ if asked.is_health() => Scripted::healthy(),
             _ if !asked.is_payment() => stored(asked, "2026-01-01T00:00:00.1"),
-            _ if before.iter().any(Asked::is_payment) => Answer::Reply(422, "", "x".repeat(2000)),
+            _ if before.iter().any(Request::is_payment) => Answer::Reply(422, "", "x".repeat(2000)),
             _ => Answer::Close,
         });
         let second = Scripted::good();
@@ -126,7 +126,7 @@ fn a_payment_that_the_processor_has_already_is_processed() {
 
 /// As a processor tells of the payment that it is asked about. The real one leaves the Z away, and
 /// zeros.
-fn stored(asked: &Asked, time: &str) -> Answer {
+fn stored(asked: &Request, time: &str) -> Answer {
     let id = asked.path.rsplit('/').next().expect("an id");
     let body = format!(r#"{{"correlationId":"{id}","amount":19.90,"requestedAt":"{time}"}}"#);
     Answer::Reply(200, "", body)
@@ -187,7 +187,7 @@ fn a_payment_that_was_sent_before_a_kill_stays_with_its_processor() {
         let first = Scripted::start(move |asked, before| match asked {
             _ if asked.is_health() => Scripted::healthy(),
             _ if !asked.is_payment() => Answer::status(404),
-            _ if !before.iter().any(Asked::is_payment) => Answer::Hang,
+            _ if !before.iter().any(Request::is_payment) => Answer::Hang,
             // Certain only of this attempt: the first one may have been carried out.
             _ if !may_answer.load(Ordering::Relaxed) => Answer::status(500),
             _ => Answer::done(),
@@ -234,7 +234,7 @@ fn a_summary_asks_about_what_is_in_doubt() {
         let summary = || Summary::of(&server.get("/payments-summary"));
         assert_eq!(summary(), Summary::default(), "it does not have it");
         assert!(first
-            .asked()
+            .requests()
             .iter()
             .any(|asked| asked.path == format!("/payments/{id}")));
         has_it.store(true, Ordering::Relaxed);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::{
-    data_dir, now_us, on_both_drivers, summary, Book, Driver, Launch, Processor, Random, Summary,
-    FAULTS,
+use galo_testkit::{
+    data_dir, now_us, on_both_drivers, summary, Driver, Launch, PaymentLedger, Processor, Random,
+    Summary, FAULTS,
 };
 
 const PAYMENTS: usize = 60;
@@ -36,7 +36,7 @@ fn at(driver: Driver, fault: &str, places: &[usize]) {
         processors[0].set_failing(true);
     }
     let mut random = Random::from_time();
-    let mut book = Book::default();
+    let mut book = PaymentLedger::default();
     let mut connection = server.connect();
     for _ in 0..3 {
         book.pay(&mut connection, &mut random, PAYMENTS / 3);

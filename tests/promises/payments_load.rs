@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::{
-    data_dir, new_id, on_both_drivers, payment, processed, Answer, Asked, Book, Launch, Processor,
-    Random, Scripted, Server, Summary, PATIENCE,
+use galo_testkit::{
+    data_dir, new_id, on_both_drivers, payment, processed, Answer, Launch, PaymentLedger,
+    Processor, Random, Request, Scripted, Server, Summary, PATIENCE,
 };
 
 /// What "fast" is on a machine that builds and runs other tests meanwhile.
@@ -62,7 +62,7 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
             .processors(&processors[0].url(), &processors[1].url())
             .start();
         let mut random = Random::from_time();
-        let mut book = Book::default();
+        let mut book = PaymentLedger::default();
         let mut connection = server.connect();
         let mut refused = 0;
         for _ in 0..80 {
@@ -111,7 +111,7 @@ fn payments_wait_for_the_cheap_one_until_their_deadline() {
             .flag("payment-deadline", "3s")
             .processors(&processors[0].url(), &processors[1].url())
             .start();
-        let mut book = Book::default();
+        let mut book = PaymentLedger::default();
         let began = Instant::now();
         book.pay(&mut server.connect(), &mut Random::from_time(), 20);
         while began.elapsed() < Duration::from_millis(1_500) {
@@ -145,7 +145,7 @@ fn payments_go_to_the_dear_one_when_the_queue_fills_up() {
             .flag("payment-queue", "100")
             .processors(&processors[0].url(), &processors[1].url())
             .start();
-        let (mut random, mut book) = (Random::from_time(), Book::default());
+        let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         let mut connection = server.connect();
         let began = Instant::now();
         while book.acknowledged_count() < 300 {
@@ -227,7 +227,7 @@ fn processed_or_refused(server: &Server, id: &str, first: &Scripted) {
 fn a_processor_with_few_places_is_not_overrun() {
     let dir = data_dir();
     let limits = ["--parallel", "8", "--waiting", "4"];
-    let processors = [0, 1].map(|number| Processor::start(number, &limits));
+    let processors = Processor::both_with(&limits);
     for processor in &processors {
         processor.set_delay(20);
     }
@@ -235,7 +235,7 @@ fn a_processor_with_few_places_is_not_overrun() {
         .cores(2)
         .processors(&processors[0].url(), &processors[1].url())
         .start();
-    let mut book = Book::default();
+    let mut book = PaymentLedger::default();
     book.pay(&mut server.connect(), &mut Random::from_time(), 400);
     book.expect_settled(server.address(), &processors);
     let busy = server.metric("galo_processor_busy_total{processor=\"default\"}");
@@ -302,7 +302,7 @@ fn health_is_asked_for_once_in_five_seconds() {
             .start();
         let mut random = Random::from_time();
         let health = |processor: &Scripted| -> Vec<Instant> {
-            let asked = processor.asked();
+            let asked = processor.requests();
             asked
                 .iter()
                 .filter(|asked| asked.is_health())
@@ -313,7 +313,7 @@ fn health_is_asked_for_once_in_five_seconds() {
         assert!(
             processors
                 .iter()
-                .all(|processor| processor.asked().is_empty()),
+                .all(|processor| processor.requests().is_empty()),
             "nobody pays"
         );
         let began = Instant::now();
@@ -330,8 +330,8 @@ fn health_is_asked_for_once_in_five_seconds() {
                 let apart = pair[1] - pair[0];
                 assert!(apart >= Duration::from_millis(4_950), "{apart:?}");
             }
-            let asked = processor.asked();
-            let of_health: Vec<&Asked> = asked.iter().filter(|asked| asked.is_health()).collect();
+            let asked = processor.requests();
+            let of_health: Vec<&Request> = asked.iter().filter(|asked| asked.is_health()).collect();
             assert!(of_health.iter().all(|asked| asked.method == "GET"));
         }
     });

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{
-    data_dir, on_both_drivers, Book, Launch, Processor, Random, Server, PATIENCE,
+use galo_testkit::{
+    data_dir, on_both_drivers, Launch, PaymentLedger, Processor, Random, Server, PATIENCE,
 };
 
 /// Nobody is there.
@@ -37,7 +37,7 @@ fn under_way(server: &Server) -> f64 {
 fn processors_do_not_change_while_payments_are_with_them() {
     on_both_drivers(|driver| {
         let (dir, processors) = (data_dir(), Processor::both());
-        let [default, fallback] = processors.each_ref().map(Processor::url);
+        let [default, fallback] = processors.each_ref().map(|processor| processor.url());
         let launch = |default: &str, fallback: &str| {
             launch(dir.path(), default, fallback).flag("io", driver.name())
         };
@@ -46,7 +46,7 @@ fn processors_do_not_change_while_payments_are_with_them() {
         processors[0].set_faults(&[("hang_lost", 1.0)]);
         let server = launch(&default, &fallback).start();
         server.wait_for_log("others than before; no payment is with those of before");
-        let (mut random, mut book) = (Random::from_time(), Book::default());
+        let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         book.pay(&mut server.connect(), &mut random, 10);
         under_way(&server);
         server.kill();
@@ -85,7 +85,7 @@ fn processors_do_not_change_while_payments_are_with_them() {
 #[test]
 fn a_node_looks_at_the_shards_of_all_nodes_before_it_takes_other_processors() {
     let (dir, processors) = (data_dir(), Processor::both());
-    let [default, fallback] = processors.each_ref().map(Processor::url);
+    let [default, fallback] = processors.each_ref().map(|processor| processor.url());
     let node = |name: &str, default: &str, fallback: &str| {
         Launch::serve(&dir.path().join("data"))
             .cores(1)
@@ -98,7 +98,7 @@ fn a_node_looks_at_the_shards_of_all_nodes_before_it_takes_other_processors() {
     processors[0].set_faults(&[("hang_lost", 1.0)]);
     let server = node("api01", &default, &fallback).start();
     server.wait_for_log("shard 1 is ours");
-    let (mut random, mut book) = (Random::from_time(), Book::default());
+    let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
     book.pay(&mut server.connect(), &mut random, 40);
     let count = under_way(&server);
     server.kill();

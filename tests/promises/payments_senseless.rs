@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::support::{
-    data_dir, new_id, on_both_drivers, payment, processed, Answer, Asked, Driver, Launch, Random,
+use galo_testkit::{
+    data_dir, new_id, on_both_drivers, payment, processed, Answer, Driver, Launch, Random, Request,
     Scripted, Server,
 };
 
@@ -165,8 +165,8 @@ fn a_payment_whose_2xx_is_no_processors_is_not_processed_before_the_processor_sa
         let attempts = default.payments();
         assert_eq!(attempts.len(), 4);
         assert!(attempts.iter().all(|it| it.json() == attempts[0].json()));
-        let asked = default.asked();
-        let is_question = |it: &&Asked| it.path == format!("/payments/{id}");
+        let asked = default.requests();
+        let is_question = |it: &&Request| it.path == format!("/payments/{id}");
         assert_eq!(asked.iter().filter(is_question).count(), 3);
         server.stop();
     });

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{
+use galo_testkit::{
     amount, cents, data_dir, get, iso, new_id, now_us, on_both_drivers, payment, post, processed,
-    summary, us_of, Book, Driver, Launch, Processor, Random, Server, Summary, PATIENCE,
+    summary, us_of, Driver, Launch, PaymentLedger, Processor, Random, Server, Summary, PATIENCE,
 };
 
 /// A server with both processors, as they are.
@@ -56,7 +56,7 @@ fn a_summary_counts_what_is_within_both_bounds() {
             let moment = ask(*at, *at);
             assert!(moment.count() >= of_moment.clone().count() as u64);
             assert!(moment.0[0].cents >= of_moment.map(|(_, cents)| cents).sum());
-            let other = times[random.within(0, times.len() as u64 - 1) as usize];
+            let other = times[random.between(0, times.len() as u64 - 1) as usize];
             let (from, to) = (*at.min(&other), *at.max(&other));
             ask(from, to);
             if from + 2000 < to {
@@ -122,7 +122,7 @@ fn bounds_that_are_none_are_refused() {
 fn purging_is_forbidden_unless_allowed() {
     let (dir, processors) = (data_dir(), Processor::both());
     let server = serve(dir.path(), Driver::Uring, &processors).start();
-    let mut book = Book::default();
+    let mut book = PaymentLedger::default();
     book.pay(&mut server.connect(), &mut Random::from_time(), 3);
     let reply = server.ask(&post("/purge-payments", ""));
     assert_eq!(reply.status, 403, "{reply:?}");
@@ -139,7 +139,7 @@ fn purging_forgets_all_payments_and_lasts() {
         let server = launch().start();
         let mut random = Random::from_time();
         server.transact(1, 'c', 7, "sete").posted();
-        let mut forgotten = Book::default();
+        let mut forgotten = PaymentLedger::default();
         forgotten.pay(&mut server.connect(), &mut random, 40);
         forgotten.expect_settled(server.address(), &processors);
         // Some are still open.
@@ -158,12 +158,12 @@ fn purging_forgets_all_payments_and_lasts() {
         for processor in &processors {
             processor.set_failing(false);
             assert_eq!(
-                processor.ask("POST", "/admin/purge-payments", "").status,
+                processor.admin("POST", "/admin/purge-payments", "").status,
                 200
             );
         }
         // What comes afterwards counts, and what was forgotten does not come back.
-        let mut book = Book::default();
+        let mut book = PaymentLedger::default();
         book.pay(&mut server.connect(), &mut random, 5);
         book.expect_settled(server.address(), &processors);
         server.kill();

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{
-    data_dir, get, new_id, on_both_drivers, payment, Book, Driver, Launch, Processor, Random,
-    Server, PATIENCE, PROCESSORS,
+use galo_testkit::{
+    data_dir, get, new_id, on_both_drivers, payment, Driver, Launch, PaymentLedger, Processor,
+    Random, Server, PATIENCE, PROCESSORS,
 };
 
 /// What `/health` says of payments, once it says so.
@@ -47,7 +47,7 @@ fn processors_that_fail_are_told_of_and_those_that_work_again() {
             processor.set_delay(20);
         }
         let server = start(dir.path(), driver, &processors);
-        let (mut random, mut book) = (Random::from_time(), Book::default());
+        let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         book.pay(&mut server.connect(), &mut random, 30);
         let told = wait_for_health(&server, "told of both", |payments| {
             let both = payments["processors"].as_array().expect("a list");
@@ -116,7 +116,7 @@ fn what_is_under_way_and_what_is_in_doubt_is_told() {
         let (dir, processors) = (data_dir(), Processor::both());
         processors[0].set_delay(1_500);
         let server = start(dir.path(), driver, &processors);
-        let (mut random, mut book) = (Random::from_time(), Book::default());
+        let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         book.pay(&mut server.connect(), &mut random, 2);
         let told = wait_for_health(&server, "under way", |payments| {
             payments["processors"][0]["under_way"].as_u64() > Some(0)

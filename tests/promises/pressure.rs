@@ -7,7 +7,7 @@ use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::resource::Resource;
 use nix::sys::socket::setsockopt;
 
-use crate::support::{data_dir, get, on_both_drivers, transaction, Connection, Launch, PATIENCE};
+use galo_testkit::{data_dir, get, on_both_drivers, transaction, Connection, Launch, PATIENCE};
 
 const SLOW_READERS: usize = 10;
 /// For each of them: twice what waits to be sent, and what waits to be taken up, in buffers that

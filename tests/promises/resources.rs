@@ -3,7 +3,7 @@
 
 use nix::sys::resource::Resource;
 
-use crate::support::{data_dir, on_both_drivers, Launch};
+use galo_testkit::{data_dir, on_both_drivers, Launch};
 
 /// The number behind "need".
 fn needed(line: &str) -> u64 {
@@ -40,7 +40,7 @@ fn too_few_files_are_named_with_the_number_and_with_it_everything_works() {
             for round in 1..=2 {
                 let server = launch(needed).start();
                 for client in 1..=5 {
-                    let request = crate::support::transaction(client, 'c', 1, "um");
+                    let request = galo_testkit::transaction(client, 'c', 1, "um");
                     let mut connection = server.connect();
                     assert_eq!(connection.ask(&request).posted().1, round);
                     drop(connection);
@@ -99,11 +99,11 @@ fn too_little_address_space_is_one_line_or_enough() {
             if server.wait_for_lines(listens) {
                 served += 1;
                 server.signal(nix::sys::signal::Signal::SIGTERM);
-                let status = server.wait(crate::support::PATIENCE);
+                let status = server.wait(galo_testkit::PATIENCE);
                 assert_eq!(status.code(), Some(0), "{mebibytes} MiB: {status}");
                 continue;
             }
-            let status = server.wait(crate::support::PATIENCE);
+            let status = server.wait(galo_testkit::PATIENCE);
             // Less than what the loader needs is not for us to tell.
             if status.code() == Some(127) {
                 continue;

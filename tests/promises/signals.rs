@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{data_dir, on_both_drivers, Launch, Server};
+use galo_testkit::{data_dir, on_both_drivers, Launch, Server};
 
 fn send(server: &Server, signal: i32) {
     // SAFETY: a system call on a process that is ours.

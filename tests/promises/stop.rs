@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{
+use galo_testkit::{
     data_dir, get, on_both_drivers, transaction, Connection, Launch, Server, Writer, PATIENCE,
 };
 

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use crate::support::{data_dir, on_both_drivers, Launch};
+use galo_testkit::{data_dir, on_both_drivers, Launch};
 
 /// Everything below a directory, by path.
 fn below(dir: &Path) -> BTreeSet<String> {

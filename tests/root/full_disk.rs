@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{data_dir, on_both_drivers, transaction, Launch, Writer};
+use galo_testkit::{data_dir, on_both_drivers, transaction, Launch, Writer};
 
 /// A small tmpfs, unmounted when dropped.
 struct Mount(PathBuf);

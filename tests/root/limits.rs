@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::resource::Resource;
 use nix::unistd::{setgid, setgroups, setuid, Gid, Uid};
 
-use crate::support::{data_dir, Launch};
+use galo_testkit::{data_dir, Launch};
 
 /// Users whom nobody else is, one for each test: such limits count all that a user has.
 const MEMORY_USER: u32 = 3_141_592;

@@ -2,14 +2,14 @@
 
 use crate::nginx::Balancer;
 use crate::stack::Stack;
-use crate::support::contest;
+use galo_testkit::contest_2024;
 
 #[test]
 fn the_contests_sequence_passes_behind_stream() {
-    contest(&Stack::behind(Balancer::Stream).address());
+    contest_2024(&Stack::behind(Balancer::Stream).address());
 }
 
 #[test]
 fn the_contests_sequence_passes_behind_http() {
-    contest(&Stack::behind(Balancer::Http).address());
+    contest_2024(&Stack::behind(Balancer::Http).address());
 }

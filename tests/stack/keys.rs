@@ -2,7 +2,7 @@
 //! first outcome.
 
 use crate::stack::{home, Stack};
-use crate::support::{post, Reply};
+use galo_testkit::{post, Reply};
 
 /// A client of the second node's.
 const CLIENT: u32 = 1;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::load::{self, How};
 use crate::nginx::Balancer;
 use crate::stack::Stack;
-use crate::support::Random;
+use galo_testkit::Random;
 
 const KILLS: u32 = 20;
 
@@ -71,19 +71,19 @@ fn killed_under_load(stack: &mut Stack, tells_nodes: bool) -> (load::Seen, Vec<K
     let address = stack.address();
     let seen = load::run(&address, tells_nodes, seed, |progress| {
         for _ in 0..KILLS {
-            let node = random.within(0, 1) as usize;
+            let node = random.between(0, 1) as usize;
             // The same one at any moment; the other one when it holds nothing that this one had: what
             // has been sent to both has no third to go to.
             if kills.last().is_some_and(|last| last.node != node) {
                 stack.wait_until_whole();
                 progress.wait_for_what_is_under_way();
             }
-            thread::sleep(Duration::from_millis(random.within(0, 500)));
+            thread::sleep(Duration::from_millis(random.between(0, 500)));
             let at = Instant::now();
             stack.kill(node);
             let gone = Instant::now();
             kills.push(Kill { node, at, gone });
-            thread::sleep(Duration::from_millis(random.within(0, 200)));
+            thread::sleep(Duration::from_millis(random.between(0, 200)));
             stack.start(node);
         }
         stack.wait_until_whole();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::journals;
 use crate::stack::{Health, Stack, NODES};
-use crate::support::{get, transaction, Address, Connection, Random, Reply, CONTEST, PATIENCE};
+use galo_testkit::{get, transaction, Address, Connection, Random, Reply, CONTEST, PATIENCE};
 
 /// On connections that stay.
 const KEEP_ALIVE: u64 = 32;
@@ -164,7 +164,7 @@ impl Client<'_> {
     fn run(mut self, end: &AtomicBool) {
         while !end.load(Ordering::Relaxed) {
             let requests = match self.number {
-                ..KEEP_ALIVE => self.random.within(1, CONNECTION_REQUESTS_MAX),
+                ..KEEP_ALIVE => self.random.between(1, CONNECTION_REQUESTS_MAX),
                 _ => 1,
             };
             let from = Instant::now();
@@ -193,7 +193,7 @@ impl Client<'_> {
             *node = Some(Health::of(&mut connection)?.node);
         }
         for _ in 0..requests {
-            let reply = match self.random.within(0, 9) {
+            let reply = match self.random.between(0, 9) {
                 0 => self.ask_statement(&mut connection)?,
                 _ => self.ask_transaction(&mut connection)?,
             };
@@ -202,14 +202,14 @@ impl Client<'_> {
             if end.load(Ordering::Relaxed) || reply.header("connection") == Some("close") {
                 break;
             }
-            let pause = self.random.within(0, PAUSE_US_MAX);
+            let pause = self.random.between(0, PAUSE_US_MAX);
             thread::sleep(Duration::from_micros(pause));
         }
         Ok(())
     }
 
     fn ask_statement(&mut self, connection: &mut Connection) -> Result<Reply, How> {
-        let (client, limit) = CONTEST[self.random.within(0, 4) as usize];
+        let (client, limit) = CONTEST[self.random.between(0, 4) as usize];
         connection.try_send(&get(&format!("/clientes/{client}/extrato")))?;
         let reply = connection.try_reply()?;
         if reply.status != 200 {
@@ -220,14 +220,14 @@ impl Client<'_> {
     }
 
     fn ask_transaction(&mut self, connection: &mut Connection) -> Result<Reply, How> {
-        let (client, limit) = CONTEST[self.random.within(0, 4) as usize];
+        let (client, limit) = CONTEST[self.random.between(0, 4) as usize];
         // More debits than credits: some must be refused.
-        let kind = if self.random.within(0, 2) == 0 {
+        let kind = if self.random.between(0, 2) == 0 {
             'c'
         } else {
             'd'
         };
-        let amount = self.random.within(1, 20_000) as i64;
+        let amount = self.random.between(1, 20_000) as i64;
         self.count += 1;
         let description = format!("{:02x}{:08x}", self.number, self.count);
         let asked = Asked {

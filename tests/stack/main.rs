@@ -6,10 +6,6 @@
 
 #[path = "../../tools/bench/src/nginx.rs"]
 mod nginx;
-// The other promises use the rest of it.
-#[allow(dead_code, unused_imports)]
-#[path = "../promises/support/mod.rs"]
-mod support;
 
 mod journals;
 mod load;

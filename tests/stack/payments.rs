@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::nginx::Balancer;
 use crate::rinha::{self, Plan, Run, OFFICIAL, SHORT};
 use crate::stack::Stack;
-use crate::support::{Processor, FAULTS};
+use galo_testkit::{Processor, FAULTS};
 
 /// Each node is killed twice as seldom.
 const KILL_SHORT: Duration = Duration::from_secs(2);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::nginx::Balancer;
 use crate::paused::{expect_unavailable, Pause, AT_ONCE, WAIT, WAITED};
 use crate::stack::{Stack, NODES};
-use crate::support::{
-    get, new_id, payment, post, Book, Connection, Processor, Random, Reply, Summary,
+use galo_testkit::{
+    get, new_id, payment, post, Connection, PaymentLedger, Processor, Random, Reply, Summary,
 };
 
 const PAYERS: usize = 8;
@@ -25,7 +25,7 @@ fn a_payment_without_an_id_that_is_repeated_is_one_payment() {
     }
     let mut stack = Stack::gateway(Balancer::Http, &processors);
     let address = stack.address();
-    let book = Mutex::new(Book::default());
+    let book = Mutex::new(PaymentLedger::default());
     let is_over = AtomicBool::new(false);
     let pay = || {
         let mut connection = Connection::open(&address).expect("nginx is there");
@@ -65,7 +65,7 @@ fn a_payment_without_an_id_that_is_repeated_is_one_payment() {
 fn both_nodes_tell_the_same() {
     let processors = Processor::both();
     let mut stack = Stack::gateway_nodes(&processors);
-    let (mut random, mut book) = (Random::from_time(), Book::default());
+    let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
     for node in 0..NODES.len() {
         book.pay(&mut stack.node(node).connect(), &mut random, PAYMENTS);
     }
@@ -93,7 +93,7 @@ fn both_nodes_tell_the_same() {
 fn payments_of_a_paused_node_wait_and_are_refused_in_time() {
     let processors = Processor::both();
     let stack = Stack::gateway_nodes(&processors);
-    let (mut random, mut book) = (Random::from_time(), Book::default());
+    let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
     book.pay(&mut stack.node(0).connect(), &mut random, PAYMENTS);
     book.expect_settled(stack.node(0).address(), &processors);
     let ids: Vec<String> = (0..PAYMENTS).map(|_| new_id(&mut random)).collect();

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
-use crate::support::{data_dir, get, Address, Connection};
+use galo_testkit::{data_dir, get, Address, Connection};
 
 /// The script with what it needs, in a directory of its own.
 fn copy(to: &Path) {

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::nginx::{Balancer, Nginx};
-use crate::support::{
+use galo_testkit::{
     data_dir, get, Address, Connection, Driver, Launch, Processor, Server, PATIENCE,
 };
 

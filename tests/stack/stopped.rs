@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::load;
 use crate::nginx::Balancer;
 use crate::stack::{home, Stack};
-use crate::support::Random;
+use galo_testkit::Random;
 
 #[test]
 fn a_graceful_stop_and_return_lose_nothing() {
@@ -18,7 +18,7 @@ fn a_graceful_stop_and_return_lose_nothing() {
     eprintln!("seed {seed:#x}");
     let seen = load::run(&address, false, seed, |_| {
         for node in [0, 1, 1] {
-            thread::sleep(Duration::from_millis(random.within(100, 500)));
+            thread::sleep(Duration::from_millis(random.between(100, 500)));
             stack.stop(node);
             stack.wait_until_whole();
             assert_eq!(stack.health(1 - node).shards, [0, 1]);

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{dir_of, error, Life, SimFile};
 use crate::locks::Held;
-use crate::random::Random;
 use crate::sabotage::Sabotage;
+use galo_testkit::Random;
 
 pub(crate) enum Change {
     Write { at: usize, bytes: Vec<u8> },

@@ -108,7 +108,7 @@ impl Author<'_> {
     /// The summary of a window: often one that is just over, or just beginning.
     pub fn summary(&mut self) -> Draft {
         let now_us = self.now_us;
-        let near = |random: &mut crate::random::Random, us: u64| {
+        let near = |random: &mut galo_testkit::Random, us: u64| {
             let by = random.skewed(20_000_000);
             match random.percent(50) {
                 true => us.saturating_sub(by),

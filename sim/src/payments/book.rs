@@ -8,9 +8,9 @@ use galo::shard::journal::PaymentEvent;
 use galo_processor::model::Payment;
 
 use super::Plan;
-use crate::random::Random;
 use crate::trace::Checked;
 use crate::{require, violation};
+use galo_testkit::Random;
 
 /// A payment that a client made up; a position in the book.
 pub type Tag = usize;

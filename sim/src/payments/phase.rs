@@ -3,7 +3,7 @@
 use galo_processor::fault::Fault;
 
 use super::Plan;
-use crate::random::Random;
+use galo_testkit::Random;
 
 /// Of one processor, for a while.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! What a seed decides about payments.
 
-use crate::random::Random;
+use galo_testkit::Random;
 
 const MS_NS: u64 = 1_000_000;
 const SECOND_NS: u64 = 1_000 * MS_NS;

@@ -9,11 +9,11 @@ use galo_processor::model::{self, Config, Reply};
 use super::phase::{Deaf, Phase, Spoilt, OFFICIAL_NS};
 use super::wire::{self, Request};
 use super::Plan;
-use crate::random::Random;
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far};
 use crate::trace::Checked;
 use crate::world::World;
+use galo_testkit::Random;
 
 /// An answer that takes so long, for whatever reason, is a slow one.
 const SLOW_NS: u64 = 100_000_000;

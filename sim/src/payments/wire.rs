@@ -3,9 +3,9 @@
 
 use galo_processor::model::{Payment, Reply};
 
-use crate::random::Random;
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
+use galo_testkit::Random;
 
 /// What a processor is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{now_us, summary, Address, Book, Connection, Processor, Summary, PATIENCE};
+use galo_testkit::{
+    now_us, summary, Address, Connection, PaymentLedger, Processor, Summary, PATIENCE,
+};
 
 use score::{Line, Score};
 use stages::{LENGTH, STAGES};
@@ -57,7 +59,7 @@ pub const SHORT: Plan = Plan {
 
 /// What came of a run.
 pub struct Run {
-    pub book: Book,
+    pub book: PaymentLedger,
     score: Score,
     /// Calls that failed, by what they were told.
     pub failed: Vec<String>,

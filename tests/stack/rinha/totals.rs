@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{now_us, summary, Address, Connection, Processor, Summary, Totals};
+use galo_testkit::{now_us, summary, Address, Connection, Processor, Summary, Totals};
 
 /// The window: from and to, before now.
 const FROM_US: u64 = 15_000_000;

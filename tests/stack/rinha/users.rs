@@ -9,8 +9,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::totals::ms_since;
 use super::Plan;
-use crate::support::client::find;
-use crate::support::{new_id, payment, Address, Book, Random};
+use galo_testkit::{new_id, payment, Address, PaymentLedger, Random, Reply};
 
 /// Each payment's.
 const AMOUNT: &str = "19.90";
@@ -21,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// What came of it.
 pub struct Users {
-    pub book: Book,
+    pub book: PaymentLedger,
     /// Of calls that succeeded.
     pub times_ms: Vec<f64>,
     /// What the other ones were told.
@@ -47,7 +46,7 @@ pub fn pay(address: &Address, most: usize, begin: Instant, plan: Plan) -> Users 
     let mut random = Random::from_time();
     let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
     let mut seen = Users {
-        book: Book::default(),
+        book: PaymentLedger::default(),
         times_ms: Vec::new(),
         failed: Vec::new(),
     };
@@ -142,29 +141,22 @@ impl User {
     }
 
     fn reply(&mut self, seen: &mut Users) {
-        let Some(end) = find(&self.input, b"\r\n\r\n") else {
-            return;
+        let reply = match Reply::read(&self.input, false) {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return,
+            Err(error) => panic!("{error}"),
         };
-        let head = std::str::from_utf8(&self.input[..end]).expect("text");
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "));
-        let length: usize = length.expect("a length").parse().expect("a number");
-        if self.input.len() < end + 4 + length {
-            return;
-        }
-        let succeeded = head.starts_with("HTTP/1.1 2");
-        let said = String::from_utf8_lossy(&self.input[..end + 4 + length]).into_owned();
         self.input.clear();
         let doing = std::mem::replace(&mut self.doing, Doing::Pause(Instant::now() + PAUSE));
         let Doing::Wait(since, id) = doing else {
-            panic!("a reply that nobody waits for: {said}");
+            panic!("a reply that nobody waits for: {reply:?}");
         };
-        if succeeded {
+        if (200..300).contains(&reply.status) {
             seen.times_ms.push(ms_since(since));
             seen.book.acknowledged(&id);
         } else {
-            seen.failed.push(said);
+            seen.failed
+                .push(format!("{} {}", reply.status, reply.text()));
         }
     }
 

@@ -1,35 +1,8 @@
-//! Clients that know what they were promised.
+//! Clients whose balances tell how often each of their transactions was applied.
 
 use std::io::{self, ErrorKind};
 
-use super::{get, transaction, Address, Connection, Server};
-
-/// Xorshift; the same for the same seed.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// From the clock, for what is to differ from run to run.
-    pub fn from_time() -> Random {
-        let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
-        Random::new(now.as_nanos() as u64)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// From `low` to `high`, both included.
-    pub fn within(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
-    }
-}
+use crate::{get, transaction, Address, Connection, Server};
 
 /// One of up to four writers of one client: each credits a power of two of its own, so that the
 /// balance tells how often each of them was applied.

@@ -18,6 +18,12 @@ impl Random {
         }))
     }
 
+    /// From the clock, for what is to differ from run to run.
+    pub fn from_time() -> Random {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+        Random::new(now.as_nanos() as u64)
+    }
+
     /// A generator of its own, so that one part's draws do not shift another's.
     pub fn fork(&mut self) -> Random {
         Random::new(self.next())

@@ -1,9 +1,10 @@
 //! Payments as a client sees them: requests, totals without a floating-point number between, times.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{get, post, Random, Reply};
+use crate::{get, post, Random, Reply};
 
 /// The processors' names, by number.
 pub const PROCESSORS: [&str; 2] = ["default", "fallback"];
@@ -11,14 +12,9 @@ pub const PROCESSORS: [&str; 2] = ["default", "fallback"];
 /// An id that nobody has used.
 pub fn new_id(random: &mut Random) -> String {
     let (high, low) = (random.next(), random.next());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xfff,
-        low >> 48 & 0xfff,
-        low & 0xffff_ffff_ffff
-    )
+    let bits = u128::from(high) << 64 | u128::from(low);
+    let id = uuid::Builder::from_random_bytes(bits.to_be_bytes());
+    id.into_uuid().to_string()
 }
 
 /// `amount` as it is to stand there.
@@ -128,51 +124,17 @@ pub fn now_us() -> u64 {
 
 /// ISO 8601 in UTC with milliseconds. Of microseconds since 1970.
 pub fn iso(time_us: u64) -> String {
-    let (days, in_day) = (time_us / DAY_US, time_us % DAY_US);
-    let (year, month, day) = civil(days);
-    let seconds = in_day / 1_000_000;
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        in_day / 1000 % 1000
-    )
+    let time = Timestamp::from_microsecond(time_us as i64).expect("before 9999");
+    format!("{time:.3}")
 }
 
 /// Microseconds since 1970 of ISO 8601 in UTC, with or without a fraction and a `Z`.
 #[track_caller]
 pub fn us_of(iso: &str) -> u64 {
-    let read = || {
-        let text = iso.strip_suffix('Z').unwrap_or(iso);
-        let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
-        let fraction = match text.get(19..)? {
-            "" => 0,
-            rest => format!("{:0<6}", rest.strip_prefix('.')?).parse().ok()?,
-        };
-        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        // The day in question, and not far from a guess.
-        let guess = (year - 1970) * 365 + (month - 1) * 28 + day - 1;
-        let days = (guess..guess + 60).find(|days| civil(*days) == (year, month, day))?;
-        let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
-        Some(days * DAY_US + seconds * 1_000_000 + fraction)
-    };
-    read().unwrap_or_else(|| panic!("{iso:?} is no time"))
-}
-
-const DAY_US: u64 = 86_400_000_000;
-
-/// Year, month and day of a day since 1970, until 2100.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Years that begin in March, from the one of 1968, which has a leap day at its end.
-    let since_1968 = days + 671;
-    let (fours, rest) = (since_1968 / 1461, since_1968 % 1461);
-    let year = (rest / 365).min(3);
-    let in_year = rest - year * 365;
-    let month = (5 * in_year + 2) / 153;
-    let day = in_year - (153 * month + 2) / 5 + 1;
-    let next = u64::from(month >= 10);
-    (1968 + fours * 4 + year + next, (month + 2) % 12 + 1, day)
+    let text = iso.strip_suffix('Z').unwrap_or(iso);
+    let time: Result<Timestamp, _> = format!("{text}Z").parse();
+    let time = time.unwrap_or_else(|error| panic!("{iso:?}: {error}"));
+    time.as_microsecond() as u64
 }
 
 #[test]

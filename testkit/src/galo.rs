@@ -1,20 +1,21 @@
-//! Starting the binary, reading its log as it comes, and ending it.
+//! The server: its command line, and a node that runs.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io::{self, Read};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{setrlimit, Resource};
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::{get, transaction, Address, Connection, Reply, PATIENCE};
+use crate::process::LogStream;
+use crate::programs::program;
+use crate::{get, transaction, Address, Connection, Process, Reply, PATIENCE};
 
 /// `--io`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub struct Launch {
 impl Launch {
     /// `galo` with nothing, and without the environment of whoever runs the tests.
     pub fn bare() -> Launch {
-        Launch::program(Path::new(env!("CARGO_BIN_EXE_galo")))
+        Launch::program(&program("galo"))
     }
 
     /// The same with a copy of the binary.
@@ -140,7 +141,7 @@ impl Launch {
         self.command
     }
 
-    /// Starts it and waits until it listens, on a port of the kernel's choice unless told.
+    /// Starts it and waits until it listens, on a port of the kernel's choice if on none of the caller's.
     pub fn start(mut self) -> Server {
         if self.listens == 0 {
             self = self.listen("127.0.0.1:0");
@@ -151,49 +152,28 @@ impl Launch {
 
     /// Starts it and waits until it listens on as many addresses as its environment names.
     pub fn start_listening(self, listens: usize) -> Server {
-        let mut server = self.spawn();
-        let listening = |lines: &[String]| -> Vec<Address> {
-            let said = lines
-                .iter()
-                .filter_map(|line| line.split("listening on ").nth(1));
-            // In a log of JSON, more follows.
-            said.map(|rest| Address::parse(rest.trim_end_matches("\"}")))
-                .collect()
-        };
-        server
-            .log
-            .wait(PATIENCE, |lines| listening(lines).len() >= listens)
-            .unwrap_or_else(|| panic!("galo does not listen"));
-        server.addresses = listening(&server.log.lines());
-        server
+        let process = self.spawn();
+        let addresses = process.listening(listens);
+        Server { process, addresses }
     }
 
     /// Runs it to its end.
     pub fn run(self) -> Outcome {
-        let mut server = self.spawn();
-        let status = server.wait(PATIENCE);
+        let mut process = self.spawn();
+        let status = process.wait(PATIENCE);
         let mut stdout = String::new();
-        let mut pipe = server.child.stdout.take().expect("it was piped");
+        let mut pipe = process.take_stdout().expect("it was piped");
         pipe.read_to_string(&mut stdout).expect("text");
         Outcome {
             status,
             stdout,
-            stderr: server.log.lines(),
+            stderr: process.log(),
         }
     }
 
-    fn spawn(mut self) -> Server {
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().expect("the binary starts");
-        let log = Log::default();
-        let stderr = child.stderr.take().expect("it was piped");
-        log.follow(stderr);
-        Server {
-            child,
-            log,
-            addresses: Vec::new(),
-            ended: None,
-        }
+    fn spawn(mut self) -> Process {
+        self.command.stdout(Stdio::piped());
+        Process::start(self.command, LogStream::Stderr)
     }
 }
 
@@ -234,61 +214,24 @@ fn is_log(line: &str) -> bool {
     line.starts_with("20") && line.get(26..28) == Some("Z ")
 }
 
-/// Standard error of a process, line by line.
-#[derive(Clone, Default)]
-struct Log(Arc<(Mutex<Lines>, Condvar)>);
-
-#[derive(Default)]
-struct Lines {
-    lines: Vec<String>,
-    ended: bool,
-}
-
-impl Log {
-    fn follow(&self, from: impl Read + Send + 'static) {
-        let log = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                log.0 .0.lock().unwrap().lines.push(line);
-                log.0 .1.notify_all();
-            }
-            log.0 .0.lock().unwrap().ended = true;
-            log.0 .1.notify_all();
-        });
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.0 .0.lock().unwrap().lines.clone()
-    }
-
-    /// `None`: the time is over, or the process.
-    fn wait(&self, within: Duration, is_there: impl Fn(&[String]) -> bool) -> Option<()> {
-        let lines = self.0 .0.lock().unwrap();
-        let waiting = |lines: &mut Lines| !lines.ended && !is_there(&lines.lines);
-        let (lines, _) = (self.0 .1)
-            .wait_timeout_while(lines, within, waiting)
-            .unwrap();
-        is_there(&lines.lines).then_some(())
-    }
-
-    /// Whether the process has closed it, which it does when it ends.
-    fn wait_end(&self, within: Duration) -> bool {
-        let lines = self.0 .0.lock().unwrap();
-        let waiting = |lines: &mut Lines| !lines.ended;
-        let (lines, _) = (self.0 .1)
-            .wait_timeout_while(lines, within, waiting)
-            .unwrap();
-        lines.ended
-    }
-}
-
-/// A running galo. It is killed when this is dropped, and its log is shown if a test failed.
+/// A running galo.
 pub struct Server {
-    child: Child,
-    log: Log,
+    process: Process,
     pub addresses: Vec<Address>,
-    ended: Option<ExitStatus>,
+}
+
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
 }
 
 impl Server {
@@ -297,19 +240,13 @@ impl Server {
         &self.addresses[0]
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn connect(&self) -> Connection {
         Connection::open(self.address()).expect("a connection")
     }
 
     /// A request on a connection of its own.
     pub fn ask(&self, request: &[u8]) -> Reply {
-        let mut connection = self.connect();
-        connection.send(request);
-        connection.reply()
+        self.connect().ask(request)
     }
 
     pub fn get(&self, path: &str) -> Reply {
@@ -328,29 +265,10 @@ impl Server {
             .total
     }
 
-    pub fn log(&self) -> Vec<String> {
-        self.log.lines()
-    }
-
-    /// Waits until the log is so, or the process has ended: whether it is so.
-    pub fn wait_for_lines(&self, is_so: impl Fn(&[String]) -> bool) -> bool {
-        self.log.wait(PATIENCE, is_so).is_some()
-    }
-
-    /// Waits for a line with these words, and returns it.
-    #[track_caller]
-    pub fn wait_for_log(&self, words: &str) -> String {
-        let has = |line: &String| line.contains(words);
-        self.log
-            .wait(PATIENCE, |lines| lines.iter().any(has))
-            .unwrap_or_else(|| panic!("the log never says {words:?}"));
-        self.log().into_iter().find(has).expect("it was there")
-    }
-
     /// A value of `/metrics`, by name and labels as they stand there.
     pub fn metric(&self, name: &str) -> f64 {
         let reply = self.get("/metrics");
-        let text = String::from_utf8(reply.body).expect("text");
+        let text = reply.text();
         let line = text.lines().find_map(|line| {
             let (found, value) = line.split_once(' ')?;
             (found == name).then_some(value)
@@ -360,15 +278,9 @@ impl Server {
             .expect("a number")
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid() as i32), signal).expect("the process is ours");
-    }
-
     /// `kill -9`, and until it is gone.
     pub fn kill(mut self) {
-        self.signal(Signal::SIGKILL);
-        let status = self.wait(PATIENCE);
-        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
+        self.process.kill();
     }
 
     /// SIGTERM, and until it is gone, which must be as promised. Its log.
@@ -388,57 +300,5 @@ impl Server {
         let last = log.last().expect("a line");
         assert!(last.contains("stopped"), "it gave something up: {last}");
         log
-    }
-
-    /// Until it has ended by itself.
-    #[track_caller]
-    pub fn wait(&mut self, within: Duration) -> ExitStatus {
-        if let Some(status) = self.ended {
-            return status;
-        }
-        assert!(self.log.wait_end(within), "galo does not end");
-        let status = self.child.wait().expect("it is our child");
-        self.ended = Some(status);
-        status
-    }
-
-    /// Whether it runs still.
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("it is our child").is_none()
-    }
-
-    /// User and system time in clock ticks, from `/proc`.
-    pub fn cpu_ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("/proc");
-        // Behind the name, which is in parentheses: fields 14 and 15 of the line.
-        let (_, rest) = stat.rsplit_once(')').expect("a name");
-        let fields = rest.split_ascii_whitespace().skip(11).take(2);
-        fields
-            .map(|ticks| ticks.parse::<u64>().expect("ticks"))
-            .sum()
-    }
-
-    /// VmRSS in KiB, from `/proc`.
-    pub fn resident_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(path).expect("/proc");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.and_then(|line| line.split_ascii_whitespace().nth(1));
-        number.expect("VmRSS").parse().expect("a number")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.ended.is_none() {
-            // It may have ended since; then there is nothing to kill.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-        if thread::panicking() {
-            for line in self.log() {
-                eprintln!("galo {}: {line}", self.pid());
-            }
-        }
     }
 }

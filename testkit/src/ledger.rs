@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{
+use crate::{
     cents, get, new_id, payment, stored, us_of, Address, Connection, Processor, Random, Reply,
     Server, Summary, PATIENCE, PROCESSORS,
 };
 
 /// Payments by their ids.
 #[derive(Default)]
-pub struct Book {
+pub struct PaymentLedger {
     payments: BTreeMap<String, Entry>,
 }
 
@@ -22,7 +22,7 @@ struct Entry {
     acknowledged: bool,
 }
 
-impl Book {
+impl PaymentLedger {
     /// It is about to be sent.
     pub fn sends(&mut self, id: &str, amount: &str) {
         let entry = Entry {
@@ -76,17 +76,17 @@ impl Book {
     ) -> Summary {
         let mut connection = Connection::open(address).expect("a connection");
         let deadline = Instant::now() + within;
-        let mut told = BTreeMap::new();
+        let mut shown = BTreeMap::new();
         for (id, entry) in &self.payments {
             let found = loop {
                 let reply = connection.ask(&get(&format!("/payments/{id}")));
-                if let Some(found) = Told::of(&reply, entry) {
+                if let Some(found) = Shown::of(&reply, entry) {
                     break found;
                 }
                 assert!(Instant::now() < deadline, "still open: {reply:?}");
                 std::thread::sleep(Duration::from_millis(20));
             };
-            told.insert(id.as_str(), found);
+            shown.insert(id.as_str(), found);
         }
         let at = [0, 1].map(|number| processors[number].payments(self.ids()));
         let mut expected = Summary::default();
@@ -97,14 +97,14 @@ impl Book {
                 (None, Some(stored)) => (1, stored),
                 (None, None) => {
                     assert!(!entry.acknowledged, "{id} was acknowledged and is nowhere");
-                    assert_eq!(told[id.as_str()], Told::Nowhere, "{id} is nowhere");
+                    assert_eq!(shown[id.as_str()], Shown::Nowhere, "{id} is nowhere");
                     continue;
                 }
                 (Some(_), Some(_)) => panic!("{id} is paid twice: {places:?}"),
             };
             assert_eq!(stored.cents, entry.cents, "{id}");
-            let expected_told = Told::Processed(number, stored.requested_us);
-            assert_eq!(told[id.as_str()], expected_told, "{id}");
+            let expected_shown = Shown::Processed(number, stored.requested_us);
+            assert_eq!(shown[id.as_str()], expected_shown, "{id}");
             expected.0[number].count += 1;
             expected.0[number].cents += stored.cents;
         }
@@ -133,19 +133,19 @@ pub fn processed(server: &Server, id: &str) -> Value {
 
 /// What `GET /payments/{id}` says.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Shown {
     /// By which processor, and its `requestedAt`.
     Processed(usize, u64),
     Nowhere,
 }
 
-impl Told {
+impl Shown {
     /// `None`: it is open.
     #[track_caller]
-    fn of(reply: &Reply, entry: &Entry) -> Option<Told> {
+    fn of(reply: &Reply, entry: &Entry) -> Option<Shown> {
         if reply.status == 404 {
             assert!(!entry.acknowledged, "{reply:?}");
-            return Some(Told::Nowhere);
+            return Some(Shown::Nowhere);
         }
         // A shard without an owner, for as long as it is being taken over.
         if reply.status == 503 {
@@ -159,12 +159,12 @@ impl Told {
         let by = json["processor"].as_str().expect("a processor");
         let by = PROCESSORS.iter().position(|name| *name == by);
         let requested = json["requested_at"].as_str().expect("a time");
-        Some(Told::Processed(by.expect("one of ours"), us_of(requested)))
+        Some(Shown::Processed(by.expect("one of ours"), us_of(requested)))
     }
 }
 
 /// From a cent to a thousand, with two decimals.
 pub fn amount(random: &mut Random) -> String {
-    let cents = random.within(1, 100_000);
+    let cents = random.between(1, 100_000);
     format!("{}.{:02}", cents / 100, cents % 100)
 }

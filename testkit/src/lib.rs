@@ -1,0 +1,51 @@
+//! What tests of the workspace share. Nothing that is shipped depends on it, and it depends on nothing of the workspace:
+//! the programs are processes.
+//!
+//! | module | what |
+//! |---|---|
+//! | `process`, `programs` | a child process with its log; where the workspace's programs are |
+//! | `socket`, `http` | addresses and streams; requests and replies as bytes |
+//! | `client`, `service` | a connection to a server; a server for tests |
+//! | `galo`, `processor`, `load` | the server, the payment processor, the load tester |
+//! | `bank`, `writer` | transactions and statements; clients that know their balances |
+//! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
+//! | `scripted` | a payment processor that a test scripts |
+//! | `random` | seeded random numbers |
+
+mod bank;
+mod client;
+mod galo;
+pub mod http;
+mod ledger;
+mod load;
+mod payments;
+pub mod process;
+pub mod processor;
+pub mod programs;
+mod random;
+mod scripted;
+mod service;
+mod socket;
+mod writer;
+
+pub use bank::{transaction, Listed, Statement, CONTEST};
+pub use client::Connection;
+pub use galo::{data_dir, on_both_drivers, Driver, Launch, Server};
+pub use http::{get, post, Reply, Request};
+pub use ledger::{amount, processed, PaymentLedger};
+pub use load::contest_2024;
+pub use payments::{
+    cents, iso, new_id, now_us, payment, summary, us_of, Summary, Totals, PROCESSORS,
+};
+pub use process::Process;
+pub use processor::{stored, Processor, ProcessorApi, FAULTS};
+pub use random::Random;
+pub use scripted::{Answer, Scripted};
+pub use service::Service;
+pub use socket::{Address, Socket};
+pub use writer::Writer;
+
+use std::time::Duration;
+
+/// For whatever takes no time unless something is broken: a loaded machine must not fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(30);
