@@ -3,19 +3,21 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use crate::client::{path, Connection, Server};
+use galo_testkit::{Connection, Processor};
+
+use crate::client::Client;
 
 /// The first payment suffers it; the second one, on a connection of its own, does not.
-fn spoilt(fault: &str) -> (Server, Connection) {
-    let server = Server::start(&["--fault", &format!("{fault}@1")]);
+fn spoilt(fault: &str) -> (Processor, Connection) {
+    let server = Processor::start(&["--fault", &format!("{fault}@1")]);
     let mut connection = server.connect();
     connection.send_payment(1);
     (server, connection)
 }
 
 /// The spoilt payment is stored or not, and the next one is paid.
-fn check(server: &Server, stored: bool) {
-    let status = server.ask("GET", &path(1), "").status;
+fn check(server: &Processor, stored: bool) {
+    let status = server.connect().look_up(1).status;
     assert_eq!(status, if stored { 200 } else { 404 });
     let again = server.connect().pay(1).status;
     assert_eq!(again, if stored { 422 } else { 200 });
@@ -43,7 +45,7 @@ fn a_reset_comes_before_the_insert_or_after_it() {
 
 #[test]
 fn a_reset_after_the_insert_comes_after_the_delay() {
-    let server = Server::start(&["--delay", "200", "--fault", "reset_after=1"]);
+    let server = Processor::start(&["--delay", "200", "--fault", "reset_after=1"]);
     let start = Instant::now();
     let mut connection = server.connect();
     connection.send_payment(1);
@@ -78,7 +80,7 @@ fn nothing_ever_comes_whether_stored_or_not() {
     for (fault, stored) in [("hang_stored", true), ("hang_lost", false)] {
         let (server, mut connection) = spoilt(fault);
         connection
-            .socket
+            .tcp()
             .set_read_timeout(Some(Duration::from_millis(300)))
             .expect("a time-out");
         let (bytes, end) = connection.rest();
@@ -93,48 +95,45 @@ fn nothing_ever_comes_whether_stored_or_not() {
 fn a_slow_reply_comes_byte_by_byte_and_the_connection_goes_on() {
     let (server, mut connection) = spoilt("drip");
     let start = Instant::now();
-    connection.socket.peek(&mut [0]).expect("a first byte");
+    connection.tcp().peek(&mut [0]).expect("a first byte");
     let first = start.elapsed();
     let reply = connection.reply();
     assert_eq!(reply.status, 200);
-    let bytes = reply.head.len() + reply.body.len();
-    let pauses = u32::try_from(bytes - 1).expect("a short reply");
+    let pauses = u32::try_from(reply.length - 1).expect("a short reply");
     assert!(start.elapsed() - first >= Duration::from_millis(20) * (pauses - 1));
     assert_eq!(connection.pay(2).status, 200);
     check(&server, true);
 }
 
 /// For each of so many payments whether its reply was lost.
-fn lost(server: &Server, from: u64) -> Vec<bool> {
+fn lost(server: &Processor, from: u64) -> Vec<bool> {
     let one = |number| {
         let mut connection = server.connect();
         connection.send_payment(number);
-        connection.rest_or_reply()
+        is_lost(&mut connection)
     };
     (from..from + 60).map(one).collect()
 }
 
-impl Connection {
-    /// Whether the connection ended without a reply.
-    fn rest_or_reply(&mut self) -> bool {
-        if self.socket.peek(&mut [0]).expect("an orderly end") == 0 {
-            return true;
-        }
-        assert_eq!(self.reply().status, 200);
-        false
+/// Whether the connection ends without a reply.
+fn is_lost(connection: &mut Connection) -> bool {
+    if connection.tcp().peek(&mut [0]).expect("an orderly end") == 0 {
+        return true;
     }
+    assert_eq!(connection.reply().status, 200);
+    false
 }
 
 #[test]
 fn a_seed_decides_which_payments_suffer() {
     let flags = ["--fault", "reply_lost=0.5", "--seed", "7"];
-    let server = Server::start(&flags);
+    let server = Processor::start(&flags);
     let first = lost(&server, 0);
     let count = first.iter().filter(|lost| **lost).count();
     assert!((10..50).contains(&count), "{count}");
-    assert_eq!(first, lost(&Server::start(&flags), 0));
+    assert_eq!(first, lost(&Processor::start(&flags), 0));
     // All were stored.
-    assert_eq!(server.count(), 60);
+    assert_eq!(server.all().count, 60);
 
     let set = |body| {
         let reply = server.admin("PUT", "/admin/configurations/faults", body);

@@ -1,13 +1,17 @@
 //! How it starts and ends.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 
-use crate::client::{command, Server};
+use galo_testkit::programs::program;
+use galo_testkit::{Processor, PATIENCE};
+
+use crate::client::Client;
 
 fn run(flags: &[&str]) -> (Output, String) {
-    let output = command().args(flags).output().expect("it runs");
+    let mut command = Command::new(program("galo-processor"));
+    let output = command.args(flags).output().expect("it runs");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, error)
 }
@@ -40,7 +44,7 @@ fn wrong_flags_are_told() {
 
 #[test]
 fn an_address_that_is_taken_is_told() {
-    let server = Server::start(&[]);
+    let server = Processor::start(&[]);
     let address = server.address.to_string();
     let (output, error) = run(&["--listen", &address]);
     assert!(!output.status.success());
@@ -53,11 +57,11 @@ fn an_address_that_is_taken_is_told() {
 #[test]
 fn signals_end_it_at_once_whoever_waits() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let mut server = Server::start(&["--delay", "3600000"]);
+        let mut server = Processor::start(&["--delay", "3600000"]);
         let mut connection = server.connect();
         connection.send_payment(1);
-        server.signal(signal);
-        assert!(server.ended().success());
+        server.process.signal(signal);
+        assert!(server.process.wait(PATIENCE).success());
         let (bytes, _) = connection.rest();
         assert!(bytes.is_empty());
     }

@@ -1,18 +1,19 @@
 //! How much of what it lets in.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 
-use crate::client::{Connection, Server, PATIENCE};
+use galo_testkit::{get, Connection, Processor, PATIENCE};
+
+use crate::client::Client;
 
 /// Which of them have something to read; waits until one has.
 fn readable(connections: &[Connection]) -> Vec<usize> {
     let mut fds: Vec<_> = connections
         .iter()
-        .map(|connection| PollFd::new(connection.socket.as_fd(), PollFlags::POLLIN))
+        .map(|connection| PollFd::new(connection.fd(), PollFlags::POLLIN))
         .collect();
     let patience = PollTimeout::try_from(PATIENCE).expect("half a minute");
     assert_ne!(poll(&mut fds, patience), Ok(0), "nothing comes");
@@ -27,7 +28,7 @@ fn readable(connections: &[Connection]) -> Vec<usize> {
 fn the_one_after_800_inside_and_500_waiting_is_429() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raised");
-    let server = Server::start(&["--delay", "3600000"]);
+    let server = Processor::start(&["--delay", "3600000"]);
     let mut connections: Vec<Connection> = (0..1301).map(|_| server.connect()).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
         connection.send_payment(number as u64);
@@ -42,12 +43,12 @@ fn the_one_after_800_inside_and_500_waiting_is_429() {
     assert_eq!(reply.header("retry-after"), Some("5"));
     // All 1300 are there now.
     assert_eq!(connections[index].pay(2000).status, 429);
-    assert_eq!(server.count(), 0);
+    assert_eq!(server.all().count, 0);
 }
 
 #[test]
 fn those_that_wait_go_on_when_a_place_is_free() {
-    let server = Server::start(&["--delay", "1000", "--parallel", "2", "--waiting", "1"]);
+    let server = Processor::start(&["--delay", "1000", "--parallel", "2", "--waiting", "1"]);
     let start = Instant::now();
     let mut connections: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
@@ -64,7 +65,7 @@ fn those_that_wait_go_on_when_a_place_is_free() {
 
 #[test]
 fn who_waits_and_goes_leaves_its_place() {
-    let server = Server::start(&["--delay", "3600000", "--parallel", "1", "--waiting", "1"]);
+    let server = Processor::start(&["--delay", "3600000", "--parallel", "1", "--waiting", "1"]);
     let mut connections: Vec<Connection> = (0..3).map(|_| server.connect()).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
         connection.send_payment(number as u64);
@@ -77,13 +78,13 @@ fn who_waits_and_goes_leaves_its_place() {
     // One of these is inside and holds its place, the other one gives its up.
     drop(connections);
     let start = Instant::now();
-    last.socket
+    last.tcp()
         .set_read_timeout(Some(Duration::from_millis(200)))
         .expect("a time-out");
     loop {
         last.send_payment(9);
         let mut byte = [0];
-        match last.socket.peek(&mut byte) {
+        match last.tcp().peek(&mut byte) {
             Ok(_) => assert_eq!(last.reply().status, 429),
             Err(error) => {
                 assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
@@ -98,11 +99,11 @@ fn who_waits_and_goes_leaves_its_place() {
 
 #[test]
 fn health_is_told_every_five_seconds_two_wait_and_the_rest_is_429() {
-    let server = Server::start(&["--delay", "100"]);
+    let server = Processor::start(&["--delay", "100"]);
     let start = Instant::now();
     let mut connections: Vec<Connection> = (0..4).map(|_| server.connect()).collect();
     for connection in &mut connections {
-        connection.send("GET", "/payments/service-health", "");
+        connection.send(&get("/payments/service-health"));
     }
     let mut told = Vec::new();
     let mut turned_away = 0;
@@ -114,7 +115,7 @@ fn health_is_told_every_five_seconds_two_wait_and_the_rest_is_429() {
                 assert_eq!(reply.header("retry-after"), Some("5"));
                 turned_away += 1;
             } else {
-                assert_eq!(reply.body, r#"{"failing":false,"minResponseTime":100}"#);
+                assert_eq!(reply.text(), r#"{"failing":false,"minResponseTime":100}"#);
                 told.push(start.elapsed());
             }
         }

@@ -1,10 +1,13 @@
 //! The admin endpoints.
 
-use crate::client::{path, payment, Server};
+use galo_testkit::http::request;
+use galo_testkit::Processor;
+
+use crate::client::{payment, Client};
 
 #[test]
 fn without_the_token_there_is_no_entrance() {
-    let server = Server::start(&["--token", "secret"]);
+    let server = Processor::start(&["--token", "secret"]);
     let mut connection = server.connect();
     for (method, path) in [
         ("GET", "/admin/payments-summary"),
@@ -14,30 +17,30 @@ fn without_the_token_there_is_no_entrance() {
         ("PUT", "/admin/configurations/faults"),
         ("POST", "/admin/purge-payments"),
     ] {
-        assert_eq!(connection.ask(method, path, "").status, 401, "{path}");
-        connection.send_with(method, path, "X-Rinha-Token: 123\r\n", "");
-        assert_eq!(connection.reply().status, 401, "{path}");
+        assert_eq!(connection.exchange(method, path, "").status, 401, "{path}");
+        let wrong = request(method, path, "X-Rinha-Token: 123\r\n", "");
+        assert_eq!(connection.ask(&wrong).status, 401, "{path}");
     }
 }
 
 #[test]
 fn the_token_can_be_changed() {
-    let server = Server::start(&[]);
+    let server = Processor::start(&[]);
     let token = |token, body| {
         let mut connection = server.connect();
         let header = format!("X-Rinha-Token: {token}\r\n");
-        connection.send_with("PUT", "/admin/configurations/token", &header, body);
-        connection.reply().status
+        let request = request("PUT", "/admin/configurations/token", &header, body);
+        connection.ask(&request).status
     };
     assert_eq!(token("123", r#"{"token":"456"}"#), 204);
     assert_eq!(token("123", r#"{"token":"123"}"#), 401);
     assert_eq!(token("456", r#"{"token":"123"}"#), 204);
-    assert_eq!(server.count(), 0);
+    assert_eq!(server.all().count, 0);
 }
 
 #[test]
 fn delay_and_failure_can_be_set_and_show_in_service_health() {
-    let server = Server::start(&[]);
+    let server = Processor::start(&[]);
     let set = |path: &str, body: &str| {
         server
             .admin("PUT", &format!("/admin/configurations/{path}"), body)
@@ -46,7 +49,7 @@ fn delay_and_failure_can_be_set_and_show_in_service_health() {
     assert_eq!(set("delay", r#"{"delay":235}"#), 200);
     assert_eq!(set("failure", r#"{"failure":true}"#), 200);
     let health = server.ask("GET", "/payments/service-health", "");
-    assert_eq!(health.body, r#"{"failing":true,"minResponseTime":235}"#);
+    assert_eq!(health.text(), r#"{"failing":true,"minResponseTime":235}"#);
     assert_eq!(server.connect().pay(1).status, 500);
     assert_eq!(set("delay", r#"{"delay":0}"#), 200);
     assert_eq!(set("failure", r#"{"failure":false}"#), 200);
@@ -65,7 +68,7 @@ fn delay_and_failure_can_be_set_and_show_in_service_health() {
 
 #[test]
 fn the_summary_is_exact_and_both_its_bounds_are_inclusive() {
-    let server = Server::start(&["--fee", "0.15"]);
+    let server = Processor::start(&["--fee", "0.15"]);
     let mut connection = server.connect();
     for (number, amount, second) in [
         (1, "19.90", "01.000"),
@@ -74,12 +77,12 @@ fn the_summary_is_exact_and_both_its_bounds_are_inclusive() {
         (4, "19.9", "03.001"),
     ] {
         let body = payment(number, amount, &format!("2025-07-15T12:34:{second}Z"));
-        assert_eq!(connection.ask("POST", "/payments", &body).status, 200);
+        assert_eq!(connection.exchange("POST", "/payments", &body).status, 200);
     }
     let all = r#"{"totalRequests":4,"totalAmount":100039.90,"totalFee":15005.985,"feePerTransaction":0.15}"#;
     let body = |query: &str| {
         let path = format!("/admin/payments-summary{query}");
-        server.admin("GET", &path, "").body
+        server.admin("GET", &path, "").text().to_owned()
     };
     assert_eq!(body(""), all);
     let (from, to) = (
@@ -98,14 +101,14 @@ fn the_summary_is_exact_and_both_its_bounds_are_inclusive() {
 
 #[test]
 fn purging_forgets_payments() {
-    let server = Server::start(&[]);
+    let server = Processor::start(&[]);
     let mut connection = server.connect();
     assert_eq!(connection.pay(1).status, 200);
     assert_eq!(
         server.admin("POST", "/admin/purge-payments", "").status,
         200
     );
-    assert_eq!(server.count(), 0);
-    assert_eq!(connection.ask("GET", &path(1), "").status, 404);
+    assert_eq!(server.all().count, 0);
+    assert_eq!(connection.look_up(1).status, 404);
     assert_eq!(connection.pay(1).status, 200);
 }
