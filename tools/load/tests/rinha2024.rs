@@ -1,19 +1,16 @@
 //! The official run of 2024 against a bank that is right, and against banks that are wrong in one way each.
 
-mod support {
-    pub mod bank;
-    pub mod galo;
-}
+mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use galo_load::report::{Check, Contest, Report};
-use support::bank::{Bank, Faults};
-use support::galo::Galo;
+use galo_testkit::http::reply;
+use galo_testkit::{data_dir, Launch, Service};
+use support::bank::{self, Faults};
+use support::run::Done;
 
 /// Four minutes become two seconds and a half, which has this many requests in the ramps.
 const SCALE: &str = "0.01";
@@ -78,29 +75,21 @@ fn without_spaces(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-fn galo_load(target: &str, flags: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_galo-load"))
-        .args(["rinha-2024", target, "--scale", SCALE])
-        .args(flags)
-        .output()
-        .unwrap()
+fn official(target: &str, flags: &str) -> Done {
+    support::run::Run::official("rinha-2024", target, &format!("--scale {SCALE} {flags}")).done()
 }
 
 fn run(target: &str) -> Run {
-    let dir = tempfile::tempdir().unwrap();
-    let json = dir.path().join("report.json");
-    let output = galo_load(target, &["--json", json.to_str().unwrap()]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let json = std::fs::read(json).unwrap_or_else(|_| panic!("no report: {stderr}"));
+    let done = official(target, "");
     Run {
-        status: output.status.code().unwrap(),
-        report: serde_json::from_slice(&json).unwrap(),
-        text: String::from_utf8(output.stdout).unwrap(),
+        status: done.status,
+        report: done.report(),
+        text: done.stdout,
     }
 }
 
 fn run_with(faults: Faults) -> Run {
-    run(&Bank::start(faults).url())
+    run(&bank::start(faults).url())
 }
 
 #[test]
@@ -171,10 +160,9 @@ fn a_bank_that_is_right_passes_every_check() {
 
 #[test]
 fn galo_passes_every_check() {
-    // Processors are nothing to its bank: nobody listens there.
-    let nobody = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
-    let galo = Galo::start(&nobody.map(|processor| processor.parse().unwrap()));
-    let run = run(&galo.url());
+    let data = data_dir();
+    let galo = Launch::serve(data.path()).cores(1).start();
+    let run = run(&galo.address().url());
     assert_eq!(run.failed(), [""; 0]);
     assert_eq!(run.status, 0);
     assert_eq!(run.term("consistent balances"), 0.0);
@@ -182,7 +170,7 @@ fn galo_passes_every_check() {
 
 #[test]
 fn a_target_that_is_not_fresh_fails_with_a_hint() {
-    let bank = Bank::start(Faults::default());
+    let bank = bank::start(Faults::default());
     assert_eq!(run(&bank.url()).status, 0);
     let again = run(&bank.url());
     again.assert_failed(UNTOUCHED, "GET /clientes/", "200 {");
@@ -263,11 +251,13 @@ fn a_bad_body_that_is_accepted_is_seen() {
 
 fn assert_given_up(target: &str, part: &str) {
     let began = Instant::now();
-    let output = galo_load(target, &["--wait", "300ms"]);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    let line = stderr.lines().last().unwrap_or_default();
-    assert!(line.contains(target) && line.contains(part), "{stderr}");
+    let done = official(target, "--wait 300ms").expect_status(2);
+    let line = done.stderr.lines().last().unwrap_or_default();
+    assert!(
+        line.contains(target) && line.contains(part),
+        "{}",
+        done.text()
+    );
     assert!(began.elapsed() < PATIENCE);
 }
 
@@ -284,16 +274,6 @@ fn a_target_that_never_answers_is_given_up() {
 /// A load balancer without anybody behind it.
 #[test]
 fn a_target_that_is_never_ready_is_given_up() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let target = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let mut request = [0; 1024];
-            // It has a client that has gone, at worst.
-            let _ = connection.read(&mut request);
-            let _ = connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
-        }
-    });
-    assert_given_up(&target, "502");
+    let balancer = Service::answering(|_| reply(502, "", ""));
+    assert_given_up(&balancer.url(), "502");
 }

@@ -4,15 +4,9 @@
 //! At this scale the stages pass so quickly that no payment is carried out later than 1.5 s after its attempt began while
 //! anybody compares: what a right gateway says is exact.
 
-#[path = "support/galo.rs"]
-mod galo;
-#[path = "support/gateway.rs"]
-mod gateway;
+mod support;
 
-use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use galo_load::report::{Check, Contest, Report};
@@ -20,13 +14,12 @@ use galo_load::target::Target;
 use galo_processor::fault::Plan;
 use galo_processor::model::Config;
 use galo_processor::server::Server;
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::Pid;
-use tempfile::TempDir;
+use galo_testkit::{data_dir, Launch};
+use nix::sys::signal::Signal;
 use tokio::runtime::{Builder, Runtime};
 
-use galo::Galo;
-use gateway::{Fault, Gateway};
+use support::gateway::{Fault, Gateway};
+use support::run::{Done, Run};
 
 const SCALE: &str = "0.05";
 const USERS: &str = "40";
@@ -39,65 +32,7 @@ const NOT_MORE: &str = "no more payments than requested";
 const ONCE: &str = "processors have each acknowledged payment once";
 const ASKED_FOR: &str = "processors have no payments that nobody asked for";
 
-/// A run that goes on.
-struct Running {
-    dir: TempDir,
-    child: Child,
-}
-
-/// What it left.
-struct Done {
-    dir: TempDir,
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Running {
-    fn start<F: AsRef<OsStr>>(target: &str, scale: &str, more: &[F]) -> Running {
-        let dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
-        command
-            .args(["rinha-2025", target])
-            .args(["--scale", scale, "--users", USERS])
-            .args(more)
-            .arg("--json")
-            .arg(dir.path().join("report.json"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        Running { dir, child }
-    }
-
-    /// `told`: called with each line of what it says.
-    fn done(mut self, mut told: impl FnMut(&str)) -> Done {
-        let lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
-        let mut stderr = String::new();
-        for line in lines {
-            let line = line.unwrap();
-            told(&line);
-            stderr.push_str(&line);
-            stderr.push('\n');
-        }
-        let mut stdout = String::new();
-        let mut rest = self.child.stdout.take().unwrap();
-        rest.read_to_string(&mut stdout).unwrap();
-        let status = self.child.wait().unwrap();
-        Done {
-            dir: self.dir,
-            status: status.code().expect("no signal ended it"),
-            stdout,
-            stderr,
-        }
-    }
-}
-
 impl Done {
-    fn report(&self) -> Report {
-        Report::read(&self.dir.path().join("report.json")).unwrap()
-    }
-
     /// Exit status 1, and these checks failed, and no others. The first one.
     #[track_caller]
     fn expect_failed(&self, expected: &[&str]) -> Check {
@@ -115,7 +50,7 @@ impl Done {
 
     /// Exit status 2, and a line with all of these parts.
     #[track_caller]
-    fn expect_refused(&self, parts: &[&str]) {
+    fn expect_no_run(&self, parts: &[&str]) {
         assert_eq!(self.status, 2, "{}", self.stderr);
         let error = self.stderr.lines().last().unwrap_or_default();
         for part in parts {
@@ -128,18 +63,22 @@ fn contest(report: &Report) -> &Contest {
     report.contest.as_ref().expect("it was a contest")
 }
 
+fn official(target: &str, scale: &str, flags: &str) -> Run {
+    let arguments = format!("--scale {scale} --users {USERS} {flags}");
+    Run::official("rinha-2025", target, &arguments)
+}
+
 /// With processors of its own.
 fn run(fault: Option<Fault>) -> Done {
     let gateway = Gateway::start(fault);
-    let flags = ["--listen-default", ANY, "--listen-fallback", ANY];
-    let running = Running::start(&gateway.url(), SCALE, &flags);
-    running.done(|line| {
-        if let Some((_, line)) = line.split_once("its own processors: default ") {
-            let (default, line) = line.split_once(", fallback ").unwrap();
-            let (fallback, _) = line.split_once(' ').unwrap();
-            gateway.pay_by([default, fallback].map(|url| url.parse().unwrap()));
-        }
-    })
+    let flags = format!("--listen-default {ANY} --listen-fallback {ANY}");
+    let running = official(&gateway.url(), SCALE, &flags).start();
+    let line = running.process.wait_for_log("its own processors: default ");
+    let (_, urls) = line.split_once("its own processors: default ").unwrap();
+    let (default, urls) = urls.split_once(", fallback ").unwrap();
+    let (fallback, _) = urls.split_once(' ').unwrap();
+    gateway.pay_by([default, fallback].map(|url| url.parse().unwrap()));
+    running.done()
 }
 
 /// Somebody else's: two in this process, until they are dropped.
@@ -171,17 +110,9 @@ impl Processors {
     }
 
     /// For a run with these.
-    fn flags(&self) -> Vec<String> {
-        let [default, fallback] = self.targets.each_ref().map(Target::to_string);
-        let flags = [
-            "--default",
-            &default,
-            "--fallback",
-            &fallback,
-            "--token",
-            "theirs",
-        ];
-        flags.map(str::to_owned).to_vec()
+    fn flags(&self, token: &str) -> String {
+        let [default, fallback] = &self.targets;
+        format!("--default {default} --fallback {fallback} --token {token}")
     }
 }
 
@@ -373,8 +304,14 @@ fn a_summary_that_fails_counts_as_nothing() {
 #[test]
 fn galo_passes() {
     let processors = Processors::start();
-    let galo = Galo::start(&processors.targets);
-    let done = Running::start(&galo.url(), SCALE, &processors.flags()).done(|_| {});
+    let [default, fallback] = processors.targets.each_ref().map(Target::to_string);
+    let data = data_dir();
+    let galo = Launch::serve(data.path())
+        .cores(1)
+        .arg("--allow-reset")
+        .processors(&default, &fallback)
+        .start();
+    let done = official(&galo.address().url(), SCALE, &processors.flags("theirs")).done();
     assert_eq!(done.status, 0, "{}\n{}", done.stderr, done.stdout);
     assert!(contest(&done.report()).score > 0.0, "{}", done.stdout);
 }
@@ -385,13 +322,10 @@ fn a_run_that_is_ended_early_has_its_report() {
     let gateway = Gateway::start(None);
     let processors = Processors::start();
     gateway.pay_by(processors.targets.clone());
-    let running = Running::start(&gateway.url(), "1", &processors.flags());
-    let pid = Pid::from_raw(running.child.id() as i32);
-    let done = running.done(|line| {
-        if line.contains("default 0 ms; fallback 0 ms") {
-            kill(pid, Signal::SIGINT).unwrap();
-        }
-    });
+    let running = official(&gateway.url(), "1", &processors.flags("theirs")).start();
+    running.process.wait_for_log("default 0 ms; fallback 0 ms");
+    running.process.signal(Signal::SIGINT);
+    let done = running.done();
     assert_eq!(done.status, 0, "{}\n{}", done.stderr, done.stdout);
     let report = done.report();
     assert!(report.elapsed_s < 30.0, "{}", report.elapsed_s);
@@ -411,9 +345,9 @@ fn a_gateway_that_does_not_purge_is_judged_by_the_run() {
     let gateway = Gateway::start(Some(Fault::NoPurge));
     gateway.pay_by(processors.targets.clone());
     gateway.has_made(1_000);
-    let flags = processors.flags();
+    let flags = processors.flags("theirs");
     for _ in 0..2 {
-        let done = Running::start(&gateway.url(), SCALE, &flags).done(|_| {});
+        let done = official(&gateway.url(), SCALE, &flags).done();
         assert_eq!(done.status, 0, "{}\n{}", done.stderr, done.stdout);
         assert!(
             done.stderr.contains("does not purge its payments (403)"),
@@ -427,10 +361,9 @@ fn a_gateway_that_does_not_purge_is_judged_by_the_run() {
 fn processors_that_want_another_token_are_no_run() {
     let processors = Processors::start();
     let gateway = Gateway::start(None);
-    let mut flags = processors.flags();
-    *flags.last_mut().unwrap() = "ours".to_owned();
-    let done = Running::start(&gateway.url(), SCALE, &flags).done(|_| {});
-    done.expect_refused(&[
+    let flags = processors.flags("ours");
+    let done = official(&gateway.url(), SCALE, &flags).done();
+    done.expect_no_run(&[
         "the default processor at http://127.0.0.1:",
         "401",
         "--token",
@@ -441,9 +374,9 @@ fn processors_that_want_another_token_are_no_run() {
 fn a_port_in_use_is_no_run() {
     let taken = TcpListener::bind(ANY).unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let flags = ["--listen-default", ANY, "--listen-fallback", &taken];
-    let done = Running::start("127.0.0.1:1", SCALE, &flags).done(|_| {});
-    done.expect_refused(&["its own fallback processor cannot listen", &taken, "in use"]);
+    let flags = format!("--listen-default {ANY} --listen-fallback {taken}");
+    let done = official("127.0.0.1:1", SCALE, &flags).done();
+    done.expect_no_run(&["its own fallback processor cannot listen", &taken, "in use"]);
 }
 
 #[test]
@@ -453,14 +386,7 @@ fn a_target_that_never_answers_is_no_run() {
         .local_addr()
         .unwrap()
         .to_string();
-    let flags = [
-        "--listen-default",
-        ANY,
-        "--listen-fallback",
-        ANY,
-        "--wait",
-        "300ms",
-    ];
-    let done = Running::start(&closed, SCALE, &flags).done(|_| {});
-    done.expect_refused(&["never answered within 300ms", &closed]);
+    let flags = format!("--listen-default {ANY} --listen-fallback {ANY} --wait 300ms");
+    let done = official(&closed, SCALE, &flags).done();
+    done.expect_no_run(&["never answered within 300ms", &closed]);
 }

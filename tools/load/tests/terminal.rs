@@ -1,17 +1,17 @@
 //! The screen on a terminal that is driven: `cargo test -p galo-load --features terminal-tests --test terminal`; needs tmux.
 
-mod support {
-    pub mod bank;
-}
+mod support;
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::bank::{Bank, Faults};
+use galo_testkit::Service;
+use support::bank::{self, Faults};
+use support::run::galo_load;
 use tempfile::TempDir;
 
 const GALO_LOAD: &str = env!("CARGO_BIN_EXE_galo-load");
@@ -172,13 +172,13 @@ fn replies(shown: &str) -> Option<u64> {
 }
 
 /// At 200/s for a minute: far longer than a test looks at it.
-fn arguments(bank: &Bank) -> String {
+fn arguments(bank: &Service) -> String {
     format!("{} -c 4 -d 60s -r 200 --interval 200ms", bank.url())
 }
 
 #[test]
 fn a_run_is_watched_and_ended_with_q() {
-    let bank = Bank::start(Faults::default());
+    let bank = bank::start(Faults::default());
     let terminal = Terminal::start(100, 30, "", &arguments(&bank));
     let (shown, first) = terminal.shown_with("replies", replies);
     assert!(
@@ -238,7 +238,7 @@ fn a_run_is_watched_and_ended_with_q() {
 
 #[test]
 fn ctrl_c_and_esc_end_a_run_too() {
-    let bank = Bank::start(Faults::default());
+    let bank = bank::start(Faults::default());
     for key in ["C-c", "Escape"] {
         let terminal = Terminal::start(80, 24, "", &arguments(&bank));
         terminal.shown_with("replies", replies);
@@ -251,7 +251,7 @@ fn ctrl_c_and_esc_end_a_run_too() {
 
 #[test]
 fn sigterm_ends_a_run_and_gives_the_terminal_back() {
-    let bank = Bank::start(Faults::default());
+    let bank = bank::start(Faults::default());
     let terminal = Terminal::start(80, 24, "", &arguments(&bank));
     terminal.shown_with("replies", replies);
     let killed = Command::new("kill")
@@ -269,7 +269,7 @@ fn wrong_replies_are_seen_and_the_exit_status_says_so() {
         wrong_balance_every: Some(10),
         ..Faults::default()
     };
-    let bank = Bank::start(faults);
+    let bank = bank::start(faults);
     let terminal = Terminal::start(100, 30, "", &arguments(&bank));
     let counted = |shown: &str| number_after(shown, "Failures: ");
     let (shown, _) = terminal.shown_with("failures", counted);
@@ -292,7 +292,7 @@ fn ctrl_c_ends_the_wait_for_a_target_that_never_answers() {
 
 #[test]
 fn without_colours_there_are_lines_and_no_escape_sequence() {
-    let bank = Bank::start(Faults::default());
+    let bank = bank::start(Faults::default());
     for environment in ["NO_COLOR=1", "TERM=dumb"] {
         let arguments = format!("{} -c 2 -d 2s -r 100", bank.url());
         let terminal = Terminal::start(100, 30, environment, &arguments);
@@ -306,9 +306,12 @@ fn without_colours_there_are_lines_and_no_escape_sequence() {
 
 #[test]
 fn a_pipe_has_lines_and_standard_output_the_summary_only() {
-    let bank = Bank::start(Faults::default());
+    let bank = bank::start(Faults::default());
     let url = bank.url();
-    let output = run(&[&url, "-c", "2", "-d", "2s", "-r", "100"]);
+    let output = galo_load()
+        .args([&url, "-c", "2", "-d", "2s", "-r", "100"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0));
     let [lines, summary] =
         [output.stderr, output.stdout].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -319,7 +322,7 @@ fn a_pipe_has_lines_and_standard_output_the_summary_only() {
 }
 
 /// The line of the title, and one for each of two seconds.
-fn assert_lines(text: &str, bank: &Bank) {
+fn assert_lines(text: &str, bank: &Service) {
     let title = format!(
         "galo-load: bank against {}: 2 connections, 2s, 100",
         bank.url()
@@ -328,13 +331,4 @@ fn assert_lines(text: &str, bank: &Bank) {
     let is_second = |line: &&str| line.contains("/s  p50 ") && line.contains("  failed 0  late ");
     let seconds = text.lines().filter(is_second).count();
     assert_eq!(seconds, 2, "{text}");
-}
-
-fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(Path::new(GALO_LOAD));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
 }

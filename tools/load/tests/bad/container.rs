@@ -3,16 +3,15 @@
 //! What is seen of the container must be what is seen of its processes, which is read from elsewhere.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 
 use galo_load::report::Watched;
+use galo_testkit::{Request, Service};
 
-use crate::command::Run;
 use crate::server::{Bad, Server};
+use crate::support::run::Run;
 
 /// A cgroup in a cgroup; both are removed, and what is in them is ended, when this is dropped.
 struct Container {
@@ -73,21 +72,13 @@ fn mounts() -> Vec<PathBuf> {
 }
 
 /// The engine: it knows of this one container, as Docker does.
-fn engine(socket: &Path, container: &Container) {
-    let listener = UnixListener::bind(socket).unwrap();
+fn engine(socket: &Path, container: &Container) -> Service {
     let (id, pid) = (container.id.clone(), container.busy.id());
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client: UnixStream = client.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                let mut part = [0; 256];
-                let count = client.read(&mut part).unwrap();
-                assert!(count > 0, "a request breaks off");
-                request.extend_from_slice(&part[..count]);
-            }
-            let known = request.starts_with(b"GET /containers/api01/json HTTP/1.1\r\n");
-            let (status, body) = match known {
+    Service::start_at(socket, move |client| {
+        let mut reader = BufReader::new(client);
+        while let Ok(request) = Request::read(&mut reader) {
+            let is_known = request.method == "GET" && request.path == "/containers/api01/json";
+            let (status, body) = match is_known {
                 true => (
                     "200 OK",
                     format!(r#"{{"Id":"{id}","State":{{"Status":"running","Pid":{pid}}}}}"#),
@@ -99,9 +90,10 @@ fn engine(socket: &Path, container: &Container) {
             };
             let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
             let head = format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let mut client = client;
             client.write_all((head + &chunk).as_bytes()).unwrap();
         }
-    });
+    })
 }
 
 #[test]
@@ -112,7 +104,7 @@ fn memory_and_cpu_of_a_container_are_those_of_its_processes() {
         let mut container = Container::start(mount, number);
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("docker.sock");
-        engine(&socket, &container);
+        let _engine = engine(&socket, &container);
         let host = format!("unix://{}", socket.display());
         let server = Server::start(Bad::default());
 

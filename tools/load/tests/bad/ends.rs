@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{kill, Signal};
+use nix::sys::signal::Signal;
 
-use crate::command::Run;
 use crate::server::{Bad, Fault, Server};
+use crate::support::run::Run;
 
 #[test]
 fn ctrl_c_ends_a_run_with_its_report() {
@@ -23,7 +23,7 @@ fn ctrl_c_ends_a_run_with_its_report() {
             .start()
             .until(|| server.seen(|seen| seen.requests.len()) > 300);
         let given = Instant::now();
-        kill(running.pid(), signal).unwrap();
+        running.process.signal(signal);
         let done = running.done().expect_status(0);
         // Two seconds on a machine that has nothing else to do.
         assert!(given.elapsed() < Duration::from_secs(8));
@@ -44,7 +44,7 @@ fn ctrl_c_before_the_target_answers() {
         .start()
         .until(|| server.seen(|seen| !seen.requests.is_empty()));
     let given = Instant::now();
-    kill(running.pid(), Signal::SIGINT).unwrap();
+    running.process.signal(Signal::SIGINT);
     running.done().expect_refused("stopped before");
     assert!(given.elapsed() < Duration::from_secs(20));
 }

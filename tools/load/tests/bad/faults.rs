@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use galo_load::measure::FailureKind;
 
-use crate::bank::Faults;
-use crate::command::{Done, Run};
 use crate::server::{Bad, Fault, Server};
+use crate::support::bank::Faults;
+use crate::support::run::{Done, Run};
 
 /// Of a run.
 const REQUESTS: u64 = 400;

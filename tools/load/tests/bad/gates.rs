@@ -1,7 +1,7 @@
 //! `--fail-on` and `--compare`: a run as a gate.
 
-use crate::command::Run;
 use crate::server::{Bad, Fault, Server};
+use crate::support::run::Run;
 
 #[test]
 fn a_rule_that_is_broken_fails_the_run() {

@@ -38,7 +38,7 @@ impl Gateway {
     }
 
     /// Status and body.
-    pub fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+    pub fn answer(&mut self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let path = path.split('?').next().unwrap_or_default();
         match (method, path) {
             ("POST", "/payments") => self.pay(body),
@@ -64,8 +64,8 @@ impl Gateway {
         }
     }
 
-    fn pay(&mut self, body: &[u8]) -> (u16, Value) {
-        let parsed: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    fn pay(&mut self, body: &str) -> (u16, Value) {
+        let parsed: Value = serde_json::from_str(body).unwrap_or(Value::Null);
         let (Some(id), Some(amount)) =
             (parsed["correlationId"].as_str(), parsed["amount"].as_f64())
         else {

@@ -4,16 +4,13 @@
 //! |---|---|
 //! | `server` | what can be wrong with how replies come |
 //! | `gateway`, `../support/bank` | what can be wrong with what they say |
-//! | `command` | the binary, and what it leaves |
+//! | `../support/run` | the binary, and what it leaves |
 //! | the others | tests |
 
-// The official run's tests use the rest of it.
-#[allow(dead_code)]
-#[path = "../support/bank.rs"]
-mod bank;
-mod command;
 mod gateway;
 mod server;
+#[path = "../support/mod.rs"]
+mod support;
 
 #[cfg(feature = "root-tests")]
 mod container;

@@ -4,20 +4,20 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use galo_load::report::Report;
 
 use crate::server::{Bad, Server};
+use crate::support::run;
 
 /// Of the summary only: lines of a run that goes on are on standard error anyhow.
 const SUMMARY: &str = "\nLatency   with connecting";
 
 fn galo_load(server: &Server, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
+    let mut command = run::galo_load();
     command.args([&server.url(), "-n", "50"]);
     command.args(arguments.split_whitespace());
-    command.stdin(Stdio::null());
     command
 }
 

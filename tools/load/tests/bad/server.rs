@@ -2,22 +2,18 @@
 //!
 //! What is wrong with what they say is the bank's affair, and the gateway's.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use galo_testkit::{http, Request, Service, Socket};
 use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::{json, Value};
 
-use crate::bank::{self, Accounts, Faults};
 use crate::gateway::{Gateway, Misbooked};
+use crate::support::bank::{Accounts, Faults, JSON};
 
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,8 +80,8 @@ pub struct Seen {
     pub connections: u64,
     /// Requests to which the fault was done.
     pub faults: u64,
-    /// Method, path and body, in the order in which they came.
-    pub requests: Vec<(String, String, Vec<u8>)>,
+    /// In the order in which they came.
+    pub requests: Vec<Request>,
 }
 
 impl Seen {
@@ -93,27 +89,19 @@ impl Seen {
     pub fn count(&self, method: &str, path: &str) -> usize {
         let requests = self.requests.iter();
         requests
-            .filter(|request| request.0 == method && request.1.starts_with(path))
+            .filter(|request| request.method == method && request.path.starts_with(path))
             .count()
     }
 }
 
 /// One that listens, until it is dropped.
 pub struct Server {
-    place: Place,
+    service: Service,
     shared: Arc<Shared>,
-    listener: Option<JoinHandle<()>>,
-}
-
-#[derive(Clone)]
-enum Place {
-    Tcp(String),
-    Unix(PathBuf),
 }
 
 struct Shared {
     bad: Bad,
-    closing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -127,63 +115,23 @@ struct State {
 impl Server {
     /// On a port of its own, on loopback.
     pub fn start(bad: Bad) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let accept = move || {
-            let (socket, _) = listener.accept()?;
-            socket.set_nodelay(true)?;
-            Ok(OwnedFd::from(socket))
-        };
-        Server::listen(bad, Place::Tcp(address.to_string()), accept)
+        let shared = Shared::new(bad);
+        let of_service = shared.clone();
+        let service = Service::start(move |socket| serve(socket, &of_service));
+        Server { service, shared }
     }
 
     /// On a Unix socket.
     pub fn start_at(path: &Path, bad: Bad) -> Server {
-        let listener = UnixListener::bind(path).unwrap();
-        let accept = move || Ok(OwnedFd::from(listener.accept()?.0));
-        Server::listen(bad, Place::Unix(path.to_owned()), accept)
-    }
-
-    fn listen(
-        bad: Bad,
-        place: Place,
-        mut accept: impl FnMut() -> std::io::Result<OwnedFd> + Send + 'static,
-    ) -> Server {
-        let shared = Arc::new(Shared {
-            bad,
-            closing: AtomicBool::new(false),
-            state: Mutex::new(State {
-                accounts: Accounts::new(bad.bank),
-                gateway: Gateway::new(bad.payments),
-                seen: Seen::default(),
-                first: None,
-            }),
-        });
-        let of_listener = shared.clone();
-        let listener = thread::spawn(move || loop {
-            let accepted = accept();
-            if of_listener.closing.load(Ordering::Relaxed) {
-                return;
-            }
-            // A connection that its client has already given up is nothing to this server.
-            let Ok(socket) = accepted else { continue };
-            of_listener.state().seen.connections += 1;
-            let shared = of_listener.clone();
-            thread::spawn(move || serve(&File::from(socket), &shared));
-        });
-        Server {
-            place,
-            shared,
-            listener: Some(listener),
-        }
+        let shared = Shared::new(bad);
+        let of_service = shared.clone();
+        let service = Service::start_at(path, move |socket| serve(socket, &of_service));
+        Server { service, shared }
     }
 
     /// As it stands on a command line.
     pub fn url(&self) -> String {
-        match &self.place {
-            Place::Tcp(address) => format!("http://{address}"),
-            Place::Unix(path) => format!("unix:{}", path.display()),
-        }
+        self.service.url()
     }
 
     /// What it has seen so far.
@@ -192,19 +140,19 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::Relaxed);
-        // Wakes the listener up.
-        match &self.place {
-            Place::Tcp(address) => drop(TcpStream::connect(address)),
-            Place::Unix(path) => drop(UnixStream::connect(path)),
-        }
-        self.listener.take().unwrap().join().unwrap();
-    }
-}
-
 impl Shared {
+    fn new(bad: Bad) -> Arc<Shared> {
+        Arc::new(Shared {
+            bad,
+            state: Mutex::new(State {
+                accounts: Accounts::new(bad.bank),
+                gateway: Gateway::new(bad.payments),
+                seen: Seen::default(),
+                first: None,
+            }),
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -212,7 +160,7 @@ impl Shared {
 
 impl State {
     /// Status and body.
-    fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+    fn answer(&mut self, method: &str, path: &str, body: &str) -> (u16, Value) {
         match (method, path) {
             ("GET", "/health") => (200, json!({"status": "healthy"})),
             _ if path.starts_with("/clientes/") => self.accounts.answer(method, path, body),
@@ -231,19 +179,19 @@ impl Stall {
 }
 
 /// Requests of one connection, until either side closes it. What fails in it is its client's affair.
-fn serve(mut socket: &File, shared: &Shared) {
+fn serve(mut socket: &Socket, shared: &Shared) {
+    shared.state().seen.connections += 1;
     let mut reader = BufReader::new(socket);
     let mut replies = 0;
-    while let Ok(Some((method, path, body))) = bank::http::request(&mut reader) {
+    while let Ok(request) = Request::read(&mut reader) {
         let (fault, since_first) = {
-            let seen = &mut shared.state();
-            let first = *seen.first.get_or_insert_with(Instant::now);
-            let request = (method.clone(), path.clone(), body.clone());
-            seen.seen.requests.push(request);
-            let number = seen.seen.requests.len() as u64;
+            let state = &mut shared.state();
+            let first = *state.first.get_or_insert_with(Instant::now);
+            state.seen.requests.push(request.clone());
+            let number = state.seen.requests.len() as u64;
             let fault = shared.bad.fault;
             let fault = fault.filter(|(every, _)| number.is_multiple_of(*every));
-            seen.seen.faults += u64::from(fault.is_some());
+            state.seen.faults += u64::from(fault.is_some());
             (fault.map(|(_, fault)| fault), first.elapsed())
         };
         if let Some(left) = shared.bad.stall.and_then(|stall| stall.left(since_first)) {
@@ -252,7 +200,9 @@ fn serve(mut socket: &File, shared: &Shared) {
         if fault == Some(Fault::Reset { applied: false }) {
             return reset(socket);
         }
-        let (status, value) = shared.state().answer(&method, &path, &body);
+        let (status, value) = shared
+            .state()
+            .answer(&request.method, &request.path, &request.body);
         let text = value.to_string();
         let good = reply(status, &text);
         let half = &good[..good.len() - text.len() / 2 - 1];
@@ -286,7 +236,7 @@ fn serve(mut socket: &File, shared: &Shared) {
             Some(Fault::Afterwards) => {
                 let _ = socket.write_all(&good);
                 thread::sleep(Duration::from_millis(5));
-                b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n".to_vec()
+                http::reply(200, "", "")
             }
             Some(Fault::Drip) => {
                 for byte in good {
@@ -310,9 +260,7 @@ fn serve(mut socket: &File, shared: &Shared) {
 }
 
 fn reply(status: u16, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("HTTP/1.1 {status} \r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    http::reply(status, JSON, body)
 }
 
 fn chunked(status: u16, body: &str) -> Vec<u8> {
@@ -330,7 +278,7 @@ fn chunked(status: u16, body: &str) -> Vec<u8> {
 }
 
 /// The client gets a reset instead of an end.
-fn reset(socket: &File) {
+fn reset(socket: &Socket) {
     let linger = nix::libc::linger {
         l_onoff: 1,
         l_linger: 0,

@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use crate::command::{Done, Run};
 use crate::server::{Bad, Server, Stall};
+use crate::support::run::{Done, Run};
 
 const STALL: Stall = Stall {
     // So that no run of whole seconds begins or ends in one.

@@ -1,12 +1,12 @@
 //! `--verify`: what all replies together say. It must find what no single reply shows, and never see what is not there.
 
 use galo_load::report::Report;
-use nix::sys::signal::{kill, Signal};
+use nix::sys::signal::Signal;
 
-use crate::bank::Faults;
-use crate::command::{Done, Run};
 use crate::gateway::Misbooked;
 use crate::server::{Bad, Fault, Server};
+use crate::support::bank::Faults;
+use crate::support::run::{Done, Run};
 
 const ARGUMENTS: &str = "-c 8 -n 1000 --verify --seed 4711";
 
@@ -162,7 +162,7 @@ fn payments_that_were_lost_are_found() {
     let summaries = || server.seen(|seen| seen.count("GET", "/payments-summary"));
     // The sign of life, the one before the run, and some after it.
     let running = running.until(|| summaries() > 5);
-    kill(running.pid(), Signal::SIGINT).unwrap();
+    running.process.signal(Signal::SIGINT);
     let done = running.done().expect_status(1);
     let wrong = wrong(&done.report());
     assert_eq!(wrong, ["payments: 2 less than were accepted"]);
@@ -178,7 +178,7 @@ fn payments_of_a_run_that_was_stopped_are_waited_for() {
     let arguments = "-c 4 -d 1h --verify --mix payments";
     let running = Run::new(&server.url(), arguments).start();
     let running = running.until(|| server.seen(|seen| seen.count("POST", "/payments")) > 50);
-    kill(running.pid(), Signal::SIGINT).unwrap();
+    running.process.signal(Signal::SIGINT);
     let done = running.done().expect_status(0);
     assert_eq!(wrong(&done.report()), [""; 0], "{}", done.text());
 }

@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use crate::command::Run;
 use crate::server::{Bad, Server};
+use crate::support::run::Run;
 
 /// The server is in this process.
 #[test]

@@ -2,16 +2,17 @@
 //!
 //! A thread for each connection, one lock around all accounts, nothing kept on disk.
 
-#[path = "http.rs"]
-pub mod http;
-
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use galo_testkit::http::reply;
+use galo_testkit::Service;
 use serde_json::{json, Value};
 
 /// Of clients 1 to 5.
 const LIMITS: [i64; 5] = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
+/// Of replies.
+pub const JSON: &str = "Content-Type: application/json\r\n";
 /// Transactions in a statement.
 const STATEMENT_MAX: usize = 10;
 
@@ -41,26 +42,13 @@ pub struct Faults {
 }
 
 /// One that listens, until it is dropped.
-pub struct Bank {
-    server: http::Server,
-}
-
-impl Bank {
-    /// On a port of its own, on loopback.
-    pub fn start(faults: Faults) -> Bank {
-        let accounts = Mutex::new(Accounts::new(faults));
-        let answer = move |method: &str, path: &str, body: &[u8]| {
-            accounts.lock().unwrap().answer(method, path, body)
-        };
-        Bank {
-            server: http::Server::start(answer),
-        }
-    }
-
-    /// As it stands on a command line.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
+pub fn start(faults: Faults) -> Service {
+    let accounts = Mutex::new(Accounts::new(faults));
+    Service::answering(move |request| {
+        let mut accounts = accounts.lock().unwrap();
+        let (status, body) = accounts.answer(&request.method, &request.path, &request.body);
+        reply(status, JSON, &body.to_string())
+    })
 }
 
 /// All that the bank knows.
@@ -111,7 +99,7 @@ impl Accounts {
     }
 
     /// Status and body.
-    pub fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+    pub fn answer(&mut self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let &["clientes", id, what] = parts.as_slice() else {
             return (404, json!({"error": "no such path"}));
@@ -146,7 +134,7 @@ impl Accounts {
         json!({"saldo": balance, "ultimas_transacoes": last})
     }
 
-    fn transaction(&mut self, client: usize, body: &[u8]) -> (u16, Value) {
+    fn transaction(&mut self, client: usize, body: &str) -> (u16, Value) {
         let Faults {
             lost_update_every,
             wrong_balance_every,
@@ -157,7 +145,7 @@ impl Accounts {
         } = self.faults;
         let account = &mut self.list[client];
         let limit = account.limit;
-        let parsed = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let parsed = serde_json::from_str(body).unwrap_or(Value::Null);
         let Some(transaction) = Transaction::new(&parsed) else {
             return match accept_bad_bodies {
                 true => (200, json!({"limite": limit, "saldo": account.balance})),

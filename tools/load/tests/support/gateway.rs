@@ -3,17 +3,18 @@
 //! Each payment is accepted at once and has a thread, which tries the default processor until that takes it. An attempt has
 //! all the time that it needs, so none is ever in doubt.
 
-#[path = "http.rs"]
-mod http;
-
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use galo_load::exchange::exchange;
 use galo_load::target::Target;
+use galo_testkit::http::reply;
+use galo_testkit::{Request, Service};
 use jiff::Timestamp;
 use serde_json::{json, Value};
+
+use super::bank::JSON;
 
 /// For an attempt: longer than any delay.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
@@ -49,7 +50,7 @@ pub enum Fault {
 
 /// One that listens, until it is dropped.
 pub struct Gateway {
-    server: http::Server,
+    service: Service,
     shared: Arc<Shared>,
 }
 
@@ -81,18 +82,17 @@ impl Gateway {
             fault,
             state: Mutex::default(),
         });
-        let of_server = shared.clone();
-        let answer =
-            move |method: &str, path: &str, body: &[u8]| of_server.answer(method, path, body);
-        Gateway {
-            server: http::Server::start(answer),
-            shared,
-        }
+        let of_service = shared.clone();
+        let service = Service::answering(move |request| {
+            let (status, body) = of_service.answer(request);
+            reply(status, JSON, &body.to_string())
+        });
+        Gateway { service, shared }
     }
 
     /// As it stands on a command line.
     pub fn url(&self) -> String {
-        self.server.url()
+        self.service.url()
     }
 
     /// From now on it pays by these: the default one and the fallback.
@@ -115,10 +115,11 @@ impl Shared {
     }
 
     /// Status and body.
-    fn answer(self: &Arc<Shared>, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+    fn answer(self: &Arc<Shared>, request: &Request) -> (u16, Value) {
+        let path = request.path.as_str();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        match (method, path) {
-            ("POST", "/payments") => self.accept(body),
+        match (request.method.as_str(), path) {
+            ("POST", "/payments") => self.accept(&request.json()),
             ("GET", "/payments-summary") if self.fault == Some(Fault::NoSummary) => {
                 (500, json!({"error": "no summary"}))
             }
@@ -134,8 +135,7 @@ impl Shared {
         }
     }
 
-    fn accept(self: &Arc<Shared>, body: &[u8]) -> (u16, Value) {
-        let body: Value = serde_json::from_slice(body).unwrap();
+    fn accept(self: &Arc<Shared>, body: &Value) -> (u16, Value) {
         let mut id = body["correlationId"].as_str().unwrap().to_owned();
         let mut cents = (body["amount"].as_f64().unwrap() * 100.0).round() as u64;
         let mut state = self.state();

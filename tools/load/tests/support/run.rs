@@ -1,15 +1,27 @@
 //! The binary, and what it leaves: text, exit status, report.
 
+use std::ffi::OsStr;
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use galo_load::measure::FailureKind;
 use galo_load::report::{FailureReport, Report};
+use galo_testkit::process::LogStream;
+use galo_testkit::programs::program;
+use galo_testkit::Process;
 use tempfile::TempDir;
 
 /// For anything to come about; a machine can be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Without arguments.
+pub fn galo_load() -> Command {
+    let mut command = Command::new(program("galo-load"));
+    command.stdin(Stdio::null());
+    command
+}
 
 /// A run whose report is kept in a directory of its own.
 pub struct Run {
@@ -20,7 +32,7 @@ pub struct Run {
 /// A run that goes on.
 pub struct Running {
     dir: TempDir,
-    child: Child,
+    pub process: Process,
 }
 
 /// What it left.
@@ -35,33 +47,35 @@ impl Run {
     /// `arguments`: separated by spaces; one that has spaces itself may follow.
     pub fn new(target: &str, arguments: &str) -> Run {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_galo-load"));
+        let mut command = galo_load();
         command
             .arg(target)
             .arg("--json")
             .arg(dir.path().join("report.json"))
             .args(arguments.split_whitespace())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stdout(Stdio::piped());
         Run { dir, command }
     }
 
+    /// An official run.
+    pub fn official(name: &str, target: &str, arguments: &str) -> Run {
+        Run::new(name, &format!("{target} {arguments}"))
+    }
+
     /// One more argument.
-    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Run {
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Run {
         self.command.arg(argument);
         self
     }
 
-    #[cfg(feature = "root-tests")]
     pub fn env(mut self, name: &str, value: &str) -> Run {
         self.command.env(name, value);
         self
     }
 
-    pub fn start(mut self) -> Running {
+    pub fn start(self) -> Running {
         Running {
-            child: self.command.spawn().unwrap(),
+            process: Process::start(self.command, LogStream::Stderr),
             dir: self.dir,
         }
     }
@@ -72,16 +86,12 @@ impl Run {
 }
 
 impl Running {
-    pub fn pid(&self) -> nix::unistd::Pid {
-        nix::unistd::Pid::from_raw(self.child.id() as i32)
-    }
-
     /// Waits until something has happened, while it runs.
     #[track_caller]
     pub fn until(mut self, mut happened: impl FnMut() -> bool) -> Running {
         let deadline = Instant::now() + PATIENCE;
         while !happened() {
-            if self.child.try_wait().unwrap().is_some() {
+            if !self.process.is_running() {
                 panic!("it has ended: {}", self.done().text());
             }
             assert!(Instant::now() < deadline, "it does not come about");
@@ -90,14 +100,18 @@ impl Running {
         self
     }
 
-    pub fn done(self) -> Done {
-        let output = self.child.wait_with_output().unwrap();
-        let Output { stdout, stderr, .. } = output;
+    pub fn done(mut self) -> Done {
+        // Its end is the end of standard output, too.
+        let mut stdout = String::new();
+        let mut pipe = self.process.take_stdout().expect("it was piped");
+        pipe.read_to_string(&mut stdout).unwrap();
+        let status = self.process.wait(PATIENCE);
+        let lines = self.process.log().into_iter();
         let done = Done {
             dir: self.dir,
-            status: output.status.code().expect("no signal ended it"),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
+            status: status.code().expect("no signal ended it"),
+            stdout,
+            stderr: lines.map(|line| line + "\n").collect(),
         };
         assert!(!done.stderr.contains("panicked"), "{}", done.text());
         done
