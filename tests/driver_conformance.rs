@@ -5,13 +5,14 @@ mod support;
 
 use galo::io::{bind_link, probe, Driver, Probe, Upstream};
 use galo::machine::Peer;
+use galo_testkit::PATIENCE;
 use nix::sys::socket::{listen, setsockopt, sockopt, Backlog};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::{pattern, Event, Server, PATIENCE};
+use support::{pattern, Event, Server};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -68,13 +69,13 @@ promises! {
 fn echoes_and_closes(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
-    assert_eq!(client.ask("echo one"), "one");
-    client.write(b"echo two\necho three\n");
+    assert_eq!(client.ask_line("echo one"), "one");
+    client.send(b"echo two\necho three\n");
     assert_eq!(
         (client.line(), client.line()),
         ("two".into(), "three".into())
     );
-    assert_eq!(client.ask("bye"), "", "end of stream");
+    assert_eq!(client.ask_line("bye"), "", "end of stream");
     server.await_event(|event| matches!(event, Event::Closed(_)));
     server.stop();
 }
@@ -83,7 +84,7 @@ fn lines_may_come_byte_by_byte(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
     for byte in b"echo slowly but surely\n" {
-        client.write(&[*byte]);
+        client.send(&[*byte]);
         server.await_event(|event| matches!(event, Event::Received(_, 1)));
     }
     assert_eq!(client.line(), "slowly but surely");
@@ -96,7 +97,7 @@ fn unix_sockets_work_alike(driver: Driver) {
     let server = Server::start_with(driver, &format!("unix:{}", path.display()), 2, usize::MAX);
     let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
-        assert_eq!(client.ask("echo hello"), "hello");
+        assert_eq!(client.ask_line("echo hello"), "hello");
     }
     server.stop();
     assert!(!path.exists());
@@ -105,7 +106,7 @@ fn unix_sockets_work_alike(driver: Driver) {
 fn a_half_closed_client_gets_its_reply(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
-    client.write(b"echo last words\n");
+    client.send(b"echo last words\n");
     client.tcp().shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.line(), "last words");
     assert_eq!(client.line(), "");
@@ -116,7 +117,7 @@ fn a_half_closed_client_gets_its_reply(driver: Driver) {
 fn a_reset_is_told(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
-    assert_eq!(client.ask("echo here"), "here");
+    assert_eq!(client.ask_line("echo here"), "here");
     let at_once = libc::linger {
         l_onoff: 1,
         l_linger: 0,
@@ -131,13 +132,13 @@ fn a_reset_is_told(driver: Driver) {
 fn fin_goes_out_and_reading_goes_on(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
-    assert_eq!(client.ask("fin"), "bye");
+    assert_eq!(client.ask_line("fin"), "bye");
     assert_eq!(client.line(), "");
-    client.write(b"still there\n");
+    client.send(b"still there\n");
     server.await_event(|event| matches!(event, Event::Received(_, 12)));
     // FIN waits for what is being sent.
     let mut client = server.connect();
-    client.write(b"big 30000000\nfin\n");
+    client.send(b"big 30000000\nfin\n");
     let mut at = 0;
     let mut bytes = vec![0; 1 << 16];
     loop {
@@ -154,14 +155,14 @@ fn a_slow_reader_gets_all_of_a_big_reply(driver: Driver) {
     const BYTES: usize = 12_000_000;
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
-    client.write(format!("big {BYTES}\n").as_bytes());
+    client.send(format!("big {BYTES}\n").as_bytes());
     let sent = server.await_event(|event| matches!(event, Event::Sent(_)));
     assert!(
         matches!(sent, Event::Sent(Ok(1..BYTES))),
         "part of it: {sent:?}"
     );
     // Others are served meanwhile.
-    assert_eq!(server.connect().ask("echo meanwhile"), "meanwhile");
+    assert_eq!(server.connect().ask_line("echo meanwhile"), "meanwhile");
     let mut at = 0;
     let mut bytes = vec![0; 50_000];
     while at < BYTES {
@@ -170,7 +171,7 @@ fn a_slow_reader_gets_all_of_a_big_reply(driver: Driver) {
         assert!(bytes[..count] == pattern(at, count), "after {at}");
         at += count;
     }
-    assert_eq!(client.ask("echo more"), "more");
+    assert_eq!(client.ask_line("echo more"), "more");
     server.stop();
 }
 
@@ -181,8 +182,8 @@ fn a_flood_of_input_is_not_lost(driver: Driver) {
         .map(|_| {
             let mut client = server.connect();
             std::thread::spawn(move || {
-                client.write(&[b'x'; BYTES]);
-                client.ask("")
+                client.send(&[b'x'; BYTES]);
+                client.ask_line("")
             })
         })
         .collect();
@@ -199,17 +200,17 @@ fn a_paused_connection_is_not_read_until_it_is_resumed(driver: Driver) {
         while server.events.try_recv().is_ok() {}
         let mut client = server.connect();
         setsockopt(client.tcp(), sockopt::SndBuf, &8192).unwrap();
-        client.write(b"hold\n");
+        client.send(b"hold\n");
         // Until the pause has reached the kernel, bytes may still come in: the reply to another
         // connection's request is one tick later, and the cancellation was submitted before it.
-        assert_eq!(other.ask("echo go"), "go");
+        assert_eq!(other.ask_line("echo go"), "go");
         let mut written = 0;
         client
             .tcp()
             .set_write_timeout(Some(Duration::from_millis(100)))
             .unwrap();
         // It gets stuck when all buffers of the kernel are full.
-        while let Ok(count) = std::io::Write::write(client.tcp(), &[b'y'; 10_000]) {
+        while let Ok(count) = std::io::Write::write(&mut client.tcp(), &[b'y'; 10_000]) {
             written += count;
             assert!(written < 100_000_000, "it is read");
         }
@@ -224,8 +225,8 @@ fn a_paused_connection_is_not_read_until_it_is_resumed(driver: Driver) {
             "round {round}: {received} of {written} were read"
         );
         client.tcp().set_write_timeout(None).unwrap();
-        other.write(b"release\n");
-        assert_eq!(client.ask(""), written.to_string());
+        other.send(b"release\n");
+        assert_eq!(client.ask_line(""), written.to_string());
     }
     server.stop();
 }
@@ -235,9 +236,9 @@ fn closing_gives_up_a_send_in_flight(driver: Driver) {
     let mut other = server.connect();
     for _ in 0..10 {
         let mut client = server.connect();
-        client.write(b"big 20000000\n");
+        client.send(b"big 20000000\n");
         server.await_event(|event| matches!(event, Event::Sent(Ok(1000..))));
-        other.write(b"drop\n");
+        other.send(b"drop\n");
         server.await_event(|event| matches!(event, Event::Closed(_)));
         let mut at = 0;
         let mut bytes = vec![0; 100_000];
@@ -248,7 +249,7 @@ fn closing_gives_up_a_send_in_flight(driver: Driver) {
         }
         assert!(at < 20_000_000);
     }
-    assert_eq!(other.ask("echo well"), "well");
+    assert_eq!(other.ask_line("echo well"), "well");
     server.stop();
 }
 
@@ -257,7 +258,7 @@ fn five_hundred_connections(driver: Driver) {
     let mut clients: Vec<_> = (0..500).map(|_| server.connect()).collect();
     for round in 0..3 {
         for (n, client) in clients.iter_mut().enumerate() {
-            client.write(format!("echo {round} {n}\n").as_bytes());
+            client.send(format!("echo {round} {n}\n").as_bytes());
         }
         for (n, client) in clients.iter_mut().enumerate() {
             assert_eq!(client.line(), format!("{round} {n}"));
@@ -274,10 +275,10 @@ fn indexes_are_used_again(driver: Driver) {
     let server = Server::start(driver, ANY);
     for n in 0..200 {
         let mut client = server.connect();
-        assert_eq!(client.ask(&format!("echo {n}")), n.to_string());
+        assert_eq!(client.ask_line(&format!("echo {n}")), n.to_string());
         // Half of them leave, half are sent away.
         if n % 2 == 0 {
-            assert_eq!(client.ask("bye"), "");
+            assert_eq!(client.ask_line("bye"), "");
         }
         drop(client);
         let Event::Closed(id) = server.await_event(|event| matches!(event, Event::Closed(_)))
@@ -292,14 +293,14 @@ fn indexes_are_used_again(driver: Driver) {
 fn at_the_bound_words_are_said(driver: Driver) {
     let server = Server::start_with(driver, ANY, 1, 1);
     let mut first = server.connect();
-    assert_eq!(first.ask("echo in"), "in");
+    assert_eq!(first.ask_line("echo in"), "in");
     for _ in 0..5 {
         let mut second = server.connect();
         assert_eq!((second.line(), second.line()), ("full".into(), "".into()));
     }
-    assert_eq!(first.ask("bye"), "");
+    assert_eq!(first.ask_line("bye"), "");
     server.await_event(|event| matches!(event, Event::Closed(_)));
-    assert_eq!(server.connect().ask("echo next"), "next");
+    assert_eq!(server.connect().ask_line("echo next"), "next");
     server.stop();
 }
 
@@ -307,11 +308,11 @@ fn jobs_come_back(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
     for _ in 0..20 {
-        assert_eq!(client.ask("job"), "done");
+        assert_eq!(client.ask_line("job"), "done");
     }
     let mut second = server.connect();
-    second.write(b"jobs 100\n");
-    assert_eq!(client.ask("echo meanwhile"), "meanwhile");
+    second.send(b"jobs 100\n");
+    assert_eq!(client.ask_line("echo meanwhile"), "meanwhile");
     assert_eq!(second.line(), "100");
     server.stop();
 }
@@ -322,10 +323,10 @@ fn deadlines_are_kept(driver: Driver) {
     let mut second = server.connect();
     for ms in [20, 50, 5] {
         // A later one does not hide an earlier one, nor the other way round.
-        second.write(b"after 200\n");
-        assert_eq!(second.ask("echo armed"), "armed");
+        second.send(b"after 200\n");
+        assert_eq!(second.ask_line("echo armed"), "armed");
         let before = Instant::now();
-        assert_eq!(client.ask(&format!("after {ms}")), "due");
+        assert_eq!(client.ask_line(&format!("after {ms}")), "due");
         let took = before.elapsed();
         assert!(took >= Duration::from_millis(ms), "{took:?}");
         assert!(took < Duration::from_millis(ms + 150), "{took:?}");
@@ -340,7 +341,7 @@ fn cores_talk(driver: Driver) {
     let server = Server::start_with(driver, ANY, 2, usize::MAX);
     for n in 0..10 {
         // Whichever of the two it came to.
-        server.connect().write(format!("ask {n}\n").as_bytes());
+        server.connect().send(format!("ask {n}\n").as_bytes());
         server.await_event(|event| match event {
             Event::FromLink(Peer::Member(0 | 1), text) => *text == n.to_string(),
             _ => false,
@@ -368,22 +369,22 @@ fn links_are_made_to_other_processes(driver: Driver) {
     let a = Server::start_linked(driver, usize::MAX, None, paths);
     let (mut to_a, mut to_b) = (a.connect(), b.connect());
     for round in 0..4 {
-        to_a.write(b"connect 1\n");
+        to_a.send(b"connect 1\n");
         a.await_event(|event| *event == Event::Opened(Peer::Member(1)));
         b.await_event(|event| *event == Event::Opened(Peer::Linker));
         // More than the kernel's buffers hold.
         let text = "x".repeat(2_000_000);
-        to_a.write(format!("ask {text}\n").as_bytes());
+        to_a.send(format!("ask {text}\n").as_bytes());
         a.await_event(|event| *event == from(Peer::Member(1), &text));
-        to_b.write(format!("ask {text}\n").as_bytes());
+        to_b.send(format!("ask {text}\n").as_bytes());
         b.await_event(|event| *event == from(Peer::Linker, &text));
         // Either end may close it.
         let closer = if round % 2 == 0 { &mut to_a } else { &mut to_b };
-        closer.write(b"unlink\n");
+        closer.send(b"unlink\n");
         a.await_event(|event| matches!(event, Event::Closed(_)));
         b.await_event(|event| matches!(event, Event::Closed(_)));
     }
-    to_a.write(b"connect 1\n");
+    to_a.send(b"connect 1\n");
     a.await_event(|event| *event == Event::Opened(Peer::Member(1)));
     // Not before it is accepted, or its end is a reset.
     b.await_event(|event| *event == Event::Opened(Peer::Linker));
@@ -391,7 +392,7 @@ fn links_are_made_to_other_processes(driver: Driver) {
     b.stop();
     a.await_event(|event| *event == Event::InputEnded { reset: false });
     a.await_event(|event| matches!(event, Event::Closed(_)));
-    assert_eq!(to_a.ask("echo well"), "well");
+    assert_eq!(to_a.ask_line("echo well"), "well");
     a.stop();
 }
 
@@ -405,16 +406,16 @@ fn no_link_is_made_to_nobody(driver: Driver) {
     let server = Server::start_linked(driver, usize::MAX, None, vec![nothing, stale, text, long]);
     let mut client = server.connect();
     for member in [0, 1, 2, 3, 0] {
-        client.write(format!("connect {member}\n").as_bytes());
+        client.send(format!("connect {member}\n").as_bytes());
         server.await_event(|event| *event == Event::ConnectFailed(member));
     }
     // Several in one tick are told in order.
-    client.write(b"connect 2\nconnect 0\nconnect 1\n");
+    client.send(b"connect 2\nconnect 0\nconnect 1\n");
     for member in [2, 0, 1] {
         let told = server.await_event(|event| matches!(event, Event::ConnectFailed(_)));
         assert_eq!(told, Event::ConnectFailed(member));
     }
-    assert_eq!(client.ask("echo well"), "well");
+    assert_eq!(client.ask_line("echo well"), "well");
     server.stop();
 }
 
@@ -426,13 +427,13 @@ fn no_link_is_waited_for(driver: Driver) {
     let waiting = UnixStream::connect(&path).unwrap();
     let server = Server::start_linked(driver, usize::MAX, None, vec![path]);
     let mut client = server.connect();
-    client.write(b"connect 0\n");
+    client.send(b"connect 0\n");
     server.await_event(|event| *event == Event::ConnectFailed(0));
-    assert_eq!(client.ask("echo meanwhile"), "meanwhile");
+    assert_eq!(client.ask_line("echo meanwhile"), "meanwhile");
     // With room in the backlog it is made.
     let listener = UnixListener::from(listener);
     listener.accept().unwrap();
-    client.write(b"connect 0\n");
+    client.send(b"connect 0\n");
     server.await_event(|event| *event == Event::Opened(Peer::Member(0)));
     drop(waiting);
     server.stop();
@@ -446,13 +447,13 @@ fn a_link_that_is_refused_is_closed(driver: Driver) {
     // It has room for its client only.
     let a = Server::start_linked(driver, 1, None, vec![path]);
     let mut to_a = a.connect();
-    to_a.write(b"connect 0\n");
+    to_a.send(b"connect 0\n");
     a.await_event(|event| *event == Event::Opened(Peer::Member(0)));
     b.await_event(|event| *event == Event::Opened(Peer::Linker));
     b.await_event(|event| *event == from(Peer::Linker, "full"));
     b.await_event(|event| matches!(event, Event::InputEnded { .. }));
     b.await_event(|event| matches!(event, Event::Closed(_)));
-    assert_eq!(to_a.ask("echo well"), "well");
+    assert_eq!(to_a.ask_line("echo well"), "well");
     a.stop();
     b.stop();
 }
@@ -485,14 +486,14 @@ fn processors_are_connected_to(driver: Driver) {
     let server = Server::start_paying(driver, usize::MAX, upstreams);
     let mut client = server.connect();
     for (number, peer, listener) in [(0, DEFAULT, default), (1, FALLBACK, fallback)] {
-        client.write(format!("dial {number}\n").as_bytes());
+        client.send(format!("dial {number}\n").as_bytes());
         let (socket, _) = listener.accept().unwrap();
         server.await_event(|event| *event == Event::Opened(peer));
         let mut socket = BufReader::new(socket);
         // More than the kernel's buffers hold, both ways.
         let text = "x".repeat(4_000_000);
         let text_sent = format!("{text}\n");
-        client.write(format!("ask {text}\n").as_bytes());
+        client.send(format!("ask {text}\n").as_bytes());
         let mut line = String::new();
         socket.read_line(&mut line).unwrap();
         assert!(line.strip_prefix("echo ") == Some(text_sent.as_str()));
@@ -500,7 +501,7 @@ fn processors_are_connected_to(driver: Driver) {
         server.await_event(|event| *event == from(peer, &text));
         // Either end may close it.
         if number == 0 {
-            client.write(b"unlink\n");
+            client.send(b"unlink\n");
             assert_eq!(socket.read(&mut [0]).unwrap(), 0);
         } else {
             drop(socket);
@@ -508,7 +509,7 @@ fn processors_are_connected_to(driver: Driver) {
         }
         server.await_event(|event| matches!(event, Event::Closed(_)));
     }
-    assert_eq!(client.ask("echo well"), "well");
+    assert_eq!(client.ask_line("echo well"), "well");
     server.stop();
 }
 
@@ -519,18 +520,18 @@ fn processors_that_refuse_or_are_not_found(driver: Driver) {
     let mut client = server.connect();
     for number in [0, 1] {
         for count in [1, 1, 20] {
-            client.write(format!("dial {number}\n").repeat(count).as_bytes());
+            client.send(format!("dial {number}\n").repeat(count).as_bytes());
             for _ in 0..count {
                 let told = server.await_event(|event| matches!(event, Event::DialFailed(_)));
                 assert_eq!(told, Event::DialFailed(number));
             }
         }
     }
-    assert_eq!(client.ask("echo well"), "well");
+    assert_eq!(client.ask_line("echo well"), "well");
     server.stop();
     // Nor does one of whom nothing was said.
     let server = Server::start(driver, ANY);
-    server.connect().write(b"dial 1\n");
+    server.connect().send(b"dial 1\n");
     server.await_event(|event| *event == Event::DialFailed(1));
     server.stop();
 }
@@ -546,7 +547,7 @@ fn many_connections_to_a_processor_at_once(driver: Driver) {
         sockets.collect::<Result<Vec<_>, _>>().unwrap()
     });
     let mut client = server.connect();
-    client.write("dial 0\ndial 1\n".repeat(MANY).as_bytes());
+    client.send("dial 0\ndial 1\n".repeat(MANY).as_bytes());
     let (mut opened, mut failed) = (0, 0);
     while (opened, failed) != (MANY, MANY) {
         match server.await_event(|_| true) {
@@ -565,7 +566,7 @@ fn many_connections_to_a_processor_at_once(driver: Driver) {
     for _ in 0..MANY {
         server.await_event(|event| matches!(event, Event::Closed(_)));
     }
-    assert_eq!(client.ask("echo well"), "well");
+    assert_eq!(client.ask_line("echo well"), "well");
     server.stop();
 }
 
@@ -575,12 +576,12 @@ fn a_connection_to_a_processor_that_is_refused_is_closed(driver: Driver) {
     let server = Server::start_paying(driver, 1, [upstream(&default), nobody()]);
     let mut client = server.connect();
     for _ in 0..5 {
-        client.write(b"dial 0\n");
+        client.send(b"dial 0\n");
         let (mut socket, _) = default.accept().unwrap();
         server.await_event(|event| *event == Event::Opened(DEFAULT));
         assert_eq!(socket.read(&mut [0]).unwrap(), 0, "without a word");
     }
-    assert_eq!(client.ask("echo well"), "well");
+    assert_eq!(client.ask_line("echo well"), "well");
     server.stop();
 }
 
@@ -589,10 +590,10 @@ fn a_silent_processor_is_given_up(driver: Driver) {
     let server = Server::start_paying(driver, usize::MAX, [upstream(&listener), nobody()]);
     let mut client = server.connect();
     let began = Instant::now();
-    client.write(b"dial 0\ndial 1\n");
+    client.send(b"dial 0\ndial 1\n");
     // Nobody waits for it.
     server.await_event(|event| *event == Event::DialFailed(1));
-    assert_eq!(client.ask("echo meanwhile"), "meanwhile");
+    assert_eq!(client.ask_line("echo meanwhile"), "meanwhile");
     assert!(began.elapsed() < Duration::from_millis(900));
     server.await_event(|event| *event == Event::DialFailed(0));
     let took = began.elapsed();
@@ -607,8 +608,8 @@ fn stops_while_connecting(driver: Driver) {
     let (listener, _waiting) = silent();
     let server = Server::start_paying(driver, usize::MAX, [upstream(&listener), nobody()]);
     let mut client = server.connect();
-    client.write("dial 0\n".repeat(50).as_bytes());
-    assert_eq!(client.ask("echo begun"), "begun");
+    client.send("dial 0\n".repeat(50).as_bytes());
+    assert_eq!(client.ask_line("echo begun"), "begun");
     let port = listener.local_addr().unwrap().port();
     let connecting = || {
         // SYN_SENT is 02, proc(5).
@@ -626,7 +627,7 @@ fn stops_while_connecting(driver: Driver) {
 fn stops_accepting(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
-    assert_eq!(client.ask("deaf"), "deaf");
+    assert_eq!(client.ask_line("deaf"), "deaf");
     let galo::io::Address::Tcp(host, port) = server.address.clone() else {
         unreachable!()
     };
@@ -634,7 +635,7 @@ fn stops_accepting(driver: Driver) {
     while TcpStream::connect((host.as_str(), port)).is_ok() {
         assert!(began.elapsed() < PATIENCE);
     }
-    assert_eq!(client.ask("echo still here"), "still here");
+    assert_eq!(client.ask_line("echo still here"), "still here");
     server.stop();
 }
 
@@ -645,7 +646,7 @@ fn stops_accepting_clients_and_not_links(driver: Driver) {
     let b = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
     let a = Server::start_linked(driver, usize::MAX, None, vec![path.clone()]);
     let mut to_b = b.connect();
-    assert_eq!(to_b.ask("deaf"), "deaf");
+    assert_eq!(to_b.ask_line("deaf"), "deaf");
     let galo::io::Address::Tcp(host, port) = b.address.clone() else {
         unreachable!()
     };
@@ -654,15 +655,15 @@ fn stops_accepting_clients_and_not_links(driver: Driver) {
         assert!(began.elapsed() < PATIENCE);
     }
     let mut to_a = a.connect();
-    to_a.write(b"connect 0\n");
+    to_a.send(b"connect 0\n");
     a.await_event(|event| *event == Event::Opened(Peer::Member(0)));
     b.await_event(|event| *event == Event::Opened(Peer::Linker));
-    to_a.write(b"ask still here\n");
+    to_a.send(b"ask still here\n");
     a.await_event(|event| *event == from(Peer::Member(0), "still here"));
     // At the end of the loop it is closed, though the file is there.
     b.stop();
     assert!(path.exists());
-    to_a.write(b"connect 0\n");
+    to_a.send(b"connect 0\n");
     a.await_event(|event| *event == Event::ConnectFailed(0));
     a.stop();
 }
@@ -671,7 +672,7 @@ fn stops_with_everything_in_flight(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut clients: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for (n, client) in clients.iter_mut().enumerate() {
-        client.write(match n % 3 {
+        client.send(match n % 3 {
             0 => b"big 10000000\n",
             1 => b"jobs 3\n",
             _ => b"after 60000\n",

@@ -5,11 +5,13 @@
 mod support;
 
 use galo::io::{bind_link, probe, Address, Choice, Driver, Probe};
+use galo_testkit::process::cpu_ticks;
+use galo_testkit::{Connection, PATIENCE};
 use nix::sys::resource::{setrlimit, Resource};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Client, Server, PATIENCE};
+use support::{connect, Server};
 
 const CHILD: &str = "GALO_TEST_CHILD";
 
@@ -79,7 +81,7 @@ fn refused_io_uring_falls_back_and_says_why() {
         let chosen = Choice::Auto.decide().unwrap();
         assert!(chosen.fallback);
         let server = Server::start(chosen.driver, "127.0.0.1:0");
-        assert_eq!(server.connect().ask("echo served"), "served");
+        assert_eq!(server.connect().ask_line("echo served"), "served");
         server.stop();
         return println!("child: {} {}", chosen.driver.name(), chosen.reason);
     }
@@ -135,7 +137,7 @@ fn out_of_descriptors(test: &str, driver: Driver) {
     if std::env::var(CHILD).is_ok() {
         let server = Server::start(driver, "127.0.0.1:0");
         // The server is up when it answers; glommio and the ring have their descriptors by then.
-        assert_eq!(server.connect().ask("echo up"), "up");
+        assert_eq!(server.connect().ask_line("echo up"), "up");
         setrlimit(Resource::RLIMIT_NOFILE, 60, 60).unwrap();
         println!("child: {}", server.address);
         // Until the parent is done.
@@ -147,22 +149,22 @@ fn out_of_descriptors(test: &str, driver: Driver) {
     }
     let mut child = again(test, driver.name());
     let address: Address = said(&mut child).parse().unwrap();
-    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(&address)).collect();
+    let mut clients: Vec<Connection> = (0..100).map(|_| connect(&address)).collect();
     // The first is served, though later ones are not.
-    assert_eq!(clients[0].ask("echo first"), "first");
-    let before = cpu_ticks(&child);
+    assert_eq!(clients[0].ask_line("echo first"), "first");
+    let before = cpu_ticks(child.id());
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(1) {
-        assert_eq!(clients[0].ask("after 250"), "due");
+        assert_eq!(clients[0].ask_line("after 250"), "due");
     }
-    let ticks = cpu_ticks(&child) - before;
+    let ticks = cpu_ticks(child.id()) - before;
     assert!(ticks < 20, "{ticks} ticks of CPU in a second: it spins");
     // Those in front leave, and those behind are let in.
     let mut late = clients.split_off(50);
     drop(clients);
     let began = Instant::now();
     for client in &mut late {
-        assert_eq!(client.ask("echo late"), "late");
+        assert_eq!(client.ask_line("echo late"), "late");
     }
     assert!(began.elapsed() < PATIENCE);
     drop(late);
@@ -175,7 +177,7 @@ fn links_out_of_descriptors(test: &str, driver: Driver) {
     if let Ok(path) = std::env::var(CHILD) {
         let (_file, listener) = bind_link(path.as_ref()).unwrap();
         let server = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
-        assert_eq!(server.connect().ask("echo up"), "up");
+        assert_eq!(server.connect().ask_line("echo up"), "up");
         setrlimit(Resource::RLIMIT_NOFILE, 60, 60).unwrap();
         println!("child: {}", server.address);
         let _ = std::io::stdin().lines().next();
@@ -188,20 +190,14 @@ fn links_out_of_descriptors(test: &str, driver: Driver) {
     let path = directory.path().join("link");
     let mut child = again(test, path.to_str().unwrap());
     let address: Address = said(&mut child).parse().unwrap();
-    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(&address)).collect();
-    let mut link = Client::connect(&Address::Unix(path));
-    link.write(b"echo linked\n");
-    assert_eq!(clients[0].ask("deaf"), "deaf");
+    let mut clients: Vec<Connection> = (0..100).map(|_| connect(&address)).collect();
+    let mut link = connect(&Address::Unix(path));
+    link.send(b"echo linked\n");
+    assert_eq!(clients[0].ask_line("deaf"), "deaf");
     drop(clients);
     assert_eq!(link.line(), "linked");
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
-}
-
-fn cpu_ticks(child: &Child) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
-    fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()
 }
 
 #[test]

@@ -76,6 +76,39 @@ impl Connection {
         }
     }
 
+    /// The next line, without its end; empty at the end of the stream.
+    pub fn line(&mut self) -> String {
+        let end = loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+                break end + 1;
+            }
+            let mut bytes = [0; 4096];
+            match (&self.socket).read(&mut bytes).expect("a line") {
+                0 => break self.input.len(),
+                count => self.input.extend_from_slice(&bytes[..count]),
+            }
+        };
+        let line: Vec<u8> = self.input.drain(..end).collect();
+        String::from_utf8_lossy(&line).trim_end().to_owned()
+    }
+
+    /// Sends a line and reads the next one.
+    pub fn ask_line(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n").as_bytes());
+        self.line()
+    }
+
+    /// What has come, as far as there is room; 0 at the end of the stream.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return (&self.socket).read(into);
+        }
+        let count = self.input.len().min(into.len());
+        into[..count].copy_from_slice(&self.input[..count]);
+        self.input.drain(..count);
+        Ok(count)
+    }
+
     /// All that comes until the connection ends, and how it ends.
     pub fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let mut bytes = std::mem::take(&mut self.input);

@@ -15,9 +15,8 @@
 
 use galo::io::{Address, Control, Driver, Listeners, Setup, Upstream};
 use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
+use galo_testkit::{Connection as Client, PATIENCE};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -41,9 +40,6 @@ pub enum Event {
     DialFailed(usize),
     Stop,
 }
-
-/// Longer than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Bytes of a `big` reply, from `at` on.
 pub fn pattern(at: usize, length: usize) -> Vec<u8> {
@@ -489,7 +485,7 @@ impl Server {
     }
 
     pub fn connect(&self) -> Client {
-        Client::connect(&self.address)
+        connect(&self.address)
     }
 
     /// Waits for an event, passing over others.
@@ -512,62 +508,7 @@ impl Server {
     }
 }
 
-/// A client of either kind of socket.
-pub enum Client {
-    Tcp(BufReader<TcpStream>),
-    Unix(BufReader<UnixStream>),
-}
-
-impl Client {
-    pub fn connect(address: &Address) -> Client {
-        match address {
-            Address::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).unwrap();
-                stream.set_nodelay(true).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                Client::Tcp(BufReader::new(stream))
-            }
-            Address::Unix(path) => {
-                let stream = UnixStream::connect(path).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                Client::Unix(BufReader::new(stream))
-            }
-        }
-    }
-
-    pub fn tcp(&mut self) -> &mut TcpStream {
-        match self {
-            Client::Tcp(reader) => reader.get_mut(),
-            Client::Unix(_) => panic!("not TCP"),
-        }
-    }
-
-    pub fn write(&mut self, bytes: &[u8]) {
-        match self {
-            Client::Tcp(reader) => reader.get_mut().write_all(bytes).unwrap(),
-            Client::Unix(reader) => reader.get_mut().write_all(bytes).unwrap(),
-        }
-    }
-
-    /// The next line, without its end; empty at the end of the stream.
-    pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        match self {
-            Client::Tcp(reader) => reader.read_line(&mut line).unwrap(),
-            Client::Unix(reader) => reader.read_line(&mut line).unwrap(),
-        };
-        line.trim_end().to_string()
-    }
-
-    pub fn ask(&mut self, line: &str) -> String {
-        self.write(format!("{line}\n").as_bytes());
-        self.line()
-    }
-
-    pub fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Client::Tcp(reader) => reader.read(into),
-            Client::Unix(reader) => reader.read(into),
-        }
-    }
+pub fn connect(address: &Address) -> Client {
+    let address = galo_testkit::Address::parse(&address.to_string());
+    Client::open(&address).unwrap()
 }

@@ -114,7 +114,7 @@ fn a_strangers_socket_is_not_linked_to_and_said_once() {
         for round in 1..=2 {
             let listener = as_nobody(|| UnixListener::bind(&path)).unwrap();
             for _ in 0..5 {
-                client.write(b"connect 0\n");
+                client.send(b"connect 0\n");
                 server.await_event(|event| *event == Event::ConnectFailed(0));
                 let (mut link, _) = listener.accept().unwrap();
                 assert_eq!(link.read_to_end(&mut Vec::new()).unwrap(), 0, "not a word");
@@ -123,7 +123,7 @@ fn a_strangers_socket_is_not_linked_to_and_said_once() {
             // Once a link was made, it is news again.
             drop(listener);
             let _ours = bind_link(&path).unwrap();
-            client.write(b"connect 0\n");
+            client.send(b"connect 0\n");
             server.await_event(|event| *event == Event::Opened(Peer::Member(0)));
         }
         server.stop();
