@@ -39,7 +39,7 @@ promises! {
     lines_may_come_byte_by_byte
     unix_sockets_work_alike
     a_half_closed_client_gets_its_reply
-    a_reset_is_told
+    a_reset_is_reported
     fin_goes_out_and_reading_goes_on
     a_slow_reader_gets_all_of_a_big_reply
     a_flood_of_input_is_not_lost
@@ -114,7 +114,7 @@ fn a_half_closed_client_gets_its_reply(driver: Driver) {
     server.stop();
 }
 
-fn a_reset_is_told(driver: Driver) {
+fn a_reset_is_reported(driver: Driver) {
     let server = Server::start(driver, ANY);
     let mut client = server.connect();
     assert_eq!(client.ask_line("echo here"), "here");

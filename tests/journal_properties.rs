@@ -275,7 +275,7 @@ proptest! {
     /// The reader yields a prefix of what was written, and nothing else; and what stops it is refused
     /// as damage if it had been durable and a later record can tell, else cut off.
     #[test]
-    fn damage_yields_a_prefix_and_is_told_from_a_torn_tail(
+    fn damage_yields_a_prefix_and_differs_from_a_torn_tail(
         steps in steps(200),
         damage in damage(),
     ) {

@@ -286,7 +286,7 @@ fn listen_by_variable_is_a_list() {
 }
 
 #[test]
-fn data_is_kept_in_the_working_directory_unless_told() {
+fn data_is_kept_in_the_working_directory_by_default() {
     let dir = data_dir();
     let server = Launch::bare().current_dir(dir.path()).start();
     server.transact(1, 'c', 1, "um").posted();

@@ -189,7 +189,7 @@ fn offset_of(journal: &[u8], description: &str) -> usize {
 }
 
 #[test]
-fn a_torn_tail_is_cut_and_told() {
+fn a_torn_tail_is_cut_and_logged() {
     on_both_drivers(|driver| {
         for torn in ["garbage behind", "end missing"] {
             let dir = data_dir();

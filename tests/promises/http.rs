@@ -271,7 +271,7 @@ fn options_tell_the_methods_and_nothing_else() {
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_continue_once() {
+fn a_client_that_expects_100_continue_gets_it_once() {
     on_both_drivers(|driver| {
         let dir = data_dir();
         let server = Launch::driver(dir.path(), driver).start();
@@ -350,7 +350,7 @@ fn a_hundred_pipelined_requests_are_answered_in_order_and_in_few_writes() {
 /// A head of 8 KiB, a body of 64 KiB, and 100 fields are taken, and no more. Who sends more is told,
 /// although it is still sending.
 #[test]
-fn bounds_of_a_request_are_told_to_who_is_still_sending() {
+fn a_request_beyond_its_bounds_is_answered_while_it_is_sent() {
     on_both_drivers(|driver| {
         let dir = data_dir();
         let server = Launch::driver(dir.path(), driver).start();

@@ -108,7 +108,7 @@ fn a_command_whose_output_is_not_taken_says_so_by_its_status() {
 }
 
 #[test]
-fn an_error_that_cannot_be_told_changes_no_status() {
+fn an_error_that_cannot_be_printed_changes_no_status() {
     let dir = data_dir();
     Launch::serve(dir.path()).start().stop();
     for sink in SINKS {

@@ -14,7 +14,7 @@ fn send(server: &Server, signal: i32) {
 }
 
 #[test]
-fn what_is_no_wish_to_stop_is_told_and_changes_nothing() {
+fn other_signals_are_logged_and_change_nothing() {
     on_both_drivers(|driver| {
         let dir = data_dir();
         let server = Launch::driver(dir.path(), driver).start();
@@ -82,7 +82,7 @@ fn what_asks_for_an_end_is_a_stop_like_any_other() {
 
 /// One that comes while it starts waits, and is told then.
 #[test]
-fn a_hangup_at_the_start_is_told_afterwards() {
+fn a_hangup_at_the_start_is_logged_afterwards() {
     let dir = data_dir();
     let hang_up = || {
         let hang_up = nix::sys::signal::SigSet::from(Signal::SIGHUP);

@@ -3,6 +3,6 @@
 #[path = "../driver_support/mod.rs"]
 mod driver_support;
 
+mod foreign_user;
 mod full_disk;
 mod limits;
-mod strangers;

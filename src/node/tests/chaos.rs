@@ -1,7 +1,7 @@
 //! Whatever happens to the nodes in whatever order: what was acknowledged happened once, what was
 //! refused did not, replies keep their places, and in the end everybody is at home again.
 
-use super::anything::Random;
+use super::random_requests::Random;
 use super::*;
 use crate::limits::MILLISECOND_NS;
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::anything::Random;
 use super::payments::{find, CENTS, PAY};
+use super::random_requests::Random;
 use super::rig::processors::{response, stored, Call, Kind};
 use super::*;
 use crate::api::processors::Stored;

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::anything::Random;
-use super::asking::*;
+use super::gateway_requests::*;
+use super::random_requests::Random;
 use super::rig::processors::{response, stored, Kind};
 use super::*;
 use crate::api::processors::Stored;

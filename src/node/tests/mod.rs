@@ -1,7 +1,6 @@
 //! Tests of the node with its files, one file per theme, and the [`rig`] that they share.
 
-mod anything;
-mod asking;
+mod accepted_again;
 mod bounds;
 mod buffers;
 mod chaos;
@@ -13,6 +12,7 @@ mod doubt;
 mod durability;
 mod gateway_chaos;
 mod gateway_clients;
+mod gateway_requests;
 mod health;
 mod linking;
 mod links;
@@ -22,12 +22,12 @@ mod payments;
 mod pipelining;
 mod purging;
 mod questioning;
+mod random_requests;
 mod rig;
 mod runs;
 mod senseless;
 mod stopping;
 mod storage_full;
-mod successors;
 mod summaries;
 mod takeover;
 mod turns;

@@ -1,6 +1,6 @@
 //! Payments without a `correlationId`, which are answered when they are carried out.
 
-use super::asking::*;
+use super::gateway_requests::*;
 use super::rig::processors::{Call, GATEWAY};
 use super::*;
 use crate::limits::{MILLISECOND_NS, PAY_NOW_NS_MAX, STOP_GRACE_NS, STOP_INQUIRIES_NS};

@@ -1,6 +1,6 @@
 //! Purges, on all shards wherever they are; and a gateway that is not there.
 
-use super::asking::*;
+use super::gateway_requests::*;
 use super::*;
 use crate::limits::COMMAND_NS_MAX;
 

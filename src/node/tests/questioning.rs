@@ -1,7 +1,7 @@
 //! Questions over a link, as another member asks them and answers them.
 
 use super::super::link::{self, Answer, Frame, Question};
-use super::asking::*;
+use super::gateway_requests::*;
 use super::linking::{bytes, hello};
 use super::*;
 use crate::limits::{ASK_AGAIN_NS, INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};

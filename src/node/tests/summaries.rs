@@ -1,7 +1,7 @@
 //! Summaries: of all shards wherever they are, of what processors hold whether we have heard of it or not,
 //! and in time.
 
-use super::asking::*;
+use super::gateway_requests::*;
 use super::*;
 use crate::limits::{
     COMMAND_NS_MAX, INQUIRIES_MAX, MILLISECOND_NS, STOP_GRACE_NS, STOP_INQUIRIES_NS, SUMMARY_NS_MAX,

@@ -2,12 +2,11 @@
 //! that grow apart.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use galo_testkit::{
     data_dir, new_id, on_both_drivers, payment, processed, Answer, Driver, Launch, Random, Request,
-    Scripted, Server,
+    Scripted, Server, Service,
 };
 
 /// From the first payment to the line.
@@ -96,15 +95,12 @@ fn a_url_that_is_wrong_is_said_in_one_line() {
 #[test]
 fn a_port_for_tls_is_said_in_one_line() {
     on_both_drivers(|driver| {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let _ = stream.read(&mut [0; 4096]);
-                // An alert: unexpected message.
-                let _ = stream.write_all(&[21, 3, 1, 0, 2, 2, 10]);
-            }
+        let tls = Service::start(|mut socket| {
+            let _ = socket.read(&mut [0; 4096]);
+            // An alert: unexpected message.
+            let _ = socket.write_all(&[21, 3, 1, 0, 2, 2, 10]);
         });
+        let url = tls.url();
         let (dir, fallback) = (data_dir(), Scripted::good());
         let server = serve(dir.path(), driver, &url, &fallback);
         let id = pay(&server);
@@ -115,7 +111,7 @@ fn a_port_for_tls_is_said_in_one_line() {
 
 /// A payment that is new, and known, it says, and not there: once 20 attempts a second for ever.
 #[test]
-fn a_new_payment_that_is_known_and_not_there_is_told_of_and_stays() {
+fn a_new_payment_that_is_known_and_not_there_is_logged_and_stays() {
     on_both_drivers(|driver| {
         let dir = data_dir();
         let default = Scripted::start(|asked, _| match asked {

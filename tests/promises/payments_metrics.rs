@@ -1,4 +1,4 @@
-//! What `/health` and `/metrics` tell of payments and of the processors.
+//! What `/health` and `/metrics` show of payments and of the processors.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ fn start(data: &std::path::Path, driver: Driver, processors: &[Processor; 2]) ->
 }
 
 #[test]
-fn processors_that_fail_are_told_of_and_those_that_work_again() {
+fn health_shows_processors_that_fail_and_that_recover() {
     on_both_drivers(|driver| {
         let (dir, processors) = (data_dir(), Processor::both());
         for processor in &processors {
@@ -111,7 +111,7 @@ fn processors_that_fail_are_told_of_and_those_that_work_again() {
 }
 
 #[test]
-fn what_is_under_way_and_what_is_in_doubt_is_told() {
+fn health_shows_payments_in_flight_and_in_doubt() {
     on_both_drivers(|driver| {
         let (dir, processors) = (data_dir(), Processor::both());
         processors[0].set_delay(1_500);

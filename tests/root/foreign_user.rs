@@ -73,7 +73,7 @@ impl Lines {
 }
 
 #[test]
-fn a_stranger_is_not_let_in_and_said_once() {
+fn a_foreign_user_is_refused_and_logged_once() {
     Lines::gather();
     for (before, driver) in drivers().enumerate() {
         let directory = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn a_stranger_is_not_let_in_and_said_once() {
 }
 
 #[test]
-fn a_strangers_socket_is_not_linked_to_and_said_once() {
+fn a_foreign_users_socket_is_not_linked_to_and_logged_once() {
     Lines::gather();
     for driver in drivers() {
         let directory = tempfile::tempdir().unwrap();
