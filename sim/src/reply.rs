@@ -31,72 +31,38 @@ impl Reply {
 
 /// Reads the reply at the front of `input`, and its length; `None`: not all there.
 pub fn read(input: &[u8], head_only: bool) -> Checked<Option<(Reply, usize)>> {
-    let Some(end) = input.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+    let read = galo_testkit::Reply::read(input, head_only).map_err(Violation)?;
+    let Some(reply) = read else {
         return Ok(None);
     };
-    let bad = |what: &str| {
-        let head = String::from_utf8_lossy(&input[..end]);
-        Violation(format!("a reply with {what}: {head:?}"))
-    };
-    let head = std::str::from_utf8(&input[..end]).map_err(|_| bad("a head that is not text"))?;
-    let mut lines = head.split("\r\n");
-    let status_line = lines.next().unwrap_or_default();
-    let status = status_line
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3)?.parse().ok())
-        .ok_or_else(|| bad("a bad status line"))?;
-    let (mut length, mut close, mut gzipped, mut allow, mut date) = (None, false, false, false, 0);
-    for line in lines {
-        let (name, value) = line.split_once(": ").ok_or_else(|| bad("a bad field"))?;
-        match name {
-            "Content-Length" => {
-                require!(length.is_none(), "two lengths: {head:?}");
-                length = Some(value.parse().map_err(|_| bad("a bad length"))?);
-            }
-            "Connection" => close = value == "close",
-            "Content-Encoding" => gzipped = value == "gzip",
-            "Allow" => allow = true,
-            "Date" => date += 1,
-            _ => {}
-        }
+    let content_length = reply.header("content-length");
+    if reply.status != 100 {
+        require!(reply.header("date").is_some(), "no date: {reply:?}");
+        require!(content_length.is_some(), "no length: {reply:?}");
     }
-    let end = end + 4;
-    if status == 100 {
-        let reply = Reply {
-            status,
-            content_length: 0,
-            body: Vec::new(),
-            close,
-            allow,
-            gzipped,
-        };
-        return Ok(Some((reply, end)));
-    }
-    require!(date == 1, "a reply with {date} dates: {head:?}");
-    let content_length: usize = length.ok_or_else(|| bad("no length"))?;
+    let content_length = content_length.map_or(Ok(0), str::parse);
     // Who times out has not said yet, for all that the server knows, that it wants no body.
-    let bodyless = head_only && status != 408;
-    let sent = if bodyless { 0 } else { content_length };
-    let Some(body) = input.get(end..end + sent) else {
-        return Ok(None);
-    };
+    let bodyless = head_only && reply.status != 408;
+    let gzipped = reply.header("content-encoding") == Some("gzip");
     let mut decoded = Vec::new();
     if gzipped && !bodyless {
-        flate2::read::GzDecoder::new(body)
+        flate2::read::GzDecoder::new(&*reply.body)
             .read_to_end(&mut decoded)
             .map_err(|error| Violation(format!("a body that is no gzip: {error}")))?;
     } else {
-        decoded.extend_from_slice(body);
+        decoded.extend_from_slice(&reply.body);
     }
+    let length = reply.length;
     let reply = Reply {
-        status,
-        content_length,
+        status: reply.status,
+        content_length: content_length
+            .map_err(|_| Violation(format!("a bad length: {reply:?}")))?,
         body: decoded,
-        close,
-        allow,
+        close: reply.header("connection") == Some("close"),
+        allow: reply.header("allow").is_some(),
         gzipped,
     };
-    Ok(Some((reply, end + sent)))
+    Ok(Some((reply, length)))
 }
 
 /// The members of `{"limite":…,"saldo":…}`.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::{post, Reply};
+use crate::http::request;
+use crate::Reply;
 
 /// The contest's clients and their limits.
 pub const CONTEST: [(u32, i64); 5] = [
@@ -14,8 +15,19 @@ pub const CONTEST: [(u32, i64); 5] = [
 ];
 
 pub fn transaction(client: u32, kind: char, amount: i64, description: &str) -> Vec<u8> {
+    with_headers("", client, kind, amount, description)
+}
+
+/// One that may be repeated.
+pub fn keyed(client: u32, kind: char, amount: i64, description: &str, key: &str) -> Vec<u8> {
+    let header = format!("Idempotency-Key: {key}\r\n");
+    with_headers(&header, client, kind, amount, description)
+}
+
+fn with_headers(headers: &str, client: u32, kind: char, amount: i64, description: &str) -> Vec<u8> {
+    let path = format!("/clientes/{client}/transacoes");
     let body = format!(r#"{{"valor":{amount},"tipo":"{kind}","descricao":"{description}"}}"#);
-    post(&format!("/clientes/{client}/transacoes"), &body)
+    request("POST", &path, headers, &body)
 }
 
 /// What `/extrato` says.

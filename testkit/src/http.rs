@@ -34,7 +34,7 @@ pub fn reply(status: u16, headers: &str, body: &str) -> Vec<u8> {
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
-    /// Names in lower case.
+    /// Names in lower case, each at most once.
     pub headers: Vec<(String, String)>,
     /// Without the coding of its transfer.
     pub body: Vec<u8>,
@@ -60,9 +60,15 @@ impl Reply {
             Some((name, value)) => Ok((name.to_ascii_lowercase(), value.to_owned())),
             None => Err(format!("a bad field: {head:?}")),
         });
+        let headers: Vec<(String, String)> = headers.collect::<Result<_, _>>()?;
+        for (number, (name, _)) in headers.iter().enumerate() {
+            if headers[..number].iter().any(|(before, _)| before == name) {
+                return Err(format!("{name} occurs twice: {head:?}"));
+            }
+        }
         let mut reply = Reply {
             status,
-            headers: headers.collect::<Result<_, _>>()?,
+            headers,
             body: Vec::new(),
             length: end + 4,
         };
@@ -91,13 +97,8 @@ impl Reply {
         }))
     }
 
-    /// A header that occurs at most once.
-    #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(found, _)| found == name);
-        let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "{name} occurs twice in {self:?}");
-        value
+        value_of(&self.headers, name)
     }
 
     #[track_caller]
@@ -192,15 +193,18 @@ impl Request {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let (_, value) = headers.find(|(found, _)| found == name)?;
-        Some(value)
+        value_of(&self.headers, name)
     }
 
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
+}
+
+fn value_of<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let (_, value) = headers.iter().find(|(found, _)| found == name)?;
+    Some(value)
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

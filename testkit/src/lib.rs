@@ -28,7 +28,7 @@ mod service;
 mod socket;
 mod writer;
 
-pub use bank::{transaction, Listed, Statement, CONTEST};
+pub use bank::{keyed, transaction, Listed, Statement, CONTEST};
 pub use client::Connection;
 pub use galo::{data_dir, on_both_drivers, Driver, Launch, Server};
 pub use http::{get, post, Reply, Request};
@@ -42,7 +42,7 @@ pub use processor::{stored, Processor, ProcessorApi, FAULTS};
 pub use random::Random;
 pub use scripted::{Answer, Scripted};
 pub use service::Service;
-pub use socket::{Address, Socket};
+pub use socket::{free_address, Address, Socket};
 pub use writer::Writer;
 
 use std::time::Duration;

@@ -23,7 +23,7 @@ pub enum LogStream {
 pub struct Process {
     program: String,
     child: Child,
-    log: Log,
+    log: Option<Log>,
     ended: Option<ExitStatus>,
 }
 
@@ -34,17 +34,23 @@ impl Process {
             LogStream::Stdout => command.stdout(Stdio::piped()),
             LogStream::Stderr => command.stderr(Stdio::piped()),
         };
-        let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::null()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{program}: {error}"));
-        let log = match log_stream {
+        let mut process = Process::unlogged(command);
+        let child = &mut process.child;
+        process.log = Some(match log_stream {
             LogStream::Stdout => Log::follow(child.stdout.take().expect("it was piped")),
             LogStream::Stderr => Log::follow(child.stderr.take().expect("it was piped")),
-        };
+        });
+        process
+    }
+
+    /// One whose output is the test's own affair.
+    pub fn unlogged(mut command: Command) -> Process {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).spawn();
         Process {
+            child: child.unwrap_or_else(|error| panic!("{program}: {error}")),
             program,
-            child,
-            log,
+            log: None,
             ended: None,
         }
     }
@@ -81,13 +87,14 @@ impl Process {
     }
 
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().lines.clone()
+        let log = self.log.as_ref();
+        log.map_or(Vec::new(), |log| log.lock().lines.clone())
     }
 
     /// Waits until the log is so, or the process has ended: whether it is so.
     pub fn wait_for_lines(&self, is_so: impl Fn(&[String]) -> bool) -> bool {
-        self.log
-            .wait_until(PATIENCE, |log| log.ended || is_so(&log.lines));
+        let log = self.log.as_ref().expect("it has a log");
+        log.wait_until(PATIENCE, |log| log.ended || is_so(&log.lines));
         is_so(&self.log())
     }
 
@@ -111,15 +118,17 @@ impl Process {
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{status}");
     }
 
-    /// Until it has ended by itself.
+    /// Until it has ended by itself; one without a log has no bound.
     #[track_caller]
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         if let Some(status) = self.ended {
             return status;
         }
-        // A process closes its log when it ends.
-        let has_ended = self.log.wait_until(within, |log| log.ended);
-        assert!(has_ended, "{} does not end", self.program);
+        if let Some(log) = &self.log {
+            // A process closes its log when it ends.
+            let has_ended = log.wait_until(within, |log| log.ended);
+            assert!(has_ended, "{} does not end", self.program);
+        }
         let status = self.child.wait().expect("it is our child");
         self.ended = Some(status);
         status

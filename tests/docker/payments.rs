@@ -13,9 +13,10 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::images::Images;
-use crate::project::{free_port, Project, NODES};
+use crate::project::{Project, NODES};
 use galo_testkit::{
-    get, payment, post, Address, Connection, ProcessorApi, Summary, PATIENCE, PROCESSORS,
+    free_address, get, payment, post, Address, Connection, ProcessorApi, Summary, PATIENCE,
+    PROCESSORS,
 };
 
 pub const FILES: [&str; 2] = ["compose.yml", "compose.processors.yml"];
@@ -37,11 +38,14 @@ pub struct Processors([ProcessorApi; 2]);
 impl Processors {
     /// Two free ports, and the variables that say so.
     pub fn choose() -> (Processors, [(&'static str, String); 2]) {
-        let ports = [free_port(), free_port()].map(|port| port.to_string());
-        let processors = ports.each_ref().map(|port| ProcessorApi {
-            address: Address::Tcp(format!("127.0.0.1:{port}")),
+        let addresses = [free_address(), free_address()];
+        let [default, fallback] = addresses.each_ref().map(|address| {
+            let (_, port) = address.split_once(':').expect("a port");
+            port.to_owned()
         });
-        let [default, fallback] = ports;
+        let processors = addresses.map(|address| ProcessorApi {
+            address: Address::Tcp(address),
+        });
         let variables = [
             ("GALO_DEFAULT_PORT", default),
             ("GALO_FALLBACK_PORT", fallback),

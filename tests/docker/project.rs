@@ -1,13 +1,12 @@
 //! `compose.yml`, up and running.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::{run, Engine};
 use crate::images::{Images, ROOT};
-use galo_testkit::{Address, PATIENCE};
+use galo_testkit::{free_address, Address, PATIENCE};
 
 pub const NODES: [&str; 2] = ["api01", "api02"];
 pub const SERVICES: [&str; 3] = ["api01", "api02", "nginx"];
@@ -33,12 +32,13 @@ impl<'a> Project<'a> {
     pub fn up_from(images: &Images<'a>, files: &[&str], variables: &[(&str, &str)]) -> Project<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let port = free_port();
+        let address = free_address();
+        let (_, port) = address.split_once(':').expect("a port");
         let own = [
             ("GALO_IMAGE", images.galo.as_str()),
             ("GALO_NGINX_IMAGE", &images.base),
             ("GALO_PROCESSOR_IMAGE", &images.processor),
-            ("GALO_PORT", &port.to_string()),
+            ("GALO_PORT", port),
         ];
         let variables = own.iter().chain(variables);
         let project = Project {
@@ -48,7 +48,7 @@ impl<'a> Project<'a> {
             variables: variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            address: Address::Tcp(format!("127.0.0.1:{port}")),
+            address: Address::Tcp(address.clone()),
         };
         let began = Instant::now();
         run(project.compose().args(["up", "-d", "--no-build"]));
@@ -141,10 +141,4 @@ impl Drop for Project<'_> {
             eprintln!("{} is left: {output:?}", self.name);
         }
     }
-}
-
-/// Free just now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("it is bound").port()
 }

@@ -1,13 +1,12 @@
 //! A node that takes over the other's shard while both have as much to remember as they ever have.
 
-use std::fmt::Write;
 use std::thread;
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
 use crate::project::{Project, NODES};
-use galo_testkit::{transaction, Address, Connection};
+use galo_testkit::{keyed, transaction, Address, Connection};
 
 /// A client of each shard.
 const CLIENTS: [u32; 2] = [1, 2];
@@ -46,19 +45,10 @@ pub fn fits_with_all_keys_remembered(project: &Project<'_>) {
 /// Transactions of one client, each with a key.
 fn remember(address: &Address, client: u32) {
     let mut connection = Connection::open(address).expect("a connection");
-    let body = r#"{"valor":1,"tipo":"c","descricao":"chave"}"#;
     for first in (0..KEYS).step_by(BATCH) {
-        let mut batch = String::new();
-        for key in first..first + BATCH {
-            write!(
-                batch,
-                "POST /clientes/{client}/transacoes HTTP/1.1\r\nHost: galo\r\n\
-                 Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .expect("memory");
-        }
-        connection.send(batch.as_bytes());
+        let keys = first..first + BATCH;
+        let batch = keys.flat_map(|key| keyed(client, 'c', 1, "chave", &key.to_string()));
+        connection.send(&batch.collect::<Vec<u8>>());
         for _ in 0..BATCH {
             connection.reply().posted();
         }

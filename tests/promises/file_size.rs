@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use nix::sys::resource::Resource;
 
-use galo_testkit::{data_dir, on_both_drivers, transaction, Launch, Server};
+use galo_testkit::{data_dir, on_both_drivers, transaction, Launch, Process, Server, PATIENCE};
 
 /// Of a running process, soft; the hard one stays.
 fn limit_file_size(server: &Server, bytes: u64) {
@@ -131,6 +131,7 @@ fn a_log_file_at_its_limit_stops_nothing() {
     let mut command = Launch::serve(&dir.path().join("data"))
         .cores(1)
         .flag("listen", format!("unix:{}", socket.display()))
+        .limit(Resource::RLIMIT_FSIZE, 1 << 20)
         .into_command();
     let file = std::fs::File::create(&log).unwrap();
     // Room for the data directory's files, and less than the log takes up from the start.
@@ -138,18 +139,11 @@ fn a_log_file_at_its_limit_stops_nothing() {
     let append = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
     drop(file);
     command.stdout(Stdio::null()).stderr(append);
-    let limits = || {
-        let limit = Resource::RLIMIT_FSIZE;
-        Ok(nix::sys::resource::setrlimit(limit, 1 << 20, 1 << 20)?)
-    };
-    // SAFETY: it makes a system call.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, limits) };
-    let mut child = command.spawn().unwrap();
-    let reply = crate::output::wait_for(&socket, &mut child);
+    let mut process = Process::unlogged(command);
+    let reply = crate::output::wait_for(&socket, &mut process);
     assert_eq!(reply.status, 200);
-    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(process.wait(PATIENCE).code(), Some(0));
     assert_eq!(
         log.metadata().unwrap().len(),
         1 << 20,

@@ -6,14 +6,16 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::{pipe2, Pid};
+use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 
-use galo_testkit::{data_dir, get, on_both_drivers, Address, Connection, Launch, Reply, PATIENCE};
+use galo_testkit::{
+    data_dir, get, on_both_drivers, Address, Connection, Launch, Process, Reply, PATIENCE,
+};
 
 /// What may be there in place of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,15 +127,14 @@ fn an_error_that_cannot_be_printed_changes_no_status() {
 }
 
 /// The first answer to `GET /health` at a Unix socket of a process that has no log to wait for.
-pub fn wait_for(socket: &Path, child: &mut Child) -> Reply {
+pub fn wait_for(socket: &Path, process: &mut Process) -> Reply {
     let address = Address::parse(&format!("unix:{}", socket.display()));
     let began = Instant::now();
     let mut connection = loop {
         if let Ok(connection) = Connection::open(&address) {
             break connection;
         }
-        let ended = child.try_wait().unwrap();
-        assert!(ended.is_none(), "it has ended: {ended:?}");
+        assert!(process.is_running(), "it has ended");
         assert!(began.elapsed() < PATIENCE, "it does not listen");
         std::thread::yield_now();
     };
@@ -141,16 +142,15 @@ pub fn wait_for(socket: &Path, child: &mut Child) -> Reply {
 }
 
 /// Serves, logs, and stops as if there were somebody to read.
-fn serves_and_stops(mut child: Child, socket: &Path) {
-    assert_eq!(wait_for(socket, &mut child).status, 200);
-    let pid = Pid::from_raw(child.id() as i32);
+fn serves_and_stops(mut process: Process, socket: &Path) {
+    assert_eq!(wait_for(socket, &mut process).status, 200);
     // Each makes a line.
     for _ in 0..3 {
-        kill(pid, Signal::SIGHUP).unwrap();
-        assert_eq!(wait_for(socket, &mut child).status, 200);
+        process.signal(Signal::SIGHUP);
+        assert_eq!(wait_for(socket, &mut process).status, 200);
     }
-    kill(pid, Signal::SIGTERM).unwrap();
-    let status = child.wait().unwrap();
+    process.signal(Signal::SIGTERM);
+    let status = process.wait(PATIENCE);
     assert_eq!(status.code(), Some(0), "{status} {:?}", status.signal());
 }
 
@@ -170,17 +170,17 @@ fn a_log_that_cannot_be_written_stops_no_server() {
                 if sink == Sink::Closed {
                     close_in_child(&mut command, vec![0, 1, 2]);
                 }
-                let mut child = command.spawn().unwrap();
-                wait_for(&socket, &mut child);
+                let mut process = Process::unlogged(command);
+                wait_for(&socket, &mut process);
                 if sink == Sink::Closed {
                     // Or a line of the log would be in the file, or at the client, that got its number.
                     for descriptor in 0..=2 {
-                        let link = format!("/proc/{}/fd/{descriptor}", child.id());
+                        let link = format!("/proc/{}/fd/{descriptor}", process.pid());
                         let target = std::fs::read_link(link).unwrap();
                         assert_eq!(target, Path::new("/dev/null"));
                     }
                 }
-                serves_and_stops(child, &socket);
+                serves_and_stops(process, &socket);
             }
         }
     });
@@ -214,12 +214,11 @@ fn a_log_that_nobody_reads_stops_no_server() {
             .into_command();
         let (mut reader, writer) = full_pipe();
         command.stdout(Stdio::null()).stderr(writer);
-        let mut child = command.spawn().unwrap();
-        drop(command);
-        assert_eq!(wait_for(&socket, &mut child).status, 200);
+        let mut process = Process::unlogged(command);
+        assert_eq!(wait_for(&socket, &mut process).status, 200);
         let mut dots = vec![0; 32 * 1024];
         reader.read_exact(&mut dots).unwrap();
-        serves_and_stops(child, &socket);
+        serves_and_stops(process, &socket);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
         let rest = rest.trim_start_matches('.');
@@ -254,9 +253,9 @@ fn no_standard_input_is_needed() {
     let log = File::create(dir.path().join("log")).unwrap();
     command.stdout(Stdio::null()).stderr(log);
     close_in_child(&mut command, vec![0]);
-    let mut child = command.spawn().unwrap();
-    wait_for(&socket, &mut child);
-    let target = std::fs::read_link(format!("/proc/{}/fd/0", child.id())).unwrap();
+    let mut process = Process::unlogged(command);
+    wait_for(&socket, &mut process);
+    let target = std::fs::read_link(format!("/proc/{}/fd/0", process.pid())).unwrap();
     assert_eq!(target, Path::new("/dev/null"));
-    serves_and_stops(child, &socket);
+    serves_and_stops(process, &socket);
 }

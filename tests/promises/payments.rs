@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use galo_testkit::http::request;
 use galo_testkit::{
     cents, data_dir, get, new_id, now_us, on_both_drivers, payment, post, processed, stored, us_of,
     Driver, Launch, PaymentLedger, Processor, Random, Reply, Scripted, Server, Summary, Totals,
@@ -109,10 +110,10 @@ fn a_payment_without_an_id_is_pending_after_five_seconds() {
     let mut random = Random::from_time();
     let key = new_id(&mut random);
     let body = r#"{"amount":0.01,"description":"later"}"#;
-    let request = String::from_utf8(post("/payments", body)).expect("text");
-    let keyed = request.replacen("\r\n", &format!("\r\nIdempotency-Key: {key}\r\n"), 1);
+    let header = format!("Idempotency-Key: {key}\r\n");
+    let keyed = request("POST", "/payments", &header, body);
     let asked = Instant::now();
-    let reply = server.ask(keyed.as_bytes());
+    let reply = server.ask(&keyed);
     let took = asked.elapsed();
     assert!(
         (Duration::from_millis(4_500)..Duration::from_secs(8)).contains(&took),
@@ -126,7 +127,7 @@ fn a_payment_without_an_id_is_pending_after_five_seconds() {
     processors[0].set_failing(false);
     assert_eq!(processed(&server, &id)["processor"], "default");
     // With its key it is the same payment.
-    let again = server.ask(keyed.as_bytes());
+    let again = server.ask(&keyed);
     assert_eq!(
         (again.status, &again.json()["id"]),
         (200, &id.into()),

@@ -2,7 +2,7 @@
 //! first outcome.
 
 use crate::stack::{home, Stack};
-use galo_testkit::{post, Reply};
+use galo_testkit::{keyed, Reply};
 
 /// A client of the second node's.
 const CLIENT: u32 = 1;
@@ -68,13 +68,4 @@ fn ask(stack: &Stack, node: usize, kind: char, amount: i64, key: &str) -> Reply 
     stack
         .node(node)
         .ask(&keyed(CLIENT, kind, amount, "com", key))
-}
-
-/// A transaction with a key.
-pub fn keyed(client: u32, kind: char, amount: i64, description: &str, key: &str) -> Vec<u8> {
-    let body = format!(r#"{{"valor":{amount},"tipo":"{kind}","descricao":"{description}"}}"#);
-    let request = post(&format!("/clientes/{client}/transacoes"), &body);
-    let request = String::from_utf8(request).expect("text");
-    let (line, rest) = request.split_once("\r\n").expect("lines");
-    format!("{line}\r\nIdempotency-Key: {key}\r\n{rest}").into_bytes()
 }

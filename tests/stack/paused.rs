@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::journals;
-use crate::keys::keyed;
 use crate::stack::{home, Stack};
-use galo_testkit::{transaction, Connection, Reply, PATIENCE};
+use galo_testkit::{keyed, transaction, Connection, Reply, PATIENCE};
 
 /// A client whose shard is the paused node's, and one of the other's.
 const PAUSED: u32 = 1;

@@ -1,14 +1,13 @@
 //! `tools/stack`, which starts the same without tests.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
-use galo_testkit::{data_dir, get, Address, Connection};
+use galo_testkit::{data_dir, free_address, get, Address, Connection};
 
 /// The script with what it needs, in a directory of its own.
 fn copy(to: &Path) {
@@ -27,12 +26,11 @@ struct Script {
 
 impl Script {
     fn start(project: &Path, dir: &Path, lb: &str) -> Script {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port().to_string();
-        drop(free);
+        let free = free_address();
+        let (_, port) = free.split_once(':').unwrap();
         let bin = Path::new(env!("CARGO_BIN_EXE_galo")).parent().unwrap();
         let mut child = Command::new(project.join("tools/stack"))
-            .args(["--lb", lb, "--port", &port, "--dir"])
+            .args(["--lb", lb, "--port", port, "--dir"])
             .arg(dir)
             .arg("--bin")
             .arg(bin)

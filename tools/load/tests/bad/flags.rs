@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use galo_testkit::free_address;
+
 use crate::server::{Bad, Fault, Server};
 use crate::support::run::Run;
 
@@ -45,18 +47,13 @@ fn wrong_usage_is_told_what_would_do() {
 
 #[test]
 fn a_target_that_never_answers_is_said_so() {
-    // A port that was free a moment ago.
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     // Connections to it come about, and nobody takes them.
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let deaf_url = deaf.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let none = format!("unix:{}/none", dir.path().display());
     for (url, part) in [
-        (closed.to_string(), "connection refused"),
+        (free_address(), "connection refused"),
         (deaf_url, "time-out"),
         (none, "connection refused"),
     ] {
