@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::process::LogStream;
 use crate::programs::program;
-use crate::{get, transaction, Address, Connection, Process, Reply, PATIENCE};
+use crate::{get, transaction, Address, Connection, Process, Processor, Reply, Summary, PATIENCE};
 
 /// `--io`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,11 @@ impl Launch {
     pub fn processors(self, default: &str, fallback: &str) -> Launch {
         self.flag("processor-default", default)
             .flag("processor-fallback", fallback)
+    }
+
+    pub fn processors_of(self, processors: &[Processor; 2]) -> Launch {
+        let [default, fallback] = processors.each_ref().map(|processor| processor.url());
+        self.processors(&default, &fallback)
     }
 
     pub fn listen(mut self, address: &str) -> Launch {
@@ -263,6 +268,11 @@ impl Server {
         self.get(&format!("/clientes/{client}/extrato"))
             .statement()
             .total
+    }
+
+    /// Of all payments.
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.get("/payments-summary"))
     }
 
     /// A value of `/metrics`, by name and labels as they stand there.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::{
-    cents, get, new_id, payment, stored, us_of, Address, Connection, Processor, Random, Reply,
-    Server, Summary, PATIENCE, PROCESSORS,
+    cents, decimal, get, new_id, payment, stored, us_of, Address, Connection, Processor, Random,
+    Reply, Server, Summary, PATIENCE, PROCESSORS,
 };
 
 /// Payments by their ids.
@@ -165,6 +165,5 @@ impl Shown {
 
 /// From a cent to a thousand, with two decimals.
 pub fn amount(random: &mut Random) -> String {
-    let cents = random.between(1, 100_000);
-    format!("{}.{:02}", cents / 100, cents % 100)
+    decimal(random.between(1, 100_000).into())
 }

@@ -35,7 +35,8 @@ pub use http::{get, post, Reply, Request};
 pub use ledger::{amount, processed, PaymentLedger};
 pub use load::contest_2024;
 pub use payments::{
-    cents, iso, new_id, now_us, payment, summary, us_of, Summary, Totals, PROCESSORS,
+    cents, decimal, id_text, iso, new_id, now_us, parse_cents, parse_id, parse_time, payment,
+    summary, us_of, Summary, Totals, PROCESSORS,
 };
 pub use process::Process;
 pub use processor::{stored, Processor, ProcessorApi, FAULTS};
@@ -45,7 +46,21 @@ pub use service::Service;
 pub use socket::{free_address, Address, Socket};
 pub use writer::Writer;
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// For whatever takes no time unless something is broken: a loaded machine must not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it is so; `what` it waits for is said if that never happens.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        sleep(Duration::from_millis(2));
+    }
+}

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use uuid::fmt::Hyphenated;
+use uuid::Uuid;
 
 use crate::{get, post, Random, Reply};
 
@@ -105,15 +107,36 @@ struct Other<'a> {
     total_amount: &'a RawValue,
 }
 
-/// Of a decimal with at most two places.
+/// 32 hexadecimal digits in five groups.
+pub fn id_text(id: u128) -> String {
+    Uuid::from_u128(id).to_string()
+}
+
+/// The other way round; capital letters, too.
+pub fn parse_id(text: &str) -> Option<u128> {
+    let id = Uuid::try_parse(text).ok()?;
+    // It would take other forms, too, each of another length.
+    (text.len() == Hyphenated::LENGTH).then(|| id.as_u128())
+}
+
+/// Cents as a decimal.
+pub fn decimal(cents: u128) -> String {
+    format!("{}.{:02}", cents / 100, cents % 100)
+}
+
+/// A decimal with at most two places as cents.
+pub fn parse_cents(text: &str) -> Option<u128> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    if places.len() > 2 || whole.is_empty() || text.ends_with('.') {
+        return None;
+    }
+    format!("{whole}{places:0<2}").parse().ok()
+}
+
+/// The same of what must be one.
 #[track_caller]
 pub fn cents(decimal: &str) -> u128 {
-    let (whole, places) = decimal.split_once('.').unwrap_or((decimal, ""));
-    assert!(places.len() <= 2, "{decimal} is no amount");
-    let digits = format!("{whole}{places:0<2}");
-    digits
-        .parse()
-        .unwrap_or_else(|error| panic!("{decimal}: {error}"))
+    parse_cents(decimal).unwrap_or_else(|| panic!("{decimal} is no amount"))
 }
 
 /// Microseconds since 1970.
@@ -129,12 +152,16 @@ pub fn iso(time_us: u64) -> String {
 }
 
 /// Microseconds since 1970 of ISO 8601 in UTC, with or without a fraction and a `Z`.
+pub fn parse_time(iso: &str) -> Option<u64> {
+    let text = iso.strip_suffix('Z').unwrap_or(iso);
+    let time: Timestamp = format!("{text}Z").parse().ok()?;
+    time.as_microsecond().try_into().ok()
+}
+
+/// The same of what must be a time.
 #[track_caller]
 pub fn us_of(iso: &str) -> u64 {
-    let text = iso.strip_suffix('Z').unwrap_or(iso);
-    let time: Result<Timestamp, _> = format!("{text}Z").parse();
-    let time = time.unwrap_or_else(|error| panic!("{iso:?}: {error}"));
-    time.as_microsecond() as u64
+    parse_time(iso).unwrap_or_else(|| panic!("{iso:?} is no time"))
 }
 
 #[test]
@@ -148,6 +175,7 @@ fn times_are_written_and_read() {
         assert_eq!(iso(us), text);
         assert_eq!(us_of(text), us);
     }
+    assert_eq!(iso(1_709_251_199_999_999), "2024-02-29T23:59:59.999Z");
     assert_eq!(us_of("2026-12-31T00:00:00.12"), 1_798_675_200_120_000);
     assert_eq!(us_of("2026-12-31T00:00:00"), 1_798_675_200_000_000);
 }

@@ -15,8 +15,8 @@ use crate::engine::Engine;
 use crate::images::Images;
 use crate::project::{Project, NODES};
 use galo_testkit::{
-    free_address, get, payment, post, Address, Connection, ProcessorApi, Summary, PATIENCE,
-    PROCESSORS,
+    free_address, get, payment, post, wait_until, Address, Connection, ProcessorApi, Summary,
+    PATIENCE, PROCESSORS,
 };
 
 pub const FILES: [&str; 2] = ["compose.yml", "compose.processors.yml"];
@@ -68,11 +68,9 @@ impl Processors {
 pub fn are_made_once(project: &Project<'_>, processors: &Processors) {
     let acknowledged = AtomicUsize::new(0);
     let until = |count: usize| {
-        let deadline = Instant::now() + PATIENCE;
-        while acknowledged.load(Ordering::Relaxed) < count {
-            assert!(Instant::now() < deadline, "payments are not accepted");
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("payments accepted", || {
+            acknowledged.load(Ordering::Relaxed) >= count
+        });
     };
     thread::scope(|scope| {
         for payer in 0..PAYERS {

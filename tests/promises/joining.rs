@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use galo_testkit::{data_dir, on_both_drivers, Driver, Launch, Server, PATIENCE};
+use galo_testkit::{data_dir, on_both_drivers, wait_until, Driver, Launch, Server};
 
 const NODES: &str = "api01,api02";
 
@@ -226,13 +225,19 @@ fn health_tells_of_nodes_and_shards() {
 
     // Each gets what is at home there, whoever was first.
     let second = place.node("api02").start();
-    until(|| (shards(&first), shards(&second)) == (vec![0], vec![1]));
-    until(|| (link(&first, 1), link(&second, 0)) == ("up".to_owned(), "up".to_owned()));
+    wait_until("each its own shard", || {
+        (shards(&first), shards(&second)) == (vec![0], vec![1])
+    });
+    wait_until("links up", || {
+        (link(&first, 1), link(&second, 0)) == ("up".to_owned(), "up".to_owned())
+    });
     assert_eq!(first.metric("galo_links_up"), 1.0);
     assert_eq!(second.metric("galo_shards_owned"), 1.0);
     let takeovers = first.metric("galo_takeovers_total");
     second.kill();
-    until(|| shards(&first) == [0, 1] && link(&first, 1) == "down");
+    wait_until("a takeover", || {
+        shards(&first) == [0, 1] && link(&first, 1) == "down"
+    });
     assert_eq!(first.metric("galo_links_up"), 0.0);
     assert_eq!(first.metric("galo_takeovers_total"), takeovers + 1.0);
 }
@@ -242,14 +247,6 @@ fn link(server: &Server, node: usize) -> String {
     let health = server.get("/health").json();
     let link = health["nodes"][node]["link"].as_str();
     link.expect("a state").to_owned()
-}
-
-fn until(mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn processors_that_answer_byte_by_byte_take_nothing_from_clients() {
         let (dir, processors) = (data_dir(), Processor::both());
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
-            .processors(&processors[0].url(), &processors[1].url())
+            .processors_of(&processors)
             .start();
         for processor in &processors {
             processor.set_faults(&[("drip", 1.0)]);

@@ -15,11 +15,7 @@ use galo_testkit::{
 fn serve(data: &std::path::Path, driver: Driver, processors: &[Processor; 2]) -> Launch {
     Launch::driver(data, driver)
         .cores(2)
-        .processors(&processors[0].url(), &processors[1].url())
-}
-
-fn all(server: &Server) -> Summary {
-    Summary::of(&server.get("/payments-summary"))
+        .processors_of(processors)
 }
 
 /// The text of a member that is a number.
@@ -90,7 +86,7 @@ fn a_payment_without_an_id_is_answered_when_it_is_carried_out() {
         let other = server.ask(&post("/payments", body)).json();
         assert_ne!(other["id"], json["id"]);
         assert_eq!(
-            all(&server).0[0],
+            server.summary().0[0],
             Totals {
                 count: 2,
                 cents: 20_000
@@ -123,7 +119,7 @@ fn a_payment_without_an_id_is_pending_after_five_seconds() {
     let json = reply.json();
     assert_eq!(json["status"], "pending", "{json}");
     let id = json["id"].as_str().expect("an id").to_owned();
-    assert_eq!(all(&server), Summary::default());
+    assert_eq!(server.summary(), Summary::default());
     processors[0].set_failing(false);
     assert_eq!(processed(&server, &id)["processor"], "default");
     // With its key it is the same payment.
@@ -134,7 +130,7 @@ fn a_payment_without_an_id_is_pending_after_five_seconds() {
         "{again:?}"
     );
     assert_eq!(stored(&processors).count(), 1);
-    assert_eq!(all(&server).0[0], Totals { count: 1, cents: 1 });
+    assert_eq!(server.summary().0[0], Totals { count: 1, cents: 1 });
 }
 
 #[test]
@@ -210,7 +206,7 @@ fn bad_payments_are_refused_with_the_reason() {
         assert_eq!(server.ask(&post("/payments-summary", "")).status, 405);
         assert_eq!(server.get("/purge-payments").status, 405);
         // Nothing came of any of it.
-        assert_eq!(all(&server), Summary::default());
+        assert_eq!(server.summary(), Summary::default());
         assert_eq!(stored(&processors).count(), 0);
         assert_eq!(server.metric("galo_payments_accepted_total"), 0.0);
     });

@@ -1,11 +1,11 @@
 //! `kill -9` with payments in every state: each acknowledged one is carried out afterwards, once.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use galo_testkit::{
-    amount, data_dir, new_id, on_both_drivers, payment, Connection, Launch, PaymentLedger,
-    Processor, Random, Server, PATIENCE,
+    amount, data_dir, new_id, on_both_drivers, payment, wait_until, Connection, Launch,
+    PaymentLedger, Processor, Random, Server,
 };
 
 const ROUNDS: usize = 4;
@@ -55,7 +55,7 @@ fn open_payments_survive_stops() {
         let launch = || {
             Launch::driver(dir.path(), driver)
                 .cores(2)
-                .processors(&processors[0].url(), &processors[1].url())
+                .processors_of(&processors)
         };
         let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         for round in 0..4 {
@@ -65,11 +65,9 @@ fn open_payments_survive_stops() {
                 book.pay(&mut server.connect(), &mut random, 20);
             }
             let open = book.acknowledged_count() as f64;
-            let began = Instant::now();
-            while server.metric("galo_payments_open") != open {
-                assert!(began.elapsed() < PATIENCE, "not all {open} are there");
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            wait_until("all payments open", || {
+                server.metric("galo_payments_open") == open
+            });
             server.stop();
         }
         for processor in &processors {
@@ -81,7 +79,7 @@ fn open_payments_survive_stops() {
 }
 
 fn survive(launch: impl Fn() -> Launch, processors: &[Processor; 2], data: &Path) {
-    let launch = || launch().processors(&processors[0].url(), &processors[1].url());
+    let launch = || launch().processors_of(processors);
     let mut random = Random::from_time();
     let mut book = PaymentLedger::default();
     for round in 0..ROUNDS {

@@ -119,7 +119,7 @@ fn a_payment_that_the_processor_has_already_is_processed() {
         assert_eq!(shown["processor"], "default", "{shown}");
         assert_eq!(requested_us(&shown), us_of("2026-01-01T00:00:00.1"));
         assert!(second.payments().is_empty());
-        let ours = Summary::of(&server.get("/payments-summary"));
+        let ours = server.summary();
         assert_eq!((ours.0[0].count, ours.0[0].cents), (1, 1990));
     });
 }
@@ -229,7 +229,7 @@ fn a_summary_asks_about_what_is_in_doubt() {
         let server = serve(dir.path(), driver, [&first, &second]).start();
         let id = pay(&server);
         first.wait_for_payments(1);
-        let summary = || Summary::of(&server.get("/payments-summary"));
+        let summary = || server.summary();
         assert_eq!(summary(), Summary::default(), "it does not have it");
         assert!(first
             .requests()
@@ -255,7 +255,7 @@ fn a_summary_waits_a_second_at_most() {
         pay(&server);
         silent.wait_for_payments(1);
         let asked = std::time::Instant::now();
-        let ours = Summary::of(&server.get("/payments-summary"));
+        let ours = server.summary();
         let took = asked.elapsed();
         assert_eq!(ours, Summary::default());
         assert!(took < Duration::from_millis(2_500), "{took:?}");

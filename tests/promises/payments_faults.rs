@@ -27,7 +27,7 @@ fn at(driver: Driver, fault: &str, places: &[usize]) {
     let server = Launch::driver(dir.path(), driver)
         .cores(2)
         .flag("payment-deadline", "1s")
-        .processors(&processors[0].url(), &processors[1].url())
+        .processors_of(&processors)
         .start();
     for place in places {
         processors[*place].set_faults(&[(fault, 0.5)]);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use galo_testkit::{
-    data_dir, new_id, on_both_drivers, payment, processed, Answer, Launch, PaymentLedger,
-    Processor, Random, Request, Scripted, Server, Summary, PATIENCE,
+    data_dir, new_id, on_both_drivers, payment, processed, wait_until, Answer, Launch,
+    PaymentLedger, Processor, Random, Request, Scripted, Server, Summary, PATIENCE,
 };
 
 /// What "fast" is on a machine that builds and runs other tests meanwhile.
@@ -59,7 +59,7 @@ fn beyond_the_queues_bound_payments_are_refused_for_now() {
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
             .flag("payment-queue", "50")
-            .processors(&processors[0].url(), &processors[1].url())
+            .processors_of(&processors)
             .start();
         let mut random = Random::from_time();
         let mut book = PaymentLedger::default();
@@ -109,7 +109,7 @@ fn payments_wait_for_the_cheap_one_until_their_deadline() {
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
             .flag("payment-deadline", "3s")
-            .processors(&processors[0].url(), &processors[1].url())
+            .processors_of(&processors)
             .start();
         let mut book = PaymentLedger::default();
         let began = Instant::now();
@@ -143,7 +143,7 @@ fn payments_go_to_the_dear_one_when_the_queue_fills_up() {
         let server = Launch::driver(dir.path(), driver)
             .cores(1)
             .flag("payment-queue", "100")
-            .processors(&processors[0].url(), &processors[1].url())
+            .processors_of(&processors)
             .start();
         let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         let mut connection = server.connect();
@@ -212,13 +212,10 @@ fn retry_after_is_obeyed() {
 }
 
 fn processed_or_refused(server: &Server, id: &str, first: &Scripted) {
-    let began = Instant::now();
-    while first.payments().len() < 5
-        && server.get(&format!("/payments/{id}")).json()["status"] != "processed"
-    {
-        assert!(began.elapsed() < PATIENCE, "nothing becomes of {id}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_until("the payment processed, or five attempts", || {
+        let payment = server.get(&format!("/payments/{id}")).json();
+        first.payments().len() >= 5 || payment["status"] == "processed"
+    });
 }
 
 /// The tool's own limits, as the contest's processors have them: nothing is lost, and they are not hit
@@ -233,7 +230,7 @@ fn a_processor_with_few_places_is_not_overrun() {
     }
     let server = Launch::serve(dir.path())
         .cores(2)
-        .processors(&processors[0].url(), &processors[1].url())
+        .processors_of(&processors)
         .start();
     let mut book = PaymentLedger::default();
     book.pay(&mut server.connect(), &mut Random::from_time(), 400);
@@ -278,16 +275,9 @@ fn a_processor_that_fails_is_probed_with_single_payments() {
             let id = new_id(&mut random);
             assert_eq!(server.ask(&payment(&id, "19.90")).status, 202);
         }
-        let began = Instant::now();
-        while inside.load(Ordering::Relaxed) < 3 {
-            assert!(began.elapsed() < PATIENCE, "it is not probed");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("three probes", || inside.load(Ordering::Relaxed) >= 3);
         assert_eq!(most.load(Ordering::Relaxed), 1, "probes at a time");
-        assert_eq!(
-            Summary::of(&server.get("/payments-summary")),
-            Summary::default()
-        );
+        assert_eq!(server.summary(), Summary::default());
     });
 }
 

@@ -34,7 +34,7 @@ fn start(data: &std::path::Path, driver: Driver, processors: &[Processor; 2]) ->
     Launch::driver(data, driver)
         .cores(1)
         .flag("payment-deadline", "2s")
-        .processors(&processors[0].url(), &processors[1].url())
+        .processors_of(processors)
         .start()
 }
 

@@ -1,21 +1,15 @@
 //! What `/payments-summary` tells, and `/purge-payments` forgets.
 
-use std::time::{Duration, Instant};
-
 use galo_testkit::{
     amount, cents, data_dir, get, iso, new_id, now_us, on_both_drivers, payment, post, processed,
-    summary, us_of, Driver, Launch, PaymentLedger, Processor, Random, Server, Summary, PATIENCE,
+    summary, us_of, wait_until, Driver, Launch, PaymentLedger, Processor, Random, Summary,
 };
 
 /// A server with both processors, as they are.
 fn serve(data: &std::path::Path, driver: Driver, processors: &[Processor; 2]) -> Launch {
     Launch::driver(data, driver)
         .cores(2)
-        .processors(&processors[0].url(), &processors[1].url())
-}
-
-fn all(server: &Server) -> Summary {
-    Summary::of(&server.get("/payments-summary"))
+        .processors_of(processors)
 }
 
 #[test]
@@ -38,11 +32,7 @@ fn a_summary_counts_what_is_within_both_bounds() {
             }
         }
         processors[0].set_failing(false);
-        let began = Instant::now();
-        while all(&server).count() < 30 {
-            assert!(began.elapsed() < PATIENCE, "they stay open");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_until("all payments settled", || server.summary().count() >= 30);
         let mut ask = |from: u64, to: u64| {
             let ours = Summary::of(&connection.ask(&summary(from, to)));
             let theirs = Summary([0, 1].map(|number| processors[number].totals(from, to)));
@@ -68,7 +58,7 @@ fn a_summary_counts_what_is_within_both_bounds() {
             }
         }
         // Without a bound there is none.
-        let whole = all(&server);
+        let whole = server.summary();
         assert_eq!(whole.count(), 30);
         let from_on = |from: u64| get(&format!("/payments-summary?from={}", iso(from)));
         let up_to = |to: u64| get(&format!("/payments-summary?to={}", iso(to)));
@@ -153,7 +143,7 @@ fn purging_forgets_all_payments_and_lasts() {
             let status = server.get(&format!("/payments/{id}")).status;
             assert_eq!(status, 404, "{id}");
         }
-        assert_eq!(all(&server), Summary::default());
+        assert_eq!(server.summary(), Summary::default());
         assert_eq!(server.balance(1), 7, "the bank is another matter");
         for processor in &processors {
             processor.set_failing(false);
@@ -174,7 +164,7 @@ fn purging_forgets_all_payments_and_lasts() {
         book.expect_settled(server.address(), &processors);
         // `/reset` forgets them, too.
         assert_eq!(server.ask(&post("/reset", "")).status, 200);
-        assert_eq!(all(&server), Summary::default());
+        assert_eq!(server.summary(), Summary::default());
         assert_eq!(server.balance(1), 0);
     });
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::journals;
 use crate::stack::{Health, Stack, NODES};
-use galo_testkit::{get, transaction, Address, Connection, Random, Reply, CONTEST, PATIENCE};
+use galo_testkit::{get, transaction, wait_until, Address, Connection, Random, Reply, CONTEST};
 
 /// On connections that stay.
 const KEEP_ALIVE: u64 = 32;
@@ -146,17 +146,12 @@ pub struct Progress([AtomicU64; (KEEP_ALIVE + ONE_REQUEST) as usize]);
 impl Progress {
     /// Until whatever is under way now has its reply, or has failed.
     pub fn wait_for_what_is_under_way(&self) {
-        let began = Instant::now();
         let counts = || self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
         let before = counts();
-        while counts()
-            .iter()
-            .zip(before)
-            .any(|(now, before)| *now == before)
-        {
-            assert!(began.elapsed() < PATIENCE, "a client has no reply");
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("a reply for each client", || {
+            let mut pairs = counts().into_iter().zip(before);
+            pairs.all(|(now, before)| now != before)
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::journals;
 use crate::stack::{home, Stack};
-use galo_testkit::{keyed, transaction, Connection, Reply, PATIENCE};
+use galo_testkit::{keyed, transaction, wait_until, Connection, Reply};
 
 /// A client whose shard is the paused node's, and one of the other's.
 const PAUSED: u32 = 1;
@@ -29,11 +29,7 @@ impl<'a> Pause<'a> {
     pub fn new(stack: &'a Stack, node: usize) -> Pause<'a> {
         stack.node(node).signal(Signal::SIGSTOP);
         let pause = Pause(stack, node);
-        let began = Instant::now();
-        while !pause.is_complete() {
-            assert!(began.elapsed() < PATIENCE, "it does not stop");
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("all threads stopped", || pause.is_complete());
         pause
     }
 
@@ -195,13 +191,9 @@ fn beyond_the_queue_requests_are_refused_at_once_and_memory_does_not_grow() {
     let grown = resident[ROUNDS - 1].saturating_sub(resident[1]);
     assert!(grown < GROWTH_KIB_MAX, "{resident:?} KiB");
     drop(pause);
-    let began = Instant::now();
-    while node.transact(PAUSED, 'c', 1, "fim").status != 200 {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "its shard does not answer again"
-        );
-    }
+    wait_until("an answer of its shard", || {
+        node.transact(PAUSED, 'c', 1, "fim").status == 200
+    });
     // At most what was sent, each once.
     let most = (ROUNDS * QUEUE + MORE_CONNECTIONS * CONNECTION_REQUESTS) as i64;
     let balance = node.balance(PAUSED);

@@ -9,7 +9,7 @@ use crate::nginx::Balancer;
 use crate::paused::{expect_unavailable, Pause, AT_ONCE, WAIT, WAITED};
 use crate::stack::{Stack, NODES};
 use galo_testkit::{
-    get, new_id, payment, post, Connection, PaymentLedger, Processor, Random, Reply, Summary,
+    get, new_id, payment, post, Connection, PaymentLedger, Processor, Random, Reply,
 };
 
 const PAYERS: usize = 8;
@@ -139,9 +139,6 @@ fn payments_of_a_paused_node_wait_and_are_refused_in_time() {
     }
     let address = stack.node(1).address();
     let summary = book.expect_settled(address, &processors);
-    assert_eq!(
-        summary,
-        Summary::of(&stack.node(0).get("/payments-summary"))
-    );
+    assert_eq!(summary, stack.node(0).summary());
     assert_eq!(summary.count(), 2 * PAYMENTS as u64);
 }

@@ -1,6 +1,8 @@
 //! What clients ask about payments.
 
-use super::{wire, Tag};
+use galo_testkit::{decimal, id_text, iso};
+
+use super::Tag;
 use crate::request::{Author, Draft, Expect};
 
 /// What ends this long ago is to be known by now.
@@ -47,7 +49,7 @@ impl Author<'_> {
 
     fn pay_this(&mut self, tag: Tag, cents: u64) -> Draft {
         let id = self.model.payments.known(tag).id.expect("it came with one");
-        let mut name = wire::uuid(id);
+        let mut name = id_text(id);
         if self.random.percent(10) {
             name = name.to_uppercase();
         }
@@ -67,7 +69,7 @@ impl Author<'_> {
 
     /// The same number, not always written in the same way.
     fn amount(&mut self, cents: u64) -> String {
-        let text = wire::decimal(cents.into());
+        let text = decimal(cents.into());
         match text.strip_suffix('0') {
             Some(short) if self.random.percent(50) => match short.strip_suffix(".0") {
                 Some(whole) => whole.to_owned(),
@@ -144,7 +146,7 @@ impl Author<'_> {
         let mut parts = Vec::new();
         for (name, us) in [("from", from_us), ("to", to_us)] {
             if let Some(us) = us {
-                let mut text = wire::timestamp(us);
+                let mut text = iso(us);
                 if self.random.percent(20) {
                     text = text.replace(':', "%3A");
                 }
@@ -168,11 +170,11 @@ impl Author<'_> {
         let id = known.and_then(|tag| self.model.payments.known(tag).id);
         let (Some(tag), Some(id)) = (known, id) else {
             let id = u128::from(self.random.next());
-            let path = format!("/payments/{}", wire::uuid(id));
+            let path = format!("/payments/{}", id_text(id));
             return self.request("GET", &path, None, Expect::Status(404));
         };
         let since = self.model.payments.known(tag).state;
-        let path = format!("/payments/{}", wire::uuid(id));
+        let path = format!("/payments/{}", id_text(id));
         self.request("GET", &path, None, Expect::Show(tag, since))
     }
 
@@ -189,7 +191,7 @@ impl Author<'_> {
     }
 
     fn not_a_payment(&mut self) -> Draft {
-        let id = wire::uuid(u128::from(self.random.next()));
+        let id = id_text(u128::from(self.random.next()));
         let (method, path, status, body) = match self.random.below(12) {
             0 => ("POST", "/payments", 400, "{\"amount\":".to_owned()),
             1 => (

@@ -63,7 +63,7 @@ impl Book {
         self.checked += 1;
         let body = json(reply)?;
         let known = &self.known[tag];
-        let id = body["id"].as_str().and_then(wire::id);
+        let id = body["id"].as_str().and_then(galo_testkit::parse_id);
         let status = body["status"].as_str().unwrap_or_default();
         require!(
             id.is_some() && (id == known.id || known.doubtful),
@@ -129,7 +129,9 @@ impl Book {
             let Some(stored) = self.stored[by as usize].get(&id) else {
                 violation!("called processed by {by:?}, which does not have it: {known:?}");
             };
-            let at = body["requested_at"].as_str().and_then(wire::time_us);
+            let at = body["requested_at"]
+                .as_str()
+                .and_then(galo_testkit::parse_time);
             require!(
                 at == Some(stored.requested_us),
                 "called processed as {body}, and stored as {stored:?}"

@@ -5,7 +5,7 @@ use galo_processor::model::{Payment, Reply};
 
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
-use galo_testkit::Random;
+use galo_testkit::{decimal, id_text, iso, parse_cents, parse_id, parse_time, Random};
 
 /// What a processor is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,92 +16,6 @@ pub enum Request {
     Look(u128),
     /// `GET /payments/service-health`
     Health,
-}
-
-/// Microseconds since 1970 as `2020-07-10T12:34:56.000Z`; what is less than a millisecond is cut off.
-pub fn timestamp(time_us: u64) -> String {
-    let (days, rest_us) = (time_us / 86_400_000_000, time_us % 86_400_000_000);
-    // Howard Hinnant, "chrono-compatible low-level date algorithms": civil_from_days.
-    let z = days as i64 + 719_468;
-    let era = z.div_euclid(146_097);
-    let of_era = z.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let ms = rest_us / 1_000;
-    let (s, ms) = (ms / 1_000, ms % 1_000);
-    let (hour, minute, second) = (s / 3_600, s / 60 % 60, s % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-}
-
-/// The other way round, whatever the fraction's length; a `Z` may be there or not.
-pub fn time_us(text: &str) -> Option<u64> {
-    let text = text.strip_suffix('Z').unwrap_or(text);
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let (date, time) = whole.split_once('T')?;
-    let numbers = |text: &str, by| -> Option<Vec<i64>> {
-        text.split(by).map(|part| part.parse().ok()).collect()
-    };
-    let [year, month, day] = numbers(date, '-')?[..] else {
-        return None;
-    };
-    let [hour, minute, second] = numbers(time, ':')?[..] else {
-        return None;
-    };
-    // The same source: days_from_civil.
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let year_of_era = y.rem_euclid(400);
-    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
-    let days = era * 146_097 + of_era - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    let digits = fraction.len().min(6);
-    let fraction: u64 = format!("{:0<6}", &fraction[..digits]).parse().ok()?;
-    Some(u64::try_from(seconds).ok()? * 1_000_000 + fraction)
-}
-
-/// Cents as a decimal.
-pub fn decimal(cents: u128) -> String {
-    format!("{}.{:02}", cents / 100, cents % 100)
-}
-
-/// A decimal with at most two places as cents.
-pub fn cents(text: &str) -> Option<u128> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > 2 || whole.is_empty() || text.ends_with('.') {
-        return None;
-    }
-    format!("{whole}{fraction:0<2}").parse().ok()
-}
-
-/// 32 hexadecimal digits in five groups.
-pub fn uuid(id: u128) -> String {
-    let text = format!("{id:032x}");
-    let groups = [
-        &text[..8],
-        &text[8..12],
-        &text[12..16],
-        &text[16..20],
-        &text[20..],
-    ];
-    groups.join("-")
-}
-
-/// The other way round; capital letters, too.
-pub fn id(text: &str) -> Option<u128> {
-    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    if lengths != [8, 4, 4, 4, 12] {
-        return None;
-    }
-    u128::from_str_radix(&text.replace('-', ""), 16).ok()
 }
 
 /// Reads the request at the front of `input`, and its length; `None`: not all there.
@@ -143,7 +57,7 @@ pub fn request(input: &[u8], host: &str, prefix: &str) -> Checked<Option<(Reques
         ("POST", "/payments") if json => Request::Pay(payment(body)?),
         ("GET", "/payments/service-health") => Request::Health,
         ("GET", path) => {
-            let name = path.strip_prefix("/payments/").and_then(id);
+            let name = path.strip_prefix("/payments/").and_then(parse_id);
             Request::Look(name.ok_or_else(|| bad("an unknown path"))?)
         }
         _ => return Err(bad("an unknown request")),
@@ -157,7 +71,7 @@ fn payment(body: &[u8]) -> Checked<Payment> {
     let json: serde_json::Value = serde_json::from_slice(body).map_err(|_| bad("no JSON"))?;
     let members = json.as_object().map_or(0, serde_json::Map::len);
     require!(members == 3, "a processor gets {members} members: {text}");
-    let name = json["correlationId"].as_str().and_then(id);
+    let name = json["correlationId"].as_str().and_then(parse_id);
     let requested = json["requestedAt"].as_str().unwrap_or_default();
     // In milliseconds, and UTC.
     require!(
@@ -167,10 +81,10 @@ fn payment(body: &[u8]) -> Checked<Payment> {
     Ok(Payment {
         id: name.ok_or_else(|| bad("a bad id"))?,
         cents: number_after(&text, "\"amount\":")
-            .and_then(cents)
+            .and_then(parse_cents)
             .and_then(|cents| u64::try_from(cents).ok())
             .ok_or_else(|| bad("a bad amount"))?,
-        requested_us: time_us(requested).ok_or_else(|| bad("a bad time"))?,
+        requested_us: parse_time(requested).ok_or_else(|| bad("a bad time"))?,
     })
 }
 
@@ -236,11 +150,11 @@ pub fn found(payment: Option<Payment>, random: &mut Random) -> Written {
         return refusal(404, "", random);
     };
     // Without the `Z`, and without the zeros at the end of the fraction.
-    let text = timestamp(payment.requested_us);
+    let text = iso(payment.requested_us);
     let text = text.trim_end_matches('Z').trim_end_matches('0');
     let body = format!(
         "{{\"correlationId\":\"{}\",\"amount\":{},\"requestedAt\":\"{}\"}}",
-        uuid(payment.id),
+        id_text(payment.id),
         decimal(payment.cents.into()),
         text.trim_end_matches('.')
     );
@@ -294,7 +208,7 @@ fn written(status: u16, fields: &str, body: &str, random: &mut Random) -> Writte
 
 /// A body with one member that is a decimal, for messages: `None` where it is none.
 pub fn decimal_member(text: &str, name: &str) -> Checked<u128> {
-    match number_after(text, name).and_then(cents) {
+    match number_after(text, name).and_then(parse_cents) {
         Some(cents) => Ok(cents),
         None => violation!("no decimal with at most two places behind {name}: {text}"),
     }
