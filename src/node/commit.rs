@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::connection::{Connection, Connections};
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use crate::api::Endpoint;
 use crate::command::Command;
 use crate::http::Status;
@@ -69,7 +69,7 @@ pub(super) struct Op {
     pub(super) connection: ConnectionId,
     /// Its first byte's position; it ends where the connection's next one begins.
     pub(super) start: u64,
-    pub(super) asker: Asker,
+    pub(super) reply_to: ReplyTarget,
     pub(super) subject: Subject,
     pub(super) endpoint: Endpoint,
     pub(super) status: Status,
@@ -154,7 +154,7 @@ impl CommitGate {
                 }
             }
             // A command from another core is counted where its request came in.
-            if matches!(op.asker, Asker::Client { .. }) {
+            if matches!(op.reply_to, ReplyTarget::Client { .. }) {
                 let took_ns = now_ns.saturating_sub(op.began_ns);
                 stats.replied(op.endpoint as usize, op.status.index(), took_ns);
             }

@@ -8,24 +8,24 @@ use crate::limits::{BUFFER_BYTES, GZIP_BYTES_MIN};
 
 /// For whom a reply is, and in which form.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Asker {
+pub(super) enum ReplyTarget {
     Client {
         framing: Framing,
         gzip: bool,
     },
     /// Another member, by the command's shard and counter.
-    Node {
+    Member {
         shard: u32,
         counter: u64,
     },
 }
 
-impl Asker {
+impl ReplyTarget {
     /// Appends what came of a command, as it is read by whom it is for; the reply's status.
     pub(super) fn write(&self, body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
         match self {
-            Asker::Client { .. } => api::write_outcome(body, outcome),
-            Asker::Node { .. } => {
+            ReplyTarget::Client { .. } => api::write_outcome(body, outcome),
+            ReplyTarget::Member { .. } => {
                 wire::write_outcome(body, outcome);
                 Status::Ok
             }
@@ -33,7 +33,7 @@ impl Asker {
     }
 
     pub(super) fn closes(&self) -> bool {
-        matches!(self, Asker::Client { framing, .. } if framing.close)
+        matches!(self, ReplyTarget::Client { framing, .. } if framing.close)
     }
 }
 
@@ -60,16 +60,16 @@ impl Encoder {
     pub(super) fn write(
         &mut self,
         out: &mut Vec<u8>,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
         allow: Option<&'static str>,
     ) {
-        match asker {
-            Asker::Node { shard, counter } => {
+        match reply_to {
+            ReplyTarget::Member { shard, counter } => {
                 link::write_reply(out, shard, counter, &self.body);
             }
-            Asker::Client { framing, gzip } => {
+            ReplyTarget::Client { framing, gzip } => {
                 let large = self.body.len() > GZIP_BYTES_MIN;
                 let gzipped = large && gzip;
                 if gzipped {

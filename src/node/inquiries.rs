@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::commit::Subject;
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use super::link::{Answer, Frame, Question};
 use super::questions::{From, Heard};
 use super::replies::Taken;
@@ -43,7 +43,7 @@ enum About {
 /// A client that waits.
 struct Inquiry {
     connection: ConnectionId,
-    asker: Asker,
+    reply_to: ReplyTarget,
     began_ns: u64,
     /// From then on it is answered as it stands. Monotonic.
     deadline_ns: u64,
@@ -161,10 +161,15 @@ impl Inquiry {
 
 impl<J> Node<J> {
     /// Begins to find out what processors have carried out.
-    pub(super) fn summarise(&mut self, index: usize, asker: Asker, window: Window) -> Taken {
+    pub(super) fn summarise(
+        &mut self,
+        index: usize,
+        reply_to: ReplyTarget,
+        window: Window,
+    ) -> Taken {
         let shards = self.settings.members.shards;
         if !self.inquiries.has_room(shards) {
-            return self.too_many_inquiries(index, asker, Endpoint::Summary);
+            return self.too_many_inquiries(index, reply_to, Endpoint::Summary);
         }
         // Nothing is between two bounds within one microsecond.
         let shards = if window.from_us <= window.to_us {
@@ -175,7 +180,7 @@ impl<J> Node<J> {
         let summary = Summary::default();
         let about = About::Summary { window, summary };
         let began_ns = self.now.monotonic_ns;
-        self.inquire_of(index, asker, about, shards, began_ns);
+        self.inquire_of(index, reply_to, about, shards, began_ns);
         Taken::Yes
     }
 
@@ -183,12 +188,12 @@ impl<J> Node<J> {
     pub(super) fn pay_now(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         cents: u64,
         key: Option<&[u8]>,
     ) -> Taken {
         if !self.inquiries.has_room(1) {
-            return self.too_many_inquiries(index, asker, Endpoint::Payments);
+            return self.too_many_inquiries(index, reply_to, Endpoint::Payments);
         }
         let id = match key {
             Some(text) => PaymentId::made_of(ids::key(self.settings.directory, text)),
@@ -196,29 +201,34 @@ impl<J> Node<J> {
         };
         let shard = id.shard(self.settings.members.shards);
         if !self.serves(shard) {
-            if self.forward_pay_now(index, shard, asker, id, cents) {
+            if self.forward_pay_now(index, shard, reply_to, id, cents) {
                 return Taken::Yes;
             }
             let status = Status::ServiceUnavailable;
-            return self.answer(index, asker, Endpoint::Payments, status, UNAVAILABLE);
+            return self.answer(index, reply_to, Endpoint::Payments, status, UNAVAILABLE);
         }
         if !self.accepts(shard) {
             return self.postpone(index);
         }
         let command = Command::Pay { id, cents };
-        let (status, subject) = self.execute(shard, asker, &command, &Ids::default());
+        let (status, subject) = self.execute(shard, reply_to, &command, &Ids::default());
         if status != Status::Accepted {
-            return self.reply(index, asker, Endpoint::Payments, status, subject);
+            return self.reply(index, reply_to, Endpoint::Payments, status, subject);
         }
         self.encoder.body.clear();
         let began_ns = self.now.monotonic_ns;
-        self.await_outcome(index, asker, shard, id, cents, began_ns);
+        self.await_outcome(index, reply_to, shard, id, cents, began_ns);
         Taken::Yes
     }
 
-    fn too_many_inquiries(&mut self, index: usize, asker: Asker, endpoint: Endpoint) -> Taken {
+    fn too_many_inquiries(
+        &mut self,
+        index: usize,
+        reply_to: ReplyTarget,
+        endpoint: Endpoint,
+    ) -> Taken {
         let status = Status::ServiceUnavailable;
-        self.answer(index, asker, endpoint, status, TOO_MANY_INQUIRIES)
+        self.answer(index, reply_to, endpoint, status, TOO_MANY_INQUIRIES)
     }
 
     fn new_payment_id(&mut self) -> PaymentId {
@@ -232,7 +242,7 @@ impl<J> Node<J> {
     pub(super) fn await_outcome(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         shard: usize,
         id: PaymentId,
         cents: u64,
@@ -248,14 +258,14 @@ impl<J> Node<J> {
                 state: State::Free,
             },
         };
-        self.inquire_of(index, asker, about, shard..shard + 1, began_ns);
+        self.inquire_of(index, reply_to, about, shard..shard + 1, began_ns);
     }
 
     /// Asks the owners of shards, and answers at once if they know.
     fn inquire_of(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         about: About,
         shards: std::ops::Range<usize>,
         began_ns: u64,
@@ -267,7 +277,7 @@ impl<J> Node<J> {
         };
         let mut inquiry = Inquiry {
             connection: self.connections[index].id,
-            asker,
+            reply_to,
             began_ns,
             deadline_ns: stop_ns.min(began_ns + within_ns),
             about,
@@ -435,7 +445,7 @@ impl<J> Node<J> {
     fn conclude(&mut self, inquiry: &Inquiry) {
         let index = inquiry.connection.index as usize;
         let Inquiry {
-            asker, began_ns, ..
+            reply_to, began_ns, ..
         } = *inquiry;
         let complete = inquiry.parts.is_empty();
         let (endpoint, lacks) = match inquiry.about {
@@ -464,7 +474,7 @@ impl<J> Node<J> {
                 payments::write_pay_now(&mut self.encoder.body, payment)
             }
         };
-        self.reply_late(index, asker, endpoint, status, subject, began_ns);
+        self.reply_late(index, reply_to, endpoint, status, subject, began_ns);
     }
 
     /// A connection is closed: nobody waits for what it asked.

@@ -5,7 +5,7 @@
 //! succeeds. A link is used once both have greeted; who comes again replaces its earlier link.
 
 use super::connection::State;
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use super::link::{self, BadFrame, Frame, Hello};
 use super::replies::Taken;
 use super::Node;
@@ -277,12 +277,12 @@ impl<J> Node<J> {
                     forward: Some(ForwardId { origin, counter }),
                     key,
                 };
-                let asker = Asker::Node {
+                let reply_to = ReplyTarget::Member {
                     shard: shard as u32,
                     counter,
                 };
                 if self.carries_out(member, shard) {
-                    return Ok(self.command(index, asker, shard, &command, &ids));
+                    return Ok(self.command(index, reply_to, shard, &command, &ids));
                 }
                 self.refuse_command(member, index, shard as u32, counter);
             }

@@ -6,7 +6,7 @@
 
 use super::commit::{Op, Subject};
 use super::connection::State;
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use super::link::{self, Frame};
 use super::{Durability, Node};
 use crate::api::Endpoint;
@@ -45,18 +45,18 @@ impl<J> Node<J> {
     pub(super) fn reply(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
         subject: Subject,
     ) -> Taken {
-        self.reply_with(index, asker, endpoint, status, subject, None)
+        self.reply_with(index, reply_to, endpoint, status, subject, None)
     }
 
     pub(super) fn reply_with(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
         subject: Subject,
@@ -64,13 +64,13 @@ impl<J> Node<J> {
     ) -> Taken {
         self.begin_op(
             index,
-            asker,
+            reply_to,
             subject,
             endpoint,
             status,
             self.now.monotonic_ns,
         );
-        self.encode(index, asker, endpoint, status, allow);
+        self.encode(index, reply_to, endpoint, status, allow);
         Taken::Yes
     }
 
@@ -78,14 +78,14 @@ impl<J> Node<J> {
     pub(super) fn reply_late(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
         subject: Subject,
         began_ns: u64,
     ) {
-        self.begin_op(index, asker, subject, endpoint, status, began_ns);
-        self.encode(index, asker, endpoint, status, None);
+        self.begin_op(index, reply_to, subject, endpoint, status, began_ns);
+        self.encode(index, reply_to, endpoint, status, None);
     }
 
     /// Writes bytes that are no reply, and tell nothing.
@@ -104,7 +104,7 @@ impl<J> Node<J> {
 
     /// What is no reply is noted all the same: it marks where the reply before it ends.
     fn begin_raw(&mut self, index: usize, subject: Subject) {
-        let nobody = Asker::Node {
+        let nobody = ReplyTarget::Member {
             shard: 0,
             counter: 0,
         };
@@ -114,7 +114,7 @@ impl<J> Node<J> {
     fn begin_op(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         subject: Subject,
         endpoint: Endpoint,
         status: Status,
@@ -128,7 +128,7 @@ impl<J> Node<J> {
         self.commit.ops.push(Op {
             connection,
             start,
-            asker,
+            reply_to,
             subject,
             endpoint,
             status,
@@ -140,7 +140,7 @@ impl<J> Node<J> {
     fn encode(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
         allow: Option<&'static str>,
@@ -148,7 +148,7 @@ impl<J> Node<J> {
         self.work += 1 + (self.encoder.body.len() / KIB) as u32;
         let (connection, buffers) = self.connections.with_buffers(index);
         let out = connection.output.writer(buffers);
-        self.encoder.write(out, asker, endpoint, status, allow);
+        self.encoder.write(out, reply_to, endpoint, status, allow);
     }
 
     /// The tick's journal write for a shard found no room: what the shard did is undone, and its
@@ -215,15 +215,16 @@ impl<J> Node<J> {
         op.status = match op.subject {
             Subject::Read { shard, of } => {
                 let command = of.command();
-                self.execute(shard, op.asker, &command, &Ids::default()).0
+                self.execute(shard, op.reply_to, &command, &Ids::default())
+                    .0
             }
             _ => {
                 op.subject = Subject::Nothing;
                 let refused = refused(op.endpoint).unwrap_or(Outcome::StorageFull);
-                op.asker.write(&mut self.encoder.body, &refused)
+                op.reply_to.write(&mut self.encoder.body, &refused)
             }
         };
-        self.encode(index, op.asker, op.endpoint, op.status, None);
+        self.encode(index, op.reply_to, op.endpoint, op.status, None);
     }
 
     /// The tick's batch of a shard is in the journal.

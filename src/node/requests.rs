@@ -2,7 +2,7 @@
 
 use super::commit::Subject;
 use super::connection::{Arriving, State};
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use super::replies::Taken;
 use super::Node;
 use crate::api::operations;
@@ -205,7 +205,7 @@ impl<J> Node<J> {
 
     /// Answers one request, or begins to. `last`: nothing is received behind it.
     pub(super) fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Taken {
-        let asker = Asker::Client {
+        let reply_to = ReplyTarget::Client {
             framing: Framing {
                 head_only: request.method == http::Method::Head,
                 // What was received is finished before a stop closes.
@@ -222,24 +222,24 @@ impl<J> Node<J> {
             | Call::Purge
                 if self.settings.payments.is_none() =>
             {
-                self.not_configured(index, asker, endpoint)
+                self.not_configured(index, reply_to, endpoint)
             }
             Call::Command(command, key) => {
                 let shard = command.shard(self.settings.members.shards);
                 let key = key.map(|text| ids::key(self.settings.directory, text));
                 if self.serves(shard) {
                     let ids = Ids { forward: None, key };
-                    self.command(index, asker, shard, &command, &ids)
+                    self.command(index, reply_to, shard, &command, &ids)
                 } else {
-                    self.forward(index, shard, asker, endpoint, &command, key)
+                    self.forward(index, shard, reply_to, endpoint, &command, key)
                 }
             }
             // What needs no shard still waits for its turn among the connection's replies.
             _ if self.connections[index].waiting > 0 => Taken::NotYet,
-            Call::Reset => self.reset_all(index, asker, Scope::Everything),
-            Call::Purge => self.reset_all(index, asker, Scope::Payments),
-            Call::Summary(window) => self.summarise(index, asker, window),
-            Call::PayNow(cents, key) => self.pay_now(index, asker, cents, key),
+            Call::Reset => self.reset_all(index, reply_to, Scope::Everything),
+            Call::Purge => self.reset_all(index, reply_to, Scope::Payments),
+            Call::Summary(window) => self.summarise(index, reply_to, window),
+            Call::PayNow(cents, key) => self.pay_now(index, reply_to, cents, key),
             Call::Health => {
                 operations::write_health(
                     &mut self.encoder.body,
@@ -247,7 +247,7 @@ impl<J> Node<J> {
                     self.settings.payments.is_some(),
                     self.now,
                 );
-                self.reply(index, asker, endpoint, Status::Ok, Subject::Nothing)
+                self.reply(index, reply_to, endpoint, Status::Ok, Subject::Nothing)
             }
             Call::Metrics => {
                 operations::write_metrics(
@@ -256,11 +256,11 @@ impl<J> Node<J> {
                     self.settings.payments.is_some(),
                     self.now,
                 );
-                self.reply(index, asker, endpoint, Status::Ok, Subject::Nothing)
+                self.reply(index, reply_to, endpoint, Status::Ok, Subject::Nothing)
             }
             Call::Options(allow) => self.reply_with(
                 index,
-                asker,
+                reply_to,
                 endpoint,
                 Status::Ok,
                 Subject::Nothing,
@@ -272,10 +272,11 @@ impl<J> Node<J> {
                 problem,
             }) => {
                 problem.write(&mut self.encoder.body);
-                self.reply_with(index, asker, endpoint, status, Subject::Nothing, allow)
+                self.reply_with(index, reply_to, endpoint, status, Subject::Nothing, allow)
             }
         };
-        if taken == Taken::Yes && asker.closes() && self.connections[index].state == State::Open {
+        if taken == Taken::Yes && reply_to.closes() && self.connections[index].state == State::Open
+        {
             self.connections[index].state = State::Finishing;
         }
         taken
@@ -285,12 +286,12 @@ impl<J> Node<J> {
     pub(super) fn command(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         shard: usize,
         command: &Command,
         ids: &Ids,
     ) -> Taken {
-        if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
+        if self.connections[index].waiting > 0 && matches!(reply_to, ReplyTarget::Client { .. }) {
             return Taken::NotYet;
         }
         if !self.accepts(shard) {
@@ -298,10 +299,10 @@ impl<J> Node<J> {
         }
         let endpoint = Endpoint::of(command);
         if command.is_payment() && self.settings.payments.is_none() {
-            return self.not_configured(index, asker, endpoint); // For a member that has processors.
+            return self.not_configured(index, reply_to, endpoint); // For a member that has processors.
         }
-        let (status, subject) = self.execute(shard, asker, command, ids);
-        self.reply(index, asker, endpoint, status, subject)
+        let (status, subject) = self.execute(shard, reply_to, command, ids);
+        self.reply(index, reply_to, endpoint, status, subject)
     }
 
     /// Applies a command to a shard of ours, and writes what came of it into `self.encoder.body`. The reply's status, and
@@ -309,7 +310,7 @@ impl<J> Node<J> {
     pub(super) fn execute(
         &mut self,
         number: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         command: &Command,
         ids: &Ids,
     ) -> (Status, Subject) {
@@ -328,17 +329,17 @@ impl<J> Node<J> {
             false => Subject::of(number, command),
         };
         (
-            asker.write(&mut self.encoder.body, &applied.outcome),
+            reply_to.write(&mut self.encoder.body, &applied.outcome),
             subject,
         )
     }
 
-    fn not_configured(&mut self, index: usize, asker: Asker, endpoint: Endpoint) -> Taken {
-        if self.connections[index].waiting > 0 && matches!(asker, Asker::Client { .. }) {
+    fn not_configured(&mut self, index: usize, reply_to: ReplyTarget, endpoint: Endpoint) -> Taken {
+        if self.connections[index].waiting > 0 && matches!(reply_to, ReplyTarget::Client { .. }) {
             return Taken::NotYet;
         }
-        let status = asker.write(&mut self.encoder.body, &Outcome::NotConfigured);
-        self.reply(index, asker, endpoint, status, Subject::Nothing)
+        let status = reply_to.write(&mut self.encoder.body, &Outcome::NotConfigured);
+        self.reply(index, reply_to, endpoint, status, Subject::Nothing)
     }
 
     /// Whether this tick takes more for a shard of ours.
@@ -363,13 +364,13 @@ impl<J> Node<J> {
     pub(super) fn answer(
         &mut self,
         index: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
         problem: Problem,
     ) -> Taken {
         problem.write(&mut self.encoder.body);
-        self.reply(index, asker, endpoint, status, Subject::Nothing)
+        self.reply(index, reply_to, endpoint, status, Subject::Nothing)
     }
 
     /// Refuses what cannot be understood, or did not come in time, and closes.
@@ -382,13 +383,13 @@ impl<J> Node<J> {
             close: true,
             http10: false,
         };
-        let asker = Asker::Client {
+        let reply_to = ReplyTarget::Client {
             framing,
             gzip: false,
         };
         self.answer(
             index,
-            asker,
+            reply_to,
             Endpoint::None,
             status,
             Problem::of_framing(status),

@@ -5,7 +5,7 @@
 //! whether the journal took it.
 
 use super::commit::Subject;
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use super::replies::Taken;
 use super::Node;
 use crate::api::bank::UNAVAILABLE;
@@ -27,7 +27,7 @@ pub(super) fn endpoint(scope: Scope) -> Endpoint {
 /// A shard of ours that this tick resets, and the client for whom it does.
 pub(super) struct Reset {
     connection: ConnectionId,
-    asker: Asker,
+    reply_to: ReplyTarget,
     shard: usize,
     scope: Scope,
     /// The journal had no room for it.
@@ -36,29 +36,35 @@ pub(super) struct Reset {
 
 impl<J> Node<J> {
     /// Begins with the first shard, if that is allowed.
-    pub(super) fn reset_all(&mut self, index: usize, asker: Asker, scope: Scope) -> Taken {
+    pub(super) fn reset_all(&mut self, index: usize, reply_to: ReplyTarget, scope: Scope) -> Taken {
         if self.settings.allow_reset {
-            return self.reset_from(index, 0, asker, scope);
+            return self.reset_from(index, 0, reply_to, scope);
         }
         let problem = match scope {
             Scope::Everything => RESET_FORBIDDEN,
             Scope::Payments => PURGE_FORBIDDEN,
         };
-        self.answer(index, asker, endpoint(scope), Status::Forbidden, problem)
+        self.answer(index, reply_to, endpoint(scope), Status::Forbidden, problem)
     }
 
     /// Resets a shard for a client, and those behind it.
-    fn reset_from(&mut self, index: usize, shard: usize, asker: Asker, scope: Scope) -> Taken {
+    fn reset_from(
+        &mut self,
+        index: usize,
+        shard: usize,
+        reply_to: ReplyTarget,
+        scope: Scope,
+    ) -> Taken {
         if self.serves(shard) && self.accepts(shard) {
             let connection = &mut self.connections[index];
             connection.waiting += 1;
             // Nothing may be asked behind it before it is through.
             connection.waiting_for = None;
             let id = connection.id;
-            self.reset_here(id, shard, asker, scope, None);
-        } else if !self.forward_reset(index, shard, asker, scope) {
+            self.reset_here(id, shard, reply_to, scope, None);
+        } else if !self.forward_reset(index, shard, reply_to, scope) {
             let status = Status::ServiceUnavailable;
-            return self.answer(index, asker, endpoint(scope), status, UNAVAILABLE);
+            return self.answer(index, reply_to, endpoint(scope), status, UNAVAILABLE);
         }
         Taken::Yes
     }
@@ -69,14 +75,14 @@ impl<J> Node<J> {
         &mut self,
         connection: ConnectionId,
         shard: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         scope: Scope,
         forward: Option<ForwardId>,
     ) {
         self.forget(shard, scope, forward);
         self.resets.push(Reset {
             connection,
-            asker,
+            reply_to,
             shard,
             scope,
             refused: false,
@@ -99,12 +105,12 @@ impl<J> Node<J> {
             true => Subject::Write { shard },
             false => Subject::Written,
         };
-        let asker = Asker::Node {
+        let reply_to = ReplyTarget::Member {
             shard: shard as u32,
             counter: forward.counter,
         };
-        let status = asker.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
-        self.reply(index, asker, endpoint(scope), status, subject)
+        let status = reply_to.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
+        self.reply(index, reply_to, endpoint(scope), status, subject)
     }
 
     /// Whether it was not done before.
@@ -144,11 +150,11 @@ impl<J> Node<J> {
             }
             if reset.refused {
                 let refused = Outcome::NotForgotten(reset.scope);
-                let status = reset.asker.write(&mut self.encoder.body, &refused);
+                let status = reset.reply_to.write(&mut self.encoder.body, &refused);
                 let endpoint = endpoint(reset.scope);
-                self.reply(index, reset.asker, endpoint, status, Subject::Nothing);
+                self.reply(index, reset.reply_to, endpoint, status, Subject::Nothing);
             } else {
-                self.reset_next(index, reset.shard, reset.asker, reset.scope);
+                self.reset_next(index, reset.shard, reset.reply_to, reset.scope);
             }
             self.list(index);
             self.resume(index);
@@ -156,12 +162,18 @@ impl<J> Node<J> {
     }
 
     /// A shard is reset: the next one's turn, or the reply.
-    pub(super) fn reset_next(&mut self, index: usize, shard: usize, asker: Asker, scope: Scope) {
+    pub(super) fn reset_next(
+        &mut self,
+        index: usize,
+        shard: usize,
+        reply_to: ReplyTarget,
+        scope: Scope,
+    ) {
         if shard + 1 < self.settings.members.shards {
-            self.reset_from(index, shard + 1, asker, scope);
+            self.reset_from(index, shard + 1, reply_to, scope);
         } else {
-            let status = asker.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
-            self.reply(index, asker, endpoint(scope), status, Subject::Written);
+            let status = reply_to.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
+            self.reply(index, reply_to, endpoint(scope), status, Subject::Written);
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::commit::Subject;
-use super::encoder::Asker;
+use super::encoder::ReplyTarget;
 use super::link::Frame;
 use super::replies::Taken;
 use super::resets;
@@ -47,7 +47,7 @@ pub(super) struct Route {
 struct Pending {
     counter: u64,
     connection: ConnectionId,
-    asker: Asker,
+    reply_to: ReplyTarget,
     endpoint: Endpoint,
     began_ns: u64,
     /// Some owner may have carried it out.
@@ -126,7 +126,7 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         shard: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         command: &Command,
         key: Option<u128>,
@@ -142,10 +142,17 @@ impl<J> Node<J> {
         }
         if !self.has_room(shard) {
             let status = Status::ServiceUnavailable;
-            return self.answer(index, asker, endpoint, status, UNAVAILABLE);
+            return self.answer(index, reply_to, endpoint, status, UNAVAILABLE);
         }
         self.connections[index].waiting_for = Some(shard);
-        self.enqueue(index, shard, asker, endpoint, Work::Command(*command), key);
+        self.enqueue(
+            index,
+            shard,
+            reply_to,
+            endpoint,
+            Work::Command(*command),
+            key,
+        );
         Taken::Yes
     }
 
@@ -154,12 +161,12 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         shard: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         scope: Scope,
     ) -> bool {
         let endpoint = resets::endpoint(scope);
         // It goes on to other shards.
-        self.forward_alone(index, shard, asker, endpoint, Work::Reset(scope))
+        self.forward_alone(index, shard, reply_to, endpoint, Work::Reset(scope))
     }
 
     /// Has a payment accepted by another member, for a client that waits for its outcome. `false`: no
@@ -168,12 +175,12 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         shard: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         id: PaymentId,
         cents: u64,
     ) -> bool {
         let work = Work::PayNow { id, cents };
-        self.forward_alone(index, shard, asker, Endpoint::Payments, work)
+        self.forward_alone(index, shard, reply_to, Endpoint::Payments, work)
     }
 
     /// Its answer is not yet the reply: nothing may be asked behind it.
@@ -181,14 +188,14 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         shard: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         work: Work,
     ) -> bool {
         let has_room = self.has_room(shard);
         if has_room {
             self.connections[index].waiting_for = None;
-            self.enqueue(index, shard, asker, endpoint, work, None);
+            self.enqueue(index, shard, reply_to, endpoint, work, None);
         }
         has_room
     }
@@ -201,7 +208,7 @@ impl<J> Node<J> {
         &mut self,
         index: usize,
         shard: usize,
-        asker: Asker,
+        reply_to: ReplyTarget,
         endpoint: Endpoint,
         work: Work,
         key: Option<u128>,
@@ -213,7 +220,7 @@ impl<J> Node<J> {
         route.pending.push_back(Pending {
             counter: route.counter,
             connection: connection.id,
-            asker,
+            reply_to,
             endpoint,
             began_ns: self.now.monotonic_ns,
             tried: false,
@@ -327,9 +334,11 @@ impl<J> Node<J> {
             });
             if let Work::Reset(scope) = pending.work {
                 let Pending {
-                    connection, asker, ..
+                    connection,
+                    reply_to,
+                    ..
                 } = pending;
-                self.reset_here(connection, shard, asker, scope, forward);
+                self.reset_here(connection, shard, reply_to, scope, forward);
                 continue;
             }
             let command = pending.work.command().expect("it is no reset");
@@ -337,7 +346,7 @@ impl<J> Node<J> {
                 forward,
                 key: pending.key,
             };
-            let (status, subject) = self.execute(shard, pending.asker, &command, &ids);
+            let (status, subject) = self.execute(shard, pending.reply_to, &command, &ids);
             self.settle(shard, pending, status, subject);
         }
     }
@@ -351,7 +360,7 @@ impl<J> Node<J> {
         outcome: &Outcome<'_>,
     ) {
         if let Some(pending) = self.next_sent(member, shard, counter) {
-            let status = pending.asker.write(&mut self.encoder.body, outcome);
+            let status = pending.reply_to.write(&mut self.encoder.body, outcome);
             self.settle(shard, pending, status, Subject::Written);
         }
     }
@@ -388,7 +397,7 @@ impl<J> Node<J> {
             return self.encoder.body.clear();
         }
         let Pending {
-            asker,
+            reply_to,
             endpoint,
             began_ns,
             ..
@@ -396,13 +405,13 @@ impl<J> Node<J> {
         match pending.work {
             Work::Reset(scope) if status == Status::Ok => {
                 self.encoder.body.clear();
-                self.reset_next(index, shard, asker, scope);
+                self.reset_next(index, shard, reply_to, scope);
             }
             Work::PayNow { id, cents } if status == Status::Accepted => {
                 self.encoder.body.clear();
-                self.await_outcome(index, asker, shard, id, cents, began_ns);
+                self.await_outcome(index, reply_to, shard, id, cents, began_ns);
             }
-            _ => self.reply_late(index, asker, endpoint, status, subject, began_ns),
+            _ => self.reply_late(index, reply_to, endpoint, status, subject, began_ns),
         }
         self.list(index);
         self.resume(index);

@@ -112,12 +112,12 @@ fn what_is_forgotten_is_forgotten_once_whoever_serves_the_shard_then() {
                 shards: 3,
                 ..GATEWAY_TWO
             });
-            let (asker, other) = (rig.connect(0), rig.connect(2));
+            let (reply_to, other) = (rig.connect(0), rig.connect(2));
             // Node 1 carries it out for its shard, and nobody hears of that.
             rig.hear(0, 1, false);
-            rig.send(asker, &request);
+            rig.send(reply_to, &request);
             rig.run();
-            assert_eq!(rig.replies(asker), []);
+            assert_eq!(rig.replies(reply_to), []);
             // Client 4 is of shard 1, and so is the payment.
             let id = id_in(
                 Plan {
@@ -136,12 +136,12 @@ fn what_is_forgotten_is_forgotten_once_whoever_serves_the_shard_then() {
             rig.hear(0, 1, true);
             rig.cut(0, 1);
             rig.pass(COMMAND_NS_MAX / 2);
-            assert_eq!(rig.statuses(asker), [200]);
+            assert_eq!(rig.statuses(reply_to), [200]);
             let shown = rig.ask(other, get(&format!("/payments/{id}")));
             assert_eq!(shown.status, 200, "{request}, {by_another}");
             assert_eq!(rig.ask(other, statement(4)).balance(), 5);
             // Another one is another one.
-            assert_eq!(rig.ask(asker, &request).status, 200);
+            assert_eq!(rig.ask(reply_to, &request).status, 200);
             let expected = if account { 0 } else { 5 };
             assert_eq!(rig.ask(other, statement(4)).balance(), expected);
             let shown = rig.ask(other, get(&format!("/payments/{id}")));
