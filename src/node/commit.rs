@@ -18,7 +18,7 @@ use crate::stats::CoreStats;
 
 /// What a reply rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum Dependency {
     /// Nothing that any shard holds: it waits for no sync.
     Nothing,
     /// What is in the journal, and cannot be taken back.
@@ -48,18 +48,18 @@ impl Read {
     }
 }
 
-impl Subject {
-    pub(super) fn of(shard: usize, command: &Command) -> Subject {
+impl Dependency {
+    pub(super) fn of(shard: usize, command: &Command) -> Dependency {
         match command {
-            Command::Statement { client } => Subject::Read {
+            Command::Statement { client } => Dependency::Read {
                 shard,
                 of: Read::Statement(*client),
             },
-            Command::Show { id } => Subject::Read {
+            Command::Show { id } => Dependency::Read {
                 shard,
                 of: Read::Payment(*id),
             },
-            Command::Transact { .. } | Command::Pay { .. } => Subject::Write { shard },
+            Command::Transact { .. } | Command::Pay { .. } => Dependency::Write { shard },
         }
     }
 }
@@ -70,7 +70,7 @@ pub(super) struct Op {
     /// Its first byte's position; it ends where the connection's next one begins.
     pub(super) start: u64,
     pub(super) reply_to: ReplyTarget,
-    pub(super) subject: Subject,
+    pub(super) dependency: Dependency,
     pub(super) endpoint: Endpoint,
     pub(super) status: Status,
     pub(super) began_ns: u64,
@@ -150,7 +150,7 @@ impl CommitGate {
         for op in self.ops.drain(..) {
             if !all_safe {
                 if let Some(connection) = connections.get(op.connection) {
-                    connection.holds_back(op.start, op.subject != Subject::Nothing);
+                    connection.holds_back(op.start, op.dependency != Dependency::Nothing);
                 }
             }
             // A command from another core is counted where its request came in.

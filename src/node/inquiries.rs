@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::commit::Subject;
+use super::commit::Dependency;
 use super::encoder::ReplyTarget;
 use super::link::{Answer, Frame, Question};
 use super::questions::{From, Heard};
@@ -211,9 +211,9 @@ impl<J> Node<J> {
             return self.postpone(index);
         }
         let command = Command::Pay { id, cents };
-        let (status, subject) = self.execute(shard, reply_to, &command, &Ids::default());
+        let (status, dependency) = self.execute(shard, reply_to, &command, &Ids::default());
         if status != Status::Accepted {
-            return self.reply(index, reply_to, Endpoint::Payments, status, subject);
+            return self.reply(index, reply_to, Endpoint::Payments, status, dependency);
         }
         self.encoder.body.clear();
         let began_ns = self.now.monotonic_ns;
@@ -452,7 +452,7 @@ impl<J> Node<J> {
             About::Summary { .. } => (Endpoint::Summary, (!complete).then_some(NO_SUMMARY)),
             About::Outcome { .. } => (Endpoint::Payments, None),
         };
-        let mut subject = Subject::Written;
+        let mut dependency = Dependency::Written;
         let status = match (inquiry.problem.or(lacks), &inquiry.about) {
             (Some(problem), _) => {
                 problem.write(&mut self.encoder.body);
@@ -469,12 +469,12 @@ impl<J> Node<J> {
                 // Who stops may tell of it in the tick that accepts it.
                 let ours = self.shards[*shard].as_ref();
                 if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
-                    subject = Subject::Write { shard: *shard };
+                    dependency = Dependency::Write { shard: *shard };
                 }
                 payments::write_pay_now(&mut self.encoder.body, payment)
             }
         };
-        self.reply_late(index, reply_to, endpoint, status, subject, began_ns);
+        self.reply_late(index, reply_to, endpoint, status, dependency, began_ns);
     }
 
     /// A connection is closed: nobody waits for what it asked.

@@ -4,7 +4,7 @@
 //! write is done it may have to be taken back ([`Node::journal_refused`]); with durability `disk`
 //! it then waits for an `fdatasync` ([`super::commit`]).
 
-use super::commit::{Op, Subject};
+use super::commit::{Dependency, Op};
 use super::connection::State;
 use super::encoder::ReplyTarget;
 use super::link::{self, Frame};
@@ -48,9 +48,9 @@ impl<J> Node<J> {
         reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
-        subject: Subject,
+        dependency: Dependency,
     ) -> Taken {
-        self.reply_with(index, reply_to, endpoint, status, subject, None)
+        self.reply_with(index, reply_to, endpoint, status, dependency, None)
     }
 
     pub(super) fn reply_with(
@@ -59,13 +59,13 @@ impl<J> Node<J> {
         reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
-        subject: Subject,
+        dependency: Dependency,
         allow: Option<&'static str>,
     ) -> Taken {
         self.begin_op(
             index,
             reply_to,
-            subject,
+            dependency,
             endpoint,
             status,
             self.now.monotonic_ns,
@@ -81,41 +81,41 @@ impl<J> Node<J> {
         reply_to: ReplyTarget,
         endpoint: Endpoint,
         status: Status,
-        subject: Subject,
+        dependency: Dependency,
         began_ns: u64,
     ) {
-        self.begin_op(index, reply_to, subject, endpoint, status, began_ns);
+        self.begin_op(index, reply_to, dependency, endpoint, status, began_ns);
         self.encode(index, reply_to, endpoint, status, None);
     }
 
     /// Writes bytes that are no reply, and tell nothing.
     pub(super) fn write_raw(&mut self, index: usize, bytes: &[u8]) {
-        self.begin_raw(index, Subject::Nothing);
+        self.begin_raw(index, Dependency::Nothing);
         let (connection, buffers) = self.connections.with_buffers(index);
         connection.output.writer(buffers).extend_from_slice(bytes);
     }
 
     /// Writes a frame that is no reply.
     pub(super) fn write_frame(&mut self, index: usize, frame: &Frame<'_>) {
-        self.begin_raw(index, Subject::Written);
+        self.begin_raw(index, Dependency::Written);
         let (connection, buffers) = self.connections.with_buffers(index);
         link::write(connection.output.writer(buffers), frame);
     }
 
     /// What is no reply is noted all the same: it marks where the reply before it ends.
-    fn begin_raw(&mut self, index: usize, subject: Subject) {
+    fn begin_raw(&mut self, index: usize, dependency: Dependency) {
         let nobody = ReplyTarget::Member {
             shard: 0,
             counter: 0,
         };
-        self.begin_op(index, nobody, subject, Endpoint::None, Status::Ok, 0);
+        self.begin_op(index, nobody, dependency, Endpoint::None, Status::Ok, 0);
     }
 
     fn begin_op(
         &mut self,
         index: usize,
         reply_to: ReplyTarget,
-        subject: Subject,
+        dependency: Dependency,
         endpoint: Endpoint,
         status: Status,
         began_ns: u64,
@@ -129,7 +129,7 @@ impl<J> Node<J> {
             connection,
             start,
             reply_to,
-            subject,
+            dependency,
             endpoint,
             status,
             began_ns,
@@ -158,13 +158,13 @@ impl<J> Node<J> {
         self.payments_refused(shard);
         self.reset_refused(shard);
         let mut ops = std::mem::take(&mut self.commit.ops);
-        let touched = |subject: Subject| match subject {
-            Subject::Nothing | Subject::Written => false,
-            Subject::Read { shard: s, .. } | Subject::Write { shard: s } => s == shard,
+        let touched = |dependency: Dependency| match dependency {
+            Dependency::Nothing | Dependency::Written => false,
+            Dependency::Read { shard: s, .. } | Dependency::Write { shard: s } => s == shard,
         };
         let mut connections: Vec<ConnectionId> = ops
             .iter()
-            .filter(|op| touched(op.subject))
+            .filter(|op| touched(op.dependency))
             .map(|op| op.connection)
             .collect();
         connections.sort_unstable_by_key(|id| id.index);
@@ -198,7 +198,7 @@ impl<J> Node<J> {
             for (op, bytes) in own.into_iter().zip(bytes) {
                 let op = &mut ops[op];
                 op.start = self.connections[index].output.end();
-                if touched(op.subject) {
+                if touched(op.dependency) {
                     self.reencode(index, op);
                 } else {
                     let (connection, buffers) = self.connections.with_buffers(index);
@@ -212,14 +212,14 @@ impl<J> Node<J> {
 
     /// Reads see the state after the undoing; whatever was, or could have been, a write is 503.
     fn reencode(&mut self, index: usize, op: &mut Op) {
-        op.status = match op.subject {
-            Subject::Read { shard, of } => {
+        op.status = match op.dependency {
+            Dependency::Read { shard, of } => {
                 let command = of.command();
                 self.execute(shard, op.reply_to, &command, &Ids::default())
                     .0
             }
             _ => {
-                op.subject = Subject::Nothing;
+                op.dependency = Dependency::Nothing;
                 let refused = refused(op.endpoint).unwrap_or(Outcome::StorageFull);
                 op.reply_to.write(&mut self.encoder.body, &refused)
             }

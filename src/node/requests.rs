@@ -1,6 +1,6 @@
 //! The path of a request: from what a connection has received to the reply, or to whom it is forwarded.
 
-use super::commit::Subject;
+use super::commit::Dependency;
 use super::connection::{Arriving, State};
 use super::encoder::ReplyTarget;
 use super::replies::Taken;
@@ -247,7 +247,7 @@ impl<J> Node<J> {
                     self.settings.payments.is_some(),
                     self.now,
                 );
-                self.reply(index, reply_to, endpoint, Status::Ok, Subject::Nothing)
+                self.reply(index, reply_to, endpoint, Status::Ok, Dependency::Nothing)
             }
             Call::Metrics => {
                 operations::write_metrics(
@@ -256,14 +256,14 @@ impl<J> Node<J> {
                     self.settings.payments.is_some(),
                     self.now,
                 );
-                self.reply(index, reply_to, endpoint, Status::Ok, Subject::Nothing)
+                self.reply(index, reply_to, endpoint, Status::Ok, Dependency::Nothing)
             }
             Call::Options(allow) => self.reply_with(
                 index,
                 reply_to,
                 endpoint,
                 Status::Ok,
-                Subject::Nothing,
+                Dependency::Nothing,
                 Some(allow),
             ),
             Call::Refused(Refused {
@@ -272,7 +272,14 @@ impl<J> Node<J> {
                 problem,
             }) => {
                 problem.write(&mut self.encoder.body);
-                self.reply_with(index, reply_to, endpoint, status, Subject::Nothing, allow)
+                self.reply_with(
+                    index,
+                    reply_to,
+                    endpoint,
+                    status,
+                    Dependency::Nothing,
+                    allow,
+                )
             }
         };
         if taken == Taken::Yes && reply_to.closes() && self.connections[index].state == State::Open
@@ -301,8 +308,8 @@ impl<J> Node<J> {
         if command.is_payment() && self.settings.payments.is_none() {
             return self.not_configured(index, reply_to, endpoint); // For a member that has processors.
         }
-        let (status, subject) = self.execute(shard, reply_to, command, ids);
-        self.reply(index, reply_to, endpoint, status, subject)
+        let (status, dependency) = self.execute(shard, reply_to, command, ids);
+        self.reply(index, reply_to, endpoint, status, dependency)
     }
 
     /// Applies a command to a shard of ours, and writes what came of it into `self.encoder.body`. The reply's status, and
@@ -313,7 +320,7 @@ impl<J> Node<J> {
         reply_to: ReplyTarget,
         command: &Command,
         ids: &Ids,
-    ) -> (Status, Subject) {
+    ) -> (Status, Dependency) {
         let stats = self.settings.process.stats.core(self.settings.members.core);
         let shard = self.shards[number].as_mut().expect("it is ours");
         let time_us = shard.tell_time(self.now);
@@ -324,13 +331,13 @@ impl<J> Node<J> {
             Outcome::QueueFull => stats.payments.queue_full.add(1),
             _ => {}
         }
-        let subject = match applied.is_written {
-            true => Subject::Written,
-            false => Subject::of(number, command),
+        let dependency = match applied.is_written {
+            true => Dependency::Written,
+            false => Dependency::of(number, command),
         };
         (
             reply_to.write(&mut self.encoder.body, &applied.outcome),
-            subject,
+            dependency,
         )
     }
 
@@ -339,7 +346,7 @@ impl<J> Node<J> {
             return Taken::NotYet;
         }
         let status = reply_to.write(&mut self.encoder.body, &Outcome::NotConfigured);
-        self.reply(index, reply_to, endpoint, status, Subject::Nothing)
+        self.reply(index, reply_to, endpoint, status, Dependency::Nothing)
     }
 
     /// Whether this tick takes more for a shard of ours.
@@ -370,7 +377,7 @@ impl<J> Node<J> {
         problem: Problem,
     ) -> Taken {
         problem.write(&mut self.encoder.body);
-        self.reply(index, reply_to, endpoint, status, Subject::Nothing)
+        self.reply(index, reply_to, endpoint, status, Dependency::Nothing)
     }
 
     /// Refuses what cannot be understood, or did not come in time, and closes.

@@ -4,7 +4,7 @@
 //! A shard of ours is taken up in one tick, and the next shard in the following one, when it is known
 //! whether the journal took it.
 
-use super::commit::Subject;
+use super::commit::Dependency;
 use super::encoder::ReplyTarget;
 use super::replies::Taken;
 use super::Node;
@@ -101,16 +101,16 @@ impl<J> Node<J> {
         if !self.accepts(shard) {
             return self.postpone(index);
         }
-        let subject = match self.forget(shard, scope, Some(forward)) {
-            true => Subject::Write { shard },
-            false => Subject::Written,
+        let dependency = match self.forget(shard, scope, Some(forward)) {
+            true => Dependency::Write { shard },
+            false => Dependency::Written,
         };
         let reply_to = ReplyTarget::Member {
             shard: shard as u32,
             counter: forward.counter,
         };
         let status = reply_to.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
-        self.reply(index, reply_to, endpoint(scope), status, subject)
+        self.reply(index, reply_to, endpoint(scope), status, dependency)
     }
 
     /// Whether it was not done before.
@@ -152,7 +152,7 @@ impl<J> Node<J> {
                 let refused = Outcome::NotForgotten(reset.scope);
                 let status = reset.reply_to.write(&mut self.encoder.body, &refused);
                 let endpoint = endpoint(reset.scope);
-                self.reply(index, reset.reply_to, endpoint, status, Subject::Nothing);
+                self.reply(index, reset.reply_to, endpoint, status, Dependency::Nothing);
             } else {
                 self.reset_next(index, reset.shard, reset.reply_to, reset.scope);
             }
@@ -173,7 +173,13 @@ impl<J> Node<J> {
             self.reset_from(index, shard + 1, reply_to, scope);
         } else {
             let status = reply_to.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
-            self.reply(index, reply_to, endpoint(scope), status, Subject::Written);
+            self.reply(
+                index,
+                reply_to,
+                endpoint(scope),
+                status,
+                Dependency::Written,
+            );
         }
     }
 }

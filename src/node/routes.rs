@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::commit::Subject;
+use super::commit::Dependency;
 use super::encoder::ReplyTarget;
 use super::link::Frame;
 use super::replies::Taken;
@@ -346,8 +346,8 @@ impl<J> Node<J> {
                 forward,
                 key: pending.key,
             };
-            let (status, subject) = self.execute(shard, pending.reply_to, &command, &ids);
-            self.settle(shard, pending, status, subject);
+            let (status, dependency) = self.execute(shard, pending.reply_to, &command, &ids);
+            self.settle(shard, pending, status, dependency);
         }
     }
 
@@ -361,7 +361,7 @@ impl<J> Node<J> {
     ) {
         if let Some(pending) = self.next_sent(member, shard, counter) {
             let status = pending.reply_to.write(&mut self.encoder.body, outcome);
-            self.settle(shard, pending, status, Subject::Written);
+            self.settle(shard, pending, status, Dependency::Written);
         }
     }
 
@@ -387,7 +387,7 @@ impl<J> Node<J> {
     }
 
     /// Hands an outcome, whose body is in `self.encoder.body`, to who asked.
-    fn settle(&mut self, shard: usize, pending: Pending, status: Status, subject: Subject) {
+    fn settle(&mut self, shard: usize, pending: Pending, status: Status, dependency: Dependency) {
         let index = pending.connection.index as usize;
         let Some(connection) = self.connections.get(pending.connection) else {
             return self.encoder.body.clear();
@@ -411,7 +411,7 @@ impl<J> Node<J> {
                 self.encoder.body.clear();
                 self.await_outcome(index, reply_to, shard, id, cents, began_ns);
             }
-            _ => self.reply_late(index, reply_to, endpoint, status, subject, began_ns),
+            _ => self.reply_late(index, reply_to, endpoint, status, dependency, began_ns),
         }
         self.list(index);
         self.resume(index);
@@ -439,7 +439,12 @@ impl<J> Node<J> {
                 UNAVAILABLE
             };
             problem.write(&mut self.encoder.body);
-            self.settle(shard, pending, Status::ServiceUnavailable, Subject::Nothing);
+            self.settle(
+                shard,
+                pending,
+                Status::ServiceUnavailable,
+                Dependency::Nothing,
+            );
         }
     }
 }
