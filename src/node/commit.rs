@@ -77,7 +77,7 @@ pub(super) struct Op {
 }
 
 /// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
-struct Hold {
+struct PendingReply {
     connection: ConnectionId,
     end: u64,
     ticket: u64,
@@ -88,7 +88,7 @@ pub(super) struct CommitGate {
     /// What this tick wrote, in order.
     pub(super) ops: Vec<Op>,
     /// Replies that wait for a sync, oldest first.
-    holds: VecDeque<Hold>,
+    pending: VecDeque<PendingReply>,
     /// Of the last journal write.
     ticket: u64,
     /// By shard: the ticket when its running sync was started, and when its last one was.
@@ -99,7 +99,7 @@ impl CommitGate {
     pub(super) fn new(shards: usize) -> CommitGate {
         CommitGate {
             ops: Vec::new(),
-            holds: VecDeque::new(),
+            pending: VecDeque::new(),
             ticket: 0,
             syncs: vec![(0, 0); shards],
         }
@@ -169,9 +169,9 @@ impl CommitGate {
         safe: u64,
         listed: &mut Vec<ConnectionId>,
     ) {
-        while let Some(hold) = self.holds.front().filter(|hold| hold.ticket <= safe) {
-            let (id, end) = (hold.connection, hold.end);
-            self.holds.pop_front();
+        while let Some(reply) = self.pending.front().filter(|reply| reply.ticket <= safe) {
+            let (id, end) = (reply.connection, reply.end);
+            self.pending.pop_front();
             if let Some(connection) = connections.get(id) {
                 connection.output.release(end);
                 if !std::mem::replace(&mut connection.listed, true) {
@@ -191,7 +191,7 @@ impl CommitGate {
             connection.output.release(end);
         } else if connection.output.has_unreleased() {
             connection.held_to = end;
-            self.holds.push_back(Hold {
+            self.pending.push_back(PendingReply {
                 connection: connection.id,
                 end,
                 ticket: self.ticket,
@@ -201,6 +201,6 @@ impl CommitGate {
 
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.holds.len()
+        self.pending.len()
     }
 }
