@@ -1,14 +1,14 @@
 //! What a connection makes of a stream of bytes, however it is cut on its way. Shared by the fuzz
 //! target and by the properties that `cargo test` checks.
 
-use galo::http::{parse, Parsed, Progress};
+use galo::http::{parse, ParseState, Parsed};
 
 /// The requests, refusals, and what is left waiting at the end, in order and as text.
 ///
 /// `next_cut` is asked for the length of each piece; it is kept within what is left, and at least 1.
 pub fn verdicts(stream: &[u8], mut next_cut: impl FnMut() -> usize) -> Vec<String> {
     let (mut input, mut scratch) = (Vec::new(), Vec::new());
-    let mut progress = Progress::default();
+    let mut progress = ParseState::default();
     let mut verdicts = Vec::new();
     let mut continued = false;
     let mut rest = stream;

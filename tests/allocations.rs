@@ -11,7 +11,7 @@ use galo::bank::{Description, Kind};
 use galo::clients::CONTEST;
 use galo::command::{ForwardId, Ids, Origin};
 use galo::host::Host;
-use galo::http::{parse, Parsed, Progress};
+use galo::http::{parse, ParseState, Parsed};
 use galo::limits::{KEYS_MAX, SHARD_COMMANDS_MAX};
 use galo::machine::{ConnectionId, Effect, Machine, Now, Peer};
 use galo::members::Members;
@@ -290,7 +290,7 @@ fn reading_a_payment_allocates_nothing() {
     let length = body.len();
     let input =
         format!("POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
-    let (mut progress, mut scratch) = (Progress::default(), Vec::new());
+    let (mut progress, mut scratch) = (ParseState::default(), Vec::new());
     let before = ALLOCATIONS.with(Cell::get);
     let Parsed::Request { request, .. } = parse(input.as_bytes(), &mut progress, &mut scratch)
     else {

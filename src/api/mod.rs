@@ -320,7 +320,7 @@ fn client<'a>(id: &[u8], call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{parse, Parsed, Progress};
+    use crate::http::{parse, ParseState, Parsed};
 
     /// What a request with these header lines asks for, as text: it borrows what is gone by then.
     fn asked(line: &str, headers: &str, body: &str) -> (Endpoint, String) {
@@ -329,7 +329,7 @@ mod tests {
             "{line} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         );
         let mut scratch = Vec::new();
-        match parse(input.as_bytes(), &mut Progress::default(), &mut scratch) {
+        match parse(input.as_bytes(), &mut ParseState::default(), &mut scratch) {
             Parsed::Request { request, .. } => {
                 let (endpoint, call) = route(&request);
                 let text = match call {

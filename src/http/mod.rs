@@ -31,6 +31,6 @@ mod head;
 pub use date::{iso8601, iso8601_ms, parse_iso8601, Date, Round};
 pub use gzip::Gzip;
 pub use head::{BadKey, Method};
-pub use request::{parse, Parsed, Progress, Request};
+pub use request::{parse, ParseState, Parsed, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
 pub use target::{BadEscape, Path, Query};

@@ -62,7 +62,7 @@ pub enum Parsed<'a> {
 
 /// Where parsing of the request at the front of the input stands.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct ParseState {
     /// Where the head begins, after empty lines.
     start: u16,
     /// Before this offset there is no end of the head.
@@ -75,7 +75,7 @@ pub struct Progress {
     decoder: Decoder,
 }
 
-impl Progress {
+impl ParseState {
     /// The head is complete, the body is not: which time-out applies.
     pub fn in_body(&self) -> bool {
         self.head.is_some()
@@ -155,7 +155,11 @@ fn first_byte(input: &[u8]) -> Result<Option<usize>, Status> {
 /// default when a request is returned. `scratch` receives the body if it is chunked, all of it in
 /// the call that returns the request: it may be shared between connections. Otherwise it is
 /// untouched, and nothing is allocated.
-pub fn parse<'a>(input: &'a [u8], progress: &mut Progress, scratch: &'a mut Vec<u8>) -> Parsed<'a> {
+pub fn parse<'a>(
+    input: &'a [u8],
+    progress: &mut ParseState,
+    scratch: &'a mut Vec<u8>,
+) -> Parsed<'a> {
     if let Some(head) = progress.head.take() {
         return take_body(head, false, input, progress, scratch);
     }
@@ -180,7 +184,7 @@ fn take_body<'a>(
     head: Head,
     fresh: bool,
     input: &'a [u8],
-    progress: &mut Progress,
+    progress: &mut ParseState,
     scratch: &'a mut Vec<u8>,
 ) -> Parsed<'a> {
     let received = &input[head.end()..];
@@ -204,7 +208,7 @@ fn take_body<'a>(
         },
     };
     debug_assert!(body.len() <= BODY_BYTES_MAX);
-    *progress = Progress::default();
+    *progress = ParseState::default();
     Parsed::Request {
         request: Request {
             method: head.method,
@@ -221,7 +225,12 @@ fn take_body<'a>(
     }
 }
 
-fn await_body<'a>(head: Head, fresh: bool, received: &[u8], progress: &mut Progress) -> Parsed<'a> {
+fn await_body<'a>(
+    head: Head,
+    fresh: bool,
+    received: &[u8],
+    progress: &mut ParseState,
+) -> Parsed<'a> {
     // A client whose body has begun does not wait.
     let send_continue = fresh && head.expects_continue && received.is_empty();
     progress.head = Some(head);

@@ -208,7 +208,7 @@ pub struct Connection {
     /// Received, not taken up.
     pub input: Vec<u8>,
     /// Where the request at the front of the input stands.
-    pub progress: http::Progress,
+    pub progress: http::ParseState,
     /// What the peer is in the middle of sending.
     pub arriving: Arriving,
     pub output: Output,
@@ -251,7 +251,7 @@ impl Connection {
             accepted_link: false,
             state: State::Free,
             input: Vec::new(),
-            progress: http::Progress::default(),
+            progress: http::ParseState::default(),
             arriving: Arriving::Nothing,
             output: Output::default(),
             waiting: 0,

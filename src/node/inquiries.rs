@@ -12,7 +12,7 @@ use super::commit::Dependency;
 use super::encoder::ReplyTarget;
 use super::link::{Answer, Frame, Question};
 use super::questions::{From, Heard};
-use super::replies::Taken;
+use super::replies::Progress;
 use super::Node;
 use crate::api::bank::{STORAGE_FULL, UNAVAILABLE};
 use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
@@ -166,7 +166,7 @@ impl<J> Node<J> {
         index: usize,
         reply_to: ReplyTarget,
         window: Window,
-    ) -> Taken {
+    ) -> Progress {
         let shards = self.settings.members.shards;
         if !self.inquiries.has_room(shards) {
             return self.too_many_inquiries(index, reply_to, Endpoint::Summary);
@@ -181,7 +181,7 @@ impl<J> Node<J> {
         let about = About::Summary { window, summary };
         let began_ns = self.now.monotonic_ns;
         self.inquire_of(index, reply_to, about, shards, began_ns);
-        Taken::Yes
+        Progress::Done
     }
 
     /// Accepts a payment that has no id, and is answered when it is carried out.
@@ -191,7 +191,7 @@ impl<J> Node<J> {
         reply_to: ReplyTarget,
         cents: u64,
         key: Option<&[u8]>,
-    ) -> Taken {
+    ) -> Progress {
         if !self.inquiries.has_room(1) {
             return self.too_many_inquiries(index, reply_to, Endpoint::Payments);
         }
@@ -202,7 +202,7 @@ impl<J> Node<J> {
         let shard = id.shard(self.settings.members.shards);
         if !self.serves(shard) {
             if self.forward_pay_now(index, shard, reply_to, id, cents) {
-                return Taken::Yes;
+                return Progress::Done;
             }
             let status = Status::ServiceUnavailable;
             return self.answer(index, reply_to, Endpoint::Payments, status, UNAVAILABLE);
@@ -218,7 +218,7 @@ impl<J> Node<J> {
         self.encoder.body.clear();
         let began_ns = self.now.monotonic_ns;
         self.await_outcome(index, reply_to, shard, id, cents, began_ns);
-        Taken::Yes
+        Progress::Done
     }
 
     fn too_many_inquiries(
@@ -226,7 +226,7 @@ impl<J> Node<J> {
         index: usize,
         reply_to: ReplyTarget,
         endpoint: Endpoint,
-    ) -> Taken {
+    ) -> Progress {
         let status = Status::ServiceUnavailable;
         self.answer(index, reply_to, endpoint, status, TOO_MANY_INQUIRIES)
     }

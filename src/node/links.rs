@@ -7,7 +7,7 @@
 use super::connection::State;
 use super::encoder::ReplyTarget;
 use super::link::{self, BadFrame, Frame, Hello};
-use super::replies::Taken;
+use super::replies::Progress;
 use super::Node;
 use crate::command::{ForwardId, Ids, Origin};
 use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, LINK_COMMANDS_MAX, STRANGER_LOG_NS};
@@ -187,8 +187,8 @@ impl<J> Node<J> {
                 Err(BadFrame) => Err("sent what is no frame of ours".to_owned()),
             };
             match done {
-                Ok((Taken::Yes, length)) => taken += length,
-                Ok((Taken::NotYet, _)) => break,
+                Ok((Progress::Done, length)) => taken += length,
+                Ok((Progress::Blocked, _)) => break,
                 Err(problem) => {
                     let who = match self.connections[index].peer {
                         Peer::Member(member) => self.settings.members.name(member),
@@ -213,11 +213,11 @@ impl<J> Node<J> {
         }
     }
 
-    fn take_up_frame(&mut self, index: usize, frame: Frame<'_>) -> Result<Taken, String> {
+    fn take_up_frame(&mut self, index: usize, frame: Frame<'_>) -> Result<Progress, String> {
         let connection = &self.connections[index];
         let (id, peer) = (connection.id, connection.peer);
         match frame {
-            Frame::Hello(hello) => return self.greeted(index, &hello).map(|()| Taken::Yes),
+            Frame::Hello(hello) => return self.greeted(index, &hello).map(|()| Progress::Done),
             Frame::OtherVersion(version) => {
                 return Err(format!(
                     "speaks version {version} of the link protocol, this galo speaks {}",
@@ -336,7 +336,7 @@ impl<J> Node<J> {
             }
             Frame::Goodbye => self.links[member].goodbye_received = true,
         }
-        Ok(Taken::Yes)
+        Ok(Progress::Done)
     }
 
     fn carries_out(&self, member: usize, shard: usize) -> bool {

@@ -17,8 +17,8 @@ use crate::machine::ConnectionId;
 
 /// What became of a request at the front of a connection's input.
 #[derive(PartialEq, Eq)]
-pub(super) enum Taken {
-    Yes,
+pub(super) enum Progress {
+    Done,
     /// It stays where it is. Each reason to wait has its waker, which calls [`Node::resume`]:
     ///
     /// | why | until |
@@ -28,7 +28,7 @@ pub(super) enum Taken {
     /// | it is not its turn (`postponed`) | [`Node::take_turns`] |
     /// | the shard takes no more in this tick (`postponed`) | the same |
     /// | too much waits to be sent (`Output::is_full`) | its turn after [`Node::sent`] |
-    NotYet,
+    Blocked,
 }
 
 /// What came of a request to forget when a journal had no room for it; `None`: it is another request.
@@ -49,7 +49,7 @@ impl<J> Node<J> {
         endpoint: Endpoint,
         status: Status,
         dependency: Dependency,
-    ) -> Taken {
+    ) -> Progress {
         self.reply_with(index, reply_to, endpoint, status, dependency, None)
     }
 
@@ -61,7 +61,7 @@ impl<J> Node<J> {
         status: Status,
         dependency: Dependency,
         allow: Option<&'static str>,
-    ) -> Taken {
+    ) -> Progress {
         self.begin_op(
             index,
             reply_to,
@@ -71,7 +71,7 @@ impl<J> Node<J> {
             self.now.monotonic_ns,
         );
         self.encode(index, reply_to, endpoint, status, allow);
-        Taken::Yes
+        Progress::Done
     }
 
     /// The reply to a request that was forwarded at `began_ns`.

@@ -3,7 +3,7 @@
 use super::commit::Dependency;
 use super::connection::{Arriving, State};
 use super::encoder::ReplyTarget;
-use super::replies::Taken;
+use super::replies::Progress;
 use super::Node;
 use crate::api::operations;
 use crate::api::{self, Call, Endpoint, Problem, Refused};
@@ -98,11 +98,11 @@ impl<J> Node<J> {
                     let last = taken + consumed == input.len();
                     if !last && self.work >= TICK_WORK_MAX {
                         self.postpone(index);
-                        progress = http::Progress::default();
+                        progress = http::ParseState::default();
                         break;
                     }
                     let work_before = self.work;
-                    if self.request(index, &request, last) == Taken::NotYet {
+                    if self.request(index, &request, last) == Progress::Blocked {
                         break;
                     }
                     self.work += (consumed / KIB) as u32;
@@ -117,7 +117,7 @@ impl<J> Node<J> {
                     send_continue: true,
                 } if self.connections[index].waiting > 0 => {
                     // `100 Continue` has its place among the replies, too: asked once more later.
-                    progress = http::Progress::default();
+                    progress = http::ParseState::default();
                     break;
                 }
                 Parsed::Incomplete { send_continue } => {
@@ -134,11 +134,11 @@ impl<J> Node<J> {
                     break;
                 }
                 Parsed::Bad(status) => {
-                    if self.refuse(index, status) == Taken::Yes {
+                    if self.refuse(index, status) == Progress::Done {
                         taken = input.len();
                     }
                     // If it waits for its turn, it is judged from its first byte again.
-                    progress = http::Progress::default();
+                    progress = http::ParseState::default();
                     break;
                 }
             }
@@ -204,7 +204,7 @@ impl<J> Node<J> {
     }
 
     /// Answers one request, or begins to. `last`: nothing is received behind it.
-    pub(super) fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Taken {
+    pub(super) fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Progress {
         let reply_to = ReplyTarget::Client {
             framing: Framing {
                 head_only: request.method == http::Method::Head,
@@ -235,7 +235,7 @@ impl<J> Node<J> {
                 }
             }
             // What needs no shard still waits for its turn among the connection's replies.
-            _ if self.connections[index].waiting > 0 => Taken::NotYet,
+            _ if self.connections[index].waiting > 0 => Progress::Blocked,
             Call::Reset => self.reset_all(index, reply_to, Scope::Everything),
             Call::Purge => self.reset_all(index, reply_to, Scope::Payments),
             Call::Summary(window) => self.summarise(index, reply_to, window),
@@ -282,7 +282,9 @@ impl<J> Node<J> {
                 )
             }
         };
-        if taken == Taken::Yes && reply_to.closes() && self.connections[index].state == State::Open
+        if taken == Progress::Done
+            && reply_to.closes()
+            && self.connections[index].state == State::Open
         {
             self.connections[index].state = State::Finishing;
         }
@@ -297,9 +299,9 @@ impl<J> Node<J> {
         shard: usize,
         command: &Command,
         ids: &Ids,
-    ) -> Taken {
+    ) -> Progress {
         if self.connections[index].waiting > 0 && matches!(reply_to, ReplyTarget::Client { .. }) {
-            return Taken::NotYet;
+            return Progress::Blocked;
         }
         if !self.accepts(shard) {
             return self.postpone(index);
@@ -341,9 +343,14 @@ impl<J> Node<J> {
         )
     }
 
-    fn not_configured(&mut self, index: usize, reply_to: ReplyTarget, endpoint: Endpoint) -> Taken {
+    fn not_configured(
+        &mut self,
+        index: usize,
+        reply_to: ReplyTarget,
+        endpoint: Endpoint,
+    ) -> Progress {
         if self.connections[index].waiting > 0 && matches!(reply_to, ReplyTarget::Client { .. }) {
-            return Taken::NotYet;
+            return Progress::Blocked;
         }
         let status = reply_to.write(&mut self.encoder.body, &Outcome::NotConfigured);
         self.reply(index, reply_to, endpoint, status, Dependency::Nothing)
@@ -358,13 +365,13 @@ impl<J> Node<J> {
         self.shards[shard].as_mut().expect("it is ours")
     }
 
-    pub(super) fn postpone(&mut self, index: usize) -> Taken {
+    pub(super) fn postpone(&mut self, index: usize) -> Progress {
         let connection = &mut self.connections[index];
         if !connection.postponed {
             connection.postponed = true;
             self.postponed.push_back(connection.id);
         }
-        Taken::NotYet
+        Progress::Blocked
     }
 
     /// Says that something is wrong, for which no shard was looked at.
@@ -375,15 +382,15 @@ impl<J> Node<J> {
         endpoint: Endpoint,
         status: Status,
         problem: Problem,
-    ) -> Taken {
+    ) -> Progress {
         problem.write(&mut self.encoder.body);
         self.reply(index, reply_to, endpoint, status, Dependency::Nothing)
     }
 
     /// Refuses what cannot be understood, or did not come in time, and closes.
-    pub(super) fn refuse(&mut self, index: usize, status: Status) -> Taken {
+    pub(super) fn refuse(&mut self, index: usize, status: Status) -> Progress {
         if self.connections[index].waiting > 0 {
-            return Taken::NotYet;
+            return Progress::Blocked;
         }
         let framing = Framing {
             head_only: false,
@@ -402,6 +409,6 @@ impl<J> Node<J> {
             Problem::of_framing(status),
         );
         self.connections[index].state = State::Refusing;
-        Taken::Yes
+        Progress::Done
     }
 }

@@ -6,7 +6,7 @@
 
 use super::commit::Dependency;
 use super::encoder::ReplyTarget;
-use super::replies::Taken;
+use super::replies::Progress;
 use super::Node;
 use crate::api::bank::UNAVAILABLE;
 use crate::api::operations::RESET_FORBIDDEN;
@@ -36,7 +36,12 @@ pub(super) struct Reset {
 
 impl<J> Node<J> {
     /// Begins with the first shard, if that is allowed.
-    pub(super) fn reset_all(&mut self, index: usize, reply_to: ReplyTarget, scope: Scope) -> Taken {
+    pub(super) fn reset_all(
+        &mut self,
+        index: usize,
+        reply_to: ReplyTarget,
+        scope: Scope,
+    ) -> Progress {
         if self.settings.allow_reset {
             return self.reset_from(index, 0, reply_to, scope);
         }
@@ -54,7 +59,7 @@ impl<J> Node<J> {
         shard: usize,
         reply_to: ReplyTarget,
         scope: Scope,
-    ) -> Taken {
+    ) -> Progress {
         if self.serves(shard) && self.accepts(shard) {
             let connection = &mut self.connections[index];
             connection.waiting += 1;
@@ -66,7 +71,7 @@ impl<J> Node<J> {
             let status = Status::ServiceUnavailable;
             return self.answer(index, reply_to, endpoint(scope), status, UNAVAILABLE);
         }
-        Taken::Yes
+        Progress::Done
     }
 
     /// Resets a shard of ours, which accepts it, for a client that waits for it; unless an owner before us has done
@@ -96,7 +101,7 @@ impl<J> Node<J> {
         shard: usize,
         forward: ForwardId,
         scope: Scope,
-    ) -> Taken {
+    ) -> Progress {
         // So it is in the journal if it was carried out before.
         if !self.accepts(shard) {
             return self.postpone(index);

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::commit::Dependency;
 use super::encoder::ReplyTarget;
 use super::link::Frame;
-use super::replies::Taken;
+use super::replies::Progress;
 use super::resets;
 use super::Node;
 use crate::api::bank::{UNANSWERED, UNAVAILABLE};
@@ -130,7 +130,7 @@ impl<J> Node<J> {
         endpoint: Endpoint,
         command: &Command,
         key: Option<u128>,
-    ) -> Taken {
+    ) -> Progress {
         let connection = &self.connections[index];
         // Replies of one shard come in order; those of two need not.
         let one_more = connection.waiting_for == Some(shard)
@@ -138,7 +138,7 @@ impl<J> Node<J> {
             && self.routes[shard].pending.len() < SHARD_COMMANDS_SCARCE
             && self.has_room(shard);
         if connection.waiting > 0 && !one_more {
-            return Taken::NotYet;
+            return Progress::Blocked;
         }
         if !self.has_room(shard) {
             let status = Status::ServiceUnavailable;
@@ -153,7 +153,7 @@ impl<J> Node<J> {
             Work::Command(*command),
             key,
         );
-        Taken::Yes
+        Progress::Done
     }
 
     /// Has a shard of another member forget, for a client. `false`: no room in its queue.

@@ -98,10 +98,10 @@ pub fn run(
     address: &Address,
     tells_nodes: bool,
     seed: u64,
-    during: impl FnOnce(&Progress),
+    during: impl FnOnce(&ParseState),
 ) -> Seen {
     let seen = Mutex::new(Seen::default());
-    let progress = Progress(std::array::from_fn(|_| AtomicU64::new(0)));
+    let progress = ParseState(std::array::from_fn(|_| AtomicU64::new(0)));
     let end = AtomicBool::new(false);
     /// Ends the clients even if `during` panics: the scope waits for them.
     struct EndOnDrop<'a>(&'a AtomicBool);
@@ -141,9 +141,9 @@ struct Client<'a> {
 }
 
 /// How many requests each client has behind it.
-pub struct Progress([AtomicU64; (KEEP_ALIVE + ONE_REQUEST) as usize]);
+pub struct ParseState([AtomicU64; (KEEP_ALIVE + ONE_REQUEST) as usize]);
 
-impl Progress {
+impl ParseState {
     /// Until whatever is under way now has its reply, or has failed.
     pub fn wait_for_what_is_under_way(&self) {
         let counts = || self.0.each_ref().map(|count| count.load(Ordering::Relaxed));

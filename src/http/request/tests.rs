@@ -26,7 +26,7 @@ fn owned(parsed: Parsed<'_>) -> Verdict {
 
 /// Feeds the input up to each of these offsets; the first verdict that is one.
 fn verdict_at(input: &[u8], offsets: impl Iterator<Item = usize>) -> Verdict {
-    let (mut progress, mut scratch) = (Progress::default(), b"old".to_vec());
+    let (mut progress, mut scratch) = (ParseState::default(), b"old".to_vec());
     offsets
         .map(|offset| owned(parse(&input[..offset], &mut progress, &mut scratch)))
         .find(|verdict| *verdict != Verdict::Incomplete)
@@ -62,7 +62,7 @@ fn post(headers: &str, body: &str) -> Vec<u8> {
 fn with_request<T>(input: impl AsRef<[u8]>, look: impl FnOnce(Request<'_>) -> T) -> T {
     let input = input.as_ref();
     let text = String::from_utf8_lossy(input);
-    match parse(input, &mut Progress::default(), &mut Vec::new()) {
+    match parse(input, &mut ParseState::default(), &mut Vec::new()) {
         Parsed::Request { request, consumed } => {
             assert_eq!(consumed, input.len(), "{text:?}");
             look(request)
@@ -75,7 +75,7 @@ fn with_request<T>(input: impl AsRef<[u8]>, look: impl FnOnce(Request<'_>) -> T)
 fn a_request_has_these_parts() {
     let input = b"POST /clientes/1/transacoes?a=b HTTP/1.1\r\nHost: localhost:9999\r\n\
         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}GET";
-    let (mut progress, mut scratch) = (Progress::default(), vec![7]);
+    let (mut progress, mut scratch) = (ParseState::default(), vec![7]);
     let Parsed::Request { request, consumed } = parse(input, &mut progress, &mut scratch) else {
         panic!("no request");
     };
@@ -493,7 +493,7 @@ fn an_idempotency_key_is_visible_ascii_and_named_once() {
                 with_request(&input, |request| {
                     assert_eq!(request.idempotency_key, expected, "{headers:?}");
                 });
-                let (mut progress, mut scratch) = (Progress::default(), Vec::new());
+                let (mut progress, mut scratch) = (ParseState::default(), Vec::new());
                 let head = input.len() - body.len();
                 for cut in [head - 1, head] {
                     let piece = input[..cut].to_vec();
@@ -618,7 +618,7 @@ fn expectations_other_than_continue_fail() {
 
 /// The answers while the input grows to each of these lengths before its end.
 fn continues(input: &[u8], lengths: &[usize]) -> Vec<bool> {
-    let (mut progress, mut scratch) = (Progress::default(), Vec::new());
+    let (mut progress, mut scratch) = (ParseState::default(), Vec::new());
     lengths
         .iter()
         .map(|&length| {
@@ -662,7 +662,7 @@ fn a_client_that_waits_is_told_to_continue_once() {
 #[test]
 fn progress_says_whether_the_body_is_awaited() {
     let input = post("Content-Length: 5\n", "hello");
-    let (mut progress, mut scratch) = (Progress::default(), Vec::new());
+    let (mut progress, mut scratch) = (ParseState::default(), Vec::new());
     for (length, in_body) in [
         (0, false),
         (9, false),
@@ -730,7 +730,7 @@ fn pipelined_requests_come_one_by_one() {
         POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}\r\n\
         GET /c HTTP/1.1\r\nHost: a\r\n\r\nGET /d"
         .to_vec();
-    let (mut progress, mut scratch) = (Progress::default(), b"old".to_vec());
+    let (mut progress, mut scratch) = (ParseState::default(), b"old".to_vec());
     for (path, body) in [("/a", "abcde"), ("/b", "{}"), ("/c", "")] {
         let parsed = parse(&input, &mut progress, &mut scratch);
         let Parsed::Request { request, consumed } = parsed else {

@@ -107,7 +107,7 @@ struct Connection {
     open: bool,
     /// The beginning of a request whose end has not come yet, and where parsing of it stands.
     partial: Vec<u8>,
-    progress: http::Progress,
+    progress: http::ParseState,
     /// Being sent, from `sent` on.
     output: Vec<u8>,
     sent: usize,
