@@ -2,7 +2,7 @@
 //!
 //! A connection by itself is bounded by what it may send and be owed. A thousand of them are not, so clients
 //! share one budget. While it is scarce each has what it needs for one request and its reply, and is not
-//! read from while it has more ([`Node::steer`], [`Connections::scarce`](super::connection::Connections::scarce));
+//! read from while it has more ([`Node::update_read_interest`], [`Connections::scarce`](super::connection::Connections::scarce));
 //! what has arrived before that took effect, and clients that stop in the middle of a request or do not read,
 //! may still add up to more than there is. Links and connections to processors have bounds of their own.
 

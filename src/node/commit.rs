@@ -167,15 +167,15 @@ impl CommitGate {
         &mut self,
         connections: &mut Connections,
         safe: u64,
-        listed: &mut Vec<ConnectionId>,
+        dirty: &mut Vec<ConnectionId>,
     ) {
         while let Some(reply) = self.pending.front().filter(|reply| reply.ticket <= safe) {
             let (id, end) = (reply.connection, reply.end);
             self.pending.pop_front();
             if let Some(connection) = connections.get(id) {
                 connection.output.release(end);
-                if !std::mem::replace(&mut connection.listed, true) {
-                    listed.push(id);
+                if !std::mem::replace(&mut connection.dirty, true) {
+                    dirty.push(id);
                 }
             }
         }

@@ -226,7 +226,7 @@ pub struct Connection {
     /// Up to here its output waited for a sync once.
     pub held_to: u64,
     /// On the list of what this tick has to look at.
-    pub listed: bool,
+    pub dirty: bool,
     /// On the list of what the next tick takes up again.
     pub postponed: bool,
     /// The tick that served it last (its number's low bits), and what was done for it then.
@@ -260,7 +260,7 @@ impl Connection {
             input_ended: false,
             waits: false,
             held_to: 0,
-            listed: false,
+            dirty: false,
             postponed: false,
             turn: (0, 0),
             held: 0,

@@ -348,7 +348,7 @@ impl<J> Node<J> {
         debug_assert!(works[index].is_none());
         works[index] = Some(work);
         self.expect_arrival(index, within_ns);
-        self.list(index);
+        self.mark_dirty(index);
     }
 
     /// Bytes from a processor.

@@ -146,7 +146,7 @@ impl About {
 
 impl Inquiry {
     /// Takes up an answer that fits, and is no refusal.
-    fn take_up(&mut self, answer: &Answer) {
+    fn process_input(&mut self, answer: &Answer) {
         match (&mut self.about, answer) {
             (_, Answer::Unreadable) => self.problem = Some(UNREADABLE),
             (About::Summary { summary, .. }, Answer::Summary(part)) => summary.merge(part),
@@ -288,7 +288,7 @@ impl<J> Node<J> {
         for shard in shards {
             let part = self.inquiries.number();
             match self.put(shard, part, inquiry.about.question()) {
-                Ok(answer) => inquiry.take_up(&answer),
+                Ok(answer) => inquiry.process_input(&answer),
                 Err(asked) => {
                     inquiry.parts.push(part);
                     let asked = Part {
@@ -392,7 +392,7 @@ impl<J> Node<J> {
         let open = self.inquiries.open.get_mut(&part.inquiry);
         let inquiry = open.expect("it waits for a part");
         inquiry.parts.retain(|it| *it != number);
-        inquiry.take_up(answer);
+        inquiry.process_input(answer);
         if inquiry.parts.is_empty() || inquiry.problem.is_some() {
             self.end_inquiry(part.inquiry);
         }

@@ -44,11 +44,11 @@ fn is_due(at_ns: &mut u64, now_ns: u64) -> bool {
 }
 
 impl<J> Node<J> {
-    pub(super) fn list(&mut self, index: usize) {
+    pub(super) fn mark_dirty(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if !connection.listed {
-            connection.listed = true;
-            self.listed.push(connection.id);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(connection.id);
         }
     }
 

@@ -123,7 +123,7 @@ impl<J> Node<J> {
                 self.links[member].dial_ns = 0;
             }
         }
-        self.attend_ns = 0;
+        self.timers_ns = 0;
     }
 
     /// Connects to whom it is time to connect to.
@@ -146,7 +146,7 @@ impl<J> Node<J> {
         let link = &mut self.links[member];
         link.dial_ns = self.now.monotonic_ns + link.dial_again_ns;
         link.dial_again_ns = (2 * link.dial_again_ns).min(DIAL_NS_MAX);
-        self.attend_ns = self.attend_ns.min(link.dial_ns);
+        self.timers_ns = self.timers_ns.min(link.dial_ns);
     }
 
     /// A connection to another member, or from one that will say who it is.
@@ -175,14 +175,14 @@ impl<J> Node<J> {
     }
 
     /// Takes up the frames at the front of `input`: how many bytes that was.
-    pub(super) fn take_up_frames(&mut self, index: usize, input: &[u8]) -> usize {
+    pub(super) fn process_frames(&mut self, index: usize, input: &[u8]) -> usize {
         let mut taken = 0;
         // A peer has a bounded number of commands open, which bounds what is written for it here.
         while self.connections[index].state == State::Open {
             let done = match link::read(&input[taken..]) {
                 Ok(None) => break,
                 Ok(Some((frame, length))) => {
-                    self.take_up_frame(index, frame).map(|done| (done, length))
+                    self.process_frame(index, frame).map(|done| (done, length))
                 }
                 Err(BadFrame) => Err("sent what is no frame of ours".to_owned()),
             };
@@ -213,7 +213,7 @@ impl<J> Node<J> {
         }
     }
 
-    fn take_up_frame(&mut self, index: usize, frame: Frame<'_>) -> Result<Progress, String> {
+    fn process_frame(&mut self, index: usize, frame: Frame<'_>) -> Result<Progress, String> {
         let connection = &self.connections[index];
         let (id, peer) = (connection.id, connection.peer);
         match frame {

@@ -5,7 +5,7 @@
 //! of the tick, when what the tick journalled has been written ([`Node::release`]). No I/O, no
 //! clock, no thread: files are [`crate::host`]'s, sockets are [`crate::io`]'s.
 //!
-//! The path of a request: [`Node::received`] → [`Node::take_up`] (parse, one by one) →
+//! The path of a request: [`Node::received`] → [`Node::process_input`] (parse, one by one) →
 //! [`Node::request`] (route) → [`Node::execute`] (apply) → [`Node::release`] (reply).
 
 mod buffers;
@@ -73,7 +73,7 @@ pub struct Node<J> {
     encoder: Encoder,
     commit: CommitGate,
     /// Connections that this tick has to look at before it ends.
-    listed: Vec<ConnectionId>,
+    dirty: Vec<ConnectionId>,
     /// Connections that wait for their turn in a later tick: this one had done its part for them, or a
     /// shard took no more.
     postponed: VecDeque<ConnectionId>,
@@ -102,7 +102,7 @@ pub struct Node<J> {
     /// asked again.
     inquire_ns: u64,
     /// Not after the earliest time to connect, to try for a shard, or to offer one.
-    attend_ns: u64,
+    timers_ns: u64,
     /// Not after the earliest time to look at payments that wait.
     pay_ns: u64,
     /// The last line about a peer that is not as it should be, and when it was logged.
@@ -131,7 +131,7 @@ impl<J> Node<J> {
             now: Now::default(),
             encoder: Encoder::new(),
             decoded: Vec::new(),
-            listed: Vec::new(),
+            dirty: Vec::new(),
             postponed: VecDeque::new(),
             tick: 0,
             work: 0,
@@ -144,7 +144,7 @@ impl<J> Node<J> {
             sweep_ns: u64::MAX,
             expire_ns: u64::MAX,
             inquire_ns: u64::MAX,
-            attend_ns: u64::MAX,
+            timers_ns: u64::MAX,
             pay_ns: u64::MAX,
             complaint: None,
             started: false,
@@ -194,7 +194,7 @@ impl<J> Node<J> {
         }
         self.resume_findings();
         self.resume_resets();
-        self.attend();
+        self.run_timers();
         self.take_turns();
     }
 
@@ -252,7 +252,7 @@ impl<J> Node<J> {
             return self.processor_received(index, Processor::ALL[number], bytes);
         }
         if connection.input.is_empty() {
-            let taken = self.take_up(index, bytes);
+            let taken = self.process_input(index, bytes);
             self.keep(index, &bytes[taken..]);
         } else {
             connection.input.extend_from_slice(bytes);
@@ -274,7 +274,7 @@ impl<J> Node<J> {
         if reset || peer != Peer::Client {
             self.close(id.index as usize);
         } else {
-            self.list(id.index as usize);
+            self.mark_dirty(id.index as usize);
         }
     }
 
@@ -307,7 +307,7 @@ impl<J> Node<J> {
             } else {
                 self.sweep_ns = self.sweep_ns.min(connection.arrival_deadline_ns);
             }
-            self.list(index);
+            self.mark_dirty(index);
             // What it has sent behind that waits its turn: one that has little to be sent at a time would
             // otherwise be served once for each event, as often as those who have just asked.
             if is_client && !self.connections[index].input.is_empty() {
@@ -333,14 +333,14 @@ impl<J> Node<J> {
 
     /// Carries out what waits for our own shards, connects to whom it is time to connect to, tries for
     /// shards that it is time to try for, and gives away what it is time to give away.
-    fn attend(&mut self) {
+    fn run_timers(&mut self) {
         if self.commands > 0 {
             for shard in 0..self.routes.len() {
                 self.carry_out_pending(shard);
             }
         }
         let now_ns = self.now.monotonic_ns;
-        if self.attend_ns > now_ns {
+        if self.timers_ns > now_ns {
             return;
         }
         self.dial();
@@ -351,7 +351,7 @@ impl<J> Node<J> {
         let dials = self.links.iter().map(Link::dial_ns);
         let offers = self.links.iter().filter_map(|link| link.offer_ns(now_ns));
         let tries = self.tenures.iter().map(Tenure::try_ns);
-        self.attend_ns = dials.chain(offers).chain(tries).min().unwrap_or(u64::MAX);
+        self.timers_ns = dials.chain(offers).chain(tries).min().unwrap_or(u64::MAX);
     }
 
     // ---- What the host needs -----------------------------------------------------
@@ -398,7 +398,7 @@ impl<J> Node<J> {
 
     /// See [`crate::machine::Machine::deadline_ns`].
     pub fn deadline_ns(&self) -> Option<u64> {
-        let events = [self.sweep_ns, self.expire_ns, self.attend_ns];
+        let events = [self.sweep_ns, self.expire_ns, self.timers_ns];
         let events = events.into_iter().chain([self.inquire_ns, self.pay_ns]);
         let next_ns = events.min().expect("there are some");
         (next_ns != u64::MAX).then_some(next_ns)

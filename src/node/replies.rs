@@ -120,7 +120,7 @@ impl<J> Node<J> {
         status: Status,
         began_ns: u64,
     ) {
-        self.list(index);
+        self.mark_dirty(index);
         let connection = &self.connections[index];
         debug_assert!(!matches!(connection.state, State::Free | State::Closing));
         let start = connection.output.end();
@@ -258,18 +258,18 @@ impl<J> Node<J> {
         let stats = self.settings.process.stats.core(self.settings.members.core);
         self.commit
             .count(&mut self.connections, safe, stats, monotonic_ns);
-        let mut listed = std::mem::take(&mut self.listed);
+        let mut dirty = std::mem::take(&mut self.dirty);
         self.commit
-            .release_held(&mut self.connections, safe, &mut listed);
-        for id in listed.drain(..) {
+            .release_held(&mut self.connections, safe, &mut dirty);
+        for id in dirty.drain(..) {
             let Some(connection) = self.connections.get(id) else {
                 continue;
             };
-            connection.listed = false;
+            connection.dirty = false;
             self.commit.release(connection, safe);
             self.flush(id.index as usize, monotonic_ns);
         }
-        self.listed = listed;
+        self.dirty = dirty;
         self.bound_buffers();
     }
 }

@@ -25,10 +25,10 @@ impl<J> Node<J> {
         }
         if connection.input.is_empty() {
             // The last of it may have been taken up while its reply was waited for.
-            return self.steer(index);
+            return self.update_read_interest(index);
         }
         let mut input = std::mem::take(&mut connection.input);
-        let taken = self.take_up(index, &input);
+        let taken = self.process_input(index, &input);
         if self.connections[index].state != State::Open || taken == input.len() {
             self.connections.buffers.give(input);
         } else {
@@ -38,7 +38,7 @@ impl<J> Node<J> {
             }
             self.connections[index].input = input;
         }
-        self.steer(index);
+        self.update_read_interest(index);
     }
 
     /// Keeps what could not be taken up yet.
@@ -53,11 +53,11 @@ impl<J> Node<J> {
             connection.input = buffers.take();
         }
         connection.input.extend_from_slice(rest);
-        self.steer(index);
+        self.update_read_interest(index);
     }
 
     /// Reads a connection's socket, or does not, by how much of its input lies unused.
-    pub(super) fn steer(&mut self, index: usize) {
+    pub(super) fn update_read_interest(&mut self, index: usize) {
         self.connections.count(index, self.now.monotonic_ns);
         let scarce = self.connections.scarce();
         let connection = &mut self.connections[index];
@@ -80,9 +80,9 @@ impl<J> Node<J> {
     }
 
     /// Takes up the requests at the front of `input`, one by one: how many bytes that was.
-    pub(super) fn take_up(&mut self, index: usize, input: &[u8]) -> usize {
+    pub(super) fn process_input(&mut self, index: usize, input: &[u8]) -> usize {
         if self.connections[index].peer != Peer::Client {
-            return self.take_up_frames(index, input);
+            return self.process_frames(index, input);
         }
         let mut decoded = std::mem::take(&mut self.decoded);
         let mut progress = std::mem::take(&mut self.connections[index].progress);
@@ -178,7 +178,7 @@ impl<J> Node<J> {
             let id = self.postponed.pop_front().expect("there are so many");
             if let Some(connection) = self.connections.get(id) {
                 connection.postponed = false;
-                self.list(id.index as usize);
+                self.mark_dirty(id.index as usize);
                 self.resume(id.index as usize);
             }
         }

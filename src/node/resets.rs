@@ -161,7 +161,7 @@ impl<J> Node<J> {
             } else {
                 self.reset_next(index, reset.shard, reset.reply_to, reset.scope);
             }
-            self.list(index);
+            self.mark_dirty(index);
             self.resume(index);
         }
     }

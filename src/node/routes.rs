@@ -413,7 +413,7 @@ impl<J> Node<J> {
             }
             _ => self.reply_late(index, reply_to, endpoint, status, dependency, began_ns),
         }
-        self.list(index);
+        self.mark_dirty(index);
         self.resume(index);
     }
 

@@ -72,7 +72,7 @@ impl<J> Node<J> {
                 self.tenures[shard].try_ns = if at_home { 0 } else { ACQUIRE_GRACE_NS };
             }
         }
-        self.attend_ns = 0;
+        self.timers_ns = 0;
     }
 
     /// The times of [`acquire_first`](Self::acquire_first) are counted from the first tick.
@@ -114,7 +114,7 @@ impl<J> Node<J> {
         if let Some(heir) = self.tenures[number].given_to {
             let again_ns = self.now.monotonic_ns + OFFER_NS;
             self.links[heir].offer_at(again_ns);
-            self.attend_ns = self.attend_ns.min(again_ns);
+            self.timers_ns = self.timers_ns.min(again_ns);
         }
         self.tenures[number] = Tenure::new();
         // With durability `disk` even a read of what was recovered waits until that is synced.
@@ -153,7 +153,7 @@ impl<J> Node<J> {
     fn try_at(&mut self, shard: usize, at_ns: u64) {
         let tenure = &mut self.tenures[shard];
         tenure.try_ns = tenure.try_ns.min(at_ns);
-        self.attend_ns = self.attend_ns.min(at_ns);
+        self.timers_ns = self.timers_ns.min(at_ns);
     }
 
     /// The owner of a shard is gone, or has given it away: to `to`, if that is known.
