@@ -265,7 +265,7 @@ impl<J> Node<J> {
             }
             Frame::Leaving => {
                 self.links[member].leaving = true;
-                self.heir_lost(member);
+                self.successor_lost(member);
             }
             Frame::Command {
                 counter,
@@ -472,7 +472,7 @@ impl<J> Node<J> {
                 self.owner_lost(shard, None);
             }
         }
-        self.heir_lost(member);
+        self.successor_lost(member);
     }
 
     fn link_changed(&self, member: usize) {

@@ -17,13 +17,13 @@ mod inquiries;
 mod lifecycle;
 pub mod link;
 mod links;
+mod ownership;
 mod questions;
 mod replies;
 mod requests;
 mod resets;
 mod routes;
 mod settings;
-mod tenure;
 
 use std::collections::VecDeque;
 
@@ -41,10 +41,10 @@ use gateway::Processors;
 use inquiries::Inquiries;
 use lifecycle::Stop;
 use links::Link;
+use ownership::ShardOwnership;
 use questions::Questions;
 use resets::Reset;
 use routes::Route;
-use tenure::Tenure;
 
 /// Sent, without looking at what it asks, to a client beyond the bound.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -58,7 +58,7 @@ pub struct Node<J> {
     /// By number: those that are ours.
     shards: Vec<Option<Shard>>,
     /// By shard.
-    tenures: Vec<Tenure>,
+    ownerships: Vec<ShardOwnership>,
     /// By shard.
     routes: Vec<Route>,
     /// In all routes.
@@ -119,7 +119,7 @@ impl<J> Node<J> {
         let places = members.shards;
         let mut node = Node {
             shards: (0..places).map(|_| None).collect(),
-            tenures: vec![Tenure::new(); places],
+            ownerships: vec![ShardOwnership::new(); places],
             routes: (0..places).map(|_| Route::new()).collect(),
             commands: 0,
             links: (0..members.count()).map(|_| Link::new()).collect(),
@@ -346,11 +346,11 @@ impl<J> Node<J> {
         self.dial();
         self.acquire();
         if self.stop.is_none() {
-            self.hand_back();
+            self.return_home();
         }
         let dials = self.links.iter().map(Link::dial_ns);
         let offers = self.links.iter().filter_map(|link| link.offer_ns(now_ns));
-        let tries = self.tenures.iter().map(Tenure::try_ns);
+        let tries = self.ownerships.iter().map(ShardOwnership::try_ns);
         self.timers_ns = dials.chain(offers).chain(tries).min().unwrap_or(u64::MAX);
     }
 

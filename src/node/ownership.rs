@@ -27,7 +27,7 @@ use crate::shard::Shard;
 
 /// Where this node stands with a shard.
 #[derive(Clone, Copy)]
-pub(super) struct Tenure {
+pub(super) struct ShardOwnership {
     /// When to try for it; `u64::MAX`: not. Monotonic.
     try_ns: u64,
     /// From a try to the next.
@@ -40,9 +40,9 @@ pub(super) struct Tenure {
     given_to: Option<usize>,
 }
 
-impl Tenure {
-    pub(super) fn new() -> Tenure {
-        Tenure {
+impl ShardOwnership {
+    pub(super) fn new() -> ShardOwnership {
+        ShardOwnership {
             try_ns: u64::MAX,
             again_ns: ACQUIRE_NS_MIN,
             trying: false,
@@ -60,7 +60,7 @@ impl Tenure {
 impl<J> Node<J> {
     /// Whether commands for a shard are carried out here.
     pub(super) fn serves(&self, shard: usize) -> bool {
-        self.shards[shard].is_some() && self.tenures[shard].releasing_to.is_none()
+        self.shards[shard].is_some() && self.ownerships[shard].releasing_to.is_none()
     }
 
     /// What to try for after the start.
@@ -69,7 +69,7 @@ impl<J> Node<J> {
         for shard in 0..members.shards {
             if members.is_candidate(shard) && self.shards[shard].is_none() {
                 let at_home = members.home(shard) == members.own();
-                self.tenures[shard].try_ns = if at_home { 0 } else { ACQUIRE_GRACE_NS };
+                self.ownerships[shard].try_ns = if at_home { 0 } else { ACQUIRE_GRACE_NS };
             }
         }
         self.timers_ns = 0;
@@ -77,24 +77,24 @@ impl<J> Node<J> {
 
     /// The times of [`acquire_first`](Self::acquire_first) are counted from the first tick.
     pub(super) fn started(&mut self) {
-        for tenure in &mut self.tenures {
-            tenure.try_ns = tenure.try_ns.saturating_add(self.now.monotonic_ns);
+        for ownership in &mut self.ownerships {
+            ownership.try_ns = ownership.try_ns.saturating_add(self.now.monotonic_ns);
         }
     }
 
     /// Finds out for which shards it is time to try.
     pub(super) fn acquire(&mut self) {
-        let others = self.heirs().next().is_some();
-        for shard in 0..self.tenures.len() {
-            let tenure = &mut self.tenures[shard];
-            if tenure.try_ns > self.now.monotonic_ns {
+        let others = self.successors().next().is_some();
+        for shard in 0..self.ownerships.len() {
+            let ownership = &mut self.ownerships[shard];
+            if ownership.try_ns > self.now.monotonic_ns {
                 continue;
             }
-            tenure.try_ns = u64::MAX;
+            ownership.try_ns = u64::MAX;
             // Who stops takes a shard only when nobody else would.
             let wanted = self.routes[shard].is_nowhere() && (self.stop.is_none() || !others);
-            if wanted && !tenure.trying {
-                tenure.trying = true;
+            if wanted && !ownership.trying {
+                ownership.trying = true;
                 self.wanted.push(shard as u32);
             }
         }
@@ -111,12 +111,12 @@ impl<J> Node<J> {
         shard.tell_time(self.now);
         let number = shard.identity().shard as usize;
         assert!(self.shards[number].is_none());
-        if let Some(heir) = self.tenures[number].given_to {
+        if let Some(successor) = self.ownerships[number].given_to {
             let again_ns = self.now.monotonic_ns + OFFER_NS;
-            self.links[heir].offer_at(again_ns);
+            self.links[successor].offer_at(again_ns);
             self.timers_ns = self.timers_ns.min(again_ns);
         }
-        self.tenures[number] = Tenure::new();
+        self.ownerships[number] = ShardOwnership::new();
         // With durability `disk` even a read of what was recovered waits until that is synced.
         self.commit.owned(&shard);
         log::info!("shard {number} is ours, at record {}", shard.sequence());
@@ -137,13 +137,13 @@ impl<J> Node<J> {
     /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.
     pub fn not_acquired(&mut self, shard: usize, failed: bool) {
         let now_ns = self.now.monotonic_ns;
-        let tenure = &mut self.tenures[shard];
-        tenure.trying = false;
+        let ownership = &mut self.ownerships[shard];
+        ownership.trying = false;
         let again_ns = match failed {
             true => ACQUIRE_AFTER_ERROR_NS,
-            false => tenure.again_ns,
+            false => ownership.again_ns,
         };
-        tenure.again_ns = (2 * tenure.again_ns).min(ACQUIRE_NS_MAX);
+        ownership.again_ns = (2 * ownership.again_ns).min(ACQUIRE_NS_MAX);
         if self.routes[shard].is_nowhere() {
             self.try_at(shard, now_ns + again_ns);
             self.tell_all(&Frame::Who(shard as u32));
@@ -151,8 +151,8 @@ impl<J> Node<J> {
     }
 
     fn try_at(&mut self, shard: usize, at_ns: u64) {
-        let tenure = &mut self.tenures[shard];
-        tenure.try_ns = tenure.try_ns.min(at_ns);
+        let ownership = &mut self.ownerships[shard];
+        ownership.try_ns = ownership.try_ns.min(at_ns);
         self.timers_ns = self.timers_ns.min(at_ns);
     }
 
@@ -166,10 +166,10 @@ impl<J> Node<J> {
         if !members.is_candidate(shard) {
             return;
         }
-        let heir = to.unwrap_or(members.home(shard));
-        let others = heir != members.own() && self.takes_shards(heir);
+        let successor = to.unwrap_or(members.home(shard));
+        let others = successor != members.own() && self.takes_shards(successor);
         let wait_ns = if others { ACQUIRE_GRACE_NS } else { 0 };
-        self.tenures[shard].again_ns = ACQUIRE_NS_MIN;
+        self.ownerships[shard].again_ns = ACQUIRE_NS_MIN;
         self.try_at(shard, self.now.monotonic_ns + wait_ns);
     }
 
@@ -186,13 +186,13 @@ impl<J> Node<J> {
     /// Begins to release what is not to stay here.
     pub(super) fn give_away(&mut self) {
         match self.stop {
-            None => self.hand_back(),
+            None => self.return_home(),
             Some(_) => self.hand_over(),
         }
     }
 
     /// Begins to release the shards whose home is back.
-    pub(super) fn hand_back(&mut self) {
+    pub(super) fn return_home(&mut self) {
         for shard in 0..self.shards.len() {
             let home = self.settings.members.home(shard);
             if home != self.settings.members.own() && self.serves(shard) && self.takes_shards(home)
@@ -206,8 +206,8 @@ impl<J> Node<J> {
     pub(super) fn hand_over(&mut self) {
         for shard in 0..self.shards.len() {
             if self.serves(shard) {
-                if let Some(heir) = self.heir(shard) {
-                    self.release_to(shard, heir);
+                if let Some(successor) = self.successor(shard) {
+                    self.release_to(shard, successor);
                 }
             }
         }
@@ -218,55 +218,56 @@ impl<J> Node<J> {
     }
 
     /// Others who would take a shard of ours.
-    fn heirs(&self) -> impl Iterator<Item = usize> + '_ {
+    fn successors(&self) -> impl Iterator<Item = usize> + '_ {
         let Members { core, cores, .. } = self.settings.members;
         let candidates = (0..self.links.len()).filter(move |member| member % cores == core);
         candidates.filter(|member| self.takes_shards(*member))
     }
 
     /// Who is to take a shard of ours when we stop: its home, if that is there.
-    fn heir(&self, shard: usize) -> Option<usize> {
+    fn successor(&self, shard: usize) -> Option<usize> {
         let home = self.settings.members.home(shard);
-        self.heirs().min_by_key(|heir| *heir != home)
+        self.successors().min_by_key(|successor| *successor != home)
     }
 
     /// A member takes no shard any more: what was to go to it goes to another, or stays.
-    pub(super) fn heir_lost(&mut self, member: usize) {
+    pub(super) fn successor_lost(&mut self, member: usize) {
         let now_ns = self.now.monotonic_ns;
-        for shard in 0..self.tenures.len() {
-            let tenure = &self.tenures[shard];
-            if tenure.releasing_to == Some(member) {
-                self.tenures[shard].releasing_to = self.heir(shard).filter(|_| self.stop.is_some());
+        for shard in 0..self.ownerships.len() {
+            let ownership = &self.ownerships[shard];
+            if ownership.releasing_to == Some(member) {
+                self.ownerships[shard].releasing_to =
+                    self.successor(shard).filter(|_| self.stop.is_some());
                 if self.serves(shard) {
                     self.tell_all(&Frame::Owns(shard as u32));
                     self.owned_by_us(shard);
                 }
-            } else if tenure.given_to == Some(member) && tenure.try_ns != u64::MAX {
+            } else if ownership.given_to == Some(member) && ownership.try_ns != u64::MAX {
                 self.try_at(shard, now_ns); // We wait for nobody.
             }
         }
     }
 
-    fn release_to(&mut self, shard: usize, heir: usize) {
-        let name = self.settings.members.name(heir);
+    fn release_to(&mut self, shard: usize, successor: usize) {
+        let name = self.settings.members.name(successor);
         log::info!("shard {shard} goes to {name}");
-        self.tenures[shard].releasing_to = Some(heir);
+        self.ownerships[shard].releasing_to = Some(successor);
         // From now on commands for it wait for the next owner.
         self.owned_by_nobody(shard);
     }
 
     /// Whether a shard of ours is to be let go, as soon as nothing is under way for it.
     pub fn is_releasing(&self, shard: usize) -> bool {
-        self.tenures[shard].releasing_to.is_some()
+        self.ownerships[shard].releasing_to.is_some()
     }
 
     /// A shard's lock was dropped.
     pub fn released(&mut self, shard: usize) {
-        let to = self.tenures[shard]
+        let to = self.ownerships[shard]
             .releasing_to
             .take()
             .expect("it was being released");
-        self.tenures[shard].given_to = Some(to);
+        self.ownerships[shard].given_to = Some(to);
         self.shards[shard] = None;
         self.settings.process.stats.shard_lost(shard);
         let (number, to_member) = (shard as u32, to as u32);
@@ -279,13 +280,14 @@ impl<J> Node<J> {
 
     /// Some member serves a shard.
     pub(super) fn taken(&mut self, shard: usize) {
-        self.tenures[shard].given_to = None;
+        self.ownerships[shard].given_to = None;
     }
 
     /// Whether a shard is on its way to somebody else, or to us.
     pub(super) fn is_changing_hands(&self) -> bool {
         let now_ns = self.now.monotonic_ns;
-        let is = |it: &Tenure| it.releasing_to.is_some() || it.trying || it.try_ns <= now_ns;
-        self.tenures.iter().any(is)
+        let is =
+            |it: &ShardOwnership| it.releasing_to.is_some() || it.trying || it.try_ns <= now_ns;
+        self.ownerships.iter().any(is)
     }
 }
