@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clients::{self, ClientsError};
-use crate::cluster::{self, Card, JoinError};
+use crate::cluster::{self, JoinError, NodeDescriptor};
 use crate::config::{self, Serve};
 use crate::io::{bind_link, Chosen, Control, Lack, ListenError, Listeners, SocketFile};
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
@@ -145,24 +145,24 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         None => create(&disk, &settings, shards as u32, &mut made)?,
     };
     let members = members(&settings, &meta);
-    let card = card(&settings, &meta);
+    let descriptor = descriptor(&settings, &meta);
     let directory = Directory {
         disk,
         path: settings.data.clone(),
         meta,
-        card: match &card {
-            Some(card) => card.to_string(),
+        descriptor: match &descriptor {
+            Some(descriptor) => descriptor.to_string(),
             None => format!("process {}", std::process::id()),
         },
     };
     // The node's name is ours until the end.
-    let (_name, owned) = match settings.cluster.as_ref().zip(card.as_ref()) {
+    let (_name, owned) = match settings.cluster.as_ref().zip(descriptor.as_ref()) {
         None => (None, own(&directory)?),
-        Some((cluster, card)) => {
-            let name = cluster::join(cluster, card)?;
+        Some((cluster, descriptor)) => {
+            let name = cluster::join(cluster, descriptor)?;
             let home = (0..meta.shards)
                 .filter(|shard| members.is_in_process(members.home(*shard as usize)));
-            (Some(name), cluster::claim(&directory, card, home)?)
+            (Some(name), cluster::claim(&directory, descriptor, home)?)
         }
     };
     if let Some(payments) = &settings.payments {
@@ -235,9 +235,9 @@ fn members(settings: &Serve, meta: &Meta) -> Members {
     }
 }
 
-fn card(settings: &Serve, meta: &Meta) -> Option<Card> {
+fn descriptor(settings: &Serve, meta: &Meta) -> Option<NodeDescriptor> {
     let cluster = settings.cluster.as_ref()?;
-    Some(Card {
+    Some(NodeDescriptor {
         node: cluster.name().to_owned(),
         nodes: cluster.nodes.clone(),
         cores: settings.cores,
@@ -272,8 +272,8 @@ fn create(
     })?;
     // Whoever is second waits here, and finds the directory made.
     let lock = data.join(CREATION_LOCK);
-    let card = format!("process {}", std::process::id());
-    let _lock = Ownership::wait(&lock, &card).map_err(|error| RecoveryError::Io {
+    let descriptor = format!("process {}", std::process::id());
+    let _lock = Ownership::wait(&lock, &descriptor).map_err(|error| RecoveryError::Io {
         action: "lock",
         path: lock,
         error,
@@ -331,9 +331,9 @@ fn listen_for_nodes(settings: &Serve) -> Result<Vec<(SocketFile, OwnedFd)>, List
 fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeError> {
     let own = |shard| match directory.acquire(shard)? {
         Acquired::Ours(owned) => Ok(*owned),
-        Acquired::Held(card) => {
+        Acquired::Held(descriptor) => {
             let lock = shard_dir(&directory.path, shard).join(SHARD_LOCK);
-            Err(JoinError::Stranger(lock, card).into())
+            Err(JoinError::Stranger(lock, descriptor).into())
         }
     };
     (0..directory.meta.shards).map(own).collect()

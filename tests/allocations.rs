@@ -74,7 +74,7 @@ fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
         disk: RealDisk,
         path: data.to_owned(),
         meta,
-        card: "test".to_owned(),
+        descriptor: "test".to_owned(),
     };
     let owned = members.own_shards().map(|shard| {
         let Acquired::Ours(owned) = directory.acquire(shard as u32).unwrap() else {

@@ -208,8 +208,8 @@ impl Disk for SimDisk {
     type File = SimFile;
     type Lock = SimLock;
 
-    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<SimLock>> {
-        self.take_lock(path, card)
+    fn lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<SimLock>> {
+        self.take_lock(path, descriptor)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -217,7 +217,7 @@ impl World {
             let node = cluster.node_of(home);
             match cluster.directory(node).acquire(shard)? {
                 Acquired::Ours(owned) => shares[node][home % life.cores].push(*owned),
-                Acquired::Held(card) => panic!("{card} has shard {shard} and is dead"),
+                Acquired::Held(descriptor) => panic!("{descriptor} has shard {shard} and is dead"),
             }
         }
         Ok((cluster, shares))

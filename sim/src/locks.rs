@@ -29,7 +29,7 @@ pub struct SimLock {
 }
 
 impl SimDisk {
-    pub(crate) fn take_lock(&self, path: &Path, card: &str) -> io::Result<Locked<SimLock>> {
+    pub(crate) fn take_lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<SimLock>> {
         let mut state = self.state();
         let state = &mut *state;
         state.begin(self.process())?;
@@ -38,10 +38,10 @@ impl SimDisk {
             None => state.add(path)?,
         };
         if state.locks.contains_key(path) && state.sabotage != Some(Sabotage::LockIgnored) {
-            let card = String::from_utf8_lossy(&state.inodes[inode].live);
-            return Ok(Locked::Held(card.trim().to_owned()));
+            let descriptor = String::from_utf8_lossy(&state.inodes[inode].live);
+            return Ok(Locked::Held(descriptor.trim().to_owned()));
         }
-        let bytes = format!("{card}\n").into_bytes();
+        let bytes = format!("{descriptor}\n").into_bytes();
         state.change(inode, Change::Length(0));
         state.change(inode, Change::Write { at: 0, bytes });
         state.locks_taken += 1;

@@ -165,7 +165,7 @@ impl Cluster {
             disk: self.processes[node].disk.clone(),
             path: DATA.into(),
             meta: self.meta,
-            card: format!("api{node:02}"),
+            descriptor: format!("api{node:02}"),
         }
     }
 }
@@ -214,8 +214,8 @@ impl World {
                 let starting = cluster.processes[node].starting.as_mut();
                 starting.expect("just seen").owned[core].push(*owned);
             }
-            Ok(Acquired::Held(card)) => {
-                let note = format_args!("node {node} leaves shard {shard} to {card}");
+            Ok(Acquired::Held(descriptor)) => {
+                let note = format_args!("node {node} leaves shard {shard} to {descriptor}");
                 self.trace.note(note);
             }
             Err(error) => {

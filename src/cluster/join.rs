@@ -1,6 +1,6 @@
 //! How a node joins: its name first, then that the others are of its kind, then its shards.
 //!
-//! Our card is in our lock file before we read those of the others. So of two that start at once at
+//! Our descriptor is in our lock file before we read those of the others. So of two that start at once at
 //! least one sees the other, and a disagreement never goes unnoticed.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Card, Cluster, Disagreement};
+use super::{Cluster, Disagreement, NodeDescriptor};
 use crate::limits::{JOIN_RETRY_NS, JOIN_WAIT_NS_MAX};
 use crate::shard::layout::{shard_dir, SHARD_LOCK};
 use crate::shard::ownership::Ownership;
@@ -25,11 +25,11 @@ const JOIN_RETRY: Duration = Duration::from_nanos(JOIN_RETRY_NS);
 pub enum JoinError {
     /// The directory of the links cannot be trusted: what is wrong with it.
     Links(PathBuf, &'static str),
-    /// Another process is this node: its name, and the card of the other.
+    /// Another process is this node: its name, and the descriptor of the other.
     NodeRuns(String, String),
     /// A living node has other settings.
     Disagrees(Disagreement),
-    /// Somebody who is no node of ours has a shard: its lock file, and the card in it.
+    /// Somebody who is no node of ours has a shard: its lock file, and the descriptor in it.
     Stranger(PathBuf, String),
     /// A file cannot be used: what was to be done with it.
     Io(&'static str, PathBuf, io::Error),
@@ -46,10 +46,10 @@ impl fmt::Display for JoinError {
                  directory with --run",
                 path.display()
             ),
-            JoinError::NodeRuns(node, card) => {
-                let process = match card.parse::<Card>() {
-                    Ok(card) => format!("process {}", card.pid),
-                    Err(_) => format!("'{card}'"),
+            JoinError::NodeRuns(node, descriptor) => {
+                let process = match descriptor.parse::<NodeDescriptor>() {
+                    Ok(descriptor) => format!("process {}", descriptor.pid),
+                    Err(_) => format!("'{descriptor}'"),
                 };
                 write!(
                     f,
@@ -60,9 +60,9 @@ impl fmt::Display for JoinError {
             JoinError::Disagrees(disagreement) => {
                 write!(f, "nodes must be alike: {disagreement}")
             }
-            JoinError::Stranger(lock, card) => write!(
+            JoinError::Stranger(lock, descriptor) => write!(
                 f,
-                "another galo owns this shard: {} is locked by {card}. \
+                "another galo owns this shard: {} is locked by {descriptor}. \
                  Stop it, or name another directory with --data",
                 lock.display()
             ),
@@ -110,23 +110,25 @@ pub fn prepare(cluster: &Cluster) -> Result<(), JoinError> {
     Err(JoinError::Links(links, wrong))
 }
 
-/// Becomes the node that the card says, for as long as the lock is kept, if all that live are alike.
-pub fn join(cluster: &Cluster, card: &Card) -> Result<Ownership, JoinError> {
+/// Becomes the node that the descriptor says, for as long as the lock is kept, if all that live are alike.
+pub fn join(cluster: &Cluster, descriptor: &NodeDescriptor) -> Result<Ownership, JoinError> {
     let path = cluster.lock_path(cluster.node);
-    let line = card.to_string();
+    let line = descriptor.to_string();
     let lock = patiently(
         || Ownership::acquire(&path, &line).map_err(io_error("lock", &path)),
         |locked| matches!(locked, Locked::Ours(_)),
     )?;
     let mut lock = match lock {
         Locked::Ours(lock) => lock,
-        Locked::Held(card) => return Err(JoinError::NodeRuns(cluster.name().to_owned(), card)),
+        Locked::Held(descriptor) => {
+            return Err(JoinError::NodeRuns(cluster.name().to_owned(), descriptor))
+        }
     };
     // Without it no other node could start.
-    let written = lock.expect_card();
+    let written = lock.expect_descriptor();
     written.map_err(io_error("write", &path))?;
     for other in (0..cluster.nodes.len()).filter(|other| *other != cluster.node) {
-        if let Some(disagreement) = disagreement(cluster, card, other)? {
+        if let Some(disagreement) = disagreement(cluster, descriptor, other)? {
             return Err(JoinError::Disagrees(disagreement));
         }
     }
@@ -136,50 +138,50 @@ pub fn join(cluster: &Cluster, card: &Card) -> Result<Ownership, JoinError> {
 /// What keeps us from being of one cluster with another node, if it lives.
 fn disagreement(
     cluster: &Cluster,
-    card: &Card,
+    descriptor: &NodeDescriptor,
     other: usize,
 ) -> Result<Option<Disagreement>, JoinError> {
     let path = cluster.lock_path(other);
     let ask = || {
         let holder = Ownership::holder(&path).map_err(io_error("read", &path))?;
         Ok(holder.and_then(|theirs| match theirs.parse() {
-            Ok(theirs) => card.disagreement(&theirs),
+            Ok(theirs) => descriptor.disagreement(&theirs),
             Err(_) => Some(Disagreement::unreadable(&cluster.nodes[other], &theirs)),
         }))
     };
-    // What we read may be the card of its life before.
+    // What we read may be the descriptor of its life before.
     patiently(ask, Option::is_none)
 }
 
-/// Takes those of the shards `home` that nobody else has. A fellow may have some of them, and any of
+/// Takes those of the shards `home` that nobody else has. A peer may have some of them, and any of
 /// the others: it took them over while we were away. A stranger may have none.
 pub fn claim(
     directory: &Directory<RealDisk>,
-    card: &Card,
+    descriptor: &NodeDescriptor,
     home: impl Iterator<Item = u32>,
 ) -> Result<Vec<Owned<RealDisk>>, JoinError> {
     // Before the first recovery, which may take its time.
     for shard in 0..directory.meta.shards {
-        fellow(directory, card, shard)?;
+        peer(directory, descriptor, shard)?;
     }
     let mut owned = Vec::new();
     for shard in home {
-        owned.extend(claim_one(directory, card, shard)?);
+        owned.extend(claim_one(directory, descriptor, shard)?);
     }
     Ok(owned)
 }
 
 fn claim_one(
     directory: &Directory<RealDisk>,
-    card: &Card,
+    descriptor: &NodeDescriptor,
     shard: u32,
 ) -> Result<Option<Owned<RealDisk>>, JoinError> {
     loop {
         if let Acquired::Ours(owned) = directory.acquire(shard)? {
             return Ok(Some(*owned));
         }
-        if let Some(fellow) = fellow(directory, card, shard)? {
-            let node = fellow.node;
+        if let Some(peer) = peer(directory, descriptor, shard)? {
+            let node = peer.node;
             log::info!("shard {shard} is at home here; node {node} has it, and will hand it back");
             return Ok(None);
         }
@@ -187,23 +189,23 @@ fn claim_one(
 }
 
 /// Who of our cluster has a shard. Refuses if somebody else has it.
-fn fellow(
+fn peer(
     directory: &Directory<RealDisk>,
-    card: &Card,
+    descriptor: &NodeDescriptor,
     shard: u32,
-) -> Result<Option<Card>, JoinError> {
+) -> Result<Option<NodeDescriptor>, JoinError> {
     let path = shard_dir(&directory.path, shard).join(SHARD_LOCK);
     let ask = || {
         let holder = Ownership::holder(&path).map_err(io_error("read", &path))?;
         Ok(match holder {
             None => Ok(None),
-            Some(text) => match text.parse::<Card>() {
-                Ok(holder) if card.is_fellow(&holder) => Ok(Some(holder)),
+            Some(text) => match text.parse::<NodeDescriptor>() {
+                Ok(holder) if descriptor.is_peer(&holder) => Ok(Some(holder)),
                 _ => Err(text),
             },
         })
     };
-    // What we read may be the card of the owner before, or our own, of a life that is just ending.
+    // What we read may be the descriptor of the owner before, or our own, of a life that is just ending.
     let holder = patiently(ask, |holder| holder.is_ok())?;
     holder.map_err(|text| JoinError::Stranger(path.clone(), text))
 }
@@ -231,13 +233,13 @@ fn io_error<'p>(action: &'static str, path: &'p Path) -> impl Fn(io::Error) -> J
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::card::tests::card;
+    use super::super::descriptor::tests::descriptor;
     use super::*;
 
     /// Node api02 of two.
     fn cluster(run: &Path) -> Cluster {
         Cluster {
-            nodes: card(1).nodes,
+            nodes: descriptor(1).nodes,
             node: 1,
             run: run.to_owned(),
         }
@@ -271,11 +273,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cluster = cluster(dir.path());
         prepare(&cluster).unwrap();
-        let lock = join(&cluster, &card(1)).unwrap();
-        let line = join(&cluster, &card(1)).unwrap_err().to_string();
+        let lock = join(&cluster, &descriptor(1)).unwrap();
+        let line = join(&cluster, &descriptor(1)).unwrap_err().to_string();
         assert!(line.contains("runs as node api02 (process 12)"), "{line}");
         drop(lock);
-        join(&cluster, &card(1)).unwrap();
+        join(&cluster, &descriptor(1)).unwrap();
     }
 
     #[test]
@@ -284,46 +286,46 @@ mod tests {
         let cluster = cluster(dir.path());
         prepare(&cluster).unwrap();
         let path = cluster.lock_path(0);
-        let other = Card {
+        let other = NodeDescriptor {
             protocol: 99,
-            ..card(0)
+            ..descriptor(0)
         };
         for (theirs, words) in [
             (other.to_string(), "has link protocol 99, this one"),
             ("process 12".to_owned(), "'process 12'"),
         ] {
             let lock = Ownership::wait(&path, &theirs).unwrap();
-            let line = join(&cluster, &card(1)).unwrap_err().to_string();
+            let line = join(&cluster, &descriptor(1)).unwrap_err().to_string();
             assert!(
                 line.contains("node api01") && line.contains(words),
                 "{line}"
             );
             drop(lock);
-            join(&cluster, &card(1)).unwrap();
+            join(&cluster, &descriptor(1)).unwrap();
         }
-        let _lock = Ownership::wait(&path, &card(0).to_string()).unwrap();
-        join(&cluster, &card(1)).unwrap();
+        let _lock = Ownership::wait(&path, &descriptor(0).to_string()).unwrap();
+        join(&cluster, &descriptor(1)).unwrap();
     }
 
-    /// Its new life has the lock, and writes its card in a moment.
+    /// Its new life has the lock, and writes its descriptor in a moment.
     #[test]
-    fn a_stale_card_is_asked_for_again() {
+    fn a_stale_descriptor_is_asked_for_again() {
         let dir = tempfile::tempdir().unwrap();
         let cluster = cluster(dir.path());
         prepare(&cluster).unwrap();
         let path = cluster.lock_path(0);
-        let stale = Card {
+        let stale = NodeDescriptor {
             cores: 9,
-            ..card(0)
+            ..descriptor(0)
         };
         let _lock = Ownership::wait(&path, &stale.to_string()).unwrap();
         std::thread::scope(|scope| {
-            let joining = scope.spawn(|| join(&cluster, &card(1)).map(drop));
+            let joining = scope.spawn(|| join(&cluster, &descriptor(1)).map(drop));
             // Not before it has begun to ask.
             while Ownership::holder(&cluster.lock_path(1)).unwrap().is_none() {
                 std::thread::yield_now();
             }
-            fs::write(&path, card(0).to_string()).unwrap();
+            fs::write(&path, descriptor(0).to_string()).unwrap();
             joining.join().unwrap().unwrap();
         });
     }

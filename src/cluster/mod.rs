@@ -5,16 +5,16 @@
 //!
 //! ```text
 //! RUN/links/               0700: only processes of our user come near
-//! RUN/links/api01.lock     held for as long as node api01 lives; its content is the node's card
+//! RUN/links/api01.lock     held for as long as node api01 lives; its content is the node's descriptor
 //! RUN/links/api01-0.sock   where other nodes connect to its core 0; 0600
 //! ```
 
-mod card;
+mod descriptor;
 mod join;
 
 use std::path::PathBuf;
 
-pub use card::{Card, Disagreement, NotACard};
+pub use descriptor::{Disagreement, NodeDescriptor, NotADescriptor};
 pub use join::{claim, join, prepare, JoinError};
 
 use crate::limits::{NODES_MAX, NODE_NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX};

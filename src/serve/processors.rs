@@ -26,11 +26,12 @@ pub(super) fn expect(
     }
     // One node after the other; the next one finds what this one has left.
     let lock = path.join(CREATION_LOCK);
-    let _lock = Ownership::wait(&lock, &directory.card).map_err(|error| RecoveryError::Io {
-        action: "lock",
-        path: lock,
-        error,
-    })?;
+    let _lock =
+        Ownership::wait(&lock, &directory.descriptor).map_err(|error| RecoveryError::Io {
+            action: "lock",
+            path: lock,
+            error,
+        })?;
     match Meta::processors(disk, path)? {
         Some(known) if known == marks => return Ok(()),
         Some(known) => {

@@ -18,7 +18,7 @@ pub struct Directory<D: Disk> {
     /// What it is.
     pub meta: Meta,
     /// Who we are, one line: for others who want the same shards.
-    pub card: String,
+    pub descriptor: String,
 }
 
 /// A shard that is ours: nobody else serves it before this is dropped.
@@ -33,7 +33,7 @@ pub struct Owned<D: Disk> {
 pub enum Acquired<D: Disk> {
     /// It is ours.
     Ours(Box<Owned<D>>),
-    /// Another has it: its card, as far as it is written.
+    /// Another has it: its descriptor, as far as it is written.
     Held(String),
 }
 
@@ -41,9 +41,9 @@ impl<D: Disk> Directory<D> {
     /// Takes a shard's lock and recovers it, unless somebody else has the lock. Blocks.
     pub fn acquire(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
         let path = shard_dir(&self.path, shard).join(SHARD_LOCK);
-        let lock = match self.disk.lock(&path, &self.card).at("lock", &path)? {
+        let lock = match self.disk.lock(&path, &self.descriptor).at("lock", &path)? {
             Locked::Ours(lock) => lock,
-            Locked::Held(card) => return Ok(Acquired::Held(card)),
+            Locked::Held(descriptor) => return Ok(Acquired::Held(descriptor)),
         };
         let recovered = super::open(&self.disk, &self.path, &self.meta, shard)?;
         Ok(Acquired::Ours(Box::new(Owned { recovered, lock })))

@@ -74,13 +74,13 @@ pub fn create<D: Disk>(
 pub fn unmake(dir: &Path) -> Result<bool, RecoveryError> {
     let disk = &RealDisk;
     let meta = Meta::read(disk, dir)?;
-    let card = format!("process {}", std::process::id());
+    let descriptor = format!("process {}", std::process::id());
     let mut locks = Vec::new();
     let creation = [dir.join(layout::CREATION_LOCK)];
     let shards = 0..meta.map_or(0, |meta| meta.shards);
     let shards = shards.map(|shard| layout::shard_dir(dir, shard).join(layout::SHARD_LOCK));
     for path in creation.into_iter().chain(shards) {
-        match disk.lock(&path, &card).at("lock", &path)? {
+        match disk.lock(&path, &descriptor).at("lock", &path)? {
             Locked::Ours(lock) => locks.push(lock),
             Locked::Held(_) => return Ok(false),
         }

@@ -25,9 +25,9 @@ pub trait Disk: Clone + Send + 'static {
     /// A lock; given up when dropped, or when the process ends.
     type Lock: Send + 'static;
 
-    /// Takes the lock on a file (created if need be), if nobody has it; `card` says who we are, for
+    /// Takes the lock on a file (created if need be), if nobody has it; `descriptor` says who we are, for
     /// those who do not get it.
-    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Self::Lock>>;
+    fn lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<Self::Lock>>;
 
     /// Names in a directory, in any order. `NotFound` when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -101,10 +101,10 @@ impl Disk for RealDisk {
     type File = File;
     type Lock = Ownership;
 
-    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
-        let mut locked = Ownership::acquire(path, card)?;
+    fn lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<Ownership>> {
+        let mut locked = Ownership::acquire(path, descriptor)?;
         if let Locked::Ours(lock) = &mut locked {
-            if let Err(error) = lock.expect_card() {
+            if let Err(error) = lock.expect_descriptor() {
                 let (path, error) = (path.display(), with_limit(&error));
                 log::warn!("{path}: who has it cannot be written there: {error}");
             }

@@ -1,8 +1,8 @@
 //! At most one process serves a shard: an open-file-description lock on its lock file (fcntl(2),
 //! F_OFD_SETLK). The kernel drops it when the owner is gone, whatever ended it; a paused owner keeps it.
 //!
-//! The file holds the owner's card, one line that says who it is. It is written after the lock is
-//! taken, so for a moment it may be the card of the owner before.
+//! The file holds the owner's descriptor, one line that says who it is. It is written after the lock is
+//! taken, so for a moment it may be the descriptor of the owner before.
 //!
 //! Whoever has the lock may remove the file: the lock that counts is that of the file which has the path.
 
@@ -14,7 +14,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 
-/// More than any card.
+/// More than any descriptor.
 const CARD_BYTES_MAX: u64 = 4096;
 
 /// What came of trying to lock.
@@ -22,7 +22,7 @@ const CARD_BYTES_MAX: u64 = 4096;
 pub enum Locked<L> {
     /// It is ours.
     Ours(L),
-    /// Somebody else has it: its card, as far as it is written.
+    /// Somebody else has it: its descriptor, as far as it is written.
     Held(String),
 }
 
@@ -30,25 +30,25 @@ pub enum Locked<L> {
 #[derive(Debug)]
 pub struct Ownership {
     _file: File,
-    /// Why its card is not there.
+    /// Why its descriptor is not there.
     unwritten: Option<io::Error>,
 }
 
 impl Ownership {
     /// Takes the lock on a file (created if need be, its directory must be there), or says who has it.
-    pub fn acquire(path: &Path, card: &str) -> io::Result<Locked<Ownership>> {
-        Ownership::lock(path, card, false)
+    pub fn acquire(path: &Path, descriptor: &str) -> io::Result<Locked<Ownership>> {
+        Ownership::lock(path, descriptor, false)
     }
 
     /// The same, waiting for as long as another has it.
-    pub fn wait(path: &Path, card: &str) -> io::Result<Ownership> {
-        match Ownership::lock(path, card, true)? {
+    pub fn wait(path: &Path, descriptor: &str) -> io::Result<Ownership> {
+        match Ownership::lock(path, descriptor, true)? {
             Locked::Ours(lock) => Ok(lock),
             Locked::Held(_) => unreachable!("F_OFD_SETLKW waits"),
         }
     }
 
-    /// The card of who has the lock now; does not take it even for a moment.
+    /// The descriptor of who has the lock now; does not take it even for a moment.
     pub fn holder(path: &Path) -> io::Result<Option<String>> {
         let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -59,10 +59,10 @@ impl Ownership {
         if lock.l_type == libc::F_UNLCK as libc::c_short {
             return Ok(None);
         }
-        read_card(&mut file).map(Some)
+        read_descriptor(&mut file).map(Some)
     }
 
-    fn lock(path: &Path, card: &str, wait: bool) -> io::Result<Locked<Ownership>> {
+    fn lock(path: &Path, descriptor: &str, wait: bool) -> io::Result<Locked<Ownership>> {
         let file = loop {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -71,16 +71,16 @@ impl Ownership {
                 .truncate(false)
                 .open(path)?;
             if !set_lock(&file, wait)? {
-                return Ok(Locked::Held(read_card(&mut file).unwrap_or_default()));
+                return Ok(Locked::Held(read_descriptor(&mut file).unwrap_or_default()));
             }
             // Or its owner has removed it meanwhile, and somebody may have made another.
             if is_at(&file, path)? {
                 break file;
             }
         };
-        // Over the old one, which on a full disk is where there is room. Without a card we are a
+        // Over the old one, which on a full disk is where there is room. Without a descriptor we are a
         // stranger to those who want the shard, but no less its owner.
-        let line = format!("{card}\n");
+        let line = format!("{descriptor}\n");
         let written = file.write_all_at(line.as_bytes(), 0);
         let written = written.and_then(|()| file.set_len(line.len() as u64));
         Ok(Locked::Ours(Ownership {
@@ -90,8 +90,8 @@ impl Ownership {
     }
 
     /// # Errors
-    /// The card could not be written: others do not know who has the lock.
-    pub fn expect_card(&mut self) -> io::Result<()> {
+    /// The descriptor could not be written: others do not know who has the lock.
+    pub fn expect_descriptor(&mut self) -> io::Result<()> {
         self.unwritten.take().map_or(Ok(()), Err)
     }
 }
@@ -132,10 +132,15 @@ fn whole_file() -> libc::flock {
     }
 }
 
-/// The first line: there may be more of a longer card while a new one is being written.
-fn read_card(file: &mut File) -> io::Result<String> {
-    let mut card = Vec::new();
-    file.take(CARD_BYTES_MAX).read_to_end(&mut card)?;
-    let card = String::from_utf8_lossy(&card);
-    Ok(card.lines().next().unwrap_or_default().trim().to_owned())
+/// The first line: there may be more of a longer descriptor while a new one is being written.
+fn read_descriptor(file: &mut File) -> io::Result<String> {
+    let mut descriptor = Vec::new();
+    file.take(CARD_BYTES_MAX).read_to_end(&mut descriptor)?;
+    let descriptor = String::from_utf8_lossy(&descriptor);
+    Ok(descriptor
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned())
 }

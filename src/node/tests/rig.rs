@@ -212,7 +212,7 @@ impl Rig {
             disk: disk.clone(),
             path: self.data.clone(),
             meta: self.meta,
-            card: members.name(member),
+            descriptor: members.name(member),
         };
         let mut owned = Vec::new();
         for shard in members.own_shards().filter(|_| owning) {
@@ -222,7 +222,7 @@ impl Rig {
             };
             match directory(disk).acquire(shard as u32).unwrap() {
                 Acquired::Ours(it) => owned.push(*it),
-                Acquired::Held(card) => assert!(nodes > 1, "{card} has it"),
+                Acquired::Held(descriptor) => assert!(nodes > 1, "{descriptor} has it"),
             }
         }
         let directory = directory(&disk);

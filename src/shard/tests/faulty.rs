@@ -78,9 +78,9 @@ impl Disk for Faulty {
     type File = FaultyFile;
     type Lock = Lock;
 
-    fn lock(&self, path: &Path, card: &str) -> io::Result<Locked<Lock>> {
-        Ok(match RealDisk.lock(path, card)? {
-            Locked::Held(card) => Locked::Held(card),
+    fn lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<Lock>> {
+        Ok(match RealDisk.lock(path, descriptor)? {
+            Locked::Held(descriptor) => Locked::Held(descriptor),
             Locked::Ours(lock) => {
                 let held = Arc::new(Mutex::new(Some(lock)));
                 self.0.lock().unwrap().locks.push(held.clone());

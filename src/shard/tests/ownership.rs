@@ -10,10 +10,10 @@ fn one_owner_at_a_time() {
     let Locked::Ours(owner) = Ownership::acquire(&path, "the first").unwrap() else {
         panic!("nobody has it");
     };
-    let Locked::Held(card) = Ownership::acquire(&path, "the second").unwrap() else {
+    let Locked::Held(descriptor) = Ownership::acquire(&path, "the second").unwrap() else {
         panic!("the first has it");
     };
-    assert_eq!(card, "the first");
+    assert_eq!(descriptor, "the first");
     drop(owner);
     let again = Ownership::acquire(&path, "the second").unwrap();
     assert!(matches!(again, Locked::Ours(_)));
@@ -39,9 +39,9 @@ fn asking_who_has_it_takes_nothing() {
     let path = dir.path().join("lock");
     assert_eq!(Ownership::holder(&path).unwrap(), None);
     assert!(!path.exists());
-    let owner = Ownership::wait(&path, "a rather long card").unwrap();
+    let owner = Ownership::wait(&path, "a rather long descriptor").unwrap();
     let holder = || Ownership::holder(&path).unwrap();
-    assert_eq!(holder().as_deref(), Some("a rather long card"));
+    assert_eq!(holder().as_deref(), Some("a rather long descriptor"));
     drop(owner);
     assert_eq!(holder(), None);
     let _owner = Ownership::wait(&path, "short").unwrap();
@@ -62,18 +62,18 @@ fn a_lock_that_its_owner_has_removed_is_none() {
         drop(owner);
         let _next = next.join().unwrap();
         let third = Ownership::acquire(&path, "the third").unwrap();
-        assert!(matches!(third, Locked::Held(card) if card == "the second"));
+        assert!(matches!(third, Locked::Held(descriptor) if descriptor == "the second"));
     });
 }
 
 #[test]
-fn a_card_that_cannot_be_written_is_told() {
+fn a_descriptor_that_cannot_be_written_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
     let Locked::Ours(mut owner) = Ownership::acquire(&path, "the first").unwrap() else {
         panic!("nobody has it");
     };
-    owner.expect_card().unwrap();
+    owner.expect_descriptor().unwrap();
     drop(owner);
     // A device that is full for ever.
     std::fs::remove_file(&path).unwrap();
@@ -81,6 +81,6 @@ fn a_card_that_cannot_be_written_is_told() {
     let Locked::Ours(mut owner) = Ownership::acquire(&path, "the second").unwrap() else {
         panic!("nobody has it");
     };
-    let error = owner.expect_card().unwrap_err();
+    let error = owner.expect_descriptor().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
 }

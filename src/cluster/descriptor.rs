@@ -1,4 +1,4 @@
-//! A node's card: one line that says who it is, for people and for other nodes. It is the content of
+//! A node's descriptor: one line that says who it is, for people and for other nodes. It is the content of
 //! its lock file and of the lock files of the shards that it owns.
 //!
 //! `galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=<32 hex digits>
@@ -11,7 +11,7 @@ use crate::node::link;
 
 /// See the module. What all nodes of a cluster must agree on, and which of them this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
+pub struct NodeDescriptor {
     /// The node's name.
     pub node: String,
     /// All nodes' names, in order.
@@ -33,9 +33,9 @@ pub struct Card {
 
 const NO_PROCESSOR: &str = "none";
 
-/// The text is no card: somebody who is no node, or one of a future that knows better.
+/// The text is no descriptor: somebody who is no node, or one of a future that knows better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotACard;
+pub struct NotADescriptor;
 
 /// What two nodes differ in, though they must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,37 +48,40 @@ pub struct Disagreement {
     fix: &'static str,
 }
 
-impl Card {
+impl NodeDescriptor {
     /// What keeps two nodes from being of one cluster.
-    pub fn disagreement(&self, other: &Card) -> Option<Disagreement> {
-        let differ = |what: fn(&Card) -> String, fix| {
+    pub fn disagreement(&self, other: &NodeDescriptor) -> Option<Disagreement> {
+        let differ = |what: fn(&NodeDescriptor) -> String, fix| {
             let (ours, theirs) = (what(self), what(other));
             let theirs = format!("node {} (process {}) has {theirs}", other.node, other.pid);
             (what(self) != what(other)).then_some(Disagreement { theirs, ours, fix })
         };
         let protocol = differ(
-            |card| format!("link protocol {}", card.protocol),
+            |descriptor| format!("link protocol {}", descriptor.protocol),
             "run the same version of galo in all nodes",
         );
         protocol
             .or_else(|| {
-                let what = |card: &Card| format!("data directory {:032x}", card.directory);
+                let what = |descriptor: &NodeDescriptor| {
+                    format!("data directory {:032x}", descriptor.directory)
+                };
                 differ(what, "give all nodes the same --data")
             })
             .or_else(|| {
-                let what = |card: &Card| format!("--nodes {}", card.nodes.join(","));
+                let what =
+                    |descriptor: &NodeDescriptor| format!("--nodes {}", descriptor.nodes.join(","));
                 differ(what, "give all nodes the same --nodes, in the same order")
             })
             .or_else(|| {
-                let what = |card: &Card| format!("{} shards", card.shards);
+                let what = |descriptor: &NodeDescriptor| format!("{} shards", descriptor.shards);
                 differ(what, "give all nodes the same --data")
             })
             .or_else(|| {
-                let what = |card: &Card| format!("--cores {}", card.cores);
+                let what = |descriptor: &NodeDescriptor| format!("--cores {}", descriptor.cores);
                 differ(what, "give all nodes the same --cores")
             })
             .or_else(|| {
-                let what = |card: &Card| match &card.processors {
+                let what = |descriptor: &NodeDescriptor| match &descriptor.processors {
                     None => "no payment processors".to_owned(),
                     Some([default, fallback]) => {
                         format!("--processor-default {default} --processor-fallback {fallback}")
@@ -89,7 +92,7 @@ impl Card {
     }
 
     /// Whether the other is a node of our cluster, and not one that calls itself as we do.
-    pub fn is_fellow(&self, other: &Card) -> bool {
+    pub fn is_peer(&self, other: &NodeDescriptor) -> bool {
         self.disagreement(other).is_none()
             && other.node != self.node
             && self.nodes.contains(&other.node)
@@ -97,10 +100,10 @@ impl Card {
 }
 
 impl Disagreement {
-    /// With a node whose card cannot be read.
-    pub(super) fn unreadable(node: &str, card: &str) -> Disagreement {
+    /// With a node whose descriptor cannot be read.
+    pub(super) fn unreadable(node: &str, descriptor: &str) -> Disagreement {
         Disagreement {
-            theirs: format!("node {node} has a card that says '{card}'"),
+            theirs: format!("node {node} has a descriptor that says '{descriptor}'"),
             ours: format!("link protocol {}", link::VERSION),
             fix: "run the same version of galo in all nodes",
         }
@@ -113,7 +116,7 @@ impl fmt::Display for Disagreement {
     }
 }
 
-impl fmt::Display for Card {
+impl fmt::Display for NodeDescriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [default, fallback] = match &self.processors {
             None => [NO_PROCESSOR; 2],
@@ -134,31 +137,31 @@ impl fmt::Display for Card {
     }
 }
 
-impl FromStr for Card {
-    type Err = NotACard;
+impl FromStr for NodeDescriptor {
+    type Err = NotADescriptor;
 
     /// Fields that it does not know are for those who do.
-    fn from_str(text: &str) -> Result<Card, NotACard> {
-        let fields = text.strip_prefix("galo ").ok_or(NotACard)?;
+    fn from_str(text: &str) -> Result<NodeDescriptor, NotADescriptor> {
+        let fields = text.strip_prefix("galo ").ok_or(NotADescriptor)?;
         let field = |name: &str| {
             let mut fields = fields.split(' ').filter_map(|field| field.split_once('='));
             let found = fields.find(|(found, _)| *found == name);
-            found.map(|(_, value)| value).ok_or(NotACard)
+            found.map(|(_, value)| value).ok_or(NotADescriptor)
         };
-        fn number<N: FromStr>(digits: &str) -> Result<N, NotACard> {
-            digits.parse().map_err(|_| NotACard)
+        fn number<N: FromStr>(digits: &str) -> Result<N, NotADescriptor> {
+            digits.parse().map_err(|_| NotADescriptor)
         }
         let processors = match [field("processor-default")?, field("processor-fallback")?] {
             [NO_PROCESSOR, NO_PROCESSOR] => None,
             urls => Some(urls.map(str::to_owned)),
         };
-        Ok(Card {
+        Ok(NodeDescriptor {
             processors,
             node: field("node")?.to_owned(),
             nodes: field("nodes")?.split(',').map(str::to_owned).collect(),
             cores: number(field("cores")?)?,
             shards: number(field("shards")?)?,
-            directory: u128::from_str_radix(field("directory")?, 16).map_err(|_| NotACard)?,
+            directory: u128::from_str_radix(field("directory")?, 16).map_err(|_| NotADescriptor)?,
             protocol: number(field("protocol")?)?,
             pid: number(field("pid")?)?,
         })
@@ -170,9 +173,9 @@ pub(super) mod tests {
     use super::*;
 
     /// Of node `n` of api01 and api02.
-    pub fn card(node: usize) -> Card {
+    pub fn descriptor(node: usize) -> NodeDescriptor {
         let nodes = ["api01".to_owned(), "api02".to_owned()];
-        Card {
+        NodeDescriptor {
             node: nodes[node].clone(),
             nodes: nodes.into(),
             cores: 1,
@@ -185,8 +188,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_card_is_one_line_and_comes_back() {
-        let line = card(0).to_string();
+    fn a_descriptor_is_one_line_and_comes_back() {
+        let line = descriptor(0).to_string();
         let directory = "00000000000000000000000000000abc";
         assert_eq!(
             line,
@@ -196,10 +199,10 @@ pub(super) mod tests {
                 link::VERSION
             )
         );
-        assert_eq!(line.parse(), Ok(card(0)));
-        let paying = Card {
+        assert_eq!(line.parse(), Ok(descriptor(0)));
+        let paying = NodeDescriptor {
             processors: Some(["http://a:8080".to_owned(), "http://b/p".to_owned()]),
-            ..card(0)
+            ..descriptor(0)
         };
         let line = paying.to_string();
         let urls = "processor-default=http://a:8080 processor-fallback=http://b/p protocol";
@@ -208,8 +211,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_card_is_none() {
-        let good = card(0).to_string();
+    fn what_is_no_descriptor_is_none() {
+        let good = descriptor(0).to_string();
         for bad in [
             String::new(),
             "process 12".to_owned(),
@@ -220,47 +223,58 @@ pub(super) mod tests {
             good.replace(" pid=12", ""),
             good.replace(" pid=12", " pid="),
         ] {
-            assert_eq!(bad.parse::<Card>(), Err(NotACard), "{bad}");
+            assert_eq!(bad.parse::<NodeDescriptor>(), Err(NotADescriptor), "{bad}");
         }
     }
 
     #[test]
     fn fellows_differ_in_nothing_but_name_and_process() {
-        let other = Card { pid: 9, ..card(1) };
-        assert_eq!(card(0).disagreement(&other), None);
-        assert!(card(0).is_fellow(&other));
-        assert!(!card(0).is_fellow(&card(0)), "that is our own name");
-        let stranger = Card {
-            node: "api03".to_owned(),
-            ..card(1)
+        let other = NodeDescriptor {
+            pid: 9,
+            ..descriptor(1)
         };
-        assert!(!card(0).is_fellow(&stranger));
+        assert_eq!(descriptor(0).disagreement(&other), None);
+        assert!(descriptor(0).is_peer(&other));
+        assert!(
+            !descriptor(0).is_peer(&descriptor(0)),
+            "that is our own name"
+        );
+        let stranger = NodeDescriptor {
+            node: "api03".to_owned(),
+            ..descriptor(1)
+        };
+        assert!(!descriptor(0).is_peer(&stranger));
     }
 
     #[test]
     fn a_disagreement_is_one_line_with_both_sides_and_what_to_do() {
-        type Change = fn(&mut Card);
+        type Change = fn(&mut NodeDescriptor);
         let ours = format!("link protocol {}", link::VERSION);
         let cases: [(Change, [&str; 3]); 6] = [
             (
-                |card| card.protocol = 7,
+                |descriptor| descriptor.protocol = 7,
                 ["link protocol 7", &ours, "same version"],
             ),
-            (|card| card.directory = 0xdef, ["def", "abc", "same --data"]),
             (
-                |card| card.nodes.reverse(),
+                |descriptor| descriptor.directory = 0xdef,
+                ["def", "abc", "same --data"],
+            ),
+            (
+                |descriptor| descriptor.nodes.reverse(),
                 ["api02,api01", "api01,api02", "same --nodes"],
             ),
             (
-                |card| card.shards = 3,
+                |descriptor| descriptor.shards = 3,
                 ["3 shards", "2 shards", "same --data"],
             ),
             (
-                |card| card.cores = 4,
+                |descriptor| descriptor.cores = 4,
                 ["--cores 4", "--cores 1", "same --cores"],
             ),
             (
-                |card| card.processors = Some(["http://b", "http://a"].map(str::to_owned)),
+                |descriptor| {
+                    descriptor.processors = Some(["http://b", "http://a"].map(str::to_owned))
+                },
                 [
                     "--processor-default http://b --processor-fallback http://a",
                     "this one no payment processors",
@@ -269,10 +283,13 @@ pub(super) mod tests {
             ),
         ];
         for (change, words) in cases {
-            let mut other = card(1);
+            let mut other = descriptor(1);
             change(&mut other);
-            let line = card(0).disagreement(&other).expect("differs").to_string();
-            assert!(!card(0).is_fellow(&other));
+            let line = descriptor(0)
+                .disagreement(&other)
+                .expect("differs")
+                .to_string();
+            assert!(!descriptor(0).is_peer(&other));
             assert!(
                 line.starts_with("node api02 (process 12) has ") && !line.contains('\n'),
                 "{line}"
