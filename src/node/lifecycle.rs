@@ -141,7 +141,9 @@ impl<J> Node<J> {
         if is_due(&mut self.inquire_ns, now_ns) {
             self.inquire();
         }
-        self.dispatch();
+        if self.settings.payments.is_some() {
+            self.dispatch();
+        }
     }
 
     /// Deals with every deadline that has passed, and finds the next.

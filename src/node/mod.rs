@@ -192,8 +192,12 @@ impl<J> Node<J> {
             self.started();
             self.health_put_off();
         }
-        self.resume_findings();
-        self.resume_resets();
+        if !self.processors.findings.is_empty() || !self.processors.told.is_empty() {
+            self.resume_findings();
+        }
+        if !self.resets.is_empty() {
+            self.resume_resets();
+        }
         self.run_timers();
         self.take_turns();
     }

@@ -43,7 +43,7 @@ enum About {
 }
 
 /// A question without an answer.
-struct Open {
+pub(super) struct Open {
     from: From,
     shard: usize,
     /// Monotonic.
@@ -53,14 +53,14 @@ struct Open {
 
 /// See the top of this file.
 pub(super) struct Questions {
-    open: BTreeMap<u64, Open>,
+    pub(super) open: BTreeMap<u64, Open>,
     counter: u64,
     /// Those about outcomes, by payment.
     outcomes: BTreeSet<(PaymentId, u64)>,
     /// Those whose payment is settled in this tick's batch of its shard.
     settled: Vec<(usize, u64)>,
     /// By shard: this tick's batch forgets its payments.
-    forgets: Vec<bool>,
+    pub(super) forgets: Vec<bool>,
     /// By member: how many are open.
     of_members: Vec<usize>,
 }

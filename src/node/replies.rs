@@ -155,7 +155,9 @@ impl<J> Node<J> {
     /// replies are written anew.
     pub fn journal_refused(&mut self, shard: usize) {
         self.shard(shard).refused();
-        self.payments_refused(shard);
+        if self.settings.payments.is_some() {
+            self.payments_refused(shard);
+        }
         self.reset_refused(shard);
         let mut ops = std::mem::take(&mut self.commit.ops);
         let touched = |dependency: Dependency| match dependency {
@@ -231,8 +233,12 @@ impl<J> Node<J> {
     pub fn journal_written(&mut self, shard: usize) {
         self.shard(shard).written();
         self.commit.written();
-        self.questions_written(shard);
-        self.payments_written(shard);
+        if self.questions.forgets[shard] || !self.questions.open.is_empty() {
+            self.questions_written(shard);
+        }
+        if self.settings.payments.is_some() {
+            self.payments_written(shard);
+        }
     }
 
     /// An `fdatasync` of a shard begins; it covers everything written so far.

@@ -23,9 +23,6 @@ impl<J> Node<J> {
     pub(in crate::node) fn dispatch(&mut self) {
         self.processors.left = false;
         self.pay_ns = u64::MAX;
-        if self.settings.payments.is_none() {
-            return;
-        }
         if self.served().any(|shard| shard.payments().open() > 0) {
             self.processors.busy = [true; 2];
         }
@@ -292,9 +289,7 @@ impl<J> Node<J> {
         self.processors.confirmed.retain(|(of, ..)| *of != shard);
         self.processors.paused_ns[shard] = self.now.monotonic_ns + DISPATCH_RETRY_NS;
         self.pay_ns = self.pay_ns.min(self.processors.paused_ns[shard]);
-        if self.settings.payments.is_some() {
-            self.gather_retries(shard);
-        }
+        self.gather_retries(shard);
     }
 
     fn each_unsent(&mut self, shard: usize, each: impl Fn(&mut Self, Attempt, ConnectionId)) {
