@@ -93,4 +93,13 @@ impl Sabotage {
         Sabotage::AttemptRepeated,
         Sabotage::DeadlineForgotten,
     ];
+
+    /// From which seed on it is soon met. One that few seeds meet would take minutes from the first one on.
+    pub fn first_seed(self) -> u64 {
+        match self {
+            Sabotage::TimeStands => 500,
+            Sabotage::DeadlineForgotten => 800,
+            _ => 0,
+        }
+    }
 }

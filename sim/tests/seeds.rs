@@ -53,11 +53,7 @@ fn every_sabotage_is_found() {
             sabotage: Some(sabotage),
             ..Options::default()
         };
-        // One that few seeds meet would take minutes from the first one on.
-        let from = match sabotage {
-            Sabotage::TimeStands => 200,
-            _ => 0,
-        };
+        let from = sabotage.first_seed();
         let summary = many(from, SELF_TEST_SEEDS, options, true, |_, _| {});
         assert!(!summary.failed.is_empty(), "{sabotage:?} is not found");
     }
