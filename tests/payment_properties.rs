@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use galo::machine::Job as _;
-use galo::payments::Payment;
-use galo::payments::State;
-use galo::payments::{PaymentId, Processor, Summary, Window};
+use galo::payments::{Payment, PaymentId, Processor, State, Summary, Window};
 use galo::shard::{
     create, layout, open, Accepted, Client, Disk, DiskFile, Job, Meta, RealDisk, Recovered, Shard,
     Store,

@@ -23,9 +23,7 @@ use crate::limits::{
     ASK_AGAIN_NS, COMMAND_NS_MAX, INQUIRIES_MAX, INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX,
 };
 use crate::machine::ConnectionId;
-use crate::payments::Payment;
-use crate::payments::State;
-use crate::payments::{PaymentId, Summary, Window};
+use crate::payments::{Payment, PaymentId, State, Summary, Window};
 
 /// What a client wants to know, and what is known of it.
 enum About {

@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::link::{Answer, Frame, Question};
 use super::Node;
 use crate::limits::{INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};
-use crate::payments::State;
-use crate::payments::{PaymentId, Summary, Window};
+use crate::payments::{PaymentId, State, Summary, Window};
 use crate::shard::payments::Unreadable;
 
 /// Who asks.

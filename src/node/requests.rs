@@ -5,8 +5,7 @@ use super::connection::{Arriving, State};
 use super::encoder::ReplyTarget;
 use super::replies::Progress;
 use super::Node;
-use crate::api::operations;
-use crate::api::{self, Call, Endpoint, Problem, Refused};
+use crate::api::{self, operations, Call, Endpoint, Problem, Refused};
 use crate::command::{ids, Command, Ids, Outcome, Scope};
 use crate::http::{self, Framing, Parsed, Request, Status};
 use crate::limits::{

@@ -17,9 +17,7 @@ use crate::limits::{
 use crate::machine::ConnectionId;
 use crate::payments::answers::{rule, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, State as CircuitState, Ticket};
-use crate::payments::Payment;
-use crate::payments::State;
-use crate::payments::{backoff, choice, PaymentId, Processor};
+use crate::payments::{backoff, choice, Payment, PaymentId, Processor, State};
 use crate::shard::payments::Course;
 
 /// What a processor is sent, word for word the same however often.

@@ -15,8 +15,7 @@ use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
 use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, Ticket};
-use crate::payments::State;
-use crate::payments::{PaymentId, Processor};
+use crate::payments::{PaymentId, Processor, State};
 use crate::shard::payments::{Course, Unreadable};
 
 /// A question about one payment.

@@ -4,8 +4,7 @@ use super::payments::{pay, state, PAY};
 use super::*;
 use crate::http::iso8601;
 use crate::limits::{KEY_NS_MAX, SECOND_NS};
-use crate::payments::Processor;
-use crate::payments::State;
+use crate::payments::{Processor, State};
 
 const HOURS_US: i64 = 2 * 3600 * 1_000_000;
 

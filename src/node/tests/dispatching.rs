@@ -5,8 +5,7 @@ use super::rig::processors::{Call, GATEWAY};
 use super::rig::Gateway;
 use super::*;
 use crate::limits::{MILLISECOND_NS, PROCESSOR_PARALLEL_MAX};
-use crate::payments::State;
-use crate::payments::{PaymentId, Processor};
+use crate::payments::{PaymentId, Processor, State};
 
 #[test]
 fn who_fails_is_probed_with_single_payments_and_then_opened_up_step_by_step() {

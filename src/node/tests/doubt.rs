@@ -8,8 +8,7 @@ use crate::api::processors::Stored;
 use crate::limits::{
     ATTEMPT_NS_MAX, DISPATCH_RETRY_NS, MILLISECOND_NS, PROBE_NS_MAX, PROBE_NS_MIN,
 };
-use crate::payments::State;
-use crate::payments::{PaymentId, Processor};
+use crate::payments::{PaymentId, Processor, State};
 
 /// The processor says that it knows a payment, and then what it has of it.
 #[track_caller]

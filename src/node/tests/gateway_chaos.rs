@@ -9,8 +9,7 @@ use super::rig::processors::{response, stored, Call, Kind};
 use super::*;
 use crate::api::processors::Stored;
 use crate::limits::MILLISECOND_NS;
-use crate::payments::State;
-use crate::payments::{PaymentId, Summary, Window};
+use crate::payments::{PaymentId, State, Summary, Window};
 use crate::shard::Accepted;
 
 /// Both processors' books, and what they have in the works after whoever asked has gone, perhaps.

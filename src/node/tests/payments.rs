@@ -6,9 +6,7 @@ use crate::limits::{
     ATTEMPT_NS_MAX, DISPATCH_RETRY_NS, HEALTH_NS_MIN, MILLISECOND_NS, PROBE_NS_MIN,
     PROCESSOR_IDLE_NS_MAX, STOP_GRACE_NS,
 };
-use crate::payments::Payment;
-use crate::payments::State;
-use crate::payments::{PaymentId, Processor, Window};
+use crate::payments::{Payment, PaymentId, Processor, State, Window};
 use crate::shard::Accepted;
 
 /// One core with one shard and two processors.

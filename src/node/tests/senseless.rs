@@ -10,8 +10,7 @@ use crate::limits::{
     MILLISECOND_NS, PAYMENT_OLD_NS, PROCESSOR_PARALLEL_MAX, RETRY_NS_MAX, RETRY_NS_MIN,
 };
 use crate::payments::answers::{rule, Anomaly, Next, Said};
-use crate::payments::Processor;
-use crate::payments::State;
+use crate::payments::{Processor, State};
 
 const PAGE: &str = "<!doctype html><title>It works!</title>";
 

@@ -7,8 +7,7 @@ use hashbrown::HashTable;
 
 use super::hash::Hasher;
 use super::State;
-use crate::payments::Payment;
-use crate::payments::{PaymentId, Processor, Summary, Window};
+use crate::payments::{Payment, PaymentId, Processor, Summary, Window};
 
 /// A settled payment; times in microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,7 @@ use hashbrown::HashTable;
 use super::hash::Hasher;
 use super::State;
 use crate::payments::answers::Said;
-use crate::payments::Payment;
-use crate::payments::{PaymentId, Processor};
+use crate::payments::{Payment, PaymentId, Processor};
 
 /// Where a payment stands with the processor that it was bound to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 use super::faulty::{Faulty, Write};
 use super::*;
 use crate::command::{Command, Ids, Outcome};
-use crate::payments::State;
-use crate::payments::{PaymentId, Processor, Summary, Window};
+use crate::payments::{PaymentId, Processor, State, Summary, Window};
 use crate::shard::check::check;
 use crate::shard::payments::{fill, Settled, Unreadable};
 use crate::shard::{Accepted, Done};

@@ -2,9 +2,7 @@
 
 use super::recovery::edit_snapshot;
 use super::*;
-use crate::payments::Payment;
-use crate::payments::State;
-use crate::payments::{PaymentId, Processor, Summary, Totals, Window};
+use crate::payments::{Payment, PaymentId, Processor, State, Summary, Totals, Window};
 use crate::shard::check::check;
 use crate::shard::Accepted;
 

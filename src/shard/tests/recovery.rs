@@ -5,8 +5,7 @@ use crate::command::{ForwardId, Origin};
 use crate::shard::journal::{self, Stamp, HEADER_BYTES};
 use crate::shard::outcomes::Counts;
 use crate::shard::recovery::JournalCase;
-use crate::shard::snapshot;
-use crate::shard::Recall;
+use crate::shard::{snapshot, Recall};
 
 /// Of the records that `credit` writes.
 const RECORD: usize = 64;

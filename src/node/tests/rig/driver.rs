@@ -1,8 +1,7 @@
 //! What a driver does with each core of a [`Rig`].
 
 use super::{Core, Rig, Socket, TIME_US};
-use crate::host::Host;
-use crate::host::Work;
+use crate::host::{Host, Work};
 use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::machine::{ConnectionId, Effect, Job as _, Machine, Now, Peer, Target};
 use crate::payments::Processor;
