@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next bytes, so many.
     pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;

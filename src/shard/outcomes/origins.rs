@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use super::{from_stored, to_stored, Counts, Outcome};
+use crate::codec::Fields;
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 use crate::limits::{SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
 
@@ -240,9 +241,9 @@ impl Origins {
         moments: &RangeInclusive<u64>,
     ) -> Result<Origins, (usize, &'static str)> {
         let mut origins = Origins::default();
-        let mut rest = bytes;
+        let mut rest = Fields::new(bytes);
         for _ in 0..counts.windows {
-            let at = bytes.len() - rest.len();
+            let at = bytes.len() - rest.left();
             let window = read_window(&mut rest, moments).map_err(|reason| (at, reason))?;
             if origins.window(window.origin.member).is_some() {
                 return Err((at, "a member that came before"));
@@ -252,7 +253,7 @@ impl Origins {
         match rest.is_empty() {
             true => Ok(origins),
             false => Err((
-                bytes.len() - rest.len(),
+                bytes.len() - rest.left(),
                 "more than the windows that are counted",
             )),
         }
@@ -266,14 +267,11 @@ impl Origins {
     }
 }
 
-fn read_window(rest: &mut &[u8], moments: &RangeInclusive<u64>) -> Result<Window, &'static str> {
-    let mut u64_next = || {
-        let (bytes, left) = rest
-            .split_first_chunk()
-            .ok_or("a window that is cut short")?;
-        *rest = left;
-        Ok::<u64, &'static str>(u64::from_le_bytes(*bytes))
-    };
+fn read_window(
+    rest: &mut Fields<'_>,
+    moments: &RangeInclusive<u64>,
+) -> Result<Window, &'static str> {
+    let mut u64_next = || rest.u64().ok_or("a window that is cut short");
     let mut window = Window::new(Origin::from_bits(u64_next()?), u64_next()?);
     if !moments.contains(&window.through) {
         return Err("a window of another time");
