@@ -35,7 +35,6 @@ fn node() -> Node<()> {
         started_ns: 1,
         resident_bytes: || 0,
         stats: Arc::new(members.stats()),
-        members: members.clone(),
     };
     let settings = Settings {
         members,

@@ -97,7 +97,6 @@ fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
             started_ns: 0,
             resident_bytes: || 0,
             stats: Arc::new(members.stats()),
-            members: members.clone(),
         },
         members,
     };

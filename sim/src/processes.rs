@@ -239,7 +239,6 @@ impl World {
             started_ns: self.now_ns,
             resident_bytes: || 4096,
             stats: Arc::new(cluster.view(node, 0).stats()),
-            members: cluster.view(node, 0),
         };
         self.shuffled_ns = self.now_ns;
         let directory = cluster.directory(node);

@@ -40,14 +40,18 @@ pub struct Process {
     pub started_ns: u64,
     /// Bytes; reads `/proc`, so it is asked only for `/metrics`.
     pub resident_bytes: fn() -> u64,
-    /// The cluster; the core in it is of no meaning.
-    pub members: Members,
     /// The counters of all cores.
     pub stats: Arc<Stats>,
 }
 
 /// Appends the body of `GET /health`. `payments`: there are processors to tell of.
-pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: Now) {
+pub fn write_health(
+    body: &mut Vec<u8>,
+    process: &Process,
+    members: &Members,
+    payments: bool,
+    now: Now,
+) {
     let stats = &process.stats;
     let status = match payments::is_stalled(stats, now.monotonic_ns) {
         true => "degraded",
@@ -64,7 +68,7 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: 
         process.driver,
     );
     body.extend_from_slice(rest.as_bytes());
-    write_cluster(body, process);
+    write_cluster(body, members, stats);
     if payments {
         payments::write_health(body, stats, now.monotonic_ns);
     }
@@ -72,8 +76,7 @@ pub fn write_health(body: &mut Vec<u8>, process: &Process, payments: bool, now: 
 }
 
 /// Names and states need no escaping in JSON.
-fn write_cluster(body: &mut Vec<u8>, process: &Process) {
-    let (members, stats) = (&process.members, &process.stats);
+fn write_cluster(body: &mut Vec<u8>, members: &Members, stats: &Stats) {
     let own = &members.nodes[members.node];
     body.extend_from_slice(format!(",\"node\":\"{own}\",\"nodes\":[").as_bytes());
     for (node, name) in members.nodes.iter().enumerate() {
@@ -360,7 +363,6 @@ mod tests {
             started_ns: 1,
             resident_bytes: || 1,
             stats: Arc::new(members.stats()),
-            members,
         };
         let mut body = Vec::new();
         let now = Now {

@@ -243,6 +243,7 @@ impl<J> Node<J> {
                 operations::write_health(
                     &mut self.encoder.body,
                     &self.settings.process,
+                    &self.settings.members,
                     self.settings.payments.is_some(),
                     self.now,
                 );

@@ -134,7 +134,6 @@ impl Cores<'_> {
             started_ns: crate::io::monotonic_ns(),
             resident_bytes,
             stats: Arc::new(self.members.stats()),
-            members: self.members.clone(),
         };
         let mut shares: Vec<Vec<Owned<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
         for owned in owned {

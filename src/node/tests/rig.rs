@@ -227,7 +227,7 @@ impl Rig {
         }
         let directory = directory(&disk);
         let settings = Settings {
-            members: members.clone(),
+            members,
             epoch: self.epochs,
             directory: self.meta.directory,
             durability: self.plan.durability,
@@ -240,7 +240,6 @@ impl Rig {
                 started_us: TIME_US,
                 started_ns: 0,
                 resident_bytes: || 0,
-                members: members.clone(),
                 stats: self.stats_of[member / cores].clone(),
             },
         };
