@@ -19,7 +19,7 @@ const PAYMENT: &[u8] = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 1
     {\"amount\":1}";
 
 /// The first node of two, of which the second speaks.
-fn node() -> Node<()> {
+fn node() -> Node {
     let members = Members {
         nodes: vec!["a".to_owned(), "b".to_owned()],
         node: 0,
@@ -99,7 +99,7 @@ pub fn check(input: &[u8]) {
         }
         node.events_over();
         node.release(now.monotonic_ns);
-        while node.effects().pop_front().is_some() {}
+        while node.next_effect().is_some() {}
         now.monotonic_ns += 1_000_000_000;
         node.tick_begin(now);
     }

@@ -4,6 +4,9 @@
 //! the node releases the replies; then the slow work that became due (`fdatasync`, a slice of a
 //! snapshot, a run of settled payments) is handed out as jobs.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
@@ -61,7 +64,9 @@ impl<D: Disk> machine::Job for Work<D> {
 
 /// See the module.
 pub struct Host<D: Disk> {
-    node: Node<Work<D>>,
+    node: Node,
+    /// Jobs to start, and the end, once it has come.
+    effects: VecDeque<Effect<Work<D>>>,
     directory: Directory<D>,
     /// Our shards' files, in any order.
     holdings: Vec<Holding<D>>,
@@ -147,6 +152,7 @@ impl<D: Disk> Host<D> {
         node.core_stats().snapshot_ns.set(started_ns);
         Host {
             node,
+            effects: VecDeque::new(),
             directory,
             holdings,
             durability,
@@ -185,13 +191,13 @@ impl<D: Disk> Host<D> {
 
     /// To look at from outside.
     #[cfg(test)]
-    pub(crate) fn node(&self) -> &Node<Work<D>> {
+    pub(crate) fn node(&self) -> &Node {
         &self.node
     }
 
     /// To do something to, between the beginning and the end of a tick.
     #[cfg(test)]
-    pub(crate) fn node_mut(&mut self) -> &mut Node<Work<D>> {
+    pub(crate) fn node_mut(&mut self) -> &mut Node {
         &mut self.node
     }
 
@@ -203,8 +209,8 @@ impl<D: Disk> Host<D> {
             if shard.batch().is_empty() {
                 continue;
             }
-            let written = store.append(shard.batch_first(), shard.batch());
-            let records = shard.sequence() + 1 - shard.batch_first();
+            let written = store.append(shard);
+            let records = shard.sequence() - shard.batch_tip().sequence;
             let bytes = shard.batch().len() as u64;
             let holding = &mut self.holdings[at];
             match written {
@@ -240,7 +246,7 @@ impl<D: Disk> Host<D> {
     /// Hands out the slow work that is due.
     fn schedule(&mut self) {
         let now_ns = self.node.now().monotonic_ns;
-        let at_once = self.durability == Durability::Disk || self.closing;
+        let at_once = matches!(self.durability, Durability::Disk) || self.closing;
         // One of these at a time: a sync must not wait behind them.
         let mut slow = self.is_copying() || self.is_about_runs();
         for holding in &mut self.holdings {
@@ -255,9 +261,7 @@ impl<D: Disk> Host<D> {
                     if let Some(job) = store.sync() {
                         holding.sync_due_ns = None;
                         self.node.sync_started(holding.shard);
-                        self.node
-                            .effects()
-                            .push_back(Effect::Start(Work::Store(job)));
+                        self.effects.push_back(Effect::Start(Work::Store(job)));
                     }
                 }
             }
@@ -271,18 +275,18 @@ impl<D: Disk> Host<D> {
             if !slow && store.snapshot_due() && now_ns >= holding.snapshot_retry_ns {
                 slow = store.snapshot_begin(shard);
             }
-            let run = match slow || holding.run_retry_ns.is_some() {
+            let run = match slow || holding.run_retry_ns.is_some() || !shard.has_payments() {
                 true => None,
                 false => store.run_step(shard),
             };
             slow |= run.is_some();
             let jobs = run.into_iter().chain(store.snapshot_step(shard));
-            let effects = self.node.effects();
-            effects.extend(jobs.map(|job| Effect::Start(Work::Store(job))));
+            self.effects
+                .extend(jobs.map(|job| Effect::Start(Work::Store(job))));
         }
-        for shard in self.node.take_wanted() {
+        while let Some(shard) = self.node.next_wanted() {
             let job = Work::Acquire(self.directory.clone(), shard);
-            self.node.effects().push_back(Effect::Start(job));
+            self.effects.push_back(Effect::Start(job));
         }
     }
 
@@ -296,7 +300,7 @@ impl<D: Disk> Host<D> {
             }
             store.snapshot_abandon(self.node.shard_mut(shard));
             // Who has it next syncs what is not; but replies may wait for that to be done here.
-            let replies_wait = self.durability == Durability::Disk && !store.is_synced();
+            let replies_wait = matches!(self.durability, Durability::Disk) && !store.is_synced();
             let busy = store.snapshot_under_way() || store.run_under_way();
             if !busy && !replies_wait {
                 let Holding { store, lock, .. } = self.holdings.swap_remove(at);
@@ -362,7 +366,7 @@ impl<D: Disk> Host<D> {
     fn exit(&mut self, exit: Exit) {
         if !self.exited {
             self.exited = true;
-            self.node.effects().push_back(Effect::Exit(exit));
+            self.effects.push_back(Effect::Exit(exit));
         }
     }
 }
@@ -466,7 +470,8 @@ impl<D: Disk> Machine for Host<D> {
     }
 
     fn next_effect(&mut self) -> Option<Effect<Work<D>>> {
-        self.node.effects().pop_front()
+        let effect = self.node.next_effect().map(with_jobs);
+        effect.or_else(|| self.effects.pop_front())
     }
 
     fn output(&self, id: ConnectionId) -> &[u8] {
@@ -499,6 +504,22 @@ impl<D: Disk> Machine for Host<D> {
 
     fn ready(&self) -> bool {
         self.node.ready()
+    }
+}
+
+/// An effect of a node, which hands out no jobs.
+fn with_jobs<Job>(effect: Effect<Infallible>) -> Effect<Job> {
+    match effect {
+        Effect::Send(id) => Effect::Send(id),
+        Effect::Pause(id) => Effect::Pause(id),
+        Effect::Resume(id) => Effect::Resume(id),
+        Effect::ShutdownWrite(id) => Effect::ShutdownWrite(id),
+        Effect::Close(id) => Effect::Close(id),
+        Effect::Connect(target) => Effect::Connect(target),
+        Effect::Start(never) => match never {},
+        Effect::TrimMemory => Effect::TrimMemory,
+        Effect::StopAccepting => Effect::StopAccepting,
+        Effect::Exit(exit) => Effect::Exit(exit),
     }
 }
 

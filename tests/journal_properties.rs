@@ -191,7 +191,7 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
 
 fn tick<D: Disk>(shard: &mut Shard, store: &mut Store<D>) {
     if !shard.batch().is_empty() {
-        store.append(shard.batch_first(), shard.batch()).unwrap();
+        store.append(shard).unwrap();
         shard.written();
     }
     if let Some(job) = store.snapshot_step(shard) {

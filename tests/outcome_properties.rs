@@ -124,7 +124,7 @@ fn command_of(shard: &mut Shard, plain: &mut Plain, order: Order, ids: &Ids, lat
 
 fn written(shard: &mut Shard, store: &mut Store<RealDisk>, plain: &mut Plain) {
     if !shard.batch().is_empty() {
-        store.append(shard.batch_first(), shard.batch()).unwrap();
+        store.append(shard).unwrap();
         shard.written();
         plain.written = plain.all.len();
     }

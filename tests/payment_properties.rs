@@ -281,7 +281,7 @@ impl Life {
     fn tick(&mut self) {
         let Life { shard, store, .. } = self;
         if !shard.batch().is_empty() {
-            store.append(shard.batch_first(), shard.batch()).unwrap();
+            store.append(shard).unwrap();
             shard.written();
         }
         if std::mem::take(&mut self.forgets) {

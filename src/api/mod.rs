@@ -110,6 +110,19 @@ pub enum Call<'a> {
     Refused(Refused),
 }
 
+impl Call<'_> {
+    /// Whether it needs payment processors.
+    pub fn needs_payments(&self) -> bool {
+        match self {
+            Call::Command(command, _) => command.is_payment(),
+            Call::PayNow(..) | Call::Summary(_) | Call::Purge => true,
+            Call::Health | Call::Metrics | Call::Reset | Call::Options(_) | Call::Refused(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// An answer that needs no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {

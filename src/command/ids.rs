@@ -10,22 +10,6 @@ pub fn key(directory: u128, text: &[u8]) -> u128 {
         .as_u128()
 }
 
-/// A command's ids, all optional: a command without any is carried out as often as it comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ids {
-    /// Given by the node that forwards it.
-    pub forward: Option<ForwardId>,
-    /// Made from the client's `Idempotency-Key`: see [`key`].
-    pub key: Option<u128>,
-}
-
-impl Ids {
-    /// Whether there is none, and so nothing to remember.
-    pub fn is_empty(&self) -> bool {
-        self.forward.is_none() && self.key.is_none()
-    }
-}
-
 /// A forwarded command. Its sender repeats it until it has an answer, and has a bounded number of
 /// them open for a shard ([`crate::limits::SHARD_COMMANDS_MAX`]), with consecutive counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

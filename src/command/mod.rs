@@ -3,10 +3,26 @@
 pub mod ids;
 pub mod wire;
 
-pub use ids::{ForwardId, Ids, Origin};
+pub use ids::{ForwardId, Origin};
 
 use crate::bank::{Account, DescriptionBuf, Kind, Posted, Refusal, Transaction};
 use crate::payments::{Payment, PaymentId};
+
+/// A command's ids, all optional: a command without any is carried out as often as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// Given by the node that forwards it.
+    pub forward: Option<ForwardId>,
+    /// Made from the client's `Idempotency-Key`: see [`ids::key`].
+    pub key: Option<u128>,
+}
+
+impl Ids {
+    /// Whether there is none, and so nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.forward.is_none() && self.key.is_none()
+    }
+}
 
 /// What the owner of a shard is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,7 +72,7 @@ pub struct ParseState {
     /// Set while the body is awaited.
     head: Option<Head>,
     /// Where a chunked body stands.
-    decoder: Decoder,
+    decoder: Option<Decoder>,
 }
 
 impl ParseState {
@@ -193,19 +193,21 @@ fn take_body<'a>(
             Some(body) => (body, body.len()),
             None => return await_body(head, fresh, received, progress),
         },
-        Body::Chunked => match progress.decoder.advance(received, |_| ()) {
-            Ok(None) => return await_body(head, fresh, received, progress),
-            Ok(Some(encoded)) => {
-                scratch.clear();
-                scratch.reserve(progress.decoder.decoded());
-                let again = Decoder::default().advance(&received[..encoded], |data| {
-                    scratch.extend_from_slice(data);
-                });
-                debug_assert_eq!(again, Ok(Some(encoded)));
-                (&scratch[..], encoded)
-            }
-            Err(status) => return Parsed::Bad(status),
-        },
+        Body::Chunked => {
+            let decoder = progress.decoder.get_or_insert_default();
+            let encoded = match decoder.advance(received, |_| ()) {
+                Ok(None) => return await_body(head, fresh, received, progress),
+                Ok(Some(encoded)) => encoded,
+                Err(status) => return Parsed::Bad(status),
+            };
+            scratch.clear();
+            scratch.reserve(decoder.decoded());
+            let again = Decoder::default().advance(&received[..encoded], |data| {
+                scratch.extend_from_slice(data);
+            });
+            debug_assert_eq!(again, Ok(Some(encoded)));
+            (&scratch[..], encoded)
+        }
     };
     debug_assert!(body.len() <= BODY_BYTES_MAX);
     *progress = ParseState::default();

@@ -17,6 +17,9 @@ pub(super) trait Backend<J: Job> {
     /// it would not.
     const NONBLOCKING: bool;
 
+    /// Whether something else runs on this thread, too.
+    const HAS_OTHERS: bool = false;
+
     /// Accepts from a listener, until it says that it does not ([`Event::Accepted`]).
     fn listen(&mut self, index: u32, socket: &OwnedFd) -> Result<(), Error>;
 

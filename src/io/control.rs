@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// Shared by all cores of a process and by whoever stops them.
 #[derive(Debug)]
 pub struct Control {
-    stopping: AtomicBool,
+    pub(super) stopping: AtomicBool,
     wakes: Vec<EventFd>,
 }
 
@@ -32,11 +32,6 @@ impl Control {
         for core in 0..self.wakes.len() {
             self.wake(core);
         }
-    }
-
-    /// Whether [`stop`](Self::stop) was called.
-    pub fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
     }
 
     /// Makes a core tick.

@@ -264,7 +264,7 @@ impl<J: Job> Backend<J> for Engine<J> {
     fn gather(&mut self, _sockets: &mut Sockets, next: Next, now_ns: u64) -> Result<(), Error> {
         (self.found_count, self.next) = (0, 0);
         self.accepts_left = TICK_EVENTS_MAX;
-        let queued = next == Next::Events || !self.queued.is_empty();
+        let queued = matches!(next, Next::Events) || !self.queued.is_empty();
         // What is queued is told at once, without asking the kernel; but not twice in a row, or a
         // machine that always has something to send would starve the others.
         self.looked_away = queued && !self.looked_away;

@@ -12,6 +12,7 @@ use crate::limits::ACCEPT_RETRY_NS;
 use crate::machine::{ConnectionId, Effect, Exit, Machine, Peer, Target};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 struct Core<M: Machine, B: Backend<M::Job>> {
@@ -85,7 +86,9 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             if let Some(exit) = self.tick()? {
                 return Ok(exit);
             }
-            self.back.run_others().await;
+            if B::HAS_OTHERS {
+                self.back.run_others().await;
+            }
         }
     }
 
@@ -137,10 +140,14 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 }
             }
         }
-        while let Some(done) = self.jobs.next_done() {
+        while self.jobs.outstanding > 0 {
+            let Some(done) = self.jobs.next_done() else {
+                break;
+            };
             self.machine.job_done(done);
         }
-        if self.control.stopping() && !std::mem::replace(&mut self.stop_told, true) {
+        let stopping = self.control.stopping.load(Ordering::Acquire);
+        if stopping && !std::mem::replace(&mut self.stop_told, true) {
             self.machine.stop();
         }
         Ok(())

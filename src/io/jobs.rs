@@ -11,7 +11,7 @@ pub(super) struct Jobs<J: Job> {
     control: Arc<Control>,
     core: usize,
     /// Without a result yet.
-    outstanding: usize,
+    pub(super) outstanding: usize,
 }
 
 /// A job, and the way back. The result comes by a channel and a wake, so that the core waits in one place.
@@ -46,9 +46,6 @@ impl<J: Job> Jobs<J> {
     }
 
     pub(super) fn next_done(&mut self) -> Option<J::Done> {
-        if self.outstanding == 0 {
-            return None;
-        }
         let done = self.results.try_recv().ok()?;
         self.outstanding -= 1;
         Some(done)

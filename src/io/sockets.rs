@@ -85,7 +85,7 @@ impl<S> Sockets<S> {
         self.connections
             .get_mut(id.index as usize)?
             .as_mut()
-            .filter(|connection| connection.id == id)
+            .filter(|connection| connection.id.generation == id.generation)
     }
 
     /// Gives up a connection that is there. The next tick tells.

@@ -331,6 +331,7 @@ impl<J: Job> Backend<J> for Uring {
     type State = State;
 
     const NONBLOCKING: bool = false;
+    const HAS_OTHERS: bool = true;
 
     fn listen(&mut self, index: u32, socket: &OwnedFd) -> Result<(), Error> {
         self.in_flight += 1;

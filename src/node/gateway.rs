@@ -14,8 +14,8 @@ mod lookups;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::settings::Payments;
-use super::Node;
+use super::shards::Shards;
+use super::transport::Transport;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
 use crate::limits::{
     PROBE_NS_MIN, PROCESSOR_BUFFERS_BYTES_MAX, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX,
@@ -31,7 +31,7 @@ use lookups::{Finding, Lookup, Lookups};
 const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// What this core knows of the processors, and wants of them.
-pub(in crate::node) struct Processors {
+pub(in crate::node) struct Gateway {
     /// By number.
     pub(in crate::node) sides: [Side; 2],
     /// What is under way, by the connection's index.
@@ -56,6 +56,8 @@ pub(in crate::node) struct Processors {
     pub(in crate::node) busy: [bool; 2],
     /// A path or a body that is being made.
     pub(in crate::node) scratch: Vec<u8>,
+    /// Not after the earliest time to look at payments that wait. Monotonic.
+    pub(in crate::node) wake_ns: u64,
 }
 
 /// One processor.
@@ -155,11 +157,11 @@ impl Side {
     }
 }
 
-impl Processors {
+impl Gateway {
     /// `members`: who share what a processor may have at a time.
-    pub(in crate::node) fn new(members: usize, shards: usize) -> Processors {
+    pub(in crate::node) fn new(members: usize, shards: usize) -> Gateway {
         let window_max = (PROCESSOR_PARALLEL_MAX / members).max(1) as u32;
-        Processors {
+        Gateway {
             sides: [Side::new(window_max), Side::new(window_max)],
             work: Vec::new(),
             unsent: Vec::new(),
@@ -172,6 +174,7 @@ impl Processors {
             count_old_ns: 0,
             busy: [false; 2],
             scratch: Vec::new(),
+            wake_ns: u64::MAX,
         }
     }
 
@@ -201,56 +204,65 @@ impl Processors {
         self.work.get(index).is_some_and(Option::is_some)
     }
 
+    /// The tick before has left something.
+    pub(in crate::node) fn has_left(&self) -> bool {
+        !self.findings.is_empty() || !self.told.is_empty()
+    }
+
     /// Something is left that needs no event.
     pub(in crate::node) fn is_ready(&self) -> bool {
-        self.left || !self.findings.is_empty() || !self.told.is_empty()
+        self.left || self.has_left()
     }
 }
 
-impl<J> Node<J> {
-    /// How payments are carried out.
-    pub(in crate::node) fn payments_settings(&self) -> &Payments {
-        let payments = self.settings.payments.as_ref();
-        payments.expect("nothing is sent to processors that are not set")
-    }
-
+impl Gateway {
     // ---- Connections -----------------------------------------------------------
 
     /// Makes the connections that are wanted, but for those that are on their way already.
-    pub(in crate::node) fn connect_processors(&mut self) {
+    pub(in crate::node) fn connect_processors(&mut self, io: &mut Transport) {
         for processor in Processor::ALL {
-            let now_ns = self.now.monotonic_ns;
-            let side = self.processors.side(processor);
+            let now_ns = io.now.monotonic_ns;
+            let side = self.side(processor);
             let wanted = std::mem::take(&mut side.wanted);
             let beside = std::mem::take(&mut side.wanted_beside);
             for _ in side.connecting.len()..wanted + beside {
                 side.connecting.push_back(now_ns);
                 let target = Target::Upstream(processor as usize);
-                self.effects.push_back(Effect::Connect(target));
+                io.effects.push_back(Effect::Connect(target));
             }
         }
     }
 
     /// A connection to a processor is there.
-    pub(in crate::node) fn processor_opened(&mut self, id: ConnectionId, processor: Processor) {
-        self.processors.side(processor).connecting.pop_front();
-        self.processor_idle(id, processor);
+    pub(in crate::node) fn processor_opened(
+        &mut self,
+        io: &mut Transport,
+        id: ConnectionId,
+        processor: Processor,
+    ) {
+        self.side(processor).connecting.pop_front();
+        self.processor_idle(io, id, processor);
     }
 
     /// A connection has no work: it waits for some, or is closed.
-    fn processor_idle(&mut self, id: ConnectionId, processor: Processor) {
+    fn processor_idle(&mut self, io: &mut Transport, id: ConnectionId, processor: Processor) {
         let index = id.index as usize;
-        if self.stop.is_some() {
-            return self.close(index);
+        if io.stop.is_some() {
+            return io.close(index);
         }
-        self.expect_arrival(index, PROCESSOR_IDLE_NS_MAX);
-        self.processors.side(processor).idle.push(id);
+        io.expect_arrival(index, PROCESSOR_IDLE_NS_MAX);
+        self.side(processor).idle.push(id);
     }
 
     /// A connection to a processor could not be made: nothing was sent.
-    pub(in crate::node) fn processor_failed(&mut self, processor: Processor) {
-        let now_ns = self.now.monotonic_ns;
-        let side = self.processors.side(processor);
+    pub(in crate::node) fn processor_failed(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        processor: Processor,
+    ) {
+        let now_ns = io.now.monotonic_ns;
+        let side = self.side(processor);
         let began_ns = side.connecting.pop_front().unwrap_or(now_ns);
         // Those that were under way when one failed have no news; nor have those that were made for
         // questions while no payment may be sent.
@@ -262,33 +274,39 @@ impl<J> Node<J> {
         }
         // One of those who wait for a connection goes without, or it would be tried again and again.
         if let Some(lookup) = side.lookups.next() {
-            self.looked_up_in_vain(processor, lookup);
+            self.looked_up_in_vain(io, shards, processor, lookup);
         } else {
             side.health.wanted = false;
         }
-        let stats = &self.stats().payments.processors[processor as usize];
+        let stats = &io.stats().payments.processors[processor as usize];
         stats.failed.add(1);
     }
 
     /// A connection to a processor is being closed: what it carries is over.
-    pub(in crate::node) fn processor_closed(&mut self, index: usize, processor: Processor) {
-        if !self.processors.has_work(index) {
-            let id = self.connections[index].id;
-            return self.processors.side(processor).idle.retain(|it| *it != id);
+    pub(in crate::node) fn processor_closed(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        index: usize,
+        processor: Processor,
+    ) {
+        if !self.has_work(index) {
+            let id = io.connections[index].id;
+            return self.side(processor).idle.retain(|it| *it != id);
         }
-        let input = std::mem::take(&mut self.connections[index].input);
-        self.take_reply(index, processor, &input, true);
-        self.connections.buffers.give(input);
+        let input = std::mem::take(&mut io.connections[index].input.bytes);
+        self.take_reply(io, shards, index, processor, &input, true);
+        io.connections.buffers.give(input);
     }
 
     /// Of a stop: nothing is sent any more, and what is under way may end.
-    pub(in crate::node) fn stop_processors(&mut self) {
+    pub(in crate::node) fn stop_processors(&mut self, io: &mut Transport, shards: &mut Shards) {
         for processor in Processor::ALL {
-            for id in std::mem::take(&mut self.processors.side(processor).idle) {
-                self.close(id.index as usize);
+            for id in std::mem::take(&mut self.side(processor).idle) {
+                io.close(id.index as usize);
             }
-            while let Some(lookup) = self.processors.side(processor).lookups.next() {
-                self.looked_up_in_vain(processor, lookup);
+            while let Some(lookup) = self.side(processor).lookups.next() {
+                self.looked_up_in_vain(io, shards, processor, lookup);
             }
         }
     }
@@ -298,14 +316,15 @@ impl<J> Node<J> {
     /// Writes a request to a connection that has no other; the peer has so long to answer.
     pub(in crate::node) fn ask_processor(
         &mut self,
+        io: &mut Transport,
         id: ConnectionId,
         processor: Processor,
         work: Work,
         within_ns: u64,
     ) {
         let index = id.index as usize;
-        let mut scratch = std::mem::take(&mut self.processors.scratch);
-        let payments = self.settings.payments.as_ref().expect("they are set");
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let payments = io.settings.payments.as_ref().expect("they are set");
         let number = processor as usize;
         scratch.clear();
         scratch.extend_from_slice(payments.prefixes[number].as_bytes());
@@ -333,56 +352,58 @@ impl<J> Node<J> {
             path: std::str::from_utf8(path).expect("made of text"),
             body,
         };
-        let (connection, buffers) = self.connections.with_buffers(index);
+        let (connection, buffers) = io.connections.with_buffers(index);
         debug_assert!(connection.id == id && connection.output.is_empty());
         write_request(connection.output.writer(buffers), &request);
         if !matches!(work, Work::Pay(_)) {
             // It rests on nothing that may be lost.
             connection.output.release(connection.output.end());
         }
-        self.processors.scratch = scratch;
-        let works = &mut self.processors.work;
+        self.scratch = scratch;
+        let works = &mut self.work;
         if works.len() <= index {
             works.resize_with(index + 1, || None);
         }
         debug_assert!(works[index].is_none());
         works[index] = Some(work);
-        self.expect_arrival(index, within_ns);
-        self.mark_dirty(index);
+        io.expect_arrival(index, within_ns);
+        io.mark_dirty(index);
     }
 
     /// Bytes from a processor.
     pub(in crate::node) fn processor_received(
         &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
         index: usize,
         processor: Processor,
         bytes: &[u8],
     ) {
-        if !self.processors.has_work(index) {
-            return self.close(index); // It speaks without being asked.
+        if !self.has_work(index) {
+            return io.close(index); // It speaks without being asked.
         }
-        if self.connections[index].input.is_empty() {
-            if !self.take_reply(index, processor, bytes, false) {
-                self.connections[index].input.extend_from_slice(bytes);
-                self.bound_reply(index);
+        if io.connections[index].input.bytes.is_empty() {
+            if !self.take_reply(io, shards, index, processor, bytes, false) {
+                io.connections[index].input.bytes.extend_from_slice(bytes);
+                self.bound_reply(io, index);
             }
             return;
         }
-        let mut input = std::mem::take(&mut self.connections[index].input);
+        let mut input = std::mem::take(&mut io.connections[index].input.bytes);
         input.extend_from_slice(bytes);
-        if self.take_reply(index, processor, &input, false) {
-            self.connections.buffers.give(input);
+        if self.take_reply(io, shards, index, processor, &input, false) {
+            io.connections.buffers.give(input);
         } else {
-            self.connections[index].input = input;
-            self.bound_reply(index);
+            io.connections[index].input.bytes = input;
+            self.bound_reply(io, index);
         }
     }
 
     /// A reply that is not all there ends where it is, once such replies take too much memory together.
-    fn bound_reply(&mut self, index: usize) {
-        self.connections.count(index, self.now.monotonic_ns);
-        if self.connections.held_by_processors() > PROCESSOR_BUFFERS_BYTES_MAX {
-            self.close(index);
+    fn bound_reply(&mut self, io: &mut Transport, index: usize) {
+        io.connections.count(index, io.now.monotonic_ns);
+        if io.connections.held_by_processors() > PROCESSOR_BUFFERS_BYTES_MAX {
+            io.close(index);
         }
     }
 
@@ -390,12 +411,14 @@ impl<J> Node<J> {
     /// (`ended`). Whether it did.
     fn take_reply(
         &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
         index: usize,
         processor: Processor,
         input: &[u8],
         ended: bool,
     ) -> bool {
-        let mut decoded = std::mem::take(&mut self.decoded);
+        let mut decoded = std::mem::take(&mut io.decoded);
         let (answer, keep_alive) = match parse_reply(input, ended, &mut decoded) {
             Response::Complete {
                 status,
@@ -421,24 +444,24 @@ impl<J> Node<J> {
             }
         };
         let Some(answer) = answer else {
-            self.decoded = decoded;
+            io.decoded = decoded;
             return false;
         };
-        match self.processors.work[index].take().expect("it was asked") {
-            Work::Pay(attempt) => self.attempt_over(&attempt, answer),
-            Work::LookUp(lookup) => self.lookup_over(processor, lookup, answer),
-            Work::Health => self.health_over(processor, answer),
+        match self.work[index].take().expect("it was asked") {
+            Work::Pay(attempt) => self.attempt_over(io, shards, &attempt, answer),
+            Work::LookUp(lookup) => self.lookup_over(io, shards, processor, lookup, answer),
+            Work::Health => self.health_over(io, shards, processor, answer),
         }
-        self.decoded = decoded;
-        let connection = &self.connections[index];
+        io.decoded = decoded;
+        let connection = &io.connections[index];
         if connection.is_closing() {
             return true;
         }
         // Who answers half a request cannot be asked another one.
         if keep_alive && connection.output.is_empty() {
-            self.processor_idle(connection.id, processor);
+            self.processor_idle(io, connection.id, processor);
         } else {
-            self.close(index);
+            io.close(index);
         }
         true
     }

@@ -175,6 +175,30 @@ pub enum Frame<'a> {
     },
 }
 
+impl Frame<'_> {
+    /// The shard that it names by number, which there may not be.
+    pub(super) fn shard(&self) -> Option<u32> {
+        match self {
+            Frame::Owns(shard)
+            | Frame::Released { shard, .. }
+            | Frame::Who(shard)
+            | Frame::Reset { shard, .. }
+            | Frame::Reply { shard, .. }
+            | Frame::NotOwner { shard, .. }
+            | Frame::Again(shard)
+            | Frame::Begun(shard)
+            | Frame::Ask { shard, .. } => Some(*shard),
+            Frame::Hello(_)
+            | Frame::OtherVersion(_)
+            | Frame::Leaving
+            | Frame::Command { .. }
+            | Frame::Goodbye
+            | Frame::Answer { .. }
+            | Frame::Health { .. } => None,
+        }
+    }
+}
+
 /// What the owner of a shard is asked, whose answer takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {

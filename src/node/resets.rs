@@ -1,20 +1,20 @@
 //! `POST /reset` and `POST /purge-payments`: one shard after the other, wherever it is, and a reply when
 //! all are through.
 //!
-//! A shard of ours is taken up in one tick, and the next shard in the following one, when it is known
+//! A shard of ours is reset in one tick, and the next shard in the following one, when it is known
 //! whether the journal took it.
 
-use super::commit::Dependency;
-use super::encoder::ReplyTarget;
-use super::replies::Progress;
-use super::Node;
-use crate::api::bank::UNAVAILABLE;
+use super::peers::Peers;
+use super::router::Router;
+use super::shards::Shards;
+use super::transport::commit::Dependency;
+use super::transport::encoder::Caller;
+use super::transport::{Progress, Transport};
 use crate::api::operations::RESET_FORBIDDEN;
 use crate::api::payments::PURGE_FORBIDDEN;
 use crate::api::Endpoint;
 use crate::command::{ForwardId, Outcome, Scope};
 use crate::http::Status;
-use crate::machine::ConnectionId;
 
 /// Which request has this scope.
 pub(super) fn endpoint(scope: Scope) -> Endpoint {
@@ -26,127 +26,89 @@ pub(super) fn endpoint(scope: Scope) -> Endpoint {
 
 /// A shard of ours that this tick resets, and the client for whom it does.
 pub(super) struct Reset {
-    connection: ConnectionId,
-    reply_to: ReplyTarget,
+    client: Caller,
     shard: usize,
     scope: Scope,
     /// The journal had no room for it.
     refused: bool,
 }
 
-impl<J> Node<J> {
+/// See the module.
+#[derive(Default)]
+pub(super) struct Resets {
+    /// Of this tick.
+    pub(super) begun: Vec<Reset>,
+}
+
+impl Resets {
     /// Begins with the first shard, if that is allowed.
-    pub(super) fn reset_all(
+    pub(super) fn begin(
         &mut self,
-        index: usize,
-        reply_to: ReplyTarget,
-        scope: Scope,
-    ) -> Progress {
-        if self.settings.allow_reset {
-            return self.reset_from(index, 0, reply_to, scope);
+        io: &mut Transport,
+        peers: &mut Peers,
+        router: &mut Router,
+        shards: &mut Shards,
+        (client, scope): (&Caller, Scope),
+    ) {
+        if io.settings.allow_reset {
+            return self.reset(io, peers, router, shards, (client, 0, scope));
         }
         let problem = match scope {
             Scope::Everything => RESET_FORBIDDEN,
             Scope::Payments => PURGE_FORBIDDEN,
         };
-        self.answer(index, reply_to, endpoint(scope), Status::Forbidden, problem)
+        io.answer(client, Status::Forbidden, problem);
     }
 
     /// Resets a shard for a client, and those behind it.
-    fn reset_from(
+    fn reset(
         &mut self,
-        index: usize,
-        shard: usize,
-        reply_to: ReplyTarget,
-        scope: Scope,
-    ) -> Progress {
-        if self.serves(shard) && self.accepts(shard) {
-            let connection = &mut self.connections[index];
+        io: &mut Transport,
+        peers: &mut Peers,
+        router: &mut Router,
+        shards: &mut Shards,
+        (client, shard, scope): (&Caller, usize, Scope),
+    ) {
+        if shards.serves(shard) && shards.accepts(shard) {
+            let connection = &mut io.connections[client.index()];
             connection.waiting += 1;
             // Nothing may be asked behind it before it is through.
             connection.waiting_for = None;
-            let id = connection.id;
-            self.reset_here(id, shard, reply_to, scope, None);
-        } else if !self.forward_reset(index, shard, reply_to, scope) {
-            let status = Status::ServiceUnavailable;
-            return self.answer(index, reply_to, endpoint(scope), status, UNAVAILABLE);
+            shards.forget(io, shard, scope, None);
+            self.here(*client, shard, scope);
+        } else {
+            router.forward_reset(io, peers, client, shard, scope);
         }
-        Progress::Done
     }
 
-    /// Resets a shard of ours, which accepts it, for a client that waits for it; unless an owner before us has done
-    /// so when it was forwarded under this id.
-    pub(super) fn reset_here(
-        &mut self,
-        connection: ConnectionId,
-        shard: usize,
-        reply_to: ReplyTarget,
-        scope: Scope,
-        forward: Option<ForwardId>,
-    ) {
-        self.forget(shard, scope, forward);
-        self.resets.push(Reset {
-            connection,
-            reply_to,
+    /// A shard of ours is reset in this tick for a client that waits for it.
+    pub(super) fn here(&mut self, client: Caller, shard: usize, scope: Scope) {
+        self.begun.push(Reset {
+            client,
             shard,
             scope,
             refused: false,
         });
     }
 
-    /// Resets a shard of ours for another member.
-    pub(super) fn reset_for_member(
-        &mut self,
-        index: usize,
-        shard: usize,
-        forward: ForwardId,
-        scope: Scope,
-    ) -> Progress {
-        // So it is in the journal if it was carried out before.
-        if !self.accepts(shard) {
-            return self.postpone(index);
-        }
-        let dependency = match self.forget(shard, scope, Some(forward)) {
-            true => Dependency::Write { shard },
-            false => Dependency::Written,
-        };
-        let reply_to = ReplyTarget::Member {
-            shard: shard as u32,
-            counter: forward.counter,
-        };
-        let status = reply_to.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
-        self.reply(index, reply_to, endpoint(scope), status, dependency)
-    }
-
-    /// Whether it was not done before.
-    fn forget(&mut self, shard: usize, scope: Scope, forward: Option<ForwardId>) -> bool {
-        let now = self.now;
-        let its_shard = self.shard(shard);
-        if forward.is_some_and(|id| its_shard.has_forgotten(&id)) {
-            self.stats().duplicates.add(1);
-            return false;
-        }
-        let time_us = its_shard.tell_time(now);
-        match scope {
-            Scope::Everything => its_shard.reset(forward, time_us),
-            Scope::Payments => its_shard.purge(forward, time_us),
-        }
-        self.questions.forgotten(shard);
-        true
-    }
-
     /// The journal had no room for what this tick did to a shard.
-    pub(super) fn reset_refused(&mut self, shard: usize) {
-        for reset in &mut self.resets {
+    pub(super) fn refused(&mut self, shard: usize) {
+        for reset in &mut self.begun {
             reset.refused |= reset.shard == shard;
         }
     }
 
     /// Goes on with the resets of the tick before.
-    pub(super) fn resume_resets(&mut self) {
-        for reset in std::mem::take(&mut self.resets) {
-            let index = reset.connection.index as usize;
-            let Some(connection) = self.connections.get(reset.connection) else {
+    pub(super) fn resume(
+        &mut self,
+        io: &mut Transport,
+        peers: &mut Peers,
+        router: &mut Router,
+        shards: &mut Shards,
+    ) {
+        for reset in std::mem::take(&mut self.begun) {
+            let client = reset.client;
+            let Some(connection) = io.connections.get(client.connection) else {
                 continue;
             };
             connection.waiting -= 1;
@@ -155,36 +117,57 @@ impl<J> Node<J> {
             }
             if reset.refused {
                 let refused = Outcome::NotForgotten(reset.scope);
-                let status = reset.reply_to.write(&mut self.encoder.body, &refused);
-                let endpoint = endpoint(reset.scope);
-                self.reply(index, reset.reply_to, endpoint, status, Dependency::Nothing);
+                let status = io.encoder.outcome(&client, &refused);
+                io.reply(&client, status, Dependency::Nothing);
             } else {
-                self.reset_next(index, reset.shard, reset.reply_to, reset.scope);
+                self.done(
+                    io,
+                    peers,
+                    router,
+                    shards,
+                    (&client, reset.shard, reset.scope),
+                );
             }
-            self.mark_dirty(index);
-            self.resume(index);
+            io.mark_dirty(client.index());
+            io.resume_later(client.connection);
         }
     }
 
     /// A shard is reset: the next one's turn, or the reply.
-    pub(super) fn reset_next(
+    pub(super) fn done(
         &mut self,
-        index: usize,
-        shard: usize,
-        reply_to: ReplyTarget,
-        scope: Scope,
+        io: &mut Transport,
+        peers: &mut Peers,
+        router: &mut Router,
+        shards: &mut Shards,
+        (client, shard, scope): (&Caller, usize, Scope),
     ) {
-        if shard + 1 < self.settings.members.shards {
-            self.reset_from(index, shard + 1, reply_to, scope);
+        if shard + 1 < shards.count() {
+            self.reset(io, peers, router, shards, (client, shard + 1, scope));
         } else {
-            let status = reply_to.write(&mut self.encoder.body, &Outcome::Forgotten(scope));
-            self.reply(
-                index,
-                reply_to,
-                endpoint(scope),
-                status,
-                Dependency::Written,
-            );
+            let status = io.encoder.outcome(client, &Outcome::Forgotten(scope));
+            io.reply(client, status, Dependency::Written);
         }
     }
+}
+
+/// Resets a shard of ours for another member.
+pub(super) fn reset_for_member(
+    io: &mut Transport,
+    shards: &mut Shards,
+    caller: &Caller,
+    shard: usize,
+    (forward, scope): (ForwardId, Scope),
+) -> Progress {
+    // So it is in the journal if it was carried out before.
+    if !shards.accepts(shard) {
+        return io.postpone(caller.index());
+    }
+    let dependency = match shards.forget(io, shard, scope, Some(forward)) {
+        true => Dependency::Write { shard },
+        false => Dependency::Written,
+    };
+    let status = io.encoder.outcome(caller, &Outcome::Forgotten(scope));
+    io.reply(caller, status, dependency);
+    Progress::Done
 }

@@ -18,7 +18,7 @@ pub mod origins;
 use siphasher::sip::SipHasher24;
 
 use crate::bank::{Order, Posted, Refusal};
-use crate::command::ids::{ForwardId, Ids};
+use crate::command::{ForwardId, Ids};
 use keys::{Key, Keys};
 use origins::Origins;
 
@@ -189,6 +189,11 @@ impl Outcomes {
         self.remember(&lacking, order, outcome, time_us)?;
         self.written(time_us);
         Ok(())
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.origins.is_empty() && self.keys.is_empty()
     }
 
     /// Whether keys are remembered.

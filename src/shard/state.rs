@@ -14,7 +14,7 @@ use super::payments::{self, Payments};
 use super::snapshot::{Header, Position};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
-use crate::command::ids::{ForwardId, Ids};
+use crate::command::{ForwardId, Ids};
 use crate::limits::{JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
 use crate::machine::Now;
 
@@ -69,6 +69,9 @@ pub struct Shard {
     /// Sequence of a reset in the batch; always its last record.
     reset: Option<u64>,
     copying: Option<Copying>,
+    /// It has had commands with ids, or payments: without, those parts are not entered.
+    pub(super) has_ids: bool,
+    pub(super) has_payments: bool,
 }
 
 impl Shard {
@@ -85,6 +88,8 @@ impl Shard {
     ) -> Shard {
         debug_assert!(synced <= tip.sequence);
         Shard {
+            has_ids: !outcomes.is_empty(),
+            has_payments: !payments.is_untouched(),
             identity,
             seed: journal::seed(&identity),
             accounts: Accounts::new(accounts, identity.shards),
@@ -122,6 +127,11 @@ impl Shard {
         &self.accounts
     }
 
+    /// Whether there are payments, or were.
+    pub fn has_payments(&self) -> bool {
+        self.has_payments
+    }
+
     /// What is remembered of commands with ids.
     #[cfg(test)]
     pub(super) fn outcomes(&self) -> &Outcomes {
@@ -131,7 +141,7 @@ impl Shard {
     /// The shard's time ([`clock`](super::clock)), which all that follows takes; and how real time differs
     /// from it is known from now on.
     pub fn tell_time(&mut self, now: Now) -> u64 {
-        let has_keys = self.outcomes.has_keys();
+        let has_keys = self.has_ids && self.outcomes.has_keys();
         self.clock.tell(now, self.tip.time_us, has_keys)
     }
 
@@ -154,7 +164,8 @@ impl Shard {
     /// Whether the tick may journal more here. If not, ask again in the next tick: the batch is
     /// full, or a reset or a purge waits for the batch to be written.
     pub fn accepts(&self) -> bool {
-        let ends = self.reset.is_some() || self.payments.is_purging();
+        let is_purging = self.has_payments && self.payments.is_purging();
+        let ends = self.reset.is_some() || is_purging;
         !ends && self.batch.len() + RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX
     }
 
@@ -221,6 +232,7 @@ impl Shard {
 
     /// Remembers an outcome, and puts its record into the batch; that one's checksum.
     fn remember(&mut self, stamp: &Stamp, order: &Order<'_>, ids: &Ids, outcome: Outcome) -> u32 {
+        self.has_ids = true;
         let new = self.outcomes.remember(ids, order, outcome, stamp.time_us);
         debug_assert_eq!(new, Ok(()), "recalled before");
         journal::append_remembered(&mut self.batch, self.seed, stamp, order, ids, outcome)
@@ -244,6 +256,7 @@ impl Shard {
 
     /// The reset or purge that was put into the batch came under this id.
     pub(super) fn remember_forgotten(&mut self, forward: Option<ForwardId>) {
+        self.has_ids |= forward.is_some();
         let new = forward.map_or(Ok(()), |id| self.outcomes.remember_forgotten(&id));
         debug_assert_eq!(new, Ok(()), "looked for before");
     }
@@ -293,9 +306,9 @@ impl Shard {
         &self.batch
     }
 
-    /// Sequence of the batch's first record, if it has one.
-    pub fn batch_first(&self) -> u64 {
-        self.batch_tip.sequence + 1
+    /// The end of the journal, before the batch.
+    pub fn batch_tip(&self) -> Tip {
+        self.batch_tip
     }
 
     /// The batch is in the journal: it stays.
@@ -309,8 +322,12 @@ impl Shard {
         if let Some(gap_us) = self.clock.written() {
             self.outcomes.spare(gap_us);
         }
-        self.outcomes.written(self.tip.time_us);
-        self.payments.written(self.tip.sequence);
+        if self.has_ids {
+            self.outcomes.written(self.tip.time_us);
+        }
+        if self.has_payments {
+            self.payments.written(self.tip.sequence);
+        }
         self.batch_done();
     }
 
@@ -536,6 +553,8 @@ impl Shard {
         self.batch_tip = tip;
         self.synced = synced;
         self.outcomes.written(tip.time_us);
+        self.has_ids = !self.outcomes.is_empty();
+        self.has_payments = !self.payments.is_untouched();
     }
 }
 

@@ -158,14 +158,12 @@ impl<D: Disk> Store<D> {
         &self.dir
     }
 
-    /// Writes a batch of whole records behind the journal: one `pwrite`, and now and then a new
-    /// segment before it. `first_sequence` is its first record's.
-    pub fn append(&mut self, first_sequence: u64, bytes: &[u8]) -> Result<(), AppendError> {
-        let batch = journal::measure(bytes);
-        assert_eq!(batch.first, first_sequence);
-        assert_eq!(batch.first, self.written + 1, "no gap and no overlap");
+    /// Writes the shard's batch behind the journal: one `pwrite`, and now and then a new segment before it.
+    pub fn append(&mut self, shard: &Shard) -> Result<(), AppendError> {
+        let (before, bytes) = (shard.batch_tip(), shard.batch());
+        assert_eq!(before.sequence, self.written, "no gap and no overlap");
         if self.current_bytes >= self.segment_bytes {
-            self.rotate(batch.first, batch.chain)?;
+            self.rotate(before.sequence + 1, before.chain)?;
         }
         let mut written = 0;
         let offset = self.current_bytes;
@@ -175,11 +173,11 @@ impl<D: Disk> Store<D> {
         }
         self.mark_unsynced();
         self.current_bytes += bytes.len() as u64;
-        self.written = batch.last;
+        self.written = shard.sequence();
         self.uncovered_bytes += bytes.len() as u64;
         self.uncovered_by_next_bytes += bytes.len() as u64;
         self.counters.journal_bytes += bytes.len() as u64;
-        self.counters.records += batch.records;
+        self.counters.records += shard.sequence() - before.sequence;
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! What processors say, as far as it makes sense; and what is said and counted where it does not.
 
-use super::super::Node;
+use super::super::transport::Transport;
 use super::Answer;
+use super::Gateway;
 use crate::limits::{RETRY_AFTER_NS_MAX, SILENT_ATTEMPTS, STRANGER_LOG_NS};
 use crate::payments::answers::{advice, Anomaly, Asked, Said};
 use crate::payments::{PaymentId, Processor};
@@ -25,11 +26,12 @@ impl Heard {
     };
 }
 
-impl<J> Node<J> {
+impl Gateway {
     /// Takes up what a processor has said to a request, about a payment if that is what was asked. `readable`:
     /// whether a body is what it should be after a 2xx.
     pub(in crate::node) fn hear(
         &mut self,
+        io: &Transport,
         from: Processor,
         asked: Asked,
         id: Option<PaymentId>,
@@ -42,7 +44,7 @@ impl<J> Node<J> {
                 retry_after,
                 body,
             } => {
-                let wait_ns = retry_after.wait_ns(self.now.realtime_us);
+                let wait_ns = retry_after.wait_ns(io.now.realtime_us);
                 let readable = matches!(status, 200..=299) && readable(body);
                 (status, wait_ns, readable, true)
             }
@@ -50,14 +52,14 @@ impl<J> Node<J> {
             Answer::Head { status } => (status, None, false, false),
             Answer::Bad { tls } => {
                 let what = if tls { "a record of TLS" } else { "no HTTP" };
-                self.makes_no_sense(from, Anomaly::Protocol, asked, id, None, what);
+                self.makes_no_sense(io, from, Anomaly::Protocol, (asked, id), None, what);
                 return Heard {
                     said: Said::Nothing,
                     ..Heard::UNREACHABLE
                 };
             }
             Answer::None => {
-                self.heard_nothing(from, asked, id);
+                self.heard_nothing(io, from, asked, id);
                 return Heard {
                     said: Said::Nothing,
                     ..Heard::UNREACHABLE
@@ -65,19 +67,19 @@ impl<J> Node<J> {
             }
         };
         let said = Said::of(status, readable);
-        let side = self.processors.side(from);
+        let side = self.side(from);
         side.silent = 0;
         if said == Said::Done {
             if !std::mem::replace(&mut side.understood, true) {
-                let stats = &self.stats().payments.processors[from as usize];
+                let stats = &io.stats().payments.processors[from as usize];
                 stats.understood.set(1);
             }
         } else if !asked.has_status(status) {
             let what = "a status that no processor has for it";
-            self.makes_no_sense(from, Anomaly::Status, asked, id, Some(status), what);
+            self.makes_no_sense(io, from, Anomaly::Status, (asked, id), Some(status), what);
         } else if said == Said::Unreadable && is_whole {
             let what = "a body that is no processor's";
-            self.makes_no_sense(from, Anomaly::Body, asked, id, Some(status), what);
+            self.makes_no_sense(io, from, Anomaly::Body, (asked, id), Some(status), what);
         }
         Heard {
             said,
@@ -87,18 +89,25 @@ impl<J> Node<J> {
     }
 
     /// One that has never said anything does not this time, either: a port for TLS closes the connection, say.
-    fn heard_nothing(&mut self, from: Processor, asked: Asked, id: Option<PaymentId>) {
-        let side = self.processors.side(from);
+    fn heard_nothing(
+        &mut self,
+        io: &Transport,
+        from: Processor,
+        asked: Asked,
+        id: Option<PaymentId>,
+    ) {
+        let side = self.side(from);
         side.silent = side.silent.saturating_add(1);
-        if asked == Asked::Payment && side.silent >= SILENT_ATTEMPTS && !self.understands(from) {
+        if asked == Asked::Payment && side.silent >= SILENT_ATTEMPTS && !self.understands(io, from)
+        {
             let what = "no answer, as always";
-            self.makes_no_sense(from, Anomaly::Silence, asked, id, None, what);
+            self.makes_no_sense(io, from, Anomaly::Silence, (asked, id), None, what);
         }
     }
 
     /// Whether a processor has ever said what only a processor says, to any of our cores.
-    fn understands(&self, processor: Processor) -> bool {
-        let mut cores = self.settings.process.stats.cores();
+    fn understands(&self, io: &Transport, processor: Processor) -> bool {
+        let mut cores = io.settings.process.stats.cores();
         cores.any(|core| {
             core.payments.processors[processor as usize]
                 .understood
@@ -111,21 +120,21 @@ impl<J> Node<J> {
     /// URL's fault.
     pub(in crate::node) fn makes_no_sense(
         &self,
+        io: &Transport,
         from: Processor,
         anomaly: Anomaly,
-        asked: Asked,
-        id: Option<PaymentId>,
+        (asked, id): (Asked, Option<PaymentId>),
         status: Option<u16>,
         what: &str,
     ) {
-        let counter = &self.stats().payments.processors[from as usize].anomalies[anomaly as usize];
+        let counter = &io.stats().payments.processors[from as usize].anomalies[anomaly as usize];
         counter.add(1);
-        let stats = &self.settings.process.stats;
-        let now_ns = self.now.monotonic_ns;
+        let stats = &io.settings.process.stats;
+        let now_ns = io.now.monotonic_ns;
         if !stats.anomaly_line_is_due(from as usize, anomaly as usize, now_ns, STRANGER_LOG_NS) {
             return;
         }
-        let payments = self.payments_settings();
+        let payments = io.settings.payments();
         let (host, prefix) = (
             &payments.hosts[from as usize],
             &payments.prefixes[from as usize],
@@ -138,7 +147,7 @@ impl<J> Node<J> {
         };
         let payment = id.map_or_else(String::new, |id| format!(" (payment {id})"));
         let status_text = status.map_or_else(String::new, |status| format!("{status}, "));
-        let advice = match self.understands(from) {
+        let advice = match self.understands(io, from) {
             true => String::new(),
             false => format!("; {}", advice(from, prefix, anomaly, status)),
         };

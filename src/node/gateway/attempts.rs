@@ -6,9 +6,11 @@
 //!
 //! One that went wrong rests, longer each time ([`backoff`]): before the same processor gets it again, and no other.
 
-use super::super::Node;
+use super::super::shards::Shards;
+use super::super::transport::Transport;
 use super::anomalies::Heard;
 use super::lookups::Finding;
+use super::Gateway;
 use super::{Answer, Work};
 use crate::api::processors::{is_done, write_payment, Stored};
 use crate::limits::{
@@ -63,72 +65,87 @@ fn outcome(heard: &Heard) -> Outcome {
     }
 }
 
-impl<J> Node<J> {
+impl Gateway {
     /// A payment is to be sent in this tick.
-    pub(in crate::node) fn attempt(&mut self, order: Order) -> Attempt {
-        let now_ns = self.now.monotonic_ns;
-        let side = self.processors.side(order.to);
+    pub(in crate::node) fn attempt(&mut self, io: &Transport, order: Order) -> Attempt {
+        let now_ns = io.now.monotonic_ns;
+        let side = self.side(order.to);
         side.under_way += 1;
         let ticket = side.circuit.sent(now_ns);
         Attempt { order, ticket }
     }
 
     /// Sends a payment whose binding is in the journal.
-    pub(in crate::node) fn send_payment(&mut self, attempt: Attempt, connection: ConnectionId) {
+    pub(in crate::node) fn send_payment(
+        &mut self,
+        io: &mut Transport,
+        attempt: Attempt,
+        connection: ConnectionId,
+    ) {
         let to = attempt.order.to;
-        self.ask_processor(connection, to, Work::Pay(attempt), ATTEMPT_NS_MAX);
+        self.ask_processor(io, connection, to, Work::Pay(attempt), ATTEMPT_NS_MAX);
     }
 
     /// How an attempt ended.
-    pub(in crate::node) fn attempt_over(&mut self, attempt: &Attempt, answer: Answer<'_>) {
+    pub(in crate::node) fn attempt_over(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        attempt: &Attempt,
+        answer: Answer<'_>,
+    ) {
         let Attempt { order, ticket } = *attempt;
         let Order { shard, id, to, .. } = order;
-        let heard = self.hear(to, Asked::Payment, Some(id), answer, is_done);
+        let heard = self.hear(io, to, Asked::Payment, Some(id), answer, is_done);
         let said = heard.said;
-        if !self.is_as_sent(&order) {
+        if !self.is_as_sent(shards, &order) {
             let outcome = match said {
                 Said::Known => Outcome::Done,
                 _ => outcome(&heard),
             };
-            self.ticket_over(to, ticket, outcome, false, heard.wait_ns);
+            self.ticket_over(io, to, ticket, outcome, false, heard.wait_ns);
             // What may be there of a payment that was forgotten is there of its successor, too.
-            let successor = self.bound_to(shard, id).filter(|it| it.to == to);
+            let successor = self.bound_to(shards, shard, id).filter(|it| it.to == to);
             if successor.is_some() && rule(said, None).next != Next::Free {
-                self.shard(shard).payment_in_doubt(id);
+                shards.shard(shard).payment_in_doubt(id);
             }
             return;
         }
         if said.is_asked_about() {
             // Whether the processor works, its answer to that will tell.
-            self.shard(shard).payment_in_doubt(id);
-            let course = self.course(shard, id);
-            self.set_course(shard, id, Course { said, ..course });
-            return self.verify(shard, id, to, ticket);
+            shards.shard(shard).payment_in_doubt(id);
+            let course = self.course(shards, shard, id);
+            self.set_course(shards, shard, id, Course { said, ..course });
+            return self.verify(io, shard, id, to, ticket);
         }
         let outcome = outcome(&heard);
-        let suspect = outcome != Outcome::Done && self.is_suspect(shard, id, to, said);
-        self.ticket_over(to, ticket, outcome, suspect, heard.wait_ns);
+        let suspect = outcome != Outcome::Done && self.is_suspect(shards, shard, id, to, said);
+        self.ticket_over(io, to, ticket, outcome, suspect, heard.wait_ns);
         match rule(said, None).next {
-            Next::Paid | Next::Stored => self.found(Finding {
-                shard,
-                id,
-                by: to,
-                requested_us: order.requested_us,
-                questions: Vec::new(),
-            }),
+            Next::Paid | Next::Stored => self.found(
+                io,
+                shards,
+                Finding {
+                    shard,
+                    id,
+                    by: to,
+                    requested_us: order.requested_us,
+                    questions: Vec::new(),
+                },
+            ),
             Next::Free => {
                 // Of two attempts, one says nothing of the other.
                 if self.is_under_way(&order) {
-                    self.shard(shard).payment_in_doubt(id);
+                    shards.shard(shard).payment_in_doubt(id);
                 }
-                match self.shard(shard).payment_refused(id) {
-                    true => self.rest(shard, id, to, &heard),
-                    false => self.retry_later(shard, id, to, &heard),
+                match shards.shard(shard).payment_refused(id) {
+                    true => self.rest(io, shards, shard, id, to, &heard),
+                    false => self.retry_later(io, shards, shard, id, to, &heard),
                 }
             }
             Next::Bound => {
-                self.shard(shard).payment_in_doubt(id);
-                self.retry_later(shard, id, to, &heard);
+                shards.shard(shard).payment_in_doubt(id);
+                self.retry_later(io, shards, shard, id, to, &heard);
             }
         }
     }
@@ -136,14 +153,15 @@ impl<J> Node<J> {
     /// The circuit learns how an attempt ended. `suspect`: it may be the payment's own fault.
     pub(in crate::node) fn ticket_over(
         &mut self,
+        io: &Transport,
         to: Processor,
         ticket: Ticket,
         outcome: Outcome,
         suspect: bool,
         wait_ns: Option<u64>,
     ) {
-        let now_ns = self.now.monotonic_ns;
-        let side = self.processors.side(to);
+        let now_ns = io.now.monotonic_ns;
+        let side = self.side(to);
         let spared = suspect && matches!(outcome, Outcome::Failed | Outcome::Unknown);
         let known = if spared { Outcome::Spared } else { outcome };
         side.circuit.ended(ticket, known, now_ns);
@@ -157,7 +175,7 @@ impl<J> Node<J> {
             (Outcome::Failed, Some(wait_ns)) => side.circuit.hold(wait_ns, now_ns),
             _ => {}
         }
-        let stats = &self.stats().payments.processors[to as usize];
+        let stats = &io.stats().payments.processors[to as usize];
         match outcome {
             Outcome::Done | Outcome::Spared => {}
             Outcome::Failed => stats.failed.add(1),
@@ -170,14 +188,15 @@ impl<J> Node<J> {
     /// and others have not since; or it is an answer that is about the payment, and others are carried out.
     pub(in crate::node) fn is_suspect(
         &mut self,
+        shards: &Shards,
         shard: usize,
         id: PaymentId,
         to: Processor,
         said: Said,
     ) -> bool {
-        let tried = self.tried(shard, id);
+        let tried = self.tried(shards, shard, id);
         let its = tried.filter(|(_, course)| course.to == to && course.wrong_ns > 0);
-        let side = self.processors.side(to);
+        let side = self.side(to);
         if its.is_some_and(|(_, course)| side.done_ns > course.wrong_ns) {
             return true;
         }
@@ -188,39 +207,55 @@ impl<J> Node<J> {
     }
 
     /// An open payment of a shard of ours that was bound at least once, and what came of its attempts.
-    pub(in crate::node) fn tried(&self, shard: usize, id: PaymentId) -> Option<(Payment, Course)> {
-        self.shards[shard].as_ref()?.payments().tried(id)
+    pub(in crate::node) fn tried(
+        &self,
+        shards: &Shards,
+        shard: usize,
+        id: PaymentId,
+    ) -> Option<(Payment, Course)> {
+        shards.get(shard)?.payments().tried(id)
     }
 
     /// The same of one that is known to be so.
-    pub(in crate::node) fn course(&self, shard: usize, id: PaymentId) -> Course {
-        self.tried(shard, id).expect("it was bound").1
+    pub(in crate::node) fn course(&self, shards: &Shards, shard: usize, id: PaymentId) -> Course {
+        self.tried(shards, shard, id).expect("it was bound").1
     }
 
-    pub(in crate::node) fn set_course(&mut self, shard: usize, id: PaymentId, course: Course) {
-        self.shard(shard).set_payment_course(id, course);
+    pub(in crate::node) fn set_course(
+        &mut self,
+        shards: &mut Shards,
+        shard: usize,
+        id: PaymentId,
+        course: Course,
+    ) {
+        shards.shard(shard).set_payment_course(id, course);
     }
 
     /// Whether a payment is ours, and bound as it was when it was sent: it may be settled by now, or have
     /// been forgotten, and perhaps accepted anew.
-    fn is_as_sent(&self, order: &Order) -> bool {
-        let bound = self.bound_to(order.shard, order.id);
+    fn is_as_sent(&self, shards: &Shards, order: &Order) -> bool {
+        let bound = self.bound_to(shards, order.shard, order.id);
         bound.is_some_and(|now| now == *order)
     }
 
     /// Whether its processor is being asked to carry out a payment of this id.
     fn is_under_way(&self, order: &Order) -> bool {
         let is_its = |other: &Order| (other.id, other.to) == (order.id, order.to);
-        let mut work = self.processors.work();
+        let mut work = self.work();
         work.any(|work| matches!(work, Work::Pay(attempt) if is_its(&attempt.order)))
     }
 
     /// A payment of a shard of ours that is bound, as it is to be sent.
-    pub(in crate::node) fn bound_to(&self, shard: usize, id: PaymentId) -> Option<Order> {
-        if !self.serves(shard) {
+    pub(in crate::node) fn bound_to(
+        &self,
+        shards: &Shards,
+        shard: usize,
+        id: PaymentId,
+    ) -> Option<Order> {
+        if !shards.serves(shard) {
             return None;
         }
-        let (payment, _) = self.tried(shard, id)?;
+        let (payment, _) = self.tried(shards, shard, id)?;
         let State::Bound {
             to, requested_us, ..
         } = payment.state
@@ -237,14 +272,22 @@ impl<J> Node<J> {
     }
 
     /// A payment has gone wrong at a processor: what is known of it then, and how often it was sent.
-    fn went_wrong(&mut self, shard: usize, id: PaymentId, to: Processor, heard: &Heard) -> Course {
-        let now_ns = self.now.monotonic_ns;
-        let (payment, course) = self.tried(shard, id).expect("it was sent");
+    fn went_wrong(
+        &mut self,
+        io: &Transport,
+        shards: &mut Shards,
+        shard: usize,
+        id: PaymentId,
+        to: Processor,
+        heard: &Heard,
+    ) -> Course {
+        let now_ns = io.now.monotonic_ns;
+        let (payment, course) = self.tried(shards, shard, id).expect("it was sent");
         let mut rest_ns = backoff::rest_ns(id, payment.attempts).max(heard.wait_ns.unwrap_or(0));
-        let circuit = &self.processors.sides[to as usize].circuit;
+        let circuit = &self.sides[to as usize].circuit;
         if let (CircuitState::Open, Some(probe_ns)) = (circuit.state(), circuit.wake_ns(now_ns)) {
             // Should it be this payment that the processor fails at, another one finds that out.
-            if self.others_wait(shard, id) {
+            if self.others_wait(shards, shard, id) {
                 rest_ns = rest_ns.max(probe_ns - now_ns + RETRY_NS_MIN / 2);
             }
         }
@@ -258,48 +301,58 @@ impl<J> Node<J> {
     }
 
     /// Whether any payment waits beside this one, of a shard of ours.
-    fn others_wait(&self, shard: usize, id: PaymentId) -> bool {
+    fn others_wait(&self, shards: &Shards, shard: usize, id: PaymentId) -> bool {
         let is_free = |(payment, _): &(Payment, Course)| payment.state == State::Free;
-        let own = usize::from(self.tried(shard, id).as_ref().is_some_and(is_free));
-        let retries = self.processors.sides.iter().map(|side| side.retries.len());
-        let free = self.served().map(|shard| shard.payments().free());
+        let own = usize::from(self.tried(shards, shard, id).as_ref().is_some_and(is_free));
+        let retries = self.sides.iter().map(|side| side.retries.len());
+        let free = shards.served().map(|shard| shard.payments().free());
         free.chain(retries).sum::<usize>() > own
     }
 
     /// A payment was refused, and is free: it rests from that processor, but not for longer than the other one can
     /// do without it.
-    fn rest(&mut self, shard: usize, id: PaymentId, to: Processor, heard: &Heard) {
-        let now = self.now;
-        let mut course = self.went_wrong(shard, id, to, heard);
-        let outlooks = Processor::ALL.map(|processor| self.outlook(processor));
-        let cheapest = choice::cheapest(&outlooks);
-        let dearer = &outlooks[1 - cheapest];
-        let (payment, _) = self.tried(shard, id).expect("it was sent");
-        let its_shard = self.shards[shard].as_ref().expect("it is ours");
-        let age_us = its_shard.now_us(now).saturating_sub(payment.accepted_us);
-        let age_ns = age_us.saturating_mul(1000);
-        let deadline_ns = self.payments_settings().deadline_ns;
-        let patience_ns = choice::patience_ns(age_ns, deadline_ns, dearer);
-        let urgent_ns = now.monotonic_ns + patience_ns;
-        let dearer_ns = course.rest_ns[1 - cheapest].max(urgent_ns);
-        let due_ns = course.rest_ns[cheapest].min(dearer_ns);
-        course.due_ns = due_ns.max(now.monotonic_ns);
-        self.set_course(shard, id, course);
-    }
-
-    /// A payment may be with a processor, and that is to be asked again after a while.
-    pub(in crate::node) fn retry_later(
+    fn rest(
         &mut self,
+        io: &Transport,
+        shards: &mut Shards,
         shard: usize,
         id: PaymentId,
         to: Processor,
         heard: &Heard,
     ) {
-        let now_ns = self.now.monotonic_ns;
-        let mut course = self.went_wrong(shard, id, to, heard);
+        let now = io.now;
+        let mut course = self.went_wrong(io, shards, shard, id, to, heard);
+        let outlooks = Processor::ALL.map(|processor| self.outlook(io, processor));
+        let cheapest = choice::cheapest(&outlooks);
+        let dearer = &outlooks[1 - cheapest];
+        let (payment, _) = self.tried(shards, shard, id).expect("it was sent");
+        let its_shard = shards.get(shard).expect("it is ours");
+        let age_us = its_shard.now_us(now).saturating_sub(payment.accepted_us);
+        let age_ns = age_us.saturating_mul(1000);
+        let deadline_ns = io.settings.payments().deadline_ns;
+        let patience_ns = choice::patience_ns(age_ns, deadline_ns, dearer);
+        let urgent_ns = now.monotonic_ns + patience_ns;
+        let dearer_ns = course.rest_ns[1 - cheapest].max(urgent_ns);
+        let due_ns = course.rest_ns[cheapest].min(dearer_ns);
+        course.due_ns = due_ns.max(now.monotonic_ns);
+        self.set_course(shards, shard, id, course);
+    }
+
+    /// A payment may be with a processor, and that is to be asked again after a while.
+    pub(in crate::node) fn retry_later(
+        &mut self,
+        io: &Transport,
+        shards: &mut Shards,
+        shard: usize,
+        id: PaymentId,
+        to: Processor,
+        heard: &Heard,
+    ) {
+        let now_ns = io.now.monotonic_ns;
+        let mut course = self.went_wrong(io, shards, shard, id, to, heard);
         course.due_ns = course.rest_ns[to as usize];
-        self.set_course(shard, id, course);
-        let side = self.processors.side(to);
+        self.set_course(shards, shard, id, course);
+        let side = self.side(to);
         if side.retry_ns <= now_ns {
             side.retry_ns = now_ns + side.retry_again_ns;
             // Less often than probes in the end: should it be this payment that it fails at, others get
@@ -311,8 +364,13 @@ impl<J> Node<J> {
 
     /// A shard is ours, or once more as it was before: its payments that a processor may have, and that
     /// are not under way, are to be sent again, at once if may be.
-    pub(in crate::node) fn gather_retries(&mut self, number: usize) {
-        for side in &mut self.processors.sides {
+    pub(in crate::node) fn gather_retries(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        number: usize,
+    ) {
+        for side in &mut self.sides {
             side.retries.retain(|_, shard| *shard != number);
         }
         let under_way = |work: &Work| match work {
@@ -324,9 +382,9 @@ impl<J> Node<J> {
         let key = |(requested_us, id, to): &(u64, PaymentId, Processor)| {
             (*requested_us, *id, *to as usize)
         };
-        let mut under_way: Vec<_> = self.processors.work().filter_map(under_way).collect();
+        let mut under_way: Vec<_> = self.work().filter_map(under_way).collect();
         under_way.sort_unstable_by_key(key);
-        let shard = self.shards[number].as_mut().expect("it is ours");
+        let shard = shards.shard(number);
         let bound = shard.payments().bound();
         // An attempt of a payment that was forgotten is none of its successor.
         let mut gathered: Vec<_> = bound
@@ -340,16 +398,13 @@ impl<J> Node<J> {
             .collect();
         gathered.sort_unstable_by_key(key);
         // They are due now, one after the other.
-        let first_ns = self.now.monotonic_ns.saturating_sub(gathered.len() as u64);
+        let first_ns = io.now.monotonic_ns.saturating_sub(gathered.len() as u64);
         for (place, (_, id, to)) in gathered.into_iter().enumerate() {
             shard.payment_in_doubt(id);
             let due_ns = first_ns + 1 + place as u64;
             let (_, course) = shard.payments().tried(id).expect("it is bound");
             shard.set_payment_course(id, Course { due_ns, ..course });
-            self.processors
-                .side(to)
-                .retries
-                .insert((due_ns, id), number);
+            self.side(to).retries.insert((due_ns, id), number);
         }
     }
 }

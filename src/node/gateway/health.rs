@@ -1,8 +1,10 @@
 //! What processors say of their health: whoever serves shard 0 asks, not more often than they allow, and
 //! only while there are payments; and tells the others.
 
-use super::super::link::Frame;
-use super::super::Node;
+use super::super::event::Event;
+use super::super::shards::Shards;
+use super::super::transport::Transport;
+use super::Gateway;
 use super::{Answer, Work};
 use crate::api::processors::{read_health, Health as Told};
 use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX};
@@ -31,32 +33,37 @@ impl Health {
     }
 }
 
-impl<J> Node<J> {
+impl Gateway {
     /// The first tick, or we serve the shard from now on: who served it before, another life of ours
     /// perhaps, may have asked just then.
-    pub(in crate::node) fn health_put_off(&mut self) {
-        for side in &mut self.processors.sides {
-            side.health.put_off(self.now.monotonic_ns);
+    pub(in crate::node) fn health_put_off(&mut self, io: &Transport) {
+        for side in &mut self.sides {
+            side.health.put_off(io.now.monotonic_ns);
         }
     }
 
     /// The same, if it is the shard whose owner asks.
-    pub(in crate::node) fn health_owned(&mut self, shard: usize) {
+    pub(in crate::node) fn health_owned(&mut self, io: &Transport, shard: usize) {
         if shard == SHARD {
-            self.health_put_off();
+            self.health_put_off(io);
         }
     }
 
     /// Asks if it is time to.
-    pub(in crate::node) fn ask_health(&mut self, processor: Processor) {
-        let now_ns = self.now.monotonic_ns;
-        if self.health_due_ns(processor) <= now_ns {
-            let health = &mut self.processors.side(processor).health;
+    pub(in crate::node) fn ask_health(
+        &mut self,
+        io: &mut Transport,
+        shards: &Shards,
+        processor: Processor,
+    ) {
+        let now_ns = io.now.monotonic_ns;
+        if self.health_due_ns(shards, processor) <= now_ns {
+            let health = &mut self.side(processor).health;
             health.wanted = true;
             // Also if it cannot be reached.
             health.put_off(now_ns);
         }
-        let side = self.processors.side(processor);
+        let side = self.side(processor);
         if !side.health.wanted {
             return;
         }
@@ -67,71 +74,81 @@ impl<J> Node<J> {
         side.health.wanted = false;
         side.health.under_way = true;
         side.health.put_off(now_ns);
-        self.processors.busy[processor as usize] = false;
-        self.ask_processor(connection, processor, Work::Health, HEALTH_REPLY_NS_MAX);
+        self.busy[processor as usize] = false;
+        self.ask_processor(io, connection, processor, Work::Health, HEALTH_REPLY_NS_MAX);
     }
 
     /// When it will be time to ask; `u64::MAX`: nobody needs to know, or it is not for us to ask.
     /// Monotonic.
-    pub(in crate::node) fn health_due_ns(&self, processor: Processor) -> u64 {
+    pub(in crate::node) fn health_due_ns(&self, shards: &Shards, processor: Processor) -> u64 {
         let number = processor as usize;
-        let health = &self.processors.sides[number].health;
+        let health = &self.sides[number].health;
         let asked = health.wanted || health.under_way;
-        if asked || !self.processors.busy[number] || !self.serves(SHARD) {
+        if asked || !self.busy[number] || !shards.serves(SHARD) {
             return u64::MAX;
         }
         health.due_ns
     }
 
     /// A processor has answered, or has not.
-    pub(in crate::node) fn health_over(&mut self, processor: Processor, answer: Answer<'_>) {
-        self.processors.side(processor).health.under_way = false;
+    pub(in crate::node) fn health_over(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        processor: Processor,
+        answer: Answer<'_>,
+    ) {
+        self.side(processor).health.under_way = false;
         // None: asked too often, most likely: by somebody else.
         let mut told = None;
-        self.hear(processor, Asked::Health, None, answer, |body| {
+        self.hear(io, processor, Asked::Health, None, answer, |body| {
             told = read_health(body);
             told.is_some()
         });
         if let Some(told) = told {
-            self.health_known(processor, told);
-            self.tell_all(&Frame::Health {
-                processor,
-                failing: told.failing,
-                response_min_ms: told.response_min_ms,
-            });
+            self.health_known(io, shards, processor, told);
+            let event = Event::HealthKnown(processor, told.failing, told.response_min_ms);
+            io.events.push_back(event);
         }
     }
 
     /// What another member was told by a processor about its health.
     pub(in crate::node) fn health_told(
         &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
         processor: Processor,
-        failing: bool,
-        response_min_ms: u32,
+        (failing, response_min_ms): (bool, u32),
     ) {
-        let now_ns = self.now.monotonic_ns;
-        self.processors.side(processor).health.put_off(now_ns);
+        let now_ns = io.now.monotonic_ns;
+        self.side(processor).health.put_off(now_ns);
         let told = Told {
             failing,
             response_min_ms,
         };
-        self.health_known(processor, told);
+        self.health_known(io, shards, processor, told);
     }
 
-    fn health_known(&mut self, processor: Processor, told: Told) {
+    fn health_known(
+        &mut self,
+        io: &Transport,
+        shards: &mut Shards,
+        processor: Processor,
+        told: Told,
+    ) {
         let Told {
             failing,
             response_min_ms,
         } = told;
-        let now = self.now;
-        let side = self.processors.side(processor);
+        let now = io.now;
+        let side = self.side(processor);
         side.circuit
             .health(failing, response_min_ms, now.monotonic_ns);
         let failed = std::mem::replace(&mut side.health.failing, failing);
         if failed && !failing {
-            self.end_rests(processor);
+            self.end_rests(io, shards, processor);
         }
-        let stats = &self.stats().payments.processors[processor as usize];
+        let stats = &io.stats().payments.processors[processor as usize];
         stats.failing.set(u64::from(failing));
         stats.response_min_ms.set(u64::from(response_min_ms));
         stats.health_ns.set(now.monotonic_ns.max(1));

@@ -8,8 +8,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::super::Node;
+use super::super::event::Event;
+use super::super::shards::Shards;
+use super::super::transport::Transport;
 use super::anomalies::Heard;
+use super::Gateway;
 use super::{Answer, Work};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
@@ -115,21 +118,28 @@ impl Lookups {
     }
 }
 
-impl<J> Node<J> {
+impl Gateway {
     /// Asks a processor whether it has a payment of a shard of ours. Ends in
-    /// [`looked_up`](Self::looked_up), in a later tick; if it has it, it is settled by then.
-    pub(in crate::node) fn look_up(&mut self, shard: usize, id: PaymentId, question: u64) {
-        match self.bound_to(shard, id) {
-            Some(order) if self.stop.is_none() && self.settings.payments.is_some() => {
-                let deadline_ns = self.now.monotonic_ns + SUMMARY_NS_MAX;
-                let lookups = &mut self.processors.side(order.to).lookups;
+    /// [`Event::StatusKnown`], in a later tick; if it has it, it is settled by then.
+    pub(in crate::node) fn look_up(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        shard: usize,
+        id: PaymentId,
+        question: u64,
+    ) {
+        match self.bound_to(shards, shard, id) {
+            Some(order) if io.stop.is_none() && io.settings.payments.is_some() => {
+                let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
+                let lookups = &mut self.side(order.to).lookups;
                 let lookup = lookups.push(shard, id, deadline_ns);
                 lookup.questions.push(question);
             }
-            Some(_) => self.processors.told.push((shard, id, question, None)),
+            Some(_) => self.told.push((shard, id, question, None)),
             None => {
-                let found = self.is_settled_here(shard, id);
-                self.processors.told.push((shard, id, question, found));
+                let found = self.is_settled_here(shards, shard, id);
+                self.told.push((shard, id, question, found));
             }
         }
     }
@@ -138,35 +148,41 @@ impl<J> Node<J> {
     /// settled with that, and the attempt ends with it.
     pub(in crate::node) fn verify(
         &mut self,
+        io: &Transport,
         shard: usize,
         id: PaymentId,
         by: Processor,
         ticket: Ticket,
     ) {
-        let deadline_ns = self.now.monotonic_ns + SUMMARY_NS_MAX;
-        let lookups = &mut self.processors.side(by).lookups;
+        let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
+        let lookups = &mut self.side(by).lookups;
         lookups.push(shard, id, deadline_ns).verify.push(ticket);
     }
 
     /// What is known of a payment that is not bound; `None`: not even that, it is not ours.
-    fn is_settled_here(&self, shard: usize, id: PaymentId) -> Option<bool> {
-        if !self.serves(shard) {
+    fn is_settled_here(&self, shards: &Shards, shard: usize, id: PaymentId) -> Option<bool> {
+        if !shards.serves(shard) {
             return None;
         }
-        let payment = self.shards[shard].as_ref()?.payments().find(id);
+        let payment = shards.get(shard)?.payments().find(id);
         let state = payment.ok().flatten().map(|it| it.state);
         Some(matches!(state, Some(State::Processed { .. })))
     }
 
     /// Sends what waits, as far as there are connections; gives up what has waited too long.
-    pub(in crate::node) fn send_lookups(&mut self, processor: Processor) {
-        let now_ns = self.now.monotonic_ns;
+    pub(in crate::node) fn send_lookups(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        processor: Processor,
+    ) {
+        let now_ns = io.now.monotonic_ns;
         loop {
-            let side = self.processors.side(processor);
+            let side = self.side(processor);
             let room = PROCESSOR_LOOKUPS_MAX - side.lookups.under_way;
             let is_late = |lookup: &Lookup| lookup.deadline_ns <= now_ns;
             if let Some(late) = side.lookups.next_if(is_late) {
-                self.looked_up_in_vain(processor, late);
+                self.looked_up_in_vain(io, shards, processor, late);
                 continue;
             }
             let waiting = side.lookups.order.len();
@@ -180,42 +196,52 @@ impl<J> Node<J> {
             let lookup = side.lookups.next().expect("one waits");
             side.lookups.under_way += 1;
             let within_ns = lookup.deadline_ns - now_ns;
-            let stats = &self.stats().payments.processors[processor as usize];
+            let stats = &io.stats().payments.processors[processor as usize];
             stats.lookups.add(1);
-            self.ask_processor(connection, processor, Work::LookUp(lookup), within_ns);
+            self.ask_processor(io, connection, processor, Work::LookUp(lookup), within_ns);
         }
     }
 
     /// A processor has told what it has of a payment, or has not.
     pub(in crate::node) fn lookup_over(
         &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
         processor: Processor,
         lookup: Lookup,
         answer: Answer<'_>,
     ) {
-        self.processors.side(processor).lookups.under_way -= 1;
+        self.side(processor).lookups.under_way -= 1;
         let id = lookup.id;
         let mut stored = None;
-        let heard = self.hear(processor, Asked::Lookup, Some(id), answer, |body| {
+        let heard = self.hear(io, processor, Asked::Lookup, Some(id), answer, |body| {
             stored = read_payment(body).filter(|it| it.id == id);
             stored.is_some()
         });
-        let has_time = self.stop.is_none() && lookup.deadline_ns > self.now.monotonic_ns;
+        let has_time = io.stop.is_none() && lookup.deadline_ns > io.now.monotonic_ns;
         let is_whole = matches!(answer, Answer::Whole { .. });
         if !is_whole && has_time && !lookup.again {
-            return self.processors.side(processor).lookups.push_again(lookup);
+            return self.side(processor).lookups.push_again(lookup);
         }
-        self.lookup_heard(processor, lookup, &heard, stored);
+        self.lookup_heard(io, shards, processor, lookup, &heard, stored);
     }
 
     /// Nobody knows more of a payment than before.
-    pub(in crate::node) fn looked_up_in_vain(&mut self, processor: Processor, lookup: Lookup) {
-        self.lookup_heard(processor, lookup, &Heard::UNREACHABLE, None);
+    pub(in crate::node) fn looked_up_in_vain(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        processor: Processor,
+        lookup: Lookup,
+    ) {
+        self.lookup_heard(io, shards, processor, lookup, &Heard::UNREACHABLE, None);
     }
 
     /// What becomes of a payment that was asked about, and of the attempts that ended in that.
     fn lookup_heard(
         &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
         processor: Processor,
         lookup: Lookup,
         heard: &Heard,
@@ -228,17 +254,18 @@ impl<J> Node<J> {
             questions,
             ..
         } = lookup;
-        let its = self.its_to_settle(shard, id, processor);
+        let its = self.its_to_settle(shards, shard, id, processor);
         let sent = its.map_or(Said::Nothing, |(_, course)| course.said);
         let ruling = rule(sent, Some(heard.said));
         for ticket in &verify {
-            let suspect = heard.said != Said::Done && self.is_suspect(shard, id, processor, sent);
+            let suspect =
+                heard.said != Said::Done && self.is_suspect(shards, shard, id, processor, sent);
             let outcome = match heard.said {
                 Said::Done => Outcome::Done,
                 Said::Nothing | Said::Unreachable => Outcome::Unknown,
                 _ => Outcome::Failed,
             };
-            self.ticket_over(processor, *ticket, outcome, suspect, heard.wait_ns);
+            self.ticket_over(io, processor, *ticket, outcome, suspect, heard.wait_ns);
         }
         if let Some(stored) = stored {
             let by = processor;
@@ -249,29 +276,33 @@ impl<J> Node<J> {
                 // somebody else has the shard.
                 if !verify.is_empty() {
                     let what = "that it has carried out another amount with this id";
-                    self.lookup_odd(by, Anomaly::Amount, id, heard.status, what);
+                    self.lookup_odd(io, by, Anomaly::Amount, id, heard.status, what);
                 }
-                return self.tell_questions(shard, id, &questions, Some(false));
+                return self.tell_questions(io, shard, id, &questions, Some(false));
             }
             if ruling.contradiction {
                 let what = "that it has what it refused";
-                self.lookup_odd(by, Anomaly::Contradiction, id, heard.status, what);
-            } else if its.is_none() && self.is_elsewhere(shard, id, by) {
+                self.lookup_odd(io, by, Anomaly::Contradiction, id, heard.status, what);
+            } else if its.is_none() && self.is_elsewhere(shards, shard, id, by) {
                 let what = "that it has what it refused, and the other one may have it since";
-                self.lookup_odd(by, Anomaly::Contradiction, id, heard.status, what);
+                self.lookup_odd(io, by, Anomaly::Contradiction, id, heard.status, what);
             }
             // Also what is settled, or forgotten, by now.
-            return self.found(Finding {
-                shard,
-                id,
-                by,
-                requested_us: stored.requested_us,
-                questions,
-            });
+            return self.found(
+                io,
+                shards,
+                Finding {
+                    shard,
+                    id,
+                    by,
+                    requested_us: stored.requested_us,
+                    questions,
+                },
+            );
         }
         let retries = !verify.is_empty()
             && self
-                .bound_to(shard, id)
+                .bound_to(shards, shard, id)
                 .is_some_and(|it| it.to == processor);
         if retries && ruling.next == Next::Bound {
             if ruling.contradiction {
@@ -279,45 +310,60 @@ impl<J> Node<J> {
                     Said::Known => "nothing of it, and 422 to the payment: that it knows it",
                     _ => "that it does not have it, and 2xx to the payment",
                 };
-                self.lookup_odd(processor, Anomaly::Contradiction, id, heard.status, what);
+                self.lookup_odd(
+                    io,
+                    processor,
+                    Anomaly::Contradiction,
+                    id,
+                    heard.status,
+                    what,
+                );
             }
             // What it said to the payment stays.
             let heard = Heard {
                 said: sent,
                 ..*heard
             };
-            self.retry_later(shard, id, processor, &heard);
+            self.retry_later(io, shards, shard, id, processor, &heard);
         }
         // It was not there when it was asked for, even if it is settled by now.
         let found = (heard.status == Some(404)).then_some(false);
-        self.tell_questions(shard, id, &questions, found);
+        self.tell_questions(io, shard, id, &questions, found);
     }
 
     fn lookup_odd(
         &self,
+        io: &Transport,
         by: Processor,
         anomaly: Anomaly,
         id: PaymentId,
         status: Option<u16>,
         what: &str,
     ) {
-        self.makes_no_sense(by, anomaly, Asked::Lookup, Some(id), status, what);
+        let about = (Asked::Lookup, Some(id));
+        self.makes_no_sense(io, by, anomaly, about, status, what);
     }
 
     /// A payment of a shard of ours that is settled if this processor has it: it is bound to it, or was refused by it
     /// and nobody else may have it. Its cents, and what came of its attempts.
-    fn its_to_settle(&self, shard: usize, id: PaymentId, by: Processor) -> Option<(u64, Course)> {
-        if !self.serves(shard) {
+    fn its_to_settle(
+        &self,
+        shards: &Shards,
+        shard: usize,
+        id: PaymentId,
+        by: Processor,
+    ) -> Option<(u64, Course)> {
+        if !shards.serves(shard) {
             return None;
         }
-        let (payment, course) = self.tried(shard, id)?;
+        let (payment, course) = self.tried(shards, shard, id)?;
         (course.to == by).then_some((payment.cents, course))
     }
 
     /// Whether the other processor has, or may have, a payment of a shard of ours. One whose file cannot be read may be
     /// anywhere.
-    fn is_elsewhere(&self, shard: usize, id: PaymentId, by: Processor) -> bool {
-        let shard = self.shards[shard].as_ref().filter(|_| self.serves(shard));
+    fn is_elsewhere(&self, shards: &Shards, shard: usize, id: PaymentId, by: Processor) -> bool {
+        let shard = shards.get(shard).filter(|_| shards.serves(shard));
         let found = shard.map_or(Ok(None), |shard| shard.payments().find(id));
         match found.map(|payment| payment.map(|it| it.state)) {
             Ok(None | Some(State::Free)) => false,
@@ -329,48 +375,56 @@ impl<J> Node<J> {
 
     fn tell_questions(
         &mut self,
+        io: &mut Transport,
         shard: usize,
         id: PaymentId,
         questions: &[u64],
         found: Option<bool>,
     ) {
         for question in questions {
-            self.looked_up(shard, id, *question, found);
+            let event = Event::StatusKnown(shard, id, *question, found);
+            io.events.push_back(event);
         }
     }
 
     /// Settles a payment, or has that wait for the next tick's batch.
-    pub(in crate::node) fn found(&mut self, finding: Finding) {
+    pub(in crate::node) fn found(
+        &mut self,
+        io: &mut Transport,
+        shards: &mut Shards,
+        finding: Finding,
+    ) {
         let Finding { shard, id, by, .. } = finding;
-        let Some((cents, course)) = self.its_to_settle(shard, id, by) else {
-            let found = self.is_settled_here(shard, id);
-            return self.tell_questions(shard, id, &finding.questions, found);
+        let Some((cents, course)) = self.its_to_settle(shards, shard, id, by) else {
+            let found = self.is_settled_here(shards, shard, id);
+            return self.tell_questions(io, shard, id, &finding.questions, found);
         };
-        if !self.accepts(shard) {
-            return self.processors.findings.push_back(finding);
+        if !shards.accepts(shard) {
+            return self.findings.push_back(finding);
         }
         if course.due_ns > 0 {
-            let retries = &mut self.processors.side(by).retries;
+            let retries = &mut self.side(by).retries;
             retries.remove(&(course.due_ns, id));
         }
-        let now = self.now;
+        let now = io.now;
         let requested_us = finding.requested_us;
-        let its_shard = self.shard(shard);
+        let its_shard = shards.shard(shard);
         let time_us = its_shard.tell_time(now);
         let settled = its_shard.settle_payment(id, requested_us, time_us);
         debug_assert!(settled, "it was bound");
-        self.processors.confirmed.push((shard, by, cents));
-        self.payment_settled(shard, id);
-        self.tell_questions(shard, id, &finding.questions, Some(true));
+        self.confirmed.push((shard, by, cents));
+        io.events.push_back(Event::Settled(shard, id));
+        self.tell_questions(io, shard, id, &finding.questions, Some(true));
     }
 
     /// Goes on with what the tick before has left.
-    pub(in crate::node) fn resume_findings(&mut self) {
-        for finding in std::mem::take(&mut self.processors.findings) {
-            self.found(finding);
+    pub(in crate::node) fn resume_findings(&mut self, io: &mut Transport, shards: &mut Shards) {
+        for finding in std::mem::take(&mut self.findings) {
+            self.found(io, shards, finding);
         }
-        for (shard, id, question, found) in std::mem::take(&mut self.processors.told) {
-            self.looked_up(shard, id, question, found);
+        for (shard, id, question, found) in std::mem::take(&mut self.told) {
+            let event = Event::StatusKnown(shard, id, question, found);
+            io.events.push_back(event);
         }
     }
 }

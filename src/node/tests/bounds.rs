@@ -51,11 +51,11 @@ fn an_idle_connection_holds_no_buffer() {
     rig.send(client, transact(1, 'c', 5) + &statement(2));
     rig.run();
     assert_eq!(rig.statuses(client), [200, 200]);
-    let connections = &rig.cores[0].host.node().connections;
+    let connections = &rig.cores[0].host.node().io.connections;
     for index in 0..connections.len() {
-        assert_eq!(connections[index].input.capacity(), 0);
+        assert_eq!(connections[index].input.bytes.capacity(), 0);
         assert_eq!(connections[index].output.capacity(), 0);
     }
-    let each = size_of::<super::super::connection::Connection>();
+    let each = size_of::<super::super::transport::connections::Connection>();
     assert!(each <= 320, "{each} bytes");
 }

@@ -105,7 +105,7 @@ fn pay(rig: &mut Rig, number: u128) -> bool {
     let realtime_us = rig.now().realtime_us;
     let mut accepted = false;
     rig.tick(core, |host| {
-        if host.node().serves(shard) {
+        if host.node().shards.serves(shard) {
             let shard = host.node_mut().shard_mut(shard);
             accepted = shard.accepts() && shard.pay(id, CENTS, realtime_us) == Accepted::New;
         }

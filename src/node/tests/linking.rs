@@ -317,7 +317,7 @@ fn a_peer_with_the_same_fault_again_and_again_is_logged_now_and_then() {
         };
         rig.send(linker, bytes(&[Frame::Hello(differs)]));
         rig.run();
-        logged.extend(rig.cores[0].host.node().complaint.clone());
+        logged.extend(rig.cores[0].host.node().peers.last_logged.clone());
         rig.pass(STRANGER_LOG_NS / 4);
     }
     assert!(logged[0].0.contains("another data directory"));

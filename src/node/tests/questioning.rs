@@ -60,7 +60,7 @@ impl Rig {
     }
 
     fn open_questions(&self) -> usize {
-        self.cores[0].host.node().open_questions()
+        self.cores[0].host.node().queries.open_questions()
     }
 }
 

@@ -275,7 +275,7 @@ fn who_goes_away_is_not_waited_for() {
     rig.run();
     assert!(rig.is_closed(client));
     rig.check_counts();
-    let open = |rig: &Rig, core: usize| rig.cores[core].host.node().open_questions();
+    let open = |rig: &Rig, core: usize| rig.cores[core].host.node().queries.open_questions();
     assert_eq!(
         [open(&rig, 0), open(&rig, 1)],
         [0, 1],

@@ -1,9 +1,9 @@
 //! Reading a segment: its records in order, and what can be told from those that are out of it.
 
-use super::frame::{CHAIN, LENGTH, RECORD_BYTES_MIN, SEQUENCE};
+use super::frame::{LENGTH, RECORD_BYTES_MIN};
 use super::record::{record_at, Reason, Record};
 use super::{Header, HEADER_BYTES};
-use crate::codec::{u16_at, u32_at, u64_at};
+use crate::codec::u16_at;
 
 /// Where reading ended before the end of the segment, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,37 +127,4 @@ pub fn offset_behind(segment: &[u8], records: u64) -> usize {
         offset += usize::from(u16_at(segment, offset + LENGTH));
     }
     offset
-}
-
-/// Walks over whole records written by this code: how many, the last one's sequence, and the chain
-/// that they continue.
-pub fn measure(batch: &[u8]) -> Batch {
-    let mut measured = Batch {
-        records: 0,
-        first: u64_at(batch, SEQUENCE),
-        last: 0,
-        chain: u32_at(batch, CHAIN),
-    };
-    let mut offset = 0;
-    while offset < batch.len() {
-        measured.last = u64_at(batch, offset + SEQUENCE);
-        measured.records += 1;
-        offset += usize::from(u16_at(batch, offset + LENGTH));
-    }
-    assert_eq!(offset, batch.len(), "a batch is whole records");
-    assert_eq!(measured.last - measured.first + 1, measured.records);
-    measured
-}
-
-/// See [`measure`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// How many, at least one.
-    pub records: u64,
-    /// Sequence of the first.
-    pub first: u64,
-    /// Sequence of the last.
-    pub last: u64,
-    /// Checksum of the record before the first.
-    pub chain: u32,
 }

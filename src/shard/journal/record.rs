@@ -7,7 +7,8 @@ use super::frame::{
 use super::payment::{self, PaymentEvent};
 use crate::bank::{Description, Kind, Order, Refusal};
 use crate::codec::{u128_at, u16_at, u32_at, u64_at};
-use crate::command::ids::{ForwardId, Ids, COUNTER_MAX};
+use crate::command::ids::COUNTER_MAX;
+use crate::command::{ForwardId, Ids};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::shard::clock::Reading;
 use crate::shard::outcomes::Outcome;

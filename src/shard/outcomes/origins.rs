@@ -128,6 +128,11 @@ pub struct Origins {
 }
 
 impl Origins {
+    /// Whether no member has sent anything.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
     fn window(&self, member: u16) -> Option<usize> {
         self.windows
             .iter()

@@ -45,6 +45,7 @@ impl Shard {
             cents,
             accepted_us: stamp.time_us,
         };
+        self.has_payments = true;
         self.payments.waiting.push(entry, hashes.0);
         self.payments.undo.push(Undo::Accepted(id));
         Accepted::New
@@ -152,6 +153,7 @@ impl Shard {
             journal::append_purged(batch, seed, stamp, number, forward)
         });
         self.remember_forgotten(forward);
+        self.has_payments = true;
         self.payments.purge = true;
     }
 }

@@ -397,6 +397,11 @@ impl Payments {
         self.runs.load_filters()
     }
 
+    /// Whether there never was a payment.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.open() == 0 && self.recent.next() == 0
+    }
+
     /// Whether the batch ends with a purge.
     pub(super) fn is_purging(&self) -> bool {
         self.purge

@@ -122,7 +122,7 @@ fn credit<D: Disk>(shard: &mut Shard, store: &mut Store<D>, client: u32) {
 }
 
 fn write<D: Disk>(shard: &mut Shard, store: &mut Store<D>) {
-    store.append(shard.batch_first(), shard.batch()).unwrap();
+    store.append(shard).unwrap();
     shard.written();
 }
 

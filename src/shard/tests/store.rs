@@ -37,7 +37,7 @@ fn a_full_disk_leaves_the_journal_as_it_was() {
         transact(&mut shard, 1);
         transact(&mut shard, 2);
         disk.0.lock().unwrap().writes = [Write::Short(70), Write::Fails(errno)].into();
-        let result = store.append(shard.batch_first(), shard.batch());
+        let result = store.append(&shard);
         assert!(matches!(result, Err(AppendError::Full(_))));
         shard.refused();
         assert!(state(&shard) == before && shard.sequence() == sequence);
@@ -56,7 +56,7 @@ fn refusing_on_a_full_disk_costs_no_sync() {
     for _ in 0..3 {
         transact(&mut shard, 1);
         disk.0.lock().unwrap().writes = [Write::Fails(libc::ENOSPC)].into();
-        let result = store.append(shard.batch_first(), shard.batch());
+        let result = store.append(&shard);
         assert!(matches!(result, Err(AppendError::Full(_))));
         shard.refused();
     }
@@ -69,12 +69,12 @@ fn a_broken_disk_is_fatal() {
     let (disk, mut shard, mut store) = faulty(&directory);
     transact(&mut shard, 1);
     disk.0.lock().unwrap().writes = [Write::Fails(libc::EIO)].into();
-    let result = store.append(shard.batch_first(), shard.batch());
+    let result = store.append(&shard);
     assert!(matches!(result, Err(AppendError::Fatal(_))));
     // Full, and what was written cannot be cut off.
     disk.0.lock().unwrap().writes = [Write::Short(8), Write::Fails(libc::ENOSPC)].into();
     disk.0.lock().unwrap().set_len = Some(libc::EIO);
-    let result = store.append(shard.batch_first(), shard.batch());
+    let result = store.append(&shard);
     assert!(matches!(result, Err(AppendError::Fatal(_))));
 }
 
@@ -187,7 +187,7 @@ fn a_new_segment_that_finds_no_room_is_tried_again() {
         transact(&mut shard, 1);
         disk.0.lock().unwrap().create = create;
         disk.0.lock().unwrap().writes = writes.into();
-        let result = store.append(shard.batch_first(), shard.batch());
+        let result = store.append(&shard);
         assert!(matches!(result, Err(AppendError::Full(_))));
         shard.refused();
         assert_eq!(store.segments(), [1]);

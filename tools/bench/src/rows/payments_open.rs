@@ -94,7 +94,7 @@ fn write(data: &Path, count: u64, snapshot_at: Option<u64>) -> Result<()> {
 
 fn append(shard: &mut Shard, store: &mut Store<RealDisk>) -> Result<()> {
     if !shard.batch().is_empty() {
-        let written = store.append(shard.batch_first(), shard.batch());
+        let written = store.append(shard);
         written.map_err(|error| anyhow::anyhow!("{error:?}"))?;
         shard.written();
     }

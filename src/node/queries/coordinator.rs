@@ -1,22 +1,20 @@
-//! What a client waits for that takes time: a summary of all shards, the outcome of a payment.
+//! The coordinator's side: what a client waits for.
 //!
-//! An inquiry has a part for each shard that it is about: a [question](super::questions) to whoever
-//! serves that. A part waits while nobody does, and is asked again whenever somebody else does; answers to
-//! what was asked before are dropped. Questions are no commands: these never wait for an answer that
-//! takes time. The client gets one reply, when all parts are there or the time for them is over, and
-//! nothing that it asks behind it is taken up before.
+//! A query has a part for each shard that it is about. A part waits while nobody serves its shard, and is put
+//! again whenever somebody else does; answers to what was put before are dropped. The client gets one reply, when
+//! all parts are there or the time for them is over, and nothing that it asks behind it is taken up before.
 
 use std::collections::BTreeMap;
 
-use super::commit::Dependency;
-use super::encoder::ReplyTarget;
-use super::link::{Answer, Frame, Question};
-use super::questions::{From, Heard};
-use super::replies::Progress;
-use super::Node;
-use crate::api::bank::{STORAGE_FULL, UNAVAILABLE};
+use super::super::link::{Answer, Frame, Question};
+use super::super::transport::commit::Dependency;
+use super::super::transport::encoder::Caller;
+use super::super::transport::{Progress, Transport};
+use super::participant::{From, Heard};
+use super::{Around, Queries};
+use crate::api::bank::STORAGE_FULL;
 use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
-use crate::api::{Endpoint, Problem};
+use crate::api::Problem;
 use crate::command::{ids, Command, Ids};
 use crate::http::Status;
 use crate::limits::{
@@ -40,9 +38,7 @@ enum About {
 
 /// A client that waits.
 struct Inquiry {
-    connection: ConnectionId,
-    reply_to: ReplyTarget,
-    began_ns: u64,
+    client: Caller,
     /// From then on it is answered as it stands. Monotonic.
     deadline_ns: u64,
     about: About,
@@ -96,7 +92,7 @@ impl Inquiries {
     #[cfg(test)]
     pub(super) fn of(&self, connection: ConnectionId) -> usize {
         let open = self.open.values();
-        open.filter(|it| it.connection == connection).count()
+        open.filter(|it| it.client.connection == connection).count()
     }
 
     /// The part's next number: whoever was asked before has an answer to the one that it had.
@@ -110,7 +106,7 @@ impl Inquiries {
         next
     }
 
-    fn deadline_ns(&self) -> u64 {
+    pub(super) fn deadline_ns(&self) -> u64 {
         let again = self.parts.values().filter_map(|part| match part.asked {
             Asked::Later(again_ns) => Some(again_ns),
             _ => None,
@@ -157,127 +153,110 @@ impl Inquiry {
     }
 }
 
-impl<J> Node<J> {
+impl Queries {
     /// Begins to find out what processors have carried out.
-    pub(super) fn summarise(
+    pub(in crate::node) fn summarise(
         &mut self,
-        index: usize,
-        reply_to: ReplyTarget,
+        around: &mut Around<'_>,
+        client: &Caller,
         window: Window,
-    ) -> Progress {
-        let shards = self.settings.members.shards;
+    ) {
+        let shards = around.shards.count();
         if !self.inquiries.has_room(shards) {
-            return self.too_many_inquiries(index, reply_to, Endpoint::Summary);
+            return too_many(around.io, client);
         }
         // Nothing is between two bounds within one microsecond.
-        let shards = if window.from_us <= window.to_us {
-            0..shards
-        } else {
-            0..0
+        let shards = match window.from_us <= window.to_us {
+            true => 0..shards,
+            false => 0..0,
         };
         let summary = Summary::default();
-        let about = About::Summary { window, summary };
-        let began_ns = self.now.monotonic_ns;
-        self.inquire_of(index, reply_to, about, shards, began_ns);
-        Progress::Done
+        self.begin(around, client, About::Summary { window, summary }, shards);
     }
 
     /// Accepts a payment that has no id, and is answered when it is carried out.
-    pub(super) fn pay_now(
+    pub(in crate::node) fn pay_now(
         &mut self,
-        index: usize,
-        reply_to: ReplyTarget,
+        around: &mut Around<'_>,
+        client: &Caller,
         cents: u64,
         key: Option<&[u8]>,
     ) -> Progress {
+        let Around { io, shards, .. } = around;
         if !self.inquiries.has_room(1) {
-            return self.too_many_inquiries(index, reply_to, Endpoint::Payments);
+            too_many(io, client);
+            return Progress::Done;
         }
         let id = match key {
-            Some(text) => PaymentId::made_of(ids::key(self.settings.directory, text)),
-            None => self.new_payment_id(),
+            Some(text) => PaymentId::made_of(ids::key(io.settings.directory, text)),
+            None => self.new_payment_id(io),
         };
-        let shard = id.shard(self.settings.members.shards);
-        if !self.serves(shard) {
-            if self.forward_pay_now(index, shard, reply_to, id, cents) {
-                return Progress::Done;
-            }
-            let status = Status::ServiceUnavailable;
-            return self.answer(index, reply_to, Endpoint::Payments, status, UNAVAILABLE);
+        let shard = id.shard(shards.count());
+        if !shards.serves(shard) {
+            let router = &mut around.router;
+            router.forward_pay_now(io, around.peers, client, shard, (id, cents));
+            return Progress::Done;
         }
-        if !self.accepts(shard) {
-            return self.postpone(index);
+        if !shards.accepts(shard) {
+            return io.postpone(client.index());
         }
         let command = Command::Pay { id, cents };
-        let (status, dependency) = self.execute(shard, reply_to, &command, &Ids::default());
-        if status != Status::Accepted {
-            return self.reply(index, reply_to, Endpoint::Payments, status, dependency);
+        let (status, dependency) = shards.execute(io, shard, client, &command, &Ids::default());
+        if status == Status::Accepted {
+            io.encoder.body.clear();
+            self.await_outcome(around, client, id, cents);
+        } else {
+            io.reply(client, status, dependency);
         }
-        self.encoder.body.clear();
-        let began_ns = self.now.monotonic_ns;
-        self.await_outcome(index, reply_to, shard, id, cents, began_ns);
         Progress::Done
     }
 
-    fn too_many_inquiries(
-        &mut self,
-        index: usize,
-        reply_to: ReplyTarget,
-        endpoint: Endpoint,
-    ) -> Progress {
-        let status = Status::ServiceUnavailable;
-        self.answer(index, reply_to, endpoint, status, TOO_MANY_INQUIRIES)
-    }
-
-    fn new_payment_id(&mut self) -> PaymentId {
+    fn new_payment_id(&mut self, io: &Transport) -> PaymentId {
         self.inquiries.payments += 1;
-        let epoch = u128::from(self.settings.epoch) << 80;
-        let member = (self.settings.members.own() as u128) << 64;
+        let epoch = u128::from(io.settings.epoch) << 80;
+        let member = (io.settings.members.own() as u128) << 64;
         PaymentId::made_of(epoch | member | u128::from(self.inquiries.payments))
     }
 
     /// A payment is accepted, and its client waits until it is carried out.
-    pub(super) fn await_outcome(
+    pub(in crate::node) fn await_outcome(
         &mut self,
-        index: usize,
-        reply_to: ReplyTarget,
-        shard: usize,
+        around: &mut Around<'_>,
+        client: &Caller,
         id: PaymentId,
         cents: u64,
-        began_ns: u64,
     ) {
+        let shard = id.shard(around.shards.count());
         let about = About::Outcome {
             shard,
             payment: Payment {
                 id,
                 cents,
-                accepted_us: self.now.realtime_us,
+                accepted_us: around.io.now.realtime_us,
                 attempts: 0,
                 state: State::Free,
             },
         };
-        self.inquire_of(index, reply_to, about, shard..shard + 1, began_ns);
+        self.begin(around, client, about, shard..shard + 1);
     }
 
     /// Asks the owners of shards, and answers at once if they know.
-    fn inquire_of(
+    fn begin(
         &mut self,
-        index: usize,
-        reply_to: ReplyTarget,
+        around: &mut Around<'_>,
+        client: &Caller,
         about: About,
         shards: std::ops::Range<usize>,
-        began_ns: u64,
     ) {
-        let stop_ns = self.stop.as_ref().map_or(u64::MAX, |it| it.inquiries_ns());
+        let stop = around.io.stop.as_ref();
+        let stop_ns = stop.map_or(u64::MAX, |stop| stop.queries_ns);
         let within_ns = match about {
             About::Summary { .. } => COMMAND_NS_MAX,
             About::Outcome { .. } => PAY_NOW_NS_MAX,
         };
         let mut inquiry = Inquiry {
-            connection: self.connections[index].id,
-            reply_to,
-            began_ns,
-            deadline_ns: stop_ns.min(began_ns + within_ns),
+            client: *client,
+            deadline_ns: stop_ns.min(client.began_ns + within_ns),
             about,
             problem: None,
             parts: Vec::new(),
@@ -285,7 +264,7 @@ impl<J> Node<J> {
         let number = self.inquiries.number();
         for shard in shards {
             let part = self.inquiries.number();
-            match self.put(shard, part, inquiry.about.question()) {
+            match self.put(around, shard, part, inquiry.about.question()) {
                 Ok(answer) => inquiry.process_input(&answer),
                 Err(asked) => {
                     inquiry.parts.push(part);
@@ -299,47 +278,51 @@ impl<J> Node<J> {
             }
         }
         if inquiry.parts.is_empty() {
-            return self.conclude(&inquiry);
+            return conclude(around, &inquiry);
         }
-        let connection = &mut self.connections[index];
+        let connection = &mut around.io.connections[client.index()];
         connection.waiting += 1;
         // Nothing may be asked behind it before it is answered.
         connection.waiting_for = None;
-        self.inquire_ns = self.inquire_ns.min(inquiry.deadline_ns);
+        self.wake_by(inquiry.deadline_ns);
         self.inquiries.open.insert(number, inquiry);
     }
 
     /// Puts a question to the owner of a shard: the answer, or who has been asked.
-    fn put(&mut self, shard: usize, number: u64, question: Question) -> Result<Answer, Asked> {
-        if self.serves(shard) {
-            return match self.question(From::Here(number), shard, question) {
+    fn put(
+        &mut self,
+        around: &mut Around<'_>,
+        shard: usize,
+        number: u64,
+        question: Question,
+    ) -> Result<Answer, Asked> {
+        if around.shards.serves(shard) {
+            return match self.question(around, From::Here(number), shard, question) {
                 Heard::Now(answer) => Ok(answer),
                 Heard::Later(question) => Err(Asked::Us(question)),
             };
         }
-        let Some(member) = self.routes[shard].member() else {
-            return Err(Asked::Nobody);
-        };
         let ask = Frame::Ask {
             number,
             shard: shard as u32,
             question,
         };
-        let told = self.tell(member, &ask);
-        Err(if told {
-            Asked::Member(member)
-        } else {
-            Asked::Nobody
-        })
+        let member = around.router.member(shard);
+        let told = member.filter(|member| around.peers.tell(around.io, *member, &ask));
+        Err(told.map_or(Asked::Nobody, Asked::Member))
     }
 
     /// Asks for a part once more.
-    fn ask(&mut self, number: u64) {
+    fn ask(&mut self, around: &mut Around<'_>, number: u64) {
+        // The answer to another part may have ended its inquiry.
+        if !self.inquiries.parts.contains_key(&number) {
+            return;
+        }
         let number = self.inquiries.renumber(number);
         let part = &self.inquiries.parts[&number];
         let (shard, inquiry) = (part.shard, &self.inquiries.open[&part.inquiry]);
-        match self.put(shard, number, inquiry.about.question()) {
-            Ok(answer) => self.part_answered(number, &answer),
+        match self.put(around, shard, number, inquiry.about.question()) {
+            Ok(answer) => self.part_answered(around, number, &answer),
             Err(asked) => self.part_asked(number, asked),
         }
     }
@@ -348,22 +331,23 @@ impl<J> Node<J> {
         let part = self.inquiries.parts.get_mut(&number).expect("it is there");
         part.asked = asked;
         if let Asked::Later(again_ns) = asked {
-            self.inquire_ns = self.inquire_ns.min(again_ns);
+            self.wake_by(again_ns);
         }
     }
 
     /// A shard has another owner, or none: whatever was asked about it is asked anew.
-    pub(super) fn ask_again(&mut self, shard: usize) {
+    pub(super) fn ask_again(&mut self, around: &mut Around<'_>, shard: usize) {
         let parts = self.inquiries.parts.iter();
         let its = parts.filter(|(_, part)| part.shard == shard);
         for number in its.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.ask(number);
+            self.ask(around, number);
         }
     }
 
     /// A member's answer.
-    pub(super) fn answer_came(
+    pub(in crate::node) fn answer_came(
         &mut self,
+        around: &mut Around<'_>,
         member: usize,
         number: u64,
         answer: Answer,
@@ -375,14 +359,14 @@ impl<J> Node<J> {
         if !self.inquiries.open[&part.inquiry].about.fits(&answer) {
             return Err("answers what it was not asked".to_owned());
         }
-        self.part_answered(number, &answer);
+        self.part_answered(around, number, &answer);
         Ok(())
     }
 
     /// A part is there, or is to be asked for again.
-    pub(super) fn part_answered(&mut self, number: u64, answer: &Answer) {
+    pub(super) fn part_answered(&mut self, around: &mut Around<'_>, number: u64, answer: &Answer) {
         if *answer == Answer::Refused {
-            let again_ns = self.now.monotonic_ns + ASK_AGAIN_NS;
+            let again_ns = around.io.now_ns() + ASK_AGAIN_NS;
             return self.part_asked(number, Asked::Later(again_ns));
         }
         let part = self.inquiries.parts.remove(&number);
@@ -392,15 +376,15 @@ impl<J> Node<J> {
         inquiry.parts.retain(|it| *it != number);
         inquiry.process_input(answer);
         if inquiry.parts.is_empty() || inquiry.problem.is_some() {
-            self.end_inquiry(part.inquiry);
+            self.end(around, part.inquiry);
         }
     }
 
     /// The journal has not taken what a shard's tick accepted: clients of ours are told so, by
     /// their payments and not by the questions about them: those are gone where the shard was begun to be
-    /// let go in the same tick.
-    pub(super) fn inquiries_refused(&mut self, shard: usize) {
-        let payments = self.shards[shard].as_ref().expect("it is ours").payments();
+    /// released in the same tick.
+    pub(super) fn inquiries_refused(&mut self, around: &mut Around<'_>, shard: usize) {
+        let payments = around.shards.shard(shard).payments();
         let is_gone = |about: &About| match about {
             About::Outcome { shard: of, payment } => {
                 *of == shard && payments.find(payment.id) == Ok(None)
@@ -412,12 +396,12 @@ impl<J> Node<J> {
         for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
             let inquiry = self.inquiries.open.get_mut(&number);
             inquiry.expect("just listed").problem = Some(STORAGE_FULL);
-            self.end_inquiry(number);
+            self.end(around, number);
         }
     }
 
     /// Takes an inquiry out, with what is still asked for it.
-    fn take_inquiry(&mut self, number: u64) -> Inquiry {
+    fn take(&mut self, number: u64) -> Inquiry {
         let inquiry = self.inquiries.open.remove(&number).expect("it is open");
         for part in &inquiry.parts {
             let part = self.inquiries.parts.remove(part).expect("it is its part");
@@ -430,88 +414,85 @@ impl<J> Node<J> {
 
     /// Answers a client with what is known. It may be the middle of a tick or its end, so that what is
     /// asked behind waits for the next one.
-    pub(super) fn end_inquiry(&mut self, number: u64) {
-        let inquiry = self.take_inquiry(number);
-        let connection = self.connections.get(inquiry.connection);
+    fn end(&mut self, around: &mut Around<'_>, number: u64) {
+        let inquiry = self.take(number);
+        let connection = around.io.connections.get(inquiry.client.connection);
         let connection = connection.expect("what it waits for is dropped with it");
         connection.waiting -= 1;
-        self.conclude(&inquiry);
-        self.postpone(inquiry.connection.index as usize);
-    }
-
-    /// The reply to an inquiry, with the parts that are there.
-    fn conclude(&mut self, inquiry: &Inquiry) {
-        let index = inquiry.connection.index as usize;
-        let Inquiry {
-            reply_to, began_ns, ..
-        } = *inquiry;
-        let complete = inquiry.parts.is_empty();
-        let (endpoint, lacks) = match inquiry.about {
-            About::Summary { .. } => (Endpoint::Summary, (!complete).then_some(NO_SUMMARY)),
-            About::Outcome { .. } => (Endpoint::Payments, None),
-        };
-        let mut dependency = Dependency::Written;
-        let status = match (inquiry.problem.or(lacks), &inquiry.about) {
-            (Some(problem), _) => {
-                problem.write(&mut self.encoder.body);
-                match problem == UNREADABLE {
-                    true => Status::InternalError,
-                    false => Status::ServiceUnavailable,
-                }
-            }
-            (None, About::Summary { summary, .. }) => {
-                payments::write_summary(&mut self.encoder.body, summary);
-                Status::Ok
-            }
-            (None, About::Outcome { shard, payment }) => {
-                // Who stops may tell of it in the tick that accepts it.
-                let ours = self.shards[*shard].as_ref();
-                if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
-                    dependency = Dependency::Write { shard: *shard };
-                }
-                payments::write_pay_now(&mut self.encoder.body, payment)
-            }
-        };
-        self.reply_late(index, reply_to, endpoint, status, dependency, began_ns);
+        if !connection.is_closing() {
+            conclude(around, &inquiry);
+            around.io.postpone(inquiry.client.index());
+        }
     }
 
     /// A connection is closed: nobody waits for what it asked.
-    pub(super) fn drop_inquiry(&mut self, connection: ConnectionId) {
+    pub(in crate::node) fn drop_of(&mut self, io: &mut Transport, connection: ConnectionId) {
         let mut open = self.inquiries.open.iter();
-        let its = open.find(|(_, inquiry)| inquiry.connection == connection);
+        let its = open.find(|(_, inquiry)| inquiry.client.connection == connection);
         if let Some((number, _)) = its {
-            self.take_inquiry(*number);
-            self.connections[connection.index as usize].waiting -= 1;
+            self.take(*number);
+            io.connections[connection.index as usize].waiting -= 1;
         }
     }
 
     /// We stop: whatever takes time has less of it.
-    pub(super) fn hurry_inquiries(&mut self) {
-        let Some(stop) = &self.stop else {
-            return;
-        };
+    pub(in crate::node) fn hurry(&mut self, until_ns: u64) {
         for inquiry in self.inquiries.open.values_mut() {
-            inquiry.deadline_ns = inquiry.deadline_ns.min(stop.inquiries_ns());
-            self.inquire_ns = self.inquire_ns.min(inquiry.deadline_ns);
+            inquiry.deadline_ns = inquiry.deadline_ns.min(until_ns);
+            self.wake_ns = self.wake_ns.min(inquiry.deadline_ns);
         }
     }
 
-    /// Deals with whatever it is time for, and finds out what is next.
-    pub(super) fn inquire(&mut self) {
-        let now_ns = self.now.monotonic_ns;
-        self.expire_questions();
+    /// Asks again whom it is time to ask, and answers whose time is over.
+    pub(super) fn expire_inquiries(&mut self, around: &mut Around<'_>) {
+        let now_ns = around.io.now_ns();
         let parts = self.inquiries.parts.iter();
         let due = parts
             .filter(|(_, part)| matches!(part.asked, Asked::Later(again_ns) if again_ns <= now_ns));
         for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.ask(number);
+            self.ask(around, number);
         }
         let open = self.inquiries.open.iter();
         let over = open.filter(|(_, inquiry)| inquiry.deadline_ns <= now_ns);
         for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.end_inquiry(number);
+            self.end(around, number);
         }
-        let questions_ns = self.questions.deadline_ns();
-        self.inquire_ns = self.inquiries.deadline_ns().min(questions_ns);
     }
+}
+
+fn too_many(io: &mut Transport, client: &Caller) {
+    io.answer(client, Status::ServiceUnavailable, TOO_MANY_INQUIRIES);
+}
+
+/// The reply to an inquiry, with the parts that are there.
+fn conclude(around: &mut Around<'_>, inquiry: &Inquiry) {
+    let io = &mut *around.io;
+    let body = &mut io.encoder.body;
+    let lacks = match inquiry.about {
+        About::Summary { .. } if !inquiry.parts.is_empty() => Some(NO_SUMMARY),
+        _ => None,
+    };
+    let mut dependency = Dependency::Written;
+    let status = match (inquiry.problem.or(lacks), &inquiry.about) {
+        (Some(problem), _) => {
+            problem.write(body);
+            match problem == UNREADABLE {
+                true => Status::InternalError,
+                false => Status::ServiceUnavailable,
+            }
+        }
+        (None, About::Summary { summary, .. }) => {
+            payments::write_summary(body, summary);
+            Status::Ok
+        }
+        (None, About::Outcome { shard, payment }) => {
+            // Who stops may tell of it in the tick that accepts it.
+            let ours = around.shards.get(*shard);
+            if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
+                dependency = Dependency::Write { shard: *shard };
+            }
+            payments::write_pay_now(body, payment)
+        }
+    };
+    io.reply(&inquiry.client, status, dependency);
 }

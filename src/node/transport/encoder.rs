@@ -1,14 +1,15 @@
 //! How a reply is put together: the body that is being made, and what goes around it.
 
-use super::link;
+use super::super::link;
 use crate::api::{self, Endpoint};
 use crate::command::{wire, Outcome};
 use crate::http::{self, ContentType, Date, Framing, Gzip, Reply, Status};
 use crate::limits::{BUFFER_BYTES, GZIP_BYTES_MIN};
+use crate::machine::ConnectionId;
 
 /// For whom a reply is, and in which form.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum ReplyTarget {
+pub(in crate::node) enum ReplyTarget {
     Client {
         framing: Framing,
         gzip: bool,
@@ -21,33 +22,42 @@ pub(super) enum ReplyTarget {
 }
 
 impl ReplyTarget {
-    /// Appends what came of a command, as it is read by whom it is for; the reply's status.
-    pub(super) fn write(&self, body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
-        match self {
-            ReplyTarget::Client { .. } => api::write_outcome(body, outcome),
-            ReplyTarget::Member { .. } => {
-                wire::write_outcome(body, outcome);
-                Status::Ok
-            }
-        }
-    }
-
-    pub(super) fn closes(&self) -> bool {
+    pub(in crate::node) fn closes(&self) -> bool {
         matches!(self, ReplyTarget::Client { framing, .. } if framing.close)
     }
 }
 
+/// A request without a reply: whose it is, and how the reply is written and counted.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::node) struct Caller {
+    pub(in crate::node) connection: ConnectionId,
+    pub(in crate::node) reply_to: ReplyTarget,
+    pub(in crate::node) endpoint: Endpoint,
+    /// When the request came. Monotonic.
+    pub(in crate::node) began_ns: u64,
+}
+
+impl Caller {
+    pub(in crate::node) fn index(&self) -> usize {
+        self.connection.index as usize
+    }
+
+    pub(in crate::node) fn is_client(&self) -> bool {
+        matches!(self.reply_to, ReplyTarget::Client { .. })
+    }
+}
+
 /// See the module.
-pub(super) struct Encoder {
-    pub(super) date: Date,
+pub(in crate::node) struct Encoder {
+    pub(in crate::node) date: Date,
     gzip: Gzip,
     /// Of the reply that is being made.
-    pub(super) body: Vec<u8>,
+    pub(in crate::node) body: Vec<u8>,
     zipped: Vec<u8>,
 }
 
 impl Encoder {
-    pub(super) fn new() -> Encoder {
+    pub(in crate::node) fn new() -> Encoder {
         Encoder {
             date: Date::default(),
             gzip: Gzip::default(),
@@ -56,16 +66,26 @@ impl Encoder {
         }
     }
 
+    /// Writes what came of a command into the body, as its caller reads it; the reply's status.
+    pub(in crate::node) fn outcome(&mut self, caller: &Caller, outcome: &Outcome<'_>) -> Status {
+        match caller.reply_to {
+            ReplyTarget::Client { .. } => api::write_outcome(&mut self.body, outcome),
+            ReplyTarget::Member { .. } => {
+                wire::write_outcome(&mut self.body, outcome);
+                Status::Ok
+            }
+        }
+    }
+
     /// Appends a reply with the body that was made, and empties that.
-    pub(super) fn write(
+    pub(in crate::node) fn write(
         &mut self,
         out: &mut Vec<u8>,
-        reply_to: ReplyTarget,
-        endpoint: Endpoint,
+        caller: &Caller,
         status: Status,
         allow: Option<&'static str>,
     ) {
-        match reply_to {
+        match caller.reply_to {
             ReplyTarget::Member { shard, counter } => {
                 link::write_reply(out, shard, counter, &self.body);
             }
@@ -76,7 +96,7 @@ impl Encoder {
                     self.zipped.clear();
                     self.gzip.compress(&self.body, &mut self.zipped);
                 }
-                let is_metrics = endpoint == Endpoint::Metrics && status == Status::Ok;
+                let is_metrics = caller.endpoint == Endpoint::Metrics && status == Status::Ok;
                 let reply = Reply {
                     status,
                     content_type: if self.body.is_empty() {

@@ -51,6 +51,10 @@ pub struct Output {
     /// In the kernel's hands, from `sent` on.
     sending: Vec<u8>,
     sent: usize,
+    /// What this tick wrote last has to wait for a sync.
+    pub waits: bool,
+    /// Up to here it waited for a sync once.
+    pub held_to: u64,
 }
 
 impl Output {
@@ -72,11 +76,10 @@ impl Output {
         &self.pending[(start - self.base) as usize..(end - self.base) as usize]
     }
 
-    /// Takes back what was written from `start` on and puts `bytes` there.
-    pub fn rewrite(&mut self, start: u64, bytes: &[u8]) {
+    /// Takes back what was written from `start` on.
+    pub fn cut(&mut self, start: u64) {
         debug_assert!(start >= self.released);
         self.pending.truncate((start - self.base) as usize);
-        self.pending.extend_from_slice(bytes);
     }
 
     /// Lets everything before `end` go.
@@ -188,14 +191,30 @@ pub enum State {
 }
 
 /// What of a request is there, where it is not all there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Arriving {
     /// No byte of it.
+    #[default]
     Nothing,
     /// Some of its head.
     Head,
     /// Its head, and perhaps some of its body.
     Body,
+}
+
+/// What a connection has received.
+#[derive(Default)]
+pub struct Input {
+    /// Not taken up.
+    pub bytes: Vec<u8>,
+    /// Where the request at the front stands.
+    pub parse: http::ParseState,
+    /// What the peer is in the middle of sending.
+    pub arriving: Arriving,
+    /// The driver was told to stop reading.
+    pub paused: bool,
+    /// The peer will send no more.
+    pub ended: bool,
 }
 
 /// One connection.
@@ -205,26 +224,13 @@ pub struct Connection {
     /// It came in as a [`Peer::Linker`].
     pub accepted_link: bool,
     pub state: State,
-    /// Received, not taken up.
-    pub input: Vec<u8>,
-    /// Where the request at the front of the input stands.
-    pub progress: http::ParseState,
-    /// What the peer is in the middle of sending.
-    pub arriving: Arriving,
+    pub input: Input,
     pub output: Output,
     /// Replies that another node, or an inquiry, owes this connection.
     pub waiting: u32,
     /// The shard that they are of. All are of one: their order is then the order of the requests.
     /// `None`: there is one, and nothing may be asked behind it.
     pub waiting_for: Option<usize>,
-    /// The driver was told to stop reading.
-    pub paused: bool,
-    /// The peer will send no more.
-    pub input_ended: bool,
-    /// What this tick wrote last has to wait for a sync.
-    pub waits: bool,
-    /// Up to here its output waited for a sync once.
-    pub held_to: u64,
     /// On the list of what this tick has to look at.
     pub dirty: bool,
     /// On the list of what the next tick takes up again.
@@ -250,16 +256,10 @@ impl Connection {
             peer: Peer::Client,
             accepted_link: false,
             state: State::Free,
-            input: Vec::new(),
-            progress: http::ParseState::default(),
-            arriving: Arriving::Nothing,
+            input: Input::default(),
             output: Output::default(),
             waiting: 0,
             waiting_for: None,
-            paused: false,
-            input_ended: false,
-            waits: false,
-            held_to: 0,
             dirty: false,
             postponed: false,
             turn: (0, 0),
@@ -272,30 +272,39 @@ impl Connection {
 
     /// A client that is owed nothing, and is in the middle of nothing.
     pub fn is_idle(&self) -> bool {
-        self.peer == Peer::Client
+        self.is_client()
             && self.waiting == 0
             && !self.postponed
             && self.output.is_empty()
-            && self.arriving == Arriving::Nothing
+            && self.input.arriving == Arriving::Nothing
     }
 
     /// Output of an earlier tick waits for a sync.
     pub fn is_held(&self) -> bool {
-        self.output.released < self.held_to
+        self.output.released < self.output.held_to
     }
 
     /// This tick wrote a reply, from `start` on, that has to wait for a sync, or not: those before it that need
     /// not, and wait behind none that has to, may leave. (Of what is not a client nobody knows it reply by reply.)
     pub fn holds_back(&mut self, start: u64, waits: bool) {
-        if !self.waits && !self.is_held() && self.peer == Peer::Client {
+        if !self.output.waits && !self.is_held() && self.is_client() {
             self.output.release(start);
         }
-        self.waits |= waits;
+        self.output.waits |= waits;
+    }
+
+    pub fn is_client(&self) -> bool {
+        matches!(self.peer, Peer::Client)
+    }
+
+    /// Its bytes are replies to requests of ours.
+    pub fn is_upstream(&self) -> bool {
+        matches!(self.peer, Peer::Upstream(_))
     }
 
     /// The driver was told to close it.
     pub fn is_closing(&self) -> bool {
-        self.state == State::Closing
+        matches!(self.state, State::Closing)
     }
 
     /// The deadline that counts.
@@ -362,12 +371,13 @@ impl Connections {
     pub fn free(&mut self, index: usize) {
         let connection = &mut self.slots[index];
         debug_assert_eq!(connection.state, State::Closing);
-        if connection.peer == Peer::Client {
+        if connection.is_client() {
             self.clients -= 1;
         }
         self.linkers -= usize::from(connection.accepted_link);
         connection.output.give_back(&mut self.buffers);
-        self.buffers.give(std::mem::take(&mut connection.input));
+        self.buffers
+            .give(std::mem::take(&mut connection.input.bytes));
         self.count(index, 0);
         let connection = &mut self.slots[index];
         *connection = Connection::free(ConnectionId {
@@ -381,7 +391,7 @@ impl Connections {
     pub fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.slots
             .get_mut(id.index as usize)
-            .filter(|connection| connection.id == id && connection.state != State::Free)
+            .filter(|it| it.id.generation == id.generation && !matches!(it.state, State::Free))
     }
 
     /// A connection and the buffers that it writes with.
@@ -406,14 +416,15 @@ impl Connections {
     pub fn drop_unsent(&mut self, index: usize) {
         let connection = &mut self.slots[index];
         connection.output.drop_pending(&mut self.buffers);
-        self.buffers.give(std::mem::take(&mut connection.input));
+        self.buffers
+            .give(std::mem::take(&mut connection.input.bytes));
         self.count(index, 0);
     }
 
     /// Takes note of what a connection's buffers hold at `now_ns`.
     pub fn count(&mut self, index: usize, now_ns: u64) {
         let connection = &mut self.slots[index];
-        let held = connection.input.capacity() + connection.output.capacity();
+        let held = connection.input.bytes.capacity() + connection.output.capacity();
         let before = std::mem::replace(&mut connection.held, held as u32) as usize;
         if before == 0 {
             connection.progress_ns = now_ns;

@@ -6,19 +6,18 @@
 
 use std::collections::VecDeque;
 
-use super::connection::{Connection, Connections};
-use super::encoder::ReplyTarget;
-use crate::api::Endpoint;
+use super::connections::{Connection, Connections};
+use super::encoder::Caller;
 use crate::command::Command;
 use crate::http::Status;
-use crate::machine::{ConnectionId, Peer};
+use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
 use crate::shard::Shard;
 use crate::stats::CoreStats;
 
 /// What a reply rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dependency {
+pub(in crate::node) enum Dependency {
     /// Nothing that any shard holds: it waits for no sync.
     Nothing,
     /// What is in the journal, and cannot be taken back.
@@ -34,13 +33,13 @@ pub(super) enum Dependency {
 
 /// What is read, to read it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(in crate::node) enum Read {
     Statement(u32),
     Payment(PaymentId),
 }
 
 impl Read {
-    pub(super) fn command(self) -> Command {
+    pub(in crate::node) fn command(self) -> Command {
         match self {
             Read::Statement(client) => Command::Statement { client },
             Read::Payment(id) => Command::Show { id },
@@ -49,7 +48,7 @@ impl Read {
 }
 
 impl Dependency {
-    pub(super) fn of(shard: usize, command: &Command) -> Dependency {
+    pub(in crate::node) fn of(shard: usize, command: &Command) -> Dependency {
         match command {
             Command::Statement { client } => Dependency::Read {
                 shard,
@@ -65,15 +64,12 @@ impl Dependency {
 }
 
 /// One thing that this tick wrote to a connection.
-pub(super) struct Op {
-    pub(super) connection: ConnectionId,
+pub(in crate::node) struct Op {
+    pub(in crate::node) caller: Caller,
     /// Its first byte's position; it ends where the connection's next one begins.
-    pub(super) start: u64,
-    pub(super) reply_to: ReplyTarget,
-    pub(super) dependency: Dependency,
-    pub(super) endpoint: Endpoint,
-    pub(super) status: Status,
-    pub(super) began_ns: u64,
+    pub(in crate::node) start: u64,
+    pub(in crate::node) dependency: Dependency,
+    pub(in crate::node) status: Status,
 }
 
 /// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
@@ -84,9 +80,9 @@ struct PendingReply {
 }
 
 /// See the module.
-pub(super) struct CommitGate {
+pub(in crate::node) struct CommitGate {
     /// What this tick wrote, in order.
-    pub(super) ops: Vec<Op>,
+    pub(in crate::node) ops: Vec<Op>,
     /// Replies that wait for a sync, oldest first.
     pending: VecDeque<PendingReply>,
     /// Of the last journal write.
@@ -96,7 +92,7 @@ pub(super) struct CommitGate {
 }
 
 impl CommitGate {
-    pub(super) fn new(shards: usize) -> CommitGate {
+    pub(in crate::node) fn new(shards: usize) -> CommitGate {
         CommitGate {
             ops: Vec::new(),
             pending: VecDeque::new(),
@@ -106,40 +102,40 @@ impl CommitGate {
     }
 
     /// The tick's batch of a shard is in the journal.
-    pub(super) fn written(&mut self) {
+    pub(in crate::node) fn written(&mut self) {
         self.ticket += 1;
     }
 
     /// A shard is ours. What was recovered may be in the page cache only: with durability `disk` even a read of it
     /// waits for the first sync.
-    pub(super) fn owned(&mut self, shard: &Shard) {
+    pub(in crate::node) fn owned(&mut self, shard: &Shard) {
         self.syncs[shard.identity().shard as usize] = (self.ticket, self.ticket);
         self.ticket += u64::from(shard.synced_sequence() < shard.sequence());
     }
 
     /// A sync of a shard begins; it covers everything written so far.
-    pub(super) fn sync_started(&mut self, shard: usize) {
+    pub(in crate::node) fn sync_started(&mut self, shard: usize) {
         self.syncs[shard].0 = self.ticket;
     }
 
     /// It is done.
-    pub(super) fn synced(&mut self, shard: usize) {
+    pub(in crate::node) fn synced(&mut self, shard: usize) {
         self.syncs[shard].1 = self.syncs[shard].0;
     }
 
-    /// Up to which ticket every journal write is synced.
-    pub(super) fn synced_ticket(&self, shards: &[Option<Shard>]) -> u64 {
-        let ours = shards.iter().zip(&self.syncs);
-        ours.filter_map(|(shard, tickets)| Some((shard.as_ref()?, tickets.1)))
-            .filter(|(shard, _)| shard.synced_sequence() < shard.sequence())
-            .map(|(_, ticket)| ticket)
-            .min()
-            .unwrap_or(self.ticket)
+    /// Up to which ticket every journal write of our shards is synced.
+    pub(in crate::node) fn synced_ticket<'a>(
+        &self,
+        shards: impl Iterator<Item = &'a Shard>,
+    ) -> u64 {
+        let unsynced = shards.filter(|shard| shard.synced_sequence() < shard.sequence());
+        let tickets = unsynced.map(|shard| self.syncs[shard.identity().shard as usize].1);
+        tickets.min().unwrap_or(self.ticket)
     }
 
     /// Counts the tick's replies, and notes where those begin that must wait. `safe`: the ticket up to which
     /// everything may leave.
-    pub(super) fn count(
+    pub(in crate::node) fn count(
         &mut self,
         connections: &mut Connections,
         safe: u64,
@@ -149,21 +145,21 @@ impl CommitGate {
         let all_safe = self.ticket <= safe;
         for op in self.ops.drain(..) {
             if !all_safe {
-                if let Some(connection) = connections.get(op.connection) {
+                if let Some(connection) = connections.get(op.caller.connection) {
                     connection.holds_back(op.start, op.dependency != Dependency::Nothing);
                 }
             }
             // A command from another core is counted where its request came in.
-            if matches!(op.reply_to, ReplyTarget::Client { .. }) {
-                let took_ns = now_ns.saturating_sub(op.began_ns);
-                stats.replied(op.endpoint as usize, op.status.index(), took_ns);
+            if op.caller.is_client() {
+                let took_ns = now_ns.saturating_sub(op.caller.began_ns);
+                stats.replied(op.caller.endpoint as usize, op.status.index(), took_ns);
             }
         }
     }
 
     /// Lets replies of earlier ticks go, and lists their connections. They come before this tick's: a connection's
     /// bytes keep their order.
-    pub(super) fn release_held(
+    pub(in crate::node) fn release_held(
         &mut self,
         connections: &mut Connections,
         safe: u64,
@@ -182,15 +178,15 @@ impl CommitGate {
     }
 
     /// Lets this tick's replies of a connection go, or has them wait.
-    pub(super) fn release(&mut self, connection: &mut Connection, safe: u64) {
+    pub(in crate::node) fn release(&mut self, connection: &mut Connection, safe: u64) {
         let end = connection.output.end();
-        let waits = std::mem::take(&mut connection.waits);
+        let waits = std::mem::take(&mut connection.output.waits);
         // Only what is asked by clients is known reply by reply.
-        let is_client = connection.peer == Peer::Client;
+        let is_client = connection.is_client();
         if self.ticket <= safe || (is_client && !waits && !connection.is_held()) {
             connection.output.release(end);
         } else if connection.output.has_unreleased() {
-            connection.held_to = end;
+            connection.output.held_to = end;
             self.pending.push_back(PendingReply {
                 connection: connection.id,
                 end,
@@ -200,7 +196,7 @@ impl CommitGate {
     }
 
     #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::node) fn held(&self) -> usize {
         self.pending.len()
     }
 }

@@ -1,5 +1,4 @@
-//! Questions to the owner of a shard whose answer takes time: the summary of a window, the outcome of a
-//! payment. Asked by cores' [`inquiries`](super::inquiries), over links or here.
+//! The participant's side: what the owner of a shard is asked.
 //!
 //! A summary is of the moment at which the question arrives: what is settled by then, and of what is
 //! not, what the processors say that they hold, all asked at once. A payment that is settled later, by
@@ -8,8 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::link::{Answer, Frame, Question};
-use super::Node;
+use super::super::link::{Answer, Frame, Question};
+use super::super::peers::Peers;
+use super::super::transport::Transport;
+use super::{Around, Queries};
 use crate::limits::{INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, State, Summary, Window};
 use crate::shard::payments::Unreadable;
@@ -52,26 +53,26 @@ pub(super) struct Open {
 
 /// See the top of this file.
 pub(super) struct Questions {
-    pub(super) open: BTreeMap<u64, Open>,
+    open: BTreeMap<u64, Open>,
     counter: u64,
     /// Those about outcomes, by payment.
     outcomes: BTreeSet<(PaymentId, u64)>,
     /// Those whose payment is settled in this tick's batch of its shard.
     settled: Vec<(usize, u64)>,
-    /// By shard: this tick's batch forgets its payments.
-    pub(super) forgets: Vec<bool>,
+    /// Shards whose payments this tick's batch forgets.
+    forgets: Vec<usize>,
     /// By member: how many are open.
     of_members: Vec<usize>,
 }
 
 impl Questions {
-    pub(super) fn new(members: usize, shards: usize) -> Questions {
+    pub(super) fn new(members: usize) -> Questions {
         Questions {
             open: BTreeMap::new(),
             counter: 0,
             outcomes: BTreeSet::new(),
             settled: Vec::new(),
-            forgets: vec![false; shards],
+            forgets: Vec::new(),
             of_members: vec![0; members],
         }
     }
@@ -99,9 +100,18 @@ impl Questions {
         Some(open.from)
     }
 
+    /// Whether this tick's batch of a shard forgets its payments, which is dealt with.
+    fn take_forgets(&mut self, shard: usize) -> bool {
+        let before = self.forgets.len();
+        self.forgets.retain(|it| *it != shard);
+        self.forgets.len() < before
+    }
+
     /// This tick's batch forgets a shard's payments.
     pub(super) fn forgotten(&mut self, shard: usize) {
-        self.forgets[shard] = true;
+        if !self.open.is_empty() {
+            self.forgets.push(shard);
+        }
     }
 
     fn those(&self, are: impl Fn(&Open) -> bool) -> Vec<u64> {
@@ -116,56 +126,69 @@ impl Questions {
     }
 }
 
-impl<J> Node<J> {
+impl Queries {
     /// Another member asks.
-    pub(super) fn asked(
+    pub(in crate::node) fn asked(
         &mut self,
-        member: usize,
+        around: &mut Around<'_>,
+        (member, number): (usize, u64),
         shard: usize,
-        number: u64,
         question: Question,
     ) -> Result<(), String> {
         if let Question::Outcome(id) = question {
-            if id.shard(self.settings.members.shards) != shard {
+            if id.shard(around.shards.count()) != shard {
                 return Err("asks for a payment in the wrong shard".to_owned());
             }
         }
-        let answer =
-            if !self.serves(shard) || self.questions.of_members[member] >= INQUIRY_PARTS_MAX {
-                Answer::Refused
-            } else {
-                match self.question(From::Member(member, number), shard, question) {
-                    Heard::Now(answer) => answer,
-                    Heard::Later(_) => return Ok(()),
-                }
-            };
-        self.tell(member, &Frame::Answer { number, answer });
+        let has_room = self.questions.of_members[member] < INQUIRY_PARTS_MAX;
+        let answer = if has_room && around.shards.serves(shard) {
+            match self.question(around, From::Member(member, number), shard, question) {
+                Heard::Now(answer) => answer,
+                Heard::Later(_) => return Ok(()),
+            }
+        } else {
+            Answer::Refused
+        };
+        tell(around.io, around.peers, member, number, answer);
         Ok(())
     }
 
     /// A question about a shard that is served here.
-    pub(super) fn question(&mut self, from: From, shard: usize, question: Question) -> Heard {
+    pub(super) fn question(
+        &mut self,
+        around: &mut Around<'_>,
+        from: From,
+        shard: usize,
+        question: Question,
+    ) -> Heard {
         match question {
-            Question::Summary(window) => self.question_summary(from, shard, window),
-            Question::Outcome(id) => self.question_outcome(from, shard, id),
+            Question::Summary(window) => self.question_summary(around, from, shard, window),
+            Question::Outcome(id) => self.question_outcome(around, from, shard, id),
         }
     }
 
-    fn question_summary(&mut self, from: From, shard: usize, window: Window) -> Heard {
-        let payments = self.shard(shard).payments();
+    fn question_summary(
+        &mut self,
+        around: &mut Around<'_>,
+        from: From,
+        shard: usize,
+        window: Window,
+    ) -> Heard {
+        let payments = around.shards.shard(shard).payments();
         let Ok(summary) = payments.summary(&window) else {
             return Heard::Now(Answer::Unreadable);
         };
         let is_within = |state| matches!(state, State::Bound { requested_us, .. } if window.contains(requested_us));
         let unknown = payments.bound().filter(|it| is_within(it.state));
         let unknown: Vec<PaymentId> = unknown.map(|it| it.id).collect();
-        if unknown.is_empty() || self.settings.payments.is_none() {
+        let gateway = around.gateway.as_mut().filter(|_| !unknown.is_empty());
+        let Some(gateway) = gateway else {
             return Heard::Now(Answer::Summary(summary));
-        }
+        };
         let number = self.open_question(Open {
             from,
             shard,
-            deadline_ns: self.now.monotonic_ns + SUMMARY_NS_MAX,
+            deadline_ns: around.io.now_ns() + SUMMARY_NS_MAX,
             about: About::Summary {
                 window,
                 summary,
@@ -173,13 +196,19 @@ impl<J> Node<J> {
             },
         });
         for id in unknown {
-            self.look_up(shard, id, number);
+            gateway.look_up(around.io, around.shards, shard, id, number);
         }
         Heard::Later(number)
     }
 
-    fn question_outcome(&mut self, from: From, shard: usize, id: PaymentId) -> Heard {
-        let its_shard = self.shard(shard);
+    fn question_outcome(
+        &mut self,
+        around: &mut Around<'_>,
+        from: From,
+        shard: usize,
+        id: PaymentId,
+    ) -> Heard {
+        let its_shard = around.shards.shard(shard);
         let payment = match its_shard.payments().find(id) {
             Ok(Some(payment)) => payment,
             Ok(None) => return Heard::Now(Answer::Outcome(None)),
@@ -192,7 +221,7 @@ impl<J> Node<J> {
         let number = self.open_question(Open {
             from,
             shard,
-            deadline_ns: self.now.monotonic_ns + PAY_NOW_NS_MAX,
+            deadline_ns: around.io.now_ns() + PAY_NOW_NS_MAX,
             about: About::Outcome(id),
         });
         if is_settled {
@@ -203,24 +232,25 @@ impl<J> Node<J> {
     }
 
     fn open_question(&mut self, open: Open) -> u64 {
-        self.inquire_ns = self.inquire_ns.min(open.deadline_ns);
+        self.wake_by(open.deadline_ns);
         self.questions.insert(open)
     }
 
     /// Ends a question.
-    fn answer_question(&mut self, number: u64, answer: Answer) {
+    fn answer_question(&mut self, around: &mut Around<'_>, number: u64, answer: Answer) {
         match self.questions.remove(number) {
-            Some(From::Here(part)) => self.part_answered(part, &answer),
+            Some(From::Here(part)) => self.part_answered(around, part, &answer),
             Some(From::Member(member, number)) => {
-                self.tell(member, &Frame::Answer { number, answer });
+                tell(around.io, around.peers, member, number, answer);
             }
             None => {}
         }
     }
 
     /// What came of a lookup: whether the processor has the payment; `None`: nobody knows.
-    pub(super) fn looked_up(
+    pub(in crate::node) fn looked_up(
         &mut self,
+        around: &mut Around<'_>,
         shard: usize,
         id: PaymentId,
         question: u64,
@@ -229,9 +259,9 @@ impl<J> Node<J> {
         let Some(open) = self.questions.open.get_mut(&question) else {
             return; // It has been answered, or nobody wants to know any more.
         };
-        if found.is_none() && self.stop.is_some() {
+        if found.is_none() && around.io.stop.is_some() {
             // It was not sent any more. Who has the shard next can find out.
-            return self.answer_question(question, Answer::Refused);
+            return self.answer_question(around, question, Answer::Refused);
         }
         let About::Summary {
             window,
@@ -243,9 +273,9 @@ impl<J> Node<J> {
         };
         debug_assert_eq!(open.shard, shard);
         *lookups -= 1;
-        let its_shard = self.shards[shard].as_ref().filter(|_| found == Some(true));
+        let its_shard = around.shards.get(shard).filter(|_| found == Some(true));
         let Ok(payment) = its_shard.map_or(Ok(None), |it| it.payments().find(id)) else {
-            return self.answer_question(question, Answer::Unreadable);
+            return self.answer_question(around, question, Answer::Unreadable);
         };
         if let Some((payment, State::Processed { by, requested_us })) =
             payment.map(|it| (it, it.state))
@@ -256,12 +286,12 @@ impl<J> Node<J> {
         }
         if *lookups == 0 {
             let answer = Answer::Summary(*summary);
-            self.answer_question(question, answer);
+            self.answer_question(around, question, answer);
         }
     }
 
     /// A payment of a shard of ours is settled, in this tick's batch.
-    pub(super) fn payment_settled(&mut self, shard: usize, id: PaymentId) {
+    pub(in crate::node) fn payment_settled(&mut self, shard: usize, id: PaymentId) {
         let Questions {
             outcomes, settled, ..
         } = &mut self.questions;
@@ -270,10 +300,10 @@ impl<J> Node<J> {
     }
 
     /// The tick's batch of a shard is in the journal: what it settled may be told.
-    pub(super) fn questions_written(&mut self, shard: usize) {
-        if std::mem::take(&mut self.questions.forgets[shard]) {
-            for number in self.vanished(shard) {
-                self.answer_question(number, Answer::Outcome(None));
+    pub(in crate::node) fn written(&mut self, around: &mut Around<'_>, shard: usize) {
+        if self.questions.take_forgets(shard) {
+            for number in self.vanished(around, shard) {
+                self.answer_question(around, number, Answer::Outcome(None));
             }
         }
         for number in self.take_settled(shard) {
@@ -283,26 +313,26 @@ impl<J> Node<J> {
             let About::Outcome(id) = open.about else {
                 unreachable!("it is about an outcome");
             };
-            let answer = match self.shard(shard).payments().find(id) {
+            let answer = match around.shards.shard(shard).payments().find(id) {
                 Ok(payment) => Answer::Outcome(payment),
                 Err(Unreadable) => Answer::Unreadable,
             };
-            self.answer_question(number, answer);
+            self.answer_question(around, number, answer);
         }
     }
 
     /// The tick's batch of a shard is not in the journal: what it settled is not, and what it accepted is
     /// gone.
-    pub(super) fn questions_refused(&mut self, shard: usize) {
-        self.questions.forgets[shard] = false;
+    pub(in crate::node) fn refused(&mut self, around: &mut Around<'_>, shard: usize) {
+        self.questions.take_forgets(shard);
         self.take_settled(shard);
-        for number in self.vanished(shard) {
+        for number in self.vanished(around, shard) {
             // Ours go with their inquiries.
             if let From::Member(..) = self.questions.open[&number].from {
-                self.answer_question(number, Answer::Outcome(None));
+                self.answer_question(around, number, Answer::Outcome(None));
             }
         }
-        self.inquiries_refused(shard);
+        self.inquiries_refused(around, shard);
     }
 
     fn take_settled(&mut self, shard: usize) -> Vec<u64> {
@@ -313,8 +343,8 @@ impl<J> Node<J> {
     }
 
     /// Questions about payments that are not there any more.
-    fn vanished(&mut self, shard: usize) -> Vec<u64> {
-        let payments = self.shards[shard].as_ref().expect("it is ours").payments();
+    fn vanished(&self, around: &mut Around<'_>, shard: usize) -> Vec<u64> {
+        let payments = around.shards.shard(shard).payments();
         let is_its = |number| self.questions.open[number].shard == shard;
         let outcomes = self.questions.outcomes.iter();
         let its = outcomes.filter(|(id, number)| is_its(number) && payments.find(*id) == Ok(None));
@@ -322,17 +352,16 @@ impl<J> Node<J> {
     }
 
     /// A shard has another owner, or none: who asked us about it is to ask that one.
-    pub(super) fn forget_questions(&mut self, shard: usize) {
+    pub(super) fn forget_questions(&mut self, around: &mut Around<'_>, shard: usize) {
         for number in self.questions.those(|open| open.shard == shard) {
             if let Some(From::Member(member, number)) = self.questions.remove(number) {
-                let answer = Answer::Refused;
-                self.tell(member, &Frame::Answer { number, answer });
+                tell(around.io, around.peers, member, number, Answer::Refused);
             }
         }
     }
 
     /// The link of a member is gone: it asks again over the next one.
-    pub(super) fn forget_questions_of(&mut self, member: usize) {
+    pub(in crate::node) fn forget_questions_of(&mut self, member: usize) {
         let is_its = |open: &Open| matches!(open.from, From::Member(of, _) if of == member);
         for number in self.questions.those(is_its) {
             self.questions.remove(number);
@@ -340,12 +369,12 @@ impl<J> Node<J> {
     }
 
     /// Summaries whose time is over tell what is known. Who waits for an outcome knows when to stop.
-    pub(super) fn expire_questions(&mut self) {
-        let now_ns = self.now.monotonic_ns;
+    pub(super) fn expire_questions(&mut self, around: &mut Around<'_>) {
+        let now_ns = around.io.now_ns();
         for number in self.questions.those(|open| open.deadline_ns <= now_ns) {
             match self.questions.open[&number].about {
                 About::Summary { summary, .. } => {
-                    self.answer_question(number, Answer::Summary(summary));
+                    self.answer_question(around, number, Answer::Summary(summary));
                 }
                 About::Outcome(_) => {
                     self.questions.remove(number);
@@ -355,8 +384,12 @@ impl<J> Node<J> {
     }
 }
 
+fn tell(io: &mut Transport, peers: &Peers, member: usize, number: u64, answer: Answer) {
+    peers.tell(io, member, &Frame::Answer { number, answer });
+}
+
 #[cfg(test)]
-impl<J> Node<J> {
+impl Queries {
     /// How many questions of others, and of our own, are without an answer.
     #[track_caller]
     pub(crate) fn open_questions(&self) -> usize {

@@ -2,29 +2,38 @@
 //!
 //! A connection by itself is bounded by what it may send and be owed. A thousand of them are not, so clients
 //! share one budget. While it is scarce each has what it needs for one request and its reply, and is not
-//! read from while it has more ([`Node::update_read_interest`], [`Connections::scarce`](super::connection::Connections::scarce));
+//! read from while it has more ([`Transport::update_read_interest`], [`Connections::scarce`](super::connections::Connections::scarce));
 //! what has arrived before that took effect, and clients that stop in the middle of a request or do not read,
 //! may still add up to more than there is. Links and connections to processors have bounds of their own.
 
 use std::collections::BinaryHeap;
 
-use super::connection::State;
-use super::Node;
+use super::connections::State;
+use super::Transport;
 use crate::limits::{
     BUFFER_BYTES, CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_FULL, CLIENT_BUFFERS_BYTES_MAX,
     CLIENT_BUFFERS_BYTES_SCARCE, EVICTIONS_MAX, EVICTION_LOG_NS,
 };
 use crate::machine::{Effect, Peer};
 
-impl<J> Node<J> {
+/// What the budget has led to. Monotonic.
+#[derive(Default)]
+pub(super) struct Budget {
+    /// Connections closed for what they held, and not yet logged.
+    evicted: u64,
+    /// When the last line about that was logged.
+    logged_ns: u64,
+    /// Buffers were scarce, and what was freed since may still be with the allocator.
+    pub(super) untrimmed: bool,
+}
+
+impl Transport {
     /// Ends a tick: buffers are within their budget, and freed ones go back to the system.
-    pub(super) fn bound_buffers(&mut self) {
-        let held = self.connections.held_by_clients();
-        self.stats().client_buffers.set(held as u64);
+    pub(super) fn bound_buffers(&mut self, held: usize) {
         if held > CLIENT_BUFFERS_BYTES_SCARCE {
-            self.untrimmed = true;
-        } else if self.untrimmed && held <= CLIENT_BUFFERS_BYTES_CALM {
-            self.untrimmed = false;
+            self.budget.untrimmed = true;
+        } else if self.budget.untrimmed && held <= CLIENT_BUFFERS_BYTES_CALM {
+            self.budget.untrimmed = false;
             self.connections.trim();
             self.effects.push_back(Effect::TrimMemory);
         }
@@ -73,15 +82,15 @@ impl<J> Node<J> {
     /// A line a second at most.
     fn log_evicted(&mut self, closed: u64) {
         let now_ns = self.now.monotonic_ns;
-        let (unsaid, last_ns) = &mut self.evicted;
-        *unsaid += closed;
-        if *unsaid == 0 || now_ns < *last_ns + EVICTION_LOG_NS {
+        let budget = &mut self.budget;
+        budget.evicted += closed;
+        if budget.evicted == 0 || now_ns < budget.logged_ns + EVICTION_LOG_NS {
             return;
         }
         log::warn!(
-            "clients' buffers reached their bound of {} bytes: closed {unsaid} that held most and made no progress",
-            CLIENT_BUFFERS_BYTES_FULL
+            "clients' buffers reached their bound of {CLIENT_BUFFERS_BYTES_FULL} bytes: closed {} that held most and made no progress",
+            budget.evicted
         );
-        self.evicted = (0, now_ns);
+        (budget.evicted, budget.logged_ns) = (0, now_ns);
     }
 }

@@ -1,0 +1,437 @@
+//! A node: the parts, the order of a tick, and who is called when.
+//!
+//! ```text
+//! tick_begin   the time; what the tick before has left; timers; connections whose turn it is
+//! events       bytes by the protocol of their connection: client, member, processor
+//! events_over  deadlines; payments to their processors
+//!              (the runtime writes each shard's batch, and says for each whether it is written or refused)
+//! release      replies leave
+//! ```
+//!
+//! Parts know those below them in this list, and put on `Transport::events` what concerns others; here it is handed
+//! on ([`Node::hand_on`]), behind every event of the driver.
+
+use std::convert::Infallible;
+
+use super::event::Event;
+use super::gateway::Gateway;
+use super::link::Frame;
+use super::ownership::{self, Ownership};
+use super::peers::Peers;
+use super::queries::{Around, Queries};
+use super::refused;
+use super::resets::Resets;
+use super::router::Router;
+use super::settings::Settings;
+use super::shards::Shards;
+use super::shutdown::Stop;
+use super::transport::Transport;
+use crate::machine::{Effect, Now, Peer};
+use crate::payments::Processor;
+use crate::shard::Shard;
+use crate::stats::CoreStats;
+
+/// See the module.
+pub struct Node {
+    pub(super) io: Transport,
+    pub(super) peers: Peers,
+    pub(super) shards: Shards,
+    pub(super) router: Router,
+    pub(super) ownership: Ownership,
+    /// `None`: payments are not configured.
+    pub(super) gateway: Option<Gateway>,
+    pub(super) queries: Queries,
+    pub(super) resets: Resets,
+    started: bool,
+}
+
+impl Node {
+    /// `ours`: the shards that are ours at the start.
+    pub fn new(settings: Settings, ours: Vec<Shard>) -> Node {
+        let members = &settings.members;
+        assert!(members.core < members.cores && members.node < members.nodes.len());
+        let (count, places) = (members.count(), members.shards);
+        let mut io = Transport::new(settings);
+        let mut shards = Shards::new(places);
+        let mut router = Router::new(places);
+        for shard in ours {
+            io.commit.owned(&shard);
+            router.owned_by_us(&mut io, shard.identity().shard as usize);
+            shards.put(shard);
+        }
+        let members = &io.settings.members;
+        let mut node = Node {
+            peers: Peers::new(members),
+            ownership: Ownership::new(members, &shards),
+            gateway: io
+                .settings
+                .payments
+                .is_some()
+                .then(|| Gateway::new(count, places)),
+            queries: Queries::new(count),
+            resets: Resets::default(),
+            io,
+            shards,
+            router,
+            started: false,
+        };
+        node.hand_on();
+        node
+    }
+
+    // ---- The tick -----------------------------------------------------------------
+
+    /// See [`crate::machine::Machine::tick_begin`].
+    pub fn tick_begin(&mut self, now: Now) {
+        self.io.tick_begin(now);
+        if !std::mem::replace(&mut self.started, true) {
+            for shard in self.shards.ours_mut() {
+                shard.tell_time(now);
+            }
+            self.ownership.started(now.monotonic_ns);
+            if let Some(gateway) = &mut self.gateway {
+                gateway.health_put_off(&self.io);
+            }
+        }
+        if let Some(gateway) = self.gateway.as_mut().filter(|it| it.has_left()) {
+            gateway.resume_findings(&mut self.io, &mut self.shards);
+        }
+        if !self.resets.begun.is_empty() {
+            let (io, shards) = (&mut self.io, &mut self.shards);
+            let (peers, router) = (&mut self.peers, &mut self.router);
+            self.resets.resume(io, peers, router, shards);
+        }
+        if self.router.commands > 0 {
+            let (io, shards) = (&mut self.io, &mut self.shards);
+            self.router.carry_out_all(io, shards);
+        }
+        if self.io.timers_ns <= now.monotonic_ns {
+            self.run_timers();
+        }
+        self.hand_on();
+        let mut left = self.io.postponed();
+        while let Some(index) = self.io.next_turn(&mut left) {
+            self.resume(index);
+        }
+    }
+
+    /// Connects to whom it is time to connect to, tries for shards that it is time to try for, and gives away
+    /// what it is time to give away.
+    fn run_timers(&mut self) {
+        let now_ns = self.io.now_ns();
+        self.peers.dial(&mut self.io);
+        self.ownership.acquire(&self.io, &self.peers, &self.router);
+        if self.io.stop.is_none() {
+            self.give_away();
+        }
+        let peers_ns = self.peers.wake_ns(now_ns);
+        self.io.timers_ns = self.ownership.try_ns().min(peers_ns);
+    }
+
+    fn give_away(&mut self) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        ownership::give_away(io, &self.peers, &mut self.router, shards);
+    }
+
+    /// The tick's events are over: whose time is, too, is dealt with. That may work off what they have kept
+    /// waiting, so it comes before the journal is written.
+    pub fn events_over(&mut self) {
+        let now_ns = self.io.now_ns();
+        if self.io.sweep_ns <= now_ns {
+            self.io.sweep();
+            self.hand_on();
+        }
+        if self.router.expire_ns <= now_ns {
+            self.router.expire(&mut self.io);
+            self.hand_on();
+        }
+        if self.queries.wake_ns <= now_ns {
+            let (queries, mut around) = self.queries();
+            queries.expire(&mut around);
+            self.hand_on();
+        }
+        if let Some(gateway) = &mut self.gateway {
+            gateway.dispatch(&mut self.io, &mut self.shards);
+            self.hand_on();
+        }
+    }
+
+    /// The tick's batch of a shard is in the journal.
+    pub fn journal_written(&mut self, shard: usize) {
+        self.shards.shard(shard).written();
+        self.io.commit.written();
+        if self.queries.wake_ns != u64::MAX {
+            let (queries, mut around) = self.queries();
+            queries.written(&mut around, shard);
+        }
+        if let Some(gateway) = &mut self.gateway {
+            gateway.payments_written(&mut self.io, shard);
+        }
+    }
+
+    /// The tick's journal write for a shard found no room: what the shard did is undone, and its replies are
+    /// written anew.
+    pub fn journal_refused(&mut self, shard: usize) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        shards.shard(shard).refused();
+        if let Some(gateway) = &mut self.gateway {
+            gateway.payments_refused(io, shards, shard);
+        }
+        self.resets.refused(shard);
+        refused::rewrite_replies(io, shards, shard);
+        let (queries, mut around) = self.queries();
+        queries.refused(&mut around, shard);
+    }
+
+    /// Ends the tick: its replies leave. `monotonic_ns`: the present, after the journal writes.
+    pub fn release(&mut self, monotonic_ns: u64) {
+        let io = &mut self.io;
+        if io.stop.is_some() && io.is_past_grace() && io.connections.clients() == 0 {
+            self.peers.say_goodbye(io);
+        }
+        let shards = &self.shards;
+        io.release(|commit| commit.synced_ticket(shards.ours()), monotonic_ns);
+        self.hand_on();
+    }
+
+    // ---- For the host ----------------------------------------------------------------
+
+    /// Our shards, ascending.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.ours()
+    }
+
+    /// One of them, between ticks: its batch is written or refused.
+    pub fn shard_mut(&mut self, shard: usize) -> &mut Shard {
+        self.shards.shard(shard)
+    }
+
+    /// Counters of this core.
+    pub fn core_stats(&self) -> &CoreStats {
+        self.io.stats()
+    }
+
+    /// The time of this tick.
+    pub fn now(&self) -> Now {
+        self.io.now
+    }
+
+    // ---- The journal ------------------------------------------------------------------
+
+    /// An `fdatasync` of a shard begins; it covers everything written so far.
+    pub fn sync_started(&mut self, shard: usize) {
+        self.io.commit.sync_started(shard);
+    }
+
+    /// It is done.
+    pub fn synced(&mut self, shard: usize) {
+        self.io.commit.synced(shard);
+    }
+
+    // ---- Ownership --------------------------------------------------------------------
+
+    /// A shard to try for, to be answered by [`acquired`](Self::acquired) or
+    /// [`not_acquired`](Self::not_acquired).
+    pub fn next_wanted(&mut self) -> Option<u32> {
+        self.ownership.wanted.pop()
+    }
+
+    /// A shard is ours.
+    pub fn acquired(&mut self, shard: Shard) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        let (peers, router) = (&mut self.peers, &mut self.router);
+        self.ownership.acquired(io, peers, router, shards, shard);
+        self.hand_on();
+    }
+
+    /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.
+    pub fn not_acquired(&mut self, shard: usize, failed: bool) {
+        let (io, peers, router) = (&mut self.io, &self.peers, &self.router);
+        self.ownership
+            .not_acquired(io, peers, router, shard, failed);
+    }
+
+    /// Whether a shard of ours is to be released, as soon as nothing is under way for it.
+    pub fn is_releasing(&self, shard: usize) -> bool {
+        self.shards.releasing_to(shard).is_some()
+    }
+
+    /// A shard's lock was dropped.
+    pub fn released(&mut self, shard: usize) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        let (peers, router) = (&self.peers, &mut self.router);
+        self.ownership.released(io, peers, router, shards, shard);
+        self.hand_on();
+    }
+
+    // ---- The end ----------------------------------------------------------------------
+
+    /// See [`crate::machine::Machine::stop`].
+    pub fn stop(&mut self) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        if io.stop.is_some() {
+            return;
+        }
+        let stop = Stop::begin(io.now_ns());
+        let queries_ns = stop.queries_ns;
+        io.sweep_by(stop.grace_ns);
+        io.stop = Some(stop);
+        io.effects.push_back(Effect::StopAccepting);
+        self.peers.tell_all(io, &Frame::Leaving);
+        if let Some(gateway) = &mut self.gateway {
+            gateway.stop_processors(io, shards);
+        }
+        ownership::give_away(io, &self.peers, &mut self.router, shards);
+        self.queries.hurry(queries_ns);
+        self.hand_on();
+    }
+
+    /// Whether a stop has come to where no client is left, and no other node will ask any more.
+    pub fn is_quiet(&self) -> bool {
+        let now_ns = self.io.now_ns();
+        let Some(stop) = &self.io.stop else {
+            return false;
+        };
+        let is_changing = || self.ownership.is_changing_hands(&self.shards, now_ns);
+        now_ns >= stop.deadline_ns
+            || (self.io.connections.clients() == 0
+                && !is_changing()
+                && self.peers.are_done(&self.io))
+    }
+
+    /// What the driver is to do next.
+    pub fn next_effect(&mut self) -> Option<Effect<Infallible>> {
+        self.io.effects.pop_front()
+    }
+
+    /// See [`crate::machine::Machine::deadline_ns`].
+    pub fn deadline_ns(&self) -> Option<u64> {
+        let times = [
+            self.io.sweep_ns,
+            self.io.timers_ns,
+            self.router.expire_ns,
+            self.queries.wake_ns,
+            self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
+        ];
+        let next_ns = times.into_iter().min().expect("there are some");
+        (next_ns != u64::MAX).then_some(next_ns)
+    }
+
+    /// See [`crate::machine::Machine::ready`].
+    pub fn ready(&self) -> bool {
+        self.io.postponed() > 0
+            || !self.resets.begun.is_empty()
+            || self.gateway.as_ref().is_some_and(Gateway::is_ready)
+            || (self.router.commands > 0 && self.router.has_work_for_us())
+    }
+
+    // ---- What parts find out that concerns others --------------------------------------
+
+    pub(super) fn queries(&mut self) -> (&mut Queries, Around<'_>) {
+        let around = Around {
+            io: &mut self.io,
+            peers: &mut self.peers,
+            router: &mut self.router,
+            shards: &mut self.shards,
+            gateway: self.gateway.as_mut(),
+        };
+        (&mut self.queries, around)
+    }
+
+    /// Hands on what parts have found out, until nothing is left.
+    pub(super) fn hand_on(&mut self) {
+        while let Some(event) = self.io.events.pop_front() {
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        let (peers, router) = (&mut self.peers, &mut self.router);
+        match event {
+            Event::Closing(id, Peer::Client) => self.queries.drop_of(io, id),
+            Event::Closing(id, Peer::Upstream(number)) => {
+                let (index, processor) = (id.index as usize, Processor::ALL[number]);
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.processor_closed(io, shards, index, processor);
+                }
+            }
+            Event::Closing(_, Peer::Member(_) | Peer::Linker) => {}
+            Event::Resumable(id) => {
+                if io.connections.get(id).is_some() {
+                    self.resume(id.index as usize);
+                }
+            }
+            Event::RequestLeaves(index, number, now_ns) => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.request_leaves(index, Processor::ALL[number], now_ns);
+                }
+            }
+            Event::Linked(member) => {
+                peers.introduce(io, shards, member);
+                self.give_away();
+            }
+            Event::LinkLost(member) => {
+                self.queries.forget_questions_of(member);
+                self.ownership.member_lost(io, peers, router, member);
+                io.events.push_back(Event::NoSuccessor(member));
+            }
+            Event::NoSuccessor(member) => {
+                let ownership = &mut self.ownership;
+                ownership.successor_lost(io, peers, router, shards, member);
+            }
+            Event::Owned(shard) => {
+                if shards.serves(shard) {
+                    if let Some(gateway) = &mut self.gateway {
+                        gateway.payments_owned(io, shards, shard);
+                    }
+                    router.carry_out(io, shards, shard);
+                }
+            }
+            Event::OwnerChanged(shard) => {
+                let (queries, mut around) = self.queries();
+                queries.owner_changed(&mut around, shard);
+            }
+            Event::Forgotten(shard) => self.queries.forgotten(shard),
+            Event::ResetHere(client, shard, scope) => self.resets.here(client, shard, scope),
+            Event::ResetThere(client, shard, scope) => {
+                let what = (&client, shard, scope);
+                self.resets.done(io, peers, router, shards, what);
+            }
+            Event::PaymentAccepted(client, id, cents) => {
+                let (queries, mut around) = self.queries();
+                queries.await_outcome(&mut around, &client, id, cents);
+            }
+            Event::Settled(shard, id) => self.queries.payment_settled(shard, id),
+            Event::StatusKnown(shard, id, query, found) => {
+                let (queries, mut around) = self.queries();
+                queries.looked_up(&mut around, shard, id, query, found);
+            }
+            Event::HealthKnown(processor, failing, response_min_ms) => {
+                let health = Frame::Health {
+                    processor,
+                    failing,
+                    response_min_ms,
+                };
+                peers.tell_all(io, &health);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    /// Between ticks: all counts of commands are what they count.
+    #[track_caller]
+    pub(crate) fn check_counts(&self) {
+        let pending = self.router.check_counts();
+        for index in 0..self.io.connections.len() {
+            let connection = &self.io.connections[index];
+            let commands = pending.iter().filter(|id| **id == connection.id).count();
+            let queries = self.queries.of(connection.id);
+            if self.resets.begun.is_empty() {
+                assert_eq!(connection.waiting as usize, commands + queries);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Queries, whose answers take time: a summary of all shards, the outcome of a payment.
+//!
+//! A query of a client has a part for each shard that it is about ([`coordinator`]). A part is put to whoever serves
+//! the shard, over a link or here, and answered there ([`participant`]). Queries are no commands: commands never wait
+//! for an answer that takes time.
+
+mod coordinator;
+mod participant;
+
+use super::gateway::Gateway;
+use super::peers::Peers;
+use super::router::Router;
+use super::shards::Shards;
+use super::transport::deadlines::is_due;
+use super::transport::Transport;
+#[cfg(test)]
+use crate::machine::ConnectionId;
+use coordinator::Inquiries;
+use participant::Questions;
+
+/// The parts that queries need.
+pub(super) struct Around<'a> {
+    pub(super) io: &'a mut Transport,
+    pub(super) peers: &'a mut Peers,
+    pub(super) router: &'a mut Router,
+    pub(super) shards: &'a mut Shards,
+    pub(super) gateway: Option<&'a mut Gateway>,
+}
+
+/// See the module.
+pub(super) struct Queries {
+    /// Of our clients, to the owners of shards.
+    inquiries: Inquiries,
+    /// To us, of shards of ours.
+    questions: Questions,
+    /// Not after the earliest time at which one's time is over, or one is to be asked again; `u64::MAX`: none is open.
+    /// Monotonic.
+    pub(super) wake_ns: u64,
+}
+
+impl Queries {
+    pub(super) fn new(members: usize) -> Queries {
+        Queries {
+            inquiries: Inquiries::default(),
+            questions: Questions::new(members),
+            wake_ns: u64::MAX,
+        }
+    }
+
+    fn wake_by(&mut self, at_ns: u64) {
+        self.wake_ns = self.wake_ns.min(at_ns);
+    }
+
+    /// How many a connection waits for.
+    #[cfg(test)]
+    pub(super) fn of(&self, connection: ConnectionId) -> usize {
+        self.inquiries.of(connection)
+    }
+
+    /// This tick's batch forgets a shard's payments.
+    pub(super) fn forgotten(&mut self, shard: usize) {
+        self.questions.forgotten(shard);
+    }
+
+    /// A shard has another owner, or none: who asked us about it is to ask that one, and so are we.
+    pub(super) fn owner_changed(&mut self, around: &mut Around<'_>, shard: usize) {
+        self.forget_questions(around, shard);
+        self.ask_again(around, shard);
+    }
+
+    /// Deals with whatever it is time for, and finds out what is next.
+    pub(super) fn expire(&mut self, around: &mut Around<'_>) {
+        if !is_due(&mut self.wake_ns, around.io.now_ns()) {
+            return;
+        }
+        self.expire_questions(around);
+        self.expire_inquiries(around);
+        let questions_ns = self.questions.deadline_ns();
+        self.wake_ns = self.inquiries.deadline_ns().min(questions_ns);
+    }
+}

@@ -1,0 +1,145 @@
+//! The shards that are ours, and what is done to them.
+
+use super::event::Event;
+use super::transport::commit::Dependency;
+use super::transport::encoder::Caller;
+use super::transport::Transport;
+use crate::command::{Command, ForwardId, Ids, Outcome, Scope};
+use crate::http::Status;
+use crate::shard::Shard;
+
+/// A place for each shard of the directory.
+#[derive(Default)]
+struct Place {
+    ours: Option<Shard>,
+    /// The member to which it goes.
+    releasing_to: Option<usize>,
+}
+
+/// See the module.
+pub(super) struct Shards {
+    places: Vec<Place>,
+}
+
+impl Shards {
+    pub(super) fn new(places: usize) -> Shards {
+        Shards {
+            places: (0..places).map(|_| Place::default()).collect(),
+        }
+    }
+
+    /// Those of the directory.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn put(&mut self, shard: Shard) {
+        let place = &mut self.places[shard.identity().shard as usize];
+        assert!(place.ours.is_none());
+        place.ours = Some(shard);
+    }
+
+    /// A shard was released; to whom.
+    pub(super) fn take(&mut self, number: usize) -> usize {
+        let place = std::mem::take(&mut self.places[number]);
+        place.releasing_to.expect("it was being released")
+    }
+
+    /// To whom a shard of ours goes as soon as nothing is under way for it.
+    pub(super) fn releasing_to(&self, number: usize) -> Option<usize> {
+        self.places[number].releasing_to
+    }
+
+    /// From now on no command is begun for it; `None`: it stays.
+    pub(super) fn release_to(&mut self, number: usize, member: Option<usize>) {
+        self.places[number].releasing_to = member;
+    }
+
+    /// Ascending.
+    pub(super) fn ours(&self) -> impl Iterator<Item = &Shard> {
+        self.places.iter().filter_map(|place| place.ours.as_ref())
+    }
+
+    pub(super) fn ours_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        let places = self.places.iter_mut();
+        places.filter_map(|place| place.ours.as_mut())
+    }
+
+    /// Those for which commands are carried out here.
+    pub(super) fn served(&self) -> impl Iterator<Item = &Shard> {
+        let served = self.places.iter().filter(|it| it.releasing_to.is_none());
+        served.filter_map(|place| place.ours.as_ref())
+    }
+
+    pub(super) fn get(&self, number: usize) -> Option<&Shard> {
+        self.places[number].ours.as_ref()
+    }
+
+    /// One that is ours.
+    pub(super) fn shard(&mut self, number: usize) -> &mut Shard {
+        self.places[number].ours.as_mut().expect("it is ours")
+    }
+
+    /// Whether commands for a shard are carried out here.
+    pub(super) fn serves(&self, number: usize) -> bool {
+        let place = &self.places[number];
+        place.ours.is_some() && place.releasing_to.is_none()
+    }
+
+    /// Whether this tick takes more for a shard of ours.
+    pub(super) fn accepts(&self, number: usize) -> bool {
+        self.get(number).is_some_and(Shard::accepts)
+    }
+
+    /// Applies a command to a shard of ours, and writes what came of it into the encoder's body. The reply's status,
+    /// and what it rests on.
+    pub(super) fn execute(
+        &mut self,
+        io: &mut Transport,
+        number: usize,
+        caller: &Caller,
+        command: &Command,
+        ids: &Ids,
+    ) -> (Status, Dependency) {
+        let stats = io.settings.process.stats.core(io.settings.members.core);
+        let shard = self.places[number].ours.as_mut().expect("it is ours");
+        let time_us = shard.tell_time(io.now);
+        let applied = shard.apply(command, ids, time_us);
+        if applied.repeated {
+            stats.duplicates.add(1);
+        }
+        match applied.outcome {
+            Outcome::Accepted if !applied.repeated => stats.payments.accepted.add(1),
+            Outcome::QueueFull => stats.payments.queue_full.add(1),
+            _ => {}
+        }
+        let dependency = match applied.is_written {
+            true => Dependency::Written,
+            false => Dependency::of(number, command),
+        };
+        let status = io.encoder.outcome(caller, &applied.outcome);
+        (status, dependency)
+    }
+
+    /// Has a shard of ours forget, unless that was done before under this id. Whether it was not.
+    pub(super) fn forget(
+        &mut self,
+        io: &mut Transport,
+        number: usize,
+        scope: Scope,
+        forward: Option<ForwardId>,
+    ) -> bool {
+        let shard = self.shard(number);
+        if forward.is_some_and(|id| shard.has_forgotten(&id)) {
+            io.stats().duplicates.add(1);
+            return false;
+        }
+        let time_us = shard.tell_time(io.now);
+        match scope {
+            Scope::Everything => shard.reset(forward, time_us),
+            Scope::Payments => shard.purge(forward, time_us),
+        }
+        io.events.push_back(Event::Forgotten(number));
+        true
+    }
+}

@@ -1,0 +1,482 @@
+//! What every part of a node stands on: the time, the settings, the connections, and what is written to them.
+//!
+//! A reply is written straight behind its connection's earlier output. Until the tick's journal write is done
+//! it may have to be written anew ([`super::refused`]); with durability `disk` it then waits for an `fdatasync`
+//! ([`commit`]). What a part finds out that concerns another one is put on [`Transport::events`].
+
+mod buffers;
+pub(super) mod commit;
+pub(super) mod connections;
+pub(super) mod deadlines;
+pub(super) mod encoder;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use super::event::Event;
+use super::link::{self, Frame};
+use super::settings::{Durability, Settings};
+use super::shutdown::Stop;
+use crate::api::{Endpoint, Problem};
+use crate::http::{Framing, Status};
+use crate::limits::{
+    CLIENT_BUFFERS_BYTES_SCARCE, CONNECTION_WORK_MAX, KIB, LINGER_NS, SEND_NS_MAX,
+    STUCK_INPUT_BYTES_MAX, TICK_WORK_TURNS,
+};
+use crate::machine::{ConnectionId, Effect, Now, Peer};
+use crate::stats::CoreStats;
+use buffers::Budget;
+use commit::{CommitGate, Dependency, Op};
+use connections::{Connections, State};
+use encoder::{Caller, Encoder, ReplyTarget};
+
+/// What became of a request at the front of a connection's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    /// It stays where it is. Each reason to wait has its waker:
+    ///
+    /// | why | until |
+    /// |---|---|
+    /// | a reply from another member must come before (`waiting`) | `Router::settle` |
+    /// | a reply that takes time must come before (`waiting`) | the tick after `Queries::end` |
+    /// | it is not its turn (`postponed`) | [`Transport::next_turn`] |
+    /// | the shard takes no more in this tick (`postponed`) | the same |
+    /// | too much waits to be sent (`Output::is_full`) | its turn after [`Transport::sent`] |
+    Blocked,
+}
+
+/// Who is served when: a tick is bounded, and so is what it does for one connection.
+#[derive(Default)]
+struct Turns {
+    /// Connections that wait for their turn in a later tick: this one had done its part for them, or a
+    /// shard took no more.
+    postponed: VecDeque<ConnectionId>,
+    /// Counts ticks.
+    tick: u32,
+    /// What this tick did for clients and members so far; see [`crate::limits::TICK_WORK_MAX`].
+    work: u32,
+}
+
+/// See the module.
+pub(super) struct Transport {
+    pub(super) settings: Settings,
+    pub(super) now: Now,
+    /// While the node stops.
+    pub(super) stop: Option<Stop>,
+    pub(super) connections: Connections,
+    pub(super) encoder: Encoder,
+    pub(super) commit: CommitGate,
+    /// Decoded chunked bodies.
+    pub(super) decoded: Vec<u8>,
+    /// For the driver, in order.
+    pub(super) effects: VecDeque<Effect<Infallible>>,
+    /// For other parts, in order.
+    pub(super) events: VecDeque<Event>,
+    /// Connections that this tick has to look at before it ends.
+    dirty: Vec<ConnectionId>,
+    turns: Turns,
+    budget: Budget,
+    /// Not after the earliest deadline of any connection. Monotonic.
+    pub(super) sweep_ns: u64,
+    /// Not after the earliest time to connect to a member, to try for a shard, or to offer one. Monotonic.
+    pub(super) timers_ns: u64,
+}
+
+impl Transport {
+    pub(super) fn new(settings: Settings) -> Transport {
+        Transport {
+            commit: CommitGate::new(settings.members.shards),
+            settings,
+            now: Now::default(),
+            stop: None,
+            connections: Connections::default(),
+            encoder: Encoder::new(),
+            decoded: Vec::new(),
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+            dirty: Vec::new(),
+            turns: Turns::default(),
+            budget: Budget::default(),
+            sweep_ns: u64::MAX,
+            timers_ns: 0,
+        }
+    }
+
+    pub(super) fn stats(&self) -> &CoreStats {
+        self.settings.process.stats.core(self.settings.members.core)
+    }
+
+    pub(super) fn now_ns(&self) -> u64 {
+        self.now.monotonic_ns
+    }
+
+    pub(super) fn tick_begin(&mut self, now: Now) {
+        debug_assert!(now.monotonic_ns >= self.now.monotonic_ns);
+        self.now = now;
+        self.turns.tick = self.turns.tick.wrapping_add(1);
+        self.turns.work = 0;
+        self.encoder.date.update(now.realtime_us);
+    }
+
+    /// A connection has a deadline then.
+    pub(super) fn sweep_by(&mut self, deadline_ns: u64) {
+        self.sweep_ns = self.sweep_ns.min(deadline_ns);
+    }
+
+    /// A timer of members or shards is due then.
+    pub(super) fn wake_by(&mut self, at_ns: u64) {
+        self.timers_ns = self.timers_ns.min(at_ns);
+    }
+
+    /// What a connection has sent may be gone on with, once the part that says so is done.
+    pub(super) fn resume_later(&mut self, id: ConnectionId) {
+        self.events.push_back(Event::Resumable(id));
+    }
+
+    // ---- Connections ------------------------------------------------------------
+
+    /// Has the tick look at a connection before it ends.
+    pub(super) fn mark_dirty(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(connection.id);
+        }
+    }
+
+    /// The peer has this long to send something.
+    pub(super) fn expect_arrival(&mut self, index: usize, within_ns: u64) {
+        let deadline_ns = self.now.monotonic_ns + within_ns;
+        self.connections[index].arrival_deadline_ns = deadline_ns;
+        self.sweep_by(deadline_ns);
+    }
+
+    /// Has the driver close a connection; ends in [`Event::Closing`] for whom that concerns.
+    pub(super) fn close(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.state != State::Closing {
+            debug_assert_ne!(connection.state, State::Free);
+            connection.state = State::Closing;
+            let (id, peer) = (connection.id, connection.peer);
+            self.effects.push_back(Effect::Close(id));
+            if peer == Peer::Client {
+                self.connections.drop_unsent(index);
+            }
+            self.events.push_back(Event::Closing(id, peer));
+        }
+    }
+
+    /// A client has connected.
+    pub(super) fn client_opened(&mut self, deadline_ns: u64) {
+        self.sweep_by(deadline_ns);
+        let stats = self.stats();
+        stats.connections_total.add(1);
+        stats.connections.set(self.connections.clients() as u64);
+    }
+
+    /// The driver holds nothing of a connection any more.
+    pub(super) fn closed(&mut self, id: ConnectionId) {
+        if self.connections.get(id).is_some() {
+            self.connections.free(id.index as usize);
+            let clients = self.connections.clients();
+            self.stats().connections.set(clients as u64);
+        }
+    }
+
+    /// Keeps what could not be worked off yet of what was received.
+    pub(super) fn keep(&mut self, index: usize, rest: &[u8]) {
+        let scarce = self.connections.scarce();
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if rest.is_empty() || connection.state != State::Open {
+            return;
+        }
+        debug_assert!(connection.input.bytes.is_empty());
+        if !scarce {
+            connection.input.bytes = buffers.take();
+        }
+        connection.input.bytes.extend_from_slice(rest);
+        self.update_read_interest(index);
+    }
+
+    /// The same of a connection's own buffer, of which so many bytes were worked off.
+    pub(super) fn keep_rest(&mut self, index: usize, mut input: Vec<u8>, consumed: usize) {
+        let scarce = self.connections.scarce();
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if connection.state != State::Open || consumed == input.len() {
+            buffers.give(input);
+        } else {
+            input.drain(..consumed);
+            if scarce && input.capacity() > 2 * input.len() {
+                input.shrink_to_fit();
+            }
+            connection.input.bytes = input;
+        }
+        self.update_read_interest(index);
+    }
+
+    /// Reads a connection's socket, or does not, by how much of its input lies unused.
+    fn update_read_interest(&mut self, index: usize) {
+        self.connections.count(index, self.now.monotonic_ns);
+        let scarce = self.connections.scarce();
+        let connection = &mut self.connections[index];
+        // An incomplete request is bounded by the parser and must go on arriving; what lies behind
+        // a request that waits need not.
+        // A link goes on while much waits to be sent: two that waited for each other would do so forever.
+        let full = connection.is_client() && connection.output.is_full(scarce);
+        let stuck = connection.postponed || connection.waiting > 0 || full;
+        let input_max = match scarce && connection.is_client() {
+            true => 1,
+            false => STUCK_INPUT_BYTES_MAX,
+        };
+        let input = &mut connection.input;
+        if stuck && !input.paused && input.bytes.len() >= input_max {
+            input.paused = true;
+            self.effects.push_back(Effect::Pause(connection.id));
+        } else if input.paused && !stuck && connection.state == State::Open {
+            input.paused = false;
+            self.effects.push_back(Effect::Resume(connection.id));
+        }
+    }
+
+    /// The kernel took `bytes` of what it was asked to send. Whether that was all of it.
+    pub(super) fn sent(&mut self, index: usize, bytes: usize) -> bool {
+        let now_ns = self.now.monotonic_ns;
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if bytes > 0 {
+            connection.progress_ns = now_ns;
+        }
+        let all = connection.output.sent(bytes, buffers);
+        if all {
+            self.mark_dirty(index);
+        } else {
+            connection.send_deadline_ns = now_ns + SEND_NS_MAX;
+            self.effects.push_back(Effect::Send(connection.id));
+        }
+        all
+    }
+
+    // ---- Turns --------------------------------------------------------------------
+
+    /// Has a connection wait for its turn in a later tick.
+    pub(super) fn postpone(&mut self, index: usize) -> Progress {
+        let connection = &mut self.connections[index];
+        if !connection.postponed {
+            connection.postponed = true;
+            self.turns.postponed.push_back(connection.id);
+        }
+        Progress::Blocked
+    }
+
+    /// The next connection whose turn it is, of `left` that wait: what arrives in this tick is left room for.
+    pub(super) fn next_turn(&mut self, left: &mut usize) -> Option<usize> {
+        while *left > 0 && self.turns.work < TICK_WORK_TURNS {
+            *left -= 1;
+            let id = self.turns.postponed.pop_front()?;
+            if let Some(connection) = self.connections.get(id) {
+                connection.postponed = false;
+                self.mark_dirty(id.index as usize);
+                return Some(id.index as usize);
+            }
+        }
+        None
+    }
+
+    /// How many connections wait for their turn.
+    pub(super) fn postponed(&self) -> usize {
+        self.turns.postponed.len()
+    }
+
+    /// Whether this tick still does something for a connection.
+    pub(super) fn has_turn(&mut self, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        if connection.turn.0 != self.turns.tick {
+            connection.turn = (self.turns.tick, 0);
+        }
+        connection.turn.1 < CONNECTION_WORK_MAX
+    }
+
+    /// What this tick did for clients and members so far.
+    pub(super) fn work(&self) -> u32 {
+        self.turns.work
+    }
+
+    pub(super) fn add_work(&mut self, work: u32) {
+        self.turns.work += work;
+    }
+
+    // ---- Replies ----------------------------------------------------------------------
+
+    /// A request of a connection, which is here now.
+    pub(super) fn caller(&self, index: usize, reply_to: ReplyTarget, endpoint: Endpoint) -> Caller {
+        Caller {
+            connection: self.connections[index].id,
+            reply_to,
+            endpoint,
+            began_ns: self.now.monotonic_ns,
+        }
+    }
+
+    /// Writes a reply whose body is in the encoder.
+    pub(super) fn reply(&mut self, caller: &Caller, status: Status, dependency: Dependency) {
+        self.begin_op(caller, status, dependency);
+        self.encode(caller, status, None);
+    }
+
+    /// A reply that rests on nothing, with the methods that are allowed if it says so.
+    pub(super) fn reply_allowing(
+        &mut self,
+        caller: &Caller,
+        status: Status,
+        allow: Option<&'static str>,
+    ) {
+        self.begin_op(caller, status, Dependency::Nothing);
+        self.encode(caller, status, allow);
+    }
+
+    /// Says that something is wrong, for which no shard was looked at.
+    pub(super) fn answer(&mut self, caller: &Caller, status: Status, problem: Problem) {
+        problem.write(&mut self.encoder.body);
+        self.reply(caller, status, Dependency::Nothing);
+    }
+
+    /// Refuses what cannot be understood, or did not come in time, and closes.
+    pub(super) fn refuse(&mut self, index: usize, status: Status) -> Progress {
+        if self.connections[index].waiting > 0 {
+            return Progress::Blocked;
+        }
+        let framing = Framing {
+            head_only: false,
+            close: true,
+            http10: false,
+        };
+        let reply_to = ReplyTarget::Client {
+            framing,
+            gzip: false,
+        };
+        let caller = self.caller(index, reply_to, Endpoint::None);
+        self.answer(&caller, status, Problem::of_framing(status));
+        self.connections[index].state = State::Refusing;
+        Progress::Done
+    }
+
+    /// Writes bytes that are no reply, and tell nothing.
+    pub(super) fn write_raw(&mut self, index: usize, bytes: &[u8]) {
+        self.begin_raw(index, Dependency::Nothing);
+        let (connection, buffers) = self.connections.with_buffers(index);
+        connection.output.writer(buffers).extend_from_slice(bytes);
+    }
+
+    /// Writes a frame that is no reply.
+    pub(super) fn write_frame(&mut self, index: usize, frame: &Frame<'_>) {
+        self.begin_raw(index, Dependency::Written);
+        let (connection, buffers) = self.connections.with_buffers(index);
+        link::write(connection.output.writer(buffers), frame);
+    }
+
+    /// What is no reply is noted all the same: it marks where the reply before it ends.
+    fn begin_raw(&mut self, index: usize, dependency: Dependency) {
+        let nobody = ReplyTarget::Member {
+            shard: 0,
+            counter: 0,
+        };
+        let caller = self.caller(index, nobody, Endpoint::None);
+        self.begin_op(&caller, Status::Ok, dependency);
+    }
+
+    fn begin_op(&mut self, caller: &Caller, status: Status, dependency: Dependency) {
+        self.mark_dirty(caller.index());
+        let connection = &self.connections[caller.index()];
+        debug_assert!(!matches!(connection.state, State::Free | State::Closing));
+        self.commit.ops.push(Op {
+            caller: *caller,
+            start: connection.output.end(),
+            dependency,
+            status,
+        });
+    }
+
+    /// Appends the reply whose body is in the encoder.
+    pub(super) fn encode(&mut self, caller: &Caller, status: Status, allow: Option<&'static str>) {
+        self.turns.work += 1 + (self.encoder.body.len() / KIB) as u32;
+        let (connection, buffers) = self.connections.with_buffers(caller.index());
+        let out = connection.output.writer(buffers);
+        self.encoder.write(out, caller, status, allow);
+    }
+
+    // ---- The end of a tick --------------------------------------------------------------
+
+    /// Counts the tick's replies, releases what may leave, and sends it. `synced`: up to which ticket every
+    /// journal write is synced; `monotonic_ns`: the present, after the journal writes.
+    pub(super) fn release(&mut self, synced: impl FnOnce(&CommitGate) -> u64, monotonic_ns: u64) {
+        let safe = match self.settings.durability {
+            Durability::Process => u64::MAX,
+            Durability::Disk => synced(&self.commit),
+        };
+        let stats = self.settings.process.stats.core(self.settings.members.core);
+        self.commit
+            .count(&mut self.connections, safe, stats, monotonic_ns);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.commit
+            .release_held(&mut self.connections, safe, &mut dirty);
+        for id in dirty.drain(..) {
+            let Some(connection) = self.connections.get(id) else {
+                continue;
+            };
+            connection.dirty = false;
+            self.commit.release(connection, safe);
+            self.flush(id.index as usize, monotonic_ns);
+        }
+        self.dirty = dirty;
+        let held = self.connections.held_by_clients();
+        self.stats().client_buffers.set(held as u64);
+        if held > CLIENT_BUFFERS_BYTES_SCARCE || self.budget.untrimmed {
+            self.bound_buffers(held);
+        }
+    }
+
+    /// Sends what may leave, and moves a connection on that has nothing left to send.
+    fn flush(&mut self, index: usize, monotonic_ns: u64) {
+        let scarce = self.connections.scarce();
+        let (connection, buffers) = self.connections.with_buffers(index);
+        if matches!(connection.state, State::Free | State::Closing) {
+            return;
+        }
+        let started = connection.output.start(buffers, scarce);
+        self.connections.count(index, self.now.monotonic_ns);
+        let connection = &mut self.connections[index];
+        let id = connection.id;
+        if started {
+            self.effects.push_back(Effect::Send(id));
+            connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
+            let deadline_ns = connection.send_deadline_ns;
+            if let Peer::Upstream(number) = connection.peer {
+                let event = Event::RequestLeaves(index, number, monotonic_ns);
+                self.events.push_back(event);
+            }
+            self.sweep_by(deadline_ns);
+            return;
+        }
+        if !connection.output.is_empty() || connection.waiting > 0 || connection.postponed {
+            return;
+        }
+        let stops = self.stop.is_some() && connection.is_idle() && self.is_past_grace();
+        let connection = &mut self.connections[index];
+        match connection.state {
+            State::Finishing => self.close(index),
+            State::Open | State::Lingering | State::Refusing if connection.input.ended => {
+                self.close(index);
+            }
+            State::Open if stops => self.close(index),
+            State::Refusing => {
+                connection.state = State::Lingering;
+                if std::mem::take(&mut connection.input.paused) {
+                    self.effects.push_back(Effect::Resume(id));
+                }
+                self.effects.push_back(Effect::ShutdownWrite(id));
+                self.expect_arrival(index, LINGER_NS);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Deadlines of connections: for the peer to send something, or to take something.
+
+use super::connections::{Arriving, State};
+use super::Transport;
+use crate::http::Status;
+use crate::limits::{IDLE_NS_MAX, LATE_NS, LINGER_NS, SWEEP_NS_MIN};
+use crate::machine::Peer;
+
+/// Whether it is time for what has a deadline. At the end of a tick, because what arrived in time may only
+/// now have been looked at; and later still when this process itself was late (paused, or starved), for
+/// then there may be more of that in the sockets.
+pub(in crate::node) fn is_due(at_ns: &mut u64, now_ns: u64) -> bool {
+    if now_ns < *at_ns {
+        return false;
+    }
+    let late = now_ns - *at_ns > LATE_NS;
+    if late {
+        *at_ns = now_ns + LATE_NS;
+    }
+    !late
+}
+
+impl Transport {
+    /// A stop has come to where nothing new begins.
+    pub(in crate::node) fn is_past_grace(&self) -> bool {
+        let now_ns = self.now.monotonic_ns;
+        self.stop.as_ref().is_some_and(|it| now_ns >= it.grace_ns)
+    }
+
+    /// Deals with every deadline that has passed, and finds the next, if it is time to.
+    pub(in crate::node) fn sweep(&mut self) {
+        let now_ns = self.now.monotonic_ns;
+        if !is_due(&mut self.sweep_ns, now_ns) {
+            return;
+        }
+        let mut next_ns = u64::MAX;
+        let (mut idle_close, mut all_close) = (false, false);
+        if let Some(stop) = &self.stop {
+            idle_close = now_ns >= stop.grace_ns;
+            all_close = now_ns >= stop.deadline_ns;
+            next_ns = match (idle_close, all_close) {
+                (_, true) => u64::MAX,
+                (true, false) => stop.deadline_ns,
+                (false, false) => stop.grace_ns,
+            };
+        }
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            if matches!(connection.peer, Peer::Member(_))
+                || matches!(connection.state, State::Free | State::Closing)
+            {
+                continue;
+            }
+            if all_close || (idle_close && connection.is_idle()) {
+                self.close(index);
+            } else if now_ns >= connection.deadline_ns() {
+                self.timed_out(index);
+            }
+            if self.connections[index].state != State::Closing {
+                next_ns = next_ns.min(self.connections[index].deadline_ns());
+            }
+        }
+        self.sweep_ns = next_ns.max(now_ns + SWEEP_NS_MIN);
+    }
+
+    fn timed_out(&mut self, index: usize) {
+        let connection = &self.connections[index];
+        let is_processor = matches!(connection.peer, Peer::Upstream(_));
+        if is_processor || connection.state == State::Lingering || !connection.output.is_idle() {
+            self.close(index); // The peer does not answer, does not close, or does not read.
+        } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
+            self.expect_arrival(index, IDLE_NS_MAX); // It is we who owe something.
+        } else if connection.peer == Peer::Linker
+            || connection.input.arriving == Arriving::Nothing
+            || connection.state != State::Open
+        {
+            self.close(index);
+        } else {
+            self.refuse(index, Status::RequestTimeout);
+            self.expect_arrival(index, LINGER_NS); // Before it is closed after all.
+        }
+    }
+}
