@@ -1,8 +1,5 @@
-//! What `/health` and `/metrics` tell of payments: this process's cores, and the shards that they own.
+//! What `/health` tells of payments, and `/metrics` with it: this process's cores, and the shards that they own.
 
-use std::fmt::Write as _;
-
-use super::header;
 use crate::limits::PAYMENT_OLD_NS;
 use crate::payments::answers::Anomaly;
 use crate::payments::circuit::State;
@@ -12,27 +9,24 @@ use crate::stats::{Counter, PaymentStats, ProcessorStats, Stats, ANOMALIES, PROC
 const _: () = assert!(Processor::ALL.len() == PROCESSORS && Anomaly::ALL.len() == ANOMALIES);
 
 /// One processor, as all cores see it together.
-struct Seen {
-    circuit: State,
-    window: u64,
-    under_way: u64,
+pub(super) struct Seen {
+    pub(super) circuit: State,
+    pub(super) window: u64,
+    pub(super) under_way: u64,
     /// Of the core that waits longest.
-    latency_ns: u64,
+    pub(super) latency_ns: u64,
     /// As the processor said last, to whichever core.
-    failing: bool,
-    response_min_ms: u64,
+    pub(super) failing: bool,
+    pub(super) response_min_ms: u64,
     /// `None`: it has never said anything.
-    health_age_ns: Option<u64>,
+    pub(super) health_age_ns: Option<u64>,
 }
 
 impl Seen {
-    fn of(stats: &Stats, processor: Processor, now_ns: u64) -> Seen {
+    pub(super) fn of(stats: &Stats, processor: Processor, now_ns: u64) -> Seen {
         let cores = || {
             let all = stats.cores();
             all.map(|core| &core.payments.processors[processor as usize])
-        };
-        let sum = |counter: fn(&ProcessorStats) -> &Counter| -> u64 {
-            cores().map(|core| counter(core).get()).sum()
         };
         let all_are = |state: State| cores().all(|core| core.circuit.get() == state as u64);
         let newest = cores().max_by_key(|core| core.health_ns.get());
@@ -47,8 +41,8 @@ impl Seen {
             } else {
                 State::HalfOpen
             },
-            window: sum(|core| &core.window),
-            under_way: sum(|core| &core.under_way),
+            window: sum_of(stats, processor, |it| &it.window),
+            under_way: sum_of(stats, processor, |it| &it.under_way),
             latency_ns: cores().map(|it| it.latency_ns.get()).max().unwrap_or(0),
             failing: newest.failing.get() != 0,
             response_min_ms: newest.response_min_ms.get(),
@@ -57,8 +51,17 @@ impl Seen {
     }
 }
 
+/// Adds something of a processor up over the cores.
+pub(super) fn sum_of(
+    stats: &Stats,
+    processor: Processor,
+    counter: impl Fn(&ProcessorStats) -> &Counter,
+) -> u64 {
+    stats.sum(|core| counter(&core.payments.processors[processor as usize]))
+}
+
 /// Since the oldest open payment of all cores was accepted. Nanoseconds.
-fn oldest_age_ns(stats: &Stats, now_ns: u64) -> Option<u64> {
+pub(super) fn oldest_age_ns(stats: &Stats, now_ns: u64) -> Option<u64> {
     let payments = stats.cores().map(|core| &core.payments);
     let open = payments.filter(|payments| payments.open.get() > 0);
     open.map(|payments| payments.oldest_ns.age_ns(now_ns)).max()
@@ -128,11 +131,11 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
     );
     body.extend_from_slice(totals.as_bytes());
     for processor in Processor::ALL {
-        let sum = |counter: fn(&ProcessorStats) -> &Counter| {
-            stats.sum(|core| counter(&core.payments.processors[processor as usize]))
-        };
+        let sum = |counter: fn(&ProcessorStats) -> &Counter| sum_of(stats, processor, counter);
         let mut cents = Vec::new();
         amount::write(&mut cents, sum(|it| &it.settled_cents).into());
+        let anomalies =
+            Anomaly::ALL.map(|it| sum_of(stats, processor, |of| &of.anomalies[it as usize]));
         let text = format!(
             concat!(
                 ",\"{}\":{{\"settled\":{},\"amount\":{},\"failed\":{},\"busy\":{},",
@@ -145,190 +148,20 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
             sum(|it| &it.busy),
             sum(|it| &it.unknown),
             sum(|it| &it.lookups),
-            Anomaly::ALL
-                .map(|anomaly| anomalies(stats, processor, anomaly))
-                .iter()
-                .sum::<u64>(),
+            anomalies.iter().sum::<u64>(),
         );
         body.extend_from_slice(text.as_bytes());
     }
     body.extend_from_slice(b"}}");
 }
 
-/// Answers of a processor that make no sense, of a kind.
-fn anomalies(stats: &Stats, processor: Processor, anomaly: Anomaly) -> u64 {
-    let of = |core: &ProcessorStats| core.anomalies[anomaly as usize].get();
-    let cores = stats.cores();
-    cores
-        .map(|core| of(&core.payments.processors[processor as usize]))
-        .sum()
-}
-
-/// Appends the metrics.
-pub(super) fn describe(out: &mut String, stats: &Stats, now_ns: u64) -> std::fmt::Result {
-    type Of = fn(&PaymentStats) -> &Counter;
-    let sum = |counter: Of| stats.sum(|core| counter(&core.payments));
-    let sums: [(&str, &str, &str, Of); 5] = [
-        (
-            "galo_payments_open",
-            "gauge",
-            "Payments without a known outcome, of this process's shards.",
-            |payments| &payments.open,
-        ),
-        (
-            "galo_payments_old",
-            "gauge",
-            "Of those, accepted more than a minute ago.",
-            |payments| &payments.old,
-        ),
-        (
-            "galo_payments_in_doubt",
-            "gauge",
-            "Of the open ones, with a processor that may have them, and not under way to it.",
-            |payments| &payments.in_doubt,
-        ),
-        (
-            "galo_payments_accepted_total",
-            "counter",
-            "Payments accepted.",
-            |payments| &payments.accepted,
-        ),
-        (
-            "galo_payments_queue_full_total",
-            "counter",
-            "Payments refused because as many were open as may be.",
-            |payments| &payments.queue_full,
-        ),
-    ];
-    for (name, kind, help, counter) in sums {
-        header(out, name, kind, help)?;
-        writeln!(out, "{name} {}", sum(counter))?;
-    }
-    let name = "galo_payments_oldest_seconds";
-    header(
-        out,
-        name,
-        "gauge",
-        "Since the oldest open one was accepted; 0 for none.",
-    )?;
-    let oldest_ns = oldest_age_ns(stats, now_ns).unwrap_or(0);
-    writeln!(out, "{name} {}", oldest_ns as f64 / 1e9)?;
-    let name = "galo_payments_dearer_total";
-    header(
-        out,
-        name,
-        "counter",
-        "Given to the processor that costs more, and why: the deadline, or the queue's room.",
-    )?;
-    let for_deadline = sum(|payments| &payments.fallback_for_deadline);
-    let for_room = sum(|payments| &payments.fallback_for_room);
-    writeln!(out, "{name}{{reason=\"deadline\"}} {for_deadline}")?;
-    writeln!(out, "{name}{{reason=\"room\"}} {for_room}")?;
-
-    let all = Processor::ALL.map(|processor| (processor, Seen::of(stats, processor, now_ns)));
-    type Gauge = fn(&Seen) -> Option<f64>;
-    let gauges: [(&str, &str, Gauge); 7] = [
-        (
-            "galo_processor_circuit",
-            "0 closed, 1 open, 2 half-open or not the same at all cores.",
-            |seen| Some(f64::from(seen.circuit as u8)),
-        ),
-        (
-            "galo_processor_window",
-            "Payments that it may have at a time now.",
-            |seen| Some(seen.window as f64),
-        ),
-        (
-            "galo_processor_under_way",
-            "Payments under way to it.",
-            |seen| Some(seen.under_way as f64),
-        ),
-        (
-            "galo_processor_latency_seconds",
-            "From a payment's request to its reply, as of late.",
-            |seen| Some(seen.latency_ns as f64 / 1e9),
-        ),
-        (
-            "galo_processor_failing",
-            "It says that it fails: 1.",
-            |seen| Some(f64::from(u8::from(seen.failing))),
-        ),
-        (
-            "galo_processor_response_min_seconds",
-            "What it says that a payment takes at least.",
-            |seen| Some(seen.response_min_ms as f64 / 1e3),
-        ),
-        (
-            "galo_processor_health_age_seconds",
-            "Since it said so.",
-            |seen| seen.health_age_ns.map(|ns| ns as f64 / 1e9),
-        ),
-    ];
-    for (name, help, gauge) in gauges {
-        header(out, name, "gauge", help)?;
-        for (processor, seen) in &all {
-            if let Some(value) = gauge(seen) {
-                writeln!(out, "{name}{{processor=\"{}\"}} {value}", processor.name())?;
-            }
-        }
-    }
-
-    type Count = fn(&ProcessorStats) -> &Counter;
-    let counters: [(&str, &str, Count); 6] = [
-        (
-            "galo_payments_settled_total",
-            "Payments that it has confirmed.",
-            |it| &it.settled,
-        ),
-        ("galo_payments_settled_cents_total", "Their sum.", |it| {
-            &it.settled_cents
-        }),
-        (
-            "galo_processor_failed_total",
-            "Attempts that it refused for a failure.",
-            |it| &it.failed,
-        ),
-        (
-            "galo_processor_busy_total",
-            "Attempts that it refused with 429.",
-            |it| &it.busy,
-        ),
-        (
-            "galo_processor_unknown_total",
-            "Attempts without an outcome.",
-            |it| &it.unknown,
-        ),
-        (
-            "galo_processor_lookups_total",
-            "Questions about one payment.",
-            |it| &it.lookups,
-        ),
-    ];
-    for (name, help, counter) in counters {
-        header(out, name, "counter", help)?;
-        for processor in Processor::ALL {
-            let count = stats.sum(|core| counter(&core.payments.processors[processor as usize]));
-            writeln!(out, "{name}{{processor=\"{}\"}} {count}", processor.name())?;
-        }
-    }
-    let name = "galo_processor_anomalies_total";
-    header(out, name, "counter", "Answers of it that make no sense.")?;
-    for processor in Processor::ALL {
-        for anomaly in Anomaly::ALL {
-            let count = anomalies(stats, processor, anomaly);
-            let (processor, reason) = (processor.name(), anomaly.name());
-            writeln!(
-                out,
-                "{name}{{processor=\"{processor}\",reason=\"{reason}\"}} {count}"
-            )?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::{write_metrics, Process};
     use super::*;
+    use crate::machine::Now;
 
     const NOW: u64 = 752_582_896_000_000;
 
@@ -471,8 +304,22 @@ mod tests {
     fn metrics_tell_the_same() {
         let stats = Stats::new(2, 0, 1, 2);
         told(&stats);
-        let mut text = String::new();
-        describe(&mut text, &stats, NOW).unwrap();
+        let process = Process {
+            version: "1",
+            git_hash: "2",
+            driver: "test",
+            started_us: 1,
+            started_ns: 1,
+            resident_bytes: || 1,
+            stats: Arc::new(stats),
+        };
+        let now = Now {
+            monotonic_ns: NOW,
+            realtime_us: 2,
+        };
+        let mut body = Vec::new();
+        write_metrics(&mut body, &process, true, now);
+        let text = String::from_utf8(body).unwrap();
         for line in [
             "galo_payments_open 7",
             "galo_payments_in_doubt 2",
@@ -509,15 +356,5 @@ mod tests {
         }
         // A health that nobody has heard of has no age.
         assert!(!text.contains("health_age_seconds{processor=\"default\"}"));
-        // Each has its type, and every value is that of a name that was declared.
-        let mut declared = "";
-        for line in text.lines() {
-            if let Some(declaration) = line.strip_prefix("# TYPE ") {
-                declared = declaration.split(' ').next().unwrap();
-            } else if !line.starts_with('#') {
-                let name = line.split(['{', ' ']).next().unwrap();
-                assert_eq!(name, declared, "{line}");
-            }
-        }
     }
 }
