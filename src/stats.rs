@@ -276,15 +276,6 @@ impl Stats {
         self.cores.iter().map(|core| counter(core).get()).sum()
     }
 
-    /// The smallest over the cores.
-    pub fn min(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
-        self.cores
-            .iter()
-            .map(|core| counter(core).get())
-            .min()
-            .unwrap_or(0)
-    }
-
     /// Replies to one endpoint with one status.
     pub fn replies(&self, endpoint: usize, status: usize) -> u64 {
         self.sum(|core| &core.replies[endpoint][status])
