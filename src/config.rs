@@ -1,5 +1,6 @@
 //! Flags, environment variables and defaults. A flag beats its variable, a variable the default.
 
+mod flags;
 mod help;
 mod payments;
 
@@ -9,15 +10,15 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::Cluster;
 use crate::io::{Address, Choice, Driver};
 use crate::limits::{
-    CORES_MAX, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, PAYMENT_QUEUE_MAX, SHARDS_MAX,
-    SOCKET_PATH_BYTES_MAX,
+    CORES_MAX, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, SHARDS_MAX, SOCKET_PATH_BYTES_MAX,
 };
 use crate::log::Format;
 use crate::node::Durability;
-pub use help::HELP;
+use flags::{set_listen, Flag, Given, LISTEN_DEFAULT, SERVE_FLAGS};
+pub use help::help;
 pub use payments::{Payments, ProcessorUrl};
 
 /// The commit this was built from, or `unknown`.
@@ -47,13 +48,13 @@ pub enum Command {
         /// `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
         url: String,
     },
-    /// Print [`HELP`].
+    /// Print [`help()`].
     Help,
     /// Print the version.
     Version,
 }
 
-/// The settings of `galo serve`; see [`HELP`].
+/// The settings of `galo serve`; see [`help()`].
 #[derive(Debug, PartialEq)]
 pub struct Serve {
     /// `--listen`.
@@ -96,213 +97,6 @@ impl fmt::Display for UsageError {
     }
 }
 
-struct Flag {
-    name: &'static str,
-    variable: &'static str,
-    /// As others call the variable. Ours beats it.
-    variable_of_others: Option<&'static str>,
-    takes_value: bool,
-    set: fn(&mut Given, &str) -> Result<(), String>,
-}
-
-impl Flag {
-    /// Whether it may be given more than once.
-    fn adds_up(&self) -> bool {
-        self.name == "listen"
-    }
-}
-
-/// What was said so far: settings, and what becomes one only together.
-struct Given {
-    serve: Serve,
-    processors: [Option<ProcessorUrl>; 2],
-    payment_deadline_ns: u64,
-    payment_queue: usize,
-    replace_processors: bool,
-    nodes: Option<Vec<String>>,
-    node: Option<String>,
-    run: Option<PathBuf>,
-}
-
-const SERVE_FLAGS: [Flag; 19] = [
-    Flag {
-        name: "listen",
-        variable: "GALO_LISTEN",
-        variable_of_others: None,
-        takes_value: true,
-        set: set_listen,
-    },
-    Flag {
-        name: "data",
-        variable: "GALO_DATA",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| path(value).map(|path| given.serve.data = path),
-    },
-    Flag {
-        name: "cores",
-        variable: "GALO_CORES",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| number(value, CORES_MAX).map(|cores| given.serve.cores = cores),
-    },
-    Flag {
-        name: "pin",
-        variable: "GALO_PIN",
-        variable_of_others: None,
-        takes_value: false,
-        set: |given, value| switch(value).map(|pin| given.serve.pin = pin),
-    },
-    Flag {
-        name: "io",
-        variable: "GALO_IO",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            let choices = [
-                ("auto", Choice::Auto),
-                ("uring", Choice::Uring),
-                ("epoll", Choice::Epoll),
-            ];
-            one_of(value, &choices).map(|io| given.serve.io = io)
-        },
-    },
-    Flag {
-        name: "durability",
-        variable: "GALO_DURABILITY",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            let choices = [("process", Durability::Process), ("disk", Durability::Disk)];
-            one_of(value, &choices).map(|durability| given.serve.durability = durability)
-        },
-    },
-    Flag {
-        name: "clients",
-        variable: "GALO_CLIENTS",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| path(value).map(|path| given.serve.clients = Some(path)),
-    },
-    Flag {
-        name: "shards",
-        variable: "GALO_SHARDS",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            number(value, SHARDS_MAX).map(|shards| given.serve.shards = Some(shards))
-        },
-    },
-    Flag {
-        name: "allow-reset",
-        variable: "GALO_ALLOW_RESET",
-        variable_of_others: None,
-        takes_value: false,
-        set: |given, value| switch(value).map(|allow| given.serve.allow_reset = allow),
-    },
-    Flag {
-        name: "processor-default",
-        variable: "GALO_PROCESSOR_DEFAULT",
-        variable_of_others: Some("DEFAULT_PAYMENT_PROCESSOR_URL"),
-        takes_value: true,
-        set: |given, value| {
-            value
-                .trim()
-                .parse()
-                .map(|url| given.processors[0] = Some(url))
-        },
-    },
-    Flag {
-        name: "processor-fallback",
-        variable: "GALO_PROCESSOR_FALLBACK",
-        variable_of_others: Some("FALLBACK_PAYMENT_PROCESSOR_URL"),
-        takes_value: true,
-        set: |given, value| {
-            value
-                .trim()
-                .parse()
-                .map(|url| given.processors[1] = Some(url))
-        },
-    },
-    Flag {
-        name: "payment-deadline",
-        variable: "GALO_PAYMENT_DEADLINE",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| payments::duration(value).map(|ns| given.payment_deadline_ns = ns),
-    },
-    Flag {
-        name: "payment-queue",
-        variable: "GALO_PAYMENT_QUEUE",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            number(value, PAYMENT_QUEUE_MAX).map(|queue| given.payment_queue = queue)
-        },
-    },
-    Flag {
-        name: "replace-processors",
-        variable: "GALO_REPLACE_PROCESSORS",
-        variable_of_others: None,
-        takes_value: false,
-        set: |given, value| switch(value).map(|replace| given.replace_processors = replace),
-    },
-    Flag {
-        name: "nodes",
-        variable: "GALO_NODES",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| cluster::parse_nodes(value).map(|nodes| given.nodes = Some(nodes)),
-    },
-    Flag {
-        name: "node",
-        variable: "GALO_NODE",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            let name = value.trim();
-            cluster::check_name(name).map(|()| given.node = Some(name.to_owned()))
-        },
-    },
-    Flag {
-        name: "run",
-        variable: "GALO_RUN",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| path(value).map(|path| given.run = Some(path)),
-    },
-    Flag {
-        name: "log",
-        variable: "GALO_LOG",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            let choices = [("text", Format::Text), ("json", Format::Json)];
-            one_of(value, &choices).map(|format| given.serve.log = format)
-        },
-    },
-    Flag {
-        name: "log-level",
-        variable: "GALO_LOG_LEVEL",
-        variable_of_others: None,
-        takes_value: true,
-        set: |given, value| {
-            let choices = [
-                ("off", LevelFilter::Off),
-                ("error", LevelFilter::Error),
-                ("warn", LevelFilter::Warn),
-                ("warning", LevelFilter::Warn),
-                ("info", LevelFilter::Info),
-                ("debug", LevelFilter::Debug),
-                ("trace", LevelFilter::Trace),
-            ];
-            one_of(value, &choices).map(|level| given.serve.log_level = level)
-        },
-    },
-];
-
-const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
-
 /// Reads the command line and the environment. `args` are without the program's name.
 ///
 /// # Errors
@@ -342,12 +136,11 @@ pub fn parse(
     // Of no interest to --help, nor to a healthcheck in the same environment.
     let mut bad_variable = None;
     for flag in &SERVE_FLAGS {
-        let names = [Some(flag.variable), flag.variable_of_others];
-        let set = names.into_iter().flatten().find_map(|name| {
+        let set = flag.variables().find_map(|name| {
             // An empty variable is as good as none: that is how compose files leave one out.
             let is_blank = |value: &OsString| value.to_string_lossy().trim().is_empty();
-            let value = variable(name).filter(|value| !is_blank(value))?;
-            let set = utf8(name, value).and_then(|value| {
+            let value = variable(&name).filter(|value| !is_blank(value))?;
+            let set = utf8(&name, value).and_then(|value| {
                 (flag.set)(&mut given, &value)
                     .map_err(|error| UsageError(format!("{name}: {error}")))
             });
@@ -393,7 +186,7 @@ pub fn parse(
                 let name = name.to_owned();
                 let flag = SERVE_FLAGS.iter().find(|flag| flag.name == name);
                 let value = match (command.as_deref().unwrap_or("serve"), flag) {
-                    ("serve", Some(flag)) if !flag.takes_value => match parser.optional_value() {
+                    ("serve", Some(flag)) if !flag.takes_value() => match parser.optional_value() {
                         Some(value) => utf8(&format!("--{name}"), value)?,
                         None => "true".to_owned(),
                     },
@@ -539,56 +332,6 @@ fn utf8(name: &str, value: OsString) -> Result<String, UsageError> {
     value
         .into_string()
         .map_err(|value| UsageError(format!("{name}: {value:?} is not UTF-8")))
-}
-
-fn set_listen(given: &mut Given, value: &str) -> Result<(), String> {
-    for text in value.split(',') {
-        let address: Address = text.trim().parse()?;
-        // Port 0 is another one each time.
-        let is_one = !matches!(address, Address::Tcp(_, 0));
-        if is_one && given.serve.listen.contains(&address) {
-            return Err(format!("{address} is there twice; accepted: once"));
-        }
-        given.serve.listen.push(address);
-    }
-    Ok(())
-}
-
-fn path(value: &str) -> Result<PathBuf, String> {
-    if value.is_empty() {
-        return Err("'' is no path".to_owned());
-    }
-    Ok(PathBuf::from(value))
-}
-
-fn number(value: &str, max: usize) -> Result<usize, String> {
-    let number = value
-        .trim()
-        .parse()
-        .ok()
-        .filter(|number| (1..=max).contains(number));
-    number.ok_or_else(|| format!("'{value}' is not accepted: a whole number from 1 to {max}"))
-}
-
-/// As environments, YAML and INI files have it.
-fn switch(value: &str) -> Result<bool, String> {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
-        "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
-        _ => Err(format!(
-            "'{value}' is not accepted: true or false, yes or no, on or off, 1 or 0"
-        )),
-    }
-}
-
-/// In any case.
-fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let is_it = |name: &str| name.eq_ignore_ascii_case(value.trim());
-    let choice = choices.iter().find(|(name, _)| is_it(name));
-    choice.map(|(_, choice)| *choice).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        format!("'{value}' is not accepted: {}", names.join(", "))
-    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         }
     };
     let done = match command {
-        Command::Help => return printed(config::HELP),
+        Command::Help => return printed(&config::help()),
         Command::Version => return printed(&format!("{}\n", config::version())),
         Command::Check { data } => {
             let mut report = Report::default();

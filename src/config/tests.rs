@@ -236,24 +236,36 @@ fn few_shards_ask_for_no_more_cores() {
 }
 
 #[test]
-fn every_variable_is_on_the_help_page_and_every_flag() {
+fn the_defaults_that_help_names_apply() {
+    let common = [
+        "--cores=1",
+        "--processor-default=http://a",
+        "--processor-fallback=http://b",
+    ];
+    let given = |flag: &Flag| format!("--{}={}", flag.name, flag.default);
+    let settings = |more: &[String]| {
+        let more = more.iter().map(String::as_str);
+        serve(&common.into_iter().chain(more).collect::<Vec<_>>(), &[])
+    };
+    // Others are words about it.
+    let is_value = |it: &&Flag| it.default != "none" && !it.default.contains(' ');
+    let defaults: Vec<String> = SERVE_FLAGS.iter().filter(is_value).map(given).collect();
+    assert_eq!(defaults.len(), 11);
+    assert_eq!(settings(&defaults), settings(&[]));
+}
+
+#[test]
+fn operations_md_lists_the_flags() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let mut table = "| flag | variable | default | |\n|---|---|---|---|\n".to_owned();
     for flag in &SERVE_FLAGS {
-        assert!(
-            HELP.contains(&format!("\n  --{}", flag.name)),
-            "{}",
-            flag.name
-        );
-        assert!(
-            HELP.contains(&format!("[{}", flag.variable)),
-            "{}",
-            flag.variable
-        );
-        let derived = flag.name.replace('-', "_").to_ascii_uppercase();
-        assert_eq!(flag.variable, format!("GALO_{derived}"));
-        if let Some(others) = flag.variable_of_others {
-            assert!(HELP.contains(&format!("[{} or {others};", flag.variable)));
-        }
+        let name = format!("{}{}", flag.name, flag.value).replace('|', "\\|");
+        let variables: Vec<String> = flag.variables().map(|it| format!("`{it}`")).collect();
+        let (variables, help) = (variables.join(" or "), flag.help.replace('\n', " "));
+        table += &format!("| `--{name}` | {variables} | {} | {help} |\n", flag.default);
     }
+    assert!(document.contains(&table), "it should have\n{table}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use galo_testkit::{data_dir, on_both_drivers, Launch, Server};
 
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 19] = [
     "listen",
     "data",
     "cores",
@@ -18,6 +18,7 @@ const FLAGS: [&str; 18] = [
     "processor-fallback",
     "payment-deadline",
     "payment-queue",
+    "replace-processors",
     "nodes",
     "node",
     "run",
