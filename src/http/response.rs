@@ -6,14 +6,20 @@ macro_rules! statuses {
     ($($(#[$doc:meta])* $name:ident = $code:literal $reason:literal;)*) => {
         /// A status that the server replies with (RFC 9110, section 15).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u16)]
         pub enum Status {
-            $($(#[$doc])* $name = $code,)*
+            $($(#[$doc])* $name,)*
         }
 
         impl Status {
-            /// All of them, in ascending order.
+            /// All of them, in ascending order: `ALL[status as usize]` is `status`.
             pub const ALL: &'static [Status] = &[$(Status::$name),*];
+
+            /// 200 to 505.
+            pub const fn code(self) -> u16 {
+                match self {
+                    $(Status::$name => $code,)*
+                }
+            }
 
             /// The reason phrase.
             pub const fn reason(self) -> &'static str {
@@ -70,23 +76,12 @@ statuses! {
 }
 
 impl Status {
-    /// 200 to 505.
-    pub const fn code(self) -> u16 {
-        self as u16
-    }
-
     /// The status of this code, if it is one of these.
     pub fn from_code(code: u16) -> Option<Status> {
         Status::ALL
             .iter()
             .copied()
             .find(|status| status.code() == code)
-    }
-
-    /// Its place in [`ALL`](Self::ALL), for tables.
-    pub fn index(self) -> usize {
-        let place = Status::ALL.iter().position(|status| *status == self);
-        place.expect("ALL holds all")
     }
 }
 

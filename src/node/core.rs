@@ -402,7 +402,11 @@ impl Node {
                 let (queries, mut around) = self.queries();
                 queries.await_outcome(&mut around, &client, id, cents);
             }
-            Event::Settled(shard, id) => self.queries.payment_settled(shard, id),
+            Event::Settled(shard, id) => {
+                if self.queries.wake_ns != u64::MAX {
+                    self.queries.payment_settled(shard, id);
+                }
+            }
             Event::StatusKnown(shard, id, query, found) => {
                 let (queries, mut around) = self.queries();
                 queries.looked_up(&mut around, shard, id, query, found);

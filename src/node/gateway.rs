@@ -64,15 +64,7 @@ pub(in crate::node) struct Gateway {
 pub(in crate::node) struct Side {
     pub(in crate::node) circuit: Circuit,
     pub(in crate::node) window_max: u32,
-    /// Connections without work; the one that was used last is the last.
-    idle: Vec<ConnectionId>,
-    /// Connections on their way: when each was begun, oldest first. Monotonic.
-    connecting: VecDeque<u64>,
-    /// When the last one failed that counted.
-    connect_failed_ns: u64,
-    /// Connections that are wanted beside those that are there: for payments, and for questions.
-    pub(in crate::node) wanted: usize,
-    pub(in crate::node) wanted_beside: usize,
+    pool: Pool,
     /// Payments under way, or about to be.
     pub(in crate::node) under_way: u32,
     /// Payments that it may have, with no attempt under way, by when they are to be sent again, monotonic: their
@@ -92,6 +84,20 @@ pub(in crate::node) struct Side {
     pub(in crate::node) silent: u32,
     pub(in crate::node) lookups: Lookups,
     pub(in crate::node) health: Health,
+}
+
+/// The connections to one processor.
+#[derive(Default)]
+struct Pool {
+    /// Without work; the one that was used last is the last.
+    idle: Vec<ConnectionId>,
+    /// On their way: when each was begun, oldest first. Monotonic.
+    connecting: VecDeque<u64>,
+    /// When the last one failed that counted.
+    failed_ns: u64,
+    /// Those that are wanted beside those that are there: for payments, and for questions.
+    wanted: usize,
+    wanted_beside: usize,
 }
 
 /// What a connection carries.
@@ -123,11 +129,7 @@ impl Side {
         Side {
             circuit: Circuit::new(window_max),
             window_max,
-            idle: Vec::new(),
-            connecting: VecDeque::new(),
-            connect_failed_ns: 0,
-            wanted: 0,
-            wanted_beside: 0,
+            pool: Pool::default(),
             under_way: 0,
             retries: BTreeMap::new(),
             retry_ns: 0,
@@ -143,17 +145,17 @@ impl Side {
 
     /// A connection without work.
     pub(in crate::node) fn take_idle(&mut self) -> Option<ConnectionId> {
-        self.idle.pop()
+        self.pool.idle.pop()
     }
 
     /// None is without work, and some are on their way.
     pub(in crate::node) fn waits_for_connection(&self) -> bool {
-        self.idle.is_empty() && !self.connecting.is_empty()
+        self.pool.idle.is_empty() && !self.pool.connecting.is_empty()
     }
 
     /// Not used after all.
     pub(in crate::node) fn give_back(&mut self, id: ConnectionId) {
-        self.idle.push(id);
+        self.pool.idle.push(id);
     }
 }
 
@@ -223,10 +225,10 @@ impl Gateway {
         for processor in Processor::ALL {
             let now_ns = io.now.monotonic_ns;
             let side = self.side(processor);
-            let wanted = std::mem::take(&mut side.wanted);
-            let beside = std::mem::take(&mut side.wanted_beside);
-            for _ in side.connecting.len()..wanted + beside {
-                side.connecting.push_back(now_ns);
+            let wanted = std::mem::take(&mut side.pool.wanted);
+            let beside = std::mem::take(&mut side.pool.wanted_beside);
+            for _ in side.pool.connecting.len()..wanted + beside {
+                side.pool.connecting.push_back(now_ns);
                 let target = Target::Upstream(processor as usize);
                 io.effects.push_back(Effect::Connect(target));
             }
@@ -240,7 +242,7 @@ impl Gateway {
         id: ConnectionId,
         processor: Processor,
     ) {
-        self.side(processor).connecting.pop_front();
+        self.side(processor).pool.connecting.pop_front();
         self.processor_idle(io, id, processor);
     }
 
@@ -251,7 +253,7 @@ impl Gateway {
             return io.close(index);
         }
         io.expect_arrival(index, PROCESSOR_IDLE_NS_MAX);
-        self.side(processor).idle.push(id);
+        self.side(processor).pool.idle.push(id);
     }
 
     /// A connection to a processor could not be made: nothing was sent.
@@ -263,12 +265,12 @@ impl Gateway {
     ) {
         let now_ns = io.now.monotonic_ns;
         let side = self.side(processor);
-        let began_ns = side.connecting.pop_front().unwrap_or(now_ns);
+        let began_ns = side.pool.connecting.pop_front().unwrap_or(now_ns);
         // Those that were under way when one failed have no news; nor have those that were made for
         // questions while no payment may be sent.
-        let is_news = began_ns >= side.connect_failed_ns;
+        let is_news = began_ns >= side.pool.failed_ns;
         if is_news && side.circuit.has_room(side.under_way, now_ns) {
-            side.connect_failed_ns = now_ns;
+            side.pool.failed_ns = now_ns;
             let ticket = side.circuit.sent(now_ns);
             side.circuit.ended(ticket, Outcome::Failed, now_ns);
         }
@@ -292,7 +294,7 @@ impl Gateway {
     ) {
         if !self.has_work(index) {
             let id = io.connections[index].id;
-            return self.side(processor).idle.retain(|it| *it != id);
+            return self.side(processor).pool.idle.retain(|it| *it != id);
         }
         let input = std::mem::take(&mut io.connections[index].input.bytes);
         self.take_reply(io, shards, index, processor, &input, true);
@@ -302,7 +304,7 @@ impl Gateway {
     /// Of a stop: nothing is sent any more, and what is under way may end.
     pub(in crate::node) fn stop_processors(&mut self, io: &mut Transport, shards: &mut Shards) {
         for processor in Processor::ALL {
-            for id in std::mem::take(&mut self.side(processor).idle) {
+            for id in std::mem::take(&mut self.side(processor).pool.idle) {
                 io.close(id.index as usize);
             }
             while let Some(lookup) = self.side(processor).lookups.next() {

@@ -152,7 +152,7 @@ impl Node {
     /// See [`crate::machine::Machine::output`].
     pub fn output(&self, id: ConnectionId) -> &[u8] {
         let connection = &self.io.connections[id.index as usize];
-        debug_assert_eq!(connection.id, id);
+        debug_assert_eq!(connection.id.generation, id.generation);
         connection.output.sending()
     }
 

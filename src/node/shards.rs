@@ -101,16 +101,15 @@ impl Shards {
         command: &Command,
         ids: &Ids,
     ) -> (Status, Dependency) {
-        let stats = io.settings.process.stats.core(io.settings.members.core);
         let shard = self.places[number].ours.as_mut().expect("it is ours");
         let time_us = shard.tell_time(io.now);
         let applied = shard.apply(command, ids, time_us);
         if applied.repeated {
-            stats.duplicates.add(1);
+            io.stats().duplicates.add(1);
         }
         match applied.outcome {
-            Outcome::Accepted if !applied.repeated => stats.payments.accepted.add(1),
-            Outcome::QueueFull => stats.payments.queue_full.add(1),
+            Outcome::Accepted if !applied.repeated => io.stats().payments.accepted.add(1),
+            Outcome::QueueFull => io.stats().payments.queue_full.add(1),
             _ => {}
         }
         let dependency = match applied.is_written {

@@ -70,7 +70,7 @@ impl Gateway {
         // There is room for one; for more, if the window says so.
         let window = side.circuit.window() as usize;
         let room = window.saturating_sub(side.under_way as usize).max(1);
-        side.wanted = side.wanted.max(waiting.min(room));
+        side.pool.wanted = side.pool.wanted.max(waiting.min(room));
     }
 
     /// Sends payments once more that a processor may have.

@@ -68,7 +68,7 @@ impl Gateway {
             return;
         }
         let Some(connection) = side.take_idle() else {
-            side.wanted_beside += 1;
+            side.pool.wanted_beside += 1;
             return;
         };
         side.health.wanted = false;

@@ -190,7 +190,7 @@ impl Gateway {
                 return;
             }
             let Some(connection) = side.take_idle() else {
-                side.wanted_beside += waiting.min(room);
+                side.pool.wanted_beside += waiting.min(room);
                 return;
             };
             let lookup = side.lookups.next().expect("one waits");

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::connections::{Connection, Connections};
-use super::encoder::Caller;
+use super::encoder::{Caller, ReplyTarget};
 use crate::command::Command;
 use crate::http::Status;
 use crate::machine::ConnectionId;
@@ -150,9 +150,9 @@ impl CommitGate {
                 }
             }
             // A command from another core is counted where its request came in.
-            if op.caller.is_client() {
+            if matches!(op.caller.reply_to, ReplyTarget::Client { .. }) {
                 let took_ns = now_ns.saturating_sub(op.caller.began_ns);
-                stats.replied(op.caller.endpoint as usize, op.status.index(), took_ns);
+                stats.replied(op.caller.endpoint as usize, op.status as usize, took_ns);
             }
         }
     }
