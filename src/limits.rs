@@ -268,10 +268,10 @@ pub const SUMMARY_NS_MAX: u64 = SECOND_NS;
 pub const PAY_NOW_NS_MAX: u64 = 5 * SECOND_NS;
 /// Summaries, and payments that are answered when they are carried out, in the works at one core. Beyond:
 /// 503.
-pub const INQUIRIES_MAX: usize = 4096;
+pub const QUERIES_MAX: usize = 4096;
 /// Their questions to the owners of shards (a summary has one for each shard). Beyond: 503. An owner
 /// takes as many from each core, and refuses those beyond.
-pub const INQUIRY_PARTS_MAX: usize = 16 * INQUIRIES_MAX;
+pub const QUERY_PARTS_MAX: usize = 16 * QUERIES_MAX;
 /// From a question that was refused to the next try.
 pub const ASK_AGAIN_NS: u64 = 10 * MILLISECOND_NS;
 
@@ -364,7 +364,7 @@ pub const STOP_REPEAT_NS_MIN: u64 = 100 * MILLISECOND_NS;
 pub const STOP_GRACE_NS: u64 = 20 * MILLISECOND_NS;
 /// From a signal to stop until what takes time (a summary, a payment that is answered when it is carried
 /// out) is answered as it stands.
-pub const STOP_INQUIRIES_NS: u64 = 500 * MILLISECOND_NS;
+pub const STOP_QUERIES_NS: u64 = 500 * MILLISECOND_NS;
 /// From a signal to stop until the replies in flight are given up.
 pub const STOP_NS_MAX: u64 = 1_000 * MILLISECOND_NS;
 /// From a signal to stop until the closing snapshot is given up (the journal holds everything).
@@ -411,9 +411,9 @@ const _: () = {
     assert!(CHECK_CHUNK_BYTES % 4096 == 0 && CHECK_CHUNK_BYTES <= CHECK_PARALLEL_BYTES_MIN);
     assert!(JOURNAL_BATCH_BYTES_MAX as u64 <= JOURNAL_SEGMENT_BYTES);
     assert!(JOURNAL_SEGMENT_BYTES <= SNAPSHOT_JOURNAL_BYTES_MIN);
-    assert!(STOP_GRACE_NS < STOP_INQUIRIES_NS && STOP_INQUIRIES_NS < STOP_NS_MAX);
+    assert!(STOP_GRACE_NS < STOP_QUERIES_NS && STOP_QUERIES_NS < STOP_NS_MAX);
     assert!(SUMMARY_NS_MAX < COMMAND_NS_MAX && COMMAND_NS_MAX < PAY_NOW_NS_MAX);
-    assert!(INQUIRIES_MAX <= INQUIRY_PARTS_MAX && SHARDS_MAX <= INQUIRY_PARTS_MAX);
+    assert!(QUERIES_MAX <= QUERY_PARTS_MAX && SHARDS_MAX <= QUERY_PARTS_MAX);
     assert!(STOP_NS_MAX < STOP_SNAPSHOT_NS_MAX && STOP_SNAPSHOT_NS_MAX < STOP_WAIT_NS_MAX);
     assert!(STOP_WAIT_NS_MAX < 2 * SECOND_NS && STOP_REPEAT_NS_MIN < STOP_NS_MAX);
     assert!(BUFFER_BYTES <= BUFFER_BYTES_MAX && BUFFER_BYTES_MAX <= BUFFERS_POOLED_BYTES_MAX);

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use galo::bank::{Account, Description, Kind, Posted, Refusal, Transaction};
 use galo::command::{Command, Outcome, Scope, Statement};
 use galo::limits::STATEMENT_TRANSACTIONS;
-use galo::node::link::{read, write, Answer, Frame, Question};
+use galo::node::link::{read, write, Frame, Query, QueryAnswer};
 use galo::payments::{Payment, PaymentId, Processor, State, Summary, Totals, Window};
 use proptest::prelude::*;
 
@@ -21,13 +21,13 @@ fn processor() -> impl Strategy<Value = Processor> {
     prop_oneof![Just(Processor::Default), Just(Processor::Fallback)]
 }
 
-fn question() -> impl Strategy<Value = Question> {
+fn query() -> impl Strategy<Value = Query> {
     prop_oneof![
-        (any::<u64>(), any::<u64>()).prop_map(|(one, other)| Question::Summary(Window {
+        (any::<u64>(), any::<u64>()).prop_map(|(one, other)| Query::Summary(Window {
             from_us: one.min(other),
             to_us: one.max(other),
         })),
-        id().prop_map(Question::Outcome),
+        id().prop_map(Query::Outcome),
     ]
 }
 
@@ -94,7 +94,7 @@ fn outcome() -> impl Strategy<Value = Outcome<'static>> {
     ]
 }
 
-fn answer() -> impl Strategy<Value = Answer> {
+fn answer() -> impl Strategy<Value = QueryAnswer> {
     let totals = || {
         (0u64..1 << 40).prop_map(|count| Totals {
             count,
@@ -102,10 +102,10 @@ fn answer() -> impl Strategy<Value = Answer> {
         })
     };
     prop_oneof![
-        (totals(), totals()).prop_map(|(one, other)| Answer::Summary(Summary([one, other]))),
-        prop::option::of(payment()).prop_map(Answer::Outcome),
-        Just(Answer::Refused),
-        Just(Answer::Unreadable),
+        (totals(), totals()).prop_map(|(one, other)| QueryAnswer::Summary(Summary([one, other]))),
+        prop::option::of(payment()).prop_map(QueryAnswer::Outcome),
+        Just(QueryAnswer::Refused),
+        Just(QueryAnswer::Unreadable),
     ]
 }
 
@@ -137,12 +137,12 @@ fn frame() -> impl Strategy<Value = Frame<'static>> {
                 outcome,
             }
         }),
-        // As the node numbers its first questions, and others.
+        // As the node numbers its first queries, and others.
         (0u64..8, answer()).prop_map(|(number, answer)| Frame::Answer { number, answer }),
-        (any::<u64>(), shard, question()).prop_map(|(number, shard, question)| Frame::Ask {
+        (any::<u64>(), shard, query()).prop_map(|(number, shard, query)| Frame::Query {
             number,
             shard,
-            question,
+            query,
         }),
         (processor(), any::<bool>(), any::<u32>()).prop_map(
             |(processor, failing, response_min_ms)| Frame::Health {

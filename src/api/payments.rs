@@ -37,7 +37,7 @@ pub const PURGE_INCOMPLETE: Problem = Problem::general(
     "the disk has no room for the journal; some payments may be forgotten; try again",
 );
 /// As many questions that take time are in the works as may.
-pub const TOO_MANY_INQUIRIES: Problem = Problem::general(
+pub const TOO_MANY_QUERIES: Problem = Problem::general(
     "too many requests",
     "as many summaries and payments without a correlationId are in the works as may; nothing was done; try again",
 );

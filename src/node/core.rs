@@ -372,7 +372,7 @@ impl Node {
                 self.give_away();
             }
             Event::LinkLost(member) => {
-                self.queries.forget_questions_of(member);
+                self.queries.forget_queries_of(member);
                 self.ownership.member_lost(io, peers, router, member);
                 io.events.push_back(Event::NoSuccessor(member));
             }

@@ -1,7 +1,7 @@
 //! The connections to the payment processors, and what is under way on each of them.
 //!
 //! A connection carries one request at a time, and then the next one, of whatever kind: a payment
-//! ([`dispatch`], [`attempts`]), a question about one ([`lookups`]), or about health
+//! ([`dispatch`], [`attempts`]), a query about one ([`lookups`]), or about health
 //! ([`health`]). One is made only when something waits for it, so that there are never more than
 //! were of use at once. A payment is not bound to a processor before there is a connection to send it on:
 //! one that cannot be reached has nothing of ours.
@@ -42,7 +42,7 @@ pub(in crate::node) struct Gateway {
     pub(in crate::node) findings: VecDeque<Finding>,
     /// Settled in this tick's batches: shard, processor, cents.
     pub(in crate::node) confirmed: Vec<(usize, Processor, u64)>,
-    /// Answers to questions about payments that need no processor, for the next tick.
+    /// Answers to queries about payments that need no processor, for the next tick.
     pub(in crate::node) told: Vec<(usize, PaymentId, u64, Option<bool>)>,
     /// By shard: nothing of it is sent before this. Monotonic.
     pub(in crate::node) paused_ns: Vec<u64>,
@@ -95,7 +95,7 @@ struct Pool {
     connecting: VecDeque<u64>,
     /// When the last one failed that counted.
     failed_ns: u64,
-    /// Those that are wanted beside those that are there: for payments, and for questions.
+    /// Those that are wanted beside those that are there: for payments, and for queries.
     wanted: usize,
     wanted_beside: usize,
 }
@@ -267,7 +267,7 @@ impl Gateway {
         let side = self.side(processor);
         let began_ns = side.pool.connecting.pop_front().unwrap_or(now_ns);
         // Those that were under way when one failed have no news; nor have those that were made for
-        // questions while no payment may be sent.
+        // queries while no payment may be sent.
         let is_news = began_ns >= side.pool.failed_ns;
         if is_news && side.circuit.has_room(side.under_way, now_ns) {
             side.pool.failed_ns = now_ns;

@@ -408,14 +408,14 @@ impl Node {
                 }
                 router.answered(io, peers, member);
             }
-            Frame::Ask {
+            Frame::Query {
                 number,
                 shard,
-                question,
+                query,
             } => {
                 let (queries, mut around) = self.queries();
                 let from = (member, number);
-                queries.asked(&mut around, from, shard as usize, question)?;
+                queries.asked(&mut around, from, shard as usize, query)?;
             }
             Frame::Answer { number, answer } => {
                 let (queries, mut around) = self.queries();

@@ -29,7 +29,7 @@
 //! Payments are as in outcomes.
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
-//! carried out in their order, and answered in it. Questions (`ask`) are not part of that order: their
+//! carried out in their order, and answered in it. Queries (`ask`) are not part of that order: their
 //! answers take time, for which no command waits.
 
 mod read;
@@ -59,11 +59,11 @@ const NOT_OWNER: u8 = 10;
 const GOODBYE: u8 = 11;
 const AGAIN: u8 = 12;
 const BEGUN: u8 = 13;
-const ASK: u8 = 16;
+const QUERY: u8 = 16;
 const ANSWER: u8 = 17;
 const HEALTH: u8 = 18;
 
-/// What a question, and its answer, is about; and other answers.
+/// What a query, and its answer, is about; and other answers.
 const OF_SUMMARY: u8 = 0;
 const OF_OUTCOME: u8 = 1;
 const REFUSED: u8 = 2;
@@ -149,20 +149,20 @@ pub enum Frame<'a> {
     /// The answer to that, behind those to what was sent before it.
     Begun(u32),
     /// Find this out.
-    Ask {
+    Query {
         /// The sender's: comes back with the answer.
         number: u64,
-        /// The shard that the question is about.
+        /// The shard that the query is about.
         shard: u32,
         /// What.
-        question: Question,
+        query: Query,
     },
     /// What was found out.
     Answer {
-        /// The question's.
+        /// The query's.
         number: u64,
         /// What.
-        answer: Answer,
+        answer: QueryAnswer,
     },
     /// What a processor said of itself just now.
     Health {
@@ -187,7 +187,7 @@ impl Frame<'_> {
             | Frame::NotOwner { shard, .. }
             | Frame::Again(shard)
             | Frame::Begun(shard)
-            | Frame::Ask { shard, .. } => Some(*shard),
+            | Frame::Query { shard, .. } => Some(*shard),
             Frame::Hello(_)
             | Frame::OtherVersion(_)
             | Frame::Leaving
@@ -201,16 +201,16 @@ impl Frame<'_> {
 
 /// What the owner of a shard is asked, whose answer takes time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum Query {
     /// What processors have carried out of the shard's payments.
     Summary(Window),
     /// What becomes of a payment: answered when it is settled.
     Outcome(PaymentId),
 }
 
-/// The answer to a [`Question`].
+/// The answer to a [`Query`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum QueryAnswer {
     /// Of the shard.
     Summary(Summary),
     /// The payment, settled; `None`: there is none.

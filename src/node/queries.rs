@@ -15,8 +15,8 @@ use super::transport::deadlines::is_due;
 use super::transport::Transport;
 #[cfg(test)]
 use crate::machine::ConnectionId;
-use coordinator::Inquiries;
-use participant::Questions;
+use coordinator::Coordinator;
+use participant::Participant;
 
 /// The parts that queries need.
 pub(super) struct Around<'a> {
@@ -30,9 +30,9 @@ pub(super) struct Around<'a> {
 /// See the module.
 pub(super) struct Queries {
     /// Of our clients, to the owners of shards.
-    inquiries: Inquiries,
+    coordinator: Coordinator,
     /// To us, of shards of ours.
-    questions: Questions,
+    participant: Participant,
     /// Not after the earliest time at which one's time is over, or one is to be asked again; `u64::MAX`: none is open.
     /// Monotonic.
     pub(super) wake_ns: u64,
@@ -41,8 +41,8 @@ pub(super) struct Queries {
 impl Queries {
     pub(super) fn new(members: usize) -> Queries {
         Queries {
-            inquiries: Inquiries::default(),
-            questions: Questions::new(members),
+            coordinator: Coordinator::default(),
+            participant: Participant::new(members),
             wake_ns: u64::MAX,
         }
     }
@@ -54,17 +54,17 @@ impl Queries {
     /// How many a connection waits for.
     #[cfg(test)]
     pub(super) fn of(&self, connection: ConnectionId) -> usize {
-        self.inquiries.of(connection)
+        self.coordinator.of(connection)
     }
 
     /// This tick's batch forgets a shard's payments.
     pub(super) fn forgotten(&mut self, shard: usize) {
-        self.questions.forgotten(shard);
+        self.participant.forgotten(shard);
     }
 
     /// A shard has another owner, or none: who asked us about it is to ask that one, and so are we.
     pub(super) fn owner_changed(&mut self, around: &mut Around<'_>, shard: usize) {
-        self.forget_questions(around, shard);
+        self.forget_queries(around, shard);
         self.ask_again(around, shard);
     }
 
@@ -73,9 +73,9 @@ impl Queries {
         if !is_due(&mut self.wake_ns, around.io.now_ns()) {
             return;
         }
-        self.expire_questions(around);
-        self.expire_inquiries(around);
-        let questions_ns = self.questions.deadline_ns();
-        self.wake_ns = self.inquiries.deadline_ns().min(questions_ns);
+        self.expire_open(around);
+        self.expire_queries(around);
+        let participant_ns = self.participant.deadline_ns();
+        self.wake_ns = self.coordinator.deadline_ns().min(participant_ns);
     }
 }

@@ -1,6 +1,6 @@
 //! A graceful stop: what it still waits for, and for how long.
 
-use crate::limits::{STOP_GRACE_NS, STOP_INQUIRIES_NS, STOP_NS_MAX};
+use crate::limits::{STOP_GRACE_NS, STOP_NS_MAX, STOP_QUERIES_NS};
 
 /// A stop in progress; all times are monotonic.
 pub(super) struct Stop {
@@ -16,7 +16,7 @@ impl Stop {
     pub(super) fn begin(now_ns: u64) -> Stop {
         Stop {
             grace_ns: now_ns + STOP_GRACE_NS,
-            queries_ns: now_ns + STOP_INQUIRIES_NS,
+            queries_ns: now_ns + STOP_QUERIES_NS,
             deadline_ns: now_ns + STOP_NS_MAX,
         }
     }

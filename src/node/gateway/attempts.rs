@@ -59,7 +59,7 @@ fn outcome(heard: &Heard) -> Outcome {
             Outcome::Busy(wait_s.map(|wait_s| u32::try_from(wait_s).unwrap_or(u32::MAX)))
         }
         Said::Nothing => Outcome::Unknown,
-        // The last two are Done if the answer to the question about it says so.
+        // The last two are Done if the answer to the query about it says so.
         Said::Refused | Said::Failed | Said::Unsure | Said::Unreachable => Outcome::Failed,
         Said::Known | Said::Unreadable => Outcome::Failed,
     }
@@ -130,7 +130,7 @@ impl Gateway {
                     id,
                     by: to,
                     requested_us: order.requested_us,
-                    questions: Vec::new(),
+                    queries: Vec::new(),
                 },
             ),
             Next::Free => {

@@ -1,8 +1,8 @@
-//! Questions to a processor about one payment: whether it has it, and since when. Asked for a summary's
+//! Queries to a processor about one payment: whether it has it, and since when. Asked for a summary's
 //! sake, and when a processor says that it knows a payment.
 //!
 //! They have connections of their own number, beside the window of the payments, for they must be answered
-//! while payments hang. A question that has not been sent yet serves whoever asks the same meanwhile; one
+//! while payments hang. A query that has not been sent yet serves whoever asks the same meanwhile; one
 //! that was sent may have been answered before whoever comes now.
 
 use std::collections::hash_map::Entry;
@@ -21,14 +21,14 @@ use crate::payments::circuit::{Outcome, Ticket};
 use crate::payments::{PaymentId, Processor, State};
 use crate::shard::payments::{Course, Unreadable};
 
-/// A question about one payment.
+/// A query about one payment.
 pub(in crate::node) struct Lookup {
     pub(in crate::node) shard: usize,
     pub(in crate::node) id: PaymentId,
-    /// Attempts that ended in this question: the payment is settled, or sent again, depending on the answer.
+    /// Attempts that ended in this query: the payment is settled, or sent again, depending on the answer.
     verify: Vec<Ticket>,
     /// Who is to be told.
-    questions: Vec<u64>,
+    queries: Vec<u64>,
     /// Nobody waits for it any longer. Monotonic.
     deadline_ns: u64,
     /// It was asked already, and the connection broke.
@@ -42,7 +42,7 @@ pub(in crate::node) struct Finding {
     pub(in crate::node) by: Processor,
     pub(in crate::node) requested_us: u64,
     /// Who is to be told.
-    pub(in crate::node) questions: Vec<u64>,
+    pub(in crate::node) queries: Vec<u64>,
 }
 
 /// Of one processor.
@@ -65,7 +65,7 @@ impl Lookups {
                     shard,
                     id,
                     verify: Vec::new(),
-                    questions: Vec::new(),
+                    queries: Vec::new(),
                     deadline_ns,
                     again: false,
                 })
@@ -80,7 +80,7 @@ impl Lookups {
     fn push_again(&mut self, lookup: Lookup) {
         let Lookup {
             verify,
-            questions,
+            queries,
             deadline_ns,
             ..
         } = lookup;
@@ -91,12 +91,12 @@ impl Lookups {
         }
         let waiting = known.or_insert(Lookup {
             verify: Vec::new(),
-            questions: Vec::new(),
+            queries: Vec::new(),
             ..lookup
         });
         waiting.deadline_ns = waiting.deadline_ns.max(deadline_ns);
         waiting.verify.extend(verify);
-        waiting.questions.extend(questions);
+        waiting.queries.extend(queries);
         waiting.again = true;
     }
 
@@ -127,19 +127,19 @@ impl Gateway {
         shards: &mut Shards,
         shard: usize,
         id: PaymentId,
-        question: u64,
+        query: u64,
     ) {
         match self.bound_to(shards, shard, id) {
             Some(order) if io.stop.is_none() && io.settings.payments.is_some() => {
                 let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
                 let lookups = &mut self.side(order.to).lookups;
                 let lookup = lookups.push(shard, id, deadline_ns);
-                lookup.questions.push(question);
+                lookup.queries.push(query);
             }
-            Some(_) => self.told.push((shard, id, question, None)),
+            Some(_) => self.told.push((shard, id, query, None)),
             None => {
                 let found = self.is_settled_here(shards, shard, id);
-                self.told.push((shard, id, question, found));
+                self.told.push((shard, id, query, found));
             }
         }
     }
@@ -251,7 +251,7 @@ impl Gateway {
             shard,
             id,
             verify,
-            questions,
+            queries,
             ..
         } = lookup;
         let its = self.its_to_settle(shards, shard, id, processor);
@@ -278,7 +278,7 @@ impl Gateway {
                     let what = "that it has carried out another amount with this id";
                     self.lookup_odd(io, by, Anomaly::Amount, id, heard.status, what);
                 }
-                return self.tell_questions(io, shard, id, &questions, Some(false));
+                return self.tell_queries(io, shard, id, &queries, Some(false));
             }
             if ruling.contradiction {
                 let what = "that it has what it refused";
@@ -296,7 +296,7 @@ impl Gateway {
                     id,
                     by,
                     requested_us: stored.requested_us,
-                    questions,
+                    queries,
                 },
             );
         }
@@ -328,7 +328,7 @@ impl Gateway {
         }
         // It was not there when it was asked for, even if it is settled by now.
         let found = (heard.status == Some(404)).then_some(false);
-        self.tell_questions(io, shard, id, &questions, found);
+        self.tell_queries(io, shard, id, &queries, found);
     }
 
     fn lookup_odd(
@@ -373,16 +373,16 @@ impl Gateway {
         }
     }
 
-    fn tell_questions(
+    fn tell_queries(
         &mut self,
         io: &mut Transport,
         shard: usize,
         id: PaymentId,
-        questions: &[u64],
+        queries: &[u64],
         found: Option<bool>,
     ) {
-        for question in questions {
-            let event = Event::StatusKnown(shard, id, *question, found);
+        for query in queries {
+            let event = Event::StatusKnown(shard, id, *query, found);
             io.events.push_back(event);
         }
     }
@@ -397,7 +397,7 @@ impl Gateway {
         let Finding { shard, id, by, .. } = finding;
         let Some((cents, course)) = self.its_to_settle(shards, shard, id, by) else {
             let found = self.is_settled_here(shards, shard, id);
-            return self.tell_questions(io, shard, id, &finding.questions, found);
+            return self.tell_queries(io, shard, id, &finding.queries, found);
         };
         if !shards.accepts(shard) {
             return self.findings.push_back(finding);
@@ -414,7 +414,7 @@ impl Gateway {
         debug_assert!(settled, "it was bound");
         self.confirmed.push((shard, by, cents));
         io.events.push_back(Event::Settled(shard, id));
-        self.tell_questions(io, shard, id, &finding.questions, Some(true));
+        self.tell_queries(io, shard, id, &finding.queries, Some(true));
     }
 
     /// Goes on with what the tick before has left.
@@ -422,8 +422,8 @@ impl Gateway {
         for finding in std::mem::take(&mut self.findings) {
             self.found(io, shards, finding);
         }
-        for (shard, id, question, found) in std::mem::take(&mut self.told) {
-            let event = Event::StatusKnown(shard, id, question, found);
+        for (shard, id, query, found) in std::mem::take(&mut self.told) {
+            let event = Event::StatusKnown(shard, id, query, found);
             io.events.push_back(event);
         }
     }

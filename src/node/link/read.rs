@@ -34,29 +34,29 @@ fn totals(content: &mut Fields<'_>) -> Option<Totals> {
     can_be.then_some(Totals { count, cents })
 }
 
-fn question(content: &mut Fields<'_>) -> Option<Question> {
+fn query(content: &mut Fields<'_>) -> Option<Query> {
     match content.u8()? {
         OF_SUMMARY => {
             let (from_us, to_us) = (content.u64()?, content.u64()?);
-            (from_us <= to_us).then_some(Question::Summary(Window { from_us, to_us }))
+            (from_us <= to_us).then_some(Query::Summary(Window { from_us, to_us }))
         }
-        OF_OUTCOME => Some(Question::Outcome(wire::read_id(content)?)),
+        OF_OUTCOME => Some(Query::Outcome(wire::read_id(content)?)),
         _ => None,
     }
 }
 
-fn answer(content: &mut Fields<'_>) -> Option<Answer> {
+fn answer(content: &mut Fields<'_>) -> Option<QueryAnswer> {
     match content.u8()? {
-        OF_SUMMARY => Some(Answer::Summary(Summary([
+        OF_SUMMARY => Some(QueryAnswer::Summary(Summary([
             totals(content)?,
             totals(content)?,
         ]))),
-        OF_OUTCOME => Some(Answer::Outcome(match content.flag()? {
+        OF_OUTCOME => Some(QueryAnswer::Outcome(match content.flag()? {
             true => Some(wire::read_payment(content)?),
             false => None,
         })),
-        REFUSED => Some(Answer::Refused),
-        UNREADABLE => Some(Answer::Unreadable),
+        REFUSED => Some(QueryAnswer::Refused),
+        UNREADABLE => Some(QueryAnswer::Unreadable),
         _ => None,
     }
 }
@@ -119,10 +119,10 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
         GOODBYE => Frame::Goodbye,
         AGAIN => Frame::Again(content.u32()?),
         BEGUN => Frame::Begun(content.u32()?),
-        ASK => Frame::Ask {
+        QUERY => Frame::Query {
             number: content.u64()?,
             shard: content.u32()?,
-            question: question(content)?,
+            query: query(content)?,
         },
         ANSWER => Frame::Answer {
             number: content.u64()?,

@@ -16,15 +16,15 @@ fn payment(state: State) -> Payment {
     }
 }
 
-fn ask(question: Question) -> Frame<'static> {
-    Frame::Ask {
+fn ask(query: Query) -> Frame<'static> {
+    Frame::Query {
         number: u64::MAX,
         shard: 1023,
-        question,
+        query,
     }
 }
 
-fn answer(answer: Answer) -> Frame<'static> {
+fn answer(answer: QueryAnswer) -> Frame<'static> {
     Frame::Answer { number: 0, answer }
 }
 
@@ -93,28 +93,28 @@ fn frames() -> Vec<Frame<'static>> {
                 id: PaymentId(u128::MAX),
             },
         ),
-        ask(Question::Summary(Window::ALL)),
-        ask(Question::Outcome(PaymentId(7))),
-        answer(Answer::Summary(Summary([
+        ask(Query::Summary(Window::ALL)),
+        ask(Query::Outcome(PaymentId(7))),
+        answer(QueryAnswer::Summary(Summary([
             Totals {
                 count: (1 << 48) - 1,
                 cents: ((1 << 48) - 1) * u128::from(AMOUNT_CENTS_MAX),
             },
             Totals { count: 1, cents: 2 },
         ]))),
-        answer(Answer::Outcome(None)),
-        answer(Answer::Outcome(Some(payment(State::Free)))),
-        answer(Answer::Outcome(Some(payment(State::Bound {
+        answer(QueryAnswer::Outcome(None)),
+        answer(QueryAnswer::Outcome(Some(payment(State::Free)))),
+        answer(QueryAnswer::Outcome(Some(payment(State::Bound {
             to: Processor::Fallback,
             requested_us: 3000,
             in_doubt: true,
         })))),
-        answer(Answer::Outcome(Some(payment(State::Processed {
+        answer(QueryAnswer::Outcome(Some(payment(State::Processed {
             by: Processor::Default,
             requested_us: 4000,
         })))),
-        answer(Answer::Refused),
-        answer(Answer::Unreadable),
+        answer(QueryAnswer::Refused),
+        answer(QueryAnswer::Unreadable),
         Frame::Health {
             processor: Processor::Fallback,
             failing: true,
@@ -205,12 +205,12 @@ fn payments_and_questions_are_read_strictly() {
         requested_us: 1000,
         in_doubt: false,
     };
-    let outcome = answer(Answer::Outcome(Some(payment(bound))));
-    let totals = answer(Answer::Summary(Summary([
+    let outcome = answer(QueryAnswer::Outcome(Some(payment(bound))));
+    let totals = answer(QueryAnswer::Summary(Summary([
         Totals { count: 3, cents: 3 },
         Totals::default(),
     ])));
-    let many = answer(Answer::Summary(Summary([
+    let many = answer(QueryAnswer::Summary(Summary([
         Totals {
             count: 1,
             cents: 1 << 49,
@@ -227,7 +227,7 @@ fn payments_and_questions_are_read_strictly() {
         to_us: 1,
     };
     let mut turned = Vec::new();
-    write(&mut turned, &ask(Question::Summary(from_later_than_to)));
+    write(&mut turned, &ask(Query::Summary(from_later_than_to)));
     for (what, bytes) in [
         ("cents of zero", altered(&pay(1), 8 + 2 + 16, &[0; 8])),
         (
@@ -237,12 +237,12 @@ fn payments_and_questions_are_read_strictly() {
         ("an unknown scope", altered(&reset, 8 + 4, &[2])),
         ("a window that ends before it begins", turned),
         (
-            "an unknown question",
-            altered(&ask(Question::Outcome(PaymentId(7))), 8 + 4, &[2]),
+            "an unknown query",
+            altered(&ask(Query::Outcome(PaymentId(7))), 8 + 4, &[2]),
         ),
         (
             "an unknown answer",
-            altered(&answer(Answer::Refused), 8, &[4]),
+            altered(&answer(QueryAnswer::Refused), 8, &[4]),
         ),
         ("neither a payment nor none", altered(&outcome, 9, &[2])),
         ("more payments than cents", altered(&totals, 9, &[4])),

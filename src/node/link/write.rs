@@ -79,15 +79,15 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.push(AGAIN);
             out.extend_from_slice(&shard.to_le_bytes());
         }
-        Frame::Ask {
+        Frame::Query {
             number,
             shard,
-            question,
+            query,
         } => {
-            out.push(ASK);
+            out.push(QUERY);
             out.extend_from_slice(&number.to_le_bytes());
             out.extend_from_slice(&shard.to_le_bytes());
-            write_question(out, question);
+            write_query(out, query);
         }
         Frame::Answer { number, answer } => {
             out.push(ANSWER);
@@ -130,37 +130,37 @@ fn end(out: &mut [u8], start: usize) {
     out[start..start + LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
 }
 
-fn write_question(out: &mut Vec<u8>, question: &Question) {
-    match question {
-        Question::Summary(window) => {
+fn write_query(out: &mut Vec<u8>, query: &Query) {
+    match query {
+        Query::Summary(window) => {
             out.push(OF_SUMMARY);
             out.extend_from_slice(&window.from_us.to_le_bytes());
             out.extend_from_slice(&window.to_us.to_le_bytes());
         }
-        Question::Outcome(id) => {
+        Query::Outcome(id) => {
             out.push(OF_OUTCOME);
             out.extend_from_slice(&id.0.to_le_bytes());
         }
     }
 }
 
-fn write_answer(out: &mut Vec<u8>, answer: &Answer) {
+fn write_answer(out: &mut Vec<u8>, answer: &QueryAnswer) {
     match answer {
-        Answer::Summary(summary) => {
+        QueryAnswer::Summary(summary) => {
             out.push(OF_SUMMARY);
             for totals in &summary.0 {
                 out.extend_from_slice(&totals.count.to_le_bytes());
                 out.extend_from_slice(&totals.cents.to_le_bytes());
             }
         }
-        Answer::Outcome(payment) => {
+        QueryAnswer::Outcome(payment) => {
             out.push(OF_OUTCOME);
             out.push(u8::from(payment.is_some()));
             if let Some(payment) = payment {
                 wire::write_payment(out, payment);
             }
         }
-        Answer::Refused => out.push(REFUSED),
-        Answer::Unreadable => out.push(UNREADABLE),
+        QueryAnswer::Refused => out.push(REFUSED),
+        QueryAnswer::Unreadable => out.push(UNREADABLE),
     }
 }

@@ -6,20 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use super::super::link::{Answer, Frame, Question};
+use super::super::link::{Frame, Query, QueryAnswer};
 use super::super::transport::commit::Dependency;
 use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
 use super::participant::{From, Heard};
 use super::{Around, Queries};
 use crate::api::bank::STORAGE_FULL;
-use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_INQUIRIES, UNREADABLE};
+use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_QUERIES, UNREADABLE};
 use crate::api::Problem;
 use crate::command::{ids, Command, Ids};
 use crate::http::Status;
-use crate::limits::{
-    ASK_AGAIN_NS, COMMAND_NS_MAX, INQUIRIES_MAX, INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX,
-};
+use crate::limits::{ASK_AGAIN_NS, COMMAND_NS_MAX, PAY_NOW_NS_MAX, QUERIES_MAX, QUERY_PARTS_MAX};
 use crate::machine::ConnectionId;
 use crate::payments::{Payment, PaymentId, State, Summary, Window};
 
@@ -37,7 +35,7 @@ enum About {
 }
 
 /// A client that waits.
-struct Inquiry {
+struct ClientQuery {
     client: Caller,
     /// From then on it is answered as it stands. Monotonic.
     deadline_ns: u64,
@@ -50,7 +48,7 @@ struct Inquiry {
 
 /// What is still to be known of one shard.
 struct Part {
-    inquiry: u64,
+    query: u64,
     shard: usize,
     asked: Asked,
 }
@@ -60,7 +58,7 @@ struct Part {
 enum Asked {
     /// Nobody is known to serve the shard.
     Nobody,
-    /// We were: the question's number.
+    /// We were: the query's number.
     Us(u64),
     Member(usize),
     /// Somebody, who refused; to be asked again. Monotonic.
@@ -69,8 +67,8 @@ enum Asked {
 
 /// See the top of this file.
 #[derive(Default)]
-pub(super) struct Inquiries {
-    open: BTreeMap<u64, Inquiry>,
+pub(super) struct Coordinator {
+    open: BTreeMap<u64, ClientQuery>,
     parts: BTreeMap<u64, Part>,
     /// Numbers that were given, to both.
     counter: u64,
@@ -78,14 +76,14 @@ pub(super) struct Inquiries {
     payments: u64,
 }
 
-impl Inquiries {
+impl Coordinator {
     fn number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
 
     fn has_room(&self, parts: usize) -> bool {
-        self.open.len() < INQUIRIES_MAX && self.parts.len() + parts <= INQUIRY_PARTS_MAX
+        self.open.len() < QUERIES_MAX && self.parts.len() + parts <= QUERY_PARTS_MAX
     }
 
     /// How many a connection waits for.
@@ -99,8 +97,8 @@ impl Inquiries {
     fn renumber(&mut self, number: u64) -> u64 {
         let next = self.number();
         let part = self.parts.remove(&number).expect("it is there");
-        let inquiry = self.open.get_mut(&part.inquiry).expect("it has a part");
-        let place = inquiry.parts.iter_mut().find(|it| **it == number);
+        let query = self.open.get_mut(&part.query).expect("it has a part");
+        let place = query.parts.iter_mut().find(|it| **it == number);
         *place.expect("it is its part") = next;
         self.parts.insert(next, part);
         next
@@ -111,40 +109,40 @@ impl Inquiries {
             Asked::Later(again_ns) => Some(again_ns),
             _ => None,
         });
-        let deadlines = self.open.values().map(|inquiry| inquiry.deadline_ns);
+        let deadlines = self.open.values().map(|query| query.deadline_ns);
         deadlines.chain(again).min().unwrap_or(u64::MAX)
     }
 }
 
 impl About {
-    fn question(&self) -> Question {
+    fn query(&self) -> Query {
         match self {
-            About::Summary { window, .. } => Question::Summary(*window),
-            About::Outcome { payment, .. } => Question::Outcome(payment.id),
+            About::Summary { window, .. } => Query::Summary(*window),
+            About::Outcome { payment, .. } => Query::Outcome(payment.id),
         }
     }
 
     /// Whether it is an answer to what was asked.
-    fn fits(&self, answer: &Answer) -> bool {
+    fn fits(&self, answer: &QueryAnswer) -> bool {
         match (self, answer) {
-            (_, Answer::Refused | Answer::Unreadable) => true,
-            (About::Summary { .. }, Answer::Summary(_)) => true,
-            (About::Outcome { payment, .. }, Answer::Outcome(Some(settled))) => {
+            (_, QueryAnswer::Refused | QueryAnswer::Unreadable) => true,
+            (About::Summary { .. }, QueryAnswer::Summary(_)) => true,
+            (About::Outcome { payment, .. }, QueryAnswer::Outcome(Some(settled))) => {
                 settled.id == payment.id && matches!(settled.state, State::Processed { .. })
             }
-            (About::Outcome { .. }, Answer::Outcome(None)) => true,
+            (About::Outcome { .. }, QueryAnswer::Outcome(None)) => true,
             _ => false,
         }
     }
 }
 
-impl Inquiry {
+impl ClientQuery {
     /// Takes up an answer that fits, and is no refusal.
-    fn process_input(&mut self, answer: &Answer) {
+    fn process_input(&mut self, answer: &QueryAnswer) {
         match (&mut self.about, answer) {
-            (_, Answer::Unreadable) => self.problem = Some(UNREADABLE),
-            (About::Summary { summary, .. }, Answer::Summary(part)) => summary.merge(part),
-            (About::Outcome { payment, .. }, Answer::Outcome(outcome)) => match outcome {
+            (_, QueryAnswer::Unreadable) => self.problem = Some(UNREADABLE),
+            (About::Summary { summary, .. }, QueryAnswer::Summary(part)) => summary.merge(part),
+            (About::Outcome { payment, .. }, QueryAnswer::Outcome(outcome)) => match outcome {
                 Some(settled) => *payment = *settled,
                 None => self.problem = Some(FORGOTTEN),
             },
@@ -162,7 +160,7 @@ impl Queries {
         window: Window,
     ) {
         let shards = around.shards.count();
-        if !self.inquiries.has_room(shards) {
+        if !self.coordinator.has_room(shards) {
             return too_many(around.io, client);
         }
         // Nothing is between two bounds within one microsecond.
@@ -183,7 +181,7 @@ impl Queries {
         key: Option<&[u8]>,
     ) -> Progress {
         let Around { io, shards, .. } = around;
-        if !self.inquiries.has_room(1) {
+        if !self.coordinator.has_room(1) {
             too_many(io, client);
             return Progress::Done;
         }
@@ -212,10 +210,10 @@ impl Queries {
     }
 
     fn new_payment_id(&mut self, io: &Transport) -> PaymentId {
-        self.inquiries.payments += 1;
+        self.coordinator.payments += 1;
         let epoch = u128::from(io.settings.epoch) << 80;
         let member = (io.settings.members.own() as u128) << 64;
-        PaymentId::made_of(epoch | member | u128::from(self.inquiries.payments))
+        PaymentId::made_of(epoch | member | u128::from(self.coordinator.payments))
     }
 
     /// A payment is accepted, and its client waits until it is carried out.
@@ -254,58 +252,58 @@ impl Queries {
             About::Summary { .. } => COMMAND_NS_MAX,
             About::Outcome { .. } => PAY_NOW_NS_MAX,
         };
-        let mut inquiry = Inquiry {
+        let mut query = ClientQuery {
             client: *client,
             deadline_ns: stop_ns.min(client.began_ns + within_ns),
             about,
             problem: None,
             parts: Vec::new(),
         };
-        let number = self.inquiries.number();
+        let number = self.coordinator.number();
         for shard in shards {
-            let part = self.inquiries.number();
-            match self.put(around, shard, part, inquiry.about.question()) {
-                Ok(answer) => inquiry.process_input(&answer),
+            let part = self.coordinator.number();
+            match self.put(around, shard, part, query.about.query()) {
+                Ok(answer) => query.process_input(&answer),
                 Err(asked) => {
-                    inquiry.parts.push(part);
+                    query.parts.push(part);
                     let asked = Part {
-                        inquiry: number,
+                        query: number,
                         shard,
                         asked,
                     };
-                    self.inquiries.parts.insert(part, asked);
+                    self.coordinator.parts.insert(part, asked);
                 }
             }
         }
-        if inquiry.parts.is_empty() {
-            return conclude(around, &inquiry);
+        if query.parts.is_empty() {
+            return conclude(around, &query);
         }
         let connection = &mut around.io.connections[client.index()];
         connection.waiting += 1;
         // Nothing may be asked behind it before it is answered.
         connection.waiting_for = None;
-        self.wake_by(inquiry.deadline_ns);
-        self.inquiries.open.insert(number, inquiry);
+        self.wake_by(query.deadline_ns);
+        self.coordinator.open.insert(number, query);
     }
 
-    /// Puts a question to the owner of a shard: the answer, or who has been asked.
+    /// Puts a query to the owner of a shard: the answer, or who has been asked.
     fn put(
         &mut self,
         around: &mut Around<'_>,
         shard: usize,
         number: u64,
-        question: Question,
-    ) -> Result<Answer, Asked> {
+        query: Query,
+    ) -> Result<QueryAnswer, Asked> {
         if around.shards.serves(shard) {
-            return match self.question(around, From::Here(number), shard, question) {
+            return match self.query(around, From::Here(number), shard, query) {
                 Heard::Now(answer) => Ok(answer),
-                Heard::Later(question) => Err(Asked::Us(question)),
+                Heard::Later(query) => Err(Asked::Us(query)),
             };
         }
-        let ask = Frame::Ask {
+        let ask = Frame::Query {
             number,
             shard: shard as u32,
-            question,
+            query,
         };
         let member = around.router.member(shard);
         let told = member.filter(|member| around.peers.tell(around.io, *member, &ask));
@@ -314,21 +312,25 @@ impl Queries {
 
     /// Asks for a part once more.
     fn ask(&mut self, around: &mut Around<'_>, number: u64) {
-        // The answer to another part may have ended its inquiry.
-        if !self.inquiries.parts.contains_key(&number) {
+        // The answer to another part may have ended its query.
+        if !self.coordinator.parts.contains_key(&number) {
             return;
         }
-        let number = self.inquiries.renumber(number);
-        let part = &self.inquiries.parts[&number];
-        let (shard, inquiry) = (part.shard, &self.inquiries.open[&part.inquiry]);
-        match self.put(around, shard, number, inquiry.about.question()) {
+        let number = self.coordinator.renumber(number);
+        let part = &self.coordinator.parts[&number];
+        let (shard, query) = (part.shard, &self.coordinator.open[&part.query]);
+        match self.put(around, shard, number, query.about.query()) {
             Ok(answer) => self.part_answered(around, number, &answer),
             Err(asked) => self.part_asked(number, asked),
         }
     }
 
     fn part_asked(&mut self, number: u64, asked: Asked) {
-        let part = self.inquiries.parts.get_mut(&number).expect("it is there");
+        let part = self
+            .coordinator
+            .parts
+            .get_mut(&number)
+            .expect("it is there");
         part.asked = asked;
         if let Asked::Later(again_ns) = asked {
             self.wake_by(again_ns);
@@ -337,7 +339,7 @@ impl Queries {
 
     /// A shard has another owner, or none: whatever was asked about it is asked anew.
     pub(super) fn ask_again(&mut self, around: &mut Around<'_>, shard: usize) {
-        let parts = self.inquiries.parts.iter();
+        let parts = self.coordinator.parts.iter();
         let its = parts.filter(|(_, part)| part.shard == shard);
         for number in its.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.ask(around, number);
@@ -350,13 +352,13 @@ impl Queries {
         around: &mut Around<'_>,
         member: usize,
         number: u64,
-        answer: Answer,
+        answer: QueryAnswer,
     ) -> Result<(), String> {
-        let part = self.inquiries.parts.get(&number);
+        let part = self.coordinator.parts.get(&number);
         let Some(part) = part.filter(|part| part.asked == Asked::Member(member)) else {
             return Ok(()); // Nobody waits for it any more.
         };
-        if !self.inquiries.open[&part.inquiry].about.fits(&answer) {
+        if !self.coordinator.open[&part.query].about.fits(&answer) {
             return Err("answers what it was not asked".to_owned());
         }
         self.part_answered(around, number, &answer);
@@ -364,26 +366,31 @@ impl Queries {
     }
 
     /// A part is there, or is to be asked for again.
-    pub(super) fn part_answered(&mut self, around: &mut Around<'_>, number: u64, answer: &Answer) {
-        if *answer == Answer::Refused {
+    pub(super) fn part_answered(
+        &mut self,
+        around: &mut Around<'_>,
+        number: u64,
+        answer: &QueryAnswer,
+    ) {
+        if *answer == QueryAnswer::Refused {
             let again_ns = around.io.now_ns() + ASK_AGAIN_NS;
             return self.part_asked(number, Asked::Later(again_ns));
         }
-        let part = self.inquiries.parts.remove(&number);
-        let part = part.expect("a question goes with its part");
-        let open = self.inquiries.open.get_mut(&part.inquiry);
-        let inquiry = open.expect("it waits for a part");
-        inquiry.parts.retain(|it| *it != number);
-        inquiry.process_input(answer);
-        if inquiry.parts.is_empty() || inquiry.problem.is_some() {
-            self.end(around, part.inquiry);
+        let part = self.coordinator.parts.remove(&number);
+        let part = part.expect("a query goes with its part");
+        let open = self.coordinator.open.get_mut(&part.query);
+        let query = open.expect("it waits for a part");
+        query.parts.retain(|it| *it != number);
+        query.process_input(answer);
+        if query.parts.is_empty() || query.problem.is_some() {
+            self.end(around, part.query);
         }
     }
 
     /// The journal has not taken what a shard's tick accepted: clients of ours are told so, by
-    /// their payments and not by the questions about them: those are gone where the shard was begun to be
+    /// their payments and not by the queries about them: those are gone where the shard was begun to be
     /// released in the same tick.
-    pub(super) fn inquiries_refused(&mut self, around: &mut Around<'_>, shard: usize) {
+    pub(super) fn queries_refused(&mut self, around: &mut Around<'_>, shard: usize) {
         let payments = around.shards.shard(shard).payments();
         let is_gone = |about: &About| match about {
             About::Outcome { shard: of, payment } => {
@@ -391,44 +398,44 @@ impl Queries {
             }
             About::Summary { .. } => false,
         };
-        let open = self.inquiries.open.iter();
-        let gone = open.filter(|(_, inquiry)| is_gone(&inquiry.about));
+        let open = self.coordinator.open.iter();
+        let gone = open.filter(|(_, query)| is_gone(&query.about));
         for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
-            let inquiry = self.inquiries.open.get_mut(&number);
-            inquiry.expect("just listed").problem = Some(STORAGE_FULL);
+            let query = self.coordinator.open.get_mut(&number);
+            query.expect("just listed").problem = Some(STORAGE_FULL);
             self.end(around, number);
         }
     }
 
-    /// Takes an inquiry out, with what is still asked for it.
-    fn take(&mut self, number: u64) -> Inquiry {
-        let inquiry = self.inquiries.open.remove(&number).expect("it is open");
-        for part in &inquiry.parts {
-            let part = self.inquiries.parts.remove(part).expect("it is its part");
-            if let Asked::Us(question) = part.asked {
-                self.questions.remove(question);
+    /// Takes a query out, with what is still asked for it.
+    fn take(&mut self, number: u64) -> ClientQuery {
+        let query = self.coordinator.open.remove(&number).expect("it is open");
+        for part in &query.parts {
+            let part = self.coordinator.parts.remove(part).expect("it is its part");
+            if let Asked::Us(query) = part.asked {
+                self.participant.remove(query);
             }
         }
-        inquiry
+        query
     }
 
     /// Answers a client with what is known. It may be the middle of a tick or its end, so that what is
     /// asked behind waits for the next one.
     fn end(&mut self, around: &mut Around<'_>, number: u64) {
-        let inquiry = self.take(number);
-        let connection = around.io.connections.get(inquiry.client.connection);
+        let query = self.take(number);
+        let connection = around.io.connections.get(query.client.connection);
         let connection = connection.expect("what it waits for is dropped with it");
         connection.waiting -= 1;
         if !connection.is_closing() {
-            conclude(around, &inquiry);
-            around.io.postpone(inquiry.client.index());
+            conclude(around, &query);
+            around.io.postpone(query.client.index());
         }
     }
 
     /// A connection is closed: nobody waits for what it asked.
     pub(in crate::node) fn drop_of(&mut self, io: &mut Transport, connection: ConnectionId) {
-        let mut open = self.inquiries.open.iter();
-        let its = open.find(|(_, inquiry)| inquiry.client.connection == connection);
+        let mut open = self.coordinator.open.iter();
+        let its = open.find(|(_, query)| query.client.connection == connection);
         if let Some((number, _)) = its {
             self.take(*number);
             io.connections[connection.index as usize].waiting -= 1;
@@ -437,23 +444,23 @@ impl Queries {
 
     /// We stop: whatever takes time has less of it.
     pub(in crate::node) fn hurry(&mut self, until_ns: u64) {
-        for inquiry in self.inquiries.open.values_mut() {
-            inquiry.deadline_ns = inquiry.deadline_ns.min(until_ns);
-            self.wake_ns = self.wake_ns.min(inquiry.deadline_ns);
+        for query in self.coordinator.open.values_mut() {
+            query.deadline_ns = query.deadline_ns.min(until_ns);
+            self.wake_ns = self.wake_ns.min(query.deadline_ns);
         }
     }
 
     /// Asks again whom it is time to ask, and answers whose time is over.
-    pub(super) fn expire_inquiries(&mut self, around: &mut Around<'_>) {
+    pub(super) fn expire_queries(&mut self, around: &mut Around<'_>) {
         let now_ns = around.io.now_ns();
-        let parts = self.inquiries.parts.iter();
+        let parts = self.coordinator.parts.iter();
         let due = parts
             .filter(|(_, part)| matches!(part.asked, Asked::Later(again_ns) if again_ns <= now_ns));
         for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.ask(around, number);
         }
-        let open = self.inquiries.open.iter();
-        let over = open.filter(|(_, inquiry)| inquiry.deadline_ns <= now_ns);
+        let open = self.coordinator.open.iter();
+        let over = open.filter(|(_, query)| query.deadline_ns <= now_ns);
         for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.end(around, number);
         }
@@ -461,19 +468,19 @@ impl Queries {
 }
 
 fn too_many(io: &mut Transport, client: &Caller) {
-    io.answer(client, Status::ServiceUnavailable, TOO_MANY_INQUIRIES);
+    io.answer(client, Status::ServiceUnavailable, TOO_MANY_QUERIES);
 }
 
-/// The reply to an inquiry, with the parts that are there.
-fn conclude(around: &mut Around<'_>, inquiry: &Inquiry) {
+/// The reply to a query, with the parts that are there.
+fn conclude(around: &mut Around<'_>, query: &ClientQuery) {
     let io = &mut *around.io;
     let body = &mut io.encoder.body;
-    let lacks = match inquiry.about {
-        About::Summary { .. } if !inquiry.parts.is_empty() => Some(NO_SUMMARY),
+    let lacks = match query.about {
+        About::Summary { .. } if !query.parts.is_empty() => Some(NO_SUMMARY),
         _ => None,
     };
     let mut dependency = Dependency::Written;
-    let status = match (inquiry.problem.or(lacks), &inquiry.about) {
+    let status = match (query.problem.or(lacks), &query.about) {
         (Some(problem), _) => {
             problem.write(body);
             match problem == UNREADABLE {
@@ -494,5 +501,5 @@ fn conclude(around: &mut Around<'_>, inquiry: &Inquiry) {
             payments::write_pay_now(body, payment)
         }
     };
-    io.reply(&inquiry.client, status, dependency);
+    io.reply(&query.client, status, dependency);
 }

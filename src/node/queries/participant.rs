@@ -1,33 +1,33 @@
 //! The participant's side: what the owner of a shard is asked.
 //!
-//! A summary is of the moment at which the question arrives: what is settled by then, and of what is
+//! A summary is of the moment at which the query arrives: what is settled by then, and of what is
 //! not, what the processors say that they hold, all asked at once. A payment that is settled later, by
 //! its own reply, is counted only if its processor said that it was there. An outcome is told when it is in
 //! the journal: until then the disk may refuse it, and the payment is in doubt once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::link::{Answer, Frame, Question};
+use super::super::link::{Frame, Query, QueryAnswer};
 use super::super::peers::Peers;
 use super::super::transport::Transport;
 use super::{Around, Queries};
-use crate::limits::{INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};
+use crate::limits::{PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, State, Summary, Window};
 use crate::shard::payments::Unreadable;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
-    /// An inquiry of this core, by the part's number.
+    /// A query of this core, by the part's number.
     Here(u64),
     /// Another member, by the number that it gave.
     Member(usize, u64),
 }
 
-/// What comes of a question at once.
+/// What comes of a query at once.
 pub(super) enum Heard {
-    Now(Answer),
-    /// The answer follows. The number that the question has here.
+    Now(QueryAnswer),
+    /// The answer follows. The number that the query has here.
     Later(u64),
 }
 
@@ -42,8 +42,8 @@ enum About {
     Outcome(PaymentId),
 }
 
-/// A question without an answer.
-pub(super) struct Open {
+/// A query without an answer.
+pub(super) struct OpenQuery {
     from: From,
     shard: usize,
     /// Monotonic.
@@ -52,8 +52,8 @@ pub(super) struct Open {
 }
 
 /// See the top of this file.
-pub(super) struct Questions {
-    open: BTreeMap<u64, Open>,
+pub(super) struct Participant {
+    open: BTreeMap<u64, OpenQuery>,
     counter: u64,
     /// Those about outcomes, by payment.
     outcomes: BTreeSet<(PaymentId, u64)>,
@@ -65,9 +65,9 @@ pub(super) struct Questions {
     of_members: Vec<usize>,
 }
 
-impl Questions {
-    pub(super) fn new(members: usize) -> Questions {
-        Questions {
+impl Participant {
+    pub(super) fn new(members: usize) -> Participant {
+        Participant {
             open: BTreeMap::new(),
             counter: 0,
             outcomes: BTreeSet::new(),
@@ -77,7 +77,7 @@ impl Questions {
         }
     }
 
-    fn insert(&mut self, open: Open) -> u64 {
+    fn insert(&mut self, open: OpenQuery) -> u64 {
         self.counter += 1;
         if let From::Member(member, _) = open.from {
             self.of_members[member] += 1;
@@ -114,7 +114,7 @@ impl Questions {
         }
     }
 
-    fn those(&self, are: impl Fn(&Open) -> bool) -> Vec<u64> {
+    fn those(&self, are: impl Fn(&OpenQuery) -> bool) -> Vec<u64> {
         let those = self.open.iter().filter(|(_, open)| are(open));
         those.map(|(number, _)| *number).collect()
     }
@@ -133,41 +133,41 @@ impl Queries {
         around: &mut Around<'_>,
         (member, number): (usize, u64),
         shard: usize,
-        question: Question,
+        query: Query,
     ) -> Result<(), String> {
-        if let Question::Outcome(id) = question {
+        if let Query::Outcome(id) = query {
             if id.shard(around.shards.count()) != shard {
                 return Err("asks for a payment in the wrong shard".to_owned());
             }
         }
-        let has_room = self.questions.of_members[member] < INQUIRY_PARTS_MAX;
+        let has_room = self.participant.of_members[member] < QUERY_PARTS_MAX;
         let answer = if has_room && around.shards.serves(shard) {
-            match self.question(around, From::Member(member, number), shard, question) {
+            match self.query(around, From::Member(member, number), shard, query) {
                 Heard::Now(answer) => answer,
                 Heard::Later(_) => return Ok(()),
             }
         } else {
-            Answer::Refused
+            QueryAnswer::Refused
         };
         tell(around.io, around.peers, member, number, answer);
         Ok(())
     }
 
-    /// A question about a shard that is served here.
-    pub(super) fn question(
+    /// A query about a shard that is served here.
+    pub(super) fn query(
         &mut self,
         around: &mut Around<'_>,
         from: From,
         shard: usize,
-        question: Question,
+        query: Query,
     ) -> Heard {
-        match question {
-            Question::Summary(window) => self.question_summary(around, from, shard, window),
-            Question::Outcome(id) => self.question_outcome(around, from, shard, id),
+        match query {
+            Query::Summary(window) => self.query_summary(around, from, shard, window),
+            Query::Outcome(id) => self.query_outcome(around, from, shard, id),
         }
     }
 
-    fn question_summary(
+    fn query_summary(
         &mut self,
         around: &mut Around<'_>,
         from: From,
@@ -176,16 +176,16 @@ impl Queries {
     ) -> Heard {
         let payments = around.shards.shard(shard).payments();
         let Ok(summary) = payments.summary(&window) else {
-            return Heard::Now(Answer::Unreadable);
+            return Heard::Now(QueryAnswer::Unreadable);
         };
         let is_within = |state| matches!(state, State::Bound { requested_us, .. } if window.contains(requested_us));
         let unknown = payments.bound().filter(|it| is_within(it.state));
         let unknown: Vec<PaymentId> = unknown.map(|it| it.id).collect();
         let gateway = around.gateway.as_mut().filter(|_| !unknown.is_empty());
         let Some(gateway) = gateway else {
-            return Heard::Now(Answer::Summary(summary));
+            return Heard::Now(QueryAnswer::Summary(summary));
         };
-        let number = self.open_question(Open {
+        let number = self.open_query(OpenQuery {
             from,
             shard,
             deadline_ns: around.io.now_ns() + SUMMARY_NS_MAX,
@@ -201,7 +201,7 @@ impl Queries {
         Heard::Later(number)
     }
 
-    fn question_outcome(
+    fn query_outcome(
         &mut self,
         around: &mut Around<'_>,
         from: From,
@@ -211,14 +211,14 @@ impl Queries {
         let its_shard = around.shards.shard(shard);
         let payment = match its_shard.payments().find(id) {
             Ok(Some(payment)) => payment,
-            Ok(None) => return Heard::Now(Answer::Outcome(None)),
-            Err(Unreadable) => return Heard::Now(Answer::Unreadable),
+            Ok(None) => return Heard::Now(QueryAnswer::Outcome(None)),
+            Err(Unreadable) => return Heard::Now(QueryAnswer::Unreadable),
         };
         let is_settled = matches!(payment.state, State::Processed { .. });
         if is_settled && its_shard.batch().is_empty() {
-            return Heard::Now(Answer::Outcome(Some(payment)));
+            return Heard::Now(QueryAnswer::Outcome(Some(payment)));
         }
-        let number = self.open_question(Open {
+        let number = self.open_query(OpenQuery {
             from,
             shard,
             deadline_ns: around.io.now_ns() + PAY_NOW_NS_MAX,
@@ -226,19 +226,19 @@ impl Queries {
         });
         if is_settled {
             // Perhaps only in this tick's batch.
-            self.questions.settled.push((shard, number));
+            self.participant.settled.push((shard, number));
         }
         Heard::Later(number)
     }
 
-    fn open_question(&mut self, open: Open) -> u64 {
+    fn open_query(&mut self, open: OpenQuery) -> u64 {
         self.wake_by(open.deadline_ns);
-        self.questions.insert(open)
+        self.participant.insert(open)
     }
 
-    /// Ends a question.
-    fn answer_question(&mut self, around: &mut Around<'_>, number: u64, answer: Answer) {
-        match self.questions.remove(number) {
+    /// Ends a query.
+    fn answer_query(&mut self, around: &mut Around<'_>, number: u64, answer: QueryAnswer) {
+        match self.participant.remove(number) {
             Some(From::Here(part)) => self.part_answered(around, part, &answer),
             Some(From::Member(member, number)) => {
                 tell(around.io, around.peers, member, number, answer);
@@ -253,15 +253,15 @@ impl Queries {
         around: &mut Around<'_>,
         shard: usize,
         id: PaymentId,
-        question: u64,
+        query: u64,
         found: Option<bool>,
     ) {
-        let Some(open) = self.questions.open.get_mut(&question) else {
+        let Some(open) = self.participant.open.get_mut(&query) else {
             return; // It has been answered, or nobody wants to know any more.
         };
         if found.is_none() && around.io.stop.is_some() {
             // It was not sent any more. Who has the shard next can find out.
-            return self.answer_question(around, question, Answer::Refused);
+            return self.answer_query(around, query, QueryAnswer::Refused);
         }
         let About::Summary {
             window,
@@ -275,7 +275,7 @@ impl Queries {
         *lookups -= 1;
         let its_shard = around.shards.get(shard).filter(|_| found == Some(true));
         let Ok(payment) = its_shard.map_or(Ok(None), |it| it.payments().find(id)) else {
-            return self.answer_question(around, question, Answer::Unreadable);
+            return self.answer_query(around, query, QueryAnswer::Unreadable);
         };
         if let Some((payment, State::Processed { by, requested_us })) =
             payment.map(|it| (it, it.state))
@@ -285,120 +285,127 @@ impl Queries {
             }
         }
         if *lookups == 0 {
-            let answer = Answer::Summary(*summary);
-            self.answer_question(around, question, answer);
+            let answer = QueryAnswer::Summary(*summary);
+            self.answer_query(around, query, answer);
         }
     }
 
     /// A payment of a shard of ours is settled, in this tick's batch.
     pub(in crate::node) fn payment_settled(&mut self, shard: usize, id: PaymentId) {
-        let Questions {
+        let Participant {
             outcomes, settled, ..
-        } = &mut self.questions;
+        } = &mut self.participant;
         let numbers = outcomes.range((id, 0)..=(id, u64::MAX));
         settled.extend(numbers.map(|(_, number)| (shard, *number)));
     }
 
     /// The tick's batch of a shard is in the journal: what it settled may be told.
     pub(in crate::node) fn written(&mut self, around: &mut Around<'_>, shard: usize) {
-        if self.questions.take_forgets(shard) {
+        if self.participant.take_forgets(shard) {
             for number in self.vanished(around, shard) {
-                self.answer_question(around, number, Answer::Outcome(None));
+                self.answer_query(around, number, QueryAnswer::Outcome(None));
             }
         }
         for number in self.take_settled(shard) {
-            let Some(open) = self.questions.open.get(&number) else {
+            let Some(open) = self.participant.open.get(&number) else {
                 continue;
             };
             let About::Outcome(id) = open.about else {
                 unreachable!("it is about an outcome");
             };
             let answer = match around.shards.shard(shard).payments().find(id) {
-                Ok(payment) => Answer::Outcome(payment),
-                Err(Unreadable) => Answer::Unreadable,
+                Ok(payment) => QueryAnswer::Outcome(payment),
+                Err(Unreadable) => QueryAnswer::Unreadable,
             };
-            self.answer_question(around, number, answer);
+            self.answer_query(around, number, answer);
         }
     }
 
     /// The tick's batch of a shard is not in the journal: what it settled is not, and what it accepted is
     /// gone.
     pub(in crate::node) fn refused(&mut self, around: &mut Around<'_>, shard: usize) {
-        self.questions.take_forgets(shard);
+        self.participant.take_forgets(shard);
         self.take_settled(shard);
         for number in self.vanished(around, shard) {
-            // Ours go with their inquiries.
-            if let From::Member(..) = self.questions.open[&number].from {
-                self.answer_question(around, number, Answer::Outcome(None));
+            // Ours go with their queries.
+            if let From::Member(..) = self.participant.open[&number].from {
+                self.answer_query(around, number, QueryAnswer::Outcome(None));
             }
         }
-        self.inquiries_refused(around, shard);
+        self.queries_refused(around, shard);
     }
 
     fn take_settled(&mut self, shard: usize) -> Vec<u64> {
-        let settled = std::mem::take(&mut self.questions.settled);
+        let settled = std::mem::take(&mut self.participant.settled);
         let (its, others): (Vec<_>, Vec<_>) = settled.into_iter().partition(|(of, _)| *of == shard);
-        self.questions.settled = others;
+        self.participant.settled = others;
         its.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// Questions about payments that are not there any more.
+    /// Participant about payments that are not there any more.
     fn vanished(&self, around: &mut Around<'_>, shard: usize) -> Vec<u64> {
         let payments = around.shards.shard(shard).payments();
-        let is_its = |number| self.questions.open[number].shard == shard;
-        let outcomes = self.questions.outcomes.iter();
+        let is_its = |number| self.participant.open[number].shard == shard;
+        let outcomes = self.participant.outcomes.iter();
         let its = outcomes.filter(|(id, number)| is_its(number) && payments.find(*id) == Ok(None));
         its.map(|(_, number)| *number).collect()
     }
 
     /// A shard has another owner, or none: who asked us about it is to ask that one.
-    pub(super) fn forget_questions(&mut self, around: &mut Around<'_>, shard: usize) {
-        for number in self.questions.those(|open| open.shard == shard) {
-            if let Some(From::Member(member, number)) = self.questions.remove(number) {
-                tell(around.io, around.peers, member, number, Answer::Refused);
+    pub(super) fn forget_queries(&mut self, around: &mut Around<'_>, shard: usize) {
+        for number in self.participant.those(|open| open.shard == shard) {
+            if let Some(From::Member(member, number)) = self.participant.remove(number) {
+                tell(
+                    around.io,
+                    around.peers,
+                    member,
+                    number,
+                    QueryAnswer::Refused,
+                );
             }
         }
     }
 
     /// The link of a member is gone: it asks again over the next one.
-    pub(in crate::node) fn forget_questions_of(&mut self, member: usize) {
-        let is_its = |open: &Open| matches!(open.from, From::Member(of, _) if of == member);
-        for number in self.questions.those(is_its) {
-            self.questions.remove(number);
+    pub(in crate::node) fn forget_queries_of(&mut self, member: usize) {
+        let is_its = |open: &OpenQuery| matches!(open.from, From::Member(of, _) if of == member);
+        for number in self.participant.those(is_its) {
+            self.participant.remove(number);
         }
     }
 
     /// Summaries whose time is over tell what is known. Who waits for an outcome knows when to stop.
-    pub(super) fn expire_questions(&mut self, around: &mut Around<'_>) {
+    pub(super) fn expire_open(&mut self, around: &mut Around<'_>) {
         let now_ns = around.io.now_ns();
-        for number in self.questions.those(|open| open.deadline_ns <= now_ns) {
-            match self.questions.open[&number].about {
+        for number in self.participant.those(|open| open.deadline_ns <= now_ns) {
+            match self.participant.open[&number].about {
                 About::Summary { summary, .. } => {
-                    self.answer_question(around, number, Answer::Summary(summary));
+                    self.answer_query(around, number, QueryAnswer::Summary(summary));
                 }
                 About::Outcome(_) => {
-                    self.questions.remove(number);
+                    self.participant.remove(number);
                 }
             }
         }
     }
 }
 
-fn tell(io: &mut Transport, peers: &Peers, member: usize, number: u64, answer: Answer) {
+fn tell(io: &mut Transport, peers: &Peers, member: usize, number: u64, answer: QueryAnswer) {
     peers.tell(io, member, &Frame::Answer { number, answer });
 }
 
 #[cfg(test)]
 impl Queries {
-    /// How many questions of others, and of our own, are without an answer.
+    /// How many queries of others, and of our own, are without an answer.
     #[track_caller]
-    pub(crate) fn open_questions(&self) -> usize {
-        let open = &self.questions.open;
-        let is_outcome = |open: &&Open| matches!(open.about, About::Outcome(_));
+    pub(crate) fn open_queries(&self) -> usize {
+        let open = &self.participant.open;
+        let is_outcome = |open: &&OpenQuery| matches!(open.about, About::Outcome(_));
         let outcomes = open.values().filter(is_outcome).count();
-        assert_eq!(self.questions.outcomes.len(), outcomes);
-        for (member, count) in self.questions.of_members.iter().enumerate() {
-            let is_its = |open: &&Open| matches!(open.from, From::Member(of, _) if of == member);
+        assert_eq!(self.participant.outcomes.len(), outcomes);
+        for (member, count) in self.participant.of_members.iter().enumerate() {
+            let is_its =
+                |open: &&OpenQuery| matches!(open.from, From::Member(of, _) if of == member);
             assert_eq!(open.values().filter(is_its).count(), *count);
         }
         open.len()

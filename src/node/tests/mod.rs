@@ -21,7 +21,7 @@ mod outcomes;
 mod payments;
 mod pipelining;
 mod purging;
-mod questioning;
+mod queries;
 mod random_requests;
 mod rig;
 mod runs;

@@ -3,7 +3,7 @@
 use super::gateway_requests::*;
 use super::rig::processors::{Call, GATEWAY};
 use super::*;
-use crate::limits::{MILLISECOND_NS, PAY_NOW_NS_MAX, STOP_GRACE_NS, STOP_INQUIRIES_NS};
+use crate::limits::{MILLISECOND_NS, PAY_NOW_NS_MAX, STOP_GRACE_NS, STOP_QUERIES_NS};
 use crate::payments::PaymentId;
 
 /// With one shard each.
@@ -275,7 +275,7 @@ fn a_stop_leaves_it_pending() {
     // Within the grace one is accepted still.
     rig.send(clients[1], pay_now("0.10", ""));
     rig.pass(STOP_GRACE_NS);
-    rig.pass(STOP_INQUIRIES_NS - STOP_GRACE_NS);
+    rig.pass(STOP_QUERIES_NS - STOP_GRACE_NS);
     for client in clients {
         assert_eq!(rig.statuses(client), [202]);
         assert!(rig.is_closed(client));

@@ -4,7 +4,7 @@
 use super::gateway_requests::*;
 use super::*;
 use crate::limits::{
-    COMMAND_NS_MAX, INQUIRIES_MAX, MILLISECOND_NS, STOP_GRACE_NS, STOP_INQUIRIES_NS, SUMMARY_NS_MAX,
+    COMMAND_NS_MAX, MILLISECOND_NS, QUERIES_MAX, STOP_GRACE_NS, STOP_QUERIES_NS, SUMMARY_NS_MAX,
 };
 
 const NONE: [(u64, &str); 2] = [(0, "0.00"), (0, "0.00")];
@@ -275,7 +275,7 @@ fn who_goes_away_is_not_waited_for() {
     rig.run();
     assert!(rig.is_closed(client));
     rig.check_counts();
-    let open = |rig: &Rig, core: usize| rig.cores[core].host.node().queries.open_questions();
+    let open = |rig: &Rig, core: usize| rig.cores[core].host.node().queries.open_queries();
     assert_eq!(
         [open(&rig, 0), open(&rig, 1)],
         [0, 1],
@@ -304,7 +304,7 @@ fn a_stop_is_not_held_up() {
     rig.stop();
     rig.pass(STOP_GRACE_NS);
     rig.has_it(&lookups[0], &pays[0]);
-    rig.pass(STOP_INQUIRIES_NS);
+    rig.pass(STOP_QUERIES_NS);
     for client in clients {
         assert_eq!(rig.replies(client)[0].totals(), [(1, "19.90"), (0, "0.00")]);
         assert!(rig.is_closed(client));
@@ -335,7 +335,7 @@ fn who_stops_leaves_what_it_cannot_find_out_to_the_next() {
     assert_eq!(rig.pays_and_lookups().0.len(), 1);
     rig.send(client, summary());
     rig.tick(0, Host::stop);
-    rig.pass(STOP_INQUIRIES_NS);
+    rig.pass(STOP_QUERIES_NS);
     assert_eq!(rig.statuses(client), [503]);
     assert!(rig.is_closed(client));
 }
@@ -348,7 +348,7 @@ fn a_stop_answers_what_cannot_be_known_in_time() {
     rig.send(client, summary());
     rig.run();
     rig.tick(0, Host::stop);
-    rig.pass(STOP_INQUIRIES_NS - 1);
+    rig.pass(STOP_QUERIES_NS - 1);
     assert_eq!(rig.replies(client), []);
     rig.pass(1);
     assert_eq!(rig.statuses(client), [503]);
@@ -359,7 +359,7 @@ fn a_stop_answers_what_cannot_be_known_in_time() {
 fn those_in_the_works_are_bounded() {
     let mut rig = Rig::new(GATEWAY_TWO);
     rig.freeze(1);
-    let clients: Vec<Client> = (0..=INQUIRIES_MAX).map(|_| rig.connect(0)).collect();
+    let clients: Vec<Client> = (0..=QUERIES_MAX).map(|_| rig.connect(0)).collect();
     for client in &clients {
         rig.send(*client, summary());
     }

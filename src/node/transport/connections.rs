@@ -226,7 +226,7 @@ pub struct Connection {
     pub state: State,
     pub input: Input,
     pub output: Output,
-    /// Replies that another node, or an inquiry, owes this connection.
+    /// Replies that another node, or a query, owes this connection.
     pub waiting: u32,
     /// The shard that they are of. All are of one: their order is then the order of the requests.
     /// `None`: there is one, and nothing may be asked behind it.

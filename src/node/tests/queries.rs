@@ -1,13 +1,13 @@
 //! Questions over a link, as another member asks them and answers them.
 
-use super::super::link::{self, Answer, Frame, Question};
+use super::super::link::{self, Frame, Query, QueryAnswer};
 use super::gateway_requests::*;
 use super::linking::{bytes, hello};
 use super::*;
-use crate::limits::{ASK_AGAIN_NS, INQUIRY_PARTS_MAX, PAY_NOW_NS_MAX, SUMMARY_NS_MAX};
+use crate::limits::{ASK_AGAIN_NS, PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, Summary, Totals, Window};
 
-const ALL: Question = Question::Summary(Window::ALL);
+const ALL: Query = Query::Summary(Window::ALL);
 
 /// Node 0 of two, and the other one's end of their link, which the test speaks for.
 fn linked() -> (Rig, Client) {
@@ -21,19 +21,19 @@ fn linked() -> (Rig, Client) {
 /// By shard and number.
 type Asked = (u32, u64);
 /// By number.
-type Answered = (u64, Answer);
+type Answered = (u64, QueryAnswer);
 
-fn ask(number: u64, shard: u32, question: Question) -> Frame<'static> {
-    Frame::Ask {
+fn ask(number: u64, shard: u32, query: Query) -> Frame<'static> {
+    Frame::Query {
         number,
         shard,
-        question,
+        query,
     }
 }
 
-fn totals(count: u64) -> Answer {
+fn totals(count: u64) -> QueryAnswer {
     let cents = u128::from(count) * 100;
-    Answer::Summary(Summary([Totals { count, cents }, Totals::default()]))
+    QueryAnswer::Summary(Summary([Totals { count, cents }, Totals::default()]))
 }
 
 impl Rig {
@@ -43,24 +43,24 @@ impl Rig {
     }
 
     /// Questions that the linker was asked since the last call, by shard, and answers that it was given.
-    fn questions_and_answers(&mut self, linker: Client) -> (Vec<Asked>, Vec<Answered>) {
+    fn queries_and_answers(&mut self, linker: Client) -> (Vec<Asked>, Vec<Answered>) {
         let bytes = std::mem::take(&mut self.socket(linker).outbound);
-        let (mut questions, mut answers) = (Vec::new(), Vec::new());
+        let (mut queries, mut answers) = (Vec::new(), Vec::new());
         let mut rest = &bytes[..];
         while let Some((frame, length)) = link::read(rest).unwrap() {
             match frame {
-                Frame::Ask { number, shard, .. } => questions.push((shard, number)),
+                Frame::Query { number, shard, .. } => queries.push((shard, number)),
                 Frame::Answer { number, answer } => answers.push((number, answer)),
                 _ => {}
             }
             rest = &rest[length..];
         }
-        questions.sort();
-        (questions, answers)
+        queries.sort();
+        (queries, answers)
     }
 
-    fn open_questions(&self) -> usize {
-        self.cores[0].host.node().queries.open_questions()
+    fn open_queries(&self) -> usize {
+        self.cores[0].host.node().queries.open_queries()
     }
 }
 
@@ -74,30 +74,30 @@ fn who_serves_a_shard_answers_for_it_and_nobody_else_does() {
             ask(5, 0, ALL),
             ask(u64::MAX, 1, ALL),
             ask(5, 2, ALL),
-            ask(0, 0, Question::Outcome(unknown)),
+            ask(0, 0, Query::Outcome(unknown)),
         ],
     );
-    let (_, answers) = rig.questions_and_answers(linker);
+    let (_, answers) = rig.queries_and_answers(linker);
     let expected = [
         (5, totals(0)),
-        (u64::MAX, Answer::Refused),
+        (u64::MAX, QueryAnswer::Refused),
         (5, totals(0)),
-        (0, Answer::Outcome(None)),
+        (0, QueryAnswer::Outcome(None)),
     ];
     assert_eq!(answers, expected);
-    assert_eq!(rig.open_questions(), 0);
+    assert_eq!(rig.open_queries(), 0);
 }
 
 #[test]
 fn who_asks_for_what_there_is_not_is_closed() {
-    for question in [
+    for query in [
         ask(1, 4, ALL),
-        ask(1, u32::MAX, Question::Outcome(PaymentId(1))),
-        ask(1, 2, Question::Outcome(id_in(GATEWAY_TWO, 0, 0))),
+        ask(1, u32::MAX, Query::Outcome(PaymentId(1))),
+        ask(1, 2, Query::Outcome(id_in(GATEWAY_TWO, 0, 0))),
     ] {
         let (mut rig, linker) = linked();
-        rig.say_frames(linker, std::slice::from_ref(&question));
-        assert!(rig.is_closed(linker), "{question:?}");
+        rig.say_frames(linker, std::slice::from_ref(&query));
+        assert!(rig.is_closed(linker), "{query:?}");
     }
 }
 
@@ -108,20 +108,20 @@ fn an_outcome_is_told_when_it_is_there() {
     let id = id_in(GATEWAY_TWO, 0, 0);
     rig.ask(client, pay(id, "19.90"));
     let (pays, _) = rig.pays_and_lookups();
-    rig.say_frames(linker, &[ask(8, 0, Question::Outcome(id))]);
-    rig.say_frames(linker, &[ask(9, 0, Question::Outcome(id))]);
-    assert_eq!(rig.questions_and_answers(linker).1, []);
-    assert_eq!(rig.open_questions(), 2);
+    rig.say_frames(linker, &[ask(8, 0, Query::Outcome(id))]);
+    rig.say_frames(linker, &[ask(9, 0, Query::Outcome(id))]);
+    assert_eq!(rig.queries_and_answers(linker).1, []);
+    assert_eq!(rig.open_queries(), 2);
     rig.answer(&pays[0], 200);
-    let (_, answers) = rig.questions_and_answers(linker);
+    let (_, answers) = rig.queries_and_answers(linker);
     assert_eq!(answers.len(), 2);
     for ((number, answer), asked) in answers.into_iter().zip([8, 9]) {
-        let Answer::Outcome(Some(payment)) = answer else {
+        let QueryAnswer::Outcome(Some(payment)) = answer else {
             panic!("{answer:?}");
         };
         assert_eq!((number, payment.id, payment.cents), (asked, id, 1990));
     }
-    assert_eq!(rig.open_questions(), 0);
+    assert_eq!(rig.open_queries(), 0);
 }
 
 #[test]
@@ -131,16 +131,16 @@ fn who_asks_too_much_is_refused_and_nobody_is_asked_for_ever() {
     let id = id_in(GATEWAY_TWO, 0, 0);
     rig.unreachable = [true; 2];
     rig.ask(client, pay(id, "19.90"));
-    let questions = 0..=INQUIRY_PARTS_MAX as u64;
-    let questions = questions.map(|number| ask(number, 0, Question::Outcome(id)));
-    rig.say_frames(linker, &questions.collect::<Vec<_>>());
-    let (_, answers) = rig.questions_and_answers(linker);
-    assert_eq!(answers, [(INQUIRY_PARTS_MAX as u64, Answer::Refused)]);
-    assert_eq!(rig.open_questions(), INQUIRY_PARTS_MAX);
+    let queries = 0..=QUERY_PARTS_MAX as u64;
+    let queries = queries.map(|number| ask(number, 0, Query::Outcome(id)));
+    rig.say_frames(linker, &queries.collect::<Vec<_>>());
+    let (_, answers) = rig.queries_and_answers(linker);
+    assert_eq!(answers, [(QUERY_PARTS_MAX as u64, QueryAnswer::Refused)]);
+    assert_eq!(rig.open_queries(), QUERY_PARTS_MAX);
     // Who asked knows when its time is over.
     rig.pass(PAY_NOW_NS_MAX);
-    assert_eq!(rig.questions_and_answers(linker).1, []);
-    assert_eq!(rig.open_questions(), 0);
+    assert_eq!(rig.queries_and_answers(linker).1, []);
+    assert_eq!(rig.open_queries(), 0);
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn a_link_that_ends_takes_its_questions_with_it() {
     let client = rig.connect(0);
     let id = id_in(GATEWAY_TWO, 0, 0);
     rig.ask(client, pay(id, "19.90"));
-    rig.say_frames(linker, &[ask(8, 0, Question::Outcome(id)), ask(9, 0, ALL)]);
-    assert_eq!(rig.open_questions(), 2);
+    rig.say_frames(linker, &[ask(8, 0, Query::Outcome(id)), ask(9, 0, ALL)]);
+    assert_eq!(rig.open_queries(), 2);
     rig.finish(linker);
     rig.run();
-    assert_eq!(rig.open_questions(), 0);
+    assert_eq!(rig.open_queries(), 0);
     rig.pass(SUMMARY_NS_MAX);
     rig.check_counts();
 }
@@ -165,21 +165,24 @@ fn who_refuses_is_asked_again_after_a_while() {
     rig.say_frames(linker, &[Frame::Owns(1), Frame::Owns(3)]);
     rig.send(client, summary());
     rig.run();
-    let (questions, _) = rig.questions_and_answers(linker);
-    let [(1, first), (3, third)] = questions[..] else {
-        panic!("{questions:?}");
+    let (queries, _) = rig.queries_and_answers(linker);
+    let [(1, first), (3, third)] = queries[..] else {
+        panic!("{queries:?}");
     };
     let answer = |number, answer| Frame::Answer { number, answer };
     rig.say_frames(
         linker,
-        &[answer(first, Answer::Refused), answer(third, totals(30))],
+        &[
+            answer(first, QueryAnswer::Refused),
+            answer(third, totals(30)),
+        ],
     );
     rig.pass(ASK_AGAIN_NS - 1);
-    assert_eq!(rig.questions_and_answers(linker).0, []);
+    assert_eq!(rig.queries_and_answers(linker).0, []);
     rig.pass(1);
-    let (questions, _) = rig.questions_and_answers(linker);
-    let [(1, again)] = questions[..] else {
-        panic!("{questions:?}");
+    let (queries, _) = rig.queries_and_answers(linker);
+    let [(1, again)] = queries[..] else {
+        panic!("{queries:?}");
     };
     // Neither what was asked before, nor what was never asked, is answered by this.
     let stale = [first, third, again + 1].map(|number| answer(number, totals(500)));
@@ -201,10 +204,10 @@ fn a_shard_that_another_member_takes_over_is_asked_for_there() {
     rig.say_frames(linker, &[Frame::Owns(1), Frame::Owns(3)]);
     rig.send(client, summary());
     rig.run();
-    let (questions, _) = rig.questions_and_answers(linker);
+    let (queries, _) = rig.queries_and_answers(linker);
     // It gives one of them away, to us, and its answer about that is too late.
     let answer = |at: usize, count| Frame::Answer {
-        number: questions[at].1,
+        number: queries[at].1,
         answer: totals(count),
     };
     let said = [
@@ -226,14 +229,14 @@ fn what_cannot_be_read_is_not_told() {
     rig.say_frames(linker, &[Frame::Owns(1), Frame::Owns(3)]);
     rig.send(client, summary());
     rig.run();
-    let (questions, _) = rig.questions_and_answers(linker);
+    let (queries, _) = rig.queries_and_answers(linker);
     let answer = |at: usize, answer| Frame::Answer {
-        number: questions[at].1,
+        number: queries[at].1,
         answer,
     };
     rig.say_frames(
         linker,
-        &[answer(0, Answer::Unreadable), answer(1, totals(1))],
+        &[answer(0, QueryAnswer::Unreadable), answer(1, totals(1))],
     );
     let reply = rig.replies(client).remove(0);
     assert_eq!(reply.status, 500);
@@ -248,10 +251,10 @@ fn an_answer_to_another_question_is_a_fault() {
     rig.say_frames(linker, &[Frame::Owns(1), Frame::Owns(3)]);
     rig.send(client, summary());
     rig.run();
-    let (questions, _) = rig.questions_and_answers(linker);
+    let (queries, _) = rig.queries_and_answers(linker);
     let answer = Frame::Answer {
-        number: questions[0].1,
-        answer: Answer::Outcome(None),
+        number: queries[0].1,
+        answer: QueryAnswer::Outcome(None),
     };
     rig.say_frames(linker, &[answer]);
     assert!(rig.is_closed(linker));
