@@ -94,7 +94,7 @@ impl Node {
             }
         }
         if let Some(gateway) = self.gateway.as_mut().filter(|it| it.has_left()) {
-            gateway.resume_findings(&mut self.io, &mut self.shards);
+            gateway.resume(&mut self.io, &mut self.shards);
         }
         if !self.resets.begun.is_empty() {
             let (io, shards) = (&mut self.io, &mut self.shards);
@@ -409,7 +409,7 @@ impl Node {
             }
             Event::StatusKnown(shard, id, query, found) => {
                 let (queries, mut around) = self.queries();
-                queries.looked_up(&mut around, shard, id, query, found);
+                queries.status_known(&mut around, shard, id, query, found);
             }
             Event::HealthKnown(processor, failing, response_min_ms) => {
                 let health = Frame::Health {

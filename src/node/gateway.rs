@@ -1,7 +1,7 @@
 //! The connections to the payment processors, and what is under way on each of them.
 //!
 //! A connection carries one request at a time, and then the next one, of whatever kind: a payment
-//! ([`dispatch`], [`attempts`]), a query about one ([`lookups`]), or about health
+//! ([`dispatch`], [`attempts`]), a query about one ([`status_queries`]), or about health
 //! ([`health`]). One is made only when something waits for it, so that there are never more than
 //! were of use at once. A payment is not bound to a processor before there is a connection to send it on:
 //! one that cannot be reached has nothing of ours.
@@ -10,7 +10,7 @@ mod anomalies;
 mod attempts;
 mod dispatch;
 mod health;
-mod lookups;
+mod status_queries;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,7 +25,7 @@ use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
 use attempts::Attempt;
 use health::Health;
-use lookups::{Finding, Lookup, Lookups};
+use status_queries::{StatusQueries, StatusQuery, StatusResult};
 
 /// How a record begins with which TLS refuses what is none (RFC 8446, section 5.1): an alert, of any version.
 const TLS_ALERT: [u8; 2] = [21, 3];
@@ -39,7 +39,7 @@ pub(in crate::node) struct Gateway {
     /// Bound in this tick: to be sent once the journal has that, each on its connection.
     pub(in crate::node) unsent: Vec<(Attempt, ConnectionId)>,
     /// Payments that a processor has, and that are not settled: the batch had no room.
-    pub(in crate::node) findings: VecDeque<Finding>,
+    pub(in crate::node) status_results: VecDeque<StatusResult>,
     /// Settled in this tick's batches: shard, processor, cents.
     pub(in crate::node) confirmed: Vec<(usize, Processor, u64)>,
     /// Answers to queries about payments that need no processor, for the next tick.
@@ -82,7 +82,7 @@ pub(in crate::node) struct Side {
     pub(in crate::node) understood: bool,
     /// Requests without an answer, one after the other.
     pub(in crate::node) silent: u32,
-    pub(in crate::node) lookups: Lookups,
+    pub(in crate::node) status_queries: StatusQueries,
     pub(in crate::node) health: Health,
 }
 
@@ -103,7 +103,7 @@ struct Pool {
 /// What a connection carries.
 pub(in crate::node) enum Work {
     Pay(Attempt),
-    LookUp(Lookup),
+    Status(StatusQuery),
     Health,
 }
 
@@ -138,7 +138,7 @@ impl Side {
             spared: 0,
             understood: false,
             silent: 0,
-            lookups: Lookups::default(),
+            status_queries: StatusQueries::default(),
             health: Health::default(),
         }
     }
@@ -167,7 +167,7 @@ impl Gateway {
             sides: [Side::new(window_max), Side::new(window_max)],
             work: Vec::new(),
             unsent: Vec::new(),
-            findings: VecDeque::new(),
+            status_results: VecDeque::new(),
             confirmed: Vec::new(),
             told: Vec::new(),
             paused_ns: vec![0; shards],
@@ -208,7 +208,7 @@ impl Gateway {
 
     /// The tick before has left something.
     pub(in crate::node) fn has_left(&self) -> bool {
-        !self.findings.is_empty() || !self.told.is_empty()
+        !self.status_results.is_empty() || !self.told.is_empty()
     }
 
     /// Something is left that needs no event.
@@ -275,8 +275,8 @@ impl Gateway {
             side.circuit.ended(ticket, Outcome::Failed, now_ns);
         }
         // One of those who wait for a connection goes without, or it would be tried again and again.
-        if let Some(lookup) = side.lookups.next() {
-            self.looked_up_in_vain(io, shards, processor, lookup);
+        if let Some(status_query) = side.status_queries.next() {
+            self.status_unknown(io, shards, processor, status_query);
         } else {
             side.health.wanted = false;
         }
@@ -307,8 +307,8 @@ impl Gateway {
             for id in std::mem::take(&mut self.side(processor).pool.idle) {
                 io.close(id.index as usize);
             }
-            while let Some(lookup) = self.side(processor).lookups.next() {
-                self.looked_up_in_vain(io, shards, processor, lookup);
+            while let Some(status_query) = self.side(processor).status_queries.next() {
+                self.status_unknown(io, shards, processor, status_query);
             }
         }
     }
@@ -332,14 +332,14 @@ impl Gateway {
         scratch.extend_from_slice(payments.prefixes[number].as_bytes());
         let method = match &work {
             Work::Pay(_) => "POST",
-            Work::LookUp(_) | Work::Health => "GET",
+            Work::Status(_) | Work::Health => "GET",
         };
         scratch.extend_from_slice(b"/payments");
         match &work {
             Work::Pay(_) => {}
-            Work::LookUp(lookup) => {
+            Work::Status(status_query) => {
                 scratch.push(b'/');
-                scratch.extend_from_slice(&lookup.id.text());
+                scratch.extend_from_slice(&status_query.id.text());
             }
             Work::Health => scratch.extend_from_slice(b"/service-health"),
         }
@@ -451,7 +451,9 @@ impl Gateway {
         };
         match self.work[index].take().expect("it was asked") {
             Work::Pay(attempt) => self.attempt_over(io, shards, &attempt, answer),
-            Work::LookUp(lookup) => self.lookup_over(io, shards, processor, lookup, answer),
+            Work::Status(status_query) => {
+                self.status_answered(io, shards, processor, status_query, answer)
+            }
             Work::Health => self.health_over(io, shards, processor, answer),
         }
         io.decoded = decoded;

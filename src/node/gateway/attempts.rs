@@ -9,7 +9,7 @@
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::anomalies::Heard;
-use super::lookups::Finding;
+use super::status_queries::StatusResult;
 use super::Gateway;
 use super::{Answer, Work};
 use crate::api::processors::{is_done, write_payment, Stored};
@@ -125,7 +125,7 @@ impl Gateway {
             Next::Paid | Next::Stored => self.found(
                 io,
                 shards,
-                Finding {
+                StatusResult {
                     shard,
                     id,
                     by: to,
@@ -356,7 +356,7 @@ impl Gateway {
         if side.retry_ns <= now_ns {
             side.retry_ns = now_ns + side.retry_again_ns;
             // Less often than probes in the end: should it be this payment that it fails at, others get
-            // their turn at finding out whether it works.
+            // their turn at result out whether it works.
             side.retry_again_ns = (2 * side.retry_again_ns).min(2 * PROBE_NS_MAX);
         }
         side.retries.insert((course.due_ns, id), shard);

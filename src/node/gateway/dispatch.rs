@@ -30,7 +30,7 @@ impl Gateway {
         }
         if io.stop.is_none() {
             for processor in Processor::ALL {
-                self.send_lookups(io, shards, processor);
+                self.send_status_queries(io, shards, processor);
                 self.ask_health(io, shards, processor);
                 self.retry(io, shards, processor);
             }
@@ -377,8 +377,8 @@ impl Gateway {
             next_ns = ahead.fold(now_ns + DISPATCH_NS_MAX, u64::min);
         }
         for processor in Processor::ALL {
-            let lookups = &sides[processor as usize].lookups;
-            next_ns = next_ns.min(lookups.deadline_ns());
+            let status_queries = &sides[processor as usize].status_queries;
+            next_ns = next_ns.min(status_queries.deadline_ns());
             next_ns = next_ns.min(self.health_due_ns(shards, processor));
         }
         next_ns

@@ -37,7 +37,7 @@ enum About {
         /// What is known.
         summary: Summary,
         /// How many are still to say what they hold.
-        lookups: usize,
+        status_queries: usize,
     },
     Outcome(PaymentId),
 }
@@ -192,11 +192,11 @@ impl Queries {
             about: About::Summary {
                 window,
                 summary,
-                lookups: unknown.len(),
+                status_queries: unknown.len(),
             },
         });
         for id in unknown {
-            gateway.look_up(around.io, around.shards, shard, id, number);
+            gateway.query_status(around.io, around.shards, shard, id, number);
         }
         Heard::Later(number)
     }
@@ -247,8 +247,8 @@ impl Queries {
         }
     }
 
-    /// What came of a lookup: whether the processor has the payment; `None`: nobody knows.
-    pub(in crate::node) fn looked_up(
+    /// What came of a status_query: whether the processor has the payment; `None`: nobody knows.
+    pub(in crate::node) fn status_known(
         &mut self,
         around: &mut Around<'_>,
         shard: usize,
@@ -266,13 +266,13 @@ impl Queries {
         let About::Summary {
             window,
             summary,
-            lookups,
+            status_queries,
         } = &mut open.about
         else {
             unreachable!("outcomes are not looked up");
         };
         debug_assert_eq!(open.shard, shard);
-        *lookups -= 1;
+        *status_queries -= 1;
         let its_shard = around.shards.get(shard).filter(|_| found == Some(true));
         let Ok(payment) = its_shard.map_or(Ok(None), |it| it.payments().find(id)) else {
             return self.answer_query(around, query, QueryAnswer::Unreadable);
@@ -284,7 +284,7 @@ impl Queries {
                 summary.add(by, payment.cents);
             }
         }
-        if *lookups == 0 {
+        if *status_queries == 0 {
             let answer = QueryAnswer::Summary(*summary);
             self.answer_query(around, query, answer);
         }

@@ -22,7 +22,7 @@ use crate::payments::{PaymentId, Processor, State};
 use crate::shard::payments::{Course, Unreadable};
 
 /// A query about one payment.
-pub(in crate::node) struct Lookup {
+pub(in crate::node) struct StatusQuery {
     pub(in crate::node) shard: usize,
     pub(in crate::node) id: PaymentId,
     /// Attempts that ended in this query: the payment is settled, or sent again, depending on the answer.
@@ -36,7 +36,7 @@ pub(in crate::node) struct Lookup {
 }
 
 /// A payment that a processor has.
-pub(in crate::node) struct Finding {
+pub(in crate::node) struct StatusResult {
     pub(in crate::node) shard: usize,
     pub(in crate::node) id: PaymentId,
     pub(in crate::node) by: Processor,
@@ -47,21 +47,21 @@ pub(in crate::node) struct Finding {
 
 /// Of one processor.
 #[derive(Default)]
-pub(in crate::node) struct Lookups {
-    waiting: HashMap<PaymentId, Lookup>,
+pub(in crate::node) struct StatusQueries {
+    waiting: HashMap<PaymentId, StatusQuery>,
     /// Those, as they came.
     order: VecDeque<PaymentId>,
     under_way: usize,
 }
 
-impl Lookups {
+impl StatusQueries {
     /// Puts one in, if it is not there yet.
-    fn push(&mut self, shard: usize, id: PaymentId, deadline_ns: u64) -> &mut Lookup {
-        let lookup = match self.waiting.entry(id) {
+    fn push(&mut self, shard: usize, id: PaymentId, deadline_ns: u64) -> &mut StatusQuery {
+        let status_query = match self.waiting.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 self.order.push_back(id);
-                entry.insert(Lookup {
+                entry.insert(StatusQuery {
                     shard,
                     id,
                     verify: Vec::new(),
@@ -72,27 +72,27 @@ impl Lookups {
             }
         };
         // Who was first is told late, if it comes to that, and not the other one too early.
-        lookup.deadline_ns = deadline_ns;
-        lookup
+        status_query.deadline_ns = deadline_ns;
+        status_query
     }
 
     /// One is asked once more: that its connection broke says nothing of the payment.
-    fn push_again(&mut self, lookup: Lookup) {
-        let Lookup {
+    fn push_again(&mut self, status_query: StatusQuery) {
+        let StatusQuery {
             verify,
             queries,
             deadline_ns,
             ..
-        } = lookup;
-        let known = self.waiting.entry(lookup.id);
+        } = status_query;
+        let known = self.waiting.entry(status_query.id);
         if let Entry::Vacant(_) = known {
             // Those who are before it have as much time, or more.
-            self.order.push_front(lookup.id);
+            self.order.push_front(status_query.id);
         }
-        let waiting = known.or_insert(Lookup {
+        let waiting = known.or_insert(StatusQuery {
             verify: Vec::new(),
             queries: Vec::new(),
-            ..lookup
+            ..status_query
         });
         waiting.deadline_ns = waiting.deadline_ns.max(deadline_ns);
         waiting.verify.extend(verify);
@@ -101,12 +101,12 @@ impl Lookups {
     }
 
     /// The one that has waited longest.
-    pub(in crate::node) fn next(&mut self) -> Option<Lookup> {
+    pub(in crate::node) fn next(&mut self) -> Option<StatusQuery> {
         let id = self.order.pop_front()?;
         Some(self.waiting.remove(&id).expect("it is in the order"))
     }
 
-    fn next_if(&mut self, is: impl FnOnce(&Lookup) -> bool) -> Option<Lookup> {
+    fn next_if(&mut self, is: impl FnOnce(&StatusQuery) -> bool) -> Option<StatusQuery> {
         let id = self.order.front()?;
         is(&self.waiting[id]).then(|| self.next())?
     }
@@ -121,7 +121,7 @@ impl Lookups {
 impl Gateway {
     /// Asks a processor whether it has a payment of a shard of ours. Ends in
     /// [`Event::StatusKnown`], in a later tick; if it has it, it is settled by then.
-    pub(in crate::node) fn look_up(
+    pub(in crate::node) fn query_status(
         &mut self,
         io: &mut Transport,
         shards: &mut Shards,
@@ -132,9 +132,9 @@ impl Gateway {
         match self.bound_to(shards, shard, id) {
             Some(order) if io.stop.is_none() && io.settings.payments.is_some() => {
                 let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
-                let lookups = &mut self.side(order.to).lookups;
-                let lookup = lookups.push(shard, id, deadline_ns);
-                lookup.queries.push(query);
+                let status_queries = &mut self.side(order.to).status_queries;
+                let status_query = status_queries.push(shard, id, deadline_ns);
+                status_query.queries.push(query);
             }
             Some(_) => self.told.push((shard, id, query, None)),
             None => {
@@ -155,8 +155,11 @@ impl Gateway {
         ticket: Ticket,
     ) {
         let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
-        let lookups = &mut self.side(by).lookups;
-        lookups.push(shard, id, deadline_ns).verify.push(ticket);
+        let status_queries = &mut self.side(by).status_queries;
+        status_queries
+            .push(shard, id, deadline_ns)
+            .verify
+            .push(ticket);
     }
 
     /// What is known of a payment that is not bound; `None`: not even that, it is not ours.
@@ -170,7 +173,7 @@ impl Gateway {
     }
 
     /// Sends what waits, as far as there are connections; gives up what has waited too long.
-    pub(in crate::node) fn send_lookups(
+    pub(in crate::node) fn send_status_queries(
         &mut self,
         io: &mut Transport,
         shards: &mut Shards,
@@ -179,13 +182,13 @@ impl Gateway {
         let now_ns = io.now.monotonic_ns;
         loop {
             let side = self.side(processor);
-            let room = PROCESSOR_LOOKUPS_MAX - side.lookups.under_way;
-            let is_late = |lookup: &Lookup| lookup.deadline_ns <= now_ns;
-            if let Some(late) = side.lookups.next_if(is_late) {
-                self.looked_up_in_vain(io, shards, processor, late);
+            let room = PROCESSOR_LOOKUPS_MAX - side.status_queries.under_way;
+            let is_late = |status_query: &StatusQuery| status_query.deadline_ns <= now_ns;
+            if let Some(late) = side.status_queries.next_if(is_late) {
+                self.status_unknown(io, shards, processor, late);
                 continue;
             }
-            let waiting = side.lookups.order.len();
+            let waiting = side.status_queries.order.len();
             if waiting == 0 || room == 0 {
                 return;
             }
@@ -193,67 +196,80 @@ impl Gateway {
                 side.pool.wanted_beside += waiting.min(room);
                 return;
             };
-            let lookup = side.lookups.next().expect("one waits");
-            side.lookups.under_way += 1;
-            let within_ns = lookup.deadline_ns - now_ns;
+            let status_query = side.status_queries.next().expect("one waits");
+            side.status_queries.under_way += 1;
+            let within_ns = status_query.deadline_ns - now_ns;
             let stats = &io.stats().payments.processors[processor as usize];
             stats.lookups.add(1);
-            self.ask_processor(io, connection, processor, Work::LookUp(lookup), within_ns);
+            self.ask_processor(
+                io,
+                connection,
+                processor,
+                Work::Status(status_query),
+                within_ns,
+            );
         }
     }
 
     /// A processor has told what it has of a payment, or has not.
-    pub(in crate::node) fn lookup_over(
+    pub(in crate::node) fn status_answered(
         &mut self,
         io: &mut Transport,
         shards: &mut Shards,
         processor: Processor,
-        lookup: Lookup,
+        status_query: StatusQuery,
         answer: Answer<'_>,
     ) {
-        self.side(processor).lookups.under_way -= 1;
-        let id = lookup.id;
+        self.side(processor).status_queries.under_way -= 1;
+        let id = status_query.id;
         let mut stored = None;
         let heard = self.hear(io, processor, Asked::Lookup, Some(id), answer, |body| {
             stored = read_payment(body).filter(|it| it.id == id);
             stored.is_some()
         });
-        let has_time = io.stop.is_none() && lookup.deadline_ns > io.now.monotonic_ns;
+        let has_time = io.stop.is_none() && status_query.deadline_ns > io.now.monotonic_ns;
         let is_whole = matches!(answer, Answer::Whole { .. });
-        if !is_whole && has_time && !lookup.again {
-            return self.side(processor).lookups.push_again(lookup);
+        if !is_whole && has_time && !status_query.again {
+            return self.side(processor).status_queries.push_again(status_query);
         }
-        self.lookup_heard(io, shards, processor, lookup, &heard, stored);
+        self.status_heard(io, shards, processor, status_query, &heard, stored);
     }
 
     /// Nobody knows more of a payment than before.
-    pub(in crate::node) fn looked_up_in_vain(
+    pub(in crate::node) fn status_unknown(
         &mut self,
         io: &mut Transport,
         shards: &mut Shards,
         processor: Processor,
-        lookup: Lookup,
+        status_query: StatusQuery,
     ) {
-        self.lookup_heard(io, shards, processor, lookup, &Heard::UNREACHABLE, None);
+        self.status_heard(
+            io,
+            shards,
+            processor,
+            status_query,
+            &Heard::UNREACHABLE,
+            None,
+        );
     }
 
     /// What becomes of a payment that was asked about, and of the attempts that ended in that.
-    fn lookup_heard(
+    fn status_heard(
         &mut self,
         io: &mut Transport,
         shards: &mut Shards,
         processor: Processor,
-        lookup: Lookup,
+        status_query: StatusQuery,
         heard: &Heard,
         stored: Option<Stored>,
     ) {
-        let Lookup {
+        let StatusQuery {
             shard,
             id,
             verify,
             queries,
             ..
-        } = lookup;
+        } = status_query;
         let its = self.its_to_settle(shards, shard, id, processor);
         let sent = its.map_or(Said::Nothing, |(_, course)| course.said);
         let ruling = rule(sent, Some(heard.said));
@@ -276,22 +292,22 @@ impl Gateway {
                 // somebody else has the shard.
                 if !verify.is_empty() {
                     let what = "that it has carried out another amount with this id";
-                    self.lookup_odd(io, by, Anomaly::Amount, id, heard.status, what);
+                    self.status_makes_no_sense(io, by, Anomaly::Amount, id, heard.status, what);
                 }
                 return self.tell_queries(io, shard, id, &queries, Some(false));
             }
             if ruling.contradiction {
                 let what = "that it has what it refused";
-                self.lookup_odd(io, by, Anomaly::Contradiction, id, heard.status, what);
+                self.status_makes_no_sense(io, by, Anomaly::Contradiction, id, heard.status, what);
             } else if its.is_none() && self.is_elsewhere(shards, shard, id, by) {
                 let what = "that it has what it refused, and the other one may have it since";
-                self.lookup_odd(io, by, Anomaly::Contradiction, id, heard.status, what);
+                self.status_makes_no_sense(io, by, Anomaly::Contradiction, id, heard.status, what);
             }
             // Also what is settled, or forgotten, by now.
             return self.found(
                 io,
                 shards,
-                Finding {
+                StatusResult {
                     shard,
                     id,
                     by,
@@ -310,7 +326,7 @@ impl Gateway {
                     Said::Known => "nothing of it, and 422 to the payment: that it knows it",
                     _ => "that it does not have it, and 2xx to the payment",
                 };
-                self.lookup_odd(
+                self.status_makes_no_sense(
                     io,
                     processor,
                     Anomaly::Contradiction,
@@ -331,7 +347,7 @@ impl Gateway {
         self.tell_queries(io, shard, id, &queries, found);
     }
 
-    fn lookup_odd(
+    fn status_makes_no_sense(
         &self,
         io: &Transport,
         by: Processor,
@@ -392,35 +408,35 @@ impl Gateway {
         &mut self,
         io: &mut Transport,
         shards: &mut Shards,
-        finding: Finding,
+        result: StatusResult,
     ) {
-        let Finding { shard, id, by, .. } = finding;
+        let StatusResult { shard, id, by, .. } = result;
         let Some((cents, course)) = self.its_to_settle(shards, shard, id, by) else {
             let found = self.is_settled_here(shards, shard, id);
-            return self.tell_queries(io, shard, id, &finding.queries, found);
+            return self.tell_queries(io, shard, id, &result.queries, found);
         };
         if !shards.accepts(shard) {
-            return self.findings.push_back(finding);
+            return self.status_results.push_back(result);
         }
         if course.due_ns > 0 {
             let retries = &mut self.side(by).retries;
             retries.remove(&(course.due_ns, id));
         }
         let now = io.now;
-        let requested_us = finding.requested_us;
+        let requested_us = result.requested_us;
         let its_shard = shards.shard(shard);
         let time_us = its_shard.tell_time(now);
         let settled = its_shard.settle_payment(id, requested_us, time_us);
         debug_assert!(settled, "it was bound");
         self.confirmed.push((shard, by, cents));
         io.events.push_back(Event::Settled(shard, id));
-        self.tell_queries(io, shard, id, &finding.queries, Some(true));
+        self.tell_queries(io, shard, id, &result.queries, Some(true));
     }
 
     /// Goes on with what the tick before has left.
-    pub(in crate::node) fn resume_findings(&mut self, io: &mut Transport, shards: &mut Shards) {
-        for finding in std::mem::take(&mut self.findings) {
-            self.found(io, shards, finding);
+    pub(in crate::node) fn resume(&mut self, io: &mut Transport, shards: &mut Shards) {
+        for result in std::mem::take(&mut self.status_results) {
+            self.found(io, shards, result);
         }
         for (shard, id, query, found) in std::mem::take(&mut self.told) {
             let event = Event::StatusKnown(shard, id, query, found);
