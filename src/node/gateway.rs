@@ -33,7 +33,7 @@ const TLS_ALERT: [u8; 2] = [21, 3];
 /// What this core knows of the processors, and wants of them.
 pub(in crate::node) struct Gateway {
     /// By number.
-    pub(in crate::node) sides: [Side; 2],
+    pub(in crate::node) upstreams: [Upstream; 2],
     /// What is under way, by the connection's index.
     work: Vec<Option<Work>>,
     /// Bound in this tick: to be sent once the journal has that, each on its connection.
@@ -61,7 +61,7 @@ pub(in crate::node) struct Gateway {
 }
 
 /// One processor.
-pub(in crate::node) struct Side {
+pub(in crate::node) struct Upstream {
     pub(in crate::node) circuit: Circuit,
     pub(in crate::node) window_max: u32,
     pool: Pool,
@@ -124,9 +124,9 @@ pub(in crate::node) enum Answer<'a> {
     None,
 }
 
-impl Side {
-    fn new(window_max: u32) -> Side {
-        Side {
+impl Upstream {
+    fn new(window_max: u32) -> Upstream {
+        Upstream {
             circuit: Circuit::new(window_max),
             window_max,
             pool: Pool::default(),
@@ -164,7 +164,7 @@ impl Gateway {
     pub(in crate::node) fn new(members: usize, shards: usize) -> Gateway {
         let window_max = (PROCESSOR_PARALLEL_MAX / members).max(1) as u32;
         Gateway {
-            sides: [Side::new(window_max), Side::new(window_max)],
+            upstreams: [Upstream::new(window_max), Upstream::new(window_max)],
             work: Vec::new(),
             unsent: Vec::new(),
             status_results: VecDeque::new(),
@@ -180,8 +180,8 @@ impl Gateway {
         }
     }
 
-    pub(in crate::node) fn side(&mut self, processor: Processor) -> &mut Side {
-        &mut self.sides[processor as usize]
+    pub(in crate::node) fn upstream(&mut self, processor: Processor) -> &mut Upstream {
+        &mut self.upstreams[processor as usize]
     }
 
     /// What is under way on connections.
@@ -197,7 +197,7 @@ impl Gateway {
         now_ns: u64,
     ) {
         if let Some(Work::Pay(attempt)) = &mut self.work[index] {
-            let circuit = &mut self.sides[processor as usize].circuit;
+            let circuit = &mut self.upstreams[processor as usize].circuit;
             circuit.leaves(&mut attempt.ticket, now_ns);
         }
     }
@@ -224,11 +224,11 @@ impl Gateway {
     pub(in crate::node) fn connect_processors(&mut self, io: &mut Transport) {
         for processor in Processor::ALL {
             let now_ns = io.now.monotonic_ns;
-            let side = self.side(processor);
-            let wanted = std::mem::take(&mut side.pool.wanted);
-            let beside = std::mem::take(&mut side.pool.wanted_beside);
-            for _ in side.pool.connecting.len()..wanted + beside {
-                side.pool.connecting.push_back(now_ns);
+            let upstream = self.upstream(processor);
+            let wanted = std::mem::take(&mut upstream.pool.wanted);
+            let beside = std::mem::take(&mut upstream.pool.wanted_beside);
+            for _ in upstream.pool.connecting.len()..wanted + beside {
+                upstream.pool.connecting.push_back(now_ns);
                 let target = Target::Upstream(processor as usize);
                 io.effects.push_back(Effect::Connect(target));
             }
@@ -242,7 +242,7 @@ impl Gateway {
         id: ConnectionId,
         processor: Processor,
     ) {
-        self.side(processor).pool.connecting.pop_front();
+        self.upstream(processor).pool.connecting.pop_front();
         self.processor_idle(io, id, processor);
     }
 
@@ -253,7 +253,7 @@ impl Gateway {
             return io.close(index);
         }
         io.expect_arrival(index, PROCESSOR_IDLE_NS_MAX);
-        self.side(processor).pool.idle.push(id);
+        self.upstream(processor).pool.idle.push(id);
     }
 
     /// A connection to a processor could not be made: nothing was sent.
@@ -264,21 +264,21 @@ impl Gateway {
         processor: Processor,
     ) {
         let now_ns = io.now.monotonic_ns;
-        let side = self.side(processor);
-        let began_ns = side.pool.connecting.pop_front().unwrap_or(now_ns);
+        let upstream = self.upstream(processor);
+        let began_ns = upstream.pool.connecting.pop_front().unwrap_or(now_ns);
         // Those that were under way when one failed have no news; nor have those that were made for
         // queries while no payment may be sent.
-        let is_news = began_ns >= side.pool.failed_ns;
-        if is_news && side.circuit.has_room(side.under_way, now_ns) {
-            side.pool.failed_ns = now_ns;
-            let ticket = side.circuit.sent(now_ns);
-            side.circuit.ended(ticket, Outcome::Failed, now_ns);
+        let is_news = began_ns >= upstream.pool.failed_ns;
+        if is_news && upstream.circuit.has_room(upstream.under_way, now_ns) {
+            upstream.pool.failed_ns = now_ns;
+            let ticket = upstream.circuit.sent(now_ns);
+            upstream.circuit.ended(ticket, Outcome::Failed, now_ns);
         }
         // One of those who wait for a connection goes without, or it would be tried again and again.
-        if let Some(status_query) = side.status_queries.next() {
+        if let Some(status_query) = upstream.status_queries.next() {
             self.status_unknown(io, shards, processor, status_query);
         } else {
-            side.health.wanted = false;
+            upstream.health.wanted = false;
         }
         let stats = &io.stats().payments.processors[processor as usize];
         stats.failed.add(1);
@@ -294,7 +294,7 @@ impl Gateway {
     ) {
         if !self.has_work(index) {
             let id = io.connections[index].id;
-            return self.side(processor).pool.idle.retain(|it| *it != id);
+            return self.upstream(processor).pool.idle.retain(|it| *it != id);
         }
         let input = std::mem::take(&mut io.connections[index].input.bytes);
         self.take_reply(io, shards, index, processor, &input, true);
@@ -304,10 +304,10 @@ impl Gateway {
     /// Of a stop: nothing is sent any more, and what is under way may end.
     pub(in crate::node) fn stop_processors(&mut self, io: &mut Transport, shards: &mut Shards) {
         for processor in Processor::ALL {
-            for id in std::mem::take(&mut self.side(processor).pool.idle) {
+            for id in std::mem::take(&mut self.upstream(processor).pool.idle) {
                 io.close(id.index as usize);
             }
-            while let Some(status_query) = self.side(processor).status_queries.next() {
+            while let Some(status_query) = self.upstream(processor).status_queries.next() {
                 self.status_unknown(io, shards, processor, status_query);
             }
         }

@@ -67,10 +67,10 @@ impl Gateway {
             }
         };
         let said = Said::of(status, readable);
-        let side = self.side(from);
-        side.silent = 0;
+        let upstream = self.upstream(from);
+        upstream.silent = 0;
         if said == Said::Done {
-            if !std::mem::replace(&mut side.understood, true) {
+            if !std::mem::replace(&mut upstream.understood, true) {
                 let stats = &io.stats().payments.processors[from as usize];
                 stats.understood.set(1);
             }
@@ -96,9 +96,11 @@ impl Gateway {
         asked: Asked,
         id: Option<PaymentId>,
     ) {
-        let side = self.side(from);
-        side.silent = side.silent.saturating_add(1);
-        if asked == Asked::Payment && side.silent >= SILENT_ATTEMPTS && !self.understands(io, from)
+        let upstream = self.upstream(from);
+        upstream.silent = upstream.silent.saturating_add(1);
+        if asked == Asked::Payment
+            && upstream.silent >= SILENT_ATTEMPTS
+            && !self.understands(io, from)
         {
             let what = "no answer, as always";
             self.makes_no_sense(io, from, Anomaly::Silence, (asked, id), None, what);

@@ -69,9 +69,9 @@ impl Gateway {
     /// A payment is to be sent in this tick.
     pub(in crate::node) fn attempt(&mut self, io: &Transport, order: Order) -> Attempt {
         let now_ns = io.now.monotonic_ns;
-        let side = self.side(order.to);
-        side.under_way += 1;
-        let ticket = side.circuit.sent(now_ns);
+        let upstream = self.upstream(order.to);
+        upstream.under_way += 1;
+        let ticket = upstream.circuit.sent(now_ns);
         Attempt { order, ticket }
     }
 
@@ -161,18 +161,18 @@ impl Gateway {
         wait_ns: Option<u64>,
     ) {
         let now_ns = io.now.monotonic_ns;
-        let side = self.side(to);
+        let upstream = self.upstream(to);
         let spared = suspect && matches!(outcome, Outcome::Failed | Outcome::Unknown);
         let known = if spared { Outcome::Spared } else { outcome };
-        side.circuit.ended(ticket, known, now_ns);
-        side.under_way -= 1;
+        upstream.circuit.ended(ticket, known, now_ns);
+        upstream.under_way -= 1;
         match (known, wait_ns) {
             (Outcome::Done, _) => {
-                (side.retry_ns, side.retry_again_ns) = (0, PROBE_NS_MIN);
-                side.done_ns = now_ns;
-                side.spared = (side.spared + 1).min(REFUSALS_SPARED_MAX);
+                (upstream.retry_ns, upstream.retry_again_ns) = (0, PROBE_NS_MIN);
+                upstream.done_ns = now_ns;
+                upstream.spared = (upstream.spared + 1).min(REFUSALS_SPARED_MAX);
             }
-            (Outcome::Failed, Some(wait_ns)) => side.circuit.hold(wait_ns, now_ns),
+            (Outcome::Failed, Some(wait_ns)) => upstream.circuit.hold(wait_ns, now_ns),
             _ => {}
         }
         let stats = &io.stats().payments.processors[to as usize];
@@ -196,13 +196,13 @@ impl Gateway {
     ) -> bool {
         let tried = self.tried(shards, shard, id);
         let its = tried.filter(|(_, course)| course.to == to && course.wrong_ns > 0);
-        let side = self.side(to);
-        if its.is_some_and(|(_, course)| side.done_ns > course.wrong_ns) {
+        let upstream = self.upstream(to);
+        if its.is_some_and(|(_, course)| upstream.done_ns > course.wrong_ns) {
             return true;
         }
         let about_it = matches!(said, Said::Refused | Said::Known | Said::Unreadable);
-        let spared = about_it && side.spared > 0;
-        side.spared -= u32::from(spared);
+        let spared = about_it && upstream.spared > 0;
+        upstream.spared -= u32::from(spared);
         spared
     }
 
@@ -284,7 +284,7 @@ impl Gateway {
         let now_ns = io.now.monotonic_ns;
         let (payment, course) = self.tried(shards, shard, id).expect("it was sent");
         let mut rest_ns = backoff::rest_ns(id, payment.attempts).max(heard.wait_ns.unwrap_or(0));
-        let circuit = &self.sides[to as usize].circuit;
+        let circuit = &self.upstreams[to as usize].circuit;
         if let (CircuitState::Open, Some(probe_ns)) = (circuit.state(), circuit.wake_ns(now_ns)) {
             // Should it be this payment that the processor fails at, another one finds that out.
             if self.others_wait(shards, shard, id) {
@@ -304,7 +304,7 @@ impl Gateway {
     fn others_wait(&self, shards: &Shards, shard: usize, id: PaymentId) -> bool {
         let is_free = |(payment, _): &(Payment, Course)| payment.state == State::Free;
         let own = usize::from(self.tried(shards, shard, id).as_ref().is_some_and(is_free));
-        let retries = self.sides.iter().map(|side| side.retries.len());
+        let retries = self.upstreams.iter().map(|upstream| upstream.retries.len());
         let free = shards.served().map(|shard| shard.payments().free());
         free.chain(retries).sum::<usize>() > own
     }
@@ -352,14 +352,14 @@ impl Gateway {
         let mut course = self.went_wrong(io, shards, shard, id, to, heard);
         course.due_ns = course.rest_ns[to as usize];
         self.set_course(shards, shard, id, course);
-        let side = self.side(to);
-        if side.retry_ns <= now_ns {
-            side.retry_ns = now_ns + side.retry_again_ns;
+        let upstream = self.upstream(to);
+        if upstream.retry_ns <= now_ns {
+            upstream.retry_ns = now_ns + upstream.retry_again_ns;
             // Less often than probes in the end: should it be this payment that it fails at, others get
             // their turn at result out whether it works.
-            side.retry_again_ns = (2 * side.retry_again_ns).min(2 * PROBE_NS_MAX);
+            upstream.retry_again_ns = (2 * upstream.retry_again_ns).min(2 * PROBE_NS_MAX);
         }
-        side.retries.insert((course.due_ns, id), shard);
+        upstream.retries.insert((course.due_ns, id), shard);
     }
 
     /// A shard is ours, or once more as it was before: its payments that a processor may have, and that
@@ -370,8 +370,8 @@ impl Gateway {
         shards: &mut Shards,
         number: usize,
     ) {
-        for side in &mut self.sides {
-            side.retries.retain(|_, shard| *shard != number);
+        for upstream in &mut self.upstreams {
+            upstream.retries.retain(|_, shard| *shard != number);
         }
         let under_way = |work: &Work| match work {
             Work::Pay(Attempt { order, .. }) if order.shard == number => {
@@ -404,7 +404,7 @@ impl Gateway {
             let due_ns = first_ns + 1 + place as u64;
             let (_, course) = shard.payments().tried(id).expect("it is bound");
             shard.set_payment_course(id, Course { due_ns, ..course });
-            self.side(to).retries.insert((due_ns, id), number);
+            self.upstream(to).retries.insert((due_ns, id), number);
         }
     }
 }

@@ -58,36 +58,39 @@ impl Gateway {
 
     /// Whether one more payment may be sent to a processor.
     fn takes_payment(&self, io: &Transport, processor: Processor) -> bool {
-        let side = &self.sides[processor as usize];
+        let upstream = &self.upstreams[processor as usize];
         // The connection for a probe is part of it: what cannot wait does not wait for that.
-        let probing = side.circuit.state() == State::Open && side.waits_for_connection();
-        !probing && side.circuit.has_room(side.under_way, io.now.monotonic_ns)
+        let probing = upstream.circuit.state() == State::Open && upstream.waits_for_connection();
+        !probing
+            && upstream
+                .circuit
+                .has_room(upstream.under_way, io.now.monotonic_ns)
     }
 
     /// Connections are wanted for payments: as many as wait, as far as the processor has room.
     fn want_connections(&mut self, processor: Processor, waiting: usize) {
-        let side = self.side(processor);
+        let upstream = self.upstream(processor);
         // There is room for one; for more, if the window says so.
-        let window = side.circuit.window() as usize;
-        let room = window.saturating_sub(side.under_way as usize).max(1);
-        side.pool.wanted = side.pool.wanted.max(waiting.min(room));
+        let window = upstream.circuit.window() as usize;
+        let room = window.saturating_sub(upstream.under_way as usize).max(1);
+        upstream.pool.wanted = upstream.pool.wanted.max(waiting.min(room));
     }
 
     /// Sends payments once more that a processor may have.
     fn retry(&mut self, io: &mut Transport, shards: &mut Shards, processor: Processor) {
         let now_ns = io.now.monotonic_ns;
         loop {
-            let side = self.side(processor);
-            let works = side.circuit.state() == State::Closed;
-            let first = side.retries.first_key_value();
+            let upstream = self.upstream(processor);
+            let works = upstream.circuit.state() == State::Closed;
+            let first = upstream.retries.first_key_value();
             if first.is_none_or(|((due_ns, _), _)| *due_ns > now_ns) {
                 return;
             }
-            if (!works && side.retry_ns > now_ns) || !self.takes_payment(io, processor) {
+            if (!works && upstream.retry_ns > now_ns) || !self.takes_payment(io, processor) {
                 return;
             }
-            let side = self.side(processor);
-            let ((due_ns, id), shard) = side.retries.pop_first().expect("there is one");
+            let upstream = self.upstream(processor);
+            let ((due_ns, id), shard) = upstream.retries.pop_first().expect("there is one");
             // Settled or forgotten meanwhile, or another's: whoever has the shard sees to it.
             let Some(order) = self
                 .bound_to(shards, shard, id)
@@ -103,14 +106,14 @@ impl Gateway {
             if paused_ns > now_ns {
                 let due_ns = paused_ns;
                 self.set_course(shards, shard, id, Course { due_ns, ..course });
-                let side = self.side(processor);
-                side.retries.insert((due_ns, id), shard);
+                let upstream = self.upstream(processor);
+                upstream.retries.insert((due_ns, id), shard);
                 continue;
             }
-            let side = self.side(processor);
-            let Some(connection) = side.take_idle() else {
-                side.retries.insert((due_ns, id), shard);
-                let due = side
+            let upstream = self.upstream(processor);
+            let Some(connection) = upstream.take_idle() else {
+                upstream.retries.insert((due_ns, id), shard);
+                let due = upstream
                     .retries
                     .keys()
                     .take_while(|(due_ns, _)| *due_ns <= now_ns);
@@ -189,8 +192,8 @@ impl Gateway {
                 }
             }
         };
-        let side = self.side(to);
-        let Some(connection) = side.take_idle() else {
+        let upstream = self.upstream(to);
+        let Some(connection) = upstream.take_idle() else {
             let waiting = shards.get(number).map(|it| it.payments().free());
             self.want_connections(to, waiting.unwrap_or(0));
             return false;
@@ -264,7 +267,7 @@ impl Gateway {
             shard.end_payment_rests(processor);
         }
         // Those that it may have are due in the order in which they would have been, one after the other.
-        let retries = std::mem::take(&mut self.side(processor).retries);
+        let retries = std::mem::take(&mut self.upstream(processor).retries);
         let first_ns = now_ns.saturating_sub(retries.len() as u64);
         for (place, ((due_before_ns, id), shard)) in retries.into_iter().enumerate() {
             let tried = self
@@ -274,21 +277,23 @@ impl Gateway {
             if let Some((_, course)) = tried {
                 let due_ns = due_before_ns.min(first_ns + 1 + place as u64);
                 self.set_course(shards, shard, id, Course { due_ns, ..course });
-                let side = self.side(processor);
-                side.retries.insert((due_ns, id), shard);
+                let upstream = self.upstream(processor);
+                upstream.retries.insert((due_ns, id), shard);
             }
         }
-        self.side(processor).retry_ns = 0;
+        self.upstream(processor).retry_ns = 0;
     }
 
     pub(in crate::node) fn outlook(&self, io: &Transport, processor: Processor) -> Outlook {
-        let side = &self.sides[processor as usize];
+        let upstream = &self.upstreams[processor as usize];
         Outlook {
-            works: side.circuit.works(io.now.monotonic_ns),
+            works: upstream.circuit.works(io.now.monotonic_ns),
             room: self.takes_payment(io, processor),
-            full: side.circuit.is_full(side.under_way, io.now.monotonic_ns),
-            latency_ns: side.circuit.latency_ns(io.now.monotonic_ns),
-            parallel_max: side.window_max,
+            full: upstream
+                .circuit
+                .is_full(upstream.under_way, io.now.monotonic_ns),
+            latency_ns: upstream.circuit.latency_ns(io.now.monotonic_ns),
+            parallel_max: upstream.window_max,
             fee_basis_points: processor.fee_basis_points(),
         }
     }
@@ -322,10 +327,10 @@ impl Gateway {
         shard: usize,
     ) {
         self.each_unsent(shard, |gateway, attempt, connection| {
-            let side = gateway.side(attempt.order.to);
-            side.under_way -= 1;
-            side.circuit.withdrawn(attempt.ticket);
-            side.give_back(connection);
+            let upstream = gateway.upstream(attempt.order.to);
+            upstream.under_way -= 1;
+            upstream.circuit.withdrawn(attempt.ticket);
+            upstream.give_back(connection);
         });
         self.confirmed.retain(|(of, ..)| *of != shard);
         self.paused_ns[shard] = io.now.monotonic_ns + DISPATCH_RETRY_NS;
@@ -354,15 +359,19 @@ impl Gateway {
     /// When to look again, although nothing happens. Monotonic.
     fn next_look_ns(&self, io: &Transport, shards: &Shards) -> u64 {
         let now_ns = io.now.monotonic_ns;
-        let sides = &self.sides;
+        let upstreams = &self.upstreams;
         let mut next_ns = u64::MAX;
-        let retries = sides.iter().any(|side| !side.retries.is_empty());
+        let retries = upstreams
+            .iter()
+            .any(|upstream| !upstream.retries.is_empty());
         if retries || shards.served().any(|shard| shard.payments().free() > 0) {
-            let probes = sides.iter().filter_map(|side| side.circuit.wake_ns(now_ns));
-            let throttles = sides.iter().map(|side| side.retry_ns);
-            let firsts = sides
+            let probes = upstreams
                 .iter()
-                .filter_map(|side| side.retries.first_key_value());
+                .filter_map(|upstream| upstream.circuit.wake_ns(now_ns));
+            let throttles = upstreams.iter().map(|upstream| upstream.retry_ns);
+            let firsts = upstreams
+                .iter()
+                .filter_map(|upstream| upstream.retries.first_key_value());
             let retries = firsts.map(|((due_ns, _), _)| *due_ns);
             let rests = shards
                 .served()
@@ -377,7 +386,7 @@ impl Gateway {
             next_ns = ahead.fold(now_ns + DISPATCH_NS_MAX, u64::min);
         }
         for processor in Processor::ALL {
-            let status_queries = &sides[processor as usize].status_queries;
+            let status_queries = &upstreams[processor as usize].status_queries;
             next_ns = next_ns.min(status_queries.deadline_ns());
             next_ns = next_ns.min(self.health_due_ns(shards, processor));
         }
@@ -406,16 +415,19 @@ impl Gateway {
             (_, 0) => stats.open_since_ns.set(now_ns.max(1)),
             _ => {}
         }
-        let sides = &self.sides;
-        let in_doubt: usize = sides.iter().map(|side| side.retries.len()).sum();
+        let upstreams = &self.upstreams;
+        let in_doubt: usize = upstreams
+            .iter()
+            .map(|upstream| upstream.retries.len())
+            .sum();
         stats.in_doubt.set(in_doubt as u64);
-        for (side, stats) in sides.iter().zip(&stats.processors) {
-            stats.circuit.set(side.circuit.state() as u64);
-            stats.window.set(u64::from(side.circuit.window()));
-            stats.under_way.set(u64::from(side.under_way));
+        for (upstream, stats) in upstreams.iter().zip(&stats.processors) {
+            stats.circuit.set(upstream.circuit.state() as u64);
+            stats.window.set(u64::from(upstream.circuit.window()));
+            stats.under_way.set(u64::from(upstream.under_way));
             stats
                 .latency_ns
-                .set(side.circuit.latency_ns(io.now.monotonic_ns));
+                .set(upstream.circuit.latency_ns(io.now.monotonic_ns));
         }
     }
 }

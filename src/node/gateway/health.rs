@@ -37,8 +37,8 @@ impl Gateway {
     /// The first tick, or we serve the shard from now on: who served it before, another life of ours
     /// perhaps, may have asked just then.
     pub(in crate::node) fn health_put_off(&mut self, io: &Transport) {
-        for side in &mut self.sides {
-            side.health.put_off(io.now.monotonic_ns);
+        for upstream in &mut self.upstreams {
+            upstream.health.put_off(io.now.monotonic_ns);
         }
     }
 
@@ -58,22 +58,22 @@ impl Gateway {
     ) {
         let now_ns = io.now.monotonic_ns;
         if self.health_due_ns(shards, processor) <= now_ns {
-            let health = &mut self.side(processor).health;
+            let health = &mut self.upstream(processor).health;
             health.wanted = true;
             // Also if it cannot be reached.
             health.put_off(now_ns);
         }
-        let side = self.side(processor);
-        if !side.health.wanted {
+        let upstream = self.upstream(processor);
+        if !upstream.health.wanted {
             return;
         }
-        let Some(connection) = side.take_idle() else {
-            side.pool.wanted_beside += 1;
+        let Some(connection) = upstream.take_idle() else {
+            upstream.pool.wanted_beside += 1;
             return;
         };
-        side.health.wanted = false;
-        side.health.under_way = true;
-        side.health.put_off(now_ns);
+        upstream.health.wanted = false;
+        upstream.health.under_way = true;
+        upstream.health.put_off(now_ns);
         self.busy[processor as usize] = false;
         self.ask_processor(io, connection, processor, Work::Health, HEALTH_REPLY_NS_MAX);
     }
@@ -82,7 +82,7 @@ impl Gateway {
     /// Monotonic.
     pub(in crate::node) fn health_due_ns(&self, shards: &Shards, processor: Processor) -> u64 {
         let number = processor as usize;
-        let health = &self.sides[number].health;
+        let health = &self.upstreams[number].health;
         let asked = health.wanted || health.under_way;
         if asked || !self.busy[number] || !shards.serves(SHARD) {
             return u64::MAX;
@@ -98,7 +98,7 @@ impl Gateway {
         processor: Processor,
         answer: Answer<'_>,
     ) {
-        self.side(processor).health.under_way = false;
+        self.upstream(processor).health.under_way = false;
         // None: asked too often, most likely: by somebody else.
         let mut told = None;
         self.hear(io, processor, Asked::Health, None, answer, |body| {
@@ -121,7 +121,7 @@ impl Gateway {
         (failing, response_min_ms): (bool, u32),
     ) {
         let now_ns = io.now.monotonic_ns;
-        self.side(processor).health.put_off(now_ns);
+        self.upstream(processor).health.put_off(now_ns);
         let told = Told {
             failing,
             response_min_ms,
@@ -141,10 +141,11 @@ impl Gateway {
             response_min_ms,
         } = told;
         let now = io.now;
-        let side = self.side(processor);
-        side.circuit
+        let upstream = self.upstream(processor);
+        upstream
+            .circuit
             .health(failing, response_min_ms, now.monotonic_ns);
-        let failed = std::mem::replace(&mut side.health.failing, failing);
+        let failed = std::mem::replace(&mut upstream.health.failing, failing);
         if failed && !failing {
             self.end_rests(io, shards, processor);
         }

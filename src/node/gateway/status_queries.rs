@@ -132,7 +132,7 @@ impl Gateway {
         match self.bound_to(shards, shard, id) {
             Some(order) if io.stop.is_none() && io.settings.payments.is_some() => {
                 let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
-                let status_queries = &mut self.side(order.to).status_queries;
+                let status_queries = &mut self.upstream(order.to).status_queries;
                 let status_query = status_queries.push(shard, id, deadline_ns);
                 status_query.queries.push(query);
             }
@@ -155,7 +155,7 @@ impl Gateway {
         ticket: Ticket,
     ) {
         let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
-        let status_queries = &mut self.side(by).status_queries;
+        let status_queries = &mut self.upstream(by).status_queries;
         status_queries
             .push(shard, id, deadline_ns)
             .verify
@@ -181,23 +181,23 @@ impl Gateway {
     ) {
         let now_ns = io.now.monotonic_ns;
         loop {
-            let side = self.side(processor);
-            let room = PROCESSOR_LOOKUPS_MAX - side.status_queries.under_way;
+            let upstream = self.upstream(processor);
+            let room = PROCESSOR_LOOKUPS_MAX - upstream.status_queries.under_way;
             let is_late = |status_query: &StatusQuery| status_query.deadline_ns <= now_ns;
-            if let Some(late) = side.status_queries.next_if(is_late) {
+            if let Some(late) = upstream.status_queries.next_if(is_late) {
                 self.status_unknown(io, shards, processor, late);
                 continue;
             }
-            let waiting = side.status_queries.order.len();
+            let waiting = upstream.status_queries.order.len();
             if waiting == 0 || room == 0 {
                 return;
             }
-            let Some(connection) = side.take_idle() else {
-                side.pool.wanted_beside += waiting.min(room);
+            let Some(connection) = upstream.take_idle() else {
+                upstream.pool.wanted_beside += waiting.min(room);
                 return;
             };
-            let status_query = side.status_queries.next().expect("one waits");
-            side.status_queries.under_way += 1;
+            let status_query = upstream.status_queries.next().expect("one waits");
+            upstream.status_queries.under_way += 1;
             let within_ns = status_query.deadline_ns - now_ns;
             let stats = &io.stats().payments.processors[processor as usize];
             stats.lookups.add(1);
@@ -220,7 +220,7 @@ impl Gateway {
         status_query: StatusQuery,
         answer: Answer<'_>,
     ) {
-        self.side(processor).status_queries.under_way -= 1;
+        self.upstream(processor).status_queries.under_way -= 1;
         let id = status_query.id;
         let mut stored = None;
         let heard = self.hear(io, processor, Asked::Lookup, Some(id), answer, |body| {
@@ -230,7 +230,10 @@ impl Gateway {
         let has_time = io.stop.is_none() && status_query.deadline_ns > io.now.monotonic_ns;
         let is_whole = matches!(answer, Answer::Whole { .. });
         if !is_whole && has_time && !status_query.again {
-            return self.side(processor).status_queries.push_again(status_query);
+            return self
+                .upstream(processor)
+                .status_queries
+                .push_again(status_query);
         }
         self.status_heard(io, shards, processor, status_query, &heard, stored);
     }
@@ -419,7 +422,7 @@ impl Gateway {
             return self.status_results.push_back(result);
         }
         if course.due_ns > 0 {
-            let retries = &mut self.side(by).retries;
+            let retries = &mut self.upstream(by).retries;
             retries.remove(&(course.due_ns, id));
         }
         let now = io.now;
