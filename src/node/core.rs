@@ -51,6 +51,7 @@ impl Node {
         let members = &settings.members;
         assert!(members.core < members.cores && members.node < members.nodes.len());
         let (count, places) = (members.count(), members.shards);
+        let payments = settings.payments.is_some();
         let mut io = Transport::new(settings);
         let mut shards = Shards::new(places);
         let mut router = Router::new(places);
@@ -63,11 +64,7 @@ impl Node {
         let mut node = Node {
             peers: Peers::new(members),
             ownership: Ownership::new(members, &shards),
-            gateway: io
-                .settings
-                .payments
-                .is_some()
-                .then(|| Gateway::new(count, places)),
+            gateway: payments.then(|| Gateway::new(count, places)),
             queries: Queries::new(count),
             resets: Resets::default(),
             io,
@@ -194,137 +191,6 @@ impl Node {
         self.hand_on();
     }
 
-    // ---- For the host ----------------------------------------------------------------
-
-    /// Our shards, ascending.
-    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
-        self.shards.ours()
-    }
-
-    /// One of them, between ticks: its batch is written or refused.
-    pub fn shard_mut(&mut self, shard: usize) -> &mut Shard {
-        self.shards.shard(shard)
-    }
-
-    /// Counters of this core.
-    pub fn core_stats(&self) -> &CoreStats {
-        self.io.stats()
-    }
-
-    /// The time of this tick.
-    pub fn now(&self) -> Now {
-        self.io.now
-    }
-
-    // ---- The journal ------------------------------------------------------------------
-
-    /// An `fdatasync` of a shard begins; it covers everything written so far.
-    pub fn sync_started(&mut self, shard: usize) {
-        self.io.commit.sync_started(shard);
-    }
-
-    /// It is done.
-    pub fn synced(&mut self, shard: usize) {
-        self.io.commit.synced(shard);
-    }
-
-    // ---- Ownership --------------------------------------------------------------------
-
-    /// A shard to try for, to be answered by [`acquired`](Self::acquired) or
-    /// [`not_acquired`](Self::not_acquired).
-    pub fn next_wanted(&mut self) -> Option<u32> {
-        self.ownership.wanted.pop()
-    }
-
-    /// A shard is ours.
-    pub fn acquired(&mut self, shard: Shard) {
-        let (io, shards) = (&mut self.io, &mut self.shards);
-        let (peers, router) = (&mut self.peers, &mut self.router);
-        self.ownership.acquired(io, peers, router, shards, shard);
-        self.hand_on();
-    }
-
-    /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.
-    pub fn not_acquired(&mut self, shard: usize, failed: bool) {
-        let (io, peers, router) = (&mut self.io, &self.peers, &self.router);
-        self.ownership
-            .not_acquired(io, peers, router, shard, failed);
-    }
-
-    /// Whether a shard of ours is to be released, as soon as nothing is under way for it.
-    pub fn is_releasing(&self, shard: usize) -> bool {
-        self.shards.releasing_to(shard).is_some()
-    }
-
-    /// A shard's lock was dropped.
-    pub fn released(&mut self, shard: usize) {
-        let (io, shards) = (&mut self.io, &mut self.shards);
-        let (peers, router) = (&self.peers, &mut self.router);
-        self.ownership.released(io, peers, router, shards, shard);
-        self.hand_on();
-    }
-
-    // ---- The end ----------------------------------------------------------------------
-
-    /// See [`crate::machine::Machine::stop`].
-    pub fn stop(&mut self) {
-        let (io, shards) = (&mut self.io, &mut self.shards);
-        if io.stop.is_some() {
-            return;
-        }
-        let stop = Stop::begin(io.now_ns());
-        let queries_ns = stop.queries_ns;
-        io.sweep_by(stop.grace_ns);
-        io.stop = Some(stop);
-        io.effects.push_back(Effect::StopAccepting);
-        self.peers.tell_all(io, &Frame::Leaving);
-        if let Some(gateway) = &mut self.gateway {
-            gateway.stop_processors(io, shards);
-        }
-        ownership::give_away(io, &self.peers, &mut self.router, shards);
-        self.queries.hurry(queries_ns);
-        self.hand_on();
-    }
-
-    /// Whether a stop has come to where no client is left, and no other node will ask any more.
-    pub fn is_quiet(&self) -> bool {
-        let now_ns = self.io.now_ns();
-        let Some(stop) = &self.io.stop else {
-            return false;
-        };
-        let is_changing = || self.ownership.is_changing_hands(&self.shards, now_ns);
-        now_ns >= stop.deadline_ns
-            || (self.io.connections.clients() == 0
-                && !is_changing()
-                && self.peers.are_done(&self.io))
-    }
-
-    /// What the driver is to do next.
-    pub fn next_effect(&mut self) -> Option<Effect<Infallible>> {
-        self.io.effects.pop_front()
-    }
-
-    /// See [`crate::machine::Machine::deadline_ns`].
-    pub fn deadline_ns(&self) -> Option<u64> {
-        let times = [
-            self.io.sweep_ns,
-            self.io.timers_ns,
-            self.router.expire_ns,
-            self.queries.wake_ns,
-            self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
-        ];
-        let next_ns = times.into_iter().min().expect("there are some");
-        (next_ns != u64::MAX).then_some(next_ns)
-    }
-
-    /// See [`crate::machine::Machine::ready`].
-    pub fn ready(&self) -> bool {
-        self.io.postponed() > 0
-            || !self.resets.begun.is_empty()
-            || self.gateway.as_ref().is_some_and(Gateway::is_ready)
-            || (self.router.commands > 0 && self.router.has_work_for_us())
-    }
-
     // ---- What parts find out that concerns others --------------------------------------
 
     pub(super) fn queries(&mut self) -> (&mut Queries, Around<'_>) {
@@ -351,16 +217,13 @@ impl Node {
         match event {
             Event::Closing(id, Peer::Client) => self.queries.drop_of(io, id),
             Event::Closing(id, Peer::Upstream(number)) => {
-                let (index, processor) = (id.index as usize, Processor::ALL[number]);
                 if let Some(gateway) = &mut self.gateway {
-                    gateway.processor_closed(io, shards, index, processor);
+                    let processor = Processor::ALL[number];
+                    gateway.processor_closed(io, shards, id.index as usize, processor);
                 }
             }
-            Event::Closing(_, Peer::Member(_) | Peer::Linker) => {}
-            Event::Resumable(id) => {
-                if io.connections.get(id).is_some() {
-                    self.resume(id.index as usize);
-                }
+            Event::Resumable(id) if io.connections.get(id).is_some() => {
+                self.resume(id.index as usize);
             }
             Event::RequestLeaves(index, number, now_ns) => {
                 if let Some(gateway) = &mut self.gateway {
@@ -380,13 +243,11 @@ impl Node {
                 let ownership = &mut self.ownership;
                 ownership.successor_lost(io, peers, router, shards, member);
             }
-            Event::Owned(shard) => {
-                if shards.serves(shard) {
-                    if let Some(gateway) = &mut self.gateway {
-                        gateway.payments_owned(io, shards, shard);
-                    }
-                    router.carry_out(io, shards, shard);
+            Event::Owned(shard) if shards.serves(shard) => {
+                if let Some(gateway) = &mut self.gateway {
+                    gateway.payments_owned(io, shards, shard);
                 }
+                router.carry_out(io, shards, shard);
             }
             Event::OwnerChanged(shard) => {
                 let (queries, mut around) = self.queries();
@@ -402,40 +263,136 @@ impl Node {
                 let (queries, mut around) = self.queries();
                 queries.await_outcome(&mut around, &client, id, cents);
             }
-            Event::Settled(shard, id) => {
-                if self.queries.wake_ns != u64::MAX {
-                    self.queries.payment_settled(shard, id);
-                }
+            Event::Settled(shard, id) if self.queries.wake_ns != u64::MAX => {
+                self.queries.payment_settled(shard, id);
             }
             Event::StatusKnown(shard, id, query, found) => {
                 let (queries, mut around) = self.queries();
                 queries.status_known(&mut around, shard, id, query, found);
             }
-            Event::HealthKnown(processor, failing, response_min_ms) => {
-                let health = Frame::Health {
-                    processor,
-                    failing,
-                    response_min_ms,
-                };
-                peers.tell_all(io, &health);
-            }
+            Event::Announce(frame) => peers.tell_all(io, &frame),
+            // Of no concern to anybody by now.
+            Event::Closing(..) | Event::Resumable(_) | Event::Settled(..) | Event::Owned(_) => {}
         }
     }
-}
 
-#[cfg(test)]
-impl Node {
-    /// Between ticks: all counts of commands are what they count.
-    #[track_caller]
-    pub(crate) fn check_counts(&self) {
-        let pending = self.router.check_counts();
-        for index in 0..self.io.connections.len() {
-            let connection = &self.io.connections[index];
-            let commands = pending.iter().filter(|id| **id == connection.id).count();
-            let queries = self.queries.of(connection.id);
-            if self.resets.begun.is_empty() {
-                assert_eq!(connection.waiting as usize, commands + queries);
-            }
+    // ---- For the host ----------------------------------------------------------------
+
+    /// Our shards, ascending.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.ours()
+    }
+
+    /// One of them, between ticks: its batch is written or refused.
+    pub fn shard_mut(&mut self, shard: usize) -> &mut Shard {
+        self.shards.shard(shard)
+    }
+
+    /// Counters of this core.
+    pub fn core_stats(&self) -> &CoreStats {
+        self.io.stats()
+    }
+
+    /// The time of this tick.
+    pub fn now(&self) -> Now {
+        self.io.now
+    }
+
+    /// An `fdatasync` of a shard begins; it covers everything written so far.
+    pub fn sync_started(&mut self, shard: usize) {
+        self.io.commit.sync_started(shard);
+    }
+
+    /// It is done.
+    pub fn synced(&mut self, shard: usize) {
+        self.io.commit.synced(shard);
+    }
+
+    /// A shard to try for, to be answered by [`acquired`](Self::acquired) or
+    /// [`not_acquired`](Self::not_acquired).
+    pub fn next_wanted(&mut self) -> Option<u32> {
+        self.ownership.wanted.pop()
+    }
+
+    /// A shard is ours.
+    pub fn acquired(&mut self, shard: Shard) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        let (peers, router) = (&mut self.peers, &mut self.router);
+        self.ownership.acquired(io, peers, router, shards, shard);
+        self.hand_on();
+    }
+
+    /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.
+    pub fn not_acquired(&mut self, shard: usize, failed: bool) {
+        let (ownership, router) = (&mut self.ownership, &self.router);
+        ownership.not_acquired(&mut self.io, &self.peers, router, shard, failed);
+    }
+
+    /// Whether a shard of ours is to be released, as soon as nothing is under way for it.
+    pub fn is_releasing(&self, shard: usize) -> bool {
+        self.shards.releasing_to(shard).is_some()
+    }
+
+    /// A shard's lock was dropped.
+    pub fn released(&mut self, shard: usize) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        let (peers, router) = (&self.peers, &mut self.router);
+        self.ownership.released(io, peers, router, shards, shard);
+        self.hand_on();
+    }
+
+    /// See [`crate::machine::Machine::stop`].
+    pub fn stop(&mut self) {
+        let (io, shards) = (&mut self.io, &mut self.shards);
+        if io.stop.is_some() {
+            return;
         }
+        let stop = Stop::begin(io.now_ns());
+        let queries_ns = stop.queries_ns;
+        io.sweep_by(stop.grace_ns);
+        io.stop = Some(stop);
+        io.effects.push_back(Effect::StopAccepting);
+        self.peers.tell_all(io, &Frame::Leaving);
+        if let Some(gateway) = &mut self.gateway {
+            gateway.stop_processors(io, shards);
+        }
+        ownership::give_away(io, &self.peers, &mut self.router, shards);
+        self.queries.hurry(queries_ns);
+        self.hand_on();
+    }
+
+    /// Whether a stop has come to where no client is left, and no other node will ask any more.
+    pub fn is_quiet(&self) -> bool {
+        let (io, now_ns) = (&self.io, self.io.now_ns());
+        let is_changing = || self.ownership.is_changing_hands(&self.shards, now_ns);
+        let is_left = || io.connections.clients() > 0 || is_changing() || !self.peers.are_done(io);
+        let stop = io.stop.as_ref();
+        stop.is_some_and(|stop| now_ns >= stop.deadline_ns || !is_left())
+    }
+
+    /// What the driver is to do next.
+    pub fn next_effect(&mut self) -> Option<Effect<Infallible>> {
+        self.io.effects.pop_front()
+    }
+
+    /// See [`crate::machine::Machine::deadline_ns`].
+    pub fn deadline_ns(&self) -> Option<u64> {
+        let times = [
+            self.io.sweep_ns,
+            self.io.timers_ns,
+            self.router.expire_ns,
+            self.queries.wake_ns,
+            self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
+        ];
+        let next_ns = times.into_iter().min().expect("there are some");
+        (next_ns != u64::MAX).then_some(next_ns)
+    }
+
+    /// See [`crate::machine::Machine::ready`].
+    pub fn ready(&self) -> bool {
+        self.io.postponed() > 0
+            || !self.resets.begun.is_empty()
+            || self.gateway.as_ref().is_some_and(Gateway::is_ready)
+            || (self.router.commands > 0 && self.router.has_work_for_us())
     }
 }

@@ -1,9 +1,10 @@
 //! What parts of a node find out that concerns others: [`super::core`] hands it on.
 
+use super::link::Frame;
 use super::transport::encoder::Caller;
 use crate::command::Scope;
 use crate::machine::{ConnectionId, Peer};
-use crate::payments::{PaymentId, Processor};
+use crate::payments::PaymentId;
 
 /// See the module.
 pub(super) enum Event {
@@ -35,6 +36,6 @@ pub(super) enum Event {
     Settled(usize, PaymentId),
     /// Whether a processor has a payment, for the query of this number; `None`: nobody knows.
     StatusKnown(usize, PaymentId, u64, Option<bool>),
-    /// What a processor says of its health.
-    HealthKnown(Processor, bool, u32),
+    /// For all other members.
+    Announce(Frame<'static>),
 }

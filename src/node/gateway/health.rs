@@ -2,6 +2,7 @@
 //! only while there are payments; and tells the others.
 
 use super::super::event::Event;
+use super::super::link::Frame;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::Gateway;
@@ -107,8 +108,11 @@ impl Gateway {
         });
         if let Some(told) = told {
             self.health_known(io, shards, processor, told);
-            let event = Event::HealthKnown(processor, told.failing, told.response_min_ms);
-            io.events.push_back(event);
+            io.events.push_back(Event::Announce(Frame::Health {
+                processor,
+                failing: told.failing,
+                response_min_ms: told.response_min_ms,
+            }));
         }
     }
 

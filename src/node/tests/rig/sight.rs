@@ -3,6 +3,7 @@
 use super::{members, Client, Core, Rig, Socket};
 use crate::machine::Exit;
 use crate::node::tests::Reply;
+use crate::node::Node;
 use crate::stats::Stats;
 
 impl Rig {
@@ -90,7 +91,20 @@ impl Rig {
     #[track_caller]
     pub fn check_counts(&self) {
         for core in self.cores.iter().filter(|core| core.exit.is_none()) {
-            core.host.node().check_counts();
+            check_counts(core.host.node());
+        }
+    }
+}
+
+#[track_caller]
+fn check_counts(node: &Node) {
+    let pending = node.router.check_counts();
+    for index in 0..node.io.connections.len() {
+        let connection = &node.io.connections[index];
+        let commands = pending.iter().filter(|id| **id == connection.id).count();
+        let queries = node.queries.of(connection.id);
+        if node.resets.begun.is_empty() {
+            assert_eq!(connection.waiting as usize, commands + queries);
         }
     }
 }
