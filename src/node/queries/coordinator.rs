@@ -41,9 +41,33 @@ struct ClientQuery {
     deadline_ns: u64,
     about: About,
     /// Why it will not be known.
-    problem: Option<Problem>,
+    failure: Option<Failure>,
     /// Those that are not there, by number.
     parts: Vec<u64>,
+}
+
+/// Why something will not be known.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// A shard's files are damaged.
+    Unreadable,
+    /// The payment was purged meanwhile.
+    Forgotten,
+    /// The payment was not accepted after all.
+    StorageFull,
+    /// A shard's owner has not answered in time.
+    Incomplete,
+}
+
+impl Failure {
+    fn status_and_problem(self) -> (Status, Problem) {
+        match self {
+            Failure::Unreadable => (Status::InternalError, UNREADABLE),
+            Failure::Forgotten => (Status::ServiceUnavailable, FORGOTTEN),
+            Failure::StorageFull => (Status::ServiceUnavailable, STORAGE_FULL),
+            Failure::Incomplete => (Status::ServiceUnavailable, NO_SUMMARY),
+        }
+    }
 }
 
 /// What is still to be known of one shard.
@@ -138,13 +162,13 @@ impl About {
 
 impl ClientQuery {
     /// Takes up an answer that fits, and is no refusal.
-    fn process_input(&mut self, answer: &QueryAnswer) {
+    fn take_answer(&mut self, answer: &QueryAnswer) {
         match (&mut self.about, answer) {
-            (_, QueryAnswer::Unreadable) => self.problem = Some(UNREADABLE),
+            (_, QueryAnswer::Unreadable) => self.failure = Some(Failure::Unreadable),
             (About::Summary { summary, .. }, QueryAnswer::Summary(part)) => summary.merge(part),
             (About::Outcome { payment, .. }, QueryAnswer::Outcome(outcome)) => match outcome {
                 Some(settled) => *payment = *settled,
-                None => self.problem = Some(FORGOTTEN),
+                None => self.failure = Some(Failure::Forgotten),
             },
             _ => unreachable!("it fits"),
         }
@@ -256,14 +280,14 @@ impl Queries {
             client: *client,
             deadline_ns: stop_ns.min(client.began_ns + within_ns),
             about,
-            problem: None,
+            failure: None,
             parts: Vec::new(),
         };
         let number = self.coordinator.number();
         for shard in shards {
             let part = self.coordinator.number();
             match self.put(around, shard, part, query.about.query()) {
-                Ok(answer) => query.process_input(&answer),
+                Ok(answer) => query.take_answer(&answer),
                 Err(asked) => {
                     query.parts.push(part);
                     let asked = Part {
@@ -381,8 +405,8 @@ impl Queries {
         let open = self.coordinator.open.get_mut(&part.query);
         let query = open.expect("it waits for a part");
         query.parts.retain(|it| *it != number);
-        query.process_input(answer);
-        if query.parts.is_empty() || query.problem.is_some() {
+        query.take_answer(answer);
+        if query.parts.is_empty() || query.failure.is_some() {
             self.end(around, part.query);
         }
     }
@@ -402,7 +426,7 @@ impl Queries {
         let gone = open.filter(|(_, query)| is_gone(&query.about));
         for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
             let query = self.coordinator.open.get_mut(&number);
-            query.expect("just listed").problem = Some(STORAGE_FULL);
+            query.expect("just listed").failure = Some(Failure::StorageFull);
             self.end(around, number);
         }
     }
@@ -476,17 +500,15 @@ fn conclude(around: &mut Around<'_>, query: &ClientQuery) {
     let io = &mut *around.io;
     let body = &mut io.encoder.body;
     let lacks = match query.about {
-        About::Summary { .. } if !query.parts.is_empty() => Some(NO_SUMMARY),
+        About::Summary { .. } if !query.parts.is_empty() => Some(Failure::Incomplete),
         _ => None,
     };
     let mut dependency = Dependency::Written;
-    let status = match (query.problem.or(lacks), &query.about) {
-        (Some(problem), _) => {
+    let status = match (query.failure.or(lacks), &query.about) {
+        (Some(failure), _) => {
+            let (status, problem) = failure.status_and_problem();
             problem.write(body);
-            match problem == UNREADABLE {
-                true => Status::InternalError,
-                false => Status::ServiceUnavailable,
-            }
+            status
         }
         (None, About::Summary { summary, .. }) => {
             payments::write_summary(body, summary);
