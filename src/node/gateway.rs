@@ -10,6 +10,7 @@ mod anomalies;
 mod attempts;
 mod dispatch;
 mod health;
+mod settlement;
 mod status_queries;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +26,8 @@ use crate::payments::circuit::{Circuit, Outcome};
 use crate::payments::{PaymentId, Processor};
 use attempts::Attempt;
 use health::Health;
-use status_queries::{StatusQueries, StatusQuery, StatusResult};
+use settlement::Confirmation;
+use status_queries::{StatusQueries, StatusQuery};
 
 /// How a record begins with which TLS refuses what is none (RFC 8446, section 5.1): an alert, of any version.
 const TLS_ALERT: [u8; 2] = [21, 3];
@@ -39,7 +41,7 @@ pub(in crate::node) struct Gateway {
     /// Bound in this tick: to be sent once the journal has that, each on its connection.
     pub(in crate::node) unsent: Vec<(Attempt, ConnectionId)>,
     /// Payments that a processor has, and that are not settled: the batch had no room.
-    pub(in crate::node) status_results: VecDeque<StatusResult>,
+    pub(in crate::node) confirmations: VecDeque<Confirmation>,
     /// Settled in this tick's batches: shard, processor, cents.
     pub(in crate::node) confirmed: Vec<(usize, Processor, u64)>,
     /// Answers to queries about payments that need no processor, for the next tick.
@@ -167,7 +169,7 @@ impl Gateway {
             upstreams: [Upstream::new(window_max), Upstream::new(window_max)],
             work: Vec::new(),
             unsent: Vec::new(),
-            status_results: VecDeque::new(),
+            confirmations: VecDeque::new(),
             confirmed: Vec::new(),
             told: Vec::new(),
             paused_ns: vec![0; shards],
@@ -208,7 +210,7 @@ impl Gateway {
 
     /// The tick before has left something.
     pub(in crate::node) fn has_left(&self) -> bool {
-        !self.status_results.is_empty() || !self.told.is_empty()
+        !self.confirmations.is_empty() || !self.told.is_empty()
     }
 
     /// Something is left that needs no event.

@@ -9,7 +9,7 @@
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::anomalies::Heard;
-use super::status_queries::StatusResult;
+use super::settlement::Confirmation;
 use super::Gateway;
 use super::{Answer, Work};
 use crate::api::processors::{is_done, write_payment, Stored};
@@ -122,10 +122,10 @@ impl Gateway {
         let suspect = outcome != Outcome::Done && self.is_suspect(shards, shard, id, to, said);
         self.ticket_over(io, to, ticket, outcome, suspect, heard.wait_ns);
         match rule(said, None).next {
-            Next::Paid | Next::Stored => self.found(
+            Next::Paid | Next::Stored => self.settle(
                 io,
                 shards,
-                StatusResult {
+                Confirmation {
                     shard,
                     id,
                     by: to,

@@ -8,18 +8,17 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::super::event::Event;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::anomalies::Heard;
-use super::Gateway;
-use super::{Answer, Work};
+use super::settlement::Confirmation;
+use super::{Answer, Gateway, Work};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
 use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
 use crate::payments::circuit::{Outcome, Ticket};
 use crate::payments::{PaymentId, Processor, State};
-use crate::shard::payments::{Course, Unreadable};
+use crate::shard::payments::Unreadable;
 
 /// A query about one payment.
 pub(in crate::node) struct StatusQuery {
@@ -33,16 +32,6 @@ pub(in crate::node) struct StatusQuery {
     deadline_ns: u64,
     /// It was asked already, and the connection broke.
     again: bool,
-}
-
-/// A payment that a processor has.
-pub(in crate::node) struct StatusResult {
-    pub(in crate::node) shard: usize,
-    pub(in crate::node) id: PaymentId,
-    pub(in crate::node) by: Processor,
-    pub(in crate::node) requested_us: u64,
-    /// Who is to be told.
-    pub(in crate::node) queries: Vec<u64>,
 }
 
 /// Of one processor.
@@ -160,16 +149,6 @@ impl Gateway {
             .push(shard, id, deadline_ns)
             .verify
             .push(ticket);
-    }
-
-    /// What is known of a payment that is not bound; `None`: not even that, it is not ours.
-    fn is_settled_here(&self, shards: &Shards, shard: usize, id: PaymentId) -> Option<bool> {
-        if !shards.serves(shard) {
-            return None;
-        }
-        let payment = shards.get(shard)?.payments().find(id);
-        let state = payment.ok().flatten().map(|it| it.state);
-        Some(matches!(state, Some(State::Processed { .. })))
     }
 
     /// Sends what waits, as far as there are connections; gives up what has waited too long.
@@ -307,10 +286,10 @@ impl Gateway {
                 self.status_makes_no_sense(io, by, Anomaly::Contradiction, id, heard.status, what);
             }
             // Also what is settled, or forgotten, by now.
-            return self.found(
+            return self.settle(
                 io,
                 shards,
-                StatusResult {
+                Confirmation {
                     shard,
                     id,
                     by,
@@ -363,22 +342,6 @@ impl Gateway {
         self.makes_no_sense(io, by, anomaly, about, status, what);
     }
 
-    /// A payment of a shard of ours that is settled if this processor has it: it is bound to it, or was refused by it
-    /// and nobody else may have it. Its cents, and what came of its attempts.
-    fn its_to_settle(
-        &self,
-        shards: &Shards,
-        shard: usize,
-        id: PaymentId,
-        by: Processor,
-    ) -> Option<(u64, Course)> {
-        if !shards.serves(shard) {
-            return None;
-        }
-        let (payment, course) = self.tried(shards, shard, id)?;
-        (course.to == by).then_some((payment.cents, course))
-    }
-
     /// Whether the other processor has, or may have, a payment of a shard of ours. One whose file cannot be read may be
     /// anywhere.
     fn is_elsewhere(&self, shards: &Shards, shard: usize, id: PaymentId, by: Processor) -> bool {
@@ -389,61 +352,6 @@ impl Gateway {
             Ok(Some(State::Bound { to, .. })) => to != by,
             Ok(Some(State::Processed { by: other, .. })) => other != by,
             Err(Unreadable) => true,
-        }
-    }
-
-    fn tell_queries(
-        &mut self,
-        io: &mut Transport,
-        shard: usize,
-        id: PaymentId,
-        queries: &[u64],
-        found: Option<bool>,
-    ) {
-        for query in queries {
-            let event = Event::StatusKnown(shard, id, *query, found);
-            io.events.push_back(event);
-        }
-    }
-
-    /// Settles a payment, or has that wait for the next tick's batch.
-    pub(in crate::node) fn found(
-        &mut self,
-        io: &mut Transport,
-        shards: &mut Shards,
-        result: StatusResult,
-    ) {
-        let StatusResult { shard, id, by, .. } = result;
-        let Some((cents, course)) = self.its_to_settle(shards, shard, id, by) else {
-            let found = self.is_settled_here(shards, shard, id);
-            return self.tell_queries(io, shard, id, &result.queries, found);
-        };
-        if !shards.accepts(shard) {
-            return self.status_results.push_back(result);
-        }
-        if course.due_ns > 0 {
-            let retries = &mut self.upstream(by).retries;
-            retries.remove(&(course.due_ns, id));
-        }
-        let now = io.now;
-        let requested_us = result.requested_us;
-        let its_shard = shards.shard(shard);
-        let time_us = its_shard.tell_time(now);
-        let settled = its_shard.settle_payment(id, requested_us, time_us);
-        debug_assert!(settled, "it was bound");
-        self.confirmed.push((shard, by, cents));
-        io.events.push_back(Event::Settled(shard, id));
-        self.tell_queries(io, shard, id, &result.queries, Some(true));
-    }
-
-    /// Goes on with what the tick before has left.
-    pub(in crate::node) fn resume(&mut self, io: &mut Transport, shards: &mut Shards) {
-        for result in std::mem::take(&mut self.status_results) {
-            self.found(io, shards, result);
-        }
-        for (shard, id, query, found) in std::mem::take(&mut self.told) {
-            let event = Event::StatusKnown(shard, id, query, found);
-            io.events.push_back(event);
         }
     }
 }
