@@ -9,9 +9,9 @@ use crate::request::{Asked, Author, Draft, Expect};
 use crate::run::Coverage;
 use crate::sabotage::Sabotage;
 use crate::socket::{Client, Ended, Pace};
-use crate::trace::{Checked, Trace};
+use crate::trace::{Checked, Trace, Who};
 use crate::world::World;
-use crate::{require, violation};
+use crate::{event, require, step, violation};
 
 /// What the world was like when a reply arrived.
 pub struct Context {
@@ -128,6 +128,7 @@ impl World {
         let about = self.model.about(&expect);
         let since = self.model.since(about);
         let socket = self.sockets.get_mut(&at).expect("seen above");
+        let member = socket.member;
         let client = socket.client_mut().expect("seen above");
         let name = client.name;
         let asked = Asked {
@@ -157,11 +158,18 @@ impl World {
             client.finished = true;
             cut = true;
         }
-        self.trace.note(format_args!(
-            "client {name} asks {:?}{}",
-            asked.expect,
-            if cut { ", in part" } else { "" }
-        ));
+        let door = self.trace.name(Who::Core(member));
+        let line = String::from_utf8_lossy(&bytes);
+        let line: Vec<&str> = line.split_whitespace().take(2).collect();
+        let about = self.model.words_of_request(&asked.expect);
+        let part = if cut { ", of which a part is sent" } else { "" };
+        let line = line.join(" ");
+        event!(
+            self.trace,
+            Who::Client(name),
+            "asks {door}: {line}{about}{part}"
+        );
+        step!(self.trace, Who::Client(name), "expects {:?}", asked.expect);
         client.asked.push_back(asked);
         socket.input.extend(bytes);
     }
@@ -186,7 +194,7 @@ impl Client {
                 return Ok(unanswered);
             };
             self.inbox.drain(..length);
-            trace.note(format_args!("client {} gets {}", self.name, reply.text()));
+            event!(trace, Who::Client(self.name), "gets {}", reply.line());
             coverage.replied(reply.status);
             if reply.status == 100 {
                 require!(asked.continues, "100 for {asked:?}");

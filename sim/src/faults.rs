@@ -1,9 +1,10 @@
 //! What happens to the processes of a cluster, and to what connects them.
 
+use crate::event;
 use crate::processes::Cluster;
 use crate::sabotage::Sabotage;
 use crate::socket::Far;
-use crate::trace::Checked;
+use crate::trace::{Checked, Who};
 use crate::world::World;
 
 /// The longest pause of a process.
@@ -34,8 +35,8 @@ impl World {
                 let until_ns = self.now_ns + self.random.skewed(PAUSE_NS_MAX);
                 process.paused_until_ns = until_ns;
                 self.model.payments.disturbed(until_ns);
-                self.trace
-                    .note(format_args!("node {node} is paused until {until_ns}"));
+                let pause_ms = (until_ns - self.now_ns) / 1_000_000;
+                event!(self.trace, Who::Node(node), "is paused for {pause_ms} ms");
                 self.coverage.node_pauses += 1;
                 if self.sabotage == Some(Sabotage::LockLost) {
                     process.disk.lose_locks();
@@ -65,8 +66,9 @@ impl World {
             17 | 18 => {
                 if let Some(at) = self.any_link(cluster) {
                     let until_ns = self.now_ns + self.random.skewed(OUTAGE_NS_MAX);
-                    self.trace
-                        .note(format_args!("nothing arrives at {at} until {until_ns}"));
+                    let pause_ms = (until_ns - self.now_ns) / 1_000_000;
+                    let who = Who::Core(self.socket(at).member);
+                    event!(self.trace, who, "hears nothing on a link for {pause_ms} ms");
                     self.socket(at).stuck_until_ns = until_ns;
                     self.coverage.links_stuck += 1;
                 }

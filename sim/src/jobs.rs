@@ -6,10 +6,9 @@ use galo::shard::{Acquired, Done};
 
 use crate::disk::SimDisk;
 use crate::processes::Cluster;
-use crate::require;
-use crate::trace::Checked;
-use crate::violation;
+use crate::trace::{Checked, Who};
 use crate::world::World;
+use crate::{event, require, step, violation};
 
 /// A job that was handed out.
 pub struct Running {
@@ -55,6 +54,10 @@ impl World {
                     *sequence <= begun,
                     "shard {shard}: record {sequence} is called synced, and is not written: {begun}"
                 );
+                if *sequence > self.model.floor(shard) {
+                    let who = Who::Core(member);
+                    event!(self.trace, who, "syncs record {sequence} of shard {shard}");
+                }
                 if !events.killed {
                     self.model.raise_floor(shard, begun);
                 }
@@ -62,10 +65,22 @@ impl World {
                 "synced"
             }
             WorkDone::Store(Done::SyncLater { .. }) => "sync later",
-            WorkDone::Store(Done::SyncFailed { .. }) => "sync failed",
+            WorkDone::Store(Done::SyncFailed { shard, .. }) => {
+                event!(
+                    self.trace,
+                    Who::Core(member),
+                    "a sync of shard {shard} fails"
+                );
+                "sync failed"
+            }
             WorkDone::Store(Done::SnapshotSlice { .. }) => "slice",
-            WorkDone::Store(Done::SnapshotDone { .. }) => {
+            WorkDone::Store(Done::SnapshotDone { shard, .. }) => {
                 self.coverage.snapshots += 1;
+                event!(
+                    self.trace,
+                    Who::Core(member),
+                    "has written a snapshot of shard {shard}"
+                );
                 "snapshot done"
             }
             WorkDone::Store(Done::SnapshotFailed { .. }) => "snapshot failed",
@@ -78,11 +93,18 @@ impl World {
             WorkDone::Acquired { .. } if events.killed => "acquired, and killed",
             WorkDone::Acquired { shard, acquired } => match acquired {
                 Ok(Acquired::Ours(owned)) => {
+                    let who = Who::Core(member);
                     match cluster.home(*shard as usize) == member {
-                        true => self.coverage.hand_backs += 1,
-                        false => self.coverage.takeovers += 1,
+                        true => {
+                            self.coverage.hand_backs += 1;
+                            event!(self.trace, who, "takes shard {shard} back");
+                        }
+                        false => {
+                            self.coverage.takeovers += 1;
+                            event!(self.trace, who, "takes shard {shard} over");
+                        }
                     }
-                    self.recovered(owned)?;
+                    self.recovered(Who::Core(member), owned)?;
                     "acquired"
                 }
                 Ok(Acquired::Held(_)) => "held by another",
@@ -95,8 +117,11 @@ impl World {
             },
         };
         let shard = done.shard();
-        self.trace
-            .note(format_args!("member {member} shard {shard}: {what}"));
+        step!(
+            self.trace,
+            Who::Core(member),
+            "job of shard {shard}: {what}"
+        );
         self.jobs[index].done = Some(done);
         Ok(())
     }

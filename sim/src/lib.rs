@@ -12,6 +12,7 @@
 //! - `disk`, `locks`, `crash`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `payments`: the processors, what is asked of them, and whether it is right.
+//! - `trace`: what is told of a run.
 //! - `sabotage`: known-wrong behaviour, to see that it is found.
 
 #![allow(missing_docs)]
@@ -19,6 +20,7 @@
 pub mod many;
 pub mod run;
 pub mod sabotage;
+pub mod trace;
 
 mod client;
 pub mod crash;
@@ -40,5 +42,4 @@ mod request;
 mod retry;
 mod socket;
 mod tick;
-mod trace;
 mod world;

@@ -10,9 +10,9 @@ use crate::plan::{Ending, Life};
 use crate::processes::{Cluster, Process};
 use crate::recovery::Promise;
 use crate::socket::{Ended, Far, Pace};
-use crate::trace::{Checked, Violation};
+use crate::trace::{Checked, Violation, Who};
 use crate::world::World;
-use crate::{require, violation};
+use crate::{event, require, step, violation};
 
 /// Where the files are.
 pub const DATA: &str = "/data";
@@ -117,7 +117,10 @@ impl World {
     /// Of all processes, or of the machine.
     fn crash(&mut self, power: bool) {
         let crash = if power { Crash::Power } else { Crash::Process };
-        self.trace.note(format_args!("{crash:?} ends"));
+        match crash {
+            Crash::Process => event!(self.trace, Who::World, "every process ends"),
+            Crash::Power => event!(self.trace, Who::World, "the power fails"),
+        }
         self.disk.crash(crash);
         if power {
             self.promises.fill(Promise::Durable);
@@ -127,6 +130,15 @@ impl World {
     // ---- The beginning -----------------------------------------------------------
 
     fn recover(&mut self, life: &Life) -> Checked<Cluster> {
+        self.trace.set_cores(life.cores);
+        event!(
+            self.trace,
+            Who::World,
+            "nodes start: {}, cores of each: {}, durability: {}",
+            life.nodes,
+            life.cores,
+            format!("{:?}", life.durability).to_lowercase()
+        );
         let mut attempts = 0;
         let (mut cluster, shares) = loop {
             attempts += 1;
@@ -154,8 +166,7 @@ impl World {
                 failed |= events.failed > 0;
             }
             if killed || (failed && result.is_err()) {
-                self.trace
-                    .note(format_args!("killed or failed while recovering"));
+                event!(self.trace, Who::World, "a process dies while it starts");
                 self.coverage.interrupted_recoveries += 1;
                 drop(result);
                 let power = self.random.percent(50);
@@ -172,7 +183,8 @@ impl World {
         let mut all: Vec<&mut Owned<SimDisk>> = shares.iter_mut().flatten().flatten().collect();
         all.sort_by_key(|owned| owned.recovered.shard.identity().shard);
         for owned in all {
-            self.recovered(owned)?;
+            let home = cluster.home(owned.recovered.shard.identity().shard as usize);
+            self.recovered(Who::Core(home), owned)?;
         }
         self.model.forget_open();
         for disk in cluster.processes.iter().map(|process| &process.disk) {
@@ -183,7 +195,7 @@ impl World {
         self.check()?;
         // What was made is sound: it must be found in what is done with it.
         self.disk.set_sabotage(self.sabotage);
-        self.trace.note(format_args!("begins: {life:?}"));
+        step!(self.trace, Who::World, "{life:?}");
         self.core_gone = false;
         for (node, owned) in shares.into_iter().enumerate() {
             self.start(&mut cluster, node, owned);
@@ -235,7 +247,11 @@ impl World {
     /// Faults are switched off, clients read: everybody comes back to his place, and everything that
     /// was asked gets its answer.
     pub fn calm_down(&mut self, cluster: &mut Cluster) -> Checked {
-        self.trace.note(format_args!("calm"));
+        event!(
+            self.trace,
+            Who::World,
+            "no more faults: everything is to come right"
+        );
         self.calm_ns = self.now_ns;
         self.troubles = false;
         self.slow_jobs = false;
@@ -285,7 +301,7 @@ impl World {
             self.round(cluster)?;
             missing = self.missing(cluster);
         }
-        self.trace.note(format_args!("settled"));
+        event!(self.trace, Who::World, "every shard is at home");
         self.settled_ns = self.now_ns;
         Ok(())
     }
@@ -391,7 +407,7 @@ impl World {
 
     /// Reads every account, and writes to some, over new connections.
     fn probe(&mut self, cluster: &mut Cluster) -> Checked {
-        self.trace.note(format_args!("probe"));
+        event!(self.trace, Who::World, "every account is looked at");
         let clients: Vec<u32> = self.plan.clients.iter().map(|client| client.id).collect();
         for ids in clients.chunks(8).take(4) {
             let doors = self.doors(cluster);
@@ -420,7 +436,7 @@ impl World {
 
     /// SIGTERM: it ends in time, and everything is on the disk.
     fn stop(&mut self, cluster: &mut Cluster) -> Checked {
-        self.trace.note(format_args!("stop"));
+        event!(self.trace, Who::World, "all nodes are to stop");
         self.slow_jobs = false;
         // From now on processes only leave.
         self.troubles = false;

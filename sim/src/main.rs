@@ -8,12 +8,14 @@ use galo::output::{complain, print, unprinted, Report};
 use galo_sim::many::many;
 use galo_sim::run::Options;
 use galo_sim::sabotage::Sabotage;
+use galo_sim::trace::Shown;
 
 const HELP: &str = "\
 galo-sim: a deterministic simulator for galo
 
   --seed S            runs one seed
-  --trace             and prints everything that happens in it
+  --trace             and prints what happens in it, one event a line
+  --steps             and how: every event and effect of a core
   --seeds N           runs N seeds, on all CPUs (default: 1000)
   --from S            beginning with this one (default: 0)
   --self-test         puts known-wrong behaviour in, and expects that it is found
@@ -31,7 +33,7 @@ struct Arguments {
     seed: Option<u64>,
     seeds: u64,
     from: u64,
-    trace: bool,
+    shown: Shown,
     self_test: bool,
     sabotage: Option<Sabotage>,
     coverage: bool,
@@ -43,7 +45,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
         seed: None,
         seeds: 1000,
         from: 0,
-        trace: false,
+        shown: Shown::Nothing,
         self_test: false,
         sabotage: None,
         coverage: false,
@@ -54,7 +56,9 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             Long("seed") => arguments.seed = Some(parser.value()?.parse()?),
             Long("seeds") => arguments.seeds = parser.value()?.parse()?,
             Long("from") => arguments.from = parser.value()?.parse()?,
-            Long("trace") => arguments.trace = true,
+            Long("trace") if arguments.shown == Shown::Nothing => arguments.shown = Shown::Events,
+            Long("trace") => {}
+            Long("steps") => arguments.shown = Shown::Steps,
             Long("self-test") => arguments.self_test = true,
             Long("sabotage") => {
                 arguments.sabotage = Some(parser.value()?.parse_with(|name| {
@@ -108,8 +112,12 @@ fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
         Some(seed) => (seed, 1),
         None => (arguments.from, arguments.seeds),
     };
+    let shown = match arguments.seed {
+        Some(_) => arguments.shown,
+        None => Shown::Nothing,
+    };
     let options = Options {
-        trace: arguments.trace && arguments.seed.is_some(),
+        shown,
         sabotage: arguments.sabotage,
     };
     let begin = Instant::now();
@@ -137,7 +145,7 @@ fn self_test(from: u64, report: &mut Report) -> io::Result<bool> {
     let mut missed = 0;
     for sabotage in Sabotage::ALL {
         let options = Options {
-            trace: false,
+            shown: Shown::Nothing,
             sabotage: Some(sabotage),
         };
         let first = from + sabotage.first_seed();

@@ -6,6 +6,7 @@
 //! everything happened; replies must be explainable by it.
 
 mod replies;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 

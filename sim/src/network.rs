@@ -8,9 +8,9 @@ use crate::disk::SimDisk;
 use crate::processes::Cluster;
 use crate::request::{Asked, Expect};
 use crate::socket::{Client, Ended, Far, Pace, Socket};
-use crate::trace::Checked;
-use crate::violation;
+use crate::trace::{Checked, Who};
 use crate::world::World;
+use crate::{event, step, violation};
 
 impl World {
     pub fn socket(&mut self, at: u64) -> &mut Socket {
@@ -55,13 +55,14 @@ impl World {
     /// What a member hears of its wish to be connected.
     pub fn connected(&mut self, host: &mut Host<SimDisk>, from: usize, to: usize, listens: bool) {
         if !listens {
-            self.trace
-                .note(format_args!("  {from} cannot connect with {to}"));
+            let to_name = self.trace.name(Who::Core(to));
+            event!(self.trace, Who::Core(from), "cannot connect with {to_name}");
             return host.connect_failed(Target::Member(to));
         }
         let ends = [self.next_socket, self.next_socket + 1];
-        self.trace
-            .note(format_args!("  {from} is connected with {to}: {ends:?}"));
+        let to_name = self.trace.name(Who::Core(to));
+        event!(self.trace, Who::Core(from), "is connected with {to_name}");
+        step!(self.trace, Who::Core(from), "their sockets are {ends:?}");
         let mut near = Socket::new(from, Far::Link(ends[1]));
         near.id = host.opened(Peer::Member(to)).ok();
         let refused = near.id.is_none();
@@ -78,7 +79,11 @@ impl World {
         let Far::Link(far) = self.sockets[&at].far else {
             return;
         };
-        self.trace.note(format_args!("link {at}, {far} is cut"));
+        let who = Who::Core(self.sockets[&at].member);
+        if let Some(other) = self.sockets.get(&far).map(|far| Who::Core(far.member)) {
+            let other = self.trace.name(other);
+            event!(self.trace, who, "the connection with {other} breaks");
+        }
         for end in [at, far] {
             if let Some(socket) = self.sockets.get_mut(&end) {
                 let kept = self.random.index(socket.input.len() + 1);
@@ -133,6 +138,15 @@ impl World {
                 }
             }
             Far::Client(client) => {
+                let lost = client.asked.iter().filter(|asked| asked.delivered).count();
+                if lost > 0 {
+                    let who = Who::Client(client.name);
+                    event!(
+                        self.trace,
+                        who,
+                        "loses its connection (requests without a reply: {lost})"
+                    );
+                }
                 for asked in client.asked {
                     if let Expect::Transaction(tag) = asked.expect {
                         self.model.abandoned(tag);

@@ -16,9 +16,9 @@ use crate::payments::connections::{Dial, HOSTS};
 use crate::plan::Life;
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far, Socket};
-use crate::trace::Checked;
-use crate::violation;
+use crate::trace::{node_name, Checked, Who};
 use crate::world::{clock_ns, World};
+use crate::{event, violation};
 
 /// One core of a process that is there.
 pub struct Core {
@@ -147,7 +147,7 @@ impl Cluster {
         }
         let names = 0..self.processes.len();
         Members {
-            nodes: names.map(|node| format!("api{node:02}")).collect(),
+            nodes: names.map(node_name).collect(),
             node,
             core,
             cores: self.life.cores,
@@ -165,7 +165,7 @@ impl Cluster {
             disk: self.processes[node].disk.clone(),
             path: DATA.into(),
             meta: self.meta,
-            descriptor: format!("api{node:02}"),
+            descriptor: node_name(node),
         }
     }
 }
@@ -181,7 +181,7 @@ impl World {
 
     /// A process that is not there comes back.
     pub fn restart(&mut self, cluster: &mut Cluster, node: usize) {
-        self.trace.note(format_args!("node {node} starts"));
+        event!(self.trace, Who::Node(node), "starts");
         self.coverage.restarts += 1;
         let shards = (0..cluster.meta.shards)
             .filter(|shard| cluster.node_of(cluster.home(*shard as usize)) == node)
@@ -209,14 +209,18 @@ impl World {
         match acquired {
             _ if events.killed => {}
             Ok(Acquired::Ours(mut owned)) => {
-                self.recovered(&mut owned)?;
-                let core = cluster.home(shard as usize) % cluster.life.cores;
+                let home = cluster.home(shard as usize);
+                self.recovered(Who::Core(home), &mut owned)?;
+                let core = home % cluster.life.cores;
                 let starting = cluster.processes[node].starting.as_mut();
                 starting.expect("just seen").owned[core].push(*owned);
             }
             Ok(Acquired::Held(descriptor)) => {
-                let note = format_args!("node {node} leaves shard {shard} to {descriptor}");
-                self.trace.note(note);
+                event!(
+                    self.trace,
+                    Who::Node(node),
+                    "leaves shard {shard} to {descriptor}"
+                );
             }
             Err(error) => {
                 if events.failed == 0 && self.disk.full_events() == 0 {
@@ -312,7 +316,7 @@ impl World {
 
     /// kill -9: of a process whatever it is doing, background jobs included.
     pub fn kill(&mut self, cluster: &mut Cluster, node: usize) -> Checked {
-        self.trace.note(format_args!("node {node} is killed"));
+        event!(self.trace, Who::Node(node), "is killed");
         self.coverage.node_kills += 1;
         let per = cluster.life.cores;
         let disk = cluster.processes[node].disk.clone();
@@ -355,7 +359,7 @@ impl World {
 
     /// SIGTERM.
     pub fn signal(&mut self, cluster: &mut Cluster, node: usize) {
-        self.trace.note(format_args!("node {node} is to stop"));
+        event!(self.trace, Who::Node(node), "is told to stop");
         let process = &mut cluster.processes[node];
         process.paused_until_ns = 0;
         for core in &mut process.cores {
@@ -383,7 +387,7 @@ impl World {
                 self.coverage.failures += 1;
                 self.kill(cluster, node)?;
             } else if !failed && process.has_stopped() {
-                self.trace.note(format_args!("node {node} has stopped"));
+                event!(self.trace, Who::Node(node), "has stopped");
                 self.coverage.node_stops += 1;
                 process.disk.kill();
                 self.gone(cluster, node)?;

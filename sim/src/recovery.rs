@@ -9,10 +9,10 @@ use galo::shard::{Owned, Recovered};
 use crate::disk::SimDisk;
 use crate::journals::Journal;
 use crate::life::DATA;
-use crate::require;
 use crate::sabotage::Sabotage;
-use crate::trace::Checked;
+use crate::trace::{Checked, Who};
 use crate::world::World;
+use crate::{event, require, step};
 
 /// How far a shard's time is wrong with [`Sabotage::TimeJumps`], and how long it stands still with the other.
 const JUMP_NS: u64 = 1_200_000_000_000;
@@ -28,7 +28,7 @@ pub enum Promise {
 
 impl World {
     /// Somebody owns a shard now.
-    pub fn recovered(&mut self, owned: &mut Owned<SimDisk>) -> Checked {
+    pub fn recovered(&mut self, who: Who, owned: &mut Owned<SimDisk>) -> Checked {
         self.shuffled_ns = self.now_ns;
         let recovered = &mut owned.recovered;
         recovered
@@ -37,7 +37,7 @@ impl World {
         if let Some(plan) = &self.plan.payments {
             recovered.shard.set_settled_run(plan.settled_run);
         }
-        self.verify(recovered)?;
+        self.verify(who, recovered)?;
         let shard = &mut owned.recovered.shard;
         self.model
             .payments
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// Whether what was recovered is what had to be.
-    fn verify(&mut self, recovered: &Recovered<SimDisk>) -> Checked {
+    fn verify(&mut self, who: Who, recovered: &Recovered<SimDisk>) -> Checked {
         let data = Path::new(DATA);
         let identity = *recovered.shard.identity();
         let number = identity.shard as usize;
@@ -74,10 +74,22 @@ impl World {
             Promise::Written => known,
             Promise::Durable => self.model.floor(number),
         };
-        self.trace.note(format_args!(
-            "shard {number}: {sequence} records of {known} (at least {least}), {:?}",
+        let end = match recovered.report.journal {
+            JournalCase::TornTail(_) => "; what follows is torn, and cut off",
+            JournalCase::HalfSegment(_) => "; a file that was half made is removed",
+            JournalCase::Clean | JournalCase::Replay => "",
+        };
+        event!(
+            self.trace,
+            who,
+            "recovers shard {number} up to record {sequence}{end}"
+        );
+        step!(
+            self.trace,
+            who,
+            "of {known}, {least} at least: {:?}",
             recovered.report
-        ));
+        );
         require!(
             sequence >= least,
             "{promise:?}: shard {number} ends with record {sequence}, {least} had to be there"

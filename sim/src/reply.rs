@@ -5,6 +5,9 @@ use std::io::Read;
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
 
+/// Of a reply's line in the trace.
+const LINE_CHARS_MAX: usize = 160;
+
 /// One reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -23,6 +26,16 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// For the trace: the beginning of what there is.
+    pub fn line(&self) -> String {
+        let text = self.text();
+        let line = text.lines().next().unwrap_or_default();
+        match line.char_indices().nth(LINE_CHARS_MAX) {
+            Some((end, _)) => format!("{}...", &line[..end]),
+            None => line.trim_end().to_owned(),
+        }
+    }
+
     /// For messages.
     pub fn text(&self) -> String {
         format!("{} {}", self.status, String::from_utf8_lossy(&self.body))

@@ -1,22 +1,18 @@
 //! One run: what a seed does, and what came of it.
 
-use std::collections::BTreeMap;
-
-use crate::disk::SimDisk;
-use crate::model::Model;
-use crate::payments::{self, Book, Processors};
+use crate::payments;
 use crate::plan::{Ending, Life, Plan};
-use crate::recovery::Promise;
 use crate::sabotage::Sabotage;
-use crate::trace::{Checked, Trace};
+use crate::step;
+use crate::trace::{Checked, Shown, Who};
 use crate::world::World;
 use galo_testkit::Random;
 
 /// How a run is done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Everything that happens goes to standard error.
-    pub trace: bool,
+    /// What of it is shown.
+    pub shown: Shown,
     /// What is wrong in this world.
     pub sabotage: Option<Sabotage>,
 }
@@ -170,42 +166,8 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     let plan = Plan::new(&mut random)
         .with_payments(payments::Plan::new(seed))
         .with_odds(&mut odd);
-    let payments = Book::new(plan.payments.as_ref(), plan.shards as usize);
-    let disk = SimDisk::new(random.fork());
-    let mut trace = Trace::new(options.trace);
-    trace.note(format_args!("{plan:?}"));
-    let shards = plan.shards as usize;
-    let mut world = World {
-        model: Model::new(&plan.clients, plan.shards, payments),
-        journals: (0..shards).map(|_| None).collect(),
-        processors: Processors::new(plan.payments.as_ref(), seed),
-        shuffled_ns: 0,
-        durable: false,
-        promises: vec![Promise::Durable; shards],
-        meta: None,
-        plan,
-        random,
-        odd,
-        trace,
-        disk,
-        coverage: Coverage::default(),
-        sabotage: options.sabotage,
-        now_ns: 0,
-        tick_ns: 0,
-        realtime_us: REAL_US,
-        sockets: BTreeMap::new(),
-        next_socket: 0,
-        jobs: Vec::new(),
-        names: 0,
-        lives_begun: 0,
-        unanswered: Vec::new(),
-        calm_ns: u64::MAX,
-        settled_ns: u64::MAX,
-        troubles: false,
-        core_gone: false,
-        slow_jobs: false,
-    };
-    world.model.clocks.push((0, world.realtime_us));
+    let mut world = World::new(seed, plan, random, odd, options);
+    step!(world.trace, Who::World, "{:?}", world.plan);
     let result = lives(&mut world);
     world.coverage.too_large = world.disk.too_large();
     world.coverage.records = world.model.records();
@@ -220,6 +182,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
 fn lives(world: &mut World) -> Checked {
     let start_ns = world.random.skewed(1 << 50);
     world.set_clock(start_ns);
+    world.trace.begin(start_ns);
     for _ in 0..world.plan.lives {
         let life = world.plan.life(&mut world.random, false);
         world.live(&life, false)?;

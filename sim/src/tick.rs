@@ -12,9 +12,9 @@ use crate::payments::connections::Dial;
 use crate::processes::{Cluster, Core};
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far};
-use crate::trace::Checked;
+use crate::trace::{Checked, Who};
 use crate::world::World;
-use crate::{require, violation};
+use crate::{event, require, step, violation};
 
 /// The longest single reply (`/metrics`), and what may be appended before a bound is looked at.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -84,14 +84,12 @@ impl World {
                 break;
             }
             let event = *self.random.pick(&events);
-            sync_failed |= self.happen(&mut host, core, durable, event)?;
+            sync_failed |= self.happen(&mut host, core, member, durable, event)?;
         }
         let pass_ns = self.random.below(20_000);
         self.set_clock(self.now_ns + pass_ns);
         host.tick_end();
         if disk.events().killed {
-            self.trace
-                .note(format_args!("member {member} was killed in its tick"));
             core.host = Some(host);
             return self.watch();
         }
@@ -141,12 +139,12 @@ impl World {
             self.model.payments.clock_told(number);
             if sequence != self.model.sequence(number) {
                 self.model.real_us = Some(self.now_at(self.tick_ns).realtime_us);
+                let before = self.model.sequence(number);
                 let journal = self.journals[number].as_mut().expect("it has an owner");
                 self.coverage.segments += journal.read_to(&self.disk, sequence, &mut self.model)?;
                 self.model.real_us = None;
                 self.model.compare(shard, true)?;
-                self.trace
-                    .note(format_args!("shard {number} is at record {sequence}"));
+                self.tell_records(member, number, before);
             }
         }
         if core.exited.is_some() {
@@ -156,14 +154,15 @@ impl World {
         for number in before {
             // What this tick wrote to it last must be known before a reply that tells of it.
             if !owned.contains(&number) {
-                self.trace
-                    .note(format_args!("member {member} lets go of shard {number}"));
+                event!(self.trace, Who::Core(member), "gives up shard {number}");
                 for job in self.jobs.iter_mut().filter(|job| job.member == member) {
                     job.let_go.push(number);
                 }
                 self.shuffled_ns = self.now_ns;
+                let before = self.model.sequence(number);
                 let journal = self.journals[number].as_mut().expect("it had an owner");
                 self.coverage.segments += journal.read_on(&self.disk, &mut self.model)?;
+                self.tell_records(member, number, before);
             }
         }
         for (other, core) in cluster.cores() {
@@ -173,6 +172,19 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A core wrote these to a shard's journal.
+    fn tell_records(&mut self, member: usize, shard: usize, before: u64) {
+        for sequence in before + 1..=self.model.sequence(shard) {
+            let what = self.model.words_of_record(shard, sequence);
+            let who = Who::Core(member);
+            event!(
+                self.trace,
+                who,
+                "writes record {sequence} of shard {shard}: {what}"
+            );
+        }
     }
 
     pub fn has_events(&self, core: &Core, member: usize) -> bool {
@@ -217,10 +229,11 @@ impl World {
         &mut self,
         host: &mut Host,
         core: &mut Core,
+        member: usize,
         durable: bool,
         event: Event,
     ) -> Checked<bool> {
-        self.trace.note(format_args!("  {event:?}"));
+        step!(self.trace, Who::Core(member), "{event:?}");
         match event {
             Event::Accept(at) => {
                 let socket = &self.sockets[&at];
@@ -472,7 +485,7 @@ impl World {
                     );
                     socket.closing = true;
                     socket.closing_ns = tick_ns;
-                    self.trace.note(format_args!("  close {at}"));
+                    step!(self.trace, Who::Core(member), "Close({at})");
                 }
                 Effect::Start(job) => {
                     let sequences = (0..self.plan.shards as usize)
@@ -502,13 +515,13 @@ impl World {
                 Effect::TrimMemory => {}
                 Effect::StopAccepting => core.accepts = false,
                 Effect::Exit(exit) => {
-                    self.trace
-                        .note(format_args!("member {member} exits: {exit:?}"));
+                    step!(self.trace, Who::Core(member), "Exit");
                     match &exit {
                         Exit::Failed(reason) => {
                             let events = disk.events();
                             require!(events.failed > 0, "member {member} gave up: {reason}");
                             failed = true;
+                            event!(self.trace, Who::Core(member), "gives up: {reason}");
                         }
                         Exit::Stopped => {
                             let Some(stopped_ns) = core.stopped_ns else {
@@ -517,6 +530,7 @@ impl World {
                             let within = self.now_ns - stopped_ns;
                             require!(within <= 2 * SECOND_NS, "stopped after {within} ns");
                             core.stopped_clean = within < STOP_SNAPSHOT_NS_MAX;
+                            event!(self.trace, Who::Core(member), "has stopped");
                         }
                     }
                     core.exited = Some(exit);

@@ -6,17 +6,18 @@ use galo::machine::{Machine, Now};
 use galo::shard::Meta;
 
 use crate::disk::SimDisk;
+use crate::event;
 use crate::jobs::Running;
 use crate::journals::Journal;
 use crate::model::{Model, Tag};
-use crate::payments::Processors;
+use crate::payments::{Book, Processors};
 use crate::plan::Plan;
 use crate::processes::Cluster;
 use crate::recovery::Promise;
-use crate::run::Coverage;
+use crate::run::{Coverage, Options, REAL_US};
 use crate::sabotage::Sabotage;
 use crate::socket::Socket;
-use crate::trace::{Checked, Trace};
+use crate::trace::{Checked, Trace, Who};
 use galo_testkit::Random;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -81,10 +82,48 @@ pub fn clock_ns() -> u64 {
 }
 
 impl World {
+    /// Before anything has happened.
+    pub fn new(seed: u64, plan: Plan, mut random: Random, odd: Random, options: Options) -> World {
+        let shards = plan.shards as usize;
+        let book = Book::new(plan.payments.as_ref(), shards);
+        let mut model = Model::new(&plan.clients, plan.shards, book);
+        model.clocks.push((0, REAL_US));
+        World {
+            model,
+            journals: (0..shards).map(|_| None).collect(),
+            processors: Processors::new(plan.payments.as_ref(), seed),
+            shuffled_ns: 0,
+            durable: false,
+            promises: vec![Promise::Durable; shards],
+            meta: None,
+            plan,
+            disk: SimDisk::new(random.fork()),
+            random,
+            odd,
+            trace: Trace::new(options.shown),
+            coverage: Coverage::default(),
+            sabotage: options.sabotage,
+            now_ns: 0,
+            tick_ns: 0,
+            realtime_us: REAL_US,
+            sockets: BTreeMap::new(),
+            next_socket: 0,
+            jobs: Vec::new(),
+            names: 0,
+            lives_begun: 0,
+            unanswered: Vec::new(),
+            calm_ns: u64::MAX,
+            settled_ns: u64::MAX,
+            troubles: false,
+            core_gone: false,
+            slow_jobs: false,
+        }
+    }
+
     pub fn set_clock(&mut self, now_ns: u64) {
         assert!(now_ns >= self.now_ns);
         self.now_ns = now_ns;
-        self.trace.now_ns = now_ns;
+        self.trace.set_now(now_ns);
         CLOCK_NS.set(now_ns);
     }
 
@@ -120,16 +159,18 @@ impl World {
                     self.model.payments.disturbed(self.now_ns);
                     if self.plan.size_limit && self.odd.percent(70) {
                         let bytes = self.odd.skewed(20_000) - 1;
-                        self.trace
-                            .note(format_args!("a file may have {bytes} bytes"));
+                        event!(
+                            self.trace,
+                            Who::Disk,
+                            "no file may be larger than {bytes} bytes"
+                        );
                         self.disk.limit_files(bytes);
                     } else {
-                        self.trace
-                            .note(format_args!("{room} bytes are left on the disk"));
+                        event!(self.trace, Who::Disk, "is full but for {room} bytes");
                         self.disk.fill_up_to(room);
                     }
                 } else {
-                    self.trace.note(format_args!("there is room on the disk"));
+                    event!(self.trace, Who::Disk, "has room again");
                     self.disk.make_room();
                 }
             }
@@ -153,9 +194,13 @@ impl World {
         self.model.clocks.push((self.now_ns, self.realtime_us));
         self.model.payments.clock_stepped();
         self.coverage.clock_steps += 1;
-        self.trace.note(format_args!(
-            "the clock steps by {step_us} µs, back: {back}"
-        ));
+        let direction = if back { "back" } else { "forward" };
+        event!(
+            self.trace,
+            Who::Clock,
+            "is set {direction} by {} ms",
+            step_us / 1_000
+        );
     }
 
     /// Lets time pass, at most to the next deadline.

@@ -7,9 +7,9 @@ use super::book::{Known, State};
 use super::Phase;
 use crate::processes::{Cluster, Process};
 use crate::request::Expect;
-use crate::trace::Checked;
-use crate::violation;
+use crate::trace::{Checked, Who};
 use crate::world::World;
+use crate::{event, violation};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// The longest that nothing happens, where little happens.
@@ -148,7 +148,7 @@ impl World {
             }
             self.round(cluster)?;
         }
-        self.trace.note(format_args!("all is paid"));
+        event!(self.trace, Who::World, "every payment is settled");
         self.model.payments.settle()
     }
 

@@ -7,7 +7,9 @@ use galo::payments::Processor;
 use crate::disk::SimDisk;
 use crate::processes::Core;
 use crate::socket::{Far, Socket};
+use crate::trace::Who;
 use crate::world::World;
+use crate::{event, step};
 
 /// What the processors are called, by number.
 pub const HOSTS: [&str; 2] = ["default.example:8080", "fallback.example:8001"];
@@ -54,8 +56,7 @@ impl World {
         for dial in dials {
             let name = dial.to.name();
             if self.processors.refuses(dial.to) {
-                self.trace
-                    .note(format_args!("  {member} cannot connect with {name}"));
+                event!(self.trace, Who::Core(member), "cannot connect with {name}");
                 self.model.payments.unheard(dial.to, self.now_ns);
                 host.connect_failed(Target::Upstream(dial.to as usize));
                 continue;
@@ -64,8 +65,11 @@ impl World {
             socket.id = host.opened(Peer::Upstream(dial.to as usize)).ok();
             if socket.id.is_some() {
                 let at = self.add_socket(socket);
-                self.trace
-                    .note(format_args!("  {member} is connected with {name}: {at}"));
+                step!(
+                    self.trace,
+                    Who::Core(member),
+                    "is connected with {name}: {at}"
+                );
             }
         }
     }

@@ -20,6 +20,11 @@ pub mod processors;
 mod summary;
 pub mod wire;
 
+/// The beginning of a payment's id, for the trace.
+pub fn short_id(id: u128) -> String {
+    format!("{:08x}", id >> 96)
+}
+
 pub use book::{Book, Entry, State, Tag};
 pub use phase::Phase;
 pub use plan::Plan;

@@ -1,5 +1,7 @@
 //! What is wrong with a processor for a while, and what that does to a request.
 
+use std::fmt::{self, Display, Formatter};
+
 use galo_processor::fault::Fault;
 
 use super::Plan;
@@ -189,5 +191,65 @@ impl Phase {
             3 => Deaf::Late(random.skewed(3_000 * MS_NS)),
             _ => Deaf::Hangs,
         })
+    }
+}
+
+// ---- For the trace ---------------------------------------------------------------
+
+impl Display for Phase {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.refuses {
+            return f.write_str("refuses connections");
+        }
+        let failing = match self.failing {
+            true => "fail after",
+            false => "take",
+        };
+        write!(f, "payments {failing} {} ms", self.delay_ms)?;
+        if self.spoilt > 0 {
+            write!(f, ", {} of 100 go wrong", self.spoilt)?;
+        }
+        if self.deaf > 0 {
+            write!(f, ", {} of 100 questions go wrong", self.deaf)?;
+        }
+        match self.connect_ns_max / MS_NS {
+            0 => Ok(()),
+            ms => write!(f, ", connections take up to {ms} ms"),
+        }
+    }
+}
+
+impl Display for Spoilt {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Spoilt::Fault(fault) => f.write_str(match fault {
+                Fault::ReplyLost => "the reply is lost: the connection is closed",
+                Fault::ResetBefore => "the connection is reset",
+                Fault::ResetAfter => "the reply is lost: the connection is reset",
+                Fault::CutHead => "the reply is cut off within its head",
+                Fault::CutBody => "the reply is cut off within its body",
+                Fault::HangStored => "the reply is lost: nothing ever comes",
+                Fault::HangLost => "no reply ever comes",
+                Fault::Drip => "the reply comes byte by byte",
+            }),
+            Spoilt::Gateway { status, .. } => write!(f, "a gateway in front replies {status}"),
+            Spoilt::Refused(status) => write!(f, "the reply is {status}"),
+            Spoilt::Busy(_) => f.write_str("the reply is 429"),
+            Spoilt::Page { .. } => f.write_str("the reply is 200 with some page"),
+            Spoilt::Known => f.write_str("the reply is 422"),
+        }
+    }
+}
+
+impl Display for Deaf {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Deaf::Hangs => f.write_str("no reply ever comes"),
+            Deaf::Resets => f.write_str("the connection is reset"),
+            Deaf::Cuts => f.write_str("the reply is cut off"),
+            Deaf::Says(status) => write!(f, "the reply is {status}"),
+            Deaf::Late(by_ns) => write!(f, "the reply comes {} ms late", by_ns / MS_NS),
+            Deaf::Page => f.write_str("the reply is 200 with some page"),
+        }
     }
 }

@@ -8,10 +8,11 @@ use galo_processor::model::{self, Config, Reply};
 
 use super::phase::{Deaf, Phase, Spoilt, OFFICIAL_NS};
 use super::wire::{self, Request};
-use super::Plan;
+use super::{short_id, Plan};
+use crate::event;
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far};
-use crate::trace::Checked;
+use crate::trace::{Checked, Who};
 use crate::world::World;
 use galo_testkit::Random;
 
@@ -168,12 +169,7 @@ impl World {
         actor.model.configure(now_ns, |config| {
             (config.delay_ms, config.failing) = (delay_ms, failing);
         });
-        self.trace.note(format_args!(
-            "{} until {}: {:?}",
-            which.name(),
-            actor.phase_ends_ns,
-            actor.phase
-        ));
+        event!(self.trace, Who::Processor(which), "{}", actor.phase);
     }
 
     /// Both are like this from now on.
@@ -193,8 +189,7 @@ impl World {
         actor.model.configure(now_ns, |config| {
             (config.delay_ms, config.failing) = (delay_ms, failing);
         });
-        self.trace
-            .note(format_args!("{} from now on: {phase:?}", which.name()));
+        event!(self.trace, Who::Processor(which), "{phase}, from now on");
     }
 
     /// They may be as bad as the plan says, again.
@@ -236,10 +231,7 @@ impl World {
         upstream.busy = Some(token);
         let asked_ns = upstream.asked_ns;
         self.processors.tokens = token;
-        self.trace.note(format_args!(
-            "{} is asked {request:?} at {at}",
-            which.name()
-        ));
+        event!(self.trace, Who::Processor(which), "gets {request}");
         match request {
             Request::Pay(mut payment) => {
                 self.coverage.attempts += 1;
@@ -272,6 +264,13 @@ impl World {
                         requested_us: self.model.payments.requested_us_of(id).unwrap_or(0),
                     });
                 }
+                let found = if payment.is_some() {
+                    "has"
+                } else {
+                    "does not have"
+                };
+                let id = short_id(id);
+                event!(self.trace, Who::Processor(which), "{found} payment {id}");
                 let written = wire::found(payment, &mut self.processors.random);
                 self.answer_other(which, at, written);
             }
@@ -332,7 +331,6 @@ impl World {
             self.coverage.spoilt += 1;
             let senseless = matches!(spoilt, Spoilt::Page { .. } | Spoilt::Known);
             self.coverage.senseless += u64::from(senseless);
-            self.trace.note(format_args!("  {spoilt:?}"));
         }
         let arrives = match spoilt {
             None => true,
@@ -340,6 +338,7 @@ impl World {
             Some(Spoilt::Gateway { arrives, .. } | Spoilt::Page { arrives }) => arrives,
             Some(Spoilt::Refused(_) | Spoilt::Busy(_) | Spoilt::Known) => false,
         };
+        let id = short_id(payment.id);
         if arrives {
             let work = Work {
                 at,
@@ -348,6 +347,10 @@ impl World {
             };
             actor.works.insert(token, work);
             return actor.model.pay(now_ns, token, payment);
+        }
+        if let Some(spoilt) = spoilt {
+            let who = Who::Processor(which);
+            event!(self.trace, who, "does not carry out payment {id}: {spoilt}");
         }
         let random = &mut processors.random;
         let written = match spoilt {
@@ -374,11 +377,15 @@ impl World {
                 return Ok(());
             };
             let work = actor.works.remove(&token).expect("it has one");
-            self.trace.note(format_args!(
-                "{} says {reply:?} to {:?}",
-                which.name(),
-                work.request
-            ));
+            event!(
+                self.trace,
+                Who::Processor(which),
+                "{}",
+                wire::done(&work.request, &reply)
+            );
+            if let Some(spoilt) = work.spoilt {
+                event!(self.trace, Who::Processor(which), "{spoilt}");
+            }
             if let (Request::Pay(payment), Reply::Paid) = (work.request, reply) {
                 self.coverage.paid += 1;
                 self.coverage.paid_dearly += u64::from(which == Processor::Fallback);
@@ -443,6 +450,13 @@ impl World {
         let actor = &processors.each[which as usize];
         let deaf = actor.phase.deafens(&mut processors.random);
         let ended = written.last.then_some(Ended::Fin);
+        if let Some(deaf) = deaf {
+            event!(
+                self.trace,
+                Who::Processor(which),
+                "does not answer that: {deaf}"
+            );
+        }
         match deaf {
             None => self.tell(at, written.bytes, ended, 0),
             Some(Deaf::Hangs) => {}

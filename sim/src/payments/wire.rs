@@ -1,8 +1,11 @@
 //! What is said between a core and a processor: requests read strictly, replies written in the many
 //! ways in which they may be.
 
+use std::fmt::{self, Display, Formatter};
+
 use galo_processor::model::{Payment, Reply};
 
+use super::short_id;
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
 use galo_testkit::{decimal, id_text, iso, parse_cents, parse_id, parse_time, Random};
@@ -16,6 +19,38 @@ pub enum Request {
     Look(u128),
     /// `GET /payments/service-health`
     Health,
+}
+
+impl Display for Request {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Request::Pay(payment) => write!(
+                f,
+                "POST /payments: payment {} of {}, requested at {}",
+                short_id(payment.id),
+                decimal(payment.cents.into()),
+                iso(payment.requested_us)
+            ),
+            Request::Look(id) => write!(f, "GET /payments/{}", short_id(*id)),
+            Request::Health => f.write_str("GET /payments/service-health"),
+        }
+    }
+}
+
+/// What a processor has done with a request, for the trace.
+pub fn done(request: &Request, reply: &Reply) -> String {
+    let payment = match request {
+        Request::Pay(payment) => short_id(payment.id),
+        Request::Look(_) | Request::Health => String::new(),
+    };
+    match *reply {
+        Reply::Paid => format!("carries out payment {payment}, and replies 200"),
+        Reply::Duplicate => format!("has payment {payment} already, and replies 422"),
+        Reply::Failed => format!("fails with payment {payment}, and replies 500"),
+        Reply::Busy => format!("has no room for payment {payment}, and replies 429"),
+        Reply::Health { failing: true, .. } => "replies that it fails".to_owned(),
+        Reply::Health { failing: false, .. } => "replies that it works".to_owned(),
+    }
 }
 
 /// Reads the request at the front of `input`, and its length; `None`: not all there.
