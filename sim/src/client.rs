@@ -151,6 +151,7 @@ impl World {
             client.finished = true;
         } else if self.calm_ns == u64::MAX
             && self.plan.pipeline_max <= 100
+            && !self.plan.scripted
             && self.random.percent(2)
         {
             // The rest never comes.
@@ -230,6 +231,7 @@ impl Client {
                 }
                 require!(self.inbox.is_empty(), "something follows the last reply");
             }
+            self.newest_reply = Some(reply);
         }
         Ok(unanswered)
     }

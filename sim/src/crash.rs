@@ -69,6 +69,24 @@ impl SimDisk {
     }
 }
 
+impl SimDisk {
+    /// Of each write that is not synced, the first half reaches the medium.
+    pub fn tear(&self) {
+        for inode in &mut self.state().inodes {
+            for change in inode.pending.drain(..) {
+                let change = match change {
+                    Change::Write { at, mut bytes } => {
+                        bytes.truncate(bytes.len() / 2);
+                        Change::Write { at, bytes }
+                    }
+                    length => length,
+                };
+                change.apply(&mut inode.durable);
+            }
+        }
+    }
+}
+
 /// A sync of this file failed: what the kernel makes of that once nobody has the file open.
 pub(crate) fn drop_some(inode: &mut Inode, random: &mut Random) {
     inode.durable = survivor(inode, random);

@@ -36,7 +36,10 @@ impl World {
         if waiting.is_empty() {
             return Ok(());
         }
-        let index = *self.random.pick(&waiting);
+        let index = match self.plan.scripted {
+            true => waiting[0],
+            false => *self.random.pick(&waiting),
+        };
         let running = &mut self.jobs[index];
         let member = running.member;
         let Some(job) = running.job.take() else {

@@ -12,7 +12,7 @@
 //! - `disk`, `locks`, `crash`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `payments`: the processors, what is asked of them, and whether it is right.
-//! - `trace`: what is told of a run.
+//! - `trace`: what is told of a run. `stories`: runs that are written down, to be read.
 //! - `sabotage`: known-wrong behaviour, to see that it is found.
 
 #![allow(missing_docs)]
@@ -20,6 +20,7 @@
 pub mod many;
 pub mod run;
 pub mod sabotage;
+pub mod stories;
 pub mod trace;
 
 mod client;

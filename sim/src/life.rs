@@ -99,7 +99,7 @@ impl World {
         });
     }
 
-    fn end(&mut self, cluster: Cluster, power: bool) {
+    pub fn end(&mut self, cluster: Cluster, power: bool) {
         for at in self.sockets.keys().copied().collect::<Vec<_>>() {
             self.drop_socket(at, Ended::Reset);
         }
@@ -129,7 +129,7 @@ impl World {
 
     // ---- The beginning -----------------------------------------------------------
 
-    fn recover(&mut self, life: &Life) -> Checked<Cluster> {
+    pub fn recover(&mut self, life: &Life) -> Checked<Cluster> {
         self.trace.set_cores(life.cores);
         event!(
             self.trace,
@@ -143,7 +143,7 @@ impl World {
         let (mut cluster, shares) = loop {
             attempts += 1;
             let disks: Vec<SimDisk> = (0..life.nodes).map(|_| self.next_process()).collect();
-            if attempts < 4 && self.random.percent(15) {
+            if attempts < 4 && self.happens(15) {
                 let within = Some(self.random.skewed(30));
                 let fails = self.random.percent(30);
                 let node = self.random.index(disks.len());

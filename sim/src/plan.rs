@@ -51,6 +51,8 @@ pub struct Plan {
     pub timeouts: bool,
     /// `None`: nobody asks for any.
     pub payments: Option<crate::payments::Plan>,
+    /// Nothing happens by chance, and ticks take no time: what happens is written down in [`crate::stories`].
+    pub scripted: bool,
 }
 
 /// How a life of the process ends.
@@ -148,6 +150,7 @@ impl Plan {
             keyed,
             timeouts: random.percent(20),
             payments: None,
+            scripted: false,
         }
     }
 

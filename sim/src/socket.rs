@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use galo::machine::ConnectionId;
 
 use crate::payments::connections::Upstream;
+use crate::reply::Reply;
 use crate::request::Asked;
 
 /// One end of a connection: a core's.
@@ -93,6 +94,7 @@ pub struct Client {
     pub finished: bool,
     /// A reply said that it is the last.
     pub last_reply_seen: bool,
+    pub newest_reply: Option<Reply>,
 }
 
 impl Socket {

@@ -64,7 +64,10 @@ impl World {
         let disk = cluster.processes[node].disk.clone();
         self.tick_ns = self.now_ns;
         let now = self.now_of_tick();
-        let count = self.random.skewed(self.plan.tick_events_max);
+        let count = match self.plan.scripted {
+            true => self.plan.tick_events_max,
+            false => self.random.skewed(self.plan.tick_events_max),
+        };
         let core = cluster.core(member).expect("just seen");
         // It is not in its place while it is used, and not put back when it has exited.
         let mut host = core.host.take().expect("it has not exited");
@@ -83,11 +86,16 @@ impl World {
             if events.is_empty() {
                 break;
             }
-            let event = *self.random.pick(&events);
+            let event = match self.plan.scripted {
+                true => events[0],
+                false => *self.random.pick(&events),
+            };
             sync_failed |= self.happen(&mut host, core, member, durable, event)?;
         }
-        let pass_ns = self.random.below(20_000);
-        self.set_clock(self.now_ns + pass_ns);
+        if !self.plan.scripted {
+            let pass_ns = self.random.below(20_000);
+            self.set_clock(self.now_ns + pass_ns);
+        }
         host.tick_end();
         if disk.events().killed {
             core.host = Some(host);
@@ -293,7 +301,7 @@ impl World {
             length = length.min(socket.allowance);
             socket.allowance -= length;
         }
-        if self.random.percent(40) {
+        if self.happens(40) {
             length = self.random.skewed(length as u64) as usize;
         }
         let length = self.drips(at, length);
@@ -357,7 +365,7 @@ impl World {
         let output = host.output(id);
         require!(!output.is_empty(), "a Send of nothing");
         let mut length = output.len();
-        if self.random.percent(30) {
+        if self.happens(30) {
             length = self.random.skewed(length as u64) as usize;
         }
         let length = self.sips(at, length);

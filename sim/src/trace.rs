@@ -9,6 +9,8 @@ use galo::payments::Processor;
 pub struct Trace {
     hash: u64,
     shown: Shown,
+    /// See [`kept`](Self::kept).
+    lines: String,
     /// When the run began, for the lines.
     begun_ns: u64,
     now_ns: u64,
@@ -25,6 +27,8 @@ pub enum Shown {
     Events,
     /// And how the drivers bring it about.
     Steps,
+    /// What happens, kept as text.
+    Kept,
 }
 
 /// Who does something, or whom something happens to.
@@ -79,6 +83,7 @@ impl Trace {
         Trace {
             hash: 0xcbf2_9ce4_8422_2325,
             shown,
+            lines: String::new(),
             begun_ns: 0,
             now_ns: 0,
             cores: 1,
@@ -106,6 +111,11 @@ impl Trace {
             Shown::Events | Shown::Steps => {
                 // Whoever closes it (`| head`) has seen enough.
                 let _ = writeln!(io::stderr(), "{}", self.line(who, what));
+            }
+            Shown::Kept => {
+                let line = self.line(who, what);
+                self.lines.push_str(&line);
+                self.lines.push('\n');
             }
         }
     }
@@ -160,6 +170,11 @@ impl Trace {
     /// Of everything so far.
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// The lines of [`Shown::Kept`].
+    pub fn kept(&self) -> &str {
+        &self.lines
     }
 }
 

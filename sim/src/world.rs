@@ -139,6 +139,11 @@ impl World {
         }
     }
 
+    /// Whether this happens now; it does so `percent` times in a hundred, and never in a story.
+    pub fn happens(&mut self, percent: u64) -> bool {
+        !self.plan.scripted && self.random.percent(percent)
+    }
+
     pub fn is_calm(&self) -> bool {
         self.calm_ns != u64::MAX
     }

@@ -46,8 +46,9 @@ impl World {
     }
 
     /// When something happens next by itself.
-    fn due_ns(&self, cluster: &Cluster) -> Option<u64> {
-        let mut due_ns = self.processors.due_ns();
+    pub fn due_ns(&self, cluster: &Cluster) -> Option<u64> {
+        let used = self.plan.payments.is_some();
+        let mut due_ns = self.processors.due_ns().filter(|_| used);
         let mut add = |at_ns: Option<u64>| due_ns = due_ns.into_iter().chain(at_ns).min();
         for (member, core) in cluster.cores() {
             let paused_ns = cluster.processes[cluster.node_of(member)].paused_until_ns;
@@ -61,14 +62,19 @@ impl World {
         due_ns
     }
 
-    /// Where nothing is to be done, the time of the next thing comes at once.
-    pub fn skip_idle_time(&mut self, cluster: &Cluster) {
+    /// Whether nothing is to be done at this moment.
+    pub fn is_idle(&self, cluster: &Cluster) -> bool {
         let works = |(member, core): (usize, &crate::processes::Core)| {
             let ready = core.host.as_ref().is_some_and(Machine::ready);
             ready || !core.connecting.is_empty() || self.has_events(core, member)
         };
         let starts = cluster.processes.iter().any(|it| it.starting.is_some());
-        if starts || !self.jobs.is_empty() || cluster.cores().any(works) {
+        !starts && self.jobs.is_empty() && !cluster.cores().any(works)
+    }
+
+    /// Where nothing is to be done, the time of the next thing comes at once.
+    pub fn skip_idle_time(&mut self, cluster: &Cluster) {
+        if !self.is_idle(cluster) {
             return;
         }
         let until_ns = self.due_ns(cluster).unwrap_or(0);

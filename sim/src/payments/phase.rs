@@ -16,8 +16,8 @@ pub struct Phase {
     pub failing: bool,
     /// Payments that something happens to, percent.
     pub spoilt: u64,
-    /// That something is that they are never answered.
-    pub hangs: bool,
+    /// That something is one of these; any, if there are none.
+    pub faults: &'static [Fault],
     /// Now and then it is something that makes no sense.
     pub senseless: bool,
     /// Other requests that get no answer, percent.
@@ -123,7 +123,7 @@ impl Phase {
     pub fn dead(refuses: bool) -> Phase {
         Phase {
             spoilt: 100,
-            hangs: true,
+            faults: &[Fault::HangStored, Fault::HangLost],
             deaf: 100,
             refuses,
             ..Phase::default()
@@ -145,9 +145,8 @@ impl Phase {
         if !random.percent(self.spoilt) {
             return None;
         }
-        if self.hangs {
-            let faults = [Fault::HangStored, Fault::HangLost];
-            return Some(Spoilt::Fault(*random.pick(&faults)));
+        if !self.faults.is_empty() {
+            return Some(Spoilt::Fault(*random.pick(self.faults)));
         }
         if self.senseless && random.percent(40) {
             return Some(match random.below(6) {

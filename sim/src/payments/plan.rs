@@ -38,6 +38,8 @@ pub struct Plan {
     pub delay_ms_max: u64,
     /// Processors say what makes no sense.
     pub senseless: bool,
+    /// To connect with a processor takes so long at most, when nothing is wrong with it.
+    pub connect_ns_max: u64,
 }
 
 impl Plan {
@@ -78,6 +80,7 @@ impl Plan {
                 false => 30,
             },
             senseless: random.percent(50),
+            connect_ns_max: 100_000,
         })
     }
 }

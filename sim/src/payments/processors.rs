@@ -51,6 +51,8 @@ pub struct Processors {
     /// By number.
     pub each: [Actor; 2],
     random: Random,
+    /// To connect takes so long at most, unless a phase says otherwise.
+    connect_ns_max: u64,
     tokens: u64,
     later: Vec<Later>,
     /// They work, and go on doing so.
@@ -73,6 +75,7 @@ impl Processors {
         Processors {
             each: [actor(), actor()],
             random: Random::new(seed ^ 0x7061_796d_656e_7473),
+            connect_ns_max: plan.map_or(1, |plan| plan.connect_ns_max),
             tokens: 0,
             later: Vec::new(),
             healed: false,
@@ -92,7 +95,7 @@ impl Processors {
     pub fn connect_ns(&mut self, which: Processor) -> u64 {
         let phase = &self.each[which as usize].phase;
         match phase.connect_ns_max {
-            0 => self.random.skewed(100_000),
+            0 => self.random.skewed(self.connect_ns_max),
             max_ns => self.random.skewed(max_ns),
         }
     }
