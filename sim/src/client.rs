@@ -28,7 +28,7 @@ pub struct Context {
     /// Few payments may be open.
     pub queue_is_small: bool,
     /// Nothing goes wrong from then on.
-    pub calm_ns: u64,
+    pub quiescent_ns: u64,
     /// Everybody can be asked from then on.
     pub settled_ns: u64,
 }
@@ -149,7 +149,7 @@ impl World {
         let mut cut = false;
         if matches!(asked.expect, Expect::Malformed(_)) {
             client.finished = true;
-        } else if self.calm_ns == u64::MAX
+        } else if self.quiescent_ns == u64::MAX
             && self.plan.pipeline_max <= 100
             && !self.plan.scripted
             && self.random.percent(2)
@@ -271,8 +271,8 @@ impl Client {
         if reply.status == 503 {
             if body.contains("storage full") {
                 let was_full = context.full_events > asked.full_events;
-                let is_calm = asked.written_ns >= context.calm_ns;
-                require!(was_full && !is_calm, "there was room");
+                let is_quiescent = asked.written_ns >= context.quiescent_ns;
+                require!(was_full && !is_quiescent, "there was room");
                 match asked.expect {
                     Expect::Transaction(tag) => model.refused(tag)?,
                     // It might have been refused for what the full disk took back.

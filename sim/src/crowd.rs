@@ -50,7 +50,7 @@ impl World {
         let Some(crowd) = self.plan.crowd.clone() else {
             return false;
         };
-        if self.is_calm() || !self.odd.percent(40) {
+        if self.is_quiescent() || !self.odd.percent(40) {
             return false;
         }
         let here: Vec<u64> = self

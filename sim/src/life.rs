@@ -19,7 +19,7 @@ pub const DATA: &str = "/data";
 /// Rounds in which what is under way must come to its end.
 const ROUNDS_MAX: u64 = 50_000;
 /// Time in which it must, and in which a cluster must be as it should be.
-const CALM_NS_MAX: u64 = 60_000_000_000;
+const QUIESCENCE_NS_MAX: u64 = 60_000_000_000;
 
 /// By process and core.
 type Shares = Vec<Vec<Vec<Owned<SimDisk>>>>;
@@ -31,7 +31,7 @@ impl World {
         self.slow_jobs = life.slow_jobs;
         self.durable = self.is_durable(&cluster);
         self.free_phases();
-        self.calm_ns = u64::MAX;
+        self.quiescent_ns = u64::MAX;
         self.settled_ns = u64::MAX;
         self.troubles = !cluster.is_alone();
         self.disk.set_short_writes(self.plan.short_writes);
@@ -69,7 +69,7 @@ impl World {
             }
         } else {
             if last || self.random.percent(30) {
-                self.calm_down(&mut cluster)?;
+                self.quiesce(&mut cluster)?;
                 self.probe(&mut cluster)?;
             }
             if matches!(life.ending, Ending::Stop | Ending::StopThenPower) {
@@ -242,17 +242,17 @@ impl World {
         Ok(())
     }
 
-    // ---- Calm ----------------------------------------------------------------------
+    // ---- Quiescence ----------------------------------------------------------------
 
     /// Faults are switched off, clients read: everybody comes back to his place, and everything that
     /// was asked gets its answer.
-    pub fn calm_down(&mut self, cluster: &mut Cluster) -> Checked {
+    pub fn quiesce(&mut self, cluster: &mut Cluster) -> Checked {
         event!(
             self.trace,
             Who::World,
             "no more faults: everything is to come right"
         );
-        self.calm_ns = self.now_ns;
+        self.quiescent_ns = self.now_ns;
         self.troubles = false;
         self.slow_jobs = false;
         self.disk.make_room();
@@ -277,7 +277,7 @@ impl World {
             }
         }
         match cluster.is_alone() {
-            true => self.settled_ns = self.calm_ns,
+            true => self.settled_ns = self.quiescent_ns,
             false => self.until_settled(cluster)?,
         }
         if self.plan.payments.is_some() {
@@ -295,8 +295,8 @@ impl World {
         let begun_ns = self.now_ns;
         let mut missing = self.missing(cluster);
         while missing.is_some() {
-            if self.now_ns > begun_ns + CALM_NS_MAX {
-                violation!("after {CALM_NS_MAX} ns without faults: {missing:?}");
+            if self.now_ns > begun_ns + QUIESCENCE_NS_MAX {
+                violation!("after {QUIESCENCE_NS_MAX} ns without faults: {missing:?}");
             }
             self.round(cluster)?;
             missing = self.missing(cluster);
@@ -352,10 +352,10 @@ impl World {
         // A cluster may have to wait for times to be over; one process only for its turns.
         while match cluster.is_alone() {
             true => rounds < ROUNDS_MAX,
-            false => self.now_ns < begun_ns + CALM_NS_MAX,
+            false => self.now_ns < begun_ns + QUIESCENCE_NS_MAX,
         } {
             rounds += 1;
-            // A sync may have failed before it became calm, and be told only now.
+            // A sync may have failed before quiescence, and be told only now.
             if cluster.is_alone() && cluster.processes[0].has_failed() {
                 return Ok(());
             }

@@ -18,7 +18,7 @@ impl World {
     /// another node.
     pub fn ask_again(&mut self, cluster: &Cluster) {
         let doors = self.doors(cluster);
-        // Once it is calm, who was in a crowd is a client like any other.
+        // From quiescence on, who was in a crowd is a client like any other.
         let crowd = self.plan.crowd.as_ref();
         let crowd = crowd.map_or(0, |crowd| crowd.connections_max);
         let usual = self.plan.connections_max + crowd;

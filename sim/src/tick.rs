@@ -413,7 +413,7 @@ impl World {
                 .payments
                 .as_ref()
                 .is_some_and(|p| p.open_max < 100),
-            calm_ns: self.calm_ns,
+            quiescent_ns: self.quiescent_ns,
             settled_ns: self.settled_ns,
         };
         let again = client.read(

@@ -56,7 +56,7 @@ pub struct World {
     /// Keyed requests without an answer that nobody is asking at present.
     pub unanswered: Vec<Tag>,
     /// From then on no faults and no new work: what is under way must come to its end.
-    pub calm_ns: u64,
+    pub quiescent_ns: u64,
     /// From then on everybody is there and knows it.
     pub settled_ns: u64,
     /// Processes and links are to suffer.
@@ -112,7 +112,7 @@ impl World {
             names: 0,
             lives_begun: 0,
             unanswered: Vec::new(),
-            calm_ns: u64::MAX,
+            quiescent_ns: u64::MAX,
             settled_ns: u64::MAX,
             troubles: false,
             core_gone: false,
@@ -144,8 +144,8 @@ impl World {
         !self.plan.scripted && self.random.percent(percent)
     }
 
-    pub fn is_calm(&self) -> bool {
-        self.calm_ns != u64::MAX
+    pub fn is_quiescent(&self) -> bool {
+        self.quiescent_ns != u64::MAX
     }
 
     /// One step of the world.
@@ -158,7 +158,7 @@ impl World {
             80..=92 if !self.slow_jobs || self.random.percent(8) => self.run_any_job(cluster)?,
             93..=95 => self.wait(cluster),
             96 if self.plan.clock_steps => self.step_clock(),
-            97 if self.plan.full_disk && !self.is_calm() => {
+            97 if self.plan.full_disk && !self.is_quiescent() => {
                 if self.random.percent(50) {
                     let room = self.random.below(600);
                     self.model.payments.disturbed(self.now_ns);
@@ -241,11 +241,11 @@ impl World {
                 SECOND_NS
             };
             let soon = deadline_ns < self.now_ns + soon_ns;
-            if soon || (self.plan.timeouts && !self.is_calm() && !stopping) {
+            if soon || (self.plan.timeouts && !self.is_quiescent() && !stopping) {
                 until_ns = deadline_ns;
             }
         }
-        if stopping || (self.is_calm() && !cluster.is_alone()) {
+        if stopping || (self.is_quiescent() && !cluster.is_alone()) {
             until_ns = until_ns.min(self.now_ns + SECOND_NS / 100);
         }
         self.set_clock(until_ns.max(self.now_ns));

@@ -3,20 +3,20 @@
 //! - `plan`: what a seed decides about them.
 //! - `phase`: what is wrong with a processor for a while. `processors`: the two of them; `connections`:
 //!   how they are reached, and what of a reply comes through; `wire`: what is said there.
-//! - `calm`: time that passes, and what must be true once nothing goes wrong any more.
+//! - `quiescence`: time that passes, and what must be true once nothing goes wrong any more.
 //! - `author`: what clients ask.
 //! - `book`: what clients asked, what the journals say, and what processors have stored; `judge`: whether
 //!   replies agree with that; `summary`: the same for summaries; `compare`: for shards.
 
 pub mod author;
 pub mod book;
-mod calm;
 mod compare;
 pub mod connections;
 mod judge;
 mod phase;
 mod plan;
 pub mod processors;
+mod quiescence;
 mod summary;
 pub mod wire;
 

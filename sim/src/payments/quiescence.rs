@@ -26,7 +26,7 @@ impl World {
     pub fn pass_long(&mut self, cluster: &Cluster) -> bool {
         let sparse = self.plan.payments.as_ref().is_some_and(|plan| plan.sparse);
         let stopping = cluster.processes.iter().any(Process::is_stopping);
-        if !sparse || stopping || self.is_calm() || self.random.percent(20) {
+        if !sparse || stopping || self.is_quiescent() || self.random.percent(20) {
             return false;
         }
         // Answers that are on their way are to come in time, mostly.
