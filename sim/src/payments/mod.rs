@@ -5,18 +5,22 @@
 //!   how they are reached, and what of a reply comes through; `wire`: what is said there.
 //! - `quiescence`: time that passes, and what must be true once nothing goes wrong any more.
 //! - `author`: what clients ask.
-//! - `book`: what clients asked, what the journals say, and what processors have stored; `judge`: whether
-//!   replies agree with that; `summary`: the same for summaries; `compare`: for shards.
+//! - `book`: what is known of each payment: what clients asked, what the journals say (`records`), what processors were asked
+//!   and have stored (`attempts`), when they had to be (`deadlines`). `judge`: whether replies agree with that; `summary`:
+//!   the same for summaries; `compare`: for shards.
 
+mod attempts;
 pub mod author;
 pub mod book;
 mod compare;
 pub mod connections;
+mod deadlines;
 mod judge;
 mod phase;
 mod plan;
 pub mod processors;
 mod quiescence;
+mod records;
 mod summary;
 pub mod wire;
 
@@ -25,8 +29,9 @@ pub fn short_id(id: u128) -> String {
     format!("{:08x}", id >> 96)
 }
 
-pub use book::{Book, Entry, State, Tag};
+pub use book::{Book, State, Tag};
 pub use phase::Phase;
 pub use plan::Plan;
 pub use processors::Processors;
+pub use records::Entry;
 pub use summary::Question;

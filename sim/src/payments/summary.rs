@@ -43,8 +43,8 @@ impl Book {
         Question {
             from_us: from_us.unwrap_or(0),
             to_us: to_us.unwrap_or(u64::MAX),
-            inserts: self.inserts(),
-            settles: self.settles(),
+            inserts: self.inserts,
+            settles: self.settles,
             purged: purged.map(|(tag, known)| (tag, known.accepted)).collect(),
         }
     }
@@ -75,7 +75,7 @@ impl Book {
         for (id, stored) in &self.stored[which as usize] {
             let inside =
                 question.from_us <= stored.requested_us && stored.requested_us <= question.to_us;
-            let tag = self.tag_of(*id);
+            let tag = self.by_id[id];
             let known = &self.known[tag];
             // It was forgotten before the question, and has not come again, not even to be forgotten
             // once more.
