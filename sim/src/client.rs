@@ -2,10 +2,11 @@
 
 use galo::limits::{COMMAND_NS_MAX, HEAD_NS_MAX};
 
-use crate::model::{Model, Tag};
+use crate::author::Author;
+use crate::model::Model;
 use crate::processes::Cluster;
 use crate::reply::{self, Reply};
-use crate::request::{Asked, Author, Draft, Expect};
+use crate::request::{Asked, Draft, Expect, Tag};
 use crate::run::Coverage;
 use crate::sabotage::Sabotage;
 use crate::socket::{Client, Ended, Pace};

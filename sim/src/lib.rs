@@ -7,8 +7,8 @@
 //!   `recovery`: what shards' new owners find. `processes`: they start, are paused, stop, die.
 //!   `faults`: what goes wrong in between.
 //! - `tick`: the driver. `jobs`: what runs beside it. `network`: what connects machines and clients.
-//! - `socket`, `client`: the other ends of connections; `request`, `reply`: what they say; `retry`:
-//!   what they say again; `crowd`: those that take much and give little.
+//! - `socket`, `client`: the other ends of connections; `request`, `reply`: what they say; `author`: how they
+//!   come to say it; `retry`: what they say again; `crowd`: those that take much and give little.
 //! - `disk`, `locks`, `crash`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `payments`: the processors, what is asked of them, and whether it is right.
@@ -23,6 +23,7 @@ pub mod sabotage;
 pub mod stories;
 pub mod trace;
 
+mod author;
 mod client;
 pub mod crash;
 mod crowd;

@@ -18,13 +18,10 @@ use galo::shard::journal::{Event, Record};
 use galo::shard::Client;
 
 use crate::payments::{Book, Entry as PaymentEntry};
-use crate::request::Expect;
+use crate::request::{Expect, Since, Tag, Transaction};
 use crate::trace::Checked;
 use crate::{require, violation};
 use galo_testkit::Random;
-
-/// A transaction that a client made up; a position in the model's list.
-pub type Tag = usize;
 
 /// What is known of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,21 +38,6 @@ enum Fate {
     Refused,
     /// It was not in the journal, or no longer, after a crash. With a key it may be asked again.
     Lost,
-}
-
-/// What a client asks for.
-#[derive(Clone, Debug)]
-pub struct Transaction {
-    pub client: u32,
-    pub kind: Kind,
-    /// Cents.
-    pub amount: i64,
-    /// Nobody else's.
-    pub description: String,
-    /// Nobody else's.
-    pub key: Option<String>,
-    /// When it was asked first. Monotonic.
-    pub asked_ns: u64,
 }
 
 /// See [`Tag`].
@@ -126,15 +108,6 @@ pub struct Model {
     pub clocks: Vec<(u64, i64)>,
     /// Replies that were checked.
     pub checked: u64,
-}
-
-/// What a request rests on: nothing that it sees may be older.
-#[derive(Clone, Debug, Default)]
-pub struct Since {
-    /// Of the account that it is about.
-    position: usize,
-    /// Of each shard, for a reset.
-    sequences: Vec<u64>,
 }
 
 impl Model {
@@ -582,13 +555,6 @@ impl Model {
     /// Records in all journals.
     pub fn records(&self) -> u64 {
         (0..self.shards.len()).map(|s| self.sequence(s)).sum()
-    }
-}
-
-impl Since {
-    /// Nothing older than this may be seen any more.
-    pub fn raise(&mut self, position: usize) {
-        self.position = self.position.max(position);
     }
 }
 

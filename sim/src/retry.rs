@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    fn is_too_old(&self, tag: crate::model::Tag) -> bool {
+    fn is_too_old(&self, tag: crate::request::Tag) -> bool {
         self.now_ns > self.model.asked_ns(tag) + ASKED_NS_MAX
     }
 }

@@ -9,12 +9,11 @@ use galo_processor::fault::Fault;
 use galo_testkit::{get, id_text, keyed, payment, transaction, Random};
 
 use crate::event;
-use crate::model::{Tag, Transaction};
 use crate::payments::{Phase, Plan as PaymentsPlan};
 use crate::plan::{Ending, Life, Plan};
 use crate::processes::Cluster;
 use crate::reply::{posted, Reply};
-use crate::request::{Draft, Expect};
+use crate::request::{Draft, Expect, Tag, Transaction};
 use crate::run::Options;
 use crate::trace::{Checked, Shown, Violation, Who};
 use crate::world::World;

@@ -5,8 +5,9 @@ use galo::limits::CLOCK_APART_US;
 
 use crate::payments::Entry;
 
-use super::{after, Fate, Model, Since, Tag, What};
+use super::{after, Fate, Model, What};
 use crate::reply::{self, Reply};
+use crate::request::{Since, Tag};
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
 

@@ -3,9 +3,9 @@
 use galo::bank::Kind;
 use galo_testkit::decimal;
 
-use super::{Model, Transaction, What};
-use crate::payments::{short_id, Entry, Tag};
-use crate::request::Expect;
+use super::{Model, What};
+use crate::payments::{self, short_id, Entry};
+use crate::request::{Expect, Transaction};
 
 impl Model {
     /// A record of a shard's journal.
@@ -48,7 +48,7 @@ impl Model {
         }
     }
 
-    fn payment(&self, tag: Tag, cents: u64) -> String {
+    fn payment(&self, tag: payments::Tag, cents: u64) -> String {
         let amount = decimal(cents.into());
         match self.payments.known(tag).id {
             Some(id) => format!(": payment {} of {amount}", short_id(id)),

@@ -3,7 +3,8 @@
 use galo_testkit::{decimal, id_text, iso};
 
 use super::Tag;
-use crate::request::{Author, Draft, Expect};
+use crate::author::Author;
+use crate::request::{Draft, Expect};
 
 /// What ends this long ago is to be known by now.
 const LATELY_US: u64 = 1_500_000;
