@@ -3,6 +3,7 @@
 use galo::bank::Kind;
 
 use crate::model::Model;
+use crate::payments::wire::chunked;
 use crate::request::{Draft, Expect, Tag, Transaction};
 use galo_testkit::Random;
 
@@ -315,38 +316,24 @@ impl Author<'_> {
         if gzip {
             head.push_str("Accept-Encoding: gzip, br\r\n");
         }
-        let mut bytes;
         let mut continues = false;
-        match body {
-            None => {
-                head.push_str("\r\n");
-                bytes = head.into_bytes();
+        let mut content = Vec::new();
+        if let Some(body) = body {
+            continues = !http10 && self.random.percent(5);
+            if continues {
+                head.push_str("Expect: 100-continue\r\n");
             }
-            Some(body) => {
-                continues = !http10 && self.random.percent(5);
-                if continues {
-                    head.push_str("Expect: 100-continue\r\n");
-                }
-                if !http10 && self.random.percent(20) {
-                    head.push_str("Transfer-Encoding: chunked\r\n\r\n");
-                    bytes = head.into_bytes();
-                    let mut rest = body.as_bytes();
-                    while !rest.is_empty() {
-                        let (chunk, after) = rest.split_at(1 + self.random.index(rest.len()));
-                        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                        bytes.extend_from_slice(chunk);
-                        bytes.extend_from_slice(b"\r\n");
-                        rest = after;
-                    }
-                    bytes.extend_from_slice(b"0\r\n\r\n");
-                } else {
-                    head.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-                    bytes = head.into_bytes();
-                }
+            if !http10 && self.random.percent(20) {
+                head.push_str("Transfer-Encoding: chunked\r\n");
+                content = chunked(body, self.random);
+            } else {
+                head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+                content = body.into();
             }
         }
+        head.push_str("\r\n");
         Draft {
-            bytes,
+            bytes: [head.into_bytes(), content].concat(),
             expect,
             head_only: method == "HEAD",
             close: asks_close || (http10 && !keep_alive),

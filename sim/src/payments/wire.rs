@@ -205,40 +205,39 @@ fn written(status: u16, fields: &str, body: &str, random: &mut Random) -> Writte
     if last {
         head.push_str("connection: close\r\n");
     }
-    let mut bytes = Vec::new();
-    let head_bytes;
-    match random.below(10) {
+    let body = match random.below(10) {
         0..=2 => {
-            head.push_str("Transfer-Encoding: chunked\r\n\r\n");
-            head_bytes = head.len();
-            bytes.extend_from_slice(head.as_bytes());
-            let mut rest = body.as_bytes();
-            while !rest.is_empty() {
-                let (chunk, after) = rest.split_at(1 + random.index(rest.len()));
-                bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                bytes.extend_from_slice(chunk);
-                bytes.extend_from_slice(b"\r\n");
-                rest = after;
-            }
-            bytes.extend_from_slice(b"0\r\n\r\n");
+            head.push_str("Transfer-Encoding: chunked\r\n");
+            chunked(body, random)
         }
-        3 if last => {
-            // Its end is that of the connection.
-            head.push_str("\r\n");
-            head_bytes = head.len();
-            bytes.extend_from_slice(format!("{head}{body}").as_bytes());
-        }
+        // Its end is that of the connection.
+        3 if last => body.into(),
         _ => {
-            head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-            head_bytes = head.len();
-            bytes.extend_from_slice(format!("{head}{body}").as_bytes());
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+            body.into()
         }
-    }
+    };
+    head.push_str("\r\n");
     Written {
-        bytes,
-        head_bytes,
+        head_bytes: head.len(),
+        bytes: [head.into_bytes(), body].concat(),
         last,
     }
+}
+
+/// A body in chunks of any lengths.
+pub fn chunked(body: &str, random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = body.as_bytes();
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(1 + random.index(rest.len()));
+        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+        rest = after;
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
 }
 
 /// A body with one member that is a decimal, for messages: `None` where it is none.
