@@ -1,11 +1,14 @@
 //! A file system in memory that can lose everything that POSIX allows it to lose.
 //!
 //! Every file has what a process sees (`live`), what is on the medium (`durable`), and what was done
-//! in between and is not synced (`pending`); names likewise. What a crash leaves is `crash.rs`'s.
+//! in between and is not synced (`pending`); names likewise. `state`: what each operation makes of that; `crash`: what
+//! is left by a crash; `locks`: who may write.
 //!
 //! Several processes use it, each through handles of its own ([`SimDisk::of`]), which work for as long
-//! as it lives. Who may write is `locks.rs`'s.
+//! as it lives.
 
+mod crash;
+mod locks;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +20,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use galo::shard::mapping::Mapping;
 use galo::shard::{Disk, DiskFile, Locked};
 
-use crate::locks::SimLock;
 use crate::sabotage::Sabotage;
 use galo_testkit::Random;
-pub(crate) use state::{Change, Inode, State};
+
+pub use crash::Crash;
+use locks::SimLock;
+use state::{Change, Inode, State};
+
+/// The process that makes the directory: it needs no locks.
+pub const MAKER: u64 = 0;
 
 /// What goes wrong for one process, and when. Countdowns are in its operations.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +54,7 @@ pub struct Events {
 
 /// One process.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Life {
+struct Life {
     pub faults: Faults,
     pub events: Events,
 }
@@ -73,7 +81,7 @@ fn error(code: i32) -> io::Error {
 }
 
 impl SimDisk {
-    /// An empty file system; the handle is [`MAKER`](crate::locks::MAKER)'s.
+    /// An empty file system; the handle is [`MAKER`]'s.
     pub fn new(random: Random) -> SimDisk {
         let state = State {
             random,
@@ -96,7 +104,7 @@ impl SimDisk {
         };
         SimDisk {
             state: Arc::new(Mutex::new(state)),
-            process: crate::locks::MAKER,
+            process: MAKER,
         }
     }
 
@@ -113,7 +121,7 @@ impl SimDisk {
         self.process
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("one thread uses it")
     }
 
@@ -200,7 +208,7 @@ impl SimDisk {
     }
 }
 
-pub(crate) fn dir_of(path: &Path) -> &Path {
+fn dir_of(path: &Path) -> &Path {
     path.parent().expect("a file is in a directory")
 }
 

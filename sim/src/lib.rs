@@ -9,7 +9,7 @@
 //! - `tick`: the driver. `jobs`: what runs beside it. `network`: what connects machines and clients.
 //! - `socket`, `client`: the other ends of connections; `request`, `reply`: what they say; `author`: how they
 //!   come to say it; `retry`: what they say again; `crowd`: those that take much and give little.
-//! - `disk`, `locks`, `crash`: a file system that loses all that it may.
+//! - `disk`: a file system that loses all that it may.
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `payments`: the processors, what is asked of them, and whether it is right.
 //! - `trace`: what is told of a run. `stories`: runs that are written down, to be read.
@@ -25,14 +25,12 @@ pub mod trace;
 
 mod author;
 mod client;
-pub mod crash;
 mod crowd;
 pub mod disk;
 mod faults;
 mod jobs;
 mod journals;
 mod life;
-pub mod locks;
 mod model;
 mod network;
 mod payments;

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use galo::shard::{self, check, Acquired, Meta, Owned, RecoveryError};
 
-use crate::crash::Crash;
-use crate::disk::SimDisk;
+use crate::disk::{Crash, SimDisk};
 use crate::plan::{Ending, Life};
 use crate::processes::{Cluster, Process};
 use crate::recovery::Promise;

@@ -5,8 +5,7 @@ use std::path::Path;
 use galo::clients::CONTEST;
 use galo::machine::Job;
 use galo::shard::{self, Done, Meta, RecoveryError};
-use galo_sim::crash::Crash;
-use galo_sim::disk::SimDisk;
+use galo_sim::disk::{Crash, SimDisk};
 use galo_testkit::Random;
 
 const META: Meta = Meta {

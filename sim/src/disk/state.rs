@@ -5,18 +5,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::locks::Held;
 use super::{dir_of, error, Life, SimFile};
-use crate::locks::Held;
 use crate::sabotage::Sabotage;
 use galo_testkit::Random;
 
-pub(crate) enum Change {
+pub(super) enum Change {
     Write { at: usize, bytes: Vec<u8> },
     Length(usize),
 }
 
 impl Change {
-    pub(crate) fn apply(&self, to: &mut Vec<u8>) {
+    pub(super) fn apply(&self, to: &mut Vec<u8>) {
         match self {
             Change::Write { at, bytes } => {
                 to.resize(to.len().max(at + bytes.len()), 0);
@@ -28,7 +28,7 @@ impl Change {
 }
 
 #[derive(Default)]
-pub(crate) struct Inode {
+pub(super) struct Inode {
     pub live: Vec<u8>,
     pub durable: Vec<u8>,
     pub pending: Vec<Change>,
@@ -41,12 +41,12 @@ pub(crate) struct Inode {
 }
 
 /// Names that change together.
-pub(crate) struct Renaming {
+pub(super) struct Renaming {
     pub dir: PathBuf,
     pub entries: Vec<(PathBuf, Option<usize>)>,
 }
 
-pub(crate) struct State {
+pub(super) struct State {
     pub random: Random,
     pub inodes: Vec<Inode>,
     pub live: BTreeMap<PathBuf, usize>,
@@ -88,7 +88,7 @@ fn counts_down(counter: &mut Option<u64>) -> bool {
 }
 
 impl State {
-    pub(crate) fn life(&mut self, process: u64) -> &mut Life {
+    pub(super) fn life(&mut self, process: u64) -> &mut Life {
         self.lives.entry(process).or_default()
     }
 
@@ -126,7 +126,7 @@ impl State {
 
     /// What every operation goes through that happens whole or not at all: `Err`: it does not; the
     /// process may also die just behind it.
-    pub(crate) fn begin(&mut self, process: u64) -> io::Result<()> {
+    pub(super) fn begin(&mut self, process: u64) -> io::Result<()> {
         if self.dies(process)? && self.random.percent(50) {
             return Err(error(libc::EIO));
         }
@@ -158,7 +158,7 @@ impl State {
         self.live.get(path).copied().ok_or(error(libc::ENOENT))
     }
 
-    pub(crate) fn rename_all(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<usize>)>) {
+    pub(super) fn rename_all(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<usize>)>) {
         for (path, inode) in &entries {
             match inode {
                 Some(inode) => self.live.insert(path.clone(), *inode),
@@ -172,7 +172,7 @@ impl State {
     }
 
     /// A new file, and its name.
-    pub(crate) fn add(&mut self, path: &Path) -> io::Result<usize> {
+    pub(super) fn add(&mut self, path: &Path) -> io::Result<usize> {
         let full = self.capacity.is_some_and(|c| c <= self.used_bytes());
         if full && self.random.percent(50) {
             self.full_events += 1;
@@ -240,7 +240,7 @@ impl State {
         Ok(take)
     }
 
-    pub(crate) fn change(&mut self, inode: usize, change: Change) {
+    pub(super) fn change(&mut self, inode: usize, change: Change) {
         let inode = &mut self.inodes[inode];
         change.apply(&mut inode.live);
         inode.pending.push(change);
@@ -289,7 +289,7 @@ impl State {
 }
 
 impl Renaming {
-    pub(crate) fn make_durable(&self, names: &mut BTreeMap<PathBuf, usize>) {
+    pub(super) fn make_durable(&self, names: &mut BTreeMap<PathBuf, usize>) {
         for (path, inode) in &self.entries {
             match inode {
                 Some(inode) => names.insert(path.clone(), *inode),

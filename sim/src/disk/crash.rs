@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::disk::{Change, Inode, SimDisk};
-use crate::locks::MAKER;
+use super::{Change, Inode, SimDisk, State, MAKER};
 use crate::sabotage::Sabotage;
 use galo_testkit::Random;
 
@@ -88,7 +87,7 @@ impl SimDisk {
 }
 
 /// A sync of this file failed: what the kernel makes of that once nobody has the file open.
-pub(crate) fn drop_some(inode: &mut Inode, random: &mut Random) {
+pub(super) fn drop_some(inode: &mut Inode, random: &mut Random) {
     inode.durable = survivor(inode, random);
     // What ext4 does: it can still be read, and is called clean, so no sync writes it.
     inode.falsely_clean = random.percent(50);
@@ -145,7 +144,7 @@ fn survivor(inode: &Inode, random: &mut Random) -> Vec<u8> {
 }
 
 /// Drops files that have no name any more, and numbers the others anew.
-fn forget_unnamed(state: &mut crate::disk::State) {
+fn forget_unnamed(state: &mut State) {
     let mut inodes = std::mem::take(&mut state.inodes);
     let mut numbers = BTreeMap::new();
     let pending = state.pending.iter_mut().flat_map(|r| &mut r.entries);

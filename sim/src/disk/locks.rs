@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 use galo::shard::layout::{is_shard_dir, SHARD_LOCK};
 use galo::shard::Locked;
 
-use crate::crash::drop_some;
-use crate::disk::{dir_of, Change, SimDisk, State};
+use super::crash::drop_some;
+use super::{dir_of, Change, SimDisk, State, MAKER};
 use crate::sabotage::Sabotage;
 
-/// The process that makes the directory: it needs no locks.
-pub const MAKER: u64 = 0;
-
 /// A lock that somebody has.
-pub(crate) struct Held {
+pub(super) struct Held {
     process: u64,
     /// Tells it from the same process's others.
     number: u64,
@@ -29,7 +26,7 @@ pub struct SimLock {
 }
 
 impl SimDisk {
-    pub(crate) fn take_lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<SimLock>> {
+    pub(super) fn take_lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<SimLock>> {
         let mut state = self.state();
         let state = &mut *state;
         state.begin(self.process())?;
@@ -96,7 +93,7 @@ impl SimDisk {
 
 impl State {
     /// Notes it when a process changes a shard's file without the shard's lock.
-    pub(crate) fn guard(&mut self, process: u64, path: &Path) {
+    pub(super) fn guard(&mut self, process: u64, path: &Path) {
         let dir = dir_of(path);
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         if process == MAKER || !is_shard_dir(&name) {
