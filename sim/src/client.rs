@@ -3,11 +3,11 @@
 use galo::limits::{COMMAND_NS_MAX, HEAD_NS_MAX};
 
 use crate::author::Author;
+use crate::cluster::Cluster;
+use crate::coverage::Coverage;
 use crate::model::Model;
-use crate::processes::Cluster;
 use crate::reply::{self, Reply};
 use crate::request::{Asked, Draft, Expect, Tag};
-use crate::run::Coverage;
 use crate::sabotage::Sabotage;
 use crate::socket::{Client, Ended, Pace};
 use crate::trace::{Checked, Trace, Who};

@@ -1,48 +1,14 @@
 //! A crowd of clients that take much and give little: they pipeline and read nothing or a few bytes now and then, or write a
 //! byte now and then. They are in some seeds only, and draw numbers of their own: other seeds are what they were.
 
-use crate::plan::Plan;
-use crate::processes::Cluster;
+use crate::cluster::Cluster;
 use crate::socket::{Ended, Pace};
 use crate::world::World;
-use galo_testkit::Random;
 
 /// From one byte or some to the next.
 const PAUSE_NS_MAX: u64 = 3_000_000_000;
 /// Bytes that are taken at a time.
 const SIP_BYTES_MAX: u64 = 64;
-
-/// Of a run.
-#[derive(Clone, Debug)]
-pub struct Crowd {
-    /// At a time, beside the usual clients.
-    pub connections_max: usize,
-    /// Requests without an answer on each.
-    pub pipeline_max: usize,
-    /// Of a hundred, those that write slowly; the others read slowly.
-    pub drips: u64,
-}
-
-impl Plan {
-    /// With a crowd, or files that must not grow, as `odd` says.
-    pub fn with_odds(mut self, odd: &mut Random) -> Plan {
-        if odd.percent(12) {
-            self.crowd = Some(Crowd {
-                connections_max: odd.between(1, 16) as usize,
-                pipeline_max: *odd.pick(&[50, 400]),
-                drips: *odd.pick(&[0, 30, 100]),
-            });
-            // A tick takes some of each, or nothing would come of anything.
-            self.tick_events_max = self.tick_events_max.max(16);
-            self.timeouts |= odd.percent(50);
-        }
-        if odd.percent(20) {
-            self.size_limit = true;
-            self.full_disk = true;
-        }
-        self
-    }
-}
 
 impl World {
     /// Some client of the crowd does something. Whether one did.

@@ -1,7 +1,7 @@
 //! What happens to the processes of a cluster, and to what connects them.
 
+use crate::cluster::Cluster;
 use crate::event;
-use crate::processes::Cluster;
 use crate::sabotage::Sabotage;
 use crate::socket::Far;
 use crate::trace::{Checked, Who};

@@ -1,27 +1,13 @@
 //! What cores have done beside their ticks.
 
-use galo::host::{Work, WorkDone};
+use galo::host::WorkDone;
 use galo::machine::Job as _;
 use galo::shard::{Acquired, Done};
 
-use crate::disk::SimDisk;
-use crate::processes::Cluster;
+use crate::cluster::Cluster;
 use crate::trace::{Checked, Who};
-use crate::world::World;
+use crate::world::{Running, World};
 use crate::{event, require, step, violation};
-
-/// A job that was handed out.
-pub struct Running {
-    pub member: usize,
-    /// Until it is run.
-    pub job: Option<Work<SimDisk>>,
-    /// From then on.
-    pub done: Option<WorkDone<SimDisk>>,
-    /// The shards' last records when it was handed out.
-    pub sequences: Vec<u64>,
-    /// Shards that its member has let go of since.
-    pub let_go: Vec<usize>,
-}
 
 impl World {
     /// Runs one that waits, if there is one.

@@ -1,11 +1,11 @@
 //! A simulator for galo: it runs whole clusters, with their files, clients, links and clocks, in one
 //! thread, and one `u64` decides everything that happens to them.
 //!
-//! - `run`: one seed, from its plan to its verdict. `many`: many of them, on all CPUs.
+//! - `run`: one seed, from its plan to its verdict. `many`: many of them, on all CPUs. `coverage`: what they met.
 //! - `plan`: what a seed decides beforehand.
-//! - `world`: what happens next. `life`: from the start of all processes to the end of all of them;
-//!   `recovery`: what shards' new owners find. `processes`: they start, are paused, stop, die.
-//!   `faults`: what goes wrong in between.
+//! - `world`: everything there is, but for the processes; `cluster`: these.
+//! - `life`: from the start of all processes to the end of all of them. `steps`: what happens next in it; `processes`: they
+//!   start, stop, die; `recovery`: what shards' new owners find; `faults`: what goes wrong in between.
 //! - `tick`: the driver. `jobs`: what runs beside it. `network`: what connects machines and clients.
 //! - `socket`, `client`: the other ends of connections; `request`, `reply`: what they say; `author`: how they
 //!   come to say it; `retry`: what they say again; `crowd`: those that take much and give little.
@@ -25,6 +25,8 @@ pub mod trace;
 
 mod author;
 mod client;
+mod cluster;
+mod coverage;
 mod crowd;
 pub mod disk;
 mod faults;
@@ -41,5 +43,6 @@ mod reply;
 mod request;
 mod retry;
 mod socket;
+mod steps;
 mod tick;
 mod world;

@@ -4,17 +4,14 @@ use std::path::Path;
 
 use galo::shard::{self, check, Acquired, Meta, Owned, RecoveryError};
 
+use crate::cluster::{Cluster, Process, DATA};
 use crate::disk::{Crash, SimDisk};
 use crate::plan::{Ending, Life};
-use crate::processes::{Cluster, Process};
-use crate::recovery::Promise;
 use crate::socket::{Ended, Far, Pace};
 use crate::trace::{Checked, Violation, Who};
-use crate::world::World;
+use crate::world::{Promise, World};
 use crate::{event, require, step, violation};
 
-/// Where the files are.
-pub const DATA: &str = "/data";
 /// Rounds in which what is under way must come to its end.
 const ROUNDS_MAX: u64 = 50_000;
 /// Time in which it must, and in which a cluster must be as it should be.

@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::run::{run, Coverage, Options, Outcome};
+use crate::coverage::Coverage;
+use crate::run::{run, Options, Outcome};
 
 /// What came of all of them.
 #[derive(Debug, Default)]

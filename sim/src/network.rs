@@ -4,8 +4,8 @@ use galo::host::Host;
 use galo::limits::{SEND_NS_MAX, STOP_NS_MAX};
 use galo::machine::{Machine, Peer, Target};
 
+use crate::cluster::Cluster;
 use crate::disk::SimDisk;
-use crate::processes::Cluster;
 use crate::request::{Asked, Expect};
 use crate::socket::{Client, Ended, Far, Pace, Socket};
 use crate::trace::{Checked, Who};

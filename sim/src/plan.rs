@@ -38,7 +38,7 @@ pub struct Plan {
     /// Or no file may be larger than so much (`RLIMIT_FSIZE`).
     pub size_limit: bool,
     /// Clients that take much and give little.
-    pub crowd: Option<crate::crowd::Crowd>,
+    pub crowd: Option<Crowd>,
     /// The real-time clock steps.
     pub clock_steps: bool,
     /// So far at most, microseconds.
@@ -51,8 +51,19 @@ pub struct Plan {
     pub timeouts: bool,
     /// `None`: nobody asks for any.
     pub payments: Option<crate::payments::Plan>,
-    /// Nothing happens by chance, and ticks take no time: what happens is written down in [`crate::stories`].
+    /// Nothing happens by chance, and ticks take no time: what happens is written down (`stories`).
     pub scripted: bool,
+}
+
+/// Clients that take much and give little.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// At a time, beside the usual clients.
+    pub connections_max: usize,
+    /// Requests without an answer on each.
+    pub pipeline_max: usize,
+    /// Of a hundred, those that write slowly; the others read slowly.
+    pub drips: u64,
 }
 
 /// How a life of the process ends.
@@ -165,6 +176,25 @@ impl Plan {
             payments: Some(payments),
             ..self
         }
+    }
+
+    /// With a crowd, or files that must not grow, as `odd` says.
+    pub fn with_odds(mut self, odd: &mut Random) -> Plan {
+        if odd.percent(12) {
+            self.crowd = Some(Crowd {
+                connections_max: odd.between(1, 16) as usize,
+                pipeline_max: *odd.pick(&[50, 400]),
+                drips: *odd.pick(&[0, 30, 100]),
+            });
+            // A tick takes some of each, or nothing would come of anything.
+            self.tick_events_max = self.tick_events_max.max(16);
+            self.timeouts |= odd.percent(50);
+        }
+        if odd.percent(20) {
+            self.size_limit = true;
+            self.full_disk = true;
+        }
+        self
     }
 
     /// The next life.

@@ -6,25 +6,16 @@ use galo::shard::layout::shard_dir;
 use galo::shard::recovery::JournalCase;
 use galo::shard::{Owned, Recovered};
 
+use crate::cluster::DATA;
 use crate::disk::SimDisk;
 use crate::journals::Journal;
-use crate::life::DATA;
 use crate::sabotage::Sabotage;
 use crate::trace::{Checked, Who};
-use crate::world::World;
+use crate::world::{Promise, World};
 use crate::{event, require, step};
 
 /// How far a shard's time is wrong with [`Sabotage::TimeJumps`], and how long it stands still with the other.
 const JUMP_NS: u64 = 1_200_000_000_000;
-
-/// What recovery is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// All that was written is there.
-    Written,
-    /// All that was synced is.
-    Durable,
-}
 
 impl World {
     /// Somebody owns a shard now.

@@ -2,7 +2,7 @@
 
 use galo::limits::KEY_NS_MAX;
 
-use crate::processes::Cluster;
+use crate::cluster::Cluster;
 use crate::socket::Ended;
 use crate::world::World;
 

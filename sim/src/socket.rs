@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use galo::machine::ConnectionId;
+use galo::payments::Processor;
 
-use crate::payments::connections::Upstream;
 use crate::reply::Reply;
 use crate::request::Asked;
 
@@ -95,6 +95,28 @@ pub struct Client {
     /// A reply said that it is the last.
     pub last_reply_seen: bool,
     pub newest_reply: Option<Reply>,
+}
+
+/// A processor's side of a connection.
+pub struct Upstream {
+    pub processor: Processor,
+    /// Received, and no whole request yet.
+    pub inbox: Vec<u8>,
+    /// A request is in the works: its token.
+    pub busy: Option<u64>,
+    /// When the core wanted to send the last one: the time of the tick.
+    pub asked_ns: u64,
+}
+
+impl Upstream {
+    pub fn new(processor: Processor) -> Upstream {
+        Upstream {
+            processor,
+            inbox: Vec::new(),
+            busy: None,
+            asked_ns: 0,
+        }
+    }
 }
 
 impl Socket {

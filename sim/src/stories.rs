@@ -8,13 +8,12 @@ use galo::payments::Processor;
 use galo_processor::fault::Fault;
 use galo_testkit::{get, id_text, keyed, payment, transaction, Random};
 
+use crate::cluster::Cluster;
 use crate::event;
 use crate::payments::{Phase, Plan as PaymentsPlan};
 use crate::plan::{Ending, Life, Plan};
-use crate::processes::Cluster;
 use crate::reply::{posted, Reply};
 use crate::request::{Draft, Expect, Tag, Transaction};
-use crate::run::Options;
 use crate::trace::{Checked, Shown, Violation, Who};
 use crate::world::World;
 use crate::{require, violation};
@@ -196,11 +195,7 @@ impl Stage {
             ending: Ending::Kill,
             slow_jobs: false,
         };
-        let options = Options {
-            shown: Shown::Kept,
-            sabotage: None,
-        };
-        let mut world = World::new(0, plan, Random::new(0), Random::new(0), options);
+        let mut world = World::new(0, plan, Random::new(0), Random::new(0), Shown::Kept);
         let begun_ns = 1_000 * MS_NS;
         world.set_clock(begun_ns);
         world.trace.begin(begun_ns);

@@ -6,14 +6,12 @@ use galo::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use galo::payments::Processor;
 use galo::shard::Done;
 
+use crate::cluster::{Cluster, Core, Dial};
 use crate::disk::SimDisk;
-use crate::jobs::Running;
-use crate::payments::connections::Dial;
-use crate::processes::{Cluster, Core};
 use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far};
 use crate::trace::{Checked, Who};
-use crate::world::World;
+use crate::world::{Running, World};
 use crate::{event, require, step, violation};
 
 /// The longest single reply (`/metrics`), and what may be appended before a bound is looked at.
@@ -117,7 +115,7 @@ impl World {
         match self.sabotage {
             // What the clock would show if it had never stepped.
             Some(Sabotage::MomentsOfOld) => Now {
-                realtime_us: (crate::run::REAL_US + (self.now_ns / 1_000) as i64) as u64,
+                realtime_us: (crate::world::REAL_US + (self.now_ns / 1_000) as i64) as u64,
                 ..self.now()
             },
             _ => self.now(),

@@ -4,45 +4,12 @@ use galo::host::Host;
 use galo::machine::{Machine, Peer, Target};
 use galo::payments::Processor;
 
+use crate::cluster::{Core, Dial};
 use crate::disk::SimDisk;
-use crate::processes::Core;
-use crate::socket::{Far, Socket};
+use crate::socket::{Far, Socket, Upstream};
 use crate::trace::Who;
 use crate::world::World;
 use crate::{event, step};
-
-/// What the processors are called, by number.
-pub const HOSTS: [&str; 2] = ["default.example:8080", "fallback.example:8001"];
-
-/// A processor's side of a connection.
-pub struct Upstream {
-    pub processor: Processor,
-    /// Received, and no whole request yet.
-    pub inbox: Vec<u8>,
-    /// A request is in the works: its token.
-    pub busy: Option<u64>,
-    /// When the core wanted to send the last one: the time of the tick.
-    pub asked_ns: u64,
-}
-
-impl Upstream {
-    pub fn new(processor: Processor) -> Upstream {
-        Upstream {
-            processor,
-            inbox: Vec::new(),
-            busy: None,
-            asked_ns: 0,
-        }
-    }
-}
-
-/// A connection that a core wants to make.
-#[derive(Clone, Copy, Debug)]
-pub struct Dial {
-    pub to: Processor,
-    /// It is known by then whether somebody listens.
-    pub due_ns: u64,
-}
 
 impl World {
     /// A core wants to be connected with a processor.

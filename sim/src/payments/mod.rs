@@ -2,7 +2,7 @@
 //!
 //! - `plan`: what a seed decides about them.
 //! - `phase`: what is wrong with a processor for a while. `processors`: the two of them; `connections`:
-//!   how they are reached, and what of a reply comes through; `wire`: what is said there.
+//!   how they are reached; `service`: what they do with requests, and what of a reply comes through; `wire`: what is said there.
 //! - `quiescence`: time that passes, and what must be true once nothing goes wrong any more.
 //! - `author`: what clients ask.
 //! - `book`: what is known of each payment: what clients asked, what the journals say (`records`), what processors were asked
@@ -18,9 +18,10 @@ mod deadlines;
 mod judge;
 mod phase;
 mod plan;
-pub mod processors;
+mod processors;
 mod quiescence;
 mod records;
+mod service;
 mod summary;
 pub mod wire;
 

@@ -5,7 +5,7 @@ use galo::payments::Processor;
 
 use super::book::{Known, State};
 use super::Phase;
-use crate::processes::{Cluster, Process};
+use crate::cluster::{Cluster, Process};
 use crate::request::Expect;
 use crate::trace::{Checked, Who};
 use crate::world::World;
@@ -64,7 +64,7 @@ impl World {
 
     /// Whether nothing is to be done at this moment.
     pub fn is_idle(&self, cluster: &Cluster) -> bool {
-        let works = |(member, core): (usize, &crate::processes::Core)| {
+        let works = |(member, core): (usize, &crate::cluster::Core)| {
             let ready = core.host.as_ref().is_some_and(Machine::ready);
             ready || !core.connecting.is_empty() || self.has_events(core, member)
         };

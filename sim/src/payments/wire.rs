@@ -10,6 +10,9 @@ use crate::trace::{Checked, Violation};
 use crate::{require, violation};
 use galo_testkit::{decimal, id_text, iso, parse_cents, parse_id, parse_time, Random};
 
+/// What the processors are called, by number.
+pub const HOSTS: [&str; 2] = ["default.example:8080", "fallback.example:8001"];
+
 /// What a processor is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
