@@ -63,7 +63,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             Long("sabotage") => {
                 arguments.sabotage = Some(parser.value()?.parse_with(|name| {
                     let named = |sabotage: &Sabotage| format!("{sabotage:?}") == name;
-                    let found = Sabotage::ALL.into_iter().find(named);
+                    let found = Sabotage::ALL.iter().copied().find(named);
                     found.ok_or_else(|| format!("there is no sabotage {name:?}"))
                 })?);
             }
@@ -143,7 +143,7 @@ fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
 /// Whether everything that was put in was found.
 fn self_test(from: u64, report: &mut Report) -> io::Result<bool> {
     let mut missed = 0;
-    for sabotage in Sabotage::ALL {
+    for &sabotage in Sabotage::ALL {
         let options = Options {
             shown: Shown::Nothing,
             sabotage: Some(sabotage),

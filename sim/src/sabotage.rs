@@ -1,8 +1,21 @@
 //! Known-wrong behaviour, put in through the seams that the simulator owns: each one must be found.
 
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
+macro_rules! sabotages {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What is wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Sabotage {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Sabotage {
+            /// All of them.
+            pub const ALL: &[Sabotage] = &[$(Sabotage::$name),*];
+        }
+    };
+}
+
+sabotages! {
     /// The end of a process loses what was written and not synced.
     KillLosesWrites,
     /// `fdatasync` does nothing.
@@ -62,38 +75,6 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    /// All of them.
-    pub const ALL: [Sabotage; 28] = [
-        Sabotage::KillLosesWrites,
-        Sabotage::SyncIgnored,
-        Sabotage::SyncReordered,
-        Sabotage::DirSyncIgnored,
-        Sabotage::WriteDropped,
-        Sabotage::WriteDamaged,
-        Sabotage::CutIgnored,
-        Sabotage::RequestRepeated,
-        Sabotage::ReplyChanged,
-        Sabotage::ReplyDropped,
-        Sabotage::FullForever,
-        Sabotage::LockIgnored,
-        Sabotage::LockLost,
-        Sabotage::KeyForgotten,
-        Sabotage::EpochRepeated,
-        Sabotage::StoredIsRefused,
-        Sabotage::RefusedIsStored,
-        Sabotage::NotFoundIsFound,
-        Sabotage::PaidByBoth,
-        Sabotage::RequestedAtFresh,
-        Sabotage::AmountChanged,
-        Sabotage::StoredIsForgotten,
-        Sabotage::MomentsOfOld,
-        Sabotage::TimeJumps,
-        Sabotage::TimeStands,
-        Sabotage::ResetRepeated,
-        Sabotage::AttemptRepeated,
-        Sabotage::DeadlineForgotten,
-    ];
-
     /// From which seed on it is soon met. One that few seeds meet would take minutes from the first one on.
     pub fn first_seed(self) -> u64 {
         match self {

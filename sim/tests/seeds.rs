@@ -48,7 +48,7 @@ fn a_seed_decides_everything() {
 
 #[test]
 fn every_sabotage_is_found() {
-    for sabotage in Sabotage::ALL {
+    for &sabotage in Sabotage::ALL {
         let options = Options {
             sabotage: Some(sabotage),
             ..Options::default()
