@@ -193,64 +193,23 @@ impl Author<'_> {
 
     fn not_a_payment(&mut self) -> Draft {
         let id = id_text(u128::from(self.random.next()));
+        let refused = |body: &str| ("POST", "/payments", 422, body.to_owned());
+        let payment = |rest: &str| refused(&format!("{{\"correlationId\":\"{id}\"{rest}}}"));
+        let other = |method, path, status| (method, path, status, String::new());
+        let backwards = "/payments-summary?from=2024-01-02T00:00:00Z&to=2024-01-01T00:00:00Z";
         let (method, path, status, body) = match self.random.below(12) {
             0 => ("POST", "/payments", 400, "{\"amount\":".to_owned()),
-            1 => (
-                "POST",
-                "/payments",
-                422,
-                r#"{"correlationId":"x","amount":1}"#.to_owned(),
-            ),
-            2 => (
-                "POST",
-                "/payments",
-                422,
-                r#"{"correlationId":7,"amount":1}"#.to_owned(),
-            ),
-            3 => (
-                "POST",
-                "/payments",
-                422,
-                format!("{{\"correlationId\":\"{id}\"}}"),
-            ),
-            4 => (
-                "POST",
-                "/payments",
-                422,
-                format!("{{\"correlationId\":\"{id}\",\"amount\":0}}"),
-            ),
-            5 => (
-                "POST",
-                "/payments",
-                422,
-                format!("{{\"correlationId\":\"{id}\",\"amount\":-1}}"),
-            ),
-            6 => (
-                "POST",
-                "/payments",
-                422,
-                format!("{{\"correlationId\":\"{id}\",\"amount\":1.001}}"),
-            ),
-            7 => (
-                "POST",
-                "/payments",
-                422,
-                format!("{{\"correlationId\":\"{id}\",\"amount\":\"1\"}}"),
-            ),
-            8 => (
-                "GET",
-                "/payments-summary?from=yesterday",
-                400,
-                String::new(),
-            ),
-            9 => (
-                "GET",
-                "/payments-summary?from=2024-01-02T00:00:00Z&to=2024-01-01T00:00:00Z",
-                400,
-                String::new(),
-            ),
-            10 => ("POST", "/payments-summary", 405, String::new()),
-            _ => ("GET", "/purge-payments", 405, String::new()),
+            1 => refused(r#"{"correlationId":"x","amount":1}"#),
+            2 => refused(r#"{"correlationId":7,"amount":1}"#),
+            3 => payment(""),
+            4 => payment(r#","amount":0"#),
+            5 => payment(r#","amount":-1"#),
+            6 => payment(r#","amount":1.001"#),
+            7 => payment(r#","amount":"1""#),
+            8 => other("GET", "/payments-summary?from=yesterday", 400),
+            9 => other("GET", backwards, 400),
+            10 => other("POST", "/payments-summary", 405),
+            _ => other("GET", "/purge-payments", 405),
         };
         let body = (!body.is_empty()).then_some(body.as_str());
         self.request(method, path, body, Expect::Status(status))
