@@ -2,7 +2,7 @@
 //! byte now and then. They are in some seeds only, and draw numbers of their own: other seeds are what they were.
 
 use crate::cluster::Cluster;
-use crate::socket::{Ended, Pace};
+use crate::socket::{Client, Ended, Pace};
 use crate::world::World;
 
 /// From one byte or some to the next.
@@ -19,12 +19,8 @@ impl World {
         if self.is_quiescent() || !self.odd.percent(40) {
             return false;
         }
-        let here: Vec<u64> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.client().is_some_and(|it| it.pace != Pace::Usual))
-            .map(|(at, _)| *at)
-            .collect();
+        let is_slow = |client: &Client| client.pace != Pace::Usual;
+        let here = self.sockets_that(|socket| socket.client().is_some_and(is_slow));
         let comes = here.is_empty() || self.odd.percent(30);
         if comes && here.len() < crowd.connections_max {
             let doors = self.doors(cluster);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use galo::node::Durability;
 use galo::shard::{self, check, Acquired, Meta, Owned, RecoveryError};
 
 use crate::cluster::{Cluster, Process, DATA};
@@ -25,7 +26,6 @@ impl World {
     pub fn live(&mut self, life: &Life, last: bool) -> Checked {
         let mut cluster = self.recover(life)?;
         self.slow_jobs = life.slow_jobs;
-        self.durable = self.is_durable(&cluster);
         self.free_phases();
         self.quiescent_ns = u64::MAX;
         self.settled_ns = u64::MAX;
@@ -126,6 +126,7 @@ impl World {
     // ---- The beginning -----------------------------------------------------------
 
     pub fn recover(&mut self, life: &Life) -> Checked<Cluster> {
+        self.durable = life.durability == Durability::Disk;
         self.trace.set_cores(life.cores);
         event!(
             self.trace,

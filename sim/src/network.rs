@@ -24,12 +24,16 @@ impl World {
         at
     }
 
+    /// The places of such sockets, oldest first.
+    pub fn sockets_that(&self, are_so: impl Fn(&Socket) -> bool) -> Vec<u64> {
+        let found = self.sockets.iter().filter(|(_, socket)| are_so(socket));
+        found.map(|(at, _)| *at).collect()
+    }
+
     /// Connections of clients, oldest first.
     pub fn clients(&self) -> Vec<u64> {
-        let clients = self.sockets.iter();
         let is_usual = |client: &Client| client.pace == Pace::Usual;
-        let clients = clients.filter(|(_, socket)| socket.client().is_some_and(is_usual));
-        clients.map(|(at, _)| *at).collect()
+        self.sockets_that(|socket| socket.client().is_some_and(is_usual))
     }
 
     /// Members that take up connections of clients.

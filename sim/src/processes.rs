@@ -5,7 +5,7 @@ use std::sync::Arc;
 use galo::api::operations::Process as Facts;
 use galo::host::Host;
 use galo::machine::{Machine, Peer};
-use galo::node::{Durability, Payments, Settings};
+use galo::node::{Payments, Settings};
 use galo::shard::{Acquired, Owned};
 
 use crate::cluster::{Cluster, Core, Process, Starting};
@@ -188,13 +188,7 @@ impl World {
     pub fn gone(&mut self, cluster: &mut Cluster, node: usize) -> Checked {
         self.shuffled_ns = self.now_ns;
         let per = cluster.life.cores;
-        let open: Vec<u64> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.member / per == node)
-            .map(|(at, _)| *at)
-            .collect();
-        for at in open {
+        for at in self.sockets_that(|socket| socket.member / per == node) {
             let reset = self.random.percent(20);
             self.drop_socket(at, if reset { Ended::Reset } else { Ended::Fin });
         }
@@ -241,9 +235,5 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    pub fn is_durable(&self, cluster: &Cluster) -> bool {
-        cluster.life.durability == Durability::Disk
     }
 }

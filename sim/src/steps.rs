@@ -1,13 +1,12 @@
 //! What happens next: a seed decides it.
 
+use galo::limits::SECOND_NS;
 use galo::machine::Machine;
 
 use crate::cluster::Cluster;
 use crate::event;
 use crate::trace::{Checked, Who};
 use crate::world::World;
-
-const SECOND_NS: u64 = 1_000_000_000;
 
 impl World {
     /// One step of the world.

@@ -3,6 +3,7 @@
 
 use galo::bank::Kind;
 use galo::clients::CONTEST;
+use galo::limits::MILLISECOND_NS;
 use galo::node::Durability;
 use galo::payments::Processor;
 use galo_processor::fault::Fault;
@@ -154,7 +155,6 @@ struct Stage {
     begun_ns: u64,
 }
 
-const MS_NS: u64 = 1_000_000;
 /// Turns within which all that can happen at a moment has happened.
 const TURNS_MAX: usize = 1_000;
 /// The account that stories are about.
@@ -196,14 +196,13 @@ impl Stage {
             slow_jobs: false,
         };
         let mut world = World::new(0, plan, Random::new(0), Random::new(0), Shown::Kept);
-        let begun_ns = 1_000 * MS_NS;
+        let begun_ns = 1_000 * MILLISECOND_NS;
         world.set_clock(begun_ns);
         world.trace.begin(begun_ns);
         let cluster = world.recover(&life)?;
         if pays {
             world.set_phases(&works());
         }
-        world.durable = durability == Durability::Disk;
         Ok(Stage {
             world,
             cluster,
@@ -237,7 +236,7 @@ impl Stage {
 
     /// Time passes until so long after the beginning.
     fn until_ms(&mut self, ms: u64) -> Checked {
-        let end_ns = self.begun_ns + ms * MS_NS;
+        let end_ns = self.begun_ns + ms * MILLISECOND_NS;
         loop {
             self.serve()?;
             let now_ns = self.world.now_ns;
@@ -332,7 +331,7 @@ fn works() -> Phase {
 
 fn payments() -> PaymentsPlan {
     PaymentsPlan {
-        deadline_ns: 60_000 * MS_NS,
+        deadline_ns: 60_000 * MILLISECOND_NS,
         open_max: 1_000,
         share: 0,
         cents_max: 1_990,

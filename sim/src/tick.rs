@@ -1,7 +1,9 @@
 //! The driver: one tick of one core.
 
 use galo::host::WorkDone;
-use galo::limits::{OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX};
+use galo::limits::{
+    OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SECOND_NS, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX,
+};
 use galo::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use galo::payments::Processor;
 use galo::shard::Done;
@@ -16,7 +18,6 @@ use crate::{event, require, step, violation};
 
 /// The longest single reply (`/metrics`), and what may be appended before a bound is looked at.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
-const SECOND_NS: u64 = 1_000_000_000;
 
 type Host = galo::host::Host<SimDisk>;
 
@@ -58,7 +59,6 @@ impl World {
             .into_iter()
             .map(|to| (to, self.listens(cluster, to)))
             .collect();
-        let durable = self.is_durable(cluster);
         let disk = cluster.processes[node].disk.clone();
         self.tick_ns = self.now_ns;
         let now = self.now_of_tick();
@@ -88,7 +88,7 @@ impl World {
                 true => events[0],
                 false => *self.random.pick(&events),
             };
-            sync_failed |= self.happen(&mut host, core, member, durable, event)?;
+            sync_failed |= self.happen(&mut host, core, member, event)?;
         }
         if !self.plan.scripted {
             let pass_ns = self.random.below(20_000);
@@ -236,7 +236,6 @@ impl World {
         host: &mut Host,
         core: &mut Core,
         member: usize,
-        durable: bool,
         event: Event,
     ) -> Checked<bool> {
         step!(self.trace, Who::Core(member), "{event:?}");
@@ -264,7 +263,7 @@ impl World {
                 let id = socket.id.expect("open");
                 host.input_ended(id, reset);
             }
-            Event::Sent(at) => self.sent(host, core, durable, at)?,
+            Event::Sent(at) => self.sent(host, core, at)?,
             Event::Closed(at) => {
                 let id = self.sockets[&at].id.expect("open");
                 host.closed(id);
@@ -335,7 +334,7 @@ impl World {
         Ok(())
     }
 
-    fn sent(&mut self, host: &mut Host, core: &Core, durable: bool, at: u64) -> Checked {
+    fn sent(&mut self, host: &mut Host, core: &Core, at: u64) -> Checked {
         let now_ns = self.now_ns;
         let tick_ns = self.tick_ns;
         let socket = self.sockets.get_mut(&at).expect("listed");
@@ -402,7 +401,7 @@ impl World {
         let context = crate::client::Context {
             now_ns,
             tick_ns,
-            durable,
+            durable: self.durable,
             closing: core.stop_wanted,
             unsettled: core.stop_wanted || self.core_gone || self.plan.nodes > 1,
             full_events: self.disk.full_events(),
@@ -559,14 +558,7 @@ impl World {
     /// A core is gone: what it had open is closed.
     fn exited(&mut self, member: usize, stopped_ns: Option<u64>, failed: bool) -> Checked {
         self.core_gone = true;
-        let of = |socket: &crate::socket::Socket| socket.member == member;
-        let open: Vec<u64> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| of(socket))
-            .map(|(at, _)| *at)
-            .collect();
-        for at in open {
+        for at in self.sockets_that(|socket| socket.member == member) {
             if !failed {
                 self.closed_by_server(at, stopped_ns)?;
             }

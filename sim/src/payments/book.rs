@@ -69,6 +69,13 @@ pub struct Known {
     pub doubtful: bool,
 }
 
+impl Known {
+    fn is_of(&self, shard: usize, shards: usize) -> bool {
+        self.id
+            .is_some_and(|id| PaymentId(id).shard(shards) == shard)
+    }
+}
+
 /// What a processor has stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored {
@@ -269,12 +276,16 @@ impl Book {
 
     /// By shard and state, to compare: (open, settled).
     pub fn of_shard(&self, shard: usize) -> impl Iterator<Item = &Known> {
-        let shards = self.settled.len();
-        let own = move |known: &&Known| {
-            let id = known.id.map(PaymentId);
-            id.is_some_and(|id| id.shard(shards) == shard)
-        };
+        let shards = self.shards();
+        let own = move |known: &&Known| known.is_of(shard, shards);
         self.known.iter().filter(own)
+    }
+
+    /// The same, to be changed.
+    pub fn of_shard_mut(&mut self, shard: usize) -> impl Iterator<Item = &mut Known> {
+        let shards = self.shards();
+        let own = move |known: &&mut Known| known.is_of(shard, shards);
+        self.known.iter_mut().filter(own)
     }
 
     pub(super) fn shards(&self) -> usize {

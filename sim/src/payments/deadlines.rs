@@ -125,10 +125,8 @@ impl Book {
     }
 
     fn forget_ages(&mut self, shard: usize) {
-        let shards = self.shards();
-        for known in &mut self.known {
-            let id = known.id.map(PaymentId);
-            known.ageless |= id.is_some_and(|id| id.shard(shards) == shard);
+        for known in self.of_shard_mut(shard) {
+            known.ageless = true;
         }
     }
 }

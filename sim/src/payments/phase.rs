@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use galo::limits::MILLISECOND_NS;
 use galo_processor::fault::Fault;
 
 use super::Plan;
@@ -72,9 +73,8 @@ const OFFICIAL: [[(u64, bool); 2]; 6] = [
     [(0, false), (5000, false)],
 ];
 
-const MS_NS: u64 = 1_000_000;
 /// Of one stage.
-pub const OFFICIAL_NS: u64 = 10_000 * MS_NS;
+pub const OFFICIAL_NS: u64 = 10_000 * MILLISECOND_NS;
 
 impl Phase {
     /// The official run's stage `number` of processor `which`.
@@ -113,7 +113,7 @@ impl Phase {
             phase.refuses = true;
         }
         if together || what == 5 {
-            phase.connect_ns_max = plan.delay_ms_max * MS_NS / 3;
+            phase.connect_ns_max = plan.delay_ms_max * MILLISECOND_NS / 3;
         }
         phase.senseless = plan.senseless;
         phase
@@ -187,7 +187,7 @@ impl Phase {
             0 => Deaf::Resets,
             1 => Deaf::Cuts,
             2 => Deaf::Says(*random.pick(&[400, 429, 500, 503])),
-            3 => Deaf::Late(random.skewed(3_000 * MS_NS)),
+            3 => Deaf::Late(random.skewed(3_000 * MILLISECOND_NS)),
             _ => Deaf::Hangs,
         })
     }
@@ -211,7 +211,7 @@ impl Display for Phase {
         if self.deaf > 0 {
             write!(f, ", {} of 100 questions go wrong", self.deaf)?;
         }
-        match self.connect_ns_max / MS_NS {
+        match self.connect_ns_max / MILLISECOND_NS {
             0 => Ok(()),
             ms => write!(f, ", connections take up to {ms} ms"),
         }
@@ -247,7 +247,7 @@ impl Display for Deaf {
             Deaf::Resets => f.write_str("the connection is reset"),
             Deaf::Cuts => f.write_str("the reply is cut off"),
             Deaf::Says(status) => write!(f, "the reply is {status}"),
-            Deaf::Late(by_ns) => write!(f, "the reply comes {} ms late", by_ns / MS_NS),
+            Deaf::Late(by_ns) => write!(f, "the reply comes {} ms late", by_ns / MILLISECOND_NS),
             Deaf::Page => f.write_str("the reply is 200 with some page"),
         }
     }

@@ -1,9 +1,7 @@
 //! What a seed decides about payments.
 
+use galo::limits::{MILLISECOND_NS, SECOND_NS};
 use galo_testkit::Random;
-
-const MS_NS: u64 = 1_000_000;
-const SECOND_NS: u64 = 1_000 * MS_NS;
 
 /// Of a whole run.
 #[derive(Clone, Debug)]
@@ -55,7 +53,7 @@ impl Plan {
         Some(Plan {
             deadline_ns: match sparse {
                 true => *random.pick(&[2, 5, 20, 60]) * SECOND_NS,
-                false => random.between(5, 500) * MS_NS,
+                false => random.between(5, 500) * MILLISECOND_NS,
             },
             open_max: match tight {
                 true => random.between(1, 12) as usize,
@@ -71,7 +69,7 @@ impl Plan {
             troubled: *random.pick(&[0, 30, 60, 100]),
             phase_ns_max: match sparse {
                 true => *random.pick(&[2, 10, 40]) * SECOND_NS,
-                false => random.between(1, 100) * MS_NS,
+                false => random.between(1, 100) * MILLISECOND_NS,
             },
             steps: random.percent(40),
             settled_run: *random.pick(&[1, 2, 3, 8, 30, 32 * 1024]),

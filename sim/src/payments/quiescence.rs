@@ -1,5 +1,6 @@
 //! How time passes where there are payments, and what must be true once nothing goes wrong any more.
 
+use galo::limits::SECOND_NS;
 use galo::machine::Machine;
 use galo::payments::Processor;
 
@@ -11,7 +12,6 @@ use crate::trace::{Checked, Who};
 use crate::world::World;
 use crate::{event, violation};
 
-const SECOND_NS: u64 = 1_000_000_000;
 /// The longest that nothing happens, where little happens.
 const PAUSE_NS_MAX: u64 = 5 * SECOND_NS;
 /// For a payment to be acknowledged, with nothing wrong but the processors.

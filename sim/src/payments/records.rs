@@ -156,10 +156,8 @@ impl Book {
     /// A record of a shard's journal, which was checked.
     pub fn apply(&mut self, shard: usize, sequence: u64, entry: &Entry) {
         let Some(id) = entry.id() else {
-            let shards = self.shards();
-            for known in &mut self.known {
-                let id = known.id.map(PaymentId);
-                if id.is_some_and(|id| id.shard(shards) == shard) && known.state != State::None {
+            for known in self.of_shard_mut(shard) {
+                if known.state != State::None {
                     known.state = State::Purged;
                 }
             }
@@ -202,14 +200,10 @@ impl Book {
 
     /// A shard's journal is entered again from its beginning.
     pub fn clear(&mut self, shard: usize) {
-        let shards = self.shards();
         self.settled[shard] = 0;
-        for known in &mut self.known {
-            let id = known.id.map(PaymentId);
-            if id.is_some_and(|id| id.shard(shards) == shard) {
-                known.state = State::None;
-                known.settled = 0;
-            }
+        for known in self.of_shard_mut(shard) {
+            known.state = State::None;
+            known.settled = 0;
         }
     }
 

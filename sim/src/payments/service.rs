@@ -10,7 +10,7 @@ use super::short_id;
 use super::wire::{self, Request};
 use crate::event;
 use crate::sabotage::Sabotage;
-use crate::socket::{Ended, Far};
+use crate::socket::{Ended, Far, Upstream};
 use crate::trace::{Checked, Who};
 use crate::world::World;
 
@@ -28,13 +28,8 @@ impl World {
             self.finish(which)?;
         }
         self.deliver_later();
-        let asked: Vec<u64> = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.upstream().is_some_and(|it| !it.inbox.is_empty()))
-            .map(|(at, _)| *at)
-            .collect();
-        for at in asked {
+        let is_asked = |upstream: &Upstream| !upstream.inbox.is_empty();
+        for at in self.sockets_that(|socket| socket.upstream().is_some_and(is_asked)) {
             self.take_request(at)?;
         }
         for which in Processor::ALL {
@@ -346,11 +341,11 @@ impl World {
             End::Drip => None,
             End::Silence => return,
         };
-        if slowly {
-            let pass_ns = self.processors.random.skewed(4_000_000_000);
-            return self.tell(at, bytes, ended, pass_ns);
-        }
-        self.tell(at, bytes, ended, 0);
+        let pass_ns = match slowly {
+            true => self.processors.random.skewed(4_000_000_000),
+            false => 0,
+        };
+        self.tell(at, bytes, ended, pass_ns);
     }
 
     /// Answers something else than a payment.
@@ -358,7 +353,6 @@ impl World {
         let processors = &mut self.processors;
         let actor = &processors.each[which as usize];
         let deaf = actor.phase.deafens(&mut processors.random);
-        let ended = written.last.then_some(Ended::Fin);
         if let Some(deaf) = deaf {
             event!(
                 self.trace,
@@ -366,25 +360,22 @@ impl World {
                 "does not answer that: {deaf}"
             );
         }
+        let random = &mut processors.random;
+        let written = match deaf {
+            Some(Deaf::Says(status)) => wire::refusal(status, "", random),
+            Some(Deaf::Page) => wire::page(random),
+            _ => written,
+        };
+        let ended = written.last.then_some(Ended::Fin);
         match deaf {
-            None => self.tell(at, written.bytes, ended, 0),
+            None | Some(Deaf::Says(_) | Deaf::Page) => self.tell(at, written.bytes, ended, 0),
+            Some(Deaf::Late(pass_ns)) => self.tell(at, written.bytes, ended, pass_ns),
             Some(Deaf::Hangs) => {}
             Some(Deaf::Resets) => self.tell(at, Vec::new(), Some(Ended::Reset), 0),
             Some(Deaf::Cuts) => {
-                let length = self.processors.random.index(written.bytes.len());
+                let length = random.index(written.bytes.len());
                 let bytes = written.bytes[..length].to_vec();
                 self.tell(at, bytes, Some(Ended::Fin), 0);
-            }
-            Some(Deaf::Says(status)) => {
-                let written = wire::refusal(status, "", &mut self.processors.random);
-                let ended = written.last.then_some(Ended::Fin);
-                self.tell(at, written.bytes, ended, 0);
-            }
-            Some(Deaf::Late(pass_ns)) => self.tell(at, written.bytes, ended, pass_ns),
-            Some(Deaf::Page) => {
-                let written = wire::page(&mut self.processors.random);
-                let ended = written.last.then_some(Ended::Fin);
-                self.tell(at, written.bytes, ended, 0);
             }
         }
         if deaf.is_some() {
