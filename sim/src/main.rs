@@ -56,8 +56,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             Long("seed") => arguments.seed = Some(parser.value()?.parse()?),
             Long("seeds") => arguments.seeds = parser.value()?.parse()?,
             Long("from") => arguments.from = parser.value()?.parse()?,
-            Long("trace") if arguments.shown == Shown::Nothing => arguments.shown = Shown::Events,
-            Long("trace") => {}
+            Long("trace") => arguments.shown = arguments.shown.max(Shown::Events),
             Long("steps") => arguments.shown = Shown::Steps,
             Long("self-test") => arguments.self_test = true,
             Long("sabotage") => {

@@ -19,7 +19,7 @@ pub struct Trace {
 }
 
 /// What of a run is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shown {
     #[default]
     Nothing,

@@ -13,6 +13,7 @@ use crate::sabotage::Sabotage;
 use crate::socket::{Ended, Far, Upstream};
 use crate::trace::{Checked, Who};
 use crate::world::World;
+use galo_testkit::Random;
 
 /// An answer that takes so long, for whatever reason, is a slow one.
 const SLOW_NS: u64 = 100_000_000;
@@ -257,18 +258,7 @@ impl World {
             event!(self.trace, who, "does not carry out payment {id}: {spoilt}");
         }
         let random = &mut processors.random;
-        let written = match spoilt {
-            Some(Spoilt::Gateway { status, .. } | Spoilt::Refused(status)) => {
-                wire::refusal(status, "", random)
-            }
-            Some(Spoilt::Busy(Some(wait_s))) => {
-                wire::refusal(429, &format!("retry-after: {wait_s}\r\n"), random)
-            }
-            Some(Spoilt::Busy(None)) => wire::refusal(429, "", random),
-            Some(Spoilt::Known) => wire::refusal(422, "", random),
-            Some(Spoilt::Page { .. }) => wire::page(random),
-            Some(Spoilt::Fault(_)) | None => wire::refusal(500, "", random),
-        };
+        let written = instead(spoilt, random).unwrap_or_else(|| wire::refusal(500, "", random));
         self.deliver(at, written, spoilt);
     }
 
@@ -308,11 +298,8 @@ impl World {
                 _ => {}
             }
             let random = &mut self.processors.random;
-            let written = match work.spoilt {
-                Some(Spoilt::Gateway { status, .. }) => wire::refusal(status, "", random),
-                Some(Spoilt::Page { .. }) => wire::page(random),
-                _ => wire::reply(&reply, random),
-            };
+            let written = instead(work.spoilt, random);
+            let written = written.unwrap_or_else(|| wire::reply(&reply, random));
             match work.request {
                 Request::Health => self.answer_other(which, work.at, written),
                 _ => self.deliver(work.at, written, work.spoilt),
@@ -437,4 +424,20 @@ impl World {
             None => {}
         }
     }
+}
+
+/// What comes in the place of a processor's own reply to a payment, if something does.
+fn instead(spoilt: Option<Spoilt>, random: &mut Random) -> Option<wire::Written> {
+    Some(match spoilt? {
+        Spoilt::Fault(_) => return None,
+        Spoilt::Gateway { status, .. } | Spoilt::Refused(status) => {
+            wire::refusal(status, "", random)
+        }
+        Spoilt::Busy(Some(wait_s)) => {
+            wire::refusal(429, &format!("retry-after: {wait_s}\r\n"), random)
+        }
+        Spoilt::Busy(None) => wire::refusal(429, "", random),
+        Spoilt::Known => wire::refusal(422, "", random),
+        Spoilt::Page { .. } => wire::page(random),
+    })
 }
