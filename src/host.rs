@@ -27,11 +27,11 @@ pub enum Work<D: Disk> {
 
 /// What came of [`Work`].
 pub enum WorkDone<D: Disk> {
-    /// See [`Work::Store`].
+    /// What a shard's files have come to.
     Store(Done<D>),
     /// Whether the shard is ours now.
     Acquired {
-        /// Which.
+        /// The shard's number.
         shard: u32,
         /// What came of it; an error leaves it to others.
         acquired: Result<Acquired<D>, RecoveryError>,
@@ -62,7 +62,7 @@ impl<D: Disk> machine::Job for Work<D> {
     }
 }
 
-/// See the module.
+/// A node, the files of its shards, and the slow work on these that is due.
 pub struct Host<D: Disk> {
     node: Node,
     /// Jobs to start, and the end, once it has come.
@@ -166,7 +166,7 @@ impl<D: Disk> Host<D> {
         }
     }
 
-    /// Our shards, ascending.
+    /// The shards that are owned here, in ascending order of their numbers.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.node.shards()
     }

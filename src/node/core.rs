@@ -31,7 +31,7 @@ use crate::payments::Processor;
 use crate::shard::Shard;
 use crate::stats::CoreStats;
 
-/// See the module.
+/// The deterministic machine of one core: its parts, and whether it has had its first tick.
 pub struct Node {
     pub(super) io: Transport,
     pub(super) peers: Peers,
@@ -278,7 +278,7 @@ impl Node {
 
     // ---- For the host ----------------------------------------------------------------
 
-    /// Our shards, ascending.
+    /// The shards that are owned here, in ascending order of their numbers.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.shards.ours()
     }
@@ -303,7 +303,7 @@ impl Node {
         self.io.commit.sync_started(shard);
     }
 
-    /// It is done.
+    /// That sync is done: replies that waited for it may leave.
     pub fn synced(&mut self, shard: usize) {
         self.io.commit.synced(shard);
     }

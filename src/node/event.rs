@@ -6,7 +6,6 @@ use crate::command::Scope;
 use crate::machine::{ConnectionId, Peer};
 use crate::payments::PaymentId;
 
-/// See the module.
 pub(super) enum Event {
     /// The driver was told to close a connection.
     Closing(ConnectionId, Peer),

@@ -34,7 +34,7 @@ const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// What this core knows of the processors, and wants of them.
 pub(in crate::node) struct Gateway {
-    /// By number.
+    /// Indexed by `Processor as usize`.
     pub(in crate::node) upstreams: [Upstream; 2],
     /// What is under way, by the connection's index.
     work: Vec<Option<Work>>,
@@ -62,7 +62,7 @@ pub(in crate::node) struct Gateway {
     pub(in crate::node) wake_ns: u64,
 }
 
-/// One processor.
+/// What is known of one processor, and under way there.
 pub(in crate::node) struct Upstream {
     pub(in crate::node) circuit: Circuit,
     pub(in crate::node) window_max: u32,
@@ -119,10 +119,13 @@ pub(in crate::node) enum Answer<'a> {
         body: &'a [u8],
     },
     /// Its head is, and the rest will not come.
-    Head { status: u16 },
+    Head {
+        status: u16,
+    },
     /// It is no reply.
-    Bad { tls: bool },
-    /// It has none.
+    Bad {
+        tls: bool,
+    },
     None,
 }
 

@@ -78,20 +78,20 @@ pub struct Hello {
     pub directory: u128,
     /// Of the data directory.
     pub shards: u32,
-    /// Of each node.
+    /// Cores of each node, the same for all nodes.
     pub cores: u32,
     /// CRC-32C of the nodes' names, with commas between them.
     pub nodes: u32,
-    /// Who speaks.
+    /// The sender's number in the cluster ([`crate::members::Members`]).
     pub member: u32,
-    /// In which life.
+    /// Tells this run of the sender from its others; at most 48 bits.
     pub epoch: u64,
 }
 
-/// One frame's content.
+/// The content of one frame; the table of this module says how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// The first one.
+    /// The first frame of a link, either way.
     Hello(Hello),
     /// A hello in another version of the protocol.
     OtherVersion(u32),
@@ -99,47 +99,47 @@ pub enum Frame<'a> {
     Owns(u32),
     /// The sender serves it no longer.
     Released {
-        /// Which.
+        /// The shard's number.
         shard: u32,
-        /// Who is to take it.
+        /// The number of the member that is to take it.
         to: u32,
     },
     /// Does the receiver serve it?
     Who(u32),
     /// The sender stops, and wants no shard.
     Leaving,
-    /// Carry this out.
+    /// A command for a shard that the receiver serves.
     Command {
         /// Counts the sender's commands for the shard.
         counter: u64,
-        /// Of an `Idempotency-Key`.
+        /// Made of the client's `Idempotency-Key`, if there is one.
         key: Option<u128>,
-        /// What.
+        /// The command itself: its shard follows from it.
         command: Command,
     },
     /// A shard is to forget.
     Reset {
         /// Counts the sender's commands for the shard.
         counter: u64,
-        /// Which.
+        /// The shard's number.
         shard: u32,
-        /// What.
+        /// What it is to forget.
         scope: Scope,
     },
     /// How a command went.
     Reply {
-        /// The command's shard.
+        /// The shard of the command that it is for.
         shard: u32,
-        /// The command's.
+        /// The counter that the command came with.
         counter: u64,
         /// What came of it.
         outcome: Outcome<'a>,
     },
     /// A command came to the wrong member; nothing was done.
     NotOwner {
-        /// The command's shard.
+        /// The shard of the command that it is for.
         shard: u32,
-        /// The command's.
+        /// The counter that the command came with.
         counter: u64,
     },
     /// No command will follow this.
@@ -148,29 +148,29 @@ pub enum Frame<'a> {
     Again(u32),
     /// The answer to that, behind those to what was sent before it.
     Begun(u32),
-    /// Find this out.
+    /// Something that takes time to find out.
     Query {
         /// The sender's: comes back with the answer.
         number: u64,
         /// The shard that the query is about.
         shard: u32,
-        /// What.
+        /// What is to be found out.
         query: Query,
     },
     /// What was found out.
     Answer {
-        /// The query's.
+        /// The number that the query came with.
         number: u64,
-        /// What.
+        /// What was found out, or why nothing was.
         answer: QueryAnswer,
     },
     /// What a processor said of itself just now.
     Health {
-        /// Which.
+        /// The processor that was asked.
         processor: Processor,
-        /// It fails.
+        /// Whether it says that it fails payments.
         failing: bool,
-        /// Milliseconds.
+        /// How long it says that a payment takes at least. Milliseconds.
         response_min_ms: u32,
     },
 }
@@ -211,7 +211,7 @@ pub enum Query {
 /// The answer to a [`Query`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryAnswer {
-    /// Of the shard.
+    /// Sums over the payments of the shard.
     Summary(Summary),
     /// The payment, settled; `None`: there is none.
     Outcome(Option<Payment>),

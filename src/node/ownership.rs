@@ -48,9 +48,8 @@ const NONE: Candidacy = Candidacy {
     given_to: None,
 };
 
-/// See the module.
 pub(super) struct Ownership {
-    /// By shard.
+    /// Indexed by shard number.
     candidacies: Vec<Candidacy>,
     /// Shards to try for: the runtime takes them.
     pub(super) wanted: Vec<u32>,
@@ -72,7 +71,7 @@ impl Ownership {
         }
     }
 
-    /// The first tick.
+    /// The first tick: from here on times are monotonic.
     pub(super) fn started(&mut self, now_ns: u64) {
         for candidacy in &mut self.candidacies {
             candidacy.try_ns = candidacy.try_ns.saturating_add(now_ns);

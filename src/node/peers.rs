@@ -72,7 +72,6 @@ pub(super) enum Received<'a> {
     Frame(Origin, Frame<'a>),
 }
 
-/// See the module.
 pub(super) struct Peers {
     /// By member; our own place is never used.
     links: Vec<Link>,

@@ -27,7 +27,6 @@ pub(super) struct Around<'a> {
     pub(super) gateway: Option<&'a mut Gateway>,
 }
 
-/// See the module.
 pub(super) struct Queries {
     /// Of our clients, to the owners of shards.
     coordinator: Coordinator,

@@ -33,10 +33,9 @@ pub(super) struct Reset {
     refused: bool,
 }
 
-/// See the module.
 #[derive(Default)]
 pub(super) struct Resets {
-    /// Of this tick.
+    /// Shards that this tick resets: the next one goes on with them.
     pub(super) begun: Vec<Reset>,
 }
 

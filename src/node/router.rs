@@ -105,9 +105,8 @@ impl Route {
     }
 }
 
-/// See the module.
 pub(super) struct Router {
-    /// By shard.
+    /// Indexed by shard number.
     routes: Vec<Route>,
     /// Commands in all routes.
     pub(super) commands: usize,

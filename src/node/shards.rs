@@ -16,7 +16,6 @@ struct Place {
     releasing_to: Option<usize>,
 }
 
-/// See the module.
 pub(super) struct Shards {
     places: Vec<Place>,
 }
@@ -55,7 +54,6 @@ impl Shards {
         self.places[number].releasing_to = member;
     }
 
-    /// Ascending.
     pub(super) fn ours(&self) -> impl Iterator<Item = &Shard> {
         self.places.iter().filter_map(|place| place.ours.as_ref())
     }

@@ -52,13 +52,11 @@ struct Turns {
     /// Connections that wait for their turn in a later tick: this one had done its part for them, or a
     /// shard took no more.
     postponed: VecDeque<ConnectionId>,
-    /// Counts ticks.
     tick: u32,
     /// What this tick did for clients and members so far; see [`crate::limits::TICK_WORK_MAX`].
     work: u32,
 }
 
-/// See the module.
 pub(super) struct Transport {
     pub(super) settings: Settings,
     pub(super) now: Now,
@@ -67,7 +65,7 @@ pub(super) struct Transport {
     pub(super) connections: Connections,
     pub(super) encoder: Encoder,
     pub(super) commit: CommitGate,
-    /// Decoded chunked bodies.
+    /// A body that came in chunks, while it is looked at.
     pub(super) decoded: Vec<u8>,
     /// For the driver, in order.
     pub(super) effects: VecDeque<Effect<Infallible>>,

@@ -18,7 +18,7 @@ pub(in crate::node) struct Heard {
 }
 
 impl Heard {
-    /// Nothing was sent.
+    /// No connection could be made, so nothing was sent.
     pub(in crate::node) const UNREACHABLE: Heard = Heard {
         said: Said::Unreachable,
         status: None,

@@ -15,7 +15,7 @@ use crate::payments::Processor;
 /// The shard whose owner asks.
 const SHARD: usize = 0;
 
-/// Of one processor.
+/// When one processor is asked, and what it said last.
 #[derive(Default)]
 pub(in crate::node) struct Health {
     /// It is not asked before this. Monotonic.

@@ -34,7 +34,7 @@ pub(in crate::node) struct StatusQuery {
     again: bool,
 }
 
-/// Of one processor.
+/// Status queries that wait for a connection to one processor, each payment once, in their order.
 #[derive(Default)]
 pub(in crate::node) struct StatusQueries {
     waiting: HashMap<PaymentId, StatusQuery>,

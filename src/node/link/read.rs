@@ -61,7 +61,6 @@ fn answer(content: &mut Fields<'_>) -> Option<QueryAnswer> {
     }
 }
 
-/// Of a command.
 fn counter(content: &mut Fields<'_>) -> Option<u64> {
     let counter = content.u64();
     counter.filter(|counter| (1..=COUNTER_MAX).contains(counter))

@@ -4,7 +4,7 @@ use super::*;
 use crate::command::wire;
 use crate::limits::LINK_FRAME_BYTES_MAX;
 
-/// Appends a frame.
+/// Appends a frame: length, kind, content ([`link`](super)).
 pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
     let start = out.len();
     out.extend_from_slice(&[0; LENGTH_BYTES]);

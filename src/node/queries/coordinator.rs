@@ -77,7 +77,7 @@ struct Part {
     asked: Asked,
 }
 
-/// Who was asked.
+/// Where a part stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     /// Nobody is known to serve the shard.
@@ -370,7 +370,7 @@ impl Queries {
         }
     }
 
-    /// A member's answer.
+    /// A member has answered a part. The error says what is wrong with it.
     pub(in crate::node) fn answer_came(
         &mut self,
         around: &mut Around<'_>,

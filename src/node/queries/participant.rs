@@ -15,7 +15,7 @@ use crate::limits::{PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, State, Summary, Window};
 use crate::shard::payments::Unreadable;
 
-/// Who asks.
+/// To whom the answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
     /// A query of this core, by the part's number.
@@ -34,7 +34,7 @@ pub(super) enum Heard {
 enum About {
     Summary {
         window: Window,
-        /// What is known.
+        /// Of the payments whose processor is known to have them.
         summary: Summary,
         /// How many are still to say what they hold.
         status_queries: usize,
@@ -46,7 +46,7 @@ enum About {
 pub(super) struct OpenQuery {
     from: From,
     shard: usize,
-    /// Monotonic.
+    /// From then on it is answered with what is known. Monotonic.
     deadline_ns: u64,
     about: About,
 }
@@ -127,7 +127,7 @@ impl Participant {
 }
 
 impl Queries {
-    /// Another member asks.
+    /// Another member asks; the answer goes to it now or later. The error says what is wrong with the member.
     pub(in crate::node) fn asked(
         &mut self,
         around: &mut Around<'_>,
@@ -236,7 +236,7 @@ impl Queries {
         self.participant.insert(open)
     }
 
-    /// Ends a query.
+    /// Ends a query, if it is still open, with its answer.
     fn answer_query(&mut self, around: &mut Around<'_>, number: u64, answer: QueryAnswer) {
         match self.participant.remove(number) {
             Some(From::Here(part)) => self.part_answered(around, part, &answer),

@@ -79,7 +79,6 @@ struct PendingReply {
     ticket: u64,
 }
 
-/// See the module.
 pub(in crate::node) struct CommitGate {
     /// What this tick wrote, in order.
     pub(in crate::node) ops: Vec<Op>,
@@ -118,7 +117,7 @@ impl CommitGate {
         self.syncs[shard].0 = self.ticket;
     }
 
-    /// It is done.
+    /// The sync is done: what was written when it began is durable.
     pub(in crate::node) fn synced(&mut self, shard: usize) {
         self.syncs[shard].1 = self.syncs[shard].0;
     }

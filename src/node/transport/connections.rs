@@ -205,7 +205,7 @@ pub enum Arriving {
 /// What a connection has received.
 #[derive(Default)]
 pub struct Input {
-    /// Not taken up.
+    /// What is not worked off yet.
     pub bytes: Vec<u8>,
     /// Where the request at the front stands.
     pub parse: http::ParseState,
@@ -217,7 +217,6 @@ pub struct Input {
     pub ended: bool,
 }
 
-/// One connection.
 pub struct Connection {
     pub id: ConnectionId,
     pub peer: Peer,

@@ -47,7 +47,6 @@ impl Caller {
     }
 }
 
-/// See the module.
 pub(in crate::node) struct Encoder {
     pub(in crate::node) date: Date,
     gzip: Gzip,

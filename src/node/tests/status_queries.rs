@@ -1,4 +1,4 @@
-//! Questions about single payments, asked for a summary's sake while they are under way.
+//! Status queries about single payments, asked for a summary's sake while they are under way.
 
 use super::payments::{bound, in_doubt, pay, processed, state, CENTS, PAY};
 use super::rig::processors::{response, stored, Call, Kind};
