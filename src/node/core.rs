@@ -18,7 +18,7 @@ use super::gateway::Gateway;
 use super::link::Frame;
 use super::ownership::{self, Ownership};
 use super::peers::Peers;
-use super::queries::{Around, Queries};
+use super::queries::{Context, Queries};
 use super::refused;
 use super::resets::Resets;
 use super::router::Router;
@@ -143,8 +143,8 @@ impl Node {
             self.hand_on();
         }
         if self.queries.wake_ns <= now_ns {
-            let (queries, mut around) = self.queries();
-            queries.expire(&mut around);
+            let (queries, mut context) = self.queries();
+            queries.expire(&mut context);
             self.hand_on();
         }
         if let Some(gateway) = &mut self.gateway {
@@ -158,8 +158,8 @@ impl Node {
         self.shards.shard(shard).written();
         self.io.commit.written();
         if self.queries.wake_ns != u64::MAX {
-            let (queries, mut around) = self.queries();
-            queries.written(&mut around, shard);
+            let (queries, mut context) = self.queries();
+            queries.written(&mut context, shard);
         }
         if let Some(gateway) = &mut self.gateway {
             gateway.payments_written(&mut self.io, shard);
@@ -176,8 +176,8 @@ impl Node {
         }
         self.resets.refused(shard);
         refused::rewrite_replies(io, shards, shard);
-        let (queries, mut around) = self.queries();
-        queries.refused(&mut around, shard);
+        let (queries, mut context) = self.queries();
+        queries.refused(&mut context, shard);
     }
 
     /// Ends the tick: its replies leave. `monotonic_ns`: the present, after the journal writes.
@@ -193,15 +193,15 @@ impl Node {
 
     // ---- What parts find out that concerns others --------------------------------------
 
-    pub(super) fn queries(&mut self) -> (&mut Queries, Around<'_>) {
-        let around = Around {
+    pub(super) fn queries(&mut self) -> (&mut Queries, Context<'_>) {
+        let context = Context {
             io: &mut self.io,
             peers: &mut self.peers,
             router: &mut self.router,
             shards: &mut self.shards,
             gateway: self.gateway.as_mut(),
         };
-        (&mut self.queries, around)
+        (&mut self.queries, context)
     }
 
     /// Hands on what parts have found out, until nothing is left.
@@ -250,8 +250,8 @@ impl Node {
                 router.carry_out(io, shards, shard);
             }
             Event::OwnerChanged(shard) => {
-                let (queries, mut around) = self.queries();
-                queries.owner_changed(&mut around, shard);
+                let (queries, mut context) = self.queries();
+                queries.owner_changed(&mut context, shard);
             }
             Event::Forgotten(shard) => self.queries.forgotten(shard),
             Event::ResetHere(client, shard, scope) => self.resets.here(client, shard, scope),
@@ -260,15 +260,15 @@ impl Node {
                 self.resets.done(io, peers, router, shards, what);
             }
             Event::PaymentAccepted(client, id, cents) => {
-                let (queries, mut around) = self.queries();
-                queries.await_outcome(&mut around, &client, id, cents);
+                let (queries, mut context) = self.queries();
+                queries.await_outcome(&mut context, &client, id, cents);
             }
             Event::Settled(shard, id) if self.queries.wake_ns != u64::MAX => {
                 self.queries.payment_settled(shard, id);
             }
             Event::StatusKnown(shard, id, query, found) => {
-                let (queries, mut around) = self.queries();
-                queries.status_known(&mut around, shard, id, query, found);
+                let (queries, mut context) = self.queries();
+                queries.status_known(&mut context, shard, id, query, found);
             }
             Event::Announce(frame) => peers.tell_all(io, &frame),
             // Of no concern to anybody by now.

@@ -271,12 +271,12 @@ impl Node {
             Call::Reset => self.reset(caller, Scope::Everything),
             Call::Purge => self.reset(caller, Scope::Payments),
             Call::Summary(window) => {
-                let (queries, mut around) = self.queries();
-                queries.summarise(&mut around, caller, *window);
+                let (queries, mut context) = self.queries();
+                queries.summarise(&mut context, caller, *window);
             }
             Call::PayNow(cents, key) => {
-                let (queries, mut around) = self.queries();
-                return queries.pay_now(&mut around, caller, *cents, *key);
+                let (queries, mut context) = self.queries();
+                return queries.pay_now(&mut context, caller, *cents, *key);
             }
             Call::Health => {
                 let (settings, body) = (&io.settings, &mut io.encoder.body);
@@ -413,13 +413,13 @@ impl Node {
                 shard,
                 query,
             } => {
-                let (queries, mut around) = self.queries();
+                let (queries, mut context) = self.queries();
                 let from = (member, number);
-                queries.asked(&mut around, from, shard as usize, query)?;
+                queries.asked(&mut context, from, shard as usize, query)?;
             }
             Frame::Answer { number, answer } => {
-                let (queries, mut around) = self.queries();
-                queries.answer_came(&mut around, member, number, answer)?;
+                let (queries, mut context) = self.queries();
+                queries.answer_came(&mut context, member, number, answer)?;
             }
             Frame::Health {
                 processor,

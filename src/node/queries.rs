@@ -19,7 +19,7 @@ use coordinator::Coordinator;
 use participant::Participant;
 
 /// The parts that queries need.
-pub(super) struct Around<'a> {
+pub(super) struct Context<'a> {
     pub(super) io: &'a mut Transport,
     pub(super) peers: &'a mut Peers,
     pub(super) router: &'a mut Router,
@@ -62,18 +62,18 @@ impl Queries {
     }
 
     /// A shard has another owner, or none: who asked us about it is to ask that one, and so are we.
-    pub(super) fn owner_changed(&mut self, around: &mut Around<'_>, shard: usize) {
-        self.forget_queries(around, shard);
-        self.ask_again(around, shard);
+    pub(super) fn owner_changed(&mut self, context: &mut Context<'_>, shard: usize) {
+        self.forget_queries(context, shard);
+        self.ask_again(context, shard);
     }
 
     /// Deals with whatever it is time for, and finds out what is next.
-    pub(super) fn expire(&mut self, around: &mut Around<'_>) {
-        if !is_due(&mut self.wake_ns, around.io.now_ns()) {
+    pub(super) fn expire(&mut self, context: &mut Context<'_>) {
+        if !is_due(&mut self.wake_ns, context.io.now_ns()) {
             return;
         }
-        self.expire_open(around);
-        self.expire_queries(around);
+        self.expire_open(context);
+        self.expire_queries(context);
         let participant_ns = self.participant.deadline_ns();
         self.wake_ns = self.coordinator.deadline_ns().min(participant_ns);
     }

@@ -11,7 +11,7 @@ use super::super::transport::commit::Dependency;
 use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
 use super::participant::{From, Heard};
-use super::{Around, Queries};
+use super::{Context, Queries};
 use crate::api::bank::STORAGE_FULL;
 use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_QUERIES, UNREADABLE};
 use crate::api::Problem;
@@ -179,13 +179,13 @@ impl Queries {
     /// Begins to find out what processors have carried out.
     pub(in crate::node) fn summarise(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         client: &Caller,
         window: Window,
     ) {
-        let shards = around.shards.count();
+        let shards = context.shards.count();
         if !self.coordinator.has_room(shards) {
-            return too_many(around.io, client);
+            return too_many(context.io, client);
         }
         // Nothing is between two bounds within one microsecond.
         let shards = match window.from_us <= window.to_us {
@@ -193,18 +193,18 @@ impl Queries {
             false => 0..0,
         };
         let summary = Summary::default();
-        self.begin(around, client, About::Summary { window, summary }, shards);
+        self.begin(context, client, About::Summary { window, summary }, shards);
     }
 
     /// Accepts a payment that has no id, and is answered when it is carried out.
     pub(in crate::node) fn pay_now(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         client: &Caller,
         cents: u64,
         key: Option<&[u8]>,
     ) -> Progress {
-        let Around { io, shards, .. } = around;
+        let Context { io, shards, .. } = context;
         if !self.coordinator.has_room(1) {
             too_many(io, client);
             return Progress::Done;
@@ -215,8 +215,8 @@ impl Queries {
         };
         let shard = id.shard(shards.count());
         if !shards.serves(shard) {
-            let router = &mut around.router;
-            router.forward_pay_now(io, around.peers, client, shard, (id, cents));
+            let router = &mut context.router;
+            router.forward_pay_now(io, context.peers, client, shard, (id, cents));
             return Progress::Done;
         }
         if !shards.accepts(shard) {
@@ -226,7 +226,7 @@ impl Queries {
         let (status, dependency) = shards.execute(io, shard, client, &command, &Ids::default());
         if status == Status::Accepted {
             io.encoder.body.clear();
-            self.await_outcome(around, client, id, cents);
+            self.await_outcome(context, client, id, cents);
         } else {
             io.reply(client, status, dependency);
         }
@@ -243,34 +243,34 @@ impl Queries {
     /// A payment is accepted, and its client waits until it is carried out.
     pub(in crate::node) fn await_outcome(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         client: &Caller,
         id: PaymentId,
         cents: u64,
     ) {
-        let shard = id.shard(around.shards.count());
+        let shard = id.shard(context.shards.count());
         let about = About::Outcome {
             shard,
             payment: Payment {
                 id,
                 cents,
-                accepted_us: around.io.now.realtime_us,
+                accepted_us: context.io.now.realtime_us,
                 attempts: 0,
                 state: State::Free,
             },
         };
-        self.begin(around, client, about, shard..shard + 1);
+        self.begin(context, client, about, shard..shard + 1);
     }
 
     /// Asks the owners of shards, and answers at once if they know.
     fn begin(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         client: &Caller,
         about: About,
         shards: std::ops::Range<usize>,
     ) {
-        let stop = around.io.stop.as_ref();
+        let stop = context.io.stop.as_ref();
         let stop_ns = stop.map_or(u64::MAX, |stop| stop.queries_ns);
         let within_ns = match about {
             About::Summary { .. } => COMMAND_NS_MAX,
@@ -286,7 +286,7 @@ impl Queries {
         let number = self.coordinator.number();
         for shard in shards {
             let part = self.coordinator.number();
-            match self.put(around, shard, part, query.about.query()) {
+            match self.put(context, shard, part, query.about.query()) {
                 Ok(answer) => query.take_answer(&answer),
                 Err(asked) => {
                     query.parts.push(part);
@@ -300,9 +300,9 @@ impl Queries {
             }
         }
         if query.parts.is_empty() {
-            return conclude(around, &query);
+            return conclude(context, &query);
         }
-        let connection = &mut around.io.connections[client.index()];
+        let connection = &mut context.io.connections[client.index()];
         connection.waiting += 1;
         // Nothing may be asked behind it before it is answered.
         connection.waiting_for = None;
@@ -313,13 +313,13 @@ impl Queries {
     /// Puts a query to the owner of a shard: the answer, or who has been asked.
     fn put(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         shard: usize,
         number: u64,
         query: Query,
     ) -> Result<QueryAnswer, Asked> {
-        if around.shards.serves(shard) {
-            return match self.query(around, From::Here(number), shard, query) {
+        if context.shards.serves(shard) {
+            return match self.query(context, From::Here(number), shard, query) {
                 Heard::Now(answer) => Ok(answer),
                 Heard::Later(query) => Err(Asked::Us(query)),
             };
@@ -329,13 +329,13 @@ impl Queries {
             shard: shard as u32,
             query,
         };
-        let member = around.router.member(shard);
-        let told = member.filter(|member| around.peers.tell(around.io, *member, &ask));
+        let member = context.router.member(shard);
+        let told = member.filter(|member| context.peers.tell(context.io, *member, &ask));
         Err(told.map_or(Asked::Nobody, Asked::Member))
     }
 
     /// Asks for a part once more.
-    fn ask(&mut self, around: &mut Around<'_>, number: u64) {
+    fn ask(&mut self, context: &mut Context<'_>, number: u64) {
         // The answer to another part may have ended its query.
         if !self.coordinator.parts.contains_key(&number) {
             return;
@@ -343,8 +343,8 @@ impl Queries {
         let number = self.coordinator.renumber(number);
         let part = &self.coordinator.parts[&number];
         let (shard, query) = (part.shard, &self.coordinator.open[&part.query]);
-        match self.put(around, shard, number, query.about.query()) {
-            Ok(answer) => self.part_answered(around, number, &answer),
+        match self.put(context, shard, number, query.about.query()) {
+            Ok(answer) => self.part_answered(context, number, &answer),
             Err(asked) => self.part_asked(number, asked),
         }
     }
@@ -362,18 +362,18 @@ impl Queries {
     }
 
     /// A shard has another owner, or none: whatever was asked about it is asked anew.
-    pub(super) fn ask_again(&mut self, around: &mut Around<'_>, shard: usize) {
+    pub(super) fn ask_again(&mut self, context: &mut Context<'_>, shard: usize) {
         let parts = self.coordinator.parts.iter();
         let its = parts.filter(|(_, part)| part.shard == shard);
         for number in its.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.ask(around, number);
+            self.ask(context, number);
         }
     }
 
     /// A member has answered a part. The error says what is wrong with it.
     pub(in crate::node) fn answer_came(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         member: usize,
         number: u64,
         answer: QueryAnswer,
@@ -385,19 +385,19 @@ impl Queries {
         if !self.coordinator.open[&part.query].about.fits(&answer) {
             return Err("answers what it was not asked".to_owned());
         }
-        self.part_answered(around, number, &answer);
+        self.part_answered(context, number, &answer);
         Ok(())
     }
 
     /// A part is there, or is to be asked for again.
     pub(super) fn part_answered(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         number: u64,
         answer: &QueryAnswer,
     ) {
         if *answer == QueryAnswer::Refused {
-            let again_ns = around.io.now_ns() + ASK_AGAIN_NS;
+            let again_ns = context.io.now_ns() + ASK_AGAIN_NS;
             return self.part_asked(number, Asked::Later(again_ns));
         }
         let part = self.coordinator.parts.remove(&number);
@@ -407,15 +407,15 @@ impl Queries {
         query.parts.retain(|it| *it != number);
         query.take_answer(answer);
         if query.parts.is_empty() || query.failure.is_some() {
-            self.end(around, part.query);
+            self.end(context, part.query);
         }
     }
 
     /// The journal has not taken what a shard's tick accepted: clients of ours are told so, by
     /// their payments and not by the queries about them: those are gone where the shard was begun to be
     /// released in the same tick.
-    pub(super) fn queries_refused(&mut self, around: &mut Around<'_>, shard: usize) {
-        let payments = around.shards.shard(shard).payments();
+    pub(super) fn queries_refused(&mut self, context: &mut Context<'_>, shard: usize) {
+        let payments = context.shards.shard(shard).payments();
         let is_gone = |about: &About| match about {
             About::Outcome { shard: of, payment } => {
                 *of == shard && payments.find(payment.id) == Ok(None)
@@ -427,7 +427,7 @@ impl Queries {
         for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
             let query = self.coordinator.open.get_mut(&number);
             query.expect("just listed").failure = Some(Failure::StorageFull);
-            self.end(around, number);
+            self.end(context, number);
         }
     }
 
@@ -445,14 +445,14 @@ impl Queries {
 
     /// Answers a client with what is known. It may be the middle of a tick or its end, so that what is
     /// asked behind waits for the next one.
-    fn end(&mut self, around: &mut Around<'_>, number: u64) {
+    fn end(&mut self, context: &mut Context<'_>, number: u64) {
         let query = self.take(number);
-        let connection = around.io.connections.get(query.client.connection);
+        let connection = context.io.connections.get(query.client.connection);
         let connection = connection.expect("what it waits for is dropped with it");
         connection.waiting -= 1;
         if !connection.is_closing() {
-            conclude(around, &query);
-            around.io.postpone(query.client.index());
+            conclude(context, &query);
+            context.io.postpone(query.client.index());
         }
     }
 
@@ -475,18 +475,18 @@ impl Queries {
     }
 
     /// Asks again whom it is time to ask, and answers whose time is over.
-    pub(super) fn expire_queries(&mut self, around: &mut Around<'_>) {
-        let now_ns = around.io.now_ns();
+    pub(super) fn expire_queries(&mut self, context: &mut Context<'_>) {
+        let now_ns = context.io.now_ns();
         let parts = self.coordinator.parts.iter();
         let due = parts
             .filter(|(_, part)| matches!(part.asked, Asked::Later(again_ns) if again_ns <= now_ns));
         for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.ask(around, number);
+            self.ask(context, number);
         }
         let open = self.coordinator.open.iter();
         let over = open.filter(|(_, query)| query.deadline_ns <= now_ns);
         for number in over.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.end(around, number);
+            self.end(context, number);
         }
     }
 }
@@ -496,8 +496,8 @@ fn too_many(io: &mut Transport, client: &Caller) {
 }
 
 /// The reply to a query, with the parts that are there.
-fn conclude(around: &mut Around<'_>, query: &ClientQuery) {
-    let io = &mut *around.io;
+fn conclude(context: &mut Context<'_>, query: &ClientQuery) {
+    let io = &mut *context.io;
     let body = &mut io.encoder.body;
     let lacks = match query.about {
         About::Summary { .. } if !query.parts.is_empty() => Some(Failure::Incomplete),
@@ -516,7 +516,7 @@ fn conclude(around: &mut Around<'_>, query: &ClientQuery) {
         }
         (None, About::Outcome { shard, payment }) => {
             // Who stops may tell of it in the tick that accepts it.
-            let ours = around.shards.get(*shard);
+            let ours = context.shards.get(*shard);
             if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
                 dependency = Dependency::Write { shard: *shard };
             }

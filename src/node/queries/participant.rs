@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::link::{Frame, Query, QueryAnswer};
 use super::super::peers::Peers;
 use super::super::transport::Transport;
-use super::{Around, Queries};
+use super::{Context, Queries};
 use crate::limits::{PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, State, Summary, Window};
 use crate::shard::payments::Unreadable;
@@ -130,65 +130,65 @@ impl Queries {
     /// Another member asks; the answer goes to it now or later. The error says what is wrong with the member.
     pub(in crate::node) fn asked(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         (member, number): (usize, u64),
         shard: usize,
         query: Query,
     ) -> Result<(), String> {
         if let Query::Outcome(id) = query {
-            if id.shard(around.shards.count()) != shard {
+            if id.shard(context.shards.count()) != shard {
                 return Err("asks for a payment in the wrong shard".to_owned());
             }
         }
         let has_room = self.participant.of_members[member] < QUERY_PARTS_MAX;
-        let answer = if has_room && around.shards.serves(shard) {
-            match self.query(around, From::Member(member, number), shard, query) {
+        let answer = if has_room && context.shards.serves(shard) {
+            match self.query(context, From::Member(member, number), shard, query) {
                 Heard::Now(answer) => answer,
                 Heard::Later(_) => return Ok(()),
             }
         } else {
             QueryAnswer::Refused
         };
-        tell(around.io, around.peers, member, number, answer);
+        tell(context.io, context.peers, member, number, answer);
         Ok(())
     }
 
     /// A query about a shard that is served here.
     pub(super) fn query(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         from: From,
         shard: usize,
         query: Query,
     ) -> Heard {
         match query {
-            Query::Summary(window) => self.query_summary(around, from, shard, window),
-            Query::Outcome(id) => self.query_outcome(around, from, shard, id),
+            Query::Summary(window) => self.query_summary(context, from, shard, window),
+            Query::Outcome(id) => self.query_outcome(context, from, shard, id),
         }
     }
 
     fn query_summary(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         from: From,
         shard: usize,
         window: Window,
     ) -> Heard {
-        let payments = around.shards.shard(shard).payments();
+        let payments = context.shards.shard(shard).payments();
         let Ok(summary) = payments.summary(&window) else {
             return Heard::Now(QueryAnswer::Unreadable);
         };
         let is_within = |state| matches!(state, State::Bound { requested_us, .. } if window.contains(requested_us));
         let unknown = payments.bound().filter(|it| is_within(it.state));
         let unknown: Vec<PaymentId> = unknown.map(|it| it.id).collect();
-        let gateway = around.gateway.as_mut().filter(|_| !unknown.is_empty());
+        let gateway = context.gateway.as_mut().filter(|_| !unknown.is_empty());
         let Some(gateway) = gateway else {
             return Heard::Now(QueryAnswer::Summary(summary));
         };
         let number = self.open_query(OpenQuery {
             from,
             shard,
-            deadline_ns: around.io.now_ns() + SUMMARY_NS_MAX,
+            deadline_ns: context.io.now_ns() + SUMMARY_NS_MAX,
             about: About::Summary {
                 window,
                 summary,
@@ -196,19 +196,19 @@ impl Queries {
             },
         });
         for id in unknown {
-            gateway.query_status(around.io, around.shards, shard, id, number);
+            gateway.query_status(context.io, context.shards, shard, id, number);
         }
         Heard::Later(number)
     }
 
     fn query_outcome(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         from: From,
         shard: usize,
         id: PaymentId,
     ) -> Heard {
-        let its_shard = around.shards.shard(shard);
+        let its_shard = context.shards.shard(shard);
         let payment = match its_shard.payments().find(id) {
             Ok(Some(payment)) => payment,
             Ok(None) => return Heard::Now(QueryAnswer::Outcome(None)),
@@ -221,7 +221,7 @@ impl Queries {
         let number = self.open_query(OpenQuery {
             from,
             shard,
-            deadline_ns: around.io.now_ns() + PAY_NOW_NS_MAX,
+            deadline_ns: context.io.now_ns() + PAY_NOW_NS_MAX,
             about: About::Outcome(id),
         });
         if is_settled {
@@ -237,11 +237,11 @@ impl Queries {
     }
 
     /// Ends a query, if it is still open, with its answer.
-    fn answer_query(&mut self, around: &mut Around<'_>, number: u64, answer: QueryAnswer) {
+    fn answer_query(&mut self, context: &mut Context<'_>, number: u64, answer: QueryAnswer) {
         match self.participant.remove(number) {
-            Some(From::Here(part)) => self.part_answered(around, part, &answer),
+            Some(From::Here(part)) => self.part_answered(context, part, &answer),
             Some(From::Member(member, number)) => {
-                tell(around.io, around.peers, member, number, answer);
+                tell(context.io, context.peers, member, number, answer);
             }
             None => {}
         }
@@ -250,7 +250,7 @@ impl Queries {
     /// What came of a status_query: whether the processor has the payment; `None`: nobody knows.
     pub(in crate::node) fn status_known(
         &mut self,
-        around: &mut Around<'_>,
+        context: &mut Context<'_>,
         shard: usize,
         id: PaymentId,
         query: u64,
@@ -259,9 +259,9 @@ impl Queries {
         let Some(open) = self.participant.open.get_mut(&query) else {
             return; // It has been answered, or nobody wants to know any more.
         };
-        if found.is_none() && around.io.stop.is_some() {
+        if found.is_none() && context.io.stop.is_some() {
             // It was not sent any more. Who has the shard next can find out.
-            return self.answer_query(around, query, QueryAnswer::Refused);
+            return self.answer_query(context, query, QueryAnswer::Refused);
         }
         let About::Summary {
             window,
@@ -273,9 +273,9 @@ impl Queries {
         };
         debug_assert_eq!(open.shard, shard);
         *status_queries -= 1;
-        let its_shard = around.shards.get(shard).filter(|_| found == Some(true));
+        let its_shard = context.shards.get(shard).filter(|_| found == Some(true));
         let Ok(payment) = its_shard.map_or(Ok(None), |it| it.payments().find(id)) else {
-            return self.answer_query(around, query, QueryAnswer::Unreadable);
+            return self.answer_query(context, query, QueryAnswer::Unreadable);
         };
         if let Some((payment, State::Processed { by, requested_us })) =
             payment.map(|it| (it, it.state))
@@ -286,7 +286,7 @@ impl Queries {
         }
         if *status_queries == 0 {
             let answer = QueryAnswer::Summary(*summary);
-            self.answer_query(around, query, answer);
+            self.answer_query(context, query, answer);
         }
     }
 
@@ -300,10 +300,10 @@ impl Queries {
     }
 
     /// The tick's batch of a shard is in the journal: what it settled may be told.
-    pub(in crate::node) fn written(&mut self, around: &mut Around<'_>, shard: usize) {
+    pub(in crate::node) fn written(&mut self, context: &mut Context<'_>, shard: usize) {
         if self.participant.take_forgets(shard) {
-            for number in self.vanished(around, shard) {
-                self.answer_query(around, number, QueryAnswer::Outcome(None));
+            for number in self.vanished(context, shard) {
+                self.answer_query(context, number, QueryAnswer::Outcome(None));
             }
         }
         for number in self.take_settled(shard) {
@@ -313,26 +313,26 @@ impl Queries {
             let About::Outcome(id) = open.about else {
                 unreachable!("it is about an outcome");
             };
-            let answer = match around.shards.shard(shard).payments().find(id) {
+            let answer = match context.shards.shard(shard).payments().find(id) {
                 Ok(payment) => QueryAnswer::Outcome(payment),
                 Err(Unreadable) => QueryAnswer::Unreadable,
             };
-            self.answer_query(around, number, answer);
+            self.answer_query(context, number, answer);
         }
     }
 
     /// The tick's batch of a shard is not in the journal: what it settled is not, and what it accepted is
     /// gone.
-    pub(in crate::node) fn refused(&mut self, around: &mut Around<'_>, shard: usize) {
+    pub(in crate::node) fn refused(&mut self, context: &mut Context<'_>, shard: usize) {
         self.participant.take_forgets(shard);
         self.take_settled(shard);
-        for number in self.vanished(around, shard) {
+        for number in self.vanished(context, shard) {
             // Ours go with their queries.
             if let From::Member(..) = self.participant.open[&number].from {
-                self.answer_query(around, number, QueryAnswer::Outcome(None));
+                self.answer_query(context, number, QueryAnswer::Outcome(None));
             }
         }
-        self.queries_refused(around, shard);
+        self.queries_refused(context, shard);
     }
 
     fn take_settled(&mut self, shard: usize) -> Vec<u64> {
@@ -343,8 +343,8 @@ impl Queries {
     }
 
     /// Participant about payments that are not there any more.
-    fn vanished(&self, around: &mut Around<'_>, shard: usize) -> Vec<u64> {
-        let payments = around.shards.shard(shard).payments();
+    fn vanished(&self, context: &mut Context<'_>, shard: usize) -> Vec<u64> {
+        let payments = context.shards.shard(shard).payments();
         let is_its = |number| self.participant.open[number].shard == shard;
         let outcomes = self.participant.outcomes.iter();
         let its = outcomes.filter(|(id, number)| is_its(number) && payments.find(*id) == Ok(None));
@@ -352,12 +352,12 @@ impl Queries {
     }
 
     /// A shard has another owner, or none: who asked us about it is to ask that one.
-    pub(super) fn forget_queries(&mut self, around: &mut Around<'_>, shard: usize) {
+    pub(super) fn forget_queries(&mut self, context: &mut Context<'_>, shard: usize) {
         for number in self.participant.those(|open| open.shard == shard) {
             if let Some(From::Member(member, number)) = self.participant.remove(number) {
                 tell(
-                    around.io,
-                    around.peers,
+                    context.io,
+                    context.peers,
                     member,
                     number,
                     QueryAnswer::Refused,
@@ -375,12 +375,12 @@ impl Queries {
     }
 
     /// Summaries whose time is over tell what is known. Who waits for an outcome knows when to stop.
-    pub(super) fn expire_open(&mut self, around: &mut Around<'_>) {
-        let now_ns = around.io.now_ns();
+    pub(super) fn expire_open(&mut self, context: &mut Context<'_>) {
+        let now_ns = context.io.now_ns();
         for number in self.participant.those(|open| open.deadline_ns <= now_ns) {
             match self.participant.open[&number].about {
                 About::Summary { summary, .. } => {
-                    self.answer_query(around, number, QueryAnswer::Summary(summary));
+                    self.answer_query(context, number, QueryAnswer::Summary(summary));
                 }
                 About::Outcome(_) => {
                     self.participant.remove(number);
