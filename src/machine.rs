@@ -1,6 +1,6 @@
 //! The seam between a deterministic machine and whoever drives it: events and the time go in, effects come out.
 //!
-//! Drivers are in [`crate::io`], the machine that the server runs in [`crate::host`]; the simulator drives the same one.
+//! Drivers are in [`crate::io`], the machine that the server runs in [`crate::runtime`]; the simulator drives the same one.
 
 /// The time, as a driver reads it once at the start of each tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

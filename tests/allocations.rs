@@ -10,12 +10,12 @@ use galo::api::{route, Call, Endpoint};
 use galo::bank::{Description, Kind};
 use galo::clients::CONTEST;
 use galo::command::{ForwardId, Ids, Origin};
-use galo::host::Host;
 use galo::http::{parse, ParseState, Parsed};
 use galo::limits::{KEYS_MAX, SHARD_COMMANDS_MAX};
 use galo::machine::{ConnectionId, Effect, Machine, Now, Peer};
 use galo::members::Members;
 use galo::node::{Durability, Settings};
+use galo::runtime::Runtime;
 use galo::shard::{self, Acquired, Directory, Meta, RealDisk, Recall};
 
 /// The system's allocator, counting what this thread asks of it.
@@ -54,7 +54,7 @@ static ALLOCATOR: Counting = Counting;
 
 /// One core on a real directory, and a connection to it.
 struct Server {
-    host: Host<RealDisk>,
+    runtime: Runtime<RealDisk>,
     connection: ConnectionId,
     now: Now,
 }
@@ -69,7 +69,7 @@ fn create(data: &Path, shards: u32) -> Meta {
 }
 
 /// With the shards that are at home there.
-fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
+fn runtime(data: &Path, meta: Meta, members: Members) -> Runtime<RealDisk> {
     let directory = Directory {
         disk: RealDisk,
         path: data.to_owned(),
@@ -100,21 +100,21 @@ fn host(data: &Path, meta: Meta, members: Members) -> Host<RealDisk> {
         },
         members,
     };
-    Host::new(settings, directory, owned, galo::io::monotonic_ns)
+    Runtime::new(settings, directory, owned, galo::io::monotonic_ns)
 }
 
 impl Server {
     fn start(data: &Path) -> Server {
-        let mut host = host(data, create(data, 1), Members::alone(0, 1, 1));
+        let mut runtime = runtime(data, create(data, 1), Members::alone(0, 1, 1));
         let now = Now {
             monotonic_ns: galo::io::monotonic_ns(),
             realtime_us: 1,
         };
-        host.tick_begin(now);
-        let connection = host.opened(Peer::Client).unwrap();
-        host.tick_end();
+        runtime.tick_begin(now);
+        let connection = runtime.opened(Peer::Client).unwrap();
+        runtime.tick_end();
         Server {
-            host,
+            runtime,
             connection,
             now,
         }
@@ -124,23 +124,23 @@ impl Server {
     /// many bytes those were.
     fn serve(&mut self, bytes: &[u8]) -> usize {
         // No time passes, so that no sync and no snapshot becomes due: those may allocate.
-        self.host.tick_begin(self.now);
+        self.runtime.tick_begin(self.now);
         let (first, second) = bytes.split_at(bytes.len() / 2 + 1);
-        self.host.received(self.connection, first);
-        self.host.received(self.connection, second);
-        self.host.tick_end();
+        self.runtime.received(self.connection, first);
+        self.runtime.received(self.connection, second);
+        self.runtime.tick_end();
         let mut sent = 0;
-        while let Some(effect) = self.host.next_effect() {
+        while let Some(effect) = self.runtime.next_effect() {
             assert!(
                 matches!(effect, Effect::Send(_)),
                 "only replies are expected"
             );
-            sent += self.host.output(self.connection).len();
+            sent += self.runtime.output(self.connection).len();
         }
-        self.host.tick_begin(self.now);
-        self.host.sent(self.connection, Ok(sent));
-        self.host.tick_end();
-        assert!(self.host.next_effect().is_none());
+        self.runtime.tick_begin(self.now);
+        self.runtime.sent(self.connection, Ok(sent));
+        self.runtime.tick_end();
+        assert!(self.runtime.next_effect().is_none());
         sent
     }
 }
@@ -187,7 +187,7 @@ fn a_warm_request_allocates_nothing() {
 
 /// A node, and what is on its way to it.
 struct End {
-    host: Host<RealDisk>,
+    runtime: Runtime<RealDisk>,
     link: Option<ConnectionId>,
     inbound: Vec<u8>,
     sent: Vec<(ConnectionId, usize)>,
@@ -198,22 +198,22 @@ struct End {
 impl End {
     /// One tick; what it says to the other node goes to `outbound`.
     fn tick(&mut self, now: Now, client: Option<(ConnectionId, &[u8])>, outbound: &mut Vec<u8>) {
-        self.host.tick_begin(now);
+        self.runtime.tick_begin(now);
         for (id, bytes) in self.sent.drain(..) {
-            self.host.sent(id, Ok(bytes));
+            self.runtime.sent(id, Ok(bytes));
         }
         if let Some(link) = self.link.filter(|_| !self.inbound.is_empty()) {
-            self.host.received(link, &self.inbound);
+            self.runtime.received(link, &self.inbound);
             self.inbound.clear();
         }
         if let Some((id, bytes)) = client {
-            self.host.received(id, bytes);
+            self.runtime.received(id, bytes);
         }
-        self.host.tick_end();
-        while let Some(effect) = self.host.next_effect() {
+        self.runtime.tick_end();
+        while let Some(effect) = self.runtime.next_effect() {
             match effect {
                 Effect::Send(id) => {
-                    let bytes = self.host.output(id);
+                    let bytes = self.runtime.output(id);
                     self.sent.push((id, bytes.len()));
                     match self.link == Some(id) {
                         true => outbound.extend_from_slice(bytes),
@@ -243,12 +243,12 @@ fn a_warm_request_for_another_node_allocates_nothing() {
             cores: 1,
             shards: 2,
         };
-        let mut host = host(data.path(), meta, members);
-        host.tick_begin(now);
+        let mut runtime = runtime(data.path(), meta, members);
+        runtime.tick_begin(now);
         let peer = [Peer::Linker, Peer::Member(0)][node];
-        let link = host.opened(peer).unwrap();
+        let link = runtime.opened(peer).unwrap();
         End {
-            host,
+            runtime,
             link: Some(link),
             inbound: Vec::with_capacity(1 << 20),
             sent: Vec::with_capacity(64),
@@ -256,7 +256,7 @@ fn a_warm_request_for_another_node_allocates_nothing() {
         }
     });
     let [mut here, mut there] = ends;
-    let client = here.host.opened(Peer::Client).unwrap();
+    let client = here.runtime.opened(Peer::Client).unwrap();
     let body = r#"{"valor":1,"tipo":"c","descricao":"descriça"}"#;
     let length = body.len();
     // Client 1 is in shard 1, which is at home there.

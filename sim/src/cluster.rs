@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use galo::host::Host;
 use galo::machine::Exit;
 use galo::members::Members;
 use galo::payments::Processor;
+use galo::runtime::Runtime;
 use galo::shard::{Directory, Meta, Owned};
 
 use crate::disk::SimDisk;
@@ -26,7 +26,7 @@ pub struct Dial {
 /// One core of a process that is there.
 pub struct Core {
     /// Until it exits.
-    pub host: Option<Host<SimDisk>>,
+    pub runtime: Option<Runtime<SimDisk>>,
     pub accepts: bool,
     /// A signal has come.
     pub stop_wanted: bool,

@@ -1,7 +1,7 @@
 //! What cores have done beside their ticks.
 
-use galo::host::WorkDone;
 use galo::machine::Job as _;
+use galo::runtime::WorkDone;
 use galo::shard::{Acquired, Done};
 
 use crate::cluster::Cluster;

@@ -1,8 +1,8 @@
 //! What connects the cores with each other and with their clients.
 
-use galo::host::Host;
 use galo::limits::{SEND_NS_MAX, STOP_NS_MAX};
 use galo::machine::{Machine, Peer, Target};
+use galo::runtime::Runtime;
 
 use crate::cluster::Cluster;
 use crate::disk::SimDisk;
@@ -57,18 +57,24 @@ impl World {
     }
 
     /// What a member hears of its wish to be connected.
-    pub fn connected(&mut self, host: &mut Host<SimDisk>, from: usize, to: usize, listens: bool) {
+    pub fn connected(
+        &mut self,
+        runtime: &mut Runtime<SimDisk>,
+        from: usize,
+        to: usize,
+        listens: bool,
+    ) {
         if !listens {
             let to_name = self.trace.name(Who::Core(to));
             event!(self.trace, Who::Core(from), "cannot connect with {to_name}");
-            return host.connect_failed(Target::Member(to));
+            return runtime.connect_failed(Target::Member(to));
         }
         let ends = [self.next_socket, self.next_socket + 1];
         let to_name = self.trace.name(Who::Core(to));
         event!(self.trace, Who::Core(from), "is connected with {to_name}");
         step!(self.trace, Who::Core(from), "their sockets are {ends:?}");
         let mut near = Socket::new(from, Far::Link(ends[1]));
-        near.id = host.opened(Peer::Member(to)).ok();
+        near.id = runtime.opened(Peer::Member(to)).ok();
         let refused = near.id.is_none();
         self.add_socket(near);
         self.add_socket(Socket::new(to, Far::Link(ends[0])));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use galo::api::operations::Process as Facts;
-use galo::host::Host;
 use galo::machine::{Machine, Peer};
 use galo::node::{Payments, Settings};
+use galo::runtime::Runtime;
 use galo::shard::{Acquired, Owned};
 
 use crate::cluster::{Cluster, Core, Process, Starting};
@@ -119,9 +119,9 @@ impl World {
                 .iter()
                 .map(|owned| owned.recovered.shard.identity().shard as usize)
                 .collect();
-            let host = Host::new(settings, directory.clone(), owned, clock_ns);
+            let runtime = Runtime::new(settings, directory.clone(), owned, clock_ns);
             cluster.processes[node].cores.push(Core {
-                host: Some(host),
+                runtime: Some(runtime),
                 accepts: true,
                 stop_wanted: false,
                 stopped_ns: None,
@@ -146,11 +146,11 @@ impl World {
                 self.add_socket(Socket::new(first + from, Far::Link(ends[1])));
                 self.add_socket(Socket::new(first + to, Far::Link(ends[0])));
                 for (end, other) in [(from, to), (to, from)] {
-                    let host = cluster.processes[node].cores[end].host.as_mut();
-                    let host = host.expect("it has just begun");
+                    let runtime = cluster.processes[node].cores[end].runtime.as_mut();
+                    let runtime = runtime.expect("it has just begun");
                     // The tick is ended by the first one of the world, which begins with no effects.
-                    host.tick_begin(now);
-                    let id = host.opened(Peer::Member(first + other));
+                    runtime.tick_begin(now);
+                    let id = runtime.opened(Peer::Member(first + other));
                     let socket = ends[usize::from(end > other)];
                     let socket = self.sockets.get_mut(&socket).expect("just made");
                     socket.id = Some(id.expect("links have no bound"));

@@ -85,8 +85,8 @@ impl World {
                 let process = &cluster.processes[cluster.node_of(*member)];
                 process.paused_until_ns <= self.now_ns
             })
-            .filter_map(|(_, core)| core.host.as_ref());
-        let mut deadline_ns = awake.filter_map(|host| host.deadline_ns()).min();
+            .filter_map(|(_, core)| core.runtime.as_ref());
+        let mut deadline_ns = awake.filter_map(|runtime| runtime.deadline_ns()).min();
         if !cluster.is_alone() {
             let wake = cluster
                 .processes

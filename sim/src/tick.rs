@@ -1,11 +1,11 @@
 //! The driver: one tick of one core.
 
-use galo::host::WorkDone;
 use galo::limits::{
     OUTPUT_BYTES_MAX, RECEIVE_BUFFER_BYTES, SECOND_NS, SEND_NS_MAX, STOP_SNAPSHOT_NS_MAX,
 };
 use galo::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use galo::payments::Processor;
+use galo::runtime::WorkDone;
 use galo::shard::Done;
 
 use crate::cluster::{Cluster, Core, Dial};
@@ -19,7 +19,7 @@ use crate::{event, require, step, violation};
 /// The longest single reply (`/metrics`), and what may be appended before a bound is looked at.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 
-type Host = galo::host::Host<SimDisk>;
+type Runtime = galo::runtime::Runtime<SimDisk>;
 
 /// One thing that can happen to a core in its tick.
 #[derive(Clone, Copy, Debug)]
@@ -68,16 +68,16 @@ impl World {
         };
         let core = cluster.core(member).expect("just seen");
         // It is not in its place while it is used, and not put back when it has exited.
-        let mut host = core.host.take().expect("it has not exited");
-        host.tick_begin(now);
+        let mut runtime = core.runtime.take().expect("it has not exited");
+        runtime.tick_begin(now);
         if core.stop_wanted && core.stopped_ns.is_none() {
             core.stopped_ns = Some(self.now_ns);
-            host.stop();
+            runtime.stop();
         }
         for (to, listens) in answers {
-            self.connected(&mut host, member, to, listens);
+            self.connected(&mut runtime, member, to, listens);
         }
-        self.dialed(&mut host, member, &dials);
+        self.dialed(&mut runtime, member, &dials);
         let mut sync_failed = false;
         for _ in 0..count {
             let events = self.events(core, member);
@@ -88,24 +88,24 @@ impl World {
                 true => events[0],
                 false => *self.random.pick(&events),
             };
-            sync_failed |= self.happen(&mut host, core, member, event)?;
+            sync_failed |= self.happen(&mut runtime, core, member, event)?;
         }
         if !self.plan.scripted {
             let pass_ns = self.random.below(20_000);
             self.set_clock(self.now_ns + pass_ns);
         }
-        host.tick_end();
+        runtime.tick_end();
         if disk.events().killed {
-            core.host = Some(host);
+            core.runtime = Some(runtime);
             return self.watch();
         }
         let alone = cluster.is_alone();
         let core = cluster.core(member).expect("just seen");
-        self.carry_out(&mut host, core, member, alone, sync_failed, &disk)?;
-        self.observe(&host, cluster, member)?;
+        self.carry_out(&mut runtime, core, member, alone, sync_failed, &disk)?;
+        self.observe(&runtime, cluster, member)?;
         let core = cluster.core(member).expect("just seen");
         if core.exited.is_none() {
-            core.host = Some(host);
+            core.runtime = Some(runtime);
         }
         self.watch()
     }
@@ -131,14 +131,14 @@ impl World {
     }
 
     /// What the tick journalled goes to the model.
-    fn observe(&mut self, host: &Host, cluster: &mut Cluster, member: usize) -> Checked {
+    fn observe(&mut self, runtime: &Runtime, cluster: &mut Cluster, member: usize) -> Checked {
         let core = cluster.core(member).expect("it has had a tick");
         if matches!(core.exited, Some(Exit::Failed(_))) {
             core.owned.clear();
             return Ok(());
         }
         let mut owned = Vec::new();
-        for shard in host.shards() {
+        for shard in runtime.shards() {
             let number = shard.identity().shard as usize;
             let sequence = shard.sequence();
             owned.push(number);
@@ -233,7 +233,7 @@ impl World {
     /// Whether the event was that a sync failed.
     fn happen(
         &mut self,
-        host: &mut Host,
+        runtime: &mut Runtime,
         core: &mut Core,
         member: usize,
         event: Event,
@@ -247,7 +247,7 @@ impl World {
                     Far::Link(_) => Peer::Linker,
                     Far::Upstream(_) => unreachable!("it was opened by the core"),
                 };
-                match host.opened(peer) {
+                match runtime.opened(peer) {
                     Ok(id) => self.socket(at).id = Some(id),
                     Err(_) => {
                         require!(core.stopped_ns.is_some(), "a connection was refused");
@@ -255,18 +255,18 @@ impl World {
                     }
                 };
             }
-            Event::Receive(at) => self.receive(host, at)?,
+            Event::Receive(at) => self.receive(runtime, at)?,
             Event::InputEnd(at) => {
                 let socket = self.socket(at);
                 socket.end_seen = true;
                 let reset = socket.input_end == Some(Ended::Reset);
                 let id = socket.id.expect("open");
-                host.input_ended(id, reset);
+                runtime.input_ended(id, reset);
             }
-            Event::Sent(at) => self.sent(host, core, at)?,
+            Event::Sent(at) => self.sent(runtime, core, at)?,
             Event::Closed(at) => {
                 let id = self.sockets[&at].id.expect("open");
-                host.closed(id);
+                runtime.closed(id);
                 self.closed_by_server(at, core.stopped_ns)?;
                 self.drop_socket(at, Ended::Fin);
             }
@@ -277,8 +277,8 @@ impl World {
                 // What it covered was written again by who has recovered the shard since.
                 let is_stale = running.let_go.contains(&shard);
                 let failed = matches!(done, WorkDone::Store(Done::SyncFailed { .. })) && !is_stale;
-                host.job_done(done);
-                if host
+                runtime.job_done(done);
+                if runtime
                     .shards()
                     .any(|it| it.identity().shard as usize == shard)
                     && !core.owned.contains(&shard)
@@ -291,7 +291,7 @@ impl World {
         Ok(false)
     }
 
-    fn receive(&mut self, host: &mut Host, at: u64) -> Checked {
+    fn receive(&mut self, runtime: &mut Runtime, at: u64) -> Checked {
         let socket = self.sockets.get_mut(&at).expect("listed");
         let mut length = socket.input.len().min(RECEIVE_BUFFER_BYTES);
         if socket.paused {
@@ -327,14 +327,14 @@ impl World {
                     .any(|asked| asked.end == client.delivered)
                 && self.random.percent(10);
             if repeats {
-                host.received(id, &bytes);
+                runtime.received(id, &bytes);
             }
         }
-        host.received(id, &bytes);
+        runtime.received(id, &bytes);
         Ok(())
     }
 
-    fn sent(&mut self, host: &mut Host, core: &Core, at: u64) -> Checked {
+    fn sent(&mut self, runtime: &mut Runtime, core: &Core, at: u64) -> Checked {
         let now_ns = self.now_ns;
         let tick_ns = self.tick_ns;
         let socket = self.sockets.get_mut(&at).expect("listed");
@@ -356,10 +356,10 @@ impl World {
         let is_reset = socket.input_end == Some(Ended::Reset);
         if is_reset || far.is_some_and(|far| !self.sockets.contains_key(&far)) {
             self.socket(at).end_seen = true;
-            host.sent(id, Err(()));
+            runtime.sent(id, Err(()));
             return Ok(());
         }
-        let output = host.output(id);
+        let output = runtime.output(id);
         require!(!output.is_empty(), "a Send of nothing");
         let mut length = output.len();
         if self.happens(30) {
@@ -367,7 +367,7 @@ impl World {
         }
         let length = self.sips(at, length);
         let mut bytes = output[..length].to_vec();
-        host.sent(id, Ok(length));
+        runtime.sent(id, Ok(length));
         self.trace.bytes(&bytes);
         if let Some(far) = far {
             self.socket(far).input.extend(bytes);
@@ -435,7 +435,7 @@ impl World {
     /// Carries out what the core wants.
     fn carry_out(
         &mut self,
-        host: &mut Host,
+        runtime: &mut Runtime,
         core: &mut Core,
         member: usize,
         alone: bool,
@@ -443,13 +443,13 @@ impl World {
         disk: &SimDisk,
     ) -> Checked {
         let mut failed = false;
-        while let Some(effect) = host.next_effect() {
+        while let Some(effect) = runtime.next_effect() {
             match effect {
                 Effect::Send(id) => {
                     let at = self.find(member, id)?;
                     let now_ns = self.tick_ns;
                     let socket = self.socket(at);
-                    let length = host.output(id).len();
+                    let length = runtime.output(id).len();
                     require!(socket.sending_since_ns.is_none(), "two Sends of {id:?}");
                     require!(length > 0, "a Send of nothing");
                     let bound = OUTPUT_BYTES_MAX + REPLY_BYTES_MAX;
@@ -504,7 +504,7 @@ impl World {
                         sequences,
                         let_go: Vec::new(),
                     };
-                    for shard in host.shards() {
+                    for shard in runtime.shards() {
                         running.sequences[shard.identity().shard as usize] = shard.sequence();
                     }
                     self.jobs.push(running);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use galo::host::{Work, WorkDone};
 use galo::machine::Now;
+use galo::runtime::{Work, WorkDone};
 use galo::shard::Meta;
 
 use crate::coverage::Coverage;

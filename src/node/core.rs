@@ -276,7 +276,7 @@ impl Node {
         }
     }
 
-    // ---- For the host ----------------------------------------------------------------
+    // ---- For the runtime ----------------------------------------------------------------
 
     /// The shards that are owned here, in ascending order of their numbers.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {

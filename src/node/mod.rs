@@ -3,7 +3,7 @@
 //! Bytes of a connection come in, are parsed into requests, each request is applied to a shard at
 //! once and its reply written behind the connection's earlier ones; nothing leaves before the end
 //! of the tick, when what the tick journalled has been written ([`Node::release`]). No I/O, no
-//! clock, no thread: files are [`crate::host`]'s, sockets are [`crate::io`]'s.
+//! clock, no thread: files are [`crate::runtime`]'s, sockets are [`crate::io`]'s.
 //!
 //! `core.rs` is the node and its tick, `input.rs` what happens to its connections; all else are its parts.
 

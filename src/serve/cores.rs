@@ -11,10 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{random, Event, ServeError};
 use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
-use crate::host::Host;
 use crate::io::{Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
 use crate::members::Members;
 use crate::node::{Payments, Settings};
+use crate::runtime::Runtime;
 use crate::shard::{Directory, Owned, RealDisk};
 
 /// 48 bits: see [`Settings::epoch`].
@@ -22,7 +22,7 @@ const EPOCH_MASK: u64 = (1 << 48) - 1;
 
 /// A core's thread, and how it gets what it is to serve.
 struct Waiting {
-    setup: Sender<Setup<Host<RealDisk>>>,
+    setup: Sender<Setup<Runtime<RealDisk>>>,
     thread: JoinHandle<()>,
 }
 
@@ -86,7 +86,7 @@ impl Engines {
     }
 
     /// Gives each core what it is to serve, and waits until all do. `Err`: one does not; [`Event::Ended`] says why.
-    pub fn run(mut self, setups: Vec<Setup<Host<RealDisk>>>) -> Result<(), RecvError> {
+    pub fn run(mut self, setups: Vec<Setup<Runtime<RealDisk>>>) -> Result<(), RecvError> {
         let cores = setups.len();
         for (waiting, setup) in self.waiting.drain(..).zip(setups) {
             waiting.setup.send(setup).expect("it waits for this");
@@ -121,7 +121,7 @@ impl Cores<'_> {
         listeners: &mut Listeners,
         links: Vec<OwnedFd>,
         owned: Vec<Owned<RealDisk>>,
-    ) -> Result<Vec<Setup<Host<RealDisk>>>, ServeError> {
+    ) -> Result<Vec<Setup<Runtime<RealDisk>>>, ServeError> {
         let cores = self.members.cores;
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -175,7 +175,7 @@ impl Cores<'_> {
             };
             let directory = self.directory.clone();
             setups.push(Setup {
-                machine: Host::new(node, directory, share, crate::io::monotonic_ns),
+                machine: Runtime::new(node, directory, share, crate::io::monotonic_ns),
                 listeners: listeners.take(core),
                 peers: std::mem::take(&mut pairs[core]),
                 link_listener: links.next(),

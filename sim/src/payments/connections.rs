@@ -1,8 +1,8 @@
 //! How cores reach the processors.
 
-use galo::host::Host;
 use galo::machine::{Machine, Peer, Target};
 use galo::payments::Processor;
+use galo::runtime::Runtime;
 
 use crate::cluster::{Core, Dial};
 use crate::disk::SimDisk;
@@ -19,17 +19,17 @@ impl World {
     }
 
     /// What a core hears of the connections with processors that it wants.
-    pub fn dialed(&mut self, host: &mut Host<SimDisk>, member: usize, dials: &[Dial]) {
+    pub fn dialed(&mut self, runtime: &mut Runtime<SimDisk>, member: usize, dials: &[Dial]) {
         for dial in dials {
             let name = dial.to.name();
             if self.processors.refuses(dial.to) {
                 event!(self.trace, Who::Core(member), "cannot connect with {name}");
                 self.model.payments.unheard(dial.to, self.now_ns);
-                host.connect_failed(Target::Upstream(dial.to as usize));
+                runtime.connect_failed(Target::Upstream(dial.to as usize));
                 continue;
             }
             let mut socket = Socket::new(member, Far::Upstream(Upstream::new(dial.to)));
-            socket.id = host.opened(Peer::Upstream(dial.to as usize)).ok();
+            socket.id = runtime.opened(Peer::Upstream(dial.to as usize)).ok();
             if socket.id.is_some() {
                 let at = self.add_socket(socket);
                 step!(

@@ -56,7 +56,7 @@ impl World {
                 add(Some(paused_ns));
                 continue;
             }
-            add(core.host.as_ref().and_then(Machine::deadline_ns));
+            add(core.runtime.as_ref().and_then(Machine::deadline_ns));
             core.dialing.iter().for_each(|dial| add(Some(dial.due_ns)));
         }
         due_ns
@@ -65,7 +65,7 @@ impl World {
     /// Whether nothing is to be done at this moment.
     pub fn is_idle(&self, cluster: &Cluster) -> bool {
         let works = |(member, core): (usize, &crate::cluster::Core)| {
-            let ready = core.host.as_ref().is_some_and(Machine::ready);
+            let ready = core.runtime.as_ref().is_some_and(Machine::ready);
             ready || !core.connecting.is_empty() || self.has_events(core, member)
         };
         let starts = cluster.processes.iter().any(|it| it.starting.is_some());

@@ -10,8 +10,8 @@ use crate::payments::{PaymentId, Processor};
 /// All payments are forgotten, and one with the same id as before is accepted and sent.
 fn successor(rig: &mut Rig, id: PaymentId) -> Call {
     let realtime_us = rig.now().realtime_us;
-    rig.tick(0, |host| {
-        host.node_mut().shard_mut(0).purge(None, realtime_us)
+    rig.tick(0, |runtime| {
+        runtime.node_mut().shard_mut(0).purge(None, realtime_us)
     });
     rig.run();
     assert_eq!(find(rig, id), None);

@@ -7,26 +7,26 @@ use crate::limits::CONNECTIONS_MAX;
 fn one_too_many_is_told_so_and_there_is_room_again_when_one_goes() {
     let mut rig = Rig::new(ONE);
     let now = rig.now();
-    let host = &mut rig.cores[0].host;
-    host.tick_begin(now);
+    let runtime = &mut rig.cores[0].runtime;
+    runtime.tick_begin(now);
     let ids: Vec<ConnectionId> = (0..CONNECTIONS_MAX)
-        .map(|_| host.opened(Peer::Client).unwrap())
+        .map(|_| runtime.opened(Peer::Client).unwrap())
         .collect();
-    let words = host.opened(Peer::Client).unwrap_err();
-    host.input_ended(ids[7], true);
-    host.tick_end();
-    assert!(matches!(host.next_effect(), Some(Effect::Close(id)) if id == ids[7]));
+    let words = runtime.opened(Peer::Client).unwrap_err();
+    runtime.input_ended(ids[7], true);
+    runtime.tick_end();
+    assert!(matches!(runtime.next_effect(), Some(Effect::Close(id)) if id == ids[7]));
     assert!(
-        host.opened(Peer::Client).is_err(),
+        runtime.opened(Peer::Client).is_err(),
         "not before it is closed"
     );
-    host.closed(ids[7]);
-    let id = host.opened(Peer::Client).unwrap();
+    runtime.closed(ids[7]);
+    let id = runtime.opened(Peer::Client).unwrap();
     assert_eq!(id.index, ids[7].index);
     assert_ne!(id.generation, ids[7].generation);
-    host.received(ids[7], statement(1).as_bytes());
-    host.tick_end();
-    assert!(host.next_effect().is_none(), "the old name means nobody");
+    runtime.received(ids[7], statement(1).as_bytes());
+    runtime.tick_end();
+    assert!(runtime.next_effect().is_none(), "the old name means nobody");
 
     let words = std::str::from_utf8(words).unwrap();
     let (head, body) = words.split_once("\r\n\r\n").unwrap();
@@ -51,7 +51,7 @@ fn an_idle_connection_holds_no_buffer() {
     rig.send(client, transact(1, 'c', 5) + &statement(2));
     rig.run();
     assert_eq!(rig.statuses(client), [200, 200]);
-    let connections = &rig.cores[0].host.node().io.connections;
+    let connections = &rig.cores[0].runtime.node().io.connections;
     for index in 0..connections.len() {
         assert_eq!(connections[index].input.bytes.capacity(), 0);
         assert_eq!(connections[index].output.capacity(), 0);

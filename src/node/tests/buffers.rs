@@ -14,7 +14,7 @@ const TICK_BYTES_MAX: usize = 4 * MIB;
 
 /// Bytes of the buffers of all connections, looked at one by one.
 fn held(rig: &Rig) -> usize {
-    let connections = &rig.cores[0].host.node().io.connections;
+    let connections = &rig.cores[0].runtime.node().io.connections;
     let all = (0..connections.len()).map(|index| &connections[index]);
     all.map(|it| it.input.bytes.capacity() + it.output.capacity())
         .sum()
@@ -45,7 +45,7 @@ fn run_beside_a_polite_client(rig: &mut Rig, polite: Client) {
         );
         assert_eq!(
             bytes,
-            rig.cores[0].host.node().io.connections.held_by_clients()
+            rig.cores[0].runtime.node().io.connections.held_by_clients()
         );
         ticks += 1;
         assert!(ticks < 5000, "a core spins");
@@ -131,7 +131,14 @@ fn a_processor_that_says_much_and_never_ends_takes_nothing_from_clients() {
         "HTTP/1.1 200 OK\r\nContent-Length: 65000\r\n\r\n{}",
         "x".repeat(60 * KIB)
     );
-    let held = |rig: &Rig| rig.cores[0].host.node().io.connections.held_by_processors();
+    let held = |rig: &Rig| {
+        rig.cores[0]
+            .runtime
+            .node()
+            .io
+            .connections
+            .held_by_processors()
+    };
     let (mut sent, mut cut) = (0, 0);
     for round in 0..60 {
         let ids = round * 20..(round + 1) * 20;
@@ -162,7 +169,10 @@ fn a_processor_that_says_much_and_never_ends_takes_nothing_from_clients() {
     }
     assert!(sent * 60 * KIB > PROCESSOR_BUFFERS_BYTES_MAX, "{sent}");
     assert!(cut > 0);
-    assert_eq!(rig.cores[0].host.node().io.connections.held_by_clients(), 0);
+    assert_eq!(
+        rig.cores[0].runtime.node().io.connections.held_by_clients(),
+        0
+    );
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn play(seed: u64) {
     rig.pass(300 * SECOND_NS);
     for core in &rig.cores {
         assert_eq!(
-            core.host.deadline_ns(),
+            core.runtime.deadline_ns(),
             None,
             "a quiet cluster wants no tick"
         );

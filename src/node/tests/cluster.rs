@@ -67,7 +67,7 @@ fn a_quiet_cluster_wants_no_tick() {
     rig.finish(client);
     rig.pass(200 * SECOND_NS);
     for core in &rig.cores {
-        assert_eq!(core.host.deadline_ns(), None);
+        assert_eq!(core.runtime.deadline_ns(), None);
     }
 }
 

@@ -147,7 +147,7 @@ fn a_core_that_owes_nothing_wants_no_tick() {
     rig.finish(client);
     rig.pass(IDLE_NS_MAX);
     assert!(rig.is_closed(client));
-    assert_eq!(rig.cores[0].host.deadline_ns(), None);
+    assert_eq!(rig.cores[0].runtime.deadline_ns(), None);
 }
 
 #[test]

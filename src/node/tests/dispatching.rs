@@ -117,7 +117,7 @@ fn while_both_hang_few_payments_come_into_doubt() {
     }
     // Nothing came back in a minute; the deadline has begun to send some to the other one.
     let bound = |rig: &Rig| {
-        let shard = rig.cores[0].host.shards().next().unwrap();
+        let shard = rig.cores[0].runtime.shards().next().unwrap();
         shard.payments().bound().count()
     };
     assert!(bound(&rig) <= 24, "{}", bound(&rig));

@@ -332,8 +332,8 @@ fn an_outcome_of_a_payment_that_was_forgotten_is_not_that_of_its_successor() {
     let id = pay(&mut rig, 1);
     let call = rig.call();
     let realtime_us = rig.now().realtime_us;
-    rig.tick(0, |host| {
-        host.node_mut().shard_mut(0).purge(None, realtime_us)
+    rig.tick(0, |runtime| {
+        runtime.node_mut().shard_mut(0).purge(None, realtime_us)
     });
     rig.run();
     assert_eq!(find(&rig, id), None);

@@ -182,7 +182,7 @@ fn with_disk_connections_that_come_and_go_leave_nothing_behind() {
         assert!(rig.is_closed(client));
     }
     assert_eq!(
-        rig.cores[0].host.node().io.commit.held(),
+        rig.cores[0].runtime.node().io.commit.held(),
         1,
         "for the one reply"
     );

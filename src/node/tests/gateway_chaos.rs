@@ -104,9 +104,9 @@ fn pay(rig: &mut Rig, number: u128) -> bool {
     };
     let realtime_us = rig.now().realtime_us;
     let mut accepted = false;
-    rig.tick(core, |host| {
-        if host.node().shards.serves(shard) {
-            let shard = host.node_mut().shard_mut(shard);
+    rig.tick(core, |runtime| {
+        if runtime.node().shards.serves(shard) {
+            let shard = runtime.node_mut().shard_mut(shard);
             accepted = shard.accepts() && shard.pay(id, CENTS, realtime_us) == Accepted::New;
         }
     });
@@ -117,7 +117,7 @@ fn pay(rig: &mut Rig, number: u128) -> bool {
 /// Payments without an outcome.
 fn open(rig: &Rig) -> usize {
     let running = rig.cores.iter().filter(|core| core.exit.is_none());
-    let shards = running.flat_map(|core| core.host.shards());
+    let shards = running.flat_map(|core| core.runtime.shards());
     shards.map(|shard| shard.payments().open()).sum()
 }
 
@@ -227,7 +227,7 @@ fn chaos(seed: u64) {
     }
     let mut ours = Summary::default();
     for core in rig.cores.iter().filter(|core| core.exit.is_none()) {
-        for shard in core.host.shards() {
+        for shard in core.runtime.shards() {
             ours.merge(&shard.payments().summary(&Window::ALL).unwrap());
         }
     }

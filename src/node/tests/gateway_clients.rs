@@ -207,7 +207,7 @@ fn play(seed: u64) -> (usize, usize) {
     }
     rig.check_counts();
     for node in 0..nodes {
-        assert_eq!(rig.cores[node].host.node().queries.open_queries(), 0);
+        assert_eq!(rig.cores[node].runtime.node().queries.open_queries(), 0);
     }
     let carried: BTreeSet<PaymentId> = books.carried.iter().map(|(_, it)| it.id).collect();
     assert_eq!(carried.len(), books.carried.len(), "once each");

@@ -227,8 +227,8 @@ fn there_are_not_more_linkers_than_there_may_be() {
     let linkers: Vec<Client> = (0..2 + crate::limits::LINKERS_MAX)
         .map(|_| rig.connect_linker(0))
         .collect();
-    let host = &mut rig.cores[0].host;
-    assert_eq!(host.opened(Peer::Linker), Err(&b""[..]));
+    let runtime = &mut rig.cores[0].runtime;
+    assert_eq!(runtime.opened(Peer::Linker), Err(&b""[..]));
     rig.pass(HELLO_NS_MAX);
     for linker in linkers {
         assert!(rig.is_closed(linker));
@@ -244,11 +244,14 @@ fn a_node_whose_peer_is_down_tries_at_growing_intervals() {
     let mut rig = Rig::with_nodes(TWO, &[1]);
     rig.pass(10 * SECOND_NS);
     let before_ns = rig.now_ns;
-    let next_ns = rig.cores[1].host.deadline_ns().unwrap();
+    let next_ns = rig.cores[1].runtime.deadline_ns().unwrap();
     assert!(next_ns <= before_ns + DIAL_NS_MAX);
     rig.now_ns = next_ns;
     rig.run();
-    assert_eq!(rig.cores[1].host.deadline_ns(), Some(next_ns + DIAL_NS_MAX));
+    assert_eq!(
+        rig.cores[1].runtime.deadline_ns(),
+        Some(next_ns + DIAL_NS_MAX)
+    );
     rig.restart(0);
     rig.pass(DIAL_NS_MAX);
     let client = rig.connect(1);
@@ -317,7 +320,7 @@ fn a_peer_with_the_same_fault_again_and_again_is_logged_now_and_then() {
         };
         rig.send(linker, bytes(&[Frame::Hello(differs)]));
         rig.run();
-        logged.extend(rig.cores[0].host.node().peers.last_logged.clone());
+        logged.extend(rig.cores[0].runtime.node().peers.last_logged.clone());
         rig.pass(STRANGER_LOG_NS / 4);
     }
     assert!(logged[0].0.contains("another data directory"));

@@ -91,7 +91,7 @@ fn a_client_that_is_gone_is_not_answered() {
     rig.send(client, transact(1, 'c', 5));
     rig.tick(0, |_| ());
     let id = rig.socket(client).id;
-    rig.tick(0, |host| host.input_ended(id, true));
+    rig.tick(0, |runtime| runtime.input_ended(id, true));
     let next = rig.connect(0);
     rig.run();
     assert!(rig.statuses(client).is_empty());

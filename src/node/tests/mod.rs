@@ -35,9 +35,9 @@ mod turns;
 use std::collections::VecDeque;
 
 use super::Durability;
-use crate::host::Host;
 use crate::limits::SECOND_NS;
 use crate::machine::{ConnectionId, Effect, Exit, Job as _, Machine, Peer};
+use crate::runtime::Runtime;
 use crate::shard::tests::faulty::{Faulty, Write};
 use rig::{Client, Plan, Rig, ONE};
 

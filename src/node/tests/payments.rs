@@ -30,8 +30,11 @@ pub fn accept(rig: &mut Rig, number: u128) -> PaymentId {
     let shard = id.shard(rig.disks.len());
     let core = rig.owners(shard)[0];
     let realtime_us = rig.now().realtime_us;
-    rig.tick(core, |host| {
-        let accepted = host.node_mut().shard_mut(shard).pay(id, CENTS, realtime_us);
+    rig.tick(core, |runtime| {
+        let accepted = runtime
+            .node_mut()
+            .shard_mut(shard)
+            .pay(id, CENTS, realtime_us);
         assert_eq!(accepted, Accepted::New);
     });
     id
@@ -41,7 +44,7 @@ pub fn accept(rig: &mut Rig, number: u128) -> PaymentId {
 pub fn find(rig: &Rig, id: PaymentId) -> Option<Payment> {
     let number = id.shard(rig.disks.len());
     let core = rig.owners(number)[0];
-    let mut shards = rig.cores[core].host.shards();
+    let mut shards = rig.cores[core].runtime.shards();
     let shard = shards.find(|it| it.identity().shard as usize == number);
     shard.unwrap().payments().find(id).unwrap()
 }
@@ -162,7 +165,7 @@ fn nothing_is_left_to_wake_up_for_when_all_is_carried_out() {
     rig.pass(3 * PROCESSOR_IDLE_NS_MAX);
     assert_eq!(rig.calls(), []);
     assert_eq!(rig.processor_connections(), 0);
-    assert_eq!(rig.cores[0].host.deadline_ns(), None);
+    assert_eq!(rig.cores[0].runtime.deadline_ns(), None);
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn with_durability_disk_nothing_is_sent_before_the_sync() {
     rig.answer(&call, 200);
     assert_eq!(state(&rig, id), processed(&call));
     // The disk's time is not the processor's.
-    let stats = &rig.cores[0].host.node().core_stats().payments.processors[0];
+    let stats = &rig.cores[0].runtime.node().core_stats().payments.processors[0];
     assert!(
         stats.latency_ns.get() < 2 * SECOND_NS,
         "{}",
@@ -359,7 +362,7 @@ fn payments_of_several_shards_take_turns() {
         let first = shards.iter().take(30).filter(|it| **it == shard);
         assert!((8..=12).contains(&first.count()), "{shards:?}");
     }
-    let summaries = rig.cores[0].host.shards().map(|shard| {
+    let summaries = rig.cores[0].runtime.shards().map(|shard| {
         let summary = shard.payments().summary(&Window::ALL).unwrap();
         summary.of(Processor::Default).count
     });

@@ -73,7 +73,10 @@ fn what_a_full_batch_cannot_take_goes_into_the_next_one() {
         rig.send(*client, transact(4, 'c', 1).repeat(EACH));
     }
     rig.tick(0, |_| ());
-    assert!(rig.cores[0].host.ready(), "some are left for the next tick");
+    assert!(
+        rig.cores[0].runtime.ready(),
+        "some are left for the next tick"
+    );
     rig.run();
     let mut balances = Vec::new();
     for client in &clients {
@@ -105,7 +108,7 @@ fn a_client_that_does_not_read_is_not_read_either_and_goes_on_when_it_reads() {
         rig.run();
         assert!(!rig.socket(client).reading, "paused");
         let output = rig.cores[0]
-            .host
+            .runtime
             .output(rig.cores[0].sockets[client.socket].id);
         assert!(output.len() < OUTPUT_BYTES_MAX + 8 * BUFFER_BYTES);
         rig.take_only(client, usize::MAX);

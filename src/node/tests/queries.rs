@@ -60,7 +60,7 @@ impl Rig {
     }
 
     fn open_queries(&self) -> usize {
-        self.cores[0].host.node().queries.open_queries()
+        self.cores[0].runtime.node().queries.open_queries()
     }
 }
 

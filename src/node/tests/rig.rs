@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 use crate::api::operations::Process;
 use crate::clients::CONTEST;
-use crate::host::{Host, Work, WorkDone};
 use crate::limits::SECOND_NS;
 use crate::machine::{ConnectionId, Exit, Machine, Peer, Target};
 use crate::members::Members;
 use crate::node::{Durability, Settings};
 use crate::payments::Processor;
+use crate::runtime::{Runtime, Work, WorkDone};
 use crate::shard::tests::faulty::{Faulty, Write};
 use crate::shard::{self, Acquired, Directory, Meta};
 use crate::stats::{LinkState, Stats};
@@ -91,7 +91,7 @@ pub struct Rig {
 
 /// One core, and what a driver would keep for it.
 pub struct Core {
-    pub host: Host<Faulty>,
+    pub runtime: Runtime<Faulty>,
     /// For the shards that it comes to own.
     pub disk: Faulty,
     /// Those of earlier lives of the core are among them, closed.
@@ -244,7 +244,7 @@ impl Rig {
             },
         };
         Core {
-            host: Host::new(settings, directory, owned, || CLOCK_NS.get()),
+            runtime: Runtime::new(settings, directory, owned, || CLOCK_NS.get()),
             disk,
             sockets: Vec::new(),
             sent: Vec::new(),
@@ -287,10 +287,10 @@ impl Rig {
     fn open(&mut self, core: usize, peer: Peer) -> usize {
         let now = self.now();
         let core = &mut self.cores[core];
-        core.host.tick_begin(now);
-        let id = core.host.opened(peer).expect("room for a connection");
+        core.runtime.tick_begin(now);
+        let id = core.runtime.opened(peer).expect("room for a connection");
         core.sockets.push(Socket::new(id));
-        core.host.tick_end();
+        core.runtime.tick_end();
         core.sockets.len() - 1
     }
 
@@ -340,7 +340,7 @@ impl Rig {
     pub fn stop(&mut self) {
         for core in 0..self.cores.len() {
             if self.cores[core].exit.is_none() {
-                self.tick(core, Host::stop);
+                self.tick(core, Runtime::stop);
             }
         }
         self.run();
@@ -349,7 +349,7 @@ impl Rig {
     /// One node is told to stop.
     pub fn stop_node(&mut self, node: usize) {
         for member in self.members(node) {
-            self.tick(member, Host::stop);
+            self.tick(member, Runtime::stop);
         }
         self.run();
     }
@@ -476,7 +476,7 @@ impl Rig {
         loop {
             self.run();
             let running = self.cores.iter().filter(|core| core.runs());
-            match running.filter_map(|core| core.host.deadline_ns()).min() {
+            match running.filter_map(|core| core.runtime.deadline_ns()).min() {
                 Some(next_ns) if next_ns <= end_ns => self.now_ns = next_ns,
                 _ => break,
             }

@@ -1,9 +1,9 @@
 //! Runs of settled payments: the slow work of a core, one piece at a time.
 
 use super::*;
-use crate::host::Work;
 use crate::limits::{SNAPSHOT_RETRY_NS, SYNC_DELAY_NS_MAX};
 use crate::payments::{PaymentId, Processor, Window};
+use crate::runtime::Work;
 use crate::shard::{Accepted, Job, Shard};
 
 /// Settled payments of a run here.
@@ -19,8 +19,8 @@ fn settle(rig: &mut Rig, core: usize, shard: usize, numbers: std::ops::Range<u12
     let ids: Vec<PaymentId> = ids.filter(|id| id.shard(shards) == shard).collect();
     let realtime_us = rig.now().realtime_us;
     let mut each = |act: fn(&mut Shard, PaymentId, u64)| {
-        rig.tick(core, |host| {
-            let shard = host.node_mut().shard_mut(shard);
+        rig.tick(core, |runtime| {
+            let shard = runtime.node_mut().shard_mut(shard);
             ids.iter().for_each(|id| act(shard, *id, realtime_us));
         });
     };
@@ -33,7 +33,7 @@ fn settle(rig: &mut Rig, core: usize, shard: usize, numbers: std::ops::Range<u12
 
 /// Files, and settled payments, of a shard.
 fn runs(rig: &Rig, core: usize, shard: usize) -> (usize, u64) {
-    let mut shards = rig.cores[core].host.shards();
+    let mut shards = rig.cores[core].runtime.shards();
     let shard = shards.find(|it| it.identity().shard as usize == shard);
     let payments = shard.expect("it is ours").payments();
     let totals = payments.summary(&Window::ALL).unwrap();
@@ -61,7 +61,7 @@ fn is_run(job: &Work<Faulty>) -> bool {
 #[test]
 fn one_run_at_a_time_and_only_of_what_is_durable() {
     let mut rig = Rig::new(TWO_SHARDS);
-    rig.cores[0].host.set_settled_run(RUN);
+    rig.cores[0].runtime.set_settled_run(RUN);
     settle(&mut rig, 0, 0, 0..30);
     settle(&mut rig, 0, 1, 0..30);
     rig.run();
@@ -91,7 +91,7 @@ fn one_run_at_a_time_and_only_of_what_is_durable() {
 #[test]
 fn a_run_that_failed_is_made_later() {
     let mut rig = Rig::new(ONE);
-    rig.cores[0].host.set_settled_run(RUN);
+    rig.cores[0].runtime.set_settled_run(RUN);
     rig.disks[0].0.lock().unwrap().rename = Some(libc::EIO);
     settle(&mut rig, 0, 0, 0..6);
     rig.pass(SYNC_DELAY_NS_MAX);
@@ -108,7 +108,7 @@ fn a_shard_is_kept_until_its_run_is_made() {
     let mut rig = Rig::new(Plan { nodes: 2, ..ONE });
     let owner = rig.owners(0)[0];
     let other = 1 - owner;
-    rig.cores[owner].host.set_settled_run(RUN);
+    rig.cores[owner].runtime.set_settled_run(RUN);
     settle(&mut rig, owner, 0, 0..6);
     rig.disk_stuck(owner, true);
     rig.pass(SYNC_DELAY_NS_MAX);

@@ -313,7 +313,7 @@ fn a_processor_that_makes_no_sense_of_any_payment_gets_few() {
             rig.pass(10 * MILLISECOND_NS);
         }
         assert!((5..=20).contains(&posts), "{wrong:?}: {posts} in 5 s");
-        let shard = rig.cores[0].host.shards().next().unwrap();
+        let shard = rig.cores[0].runtime.shards().next().unwrap();
         let bound = shard.payments().bound().count();
         assert!(bound <= 15, "{wrong:?}: {bound}");
     }

@@ -135,14 +135,18 @@ fn a_core_that_hangs_does_not_keep_the_others() {
     let mut rig = Rig::new(TWO_CORES);
     let client = rig.connect(0);
     let idle = rig.connect(0);
-    rig.tick(0, Host::stop);
+    rig.tick(0, Runtime::stop);
     rig.send(client, transact(1, 'c', 5));
     // Core 1 never ticks again.
     for _ in 0..4 {
         rig.tick(0, |_| ());
     }
     while rig.exit(0).is_none() {
-        rig.now_ns = rig.cores[0].host.deadline_ns().unwrap().max(rig.now_ns + 1);
+        rig.now_ns = rig.cores[0]
+            .runtime
+            .deadline_ns()
+            .unwrap()
+            .max(rig.now_ns + 1);
         for _ in 0..8 {
             if rig.exit(0).is_none() {
                 rig.tick(0, |_| ());

@@ -271,11 +271,11 @@ fn who_goes_away_is_not_waited_for() {
     rig.run();
     let (_, lookups) = rig.pays_and_lookups();
     let id = rig.socket(client).id;
-    rig.tick(0, |host| host.input_ended(id, true));
+    rig.tick(0, |runtime| runtime.input_ended(id, true));
     rig.run();
     assert!(rig.is_closed(client));
     rig.check_counts();
-    let open = |rig: &Rig, core: usize| rig.cores[core].host.node().queries.open_queries();
+    let open = |rig: &Rig, core: usize| rig.cores[core].runtime.node().queries.open_queries();
     assert_eq!(
         [open(&rig, 0), open(&rig, 1)],
         [0, 1],
@@ -320,7 +320,7 @@ fn who_stops_leaves_what_it_cannot_find_out_to_the_next() {
     let (pays, _) = rig.pays_and_lookups();
     // In the tick of the stop itself, in which nothing is asked any more.
     rig.send(client, summary());
-    rig.tick(0, Host::stop);
+    rig.tick(0, Runtime::stop);
     rig.pass(100 * MILLISECOND_NS);
     assert_eq!(rig.owners(0), [1]);
     let (again, lookups) = rig.pays_and_lookups();
@@ -334,7 +334,7 @@ fn who_stops_leaves_what_it_cannot_find_out_to_the_next() {
     rig.ask(client, pay(id_in(GATEWAY_ONE, 0, 0), "19.90"));
     assert_eq!(rig.pays_and_lookups().0.len(), 1);
     rig.send(client, summary());
-    rig.tick(0, Host::stop);
+    rig.tick(0, Runtime::stop);
     rig.pass(STOP_QUERIES_NS);
     assert_eq!(rig.statuses(client), [503]);
     assert!(rig.is_closed(client));
@@ -347,7 +347,7 @@ fn a_stop_answers_what_cannot_be_known_in_time() {
     rig.freeze(1);
     rig.send(client, summary());
     rig.run();
-    rig.tick(0, Host::stop);
+    rig.tick(0, Runtime::stop);
     rig.pass(STOP_QUERIES_NS - 1);
     assert_eq!(rig.replies(client), []);
     rig.pass(1);

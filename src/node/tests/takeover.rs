@@ -99,11 +99,11 @@ fn both_nodes_stop_at_once_and_leave_closing_snapshots() {
         for account in 1..=4 {
             assert_eq!(rig.ask(here, transact(account, 'c', 5)).status, 200);
         }
-        rig.tick(0, Host::stop);
+        rig.tick(0, Runtime::stop);
         for turn in 0..delay {
             rig.tick(turn % 2, |_| ());
         }
-        rig.tick(1, Host::stop);
+        rig.tick(1, Runtime::stop);
         let requests = [1, 2, 3, 4]
             .map(|account| transact(account, 'c', 5))
             .concat();
@@ -391,7 +391,7 @@ fn a_stop_while_a_shard_is_on_its_way_here_leaves_it_to_who_stays() {
     assert_eq!(rig.owners(1), [0], "not yet synced");
     rig.send(client, transact(1, 'c', 5));
     rig.run();
-    rig.tick(1, Host::stop);
+    rig.tick(1, Runtime::stop);
     rig.disk_stuck(0, false);
     rig.pass(ACQUIRE_GRACE_NS);
     assert_eq!(owners(&rig), [[0]; 4]);

@@ -79,7 +79,7 @@ fn turns_go_round() {
             most - least <= 2 * CONNECTION_WORK_MAX as usize + RECEIVE_BUFFER_BYTES / 100,
             "{least} to {most}"
         );
-        assert!(rig.cores[0].host.ready());
+        assert!(rig.cores[0].runtime.ready());
     }
 }
 

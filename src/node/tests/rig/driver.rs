@@ -1,10 +1,10 @@
 //! What a driver does with each core of a [`Rig`].
 
 use super::{Core, Rig, Socket, TIME_US};
-use crate::host::{Host, Work};
 use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::machine::{ConnectionId, Effect, Job as _, Machine, Now, Peer, Target};
 use crate::payments::Processor;
+use crate::runtime::{Runtime, Work};
 use crate::shard::tests::faulty::Faulty;
 
 impl Rig {
@@ -15,18 +15,18 @@ impl Rig {
         }
     }
 
-    pub fn tick(&mut self, index: usize, event: impl FnOnce(&mut Host<Faulty>)) {
+    pub fn tick(&mut self, index: usize, event: impl FnOnce(&mut Runtime<Faulty>)) {
         let now = self.now();
         super::CLOCK_NS.set(now.monotonic_ns);
         let core = &mut self.cores[index];
-        core.host.tick_begin(now);
+        core.runtime.tick_begin(now);
         let refused = core.feed();
-        event(&mut core.host);
-        core.host.tick_end();
+        event(&mut core.runtime);
+        core.runtime.tick_end();
         for at in refused {
             self.tell_peer_of_end(index, at);
         }
-        while let Some(effect) = self.cores[index].host.next_effect() {
+        while let Some(effect) = self.cores[index].runtime.next_effect() {
             self.carry_out(index, effect);
         }
     }
@@ -103,7 +103,7 @@ impl Rig {
     pub(super) fn try_send(&mut self, index: usize, at: usize) {
         let core = &mut self.cores[index];
         let socket = &mut core.sockets[at];
-        let bytes = core.host.output(socket.id);
+        let bytes = core.runtime.output(socket.id);
         assert!(!bytes.is_empty());
         let taken = bytes.len().min(socket.room);
         if taken == 0 {
@@ -146,8 +146,8 @@ impl Core {
 
     pub fn has_events(&self, now_ns: u64) -> bool {
         self.runs()
-            && (self.host.ready()
-                || self.host.deadline_ns().is_some_and(|at| at <= now_ns)
+            && (self.runtime.ready()
+                || self.runtime.deadline_ns().is_some_and(|at| at <= now_ns)
                 || !self.sent.is_empty()
                 || !self.closed.is_empty()
                 || !self.connect_failed.is_empty()
@@ -160,20 +160,20 @@ impl Core {
     pub(super) fn feed(&mut self) -> Vec<usize> {
         let mut refused = Vec::new();
         for (id, sent) in self.sent.drain(..) {
-            self.host.sent(id, sent);
+            self.runtime.sent(id, sent);
         }
         for id in self.closed.drain(..) {
-            self.host.closed(id);
+            self.runtime.closed(id);
         }
         for target in self.connect_failed.drain(..) {
-            self.host.connect_failed(target);
+            self.runtime.connect_failed(target);
         }
         for (at, socket) in self.sockets.iter_mut().enumerate() {
             if socket.closed {
                 continue;
             }
             if let Some(peer) = socket.unopened.take() {
-                match self.host.opened(peer) {
+                match self.runtime.opened(peer) {
                     Ok(id) => socket.id = id,
                     Err(_) => {
                         socket.closed = true;
@@ -183,33 +183,33 @@ impl Core {
                 }
             }
             if socket.sending && socket.room > 0 {
-                let bytes = self.host.output(socket.id);
+                let bytes = self.runtime.output(socket.id);
                 let taken = bytes.len().min(socket.room);
                 socket.outbound.extend_from_slice(&bytes[..taken]);
                 socket.room -= if socket.room == usize::MAX { 0 } else { taken };
                 socket.sending = false;
-                self.host.sent(socket.id, Ok(taken));
+                self.runtime.sent(socket.id, Ok(taken));
             }
             if !socket.reading {
                 continue;
             }
             let mut inbound = std::mem::take(&mut socket.inbound);
-            if self.host.receive_bytes_max() < inbound.len() {
-                socket.inbound = inbound.split_off(self.host.receive_bytes_max());
+            if self.runtime.receive_bytes_max() < inbound.len() {
+                socket.inbound = inbound.split_off(self.runtime.receive_bytes_max());
             }
             for bytes in inbound.chunks(RECEIVE_BUFFER_BYTES) {
-                self.host.received(socket.id, bytes);
+                self.runtime.received(socket.id, bytes);
             }
             let is_through = socket.ended && socket.inbound.is_empty();
             if is_through && !std::mem::replace(&mut socket.end_told, true) {
-                self.host.input_ended(socket.id, false);
+                self.runtime.input_ended(socket.id, false);
             }
         }
         if !self.disk_stuck {
             self.done.extend(self.jobs.drain(..).map(|job| job.run()));
         }
         for done in self.done.drain(..) {
-            self.host.job_done(done);
+            self.runtime.job_done(done);
         }
         refused
     }

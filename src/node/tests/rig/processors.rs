@@ -175,8 +175,8 @@ impl Rig {
 fn call(at: Processor, peer: Client, request: &str) -> Call {
     let (head, body) = request.split_once("\r\n\r\n").expect("a whole head");
     let (line, fields) = head.split_once("\r\n").unwrap();
-    let host = format!("Host: {}:8080", at.name());
-    assert!(fields.lines().any(|field| field == host), "{request}");
+    let runtime = format!("Host: {}:8080", at.name());
+    assert!(fields.lines().any(|field| field == runtime), "{request}");
     let path = match at {
         Processor::Default => line.to_owned(),
         Processor::Fallback => line.replacen(" /pay/", " /", 1),

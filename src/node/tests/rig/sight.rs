@@ -63,7 +63,7 @@ impl Rig {
     /// Who has a shard: members.
     pub fn owners(&self, shard: usize) -> Vec<usize> {
         let owns = |core: &Core| {
-            let mut shards = core.host.shards();
+            let mut shards = core.runtime.shards();
             core.exit.is_none() && shards.any(|it| it.identity().shard as usize == shard)
         };
         let members = 0..self.cores.len();
@@ -91,7 +91,7 @@ impl Rig {
     #[track_caller]
     pub fn check_counts(&self) {
         for core in self.cores.iter().filter(|core| core.exit.is_none()) {
-            check_counts(core.host.node());
+            check_counts(core.runtime.node());
         }
     }
 }

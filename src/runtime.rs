@@ -17,7 +17,7 @@ use crate::shard::{
 };
 use crate::system::with_limit;
 
-/// Blocking work that a host hands out.
+/// Blocking work that a runtime hands out.
 pub enum Work<D: Disk> {
     /// Of a shard's files.
     Store(Job<D>),
@@ -63,19 +63,19 @@ impl<D: Disk> machine::Job for Work<D> {
 }
 
 /// A node, the files of its shards, and the slow work on these that is due.
-pub struct Host<D: Disk> {
+pub struct Runtime<D: Disk> {
     node: Node,
     /// Jobs to start, and the end, once it has come.
     effects: VecDeque<Effect<Work<D>>>,
     directory: Directory<D>,
     /// Our shards' files, in any order.
-    holdings: Vec<Holding<D>>,
+    owned: Vec<OwnedShard<D>>,
     durability: Durability,
     /// Payments that may be open in one shard.
     open_max: usize,
     /// `CLOCK_MONOTONIC`, nanoseconds: read once more when the journal is written.
     clock: fn() -> u64,
-    /// What the files of new holdings are begun with, other than their own: see
+    /// What the files of newly owned shards are begun with, other than their own: see
     /// [`Store::set_thresholds`].
     thresholds: Option<(u64, u64)>,
     /// Other than SETTLED_RUN: see [`Shard::set_settled_run`].
@@ -88,7 +88,7 @@ pub struct Host<D: Disk> {
 }
 
 /// A shard that is ours: its files, and what they have coming; times are monotonic.
-struct Holding<D: Disk> {
+struct OwnedShard<D: Disk> {
     shard: usize,
     store: Store<D>,
     lock: D::Lock,
@@ -105,15 +105,15 @@ struct Holding<D: Disk> {
     snapshot_ns: u64,
 }
 
-impl<D: Disk> Holding<D> {
+impl<D: Disk> OwnedShard<D> {
     /// With the shard for the node.
-    fn new(owned: Owned<D>, now_ns: u64, open_max: usize) -> (Holding<D>, Shard) {
+    fn new(owned: Owned<D>, now_ns: u64, open_max: usize) -> (OwnedShard<D>, Shard) {
         let Owned {
             mut recovered,
             lock,
         } = owned;
         recovered.shard.set_payments_max(open_max);
-        let holding = Holding {
+        let owned_shard = OwnedShard {
             shard: recovered.shard.identity().shard as usize,
             store: recovered.store,
             lock,
@@ -124,7 +124,7 @@ impl<D: Disk> Holding<D> {
             run_retry_ns: None,
             snapshot_ns: now_ns,
         };
-        (holding, recovered.shard)
+        (owned_shard, recovered.shard)
     }
 }
 
@@ -133,28 +133,28 @@ fn payments_max(settings: &Settings) -> usize {
     payments.map_or(PAYMENTS_OPEN_MAX, |payments| payments.open_max)
 }
 
-impl<D: Disk> Host<D> {
+impl<D: Disk> Runtime<D> {
     /// `owned`: what this core owns at the start.
     pub fn new(
         settings: Settings,
         directory: Directory<D>,
         owned: Vec<Owned<D>>,
         clock: fn() -> u64,
-    ) -> Host<D> {
+    ) -> Runtime<D> {
         let durability = settings.durability;
         let started_ns = settings.process.started_ns;
         let open_max = payments_max(&settings);
         let owned = owned
             .into_iter()
-            .map(|it| Holding::new(it, started_ns, open_max));
-        let (holdings, shards) = owned.unzip();
+            .map(|it| OwnedShard::new(it, started_ns, open_max));
+        let (owned, shards) = owned.unzip();
         let node = Node::new(settings, shards);
         node.core_stats().snapshot_ns.set(started_ns);
-        Host {
+        Runtime {
             node,
             effects: VecDeque::new(),
             directory,
-            holdings,
+            owned,
             durability,
             open_max,
             clock,
@@ -174,8 +174,8 @@ impl<D: Disk> Host<D> {
     /// Other thresholds for all files, now and later: see [`Store::set_thresholds`].
     pub fn set_thresholds(&mut self, segment_bytes: u64, snapshot_journal_bytes: u64) {
         self.thresholds = Some((segment_bytes, snapshot_journal_bytes));
-        for holding in &mut self.holdings {
-            let store = &mut holding.store;
+        for owned_shard in &mut self.owned {
+            let store = &mut owned_shard.store;
             store.set_thresholds(segment_bytes, snapshot_journal_bytes);
         }
     }
@@ -184,8 +184,10 @@ impl<D: Disk> Host<D> {
     /// few hundred are several.
     pub fn set_settled_run(&mut self, payments: usize) {
         self.settled_run = Some(payments);
-        for holding in &self.holdings {
-            self.node.shard_mut(holding.shard).set_settled_run(payments);
+        for owned_shard in &self.owned {
+            self.node
+                .shard_mut(owned_shard.shard)
+                .set_settled_run(payments);
         }
     }
 
@@ -203,8 +205,8 @@ impl<D: Disk> Host<D> {
 
     /// Writes what the tick journalled: one `pwrite` a shard.
     fn commit(&mut self) {
-        for at in 0..self.holdings.len() {
-            let Holding { shard, store, .. } = &mut self.holdings[at];
+        for at in 0..self.owned.len() {
+            let OwnedShard { shard, store, .. } = &mut self.owned[at];
             let shard = self.node.shard_mut(*shard);
             if shard.batch().is_empty() {
                 continue;
@@ -212,31 +214,31 @@ impl<D: Disk> Host<D> {
             let written = store.append(shard);
             let records = shard.sequence() - shard.batch_tip().sequence;
             let bytes = shard.batch().len() as u64;
-            let holding = &mut self.holdings[at];
+            let owned_shard = &mut self.owned[at];
             match written {
                 Ok(()) => {
-                    if std::mem::take(&mut holding.full) {
-                        log::info!("{}: there is room again", holding.store.dir().display());
+                    if std::mem::take(&mut owned_shard.full) {
+                        log::info!("{}: there is room again", owned_shard.store.dir().display());
                     }
-                    self.node.journal_written(holding.shard);
+                    self.node.journal_written(owned_shard.shard);
                     let stats = self.node.core_stats();
                     stats.journal_writes.add(1);
                     stats.journal_records.add(records);
                     stats.journal_bytes.add(bytes);
                 }
                 Err(AppendError::Full(error)) => {
-                    if !std::mem::replace(&mut holding.full, true) {
-                        let dir = holding.store.dir().display();
+                    if !std::mem::replace(&mut owned_shard.full, true) {
+                        let dir = owned_shard.store.dir().display();
                         let error = with_limit(&error);
                         log::warn!(
                             "{dir}: journal: {error}; writes are refused until there is room"
                         );
                     }
                     self.node.core_stats().journal_full.add(1);
-                    self.node.journal_refused(holding.shard);
+                    self.node.journal_refused(owned_shard.shard);
                 }
                 Err(AppendError::Fatal(error)) => {
-                    let reason = format!("{}: journal: {error}", holding.store.dir().display());
+                    let reason = format!("{}: journal: {error}", owned_shard.store.dir().display());
                     return self.exit(Exit::Failed(reason));
                 }
             }
@@ -249,33 +251,36 @@ impl<D: Disk> Host<D> {
         let at_once = matches!(self.durability, Durability::Disk) || self.closing;
         // One of these at a time: a sync must not wait behind them.
         let mut slow = self.is_copying() || self.is_about_runs();
-        for holding in &mut self.holdings {
-            let store = &mut holding.store;
-            let releasing = self.node.is_releasing(holding.shard);
+        for owned_shard in &mut self.owned {
+            let store = &mut owned_shard.store;
+            let releasing = self.node.is_releasing(owned_shard.shard);
             if store.needs_sync() {
-                let due_ns = holding
+                let due_ns = owned_shard
                     .sync_due_ns
                     .get_or_insert(now_ns + SYNC_DELAY_NS_MAX);
-                let at_once = at_once && now_ns >= holding.sync_retry_ns;
+                let at_once = at_once && now_ns >= owned_shard.sync_retry_ns;
                 if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
-                        holding.sync_due_ns = None;
-                        self.node.sync_started(holding.shard);
+                        owned_shard.sync_due_ns = None;
+                        self.node.sync_started(owned_shard.shard);
                         self.effects.push_back(Effect::Start(Work::Store(job)));
                     }
                 }
             }
-            if holding.run_retry_ns.is_some_and(|at_ns| now_ns >= at_ns) {
-                holding.run_retry_ns = None;
+            if owned_shard
+                .run_retry_ns
+                .is_some_and(|at_ns| now_ns >= at_ns)
+            {
+                owned_shard.run_retry_ns = None;
             }
             if releasing {
                 continue;
             }
-            let shard = self.node.shard_mut(holding.shard);
-            if !slow && store.snapshot_due() && now_ns >= holding.snapshot_retry_ns {
+            let shard = self.node.shard_mut(owned_shard.shard);
+            if !slow && store.snapshot_due() && now_ns >= owned_shard.snapshot_retry_ns {
                 slow = store.snapshot_begin(shard);
             }
-            let run = match slow || holding.run_retry_ns.is_some() || !shard.has_payments() {
+            let run = match slow || owned_shard.run_retry_ns.is_some() || !shard.has_payments() {
                 true => None,
                 false => store.run_step(shard),
             };
@@ -292,8 +297,8 @@ impl<D: Disk> Host<D> {
 
     /// Lets the shards go that the node gives away, once nothing is under way for them.
     fn let_go(&mut self) {
-        for at in (0..self.holdings.len()).rev() {
-            let Holding { shard, store, .. } = &mut self.holdings[at];
+        for at in (0..self.owned.len()).rev() {
+            let OwnedShard { shard, store, .. } = &mut self.owned[at];
             let shard = *shard;
             if !self.node.is_releasing(shard) {
                 continue;
@@ -303,7 +308,7 @@ impl<D: Disk> Host<D> {
             let replies_wait = matches!(self.durability, Durability::Disk) && !store.is_synced();
             let busy = store.snapshot_under_way() || store.run_under_way();
             if !busy && !replies_wait {
-                let Holding { store, lock, .. } = self.holdings.swap_remove(at);
+                let OwnedShard { store, lock, .. } = self.owned.swap_remove(at);
                 drop(store);
                 drop(lock);
                 self.node.released(shard);
@@ -312,12 +317,12 @@ impl<D: Disk> Host<D> {
     }
 
     fn is_copying(&self) -> bool {
-        let mut stores = self.holdings.iter().map(|holding| &holding.store);
+        let mut stores = self.owned.iter().map(|owned_shard| &owned_shard.store);
         stores.any(Store::snapshot_under_way)
     }
 
     fn is_about_runs(&self) -> bool {
-        let mut stores = self.holdings.iter().map(|holding| &holding.store);
+        let mut stores = self.owned.iter().map(|owned_shard| &owned_shard.store);
         stores.any(Store::run_under_way)
     }
 
@@ -328,12 +333,12 @@ impl<D: Disk> Host<D> {
         };
         if self.node.is_quiet() && !self.closing {
             self.closing = true;
-            for holding in &mut self.holdings {
-                let shard = self.node.shard_mut(holding.shard);
-                holding.store.snapshot_begin(shard);
+            for owned_shard in &mut self.owned {
+                let shard = self.node.shard_mut(owned_shard.shard);
+                owned_shard.store.snapshot_begin(shard);
             }
         }
-        let done = self.closing && self.holdings.iter().all(|it| it.store.is_idle());
+        let done = self.closing && self.owned.iter().all(|it| it.store.is_idle());
         if done || self.node.now().monotonic_ns >= deadline_ns {
             self.exit(Exit::Stopped);
         }
@@ -344,15 +349,15 @@ impl<D: Disk> Host<D> {
         match acquired {
             Ok(Acquired::Ours(owned)) => {
                 let now_ns = self.node.now().monotonic_ns;
-                let (mut holding, mut shard) = Holding::new(*owned, now_ns, self.open_max);
+                let (mut owned_shard, mut shard) = OwnedShard::new(*owned, now_ns, self.open_max);
                 if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
-                    let store = &mut holding.store;
+                    let store = &mut owned_shard.store;
                     store.set_thresholds(segment_bytes, snapshot_journal_bytes);
                 }
                 if let Some(payments) = self.settled_run {
                     shard.set_settled_run(payments);
                 }
-                self.holdings.push(holding);
+                self.owned.push(owned_shard);
                 self.node.acquired(shard);
             }
             Ok(Acquired::Held(_)) => self.node.not_acquired(shard, false),
@@ -371,7 +376,7 @@ impl<D: Disk> Host<D> {
     }
 }
 
-impl<D: Disk> Machine for Host<D> {
+impl<D: Disk> Machine for Runtime<D> {
     type Job = Work<D>;
 
     fn tick_begin(&mut self, now: Now) {
@@ -410,40 +415,40 @@ impl<D: Disk> Machine for Host<D> {
         };
         let now = self.node.now();
         let stats = self.node.core_stats();
-        let mut holdings = self.holdings.iter_mut();
-        let is_its = |it: &&mut Holding<D>| it.shard == shard && it.store.is_from(&done);
-        let Some(holding) = holdings.find(is_its) else {
+        let mut owned = self.owned.iter_mut();
+        let is_its = |it: &&mut OwnedShard<D>| it.shard == shard && it.store.is_from(&done);
+        let Some(owned_shard) = owned.find(is_its) else {
             return; // A sync that was under way when its shard was released.
         };
         match &done {
             Done::Synced { .. } => stats.journal_syncs.add(1),
             Done::SnapshotDone { .. } => {
                 stats.snapshots.add(1);
-                holding.snapshot_ns = now.monotonic_ns;
+                owned_shard.snapshot_ns = now.monotonic_ns;
             }
             Done::SyncLater { .. } => {
-                holding.sync_retry_ns = now.monotonic_ns + SYNC_DELAY_NS_MAX;
+                owned_shard.sync_retry_ns = now.monotonic_ns + SYNC_DELAY_NS_MAX;
             }
             Done::SnapshotFailed { .. } => {
-                holding.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;
+                owned_shard.snapshot_retry_ns = now.monotonic_ns + SNAPSHOT_RETRY_NS;
             }
             Done::RunFailed { .. } => {
-                holding.run_retry_ns = Some(now.monotonic_ns + SNAPSHOT_RETRY_NS);
+                owned_shard.run_retry_ns = Some(now.monotonic_ns + SNAPSHOT_RETRY_NS);
             }
             _ => {}
         }
         let synced = matches!(done, Done::Synced { .. });
-        if let Err(error) = holding.store.done(self.node.shard_mut(shard), done) {
+        if let Err(error) = owned_shard.store.done(self.node.shard_mut(shard), done) {
             let reason = format!(
                 "{}: fdatasync: {error}; what it covered may be lost",
-                holding.store.dir().display()
+                owned_shard.store.dir().display()
             );
             return self.exit(Exit::Failed(reason));
         }
         if synced {
             self.node.synced(shard);
         }
-        let times = self.holdings.iter().map(|it| it.snapshot_ns);
+        let times = self.owned.iter().map(|it| it.snapshot_ns);
         let oldest = times.min().unwrap_or(now.monotonic_ns);
         self.node.core_stats().snapshot_ns.set(oldest);
     }
@@ -484,16 +489,16 @@ impl<D: Disk> Machine for Host<D> {
 
     fn deadline_ns(&self) -> Option<u64> {
         // While a sync is under way, the next one waits for it, not for a time.
-        let idle = self.holdings.iter().filter(|it| !it.store.is_syncing());
-        let syncs = idle.filter_map(|holding| holding.sync_due_ns);
+        let idle = self.owned.iter().filter(|it| !it.store.is_syncing());
+        let syncs = idle.filter_map(|owned_shard| owned_shard.sync_due_ns);
         // Nor does the next snapshot, while one is made, or a run.
         let slow = self.is_copying() || self.is_about_runs();
         let due = self
-            .holdings
+            .owned
             .iter()
             .filter(|it| !slow && it.store.snapshot_due());
-        let retries = due.map(|holding| holding.snapshot_retry_ns);
-        let run_retries = self.holdings.iter().filter_map(|it| it.run_retry_ns);
+        let retries = due.map(|owned_shard| owned_shard.snapshot_retry_ns);
+        let run_retries = self.owned.iter().filter_map(|it| it.run_retry_ns);
         syncs
             .chain(retries)
             .chain(run_retries)
@@ -523,13 +528,13 @@ fn with_jobs<Job>(effect: Effect<Infallible>) -> Effect<Job> {
     }
 }
 
-impl<D: Disk> Drop for Host<D> {
+impl<D: Disk> Drop for Runtime<D> {
     fn drop(&mut self) {
         // A core that is given up may have left work under way: nobody else may have its shard before
         // the kernel has ended that, with the process.
-        for holding in self.holdings.drain(..) {
-            if !holding.store.is_idle() {
-                std::mem::forget(holding.lock);
+        for owned_shard in self.owned.drain(..) {
+            if !owned_shard.store.is_idle() {
+                std::mem::forget(owned_shard.lock);
             }
         }
     }
