@@ -109,7 +109,8 @@ impl Participant {
 
     /// This tick's batch forgets a shard's payments.
     pub(super) fn forgotten(&mut self, shard: usize) {
-        if !self.open.is_empty() {
+        // Also if none is open yet: one may be before the batch is written.
+        if !self.forgets.contains(&shard) {
             self.forgets.push(shard);
         }
     }

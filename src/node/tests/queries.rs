@@ -4,6 +4,7 @@ use super::super::link::{self, Frame, Query, QueryAnswer};
 use super::gateway_requests::*;
 use super::linking::{bytes, hello};
 use super::*;
+use crate::command::Scope;
 use crate::limits::{ASK_AGAIN_NS, PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, Summary, Totals, Window};
 
@@ -144,7 +145,25 @@ fn who_asks_too_much_is_refused_and_nobody_is_asked_for_ever() {
 }
 
 #[test]
-fn a_link_that_ends_takes_its_questions_with_it() {
+fn a_query_behind_a_purge_in_one_tick_is_told_that_nothing_is_there() {
+    let (mut rig, linker) = linked();
+    let client = rig.connect(0);
+    let id = id_in(GATEWAY_TWO, 0, 0);
+    rig.unreachable = [true; 2];
+    rig.ask(client, pay(id, "19.90"));
+    let purge = Frame::Reset {
+        counter: 1,
+        shard: 0,
+        scope: Scope::Payments,
+    };
+    rig.say_frames(linker, &[purge, ask(8, 0, Query::Outcome(id))]);
+    let (_, answers) = rig.queries_and_answers(linker);
+    assert_eq!(answers, [(8, QueryAnswer::Outcome(None))]);
+    assert_eq!(rig.open_queries(), 0);
+}
+
+#[test]
+fn a_link_that_ends_takes_its_queries_with_it() {
     let (mut rig, linker) = linked();
     let client = rig.connect(0);
     let id = id_in(GATEWAY_TWO, 0, 0);
