@@ -80,6 +80,10 @@ pub struct Runtime<D: Disk> {
     thresholds: Option<(u64, u64)>,
     /// Other than SETTLED_RUN: see [`Shard::set_settled_run`].
     settled_run: Option<usize>,
+    /// Something has happened by which slow work may have become due.
+    touched: bool,
+    /// Not after the time at which slow work is due next. Monotonic.
+    slow_ns: u64,
     /// Of a stop: when to give its snapshots up. Monotonic.
     stop_deadline_ns: Option<u64>,
     /// Of a stop: its snapshots are under way.
@@ -160,6 +164,8 @@ impl<D: Disk> Runtime<D> {
             clock,
             thresholds: None,
             settled_run: None,
+            touched: true,
+            slow_ns: 0,
             stop_deadline_ns: None,
             closing: false,
             exited: false,
@@ -211,6 +217,7 @@ impl<D: Disk> Runtime<D> {
             if shard.batch().is_empty() {
                 continue;
             }
+            self.touched = true;
             let written = store.append(shard);
             let records = shard.sequence() - shard.batch_tip().sequence;
             let bytes = shard.batch().len() as u64;
@@ -245,9 +252,21 @@ impl<D: Disk> Runtime<D> {
         }
     }
 
-    /// Hands out the slow work that is due.
+    /// Hands out the work that is due.
     fn schedule(&mut self) {
         let now_ns = self.node.now().monotonic_ns;
+        if self.touched || self.slow_ns <= now_ns || self.stop_deadline_ns.is_some() {
+            self.touched = false;
+            self.schedule_slow(now_ns);
+            self.slow_ns = self.next_slow_ns();
+        }
+        while let Some(shard) = self.node.next_wanted() {
+            let job = Work::Acquire(self.directory.clone(), shard);
+            self.effects.push_back(Effect::Start(job));
+        }
+    }
+
+    fn schedule_slow(&mut self, now_ns: u64) {
         let at_once = matches!(self.durability, Durability::Disk) || self.closing;
         // One of these at a time: a sync must not wait behind them.
         let mut slow = self.is_copying() || self.is_about_runs();
@@ -289,14 +308,13 @@ impl<D: Disk> Runtime<D> {
             self.effects
                 .extend(jobs.map(|job| Effect::Start(Work::Store(job))));
         }
-        while let Some(shard) = self.node.next_wanted() {
-            let job = Work::Acquire(self.directory.clone(), shard);
-            self.effects.push_back(Effect::Start(job));
-        }
     }
 
     /// Lets the shards go that the node gives away, once nothing is under way for them.
     fn let_go(&mut self) {
+        if self.node.releasing() == 0 {
+            return;
+        }
         for at in (0..self.owned.len()).rev() {
             let OwnedShard { shard, store, .. } = &mut self.owned[at];
             let shard = *shard;
@@ -314,6 +332,21 @@ impl<D: Disk> Runtime<D> {
                 self.node.released(shard);
             }
         }
+    }
+
+    /// When slow work is due next; `u64::MAX`: not by time. Monotonic.
+    fn next_slow_ns(&self) -> u64 {
+        // While a sync is under way, the next one waits for it, not for a time.
+        let idle = self.owned.iter().filter(|it| !it.store.is_syncing());
+        let syncs = idle.filter_map(|it| it.sync_due_ns);
+        // Nor does the next snapshot, while one is made, or a run.
+        let slow = self.is_copying() || self.is_about_runs();
+        let due = self.owned.iter();
+        let due = due.filter(|it| !slow && it.store.snapshot_due());
+        let retries = due.map(|it| it.snapshot_retry_ns);
+        let run_retries = self.owned.iter().filter_map(|it| it.run_retry_ns);
+        let all = syncs.chain(retries).chain(run_retries);
+        all.min().unwrap_or(u64::MAX)
     }
 
     fn is_copying(&self) -> bool {
@@ -408,6 +441,7 @@ impl<D: Disk> Machine for Runtime<D> {
     }
 
     fn job_done(&mut self, done: WorkDone<D>) {
+        self.touched = true;
         let shard = done.shard() as usize;
         let done = match done {
             WorkDone::Acquired { acquired, .. } => return self.acquired(shard, acquired),
@@ -488,23 +522,9 @@ impl<D: Disk> Machine for Runtime<D> {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        // While a sync is under way, the next one waits for it, not for a time.
-        let idle = self.owned.iter().filter(|it| !it.store.is_syncing());
-        let syncs = idle.filter_map(|owned_shard| owned_shard.sync_due_ns);
-        // Nor does the next snapshot, while one is made, or a run.
-        let slow = self.is_copying() || self.is_about_runs();
-        let due = self
-            .owned
-            .iter()
-            .filter(|it| !slow && it.store.snapshot_due());
-        let retries = due.map(|owned_shard| owned_shard.snapshot_retry_ns);
-        let run_retries = self.owned.iter().filter_map(|it| it.run_retry_ns);
-        syncs
-            .chain(retries)
-            .chain(run_retries)
-            .chain(self.node.deadline_ns())
-            .chain(self.stop_deadline_ns)
-            .min()
+        let slow_ns = Some(self.slow_ns).filter(|at_ns| *at_ns != u64::MAX);
+        let all = [slow_ns, self.node.deadline_ns(), self.stop_deadline_ns];
+        all.into_iter().flatten().min()
     }
 
     fn ready(&self) -> bool {

@@ -8,8 +8,7 @@
 //! release      replies leave
 //! ```
 //!
-//! Parts know those below them in this list, and put on `Transport::events` what concerns others; here it is handed
-//! on ([`Node::hand_on`]), behind every event of the driver.
+//! Parts put on `Transport::events` what concerns others; [`Node::hand_on`] hands it on, behind every event.
 
 use std::convert::Infallible;
 
@@ -51,7 +50,7 @@ impl Node {
         let members = &settings.members;
         assert!(members.core < members.cores && members.node < members.nodes.len());
         let (count, places) = (members.count(), members.shards);
-        let payments = settings.payments.is_some();
+        let has_payments = settings.payments.is_some();
         let mut io = Transport::new(settings);
         let mut shards = Shards::new(places);
         let mut router = Router::new(places);
@@ -64,7 +63,7 @@ impl Node {
         let mut node = Node {
             peers: Peers::new(members),
             ownership: Ownership::new(members, &shards),
-            gateway: payments.then(|| Gateway::new(count, places)),
+            gateway: has_payments.then(|| Gateway::new(count, places)),
             queries: Queries::new(count),
             resets: Resets::default(),
             io,
@@ -112,8 +111,7 @@ impl Node {
         }
     }
 
-    /// Connects to whom it is time to connect to, tries for shards that it is time to try for, and gives away
-    /// what it is time to give away.
+    /// Connects, tries for shards and gives shards away, if it is time to.
     fn run_timers(&mut self) {
         let now_ns = self.io.now_ns();
         self.peers.dial(&mut self.io);
@@ -308,8 +306,7 @@ impl Node {
         self.io.commit.synced(shard);
     }
 
-    /// A shard to try for, to be answered by [`acquired`](Self::acquired) or
-    /// [`not_acquired`](Self::not_acquired).
+    /// A shard to try for: ends in [`acquired`](Self::acquired) or [`not_acquired`](Self::not_acquired).
     pub fn next_wanted(&mut self) -> Option<u32> {
         self.ownership.wanted.pop()
     }
@@ -328,7 +325,12 @@ impl Node {
         ownership.not_acquired(&mut self.io, &self.peers, router, shard, failed);
     }
 
-    /// Whether a shard of ours is to be released, as soon as nothing is under way for it.
+    /// How many shards of ours are to be released, each as soon as nothing is under way for it.
+    pub fn releasing(&self) -> usize {
+        self.shards.releasing
+    }
+
+    /// Whether one of ours is.
     pub fn is_releasing(&self, shard: usize) -> bool {
         self.shards.releasing_to(shard).is_some()
     }

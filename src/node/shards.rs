@@ -18,12 +18,15 @@ struct Place {
 
 pub(super) struct Shards {
     places: Vec<Place>,
+    /// How many go to another member.
+    pub(super) releasing: usize,
 }
 
 impl Shards {
     pub(super) fn new(places: usize) -> Shards {
         Shards {
             places: (0..places).map(|_| Place::default()).collect(),
+            releasing: 0,
         }
     }
 
@@ -41,6 +44,7 @@ impl Shards {
     /// A shard was released; to whom.
     pub(super) fn take(&mut self, number: usize) -> usize {
         let place = std::mem::take(&mut self.places[number]);
+        self.releasing -= 1;
         place.releasing_to.expect("it was being released")
     }
 
@@ -51,7 +55,9 @@ impl Shards {
 
     /// From now on no command is begun for it; `None`: it stays.
     pub(super) fn release_to(&mut self, number: usize, member: Option<usize>) {
-        self.places[number].releasing_to = member;
+        let before = std::mem::replace(&mut self.places[number].releasing_to, member);
+        self.releasing -= usize::from(before.is_some());
+        self.releasing += usize::from(member.is_some());
     }
 
     pub(super) fn ours(&self) -> impl Iterator<Item = &Shard> {
