@@ -113,13 +113,12 @@ impl Node {
 
     /// Connects, tries for shards and gives shards away, if it is time to.
     fn run_timers(&mut self) {
-        let now_ns = self.io.now_ns();
         self.peers.dial(&mut self.io);
         self.ownership.acquire(&self.io, &self.peers, &self.router);
         if self.io.stop.is_none() {
             self.give_away();
         }
-        let peers_ns = self.peers.wake_ns(now_ns);
+        let peers_ns = self.peers.wake_ns(self.io.now_ns());
         self.io.timers_ns = self.ownership.try_ns().min(peers_ns);
     }
 
@@ -128,8 +127,7 @@ impl Node {
         ownership::give_away(io, &self.peers, &mut self.router, shards);
     }
 
-    /// The tick's events are over: whose time is, too, is dealt with. That may work off what they have kept
-    /// waiting, so it comes before the journal is written.
+    /// Deadlines; that may work off what has waited, so it comes before the journal is written.
     pub fn events_over(&mut self) {
         let now_ns = self.io.now_ns();
         if self.io.sweep_ns <= now_ns {
@@ -235,11 +233,13 @@ impl Node {
             Event::LinkLost(member) => {
                 self.queries.forget_queries_of(member);
                 self.ownership.member_lost(io, peers, router, member);
-                io.events.push_back(Event::NoSuccessor(member));
+                // It may have another link already, of which the next event tells.
+                self.ownership
+                    .successor_lost(io, peers, router, shards, member);
             }
             Event::NoSuccessor(member) => {
-                let ownership = &mut self.ownership;
-                ownership.successor_lost(io, peers, router, shards, member);
+                self.ownership
+                    .successor_lost(io, peers, router, shards, member);
             }
             Event::Owned(shard) if shards.serves(shard) => {
                 if let Some(gateway) = &mut self.gateway {
@@ -386,8 +386,7 @@ impl Node {
             self.queries.wake_ns,
             self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
         ];
-        let next_ns = times.into_iter().min().expect("there are some");
-        (next_ns != u64::MAX).then_some(next_ns)
+        times.into_iter().filter(|at_ns| *at_ns != u64::MAX).min()
     }
 
     /// See [`crate::machine::Machine::ready`].
