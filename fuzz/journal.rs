@@ -5,10 +5,10 @@ use galo::bank::{Description, Kind, Order, Refusal};
 use galo::command::{ForwardId, Ids, Origin};
 use galo::payments::{PaymentId, Processor};
 use galo::shard::clock::Reading;
+use galo::shard::dedup::Remembered;
 use galo::shard::journal::{
     self, Event, Header, PaymentEvent, Reader, Record, Stamp, HEADER_BYTES,
 };
-use galo::shard::outcomes::Outcome;
 use galo::shard::payments::Settled;
 
 const SEED: u32 = 0x5eed;
@@ -89,7 +89,7 @@ fn ids(sequence: u64) -> Ids {
 }
 
 /// Only what has a key may be refused.
-fn outcome(sequence: u64) -> Outcome {
+fn outcome(sequence: u64) -> Remembered {
     match sequence % 8 {
         2 => Err(Refusal::Limit),
         7 => Err(Refusal::Overflow),
@@ -102,7 +102,7 @@ fn append_order(
     stamp: &Stamp,
     order: &Order<'_>,
     ids: &Ids,
-    outcome: Outcome,
+    outcome: Remembered,
 ) -> u32 {
     match ids.is_empty() {
         true => journal::append_transaction(into, SEED, stamp, order),

@@ -16,7 +16,7 @@ use galo::machine::{ConnectionId, Effect, Machine, Now, Peer};
 use galo::members::Members;
 use galo::node::{Durability, Settings};
 use galo::runtime::Runtime;
-use galo::shard::{self, Acquired, Directory, Meta, RealDisk, Recall};
+use galo::shard::{self, Acquired, DedupResult, Directory, Meta, RealDisk};
 
 /// The system's allocator, counting what this thread asks of it.
 struct Counting;
@@ -336,11 +336,11 @@ fn a_warm_command_with_ids_allocates_nothing() {
             Kind::Credit
         };
         let amount = if counter % 8 == 0 { i64::MAX } else { 1 };
-        let known = shard.recall(0, kind, amount, text, counter, &ids);
-        assert_eq!(known, Recall::New);
+        let known = shard.recognise(0, kind, amount, text, counter, &ids);
+        assert_eq!(known, DedupResult::New);
         let _ = shard.transact(0, kind, amount, text, counter, &ids);
-        let known = shard.recall(0, kind, amount, text, counter, &ids);
-        assert!(matches!(known, Recall::Repeated(_)));
+        let known = shard.recognise(0, kind, amount, text, counter, &ids);
+        assert!(matches!(known, DedupResult::Repeated(_)));
         match counter % 1000 {
             0 => shard.refused(),
             n if n % 50 == 0 => shard.written(),

@@ -11,8 +11,8 @@ use galo::command::{ForwardId, Ids, Origin};
 use galo::machine::Job as _;
 use galo::shard::journal::{self, Header, Reader, Record, Stop};
 use galo::shard::{
-    create, layout, open, Client, Disk, DiskFile, Meta, RealDisk, Recall, Recovered, RecoveryError,
-    Shard, Store,
+    create, layout, open, Client, DedupResult, Disk, DiskFile, Meta, RealDisk, Recovered,
+    RecoveryError, Shard, Store,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -124,7 +124,7 @@ fn bytes(shard: &Shard) -> &[u8] {
 }
 
 /// What is known of every command, at the shard's time.
-fn known(shard: &Shard, steps: &[Step]) -> Vec<Recall> {
+fn known(shard: &Shard, steps: &[Step]) -> Vec<DedupResult> {
     let known = |step: &Step| match step {
         Step::Transact {
             client,
@@ -138,7 +138,7 @@ fn known(shard: &Shard, steps: &[Step]) -> Vec<Recall> {
             let index = shard.find(client * apart).unwrap();
             let kind = if *credit { Kind::Credit } else { Kind::Debit };
             let description = Description::new(description).unwrap();
-            Some(shard.recall(index, kind, *amount, description, 0, ids))
+            Some(shard.recognise(index, kind, *amount, description, 0, ids))
         }
         _ => None,
     };
@@ -164,7 +164,9 @@ fn step<D: Disk>(shard: &mut Shard, store: &mut Store<D>, step: &Step) {
                 let description = Description::new(description).unwrap();
                 let time_us = shard.time_us(0).saturating_add_signed(*later_us);
                 let amount = *amount;
-                if shard.recall(index, kind, amount, description, time_us, ids) == Recall::New {
+                if shard.recognise(index, kind, amount, description, time_us, ids)
+                    == DedupResult::New
+                {
                     let _ = shard.transact(index, kind, amount, description, time_us, ids);
                 }
             }

@@ -1,7 +1,7 @@
 //! Carrying a command out.
 
 use super::payments::Unreadable;
-use super::{Accepted, Recall, Shard};
+use super::{Accepted, DedupResult, Shard};
 use crate::bank::{Description, Kind};
 use crate::command::{Command, Ids, Outcome, Statement};
 use crate::payments::{Payment, PaymentId};
@@ -73,14 +73,15 @@ impl Shard {
         let Some(index) = self.find(client) else {
             return Outcome::NoSuchClient.into();
         };
-        let (result, repeated) = match self.recall(index, kind, amount, description, time_us, ids) {
-            Recall::New => {
-                let result = self.transact(index, kind, amount, description, time_us, ids);
-                (result, false)
-            }
-            Recall::Repeated(result) => (result, true),
-            Recall::OtherRequest => return Outcome::KeyReused.into(),
-        };
+        let (result, repeated) =
+            match self.recognise(index, kind, amount, description, time_us, ids) {
+                DedupResult::New => {
+                    let result = self.transact(index, kind, amount, description, time_us, ids);
+                    (result, false)
+                }
+                DedupResult::Repeated(result) => (result, true),
+                DedupResult::OtherRequest => return Outcome::KeyReused.into(),
+            };
         Applied {
             outcome: match result {
                 Ok(posted) => Outcome::Posted(posted),

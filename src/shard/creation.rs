@@ -8,11 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::accounts::bytes_of;
+use super::dedup::Counts;
 use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::meta::{expect_half_made, write};
-use super::outcomes::Counts;
 use super::ownership::Locked;
 use super::snapshot::{Header, Position, Writer};
 use super::{layout, Identity, Meta};
@@ -161,9 +161,9 @@ fn create_shard<D: Disk>(
         time_us: 0,
         offset_us: 0,
     };
-    let outcomes = Counts::default();
+    let dedup = Counts::default();
     let body_crc = writer.body_crc();
-    let header = Header::new(identity, &position, clients.len(), &outcomes, 0, body_crc);
+    let header = Header::new(identity, &position, clients.len(), &dedup, 0, body_crc);
     let segment = journal::Header {
         directory: identity.directory,
         shard: identity.shard,

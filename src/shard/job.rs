@@ -14,7 +14,7 @@ use super::{layout, Identity};
 pub enum Job<D: Disk> {
     /// Makes the journal durable.
     Sync(Sync<D>),
-    /// Writes some accounts or outcomes of a snapshot.
+    /// Writes some accounts or dedup entries of a snapshot.
     Slice(Slice<D>),
     /// Ends a snapshot, and removes what it made superfluous.
     Finish(Finish<D>),
@@ -113,7 +113,7 @@ pub enum Done<D: Disk> {
         /// Which store asked for it.
         by: Arc<()>,
     },
-    /// Some accounts or outcomes are in the file.
+    /// Some accounts or dedup entries are in the file.
     SnapshotSlice {
         /// Whose.
         shard: u32,

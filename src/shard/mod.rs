@@ -9,7 +9,7 @@
 //! - [`clock`]: a shard's time, by which its records are told apart from the moments that clients see.
 //! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
 //! - [`payments`]: those that are open, and an index of those that are settled.
-//! - [`outcomes`]: what came of a command the first time.
+//! - [`dedup`]: earlier commands and their outcomes, by which a repeated command is recognised.
 
 pub mod accounts;
 pub mod acquire;
@@ -18,6 +18,7 @@ pub mod chain;
 pub mod check;
 pub mod clock;
 pub mod creation;
+pub mod dedup;
 pub mod disk;
 pub mod error;
 pub mod job;
@@ -25,7 +26,6 @@ pub mod journal;
 pub mod layout;
 pub mod mapping;
 pub mod meta;
-pub mod outcomes;
 pub mod ownership;
 pub mod payments;
 pub mod recovery;
@@ -39,11 +39,11 @@ pub(crate) mod tests;
 pub use acquire::{Acquired, Directory, Owned};
 pub use apply::Applied;
 pub use creation::{create, unmake, Client};
+pub use dedup::DedupResult;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::RecoveryError;
 pub use job::{Done, Job};
 pub use meta::Meta;
-pub use outcomes::Recall;
 pub use ownership::Locked;
 pub use payments::{Accepted, Payments};
 pub use recovery::{bound_payments, open, Recovered};

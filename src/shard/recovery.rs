@@ -22,7 +22,7 @@
 //! | snapshot_version | one of another version, before a good one | refused |
 //! | snapshot_foreign | one of another directory or shard, before a good one | refused |
 //! | snapshot_newest | the newest is good | mapped, and worked on |
-//! | snapshot_older | the newest is bad (its accounts or its outcomes), an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
+//! | snapshot_older | the newest is bad (its accounts or its dedup table), an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
 //! | snapshot_none | none is good | refused |
 //!
 //! The journal, from the segment with the snapshot's first record on ([`chain`](super::chain)):
@@ -378,7 +378,7 @@ pub(super) fn replay<D: Disk>(
     let Snapshot {
         position,
         accounts,
-        outcomes,
+        dedup,
         mut payments,
         ..
     } = snapshot;
@@ -390,7 +390,7 @@ pub(super) fn replay<D: Disk>(
     };
     let offset_us = position.offset_us;
     let identity = *chain.identity;
-    let mut shard = Shard::new(identity, accounts, outcomes, payments, begin, offset_us, 0);
+    let mut shard = Shard::new(identity, accounts, dedup, payments, begin, offset_us, 0);
     let disagree = |segment: &Path| RecoveryError::Disagree {
         snapshot: layout::snapshot(chain.dir, position.end),
         segment: segment.to_owned(),

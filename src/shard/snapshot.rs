@@ -2,15 +2,15 @@
 //!
 //! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`Header`], zeros to its
 //! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`), then the
-//! remembered outcomes (`outcomes/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
+//! the dedup table (`dedup/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
 //! no pointers).
 //!
 //! A snapshot is fuzzy: accounts are copied out in slices while transactions go on. Each account
 //! names the last record that it contains, so replaying the journal from `from` over it and skipping
 //! what an account already has gives the state at any later record. No account contains a record
 //! later than `end`, and the file gets its name only when the journal is durable up to there:
-//! otherwise a power loss could leave balances whose transactions are gone. How outcomes and
-//! payments name what they contain is told in `outcomes.rs` and `payments/copy.rs`.
+//! otherwise a power loss could leave balances whose transactions are gone. How the dedup table and
+//! payments name what they contain is told in `dedup.rs` and `payments/copy.rs`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use rkyv::rancor;
 use rkyv::rend::{u32_le, u64_le};
 use rkyv::Portable;
 
+use super::dedup::{Counts, DedupTable};
 use super::disk::{Disk, DiskFile};
 use super::error::SnapshotError;
 use super::mapping::Mapping;
-use super::outcomes::{Counts, Outcomes};
 use super::payments::Payments;
 use super::{layout, Identity};
 use crate::bank::Account;
@@ -100,12 +100,12 @@ pub struct Position {
 }
 
 impl Header {
-    /// The header of a snapshot whose accounts, outcomes and payments have this checksum.
+    /// The header of a snapshot whose accounts, dedup table and payments have this checksum.
     pub fn new(
         identity: &Identity,
         position: &Position,
         accounts: usize,
-        outcomes: &Counts,
+        dedup: &Counts,
         payment_bytes: u64,
         body_crc: u32,
     ) -> Header {
@@ -129,11 +129,11 @@ impl Header {
             time_us: position.time_us.into(),
             chain: position.chain.into(),
             body_crc: body_crc.into(),
-            keys_through: outcomes.keys_through.into(),
-            forwarded: outcomes.forwarded.into(),
-            keys: outcomes.keys.into(),
-            keys_gone: outcomes.keys_gone.into(),
-            windows: outcomes.windows.into(),
+            keys_through: dedup.keys_through.into(),
+            forwarded: dedup.forwarded.into(),
+            keys: dedup.keys.into(),
+            keys_gone: dedup.keys_gone.into(),
+            windows: dedup.windows.into(),
             payment_bytes: halves(payment_bytes),
             offset_us: halves(position.offset_us as u64),
             crc: 0.into(),
@@ -166,7 +166,7 @@ impl Header {
         }
     }
 
-    fn outcomes(&self) -> Counts {
+    fn dedup(&self) -> Counts {
         Counts {
             windows: self.windows.to_native(),
             forwarded: self.forwarded.to_native(),
@@ -215,10 +215,9 @@ impl Header {
             return Err(damaged("the header is not followed by zeros"));
         }
         let bytes = u128::from(header.accounts.to_native()) * size_of::<Account>() as u128;
-        let outcomes = header.outcomes().bytes();
+        let dedup = header.dedup().bytes();
         let bytes = bytes + u128::from(header.payment_bytes());
-        let is_long =
-            outcomes.is_some_and(|outcomes| body.len() as u128 == bytes + outcomes as u128);
+        let is_long = dedup.is_some_and(|dedup| body.len() as u128 == bytes + dedup as u128);
         if header.account_bytes != size_of::<Account>() as u32 || !is_long {
             return Err(damaged("the file is not as long as its header says"));
         }
@@ -238,12 +237,12 @@ pub struct Snapshot {
     /// The header's page, and the accounts.
     pub accounts: Mapping,
     /// What is remembered.
-    pub outcomes: Outcomes,
+    pub dedup: DedupTable,
     /// Those that are open, and those that are settled and not in a run.
     pub payments: Payments,
 }
 
-/// Maps the snapshot that ends with record `end`, and checks header, checksum, outcomes and payments.
+/// Maps the snapshot that ends with record `end`, and checks header, checksum, dedup table and payments.
 ///
 /// The checksum is over what this code wrote from accounts that kept their rules, so the accounts are
 /// not looked at one by one; `galo check` does that.
@@ -266,10 +265,10 @@ pub fn read<D: Disk>(
     let payments_begin = mapping.len() - header.payment_bytes() as usize;
     let moments = (position.from, position.end);
     let damaged = |at: usize, reason| SnapshotError::Damaged(at as u64, reason);
-    let outcomes = Outcomes::read(
+    let dedup = DedupTable::read(
         identity.directory,
         &mapping[accounts_end..payments_begin],
-        &header.outcomes(),
+        &header.dedup(),
         moments,
     )
     .map_err(|(at, reason)| damaged(accounts_end + at, reason))?;
@@ -281,7 +280,7 @@ pub fn read<D: Disk>(
         position,
         bytes,
         accounts: mapping,
-        outcomes,
+        dedup,
         payments,
     })
 }
@@ -344,7 +343,7 @@ impl<D: Disk> Writer<D> {
         Ok(self.file.as_ref().expect("just created"))
     }
 
-    /// Writes the next accounts, outcomes or payments. Blocks.
+    /// Writes the next accounts, dedup entries or payments. Blocks.
     pub fn slice(&mut self, bytes: &[u8]) -> io::Result<()> {
         let offset = self.bytes;
         self.file()?.write_all_at(bytes, offset)?;

@@ -7,9 +7,9 @@
 
 use super::accounts::Accounts;
 use super::clock::{Clock, Reading};
+use super::dedup::{self, DedupResult, DedupTable, Remembered};
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
-use super::outcomes::{self, Outcome, Outcomes, Recall};
 use super::payments::{self, Payments};
 use super::snapshot::{Header, Position};
 use super::Identity;
@@ -42,7 +42,7 @@ struct Copying {
     /// The next account.
     next: usize,
     /// Follow the accounts.
-    outcomes: outcomes::Copying,
+    dedup: dedup::Copying,
     /// Follow those.
     payments: payments::Copying,
     /// Where the journal stood when it began.
@@ -56,7 +56,7 @@ pub struct Shard {
     identity: Identity,
     seed: u32,
     accounts: Accounts,
-    outcomes: Outcomes,
+    dedup: DedupTable,
     pub(super) payments: Payments,
     tip: Tip,
     clock: Clock,
@@ -75,12 +75,12 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard over the accounts, the outcomes and the payments of a snapshot, with its offset of real time.
+    /// A shard over the accounts, the dedup table and the payments of a snapshot, with its offset of real time.
     /// `synced`: the last record known to be durable.
     pub(super) fn new(
         identity: Identity,
         accounts: Mapping,
-        outcomes: Outcomes,
+        dedup: DedupTable,
         payments: Payments,
         tip: Tip,
         offset_us: i64,
@@ -88,12 +88,12 @@ impl Shard {
     ) -> Shard {
         debug_assert!(synced <= tip.sequence);
         Shard {
-            has_ids: !outcomes.is_empty(),
+            has_ids: !dedup.is_empty(),
             has_payments: !payments.is_untouched(),
             identity,
             seed: journal::seed(&identity),
             accounts: Accounts::new(accounts, identity.shards),
-            outcomes,
+            dedup,
             payments,
             tip,
             clock: Clock::new(offset_us),
@@ -132,16 +132,16 @@ impl Shard {
         self.has_payments
     }
 
-    /// What is remembered of commands with ids.
+    /// Earlier commands with ids, and their outcomes.
     #[cfg(test)]
-    pub(super) fn outcomes(&self) -> &Outcomes {
-        &self.outcomes
+    pub(super) fn dedup(&self) -> &DedupTable {
+        &self.dedup
     }
 
     /// The shard's time ([`clock`](super::clock)), which all that follows takes; and how real time differs
     /// from it is known from now on.
     pub fn tell_time(&mut self, now: Now) -> u64 {
-        let has_keys = self.has_ids && self.outcomes.has_keys();
+        let has_keys = self.has_ids && self.dedup.has_keys();
         self.clock.tell(now, self.tip.time_us, has_keys)
     }
 
@@ -169,8 +169,8 @@ impl Shard {
         !ends && self.batch.len() + RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX
     }
 
-    /// What is known of a transaction before it is carried out.
-    pub fn recall(
+    /// Looks a transaction up in the dedup table, before it is carried out.
+    pub fn recognise(
         &self,
         index: usize,
         kind: Kind,
@@ -178,25 +178,25 @@ impl Shard {
         description: Description<'_>,
         time_us: u64,
         ids: &Ids,
-    ) -> Recall {
+    ) -> DedupResult {
         if ids.is_empty() {
-            return Recall::New;
+            return DedupResult::New;
         }
         let account = &self.accounts[index];
         let order = order(account, kind, amount, description);
         let time_us = self.clock.keys_us(self.time_us(time_us));
-        self.outcomes.recall(ids, &order, account.limit(), time_us)
+        self.dedup.recognise(ids, &order, account.limit(), time_us)
     }
 
-    /// Whether what [`recall`](Self::recall) knows of a command is in the journal, and not only in this
+    /// Whether what [`recognise`](Self::recognise) knows of a command is in the journal, and not only in this
     /// tick's batch.
     pub fn is_settled(&self, time_us: u64, ids: &Ids) -> bool {
         let time_us = self.clock.keys_us(self.time_us(time_us));
-        self.outcomes.is_settled(ids, time_us)
+        self.dedup.is_settled(ids, time_us)
     }
 
     /// Carries out a transaction, in memory and in the tick's batch; `amount` in cents, positive.
-    /// Only while [`accepts`](Self::accepts), and only if [`recall`](Self::recall) does not know it.
+    /// Only while [`accepts`](Self::accepts), and only if [`recognise`](Self::recognise) does not know it.
     /// On a refusal nothing changed; with a key, it is in the batch all the same, to be remembered.
     pub fn transact(
         &mut self,
@@ -231,10 +231,16 @@ impl Shard {
     }
 
     /// Remembers an outcome, and puts its record into the batch; that one's checksum.
-    fn remember(&mut self, stamp: &Stamp, order: &Order<'_>, ids: &Ids, outcome: Outcome) -> u32 {
+    fn remember(
+        &mut self,
+        stamp: &Stamp,
+        order: &Order<'_>,
+        ids: &Ids,
+        outcome: Remembered,
+    ) -> u32 {
         self.has_ids = true;
-        let new = self.outcomes.remember(ids, order, outcome, stamp.time_us);
-        debug_assert_eq!(new, Ok(()), "recalled before");
+        let new = self.dedup.remember(ids, order, outcome, stamp.time_us);
+        debug_assert_eq!(new, Ok(()), "looked up before");
         journal::append_remembered(&mut self.batch, self.seed, stamp, order, ids, outcome)
     }
 
@@ -251,13 +257,13 @@ impl Shard {
 
     /// Whether a reset or a purge was carried out before, or is in the batch.
     pub fn has_forgotten(&self, forward: &ForwardId) -> bool {
-        self.outcomes.has_forgotten(forward)
+        self.dedup.has_forgotten(forward)
     }
 
     /// The reset or purge that was put into the batch came under this id.
     pub(super) fn remember_forgotten(&mut self, forward: Option<ForwardId>) {
         self.has_ids |= forward.is_some();
-        let new = forward.map_or(Ok(()), |id| self.outcomes.remember_forgotten(&id));
+        let new = forward.map_or(Ok(()), |id| self.dedup.remember_forgotten(&id));
         debug_assert_eq!(new, Ok(()), "looked for before");
     }
 
@@ -320,10 +326,10 @@ impl Shard {
             self.payments.forget(sequence);
         }
         if let Some(gap_us) = self.clock.written() {
-            self.outcomes.spare(gap_us);
+            self.dedup.spare(gap_us);
         }
         if self.has_ids {
-            self.outcomes.written(self.tip.time_us);
+            self.dedup.written(self.tip.time_us);
         }
         if self.has_payments {
             self.payments.written(self.tip.sequence);
@@ -337,7 +343,7 @@ impl Shard {
         for undo in self.undo.iter().rev() {
             self.accounts[undo.index as usize].restore(&undo.before);
         }
-        self.outcomes.refused();
+        self.dedup.refused();
         self.payments.refused();
         self.clock.refused();
         self.tip = self.batch_tip;
@@ -381,14 +387,14 @@ impl Shard {
         assert!(self.batch.is_empty() && self.copying.is_none());
         self.copying = Some(Copying {
             next: 0,
-            outcomes: outcomes::Copying::default(),
+            dedup: dedup::Copying::default(),
             payments: payments::Copying::default(),
             began: self.tip,
             offset_us: self.clock.told_us(),
         });
     }
 
-    /// The next accounts, or behind all of them outcomes, and behind those payments, as they are in the
+    /// The next accounts, or behind all of them the dedup table, and behind that payments, as they are in the
     /// file: at most SNAPSHOT_SLICE_BYTES, whole ones, the last time all there is; `None`: that was all.
     /// Between ticks: what is not yet written must not be copied.
     pub fn snapshot_slice(&mut self) -> Option<Vec<u8>> {
@@ -400,8 +406,8 @@ impl Shard {
         if accounts.is_empty() {
             let sequence = self.tip.sequence;
             return self
-                .outcomes
-                .slice(&mut copying.outcomes, sequence)
+                .dedup
+                .slice(&mut copying.dedup, sequence)
                 .or_else(|| self.payments.slice(&mut copying.payments, sequence));
         }
         Some(super::accounts::bytes_of(accounts).to_vec())
@@ -420,14 +426,14 @@ impl Shard {
             time_us: self.tip.time_us,
             offset_us: copying.offset_us,
         };
-        let outcomes = self.outcomes.copied(&copying.outcomes);
+        let dedup = self.dedup.copied(&copying.dedup);
         let accounts = self.accounts.len();
         let payments = copying.payments.bytes();
         Header::new(
             &self.identity,
             &position,
             accounts,
-            &outcomes,
+            &dedup,
             payments,
             body_crc,
         )
@@ -439,7 +445,7 @@ impl Shard {
         self.payments.slice_abandon();
     }
 
-    /// Applies a record of the journal that an account, or the outcomes, may already have; `Err` says
+    /// Applies a record of the journal that an account, or the dedup table, may already have; `Err` says
     /// why it cannot be what happened.
     pub(super) fn replay(&mut self, record: &journal::Record<'_>) -> Result<(), &'static str> {
         match &record.event {
@@ -497,12 +503,12 @@ impl Shard {
     ) -> Result<(), &'static str> {
         let Some(id) = forward else { return Ok(()) };
         let moment = (stamp.sequence, stamp.time_us);
-        self.outcomes.replay_forgotten(&id, moment)
+        self.dedup.replay_forgotten(&id, moment)
     }
 
     fn replay_clock(&mut self, stamp: &Stamp, reading: Reading) {
         self.clock.replay(reading);
-        self.outcomes
+        self.dedup
             .replay_gap(reading.gap_us, stamp.sequence, stamp.time_us);
     }
 
@@ -540,10 +546,10 @@ impl Shard {
         stamp: &Stamp,
         order: &Order<'_>,
         ids: &Ids,
-        outcome: Outcome,
+        outcome: Remembered,
     ) -> Result<(), &'static str> {
         let moment = (stamp.sequence, stamp.time_us);
-        self.outcomes.replay(ids, order, outcome, moment)
+        self.dedup.replay(ids, order, outcome, moment)
     }
 
     /// After replaying: where the journal ends.
@@ -552,8 +558,8 @@ impl Shard {
         self.tip = tip;
         self.batch_tip = tip;
         self.synced = synced;
-        self.outcomes.written(tip.time_us);
-        self.has_ids = !self.outcomes.is_empty();
+        self.dedup.written(tip.time_us);
+        self.has_ids = !self.dedup.is_empty();
         self.has_payments = !self.payments.is_untouched();
     }
 }

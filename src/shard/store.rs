@@ -53,7 +53,7 @@ pub struct SnapshotFile {
 /// A snapshot on its way.
 enum Snapshot<D: Disk> {
     Idle,
-    /// Accounts or outcomes are still to be copied.
+    /// Accounts or dedup entries are still to be copied.
     Copying(Writer<D>),
     /// All are in the file; waits for the journal to be durable that far.
     Copied(Writer<D>, snapshot::Header),

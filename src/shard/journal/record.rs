@@ -11,7 +11,7 @@ use crate::command::ids::COUNTER_MAX;
 use crate::command::{ForwardId, Ids};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::shard::clock::Reading;
-use crate::shard::outcomes::Outcome;
+use crate::shard::dedup::Remembered;
 
 const ACCOUNT: usize = RECORD_BYTES_MIN;
 const DIRECTION: usize = ACCOUNT + 4;
@@ -77,7 +77,7 @@ pub fn append_remembered(
     stamp: &Stamp,
     order: &Order<'_>,
     ids: &Ids,
-    outcome: Outcome,
+    outcome: Remembered,
 ) -> u32 {
     debug_assert!(!ids.is_empty() && (outcome.is_ok() || ids.key.is_some()));
     let mut buffer = Buffer([0; REMEMBERED_BYTES_MAX]);

@@ -67,7 +67,7 @@ fn tell<D: Disk>(
         &identity,
         &made.position,
         accounts.len() / size_of::<crate::bank::Account>(),
-        &crate::shard::outcomes::Counts::default(),
+        &crate::shard::dedup::Counts::default(),
         payments.len() as u64,
         writer.body_crc(),
     );

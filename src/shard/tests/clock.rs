@@ -4,7 +4,7 @@ use super::*;
 use crate::command::ids;
 use crate::limits::{CLOCK_APART_US, KEY_NS_MAX, SECOND_US};
 use crate::machine::Now;
-use crate::shard::{snapshot, Recall};
+use crate::shard::{snapshot, DedupResult};
 
 const HOUR_US: u64 = 3600 * SECOND_US;
 const KEY_US_MAX: u64 = KEY_NS_MAX / 1000;
@@ -26,18 +26,21 @@ fn key(number: u128) -> Ids {
     }
 }
 
-fn recall(shard: &mut Shard, ids: &Ids, now: Now) -> Recall {
+fn recognise(shard: &mut Shard, ids: &Ids, now: Now) -> DedupResult {
     let time_us = shard.tell_time(now);
-    shard.recall(0, Kind::Credit, 1, text("x"), time_us, ids)
+    shard.recognise(0, Kind::Credit, 1, text("x"), time_us, ids)
 }
 
 fn is_known(shard: &mut Shard, number: u128, now: Now) -> bool {
-    matches!(recall(shard, &key(number), now), Recall::Repeated(Ok(_)))
+    matches!(
+        recognise(shard, &key(number), now),
+        DedupResult::Repeated(Ok(_))
+    )
 }
 
 /// A credit of one cent to the first client, in memory.
 fn post(shard: &mut Shard, ids: &Ids, now: Now) {
-    assert_eq!(recall(shard, ids, now), Recall::New);
+    assert_eq!(recognise(shard, ids, now), DedupResult::New);
     let time_us = shard.tell_time(now);
     let posted = shard.transact(0, Kind::Credit, 1, text("x"), time_us, ids);
     posted.unwrap();

@@ -3,8 +3,8 @@
 use super::order;
 use crate::bank::{Kind, Refusal};
 use crate::command::{ForwardId, Ids, Origin};
+use crate::shard::dedup::Remembered;
 use crate::shard::journal::*;
-use crate::shard::outcomes::Outcome;
 use crate::shard::Identity;
 
 const IDENTITY: Identity = Identity {
@@ -165,7 +165,7 @@ fn what_makes_no_sense_is_unknown() {
     let order = order(5, Kind::Debit, 1, "descricao!");
     let refused = Err(Refusal::Limit);
     type Change = (usize, u8);
-    let cases: [(Ids, Outcome, Change); 8] = [
+    let cases: [(Ids, Remembered, Change); 8] = [
         (forwarded, Ok(1), (11, 0)),      // The ids are read as a description.
         (forwarded, Ok(1), (11, 5)),      // A flag that nobody knows.
         (forwarded, Ok(1), (38, 1)),      // It was refused, and it was not.

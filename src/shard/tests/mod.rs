@@ -3,10 +3,10 @@
 mod check;
 mod clock;
 mod creation;
+mod dedup;
 pub(crate) mod faulty;
 mod journal;
 mod mapping;
-mod outcomes;
 mod ownership;
 mod payment_runs;
 mod payments;

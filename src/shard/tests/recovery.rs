@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::command::{ForwardId, Origin};
+use crate::shard::dedup::Counts;
 use crate::shard::journal::{self, Stamp, HEADER_BYTES};
-use crate::shard::outcomes::Counts;
 use crate::shard::recovery::JournalCase;
-use crate::shard::{snapshot, Recall};
+use crate::shard::{snapshot, DedupResult};
 
 /// Of the records that `credit` writes.
 const RECORD: usize = 64;
@@ -386,9 +386,11 @@ fn snapshot_older_with_bad_outcomes() {
         assert_eq!(report.snapshots_bad, [directory.snapshot(4)], "{what}");
         assert_eq!((report.snapshot, report.replayed), (0, 6), "{what}");
         for (n, ids) in ids.iter().enumerate() {
-            let known = shard.recall(0, Kind::Credit, 1, text("x"), TIME_US, ids);
+            let known = shard.recognise(0, Kind::Credit, 1, text("x"), TIME_US, ids);
             let balance = n as i64 + 1;
-            assert!(matches!(known, Recall::Repeated(Ok(posted)) if posted.balance == balance));
+            assert!(
+                matches!(known, DedupResult::Repeated(Ok(posted)) if posted.balance == balance)
+            );
         }
     }
     let (directory, _) = with_outcomes();

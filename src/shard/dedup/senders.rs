@@ -1,8 +1,8 @@
-//! Outcomes by forward id: for each member of the cluster, those of its last commands.
+//! Sender windows: for each member of the cluster, the outcomes of the last commands that it forwarded.
 //!
 //! A member has at most [`SHARD_COMMANDS_MAX`] commands of a shard open, with consecutive counters, so
-//! what is further behind its newest one was answered. A new epoch is a new life of the member, which
-//! knows nothing of the one before: it begins anew.
+//! what is further behind its newest one was answered. A new epoch is a new incarnation of the member,
+//! with counters of its own, so its window begins empty.
 //!
 //! In a file, a window is a head of 24 bytes and 16 for each outcome, by counter; little-endian:
 //!
@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use super::{from_stored, to_stored, Counts, Outcome};
+use super::{from_stored, to_stored, Counts, Remembered};
 use crate::codec::Fields;
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 use crate::limits::{SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
@@ -47,7 +47,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(counter: u64, outcome: Outcome) -> Entry {
+    fn new(counter: u64, outcome: Remembered) -> Entry {
         debug_assert!((1..=COUNTER_MAX).contains(&counter));
         let (code, balance) = to_stored(outcome);
         Entry {
@@ -60,12 +60,12 @@ impl Entry {
         self.tagged & COUNTER_MAX
     }
 
-    fn outcome(&self) -> Option<Outcome> {
+    fn outcome(&self) -> Option<Remembered> {
         from_stored((self.tagged >> CODE_SHIFT) as u8, self.balance)
     }
 }
 
-/// What is remembered of one life of a member.
+/// Outcomes of one incarnation of a member.
 #[derive(Debug)]
 struct Window {
     origin: Origin,
@@ -118,16 +118,16 @@ enum Undo {
     Replaced(usize, Window),
 }
 
-/// See the top of this file.
+/// The windows of all members that have sent commands: see the top of this file.
 #[derive(Debug, Default)]
-pub struct Origins {
+pub struct SenderWindows {
     /// In the order in which the members came.
     windows: Vec<Window>,
     /// Oldest first.
     undo: Vec<Undo>,
 }
 
-impl Origins {
+impl SenderWindows {
     /// Whether no member has sent anything.
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
@@ -140,7 +140,7 @@ impl Origins {
     }
 
     /// What is remembered of a command.
-    pub fn find(&self, id: &ForwardId) -> Option<Outcome> {
+    pub fn find(&self, id: &ForwardId) -> Option<Remembered> {
         let window = &self.windows[self.window(id.origin.member)?];
         if window.origin != id.origin {
             return None;
@@ -162,7 +162,7 @@ impl Origins {
     }
 
     /// `Err`: it is known.
-    pub fn remember(&mut self, id: &ForwardId, outcome: Outcome) -> Result<(), &'static str> {
+    pub fn remember(&mut self, id: &ForwardId, outcome: Remembered) -> Result<(), &'static str> {
         let at = match self.window(id.origin.member) {
             Some(at) if self.windows[at].origin == id.origin => at,
             Some(at) => {
@@ -244,19 +244,19 @@ impl Origins {
         bytes: &[u8],
         counts: &Counts,
         moments: &RangeInclusive<u64>,
-    ) -> Result<Origins, (usize, &'static str)> {
-        let mut origins = Origins::default();
+    ) -> Result<SenderWindows, (usize, &'static str)> {
+        let mut senders = SenderWindows::default();
         let mut rest = Fields::new(bytes);
         for _ in 0..counts.windows {
             let at = bytes.len() - rest.left();
             let window = read_window(&mut rest, moments).map_err(|reason| (at, reason))?;
-            if origins.window(window.origin.member).is_some() {
+            if senders.window(window.origin.member).is_some() {
                 return Err((at, "a member that came before"));
             }
-            origins.windows.push(window);
+            senders.windows.push(window);
         }
         match rest.is_empty() {
-            true => Ok(origins),
+            true => Ok(senders),
             false => Err((
                 bytes.len() - rest.left(),
                 "more than the windows that are counted",

@@ -1,40 +1,41 @@
-//! The outcomes that a shard remembers, so that a repeated command gets its first one.
+//! The dedup table of a shard: the outcomes of earlier commands, so that a repeated command gets the first
+//! outcome again and changes nothing.
 //!
-//! A command is known again by a forward id ([`origins`]) or by an `Idempotency-Key` ([`keys`]), or by
-//! both. Like the accounts, outcomes change at once and are final when their tick's batch is in the
-//! journal; what is forgotten is forgotten then, too. They are in the journal's records, and in the
-//! snapshots, behind the accounts:
+//! A command is recognised by its forward id ([`senders`]), by its `Idempotency-Key` ([`keys`]), or by
+//! both. Like an account, the table changes at once and is final when the tick's batch is in the
+//! journal; entries expire at that point, too. Every entry is in a record of the journal, and a snapshot
+//! has the table behind the accounts:
 //!
-//! - for each member whose commands are remembered, its window ([`origins`]);
+//! - for each member whose commands are remembered, its window ([`senders`]);
 //! - the keys ([`keys`]), oldest first.
 //!
-//! Copied out in slices, they are fuzzy, too. Each window is of one moment, and names the last record
-//! of it; all keys are of another, and the header names it. So replaying remembers exactly what the
-//! snapshot lacks.
+//! A snapshot is copied in slices while commands go on, so its table is fuzzy, as its accounts are: each
+//! window names the last record that it includes, and the header names the last record that the keys
+//! include. Replay therefore remembers exactly what the snapshot lacks.
 
 pub mod keys;
-pub mod origins;
+pub mod senders;
 
 use siphasher::sip::SipHasher24;
 
 use crate::bank::{Order, Posted, Refusal};
 use crate::command::{ForwardId, Ids};
 use keys::{Key, Keys};
-use origins::Origins;
+use senders::SenderWindows;
 
-/// What came of a transaction: the balance afterwards, in cents, or why not.
-pub type Outcome = Result<i64, Refusal>;
+/// The outcome of a transaction as the table keeps it: the balance afterwards, in cents, or the refusal.
+pub type Remembered = Result<i64, Refusal>;
 
 /// An outcome as it is stored: 0 or the refusal's number, and the balance (0 when refused).
-pub(super) fn to_stored(outcome: Outcome) -> (u8, i64) {
+pub(super) fn to_stored(outcome: Remembered) -> (u8, i64) {
     match outcome {
         Ok(balance) => (0, balance),
         Err(refusal) => (refusal.to_byte(), 0),
     }
 }
 
-/// The opposite.
-fn from_stored(code: u8, balance: i64) -> Option<Outcome> {
+/// The inverse of [`to_stored`]; `None` for a pair that it does not write.
+fn from_stored(code: u8, balance: i64) -> Option<Remembered> {
     match code {
         0 => Some(Ok(balance)),
         _ if balance == 0 => Refusal::from_byte(code).map(Err),
@@ -42,32 +43,32 @@ fn from_stored(code: u8, balance: i64) -> Option<Outcome> {
     }
 }
 
-/// What a shard makes of a command before it carries it out.
+/// What the dedup table says of a command before the shard carries it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recall {
-    /// Not known: to be carried out.
+pub enum DedupResult {
+    /// Not in the table: the command is to be carried out.
     New,
-    /// Carried out before: what came of it.
+    /// Carried out before, with this outcome.
     Repeated(Result<Posted, Refusal>),
-    /// Its key came with something else before.
+    /// Its `Idempotency-Key` came with another request before.
     OtherRequest,
 }
 
-/// See the top of this file.
+/// Earlier commands of a shard and their outcomes: see the top of this file.
 #[derive(Debug)]
-pub struct Outcomes {
+pub struct DedupTable {
     /// For the fingerprints.
     directory: u128,
-    origins: Origins,
+    senders: SenderWindows,
     keys: Keys,
 }
 
-/// How much of the outcomes is in a snapshot.
+/// How much of a dedup table a snapshot has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Windows.
     pub windows: u32,
-    /// Outcomes in them, together.
+    /// Outcomes in all windows together.
     pub forwarded: u64,
     /// Keys.
     pub keys: u32,
@@ -80,14 +81,14 @@ pub struct Counts {
 impl Counts {
     /// What they take in a file; `None`: more than there can be.
     pub fn bytes(&self) -> Option<u64> {
-        let heads = u64::from(self.windows) * origins::HEAD_BYTES as u64;
+        let heads = u64::from(self.windows) * senders::HEAD_BYTES as u64;
         let keys = u64::from(self.keys) * keys::KEY_BYTES as u64;
-        let forwarded = self.forwarded.checked_mul(origins::ENTRY_BYTES as u64)?;
+        let forwarded = self.forwarded.checked_mul(senders::ENTRY_BYTES as u64)?;
         forwarded.checked_add(heads)?.checked_add(keys)
     }
 }
 
-/// Outcomes being copied out.
+/// A dedup table being copied out.
 #[derive(Debug, Default)]
 pub struct Copying {
     counts: Counts,
@@ -95,27 +96,28 @@ pub struct Copying {
     keys: Option<keys::Copying>,
 }
 
-impl Outcomes {
+impl DedupTable {
     /// None yet; nothing is allocated before the first. `directory` is the directory's id.
-    pub fn new(directory: u128) -> Outcomes {
-        Outcomes {
+    pub fn new(directory: u128) -> DedupTable {
+        DedupTable {
             directory,
-            origins: Origins::default(),
+            senders: SenderWindows::default(),
             keys: Keys::default(),
         }
     }
 
-    /// What is known of a command, at a time in microseconds since 1970; `limit` is its account's.
-    pub fn recall(&self, ids: &Ids, order: &Order<'_>, limit: i64, time_us: u64) -> Recall {
-        let repeated =
-            |outcome: Outcome| Recall::Repeated(outcome.map(|balance| Posted { limit, balance }));
-        if let Some(outcome) = ids.forward.and_then(|id| self.origins.find(&id)) {
+    /// Looks a command up, at a time in microseconds since 1970; `limit` is its account's.
+    pub fn recognise(&self, ids: &Ids, order: &Order<'_>, limit: i64, time_us: u64) -> DedupResult {
+        let repeated = |outcome: Remembered| {
+            DedupResult::Repeated(outcome.map(|balance| Posted { limit, balance }))
+        };
+        if let Some(outcome) = ids.forward.and_then(|id| self.senders.find(&id)) {
             return repeated(outcome);
         }
         match ids.key.and_then(|key| self.keys.find(key, time_us)) {
-            None => Recall::New,
+            None => DedupResult::New,
             Some(known) if known.fingerprint == self.fingerprint(order) => repeated(known.outcome),
-            Some(_) => Recall::OtherRequest,
+            Some(_) => DedupResult::OtherRequest,
         }
     }
 
@@ -123,23 +125,23 @@ impl Outcomes {
     /// back.
     pub fn is_settled(&self, ids: &Ids, time_us: u64) -> bool {
         let forward = ids.forward.as_ref();
-        forward.is_some_and(|id| self.origins.is_settled(id))
+        forward.is_some_and(|id| self.senders.is_settled(id))
             || ids
                 .key
                 .is_some_and(|key| self.keys.is_settled(key, time_us))
     }
 
-    /// Remembers what came of a command that [`recall`](Self::recall) does not know, at the time of
+    /// Remembers what came of a command that [`recognise`](Self::recognise) does not know, at the time of
     /// its record; times never go back. `Err`: it does know it.
     pub fn remember(
         &mut self,
         ids: &Ids,
         order: &Order<'_>,
-        outcome: Outcome,
+        outcome: Remembered,
         time_us: u64,
     ) -> Result<(), &'static str> {
         if let Some(forward) = &ids.forward {
-            self.origins.remember(forward, outcome)?;
+            self.senders.remember(forward, outcome)?;
         }
         let Some(key) = ids.key else { return Ok(()) };
         self.keys.remember(Key {
@@ -152,12 +154,12 @@ impl Outcomes {
 
     /// The same of a reset or a purge, of which nothing comes that could be told but that it is done.
     pub fn remember_forgotten(&mut self, id: &ForwardId) -> Result<(), &'static str> {
-        self.origins.remember(id, Ok(0))
+        self.senders.remember(id, Ok(0))
     }
 
     /// Whether it is known.
     pub fn has_forgotten(&self, id: &ForwardId) -> bool {
-        self.origins.find(id).is_some()
+        self.senders.find(id).is_some()
     }
 
     /// For a record of the journal.
@@ -166,7 +168,7 @@ impl Outcomes {
         id: &ForwardId,
         (sequence, time_us): (u64, u64),
     ) -> Result<(), &'static str> {
-        if self.origins.lack(id, sequence) {
+        if self.senders.lack(id, sequence) {
             self.remember_forgotten(id)?;
         }
         self.written(time_us);
@@ -179,11 +181,11 @@ impl Outcomes {
         &mut self,
         ids: &Ids,
         order: &Order<'_>,
-        outcome: Outcome,
+        outcome: Remembered,
         (sequence, time_us): (u64, u64),
     ) -> Result<(), &'static str> {
         let lacking = Ids {
-            forward: ids.forward.filter(|id| self.origins.lack(id, sequence)),
+            forward: ids.forward.filter(|id| self.senders.lack(id, sequence)),
             key: ids.key.filter(|_| self.keys.lack(sequence)),
         };
         self.remember(&lacking, order, outcome, time_us)?;
@@ -193,7 +195,7 @@ impl Outcomes {
 
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.origins.is_empty() && self.keys.is_empty()
+        self.senders.is_empty() && self.keys.is_empty()
     }
 
     /// Whether keys are remembered.
@@ -217,13 +219,13 @@ impl Outcomes {
     /// What the tick brought is in the journal, which ends at this time: what need not be remembered
     /// any more is forgotten.
     pub fn written(&mut self, time_us: u64) {
-        self.origins.written();
+        self.senders.written();
         self.keys.written(time_us);
     }
 
     /// What the tick brought is not in the journal: as if it had not been.
     pub fn refused(&mut self) {
-        self.origins.refused();
+        self.senders.refused();
         self.keys.refused();
     }
 
@@ -244,7 +246,7 @@ impl Outcomes {
         let mut bytes = Vec::new();
         let Copying { counts, keys } = copying;
         if keys.is_none() {
-            self.origins.slice(counts, sequence, &mut bytes);
+            self.senders.slice(counts, sequence, &mut bytes);
             if bytes.is_empty() {
                 counts.keys_through = sequence;
             }
@@ -273,18 +275,18 @@ impl Outcomes {
         bytes: &[u8],
         counts: &Counts,
         (from, end): (u64, u64),
-    ) -> Result<Outcomes, (usize, &'static str)> {
+    ) -> Result<DedupTable, (usize, &'static str)> {
         debug_assert_eq!(counts.bytes(), Some(bytes.len() as u64));
         let moments = from.saturating_sub(1)..=end;
         let (windows, keys) = bytes.split_at(bytes.len() - counts.keys as usize * keys::KEY_BYTES);
         if !moments.contains(&counts.keys_through) {
             return Err((windows.len(), "the keys are of another time"));
         }
-        let origins = Origins::read(windows, counts, &moments)?;
+        let senders = SenderWindows::read(windows, counts, &moments)?;
         let keys = Keys::read(keys, counts).map_err(|(at, reason)| (windows.len() + at, reason))?;
-        Ok(Outcomes {
+        Ok(DedupTable {
             directory,
-            origins,
+            senders,
             keys,
         })
     }
@@ -292,6 +294,6 @@ impl Outcomes {
     /// Bytes that are allocated, used or not.
     #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
-        self.origins.allocated_bytes() + self.keys.allocated_bytes()
+        self.senders.allocated_bytes() + self.keys.allocated_bytes()
     }
 }

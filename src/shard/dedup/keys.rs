@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::{from_stored, to_stored, Counts, Outcome};
+use super::{from_stored, to_stored, Counts, Remembered};
 use crate::codec::{u32_at, u64_at};
 use crate::limits::{
     JOURNAL_BATCH_BYTES_MAX, KEYS_MAX, KEY_NS_MAX, SECOND_NS, SECOND_US, SNAPSHOT_SLICE_BYTES,
@@ -58,8 +58,8 @@ pub struct Key {
     pub key: u128,
     /// Of the request.
     pub fingerprint: u64,
-    /// Of the request.
-    pub outcome: Outcome,
+    /// Outcome of the request.
+    pub outcome: Remembered,
     /// Of its record, seconds of the shard's time.
     pub time_s: u32,
 }
@@ -94,7 +94,7 @@ impl Entry {
         now_s.saturating_sub(self.time_s) <= KEY_S_MAX
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Remembered {
         from_stored(self.code, self.balance).expect("made from an outcome, or read and checked")
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::bank::{Posted, Refusal};
 use crate::command::{ids, ForwardId, Origin};
 use crate::limits::{KEYS_MAX, KEY_NS_MAX, SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
-use crate::shard::Recall;
+use crate::shard::DedupResult;
 
 const A: Origin = Origin {
     member: 3,
@@ -41,26 +41,26 @@ fn both(origin: Origin, counter: u64, number: u128) -> Ids {
     }
 }
 
-fn posted(client: u32, balance: i64) -> Recall {
+fn posted(client: u32, balance: i64) -> DedupResult {
     let limit = CLIENTS[client as usize - 1].limit;
-    Recall::Repeated(Ok(Posted { limit, balance }))
+    DedupResult::Repeated(Ok(Posted { limit, balance }))
 }
 
-const REFUSED: Recall = Recall::Repeated(Err(Refusal::Limit));
+const REFUSED: DedupResult = DedupResult::Repeated(Err(Refusal::Limit));
 
 /// What is known of a credit of one cent to a client.
-fn recall_at(shard: &Shard, client: u32, ids: &Ids, time_us: u64) -> Recall {
+fn recognise_at(shard: &Shard, client: u32, ids: &Ids, time_us: u64) -> DedupResult {
     let index = shard.find(client).unwrap();
-    shard.recall(index, Kind::Credit, 1, text("x"), time_us, ids)
+    shard.recognise(index, Kind::Credit, 1, text("x"), time_us, ids)
 }
 
-fn recall(shard: &Shard, client: u32, ids: &Ids) -> Recall {
-    recall_at(shard, client, ids, TIME_US)
+fn recognise(shard: &Shard, client: u32, ids: &Ids) -> DedupResult {
+    recognise_at(shard, client, ids, TIME_US)
 }
 
 /// Such a credit, which nobody knows yet.
 fn post_at(shard: &mut Shard, client: u32, ids: &Ids, time_us: u64) {
-    assert_eq!(recall_at(shard, client, ids, time_us), Recall::New);
+    assert_eq!(recognise_at(shard, client, ids, time_us), DedupResult::New);
     let index = shard.find(client).unwrap();
     let posted = shard.transact(index, Kind::Credit, 1, text("x"), time_us, ids);
     posted.unwrap();
@@ -71,14 +71,14 @@ fn post(shard: &mut Shard, client: u32, ids: &Ids) {
 }
 
 /// What is known of a debit that is always beyond the limit.
-fn recall_too_much(shard: &Shard, client: u32, ids: &Ids) -> Recall {
+fn recognise_too_much(shard: &Shard, client: u32, ids: &Ids) -> DedupResult {
     let index = shard.find(client).unwrap();
-    shard.recall(index, Kind::Debit, i64::MAX, text("x"), TIME_US, ids)
+    shard.recognise(index, Kind::Debit, i64::MAX, text("x"), TIME_US, ids)
 }
 
 /// Such a debit.
 fn post_too_much(shard: &mut Shard, client: u32, ids: &Ids) {
-    assert_eq!(recall_too_much(shard, client, ids), Recall::New);
+    assert_eq!(recognise_too_much(shard, client, ids), DedupResult::New);
     let index = shard.find(client).unwrap();
     let refused = shard.transact(index, Kind::Debit, i64::MAX, text("x"), TIME_US, ids);
     assert_eq!(refused, Err(Refusal::Limit));
@@ -94,11 +94,11 @@ fn a_repeat_gets_the_first_outcome() {
         let mut shard = in_memory();
         post(&mut shard, 2, &ids);
         // In the same tick, and in later ones.
-        assert_eq!(recall(&shard, 2, &ids), posted(2, 1));
+        assert_eq!(recognise(&shard, 2, &ids), posted(2, 1));
         shard.written();
         post(&mut shard, 2, &NO_IDS);
         shard.written();
-        assert_eq!(recall(&shard, 2, &ids), posted(2, 1));
+        assert_eq!(recognise(&shard, 2, &ids), posted(2, 1));
     }
 }
 
@@ -107,13 +107,13 @@ fn a_command_with_both_ids_is_known_by_either() {
     let mut shard = in_memory();
     post(&mut shard, 1, &both(A, 1, 1));
     shard.written();
-    assert_eq!(recall(&shard, 1, &forward(A, 1)), posted(1, 1));
-    assert_eq!(recall(&shard, 1, &key(1)), posted(1, 1));
+    assert_eq!(recognise(&shard, 1, &forward(A, 1)), posted(1, 1));
+    assert_eq!(recognise(&shard, 1, &key(1)), posted(1, 1));
     // The forward id comes first: it is of the very same command.
     post(&mut shard, 1, &key(2));
-    assert_eq!(recall(&shard, 1, &both(A, 1, 2)), posted(1, 1));
-    assert_eq!(recall(&shard, 1, &both(A, 2, 2)), posted(1, 2));
-    assert_eq!(recall(&shard, 1, &forward(B, 1)), Recall::New);
+    assert_eq!(recognise(&shard, 1, &both(A, 1, 2)), posted(1, 1));
+    assert_eq!(recognise(&shard, 1, &both(A, 2, 2)), posted(1, 2));
+    assert_eq!(recognise(&shard, 1, &forward(B, 1)), DedupResult::New);
 }
 
 #[test]
@@ -121,16 +121,28 @@ fn another_request_with_the_same_key_is_told_so() {
     let mut shard = in_memory();
     post(&mut shard, 1, &key(1));
     shard.written();
-    let recall = |client, kind, amount, description| {
+    let recognise = |client, kind, amount, description| {
         let index = shard.find(client).unwrap();
-        shard.recall(index, kind, amount, text(description), TIME_US, &key(1))
+        shard.recognise(index, kind, amount, text(description), TIME_US, &key(1))
     };
-    assert_eq!(recall(1, Kind::Credit, 1, "x"), posted(1, 1));
-    assert_eq!(recall(2, Kind::Credit, 1, "x"), Recall::OtherRequest);
-    assert_eq!(recall(1, Kind::Debit, 1, "x"), Recall::OtherRequest);
-    assert_eq!(recall(1, Kind::Credit, 2, "x"), Recall::OtherRequest);
-    assert_eq!(recall(1, Kind::Credit, 1, "y"), Recall::OtherRequest);
-    assert_eq!(recall(1, Kind::Credit, 1, "x\0"), Recall::OtherRequest);
+    assert_eq!(recognise(1, Kind::Credit, 1, "x"), posted(1, 1));
+    assert_eq!(
+        recognise(2, Kind::Credit, 1, "x"),
+        DedupResult::OtherRequest
+    );
+    assert_eq!(recognise(1, Kind::Debit, 1, "x"), DedupResult::OtherRequest);
+    assert_eq!(
+        recognise(1, Kind::Credit, 2, "x"),
+        DedupResult::OtherRequest
+    );
+    assert_eq!(
+        recognise(1, Kind::Credit, 1, "y"),
+        DedupResult::OtherRequest
+    );
+    assert_eq!(
+        recognise(1, Kind::Credit, 1, "x\0"),
+        DedupResult::OtherRequest
+    );
 }
 
 #[test]
@@ -138,24 +150,27 @@ fn a_refusal_is_remembered_for_its_key_only() {
     let mut shard = in_memory();
     post_too_much(&mut shard, 1, &forward(A, 1));
     assert!(shard.batch().is_empty() && shard.sequence() == 0);
-    assert_eq!(recall_too_much(&shard, 1, &forward(A, 1)), Recall::New);
+    assert_eq!(
+        recognise_too_much(&shard, 1, &forward(A, 1)),
+        DedupResult::New
+    );
     let before = state(&shard);
     post_too_much(&mut shard, 1, &both(A, 2, 1));
     assert_eq!(shard.sequence(), 1);
     shard.written();
     assert!(state(&shard) == before);
-    assert_eq!(recall_too_much(&shard, 1, &key(1)), REFUSED);
-    assert_eq!(recall_too_much(&shard, 1, &forward(A, 2)), REFUSED);
+    assert_eq!(recognise_too_much(&shard, 1, &key(1)), REFUSED);
+    assert_eq!(recognise_too_much(&shard, 1, &forward(A, 2)), REFUSED);
     // Whatever the balance is by now; and an overflow is told from a limit.
     let index = shard.find(1).unwrap();
     let credit = |shard: &mut Shard, ids: &Ids| {
         shard.transact(index, Kind::Credit, i64::MAX, text("x"), TIME_US, ids)
     };
     credit(&mut shard, &NO_IDS).unwrap();
-    assert_eq!(recall_too_much(&shard, 1, &key(1)), REFUSED);
+    assert_eq!(recognise_too_much(&shard, 1, &key(1)), REFUSED);
     assert_eq!(credit(&mut shard, &key(2)), Err(Refusal::Overflow));
-    let again = shard.recall(index, Kind::Credit, i64::MAX, text("x"), TIME_US, &key(2));
-    assert_eq!(again, Recall::Repeated(Err(Refusal::Overflow)));
+    let again = shard.recognise(index, Kind::Credit, i64::MAX, text("x"), TIME_US, &key(2));
+    assert_eq!(again, DedupResult::Repeated(Err(Refusal::Overflow)));
 }
 
 #[test]
@@ -164,23 +179,23 @@ fn a_key_is_forgotten_after_its_time() {
     post(&mut shard, 1, &key(1));
     shard.written();
     assert_eq!(
-        recall_at(&shard, 1, &key(1), TIME_US + KEY_US_MAX),
+        recognise_at(&shard, 1, &key(1), TIME_US + KEY_US_MAX),
         posted(1, 1)
     );
     let later_us = TIME_US + KEY_US_MAX + 1_000_000;
-    assert_eq!(recall_at(&shard, 1, &key(1), later_us), Recall::New);
+    assert_eq!(recognise_at(&shard, 1, &key(1), later_us), DedupResult::New);
     // Used again, by another request even; taken back; used once more.
     for _ in 0..2 {
         post_at(&mut shard, 2, &key(1), later_us);
-        assert_eq!(recall_at(&shard, 2, &key(1), later_us), posted(2, 1));
+        assert_eq!(recognise_at(&shard, 2, &key(1), later_us), posted(2, 1));
         shard.refused();
-        assert_eq!(recall_at(&shard, 2, &key(1), later_us), Recall::New);
-        assert_eq!(recall(&shard, 1, &key(1)), posted(1, 1), "as it was");
+        assert_eq!(recognise_at(&shard, 2, &key(1), later_us), DedupResult::New);
+        assert_eq!(recognise(&shard, 1, &key(1)), posted(1, 1), "as it was");
     }
     post_at(&mut shard, 2, &key(1), later_us);
     shard.written();
     // The clock went back; the shard's time did not.
-    assert_eq!(recall(&shard, 2, &key(1)), posted(2, 1));
+    assert_eq!(recognise(&shard, 2, &key(1)), posted(2, 1));
 }
 
 #[test]
@@ -194,21 +209,21 @@ fn the_oldest_keys_are_forgotten_at_the_end_of_a_tick() {
         post(&mut shard, 1, &key(number));
     }
     shard.written();
-    assert_eq!(recall(&shard, 1, &key(0)), posted(1, 1));
+    assert_eq!(recognise(&shard, 1, &key(0)), posted(1, 1));
     for number in end..end + 3 {
         post(&mut shard, 1, &key(number));
     }
-    assert_eq!(recall(&shard, 1, &key(0)), posted(1, 1));
+    assert_eq!(recognise(&shard, 1, &key(0)), posted(1, 1));
     shard.refused();
-    assert_eq!(recall(&shard, 1, &key(end)), Recall::New);
+    assert_eq!(recognise(&shard, 1, &key(end)), DedupResult::New);
     for number in end..end + 3 {
         post(&mut shard, 1, &key(number));
     }
     shard.written();
-    assert_eq!(recall(&shard, 1, &key(2)), Recall::New);
-    assert_eq!(recall(&shard, 1, &key(3)), posted(1, 4));
+    assert_eq!(recognise(&shard, 1, &key(2)), DedupResult::New);
+    assert_eq!(recognise(&shard, 1, &key(3)), posted(1, 4));
     assert_eq!(
-        recall(&shard, 1, &key(end + 2)),
+        recognise(&shard, 1, &key(end + 2)),
         posted(1, KEYS_MAX as i64 + 3)
     );
 }
@@ -216,12 +231,12 @@ fn the_oldest_keys_are_forgotten_at_the_end_of_a_tick() {
 #[test]
 fn a_hundred_thousand_keys_take_less_than_six_megabytes() {
     let mut shard = in_memory();
-    assert_eq!(shard.outcomes().allocated_bytes(), 0);
+    assert_eq!(shard.dedup().allocated_bytes(), 0);
     post(&mut shard, 1, &NO_IDS);
     shard.written();
-    assert_eq!(shard.outcomes().allocated_bytes(), 0);
+    assert_eq!(shard.dedup().allocated_bytes(), 0);
     post(&mut shard, 1, &key(0));
-    let allocated = shard.outcomes().allocated_bytes();
+    let allocated = shard.dedup().allocated_bytes();
     assert!((4_000_000..6_000_000).contains(&allocated), "{allocated}");
     // And never more, however many come.
     for number in 1..2 * KEYS_MAX as u128 {
@@ -230,7 +245,7 @@ fn a_hundred_thousand_keys_take_less_than_six_megabytes() {
         }
         post(&mut shard, 1, &key(number));
     }
-    assert_eq!(shard.outcomes().allocated_bytes(), allocated);
+    assert_eq!(shard.dedup().allocated_bytes(), allocated);
 }
 
 #[test]
@@ -244,20 +259,20 @@ fn counters_that_were_answered_are_forgotten_at_the_end_of_a_tick() {
     // One that was refused before, and had room the second time.
     post(&mut shard, 1, &forward(A, 1));
     post(&mut shard, 1, &forward(A, most + 2));
-    assert_eq!(recall(&shard, 1, &forward(A, 1)), posted(1, most as i64));
+    assert_eq!(recognise(&shard, 1, &forward(A, 1)), posted(1, most as i64));
     shard.written();
     for counter in [1, 2, most + 1] {
-        assert_eq!(recall(&shard, 1, &forward(A, counter)), Recall::New);
+        assert_eq!(recognise(&shard, 1, &forward(A, counter)), DedupResult::New);
     }
-    assert_eq!(recall(&shard, 1, &forward(A, 3)), posted(1, 2));
-    let allocated = shard.outcomes().allocated_bytes();
+    assert_eq!(recognise(&shard, 1, &forward(A, 3)), posted(1, 2));
+    let allocated = shard.dedup().allocated_bytes();
     for counter in most + 3..6 * most {
         post(&mut shard, 1, &forward(A, counter));
         if counter % most == 0 {
             shard.written();
         }
     }
-    assert_eq!(shard.outcomes().allocated_bytes(), allocated);
+    assert_eq!(shard.dedup().allocated_bytes(), allocated);
 }
 
 #[test]
@@ -266,18 +281,18 @@ fn a_new_epoch_begins_anew() {
     post(&mut shard, 1, &forward(A, 1));
     post(&mut shard, 1, &forward(B, 1));
     shard.written();
-    assert_eq!(recall(&shard, 1, &forward(A_LATER, 1)), Recall::New);
+    assert_eq!(recognise(&shard, 1, &forward(A_LATER, 1)), DedupResult::New);
     post(&mut shard, 1, &forward(A_LATER, 2));
-    assert_eq!(recall(&shard, 1, &forward(A, 1)), Recall::New);
-    assert_eq!(recall(&shard, 1, &forward(A_LATER, 2)), posted(1, 3));
+    assert_eq!(recognise(&shard, 1, &forward(A, 1)), DedupResult::New);
+    assert_eq!(recognise(&shard, 1, &forward(A_LATER, 2)), posted(1, 3));
     shard.refused();
-    assert_eq!(recall(&shard, 1, &forward(A_LATER, 2)), Recall::New);
-    assert_eq!(recall(&shard, 1, &forward(A, 1)), posted(1, 1));
+    assert_eq!(recognise(&shard, 1, &forward(A_LATER, 2)), DedupResult::New);
+    assert_eq!(recognise(&shard, 1, &forward(A, 1)), posted(1, 1));
     post(&mut shard, 1, &forward(A_LATER, 2));
     shard.written();
-    assert_eq!(recall(&shard, 1, &forward(A, 1)), Recall::New);
-    assert_eq!(recall(&shard, 1, &forward(A_LATER, 2)), posted(1, 3));
-    assert_eq!(recall(&shard, 1, &forward(B, 1)), posted(1, 2));
+    assert_eq!(recognise(&shard, 1, &forward(A, 1)), DedupResult::New);
+    assert_eq!(recognise(&shard, 1, &forward(A_LATER, 2)), posted(1, 3));
+    assert_eq!(recognise(&shard, 1, &forward(B, 1)), posted(1, 2));
 }
 
 #[test]
@@ -293,11 +308,11 @@ fn what_found_no_room_in_the_journal_was_never_known() {
         post_too_much(&mut shard, 1, &key(4));
         shard.refused();
         for ids in &news {
-            assert_eq!(recall(&shard, 1, ids), Recall::New);
+            assert_eq!(recognise(&shard, 1, ids), DedupResult::New);
         }
-        assert_eq!(recall_too_much(&shard, 1, &key(4)), Recall::New);
-        assert_eq!(recall(&shard, 1, &forward(A, 5)), posted(1, 1));
-        assert_eq!(recall(&shard, 1, &key(5)), posted(1, 1));
+        assert_eq!(recognise_too_much(&shard, 1, &key(4)), DedupResult::New);
+        assert_eq!(recognise(&shard, 1, &forward(A, 5)), posted(1, 1));
+        assert_eq!(recognise(&shard, 1, &key(5)), posted(1, 1));
         assert_eq!(shard.sequence(), 1);
     }
 }
@@ -356,22 +371,22 @@ fn live(shard: &mut Shard, store: &mut Store<RealDisk>) {
 /// What is known after that.
 fn expect_lived(shard: &Shard) {
     assert_eq!(
-        recall(shard, 1, &forward(A, 1)),
-        Recall::New,
+        recognise(shard, 1, &forward(A, 1)),
+        DedupResult::New,
         "an old epoch"
     );
-    assert_eq!(recall(shard, 1, &forward(B, 1)), posted(1, 2));
-    assert_eq!(recall(shard, 1, &key(71)), posted(1, 2));
-    assert_eq!(recall(shard, 2, &key(71)), Recall::OtherRequest);
-    assert_eq!(recall_too_much(shard, 1, &key(72)), REFUSED);
+    assert_eq!(recognise(shard, 1, &forward(B, 1)), posted(1, 2));
+    assert_eq!(recognise(shard, 1, &key(71)), posted(1, 2));
+    assert_eq!(recognise(shard, 2, &key(71)), DedupResult::OtherRequest);
+    assert_eq!(recognise_too_much(shard, 1, &key(72)), REFUSED);
     assert_eq!(
-        recall(shard, 2, &key(73)),
+        recognise(shard, 2, &key(73)),
         posted(2, 1),
         "a reset forgets none"
     );
-    assert_eq!(recall(shard, 2, &forward(A_LATER, 9)), posted(2, 1));
-    assert_eq!(recall(shard, 2, &forward(A_LATER, 4)), posted(2, 3));
-    assert_eq!(recall(shard, 2, &forward(A_LATER, 5)), Recall::New);
+    assert_eq!(recognise(shard, 2, &forward(A_LATER, 9)), posted(2, 1));
+    assert_eq!(recognise(shard, 2, &forward(A_LATER, 4)), posted(2, 3));
+    assert_eq!(recognise(shard, 2, &forward(A_LATER, 5)), DedupResult::New);
 }
 
 #[test]
@@ -450,13 +465,13 @@ fn a_fuzzy_snapshot_and_the_journal_bring_them_back() {
             expect_lived(shard);
             for number in numbers.clone() {
                 let outcome = posted(5, number as i64);
-                assert_eq!(recall(shard, 5, &key(number.into())), outcome);
-                assert_eq!(recall(shard, 5, &forward(origin, number)), outcome);
+                assert_eq!(recognise(shard, 5, &key(number.into())), outcome);
+                assert_eq!(recognise(shard, 5, &forward(origin, number)), outcome);
             }
             for step in 0..STEPS as u64 {
-                let by_key = recall(shard, 4, &key(100 + u128::from(step)));
-                assert_eq!(recall(shard, 4, &forward(B, 100 + step)), by_key);
-                assert!(matches!(by_key, Recall::Repeated(Ok(_))));
+                let by_key = recognise(shard, 4, &key(100 + u128::from(step)));
+                assert_eq!(recognise(shard, 4, &forward(B, 100 + step)), by_key);
+                assert!(matches!(by_key, DedupResult::Repeated(Ok(_))));
             }
         }
         assert!(state(&recovered.shard) == state(&shard));
@@ -518,15 +533,22 @@ fn keys_may_be_forgotten_while_they_are_copied() {
     assert_ne!(recovered.report.snapshot, 0);
     for shard in [&shard, &recovered.shard] {
         for number in [0, 99, 101, 20_999, 21_000] {
-            assert_eq!(recall(shard, 1, &key(number)), Recall::New, "{number}");
+            assert_eq!(
+                recognise(shard, 1, &key(number)),
+                DedupResult::New,
+                "{number}"
+            );
         }
-        assert_eq!(recall(shard, 2, &key(100)), posted(2, 1));
+        assert_eq!(recognise(shard, 2, &key(100)), posted(2, 1));
         for number in [21_001, 50_000, 99_999, 100_000, 120_999] {
-            assert_eq!(recall(shard, 1, &key(number)), posted(1, number as i64 + 1));
+            assert_eq!(
+                recognise(shard, 1, &key(number)),
+                posted(1, number as i64 + 1)
+            );
         }
         // All of them would be in the way of what is not there.
         for number in 0..121_000 {
-            let known = recall(shard, 1, &key(number)) != Recall::New;
+            let known = recognise(shard, 1, &key(number)) != DedupResult::New;
             assert_eq!(known, number > 21_000 || number == 100, "{number}");
         }
     }

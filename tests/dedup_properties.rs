@@ -3,7 +3,7 @@
 use galo::bank::{Description, Kind, Posted, Refusal};
 use galo::command::{ForwardId, Ids, Origin};
 use galo::machine::Job as _;
-use galo::shard::{create, open, Client, Meta, RealDisk, Recall, Recovered, Shard, Store};
+use galo::shard::{create, open, Client, DedupResult, Meta, RealDisk, Recovered, Shard, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -75,7 +75,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn recall(&self, ids: &Ids, order: Order, now_s: u64) -> Recall {
+    fn recognise(&self, ids: &Ids, order: Order, now_s: u64) -> DedupResult {
         if let Some(id) = ids.forward {
             let others = self.all.iter().rev().filter_map(|(ids, _, outcome, _)| {
                 let other = ids.forward?;
@@ -83,35 +83,41 @@ impl Plain {
             });
             let mut life = others.take_while(|(other, _)| other.origin == id.origin);
             if let Some((_, outcome)) = life.find(|(other, _)| *other == id) {
-                return Recall::Repeated(*outcome);
+                return DedupResult::Repeated(*outcome);
             }
         }
         let mut newest = self.all.iter().rev();
         match newest.find(|(other, ..)| other.key.is_some() && other.key == ids.key) {
-            Some((.., time_s)) if now_s - time_s > LIFE_S => Recall::New,
-            Some((_, other, outcome, _)) if *other == order => Recall::Repeated(*outcome),
-            Some(_) => Recall::OtherRequest,
-            None => Recall::New,
+            Some((.., time_s)) if now_s - time_s > LIFE_S => DedupResult::New,
+            Some((_, other, outcome, _)) if *other == order => DedupResult::Repeated(*outcome),
+            Some(_) => DedupResult::OtherRequest,
+            None => DedupResult::New,
         }
     }
 }
 
 /// What a shard makes of a command, and what it is to make of it.
-fn recalls(shard: &Shard, plain: &Plain, order: Order, ids: &Ids, time_us: u64) -> [Recall; 2] {
+fn recognise_both(
+    shard: &Shard,
+    plain: &Plain,
+    order: Order,
+    ids: &Ids,
+    time_us: u64,
+) -> [DedupResult; 2] {
     let (client, kind, amount) = order;
     let index = shard.find(client).unwrap();
     let text = Description::new("x").unwrap();
     [
-        shard.recall(index, kind, amount, text, time_us, ids),
-        plain.recall(ids, order, shard.time_us(time_us) / 1_000_000),
+        shard.recognise(index, kind, amount, text, time_us, ids),
+        plain.recognise(ids, order, shard.time_us(time_us) / 1_000_000),
     ]
 }
 
 fn command_of(shard: &mut Shard, plain: &mut Plain, order: Order, ids: &Ids, later_s: u64) {
     let time_us = shard.time_us(0) + later_s * 1_000_000;
-    let [known, expected] = recalls(shard, plain, order, ids, time_us);
+    let [known, expected] = recognise_both(shard, plain, order, ids, time_us);
     assert_eq!(known, expected);
-    if known == Recall::New {
+    if known == DedupResult::New {
         let (client, kind, amount) = order;
         let index = shard.find(client).unwrap();
         let text = Description::new("x").unwrap();
@@ -177,7 +183,7 @@ proptest! {
         for step in &steps {
             if let Step::Command { order, ids, .. } = step {
                 for shard in [&shard, &recovered] {
-                    let [known, expected] = recalls(shard, &plain, *order, ids, 0);
+                    let [known, expected] = recognise_both(shard, &plain, *order, ids, 0);
                     prop_assert_eq!(known, expected);
                 }
             }
