@@ -210,7 +210,7 @@ pub const PAYMENT_QUEUE_MAX: usize = 10_000_000;
 pub const PAYMENT_DEADLINE_NS_MAX: u64 = 24 * 3600 * SECOND_NS;
 /// Ids that a shard tells from new ones, at least. Beyond: the oldest is forgotten.
 pub const PAYMENT_IDS_MIN: usize = 1_000_000;
-/// Waiting payments that recovery looks for together, 24 bytes each. Beyond: those first, then the next.
+/// Queued payments that recovery looks for together, 24 bytes each. Beyond: those first, then the next.
 pub const PAYMENTS_ARRIVING_MAX: usize = 64 * 1024;
 /// Settled payments that a shard has in memory before they become a file (a run).
 pub const SETTLED_RUN: usize = 32 * 1024;

@@ -213,7 +213,7 @@ impl Gateway {
         shard: usize,
         id: PaymentId,
     ) -> Option<(Payment, Course)> {
-        shards.get(shard)?.payments().tried(id)
+        shards.get(shard)?.payments().in_flight(id)
     }
 
     /// The same of one that is known to be so.
@@ -402,7 +402,7 @@ impl Gateway {
         for (place, (_, id, to)) in gathered.into_iter().enumerate() {
             shard.payment_in_doubt(id);
             let due_ns = first_ns + 1 + place as u64;
-            let (_, course) = shard.payments().tried(id).expect("it is bound");
+            let (_, course) = shard.payments().in_flight(id).expect("it is bound");
             shard.set_payment_course(id, Course { due_ns, ..course });
             self.upstream(to).retries.insert((due_ns, id), number);
         }

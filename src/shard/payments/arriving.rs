@@ -1,4 +1,4 @@
-//! Waiting payments that recovery has read, and not yet looked for among the others.
+//! Queued payments that recovery has read, and not yet looked for among the others.
 //!
 //! Each must be looked for, and put into an index of megabytes, at a place that is as good as random: one by
 //! one, that is a cache miss or two for each. So many are done together, in the order of those places, and memory is
@@ -9,7 +9,7 @@
 //! its id is that of a settled one. It goes where they are looked for, too, and nobody else of its id can be bound
 //! before it is settled.
 
-use super::waiting::{Entry, TOGETHER};
+use super::queue::{QueuedPayment, TOGETHER};
 use super::Payments;
 use crate::limits::{PAYMENTS_ARRIVING_MAX, PAYMENTS_OPEN_MAX};
 use crate::payments::PaymentId;
@@ -37,10 +37,10 @@ struct Arrival {
 const _: () = assert!(size_of::<Arrival>() == 24);
 
 impl Payments {
-    /// One more that waits. `Err`: as [`arrived`](Self::arrived).
-    pub(super) fn arrive(&mut self, entry: Entry, origin: u64) -> Result<(), u64> {
+    /// Queues a payment that recovery has read. `Err`: as [`arrived`](Self::arrived).
+    pub(super) fn arrive(&mut self, entry: QueuedPayment, origin: u64) -> Result<(), u64> {
         let hash = self.hasher.hash(entry.id);
-        let behind = self.waiting.queue(entry);
+        let behind = self.queue.push_unindexed(entry);
         self.arriving.list.push(Arrival {
             hash,
             origin,
@@ -58,7 +58,7 @@ impl Payments {
         self.arriving.end = end;
     }
 
-    /// Looks for all that have arrived, and puts them into the index. `Err`: some were there already, waiting or
+    /// Looks for all that have arrived, and puts them into the index. `Err`: some were there already, queued or
     /// not; the origin of the first.
     pub(in crate::shard) fn arrived(&mut self) -> Result<(), u64> {
         if self.arriving.list.is_empty() {
@@ -77,13 +77,13 @@ impl Payments {
             _ => 0,
         };
         let lists = (PAYMENTS_OPEN_MAX / PAYMENTS_ARRIVING_MAX).min(1 + ahead as usize);
-        let begin = self.waiting.indexed();
+        let begin = self.queue.indexed();
         let position = |arrival: &Arrival| begin + u64::from(arrival.behind);
-        list.retain(|arrival| !self.waiting.has_left(position(arrival)));
+        list.retain(|arrival| !self.queue.has_left(position(arrival)));
         let hashes = list.iter().map(|arrival| arrival.hash);
-        self.waiting.reserve(hashes, lists);
+        self.queue.reserve(hashes, lists);
         for arrival in &mut list {
-            arrival.place = self.waiting.place(arrival.hash);
+            arrival.place = self.queue.place(arrival.hash);
         }
         list.sort_unstable_by_key(|arrival| (arrival.place, arrival.behind));
         let mut first = twice;
@@ -91,18 +91,18 @@ impl Payments {
             // In this order the ids lie anywhere in memory.
             let mut ids = [PaymentId(0); TOGETHER];
             for (id, arrival) in ids.iter_mut().zip(some) {
-                *id = self.waiting.get(position(arrival)).id;
+                *id = self.queue.get(position(arrival)).id;
             }
             for (id, arrival) in ids.into_iter().zip(some) {
                 let hash = arrival.hash;
-                let is_there = self.waiting.find_hashed(id, hash).is_some();
-                match is_there || self.has_tried_or_settled(id, hash) {
-                    false => self.waiting.index(position(arrival), hash),
+                let is_there = self.queue.find_hashed(id, hash).is_some();
+                match is_there || self.is_in_flight_or_settled(id, hash) {
+                    false => self.queue.index(position(arrival), hash),
                     true => first = Some(first.unwrap_or(u64::MAX).min(arrival.origin)),
                 }
             }
         }
-        self.waiting.set_indexed();
+        self.queue.set_indexed();
         list.clear();
         self.arriving = Arriving {
             list,

@@ -1,7 +1,8 @@
 //! What changes a shard's payments: in memory at once, and in the tick's batch.
 
-use super::tried::{self, Stand};
-use super::{waiting, Accepted, Course, Payments, Settled, Undo, Unreadable};
+use super::in_flight::{InFlightPayment, Stand};
+use super::queue::QueuedPayment;
+use super::{Accepted, Course, Payments, Settled, Undo, Unreadable};
 use crate::command::ForwardId;
 use crate::payments::{PaymentId, Processor};
 use crate::shard::{journal, Shard};
@@ -22,7 +23,7 @@ impl Shard {
     /// How many settled payments make a run, other than SETTLED_RUN: for tests and the simulator. Between
     /// ticks, and while none is being written.
     pub fn set_settled_run(&mut self, run: usize) {
-        self.payments.recent.set_run(run);
+        self.payments.memtable.set_run(run);
     }
 
     /// Accepts a payment, in memory and in the tick's batch. Only while [`accepts`](Self::accepts).
@@ -40,13 +41,13 @@ impl Shard {
         let stamp = self.record(time_us, |batch, seed, stamp| {
             journal::append_accepted(batch, seed, stamp, id, cents)
         });
-        let entry = waiting::Entry {
+        let entry = QueuedPayment {
             id,
             cents,
             accepted_us: stamp.time_us,
         };
         self.has_payments = true;
-        self.payments.waiting.push(entry, hashes.0);
+        self.payments.queue.push(entry, hashes.0);
         self.payments.undo.push(Undo::Accepted(id));
         Accepted::New
     }
@@ -69,18 +70,18 @@ impl Shard {
 
     /// A bound payment is sent once more, as it was.
     pub fn payment_retried(&mut self, id: PaymentId) {
-        let again = |entry: &mut tried::Entry| {
+        let again = |entry: &mut InFlightPayment| {
             entry.attempts = entry.attempts.saturating_add(1);
             entry.course = entry.course.sent(entry.to);
         };
-        self.payments.tried.change_bound(id, again);
+        self.payments.in_flight.change_bound(id, again);
     }
 
     /// The processor to which a payment is bound has refused it for certain: it is free again, unless it
     /// is in doubt. Whether it is.
     pub fn payment_refused(&mut self, id: PaymentId) -> bool {
         let mut is_free = false;
-        self.payments.tried.change_bound(id, |entry| {
+        self.payments.in_flight.change_bound(id, |entry| {
             is_free = entry.stand == BOUND;
             if is_free {
                 entry.stand = Stand::Free;
@@ -91,7 +92,7 @@ impl Shard {
 
     /// What is known of an open payment's attempts is now this.
     pub fn set_payment_course(&mut self, id: PaymentId, course: Course) {
-        self.payments.tried.change(id, |entry| {
+        self.payments.in_flight.change(id, |entry| {
             debug_assert_eq!(entry.course.to, course.to);
             entry.course = course;
         });
@@ -99,19 +100,19 @@ impl Shard {
 
     /// No payment rests from this processor any more.
     pub fn end_payment_rests(&mut self, processor: Processor) {
-        self.payments.tried.end_rests(processor);
+        self.payments.in_flight.end_rests(processor);
     }
 
     /// Free payments that have rested enough take their turns.
     pub fn wake_payments(&mut self, now_ns: u64) {
-        self.payments.tried.wake(now_ns);
+        self.payments.in_flight.wake(now_ns);
     }
 
     /// An attempt of a bound payment is over, and nobody knows how: it stays with its processor until
     /// that has it.
     pub fn payment_in_doubt(&mut self, id: PaymentId) {
-        let doubt = |entry: &mut tried::Entry| entry.stand = Stand::Bound { in_doubt: true };
-        self.payments.tried.change_bound(id, doubt);
+        let doubt = |entry: &mut InFlightPayment| entry.stand = Stand::Bound { in_doubt: true };
+        self.payments.in_flight.change_bound(id, doubt);
     }
 
     /// The processor to which a payment is bound has it, with this `requestedAt`: settled, in memory and
@@ -120,8 +121,8 @@ impl Shard {
     /// forgotten), or was never bound. If the batch is refused, it is bound again, and in doubt.
     pub fn settle_payment(&mut self, id: PaymentId, requested_us: u64, time_us: u64) -> bool {
         debug_assert!(self.accepts());
-        let tried = &self.payments.tried;
-        let bound = tried.get(id).filter(|entry| entry.attempts > 0);
+        let in_flight = &self.payments.in_flight;
+        let bound = in_flight.get(id).filter(|entry| entry.attempts > 0);
         let Some(entry) = bound.copied() else {
             return false;
         };
@@ -133,12 +134,12 @@ impl Shard {
             by: entry.to,
             attempts: entry.attempts,
         };
-        let number = self.payments.recent.next();
+        let number = self.payments.memtable.next();
         let stamp = self.record(time_us, |batch, seed, stamp| {
             journal::append_settled(batch, seed, stamp, number, &settled)
         });
-        self.payments.tried.remove(id);
-        self.payments.recent.push(settled, stamp.sequence);
+        self.payments.in_flight.remove(id);
+        self.payments.memtable.push(settled, stamp.sequence);
         self.payments.undo.push(Undo::Settled(entry));
         true
     }
@@ -148,7 +149,7 @@ impl Shard {
     /// forgets them, too.)
     pub fn purge(&mut self, forward: Option<ForwardId>, time_us: u64) {
         debug_assert!(self.accepts());
-        let number = self.payments.recent.next();
+        let number = self.payments.memtable.next();
         self.record(time_us, |batch, seed, stamp| {
             journal::append_purged(batch, seed, stamp, number, forward)
         });

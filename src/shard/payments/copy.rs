@@ -6,15 +6,15 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 32 each | those that waited, oldest first, as in `waiting.rs` |
+//! | 32 each | the queue, oldest first, as in `queue.rs` |
 //! | 48 each | settled ones, in the order of their numbers |
-//! | 32 each | those that came to wait meanwhile |
+//! | 32 each | queued meanwhile |
 //! | 48 each | those that were settled meanwhile |
-//! | 4 each | which of those that waited have left: places among them, not counting those that are gone |
-//! | 48 each | those that are or were bound, in no order |
+//! | 4 each | which queued payments have left the queue: places in it, not counting those that are gone |
+//! | 48 each | payments in flight, in no order |
 //! | 64 | how many, as below |
 //!
-//! A settled payment, or one that is or was bound:
+//! A settled payment, or one in flight:
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -36,20 +36,21 @@
 //! |---|---|---|
 //! | 0 | 8 | settled ones that were forgotten |
 //! | 8 | 8 | number of the first settled one here that is not gone; of the next one, if there is none |
-//! | 16 | 4 | those that waited |
+//! | 16 | 4 | queued |
 //! | 20 | 4 | settled |
-//! | 24 | 4 | those that came to wait meanwhile |
+//! | 24 | 4 | queued meanwhile |
 //! | 28 | 4 | settled meanwhile |
-//! | 32 | 4 | left |
-//! | 36 | 4 | bound |
-//! | 40 | 4 | so many of the first that waited, meanwhile included, are gone |
+//! | 32 | 4 | left the queue |
+//! | 36 | 4 | in flight |
+//! | 40 | 4 | so many of the first that were queued, meanwhile included, are gone |
 //! | 44 | 4 | so many of the first that are settled, meanwhile included, are gone: forgotten, or in a run |
 //! | 48 | 8 | the last record that all this is of |
 //! | 56 | 8 | zero |
 
-use super::recent::{Recent, Settled};
-use super::tried::{self, Stand};
-use super::{waiting, Payments};
+use super::in_flight::{Course, InFlightPayment, Stand};
+use super::memtable::{Memtable, Settled};
+use super::queue::{self, QueuedPayment};
+use super::Payments;
 use crate::codec::{u128_at, u16_at, u32_at, u32s, u64_at};
 use crate::limits::{SETTLED_RUN, SNAPSHOT_SLICE_BYTES};
 use crate::payments::{PaymentId, Processor};
@@ -58,7 +59,7 @@ const ENTRY_BYTES: usize = 48;
 const LEFT_BYTES: usize = 4;
 const COUNTS_BYTES: usize = 64;
 
-const SLICE_WAITING: u64 = (SNAPSHOT_SLICE_BYTES / waiting::ENTRY_BYTES) as u64;
+const SLICE_QUEUED: u64 = (SNAPSHOT_SLICE_BYTES / queue::ENTRY_BYTES) as u64;
 const SLICE_SETTLED: u64 = (SNAPSHOT_SLICE_BYTES / ENTRY_BYTES) as u64;
 
 /// Numbers that are copied in their order while the first ones go: how many were copied, and the last
@@ -97,7 +98,7 @@ impl Copied {
 #[derive(Debug, Default)]
 pub struct Copying {
     stage: Stage,
-    waiting: Copied,
+    queued: Copied,
     settled: Copied,
     counts: Counts,
     /// All that was copied.
@@ -109,7 +110,7 @@ pub struct Copying {
 enum Stage {
     #[default]
     Begun,
-    Waiting(u64),
+    Queue(u64),
     Settled(u64),
     Last,
     Done,
@@ -126,13 +127,13 @@ impl Copying {
 struct Counts {
     floor: u64,
     first: u64,
-    waiting: u32,
+    queued: u32,
     settled: u32,
-    waiting_again: u32,
+    queued_again: u32,
     settled_again: u32,
     left: u32,
-    tried: u32,
-    waiting_gone: u32,
+    in_flight: u32,
+    queued_gone: u32,
     settled_gone: u32,
     through: u64,
 }
@@ -143,13 +144,13 @@ impl Counts {
         bytes[..8].copy_from_slice(&self.floor.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
         let counts = [
-            self.waiting,
+            self.queued,
             self.settled,
-            self.waiting_again,
+            self.queued_again,
             self.settled_again,
             self.left,
-            self.tried,
-            self.waiting_gone,
+            self.in_flight,
+            self.queued_gone,
             self.settled_gone,
         ];
         for (bytes, count) in bytes[16..48].chunks_exact_mut(4).zip(counts) {
@@ -166,20 +167,20 @@ impl Counts {
         let counts = Counts {
             floor: u64_at(bytes, 0),
             first: u64_at(bytes, 8),
-            waiting: u32_at(bytes, 16),
+            queued: u32_at(bytes, 16),
             settled: u32_at(bytes, 20),
-            waiting_again: u32_at(bytes, 24),
+            queued_again: u32_at(bytes, 24),
             settled_again: u32_at(bytes, 28),
             left: u32_at(bytes, 32),
-            tried: u32_at(bytes, 36),
-            waiting_gone: u32_at(bytes, 40),
+            in_flight: u32_at(bytes, 36),
+            queued_gone: u32_at(bytes, 40),
             settled_gone: u32_at(bytes, 44),
             through: u64_at(bytes, 48),
         };
-        let waiting = u64::from(counts.waiting) + u64::from(counts.waiting_again);
+        let queued = u64::from(counts.queued) + u64::from(counts.queued_again);
         let settled = u64::from(counts.settled) + u64::from(counts.settled_again);
-        let gone = u64::from(counts.waiting_gone) + u64::from(counts.left);
-        if gone > waiting || u64::from(counts.settled_gone) > settled {
+        let gone = u64::from(counts.queued_gone) + u64::from(counts.left);
+        if gone > queued || u64::from(counts.settled_gone) > settled {
             return Err("more payments are gone than there were");
         }
         if counts.floor > counts.first {
@@ -234,13 +235,13 @@ impl Payments {
         let mut bytes = Vec::new();
         loop {
             copying.stage = match copying.stage {
-                Stage::Begun => Stage::Waiting(self.waiting.end_position()),
-                Stage::Waiting(until) => {
-                    copying.counts.waiting +=
-                        self.slice_waiting(copying, until, SLICE_WAITING, &mut bytes);
+                Stage::Begun => Stage::Queue(self.queue.end_position()),
+                Stage::Queue(until) => {
+                    copying.counts.queued +=
+                        self.slice_queue(copying, until, SLICE_QUEUED, &mut bytes);
                     match bytes.is_empty() {
-                        true => Stage::Settled(self.recent.next()),
-                        false => Stage::Waiting(until),
+                        true => Stage::Settled(self.memtable.next()),
+                        false => Stage::Queue(until),
                     }
                 }
                 Stage::Settled(until) => {
@@ -266,24 +267,24 @@ impl Payments {
         }
     }
 
-    /// Neither since the shard was opened, nor in its snapshot: every other one has waited, or was settled.
+    /// Neither since the shard was opened, nor in its snapshot: every other one was queued, or settled.
     fn have_never_been(&self) -> bool {
-        self.through == 0 && self.waiting.end_position() + self.recent.next() == 0
+        self.through == 0 && self.queue.end_position() + self.memtable.next() == 0
     }
 
-    fn slice_waiting(
+    fn slice_queue(
         &mut self,
         copying: &mut Copying,
         until: u64,
         most: u64,
         bytes: &mut Vec<u8>,
     ) -> u32 {
-        let first = self.waiting.first_position();
-        let next = copying.waiting.next((first, until), most);
+        let first = self.queue.first_position();
+        let next = copying.queued.next((first, until), most);
         let count = (next.end - next.start) as u32;
-        bytes.reserve_exact(count as usize * waiting::ENTRY_BYTES);
-        next.for_each(|position| bytes.extend_from_slice(self.waiting.bytes(position)));
-        self.waiting.copied(copying.waiting.end);
+        bytes.reserve_exact(count as usize * queue::ENTRY_BYTES);
+        next.for_each(|position| bytes.extend_from_slice(self.queue.bytes(position)));
+        self.queue.copied(copying.queued.end);
         count
     }
 
@@ -294,32 +295,32 @@ impl Payments {
         most: u64,
         bytes: &mut Vec<u8>,
     ) -> u32 {
-        let first = self.recent.first();
+        let first = self.memtable.first();
         let next = copying.settled.next((first, until), most);
         let count = (next.end - next.start) as u32;
         bytes.reserve_exact(count as usize * ENTRY_BYTES);
-        let settled = self.recent.from(next.start).take(count as usize);
+        let settled = self.memtable.from(next.start).take(count as usize);
         settled.for_each(|settled| write_entry(bytes, settled));
         count
     }
 
     fn slice_last(&mut self, copying: &mut Copying, bytes: &mut Vec<u8>) {
         // None of those that left is in what is only copied now.
-        let left = self.waiting.copy_over();
-        let until = self.waiting.end_position();
-        copying.counts.waiting_again = self.slice_waiting(copying, until, u64::MAX, bytes);
-        self.waiting.copy_over();
-        let until = self.recent.next();
+        let left = self.queue.copy_over();
+        let until = self.queue.end_position();
+        copying.counts.queued_again = self.slice_queue(copying, until, u64::MAX, bytes);
+        self.queue.copy_over();
+        let until = self.memtable.next();
         copying.counts.settled_again = self.slice_settled(copying, until, u64::MAX, bytes);
         let counts = &mut copying.counts;
-        let waiting_first;
-        (waiting_first, counts.waiting_gone) = copying.waiting.gone(self.waiting.first_position());
-        for position in left.iter().filter(|position| **position >= waiting_first) {
-            let place = (position - waiting_first) as u32;
+        let queued_first;
+        (queued_first, counts.queued_gone) = copying.queued.gone(self.queue.first_position());
+        for position in left.iter().filter(|position| **position >= queued_first) {
+            let place = (position - queued_first) as u32;
             bytes.extend_from_slice(&place.to_le_bytes());
             counts.left += 1;
         }
-        for entry in self.tried.iter() {
+        for entry in self.in_flight.iter() {
             let settled = Settled {
                 id: entry.id,
                 cents: entry.cents,
@@ -329,16 +330,16 @@ impl Payments {
                 attempts: entry.attempts,
             };
             write_entry(bytes, &settled);
-            counts.tried += 1;
+            counts.in_flight += 1;
         }
-        (counts.first, counts.settled_gone) = copying.settled.gone(self.recent.first());
+        (counts.first, counts.settled_gone) = copying.settled.gone(self.memtable.first());
         counts.floor = self.floor;
         bytes.extend_from_slice(&counts.to_bytes());
     }
 
     /// Copying was given up.
     pub(in crate::shard) fn slice_abandon(&mut self) {
-        self.waiting.copy_over();
+        self.queue.copy_over();
     }
 
     /// Reads what was copied. Nothing at all: there have never been any. `Err`: where, and what is wrong
@@ -369,23 +370,23 @@ impl Payments {
             let taken = parts.take(count as usize * bytes);
             taken.ok_or((counts_at, "there are not as many payments as that"))
         };
-        let waiting = take(counts.waiting, waiting::ENTRY_BYTES)?;
+        let queued = take(counts.queued, queue::ENTRY_BYTES)?;
         let settled = take(counts.settled, ENTRY_BYTES)?;
-        let waiting_again = take(counts.waiting_again, waiting::ENTRY_BYTES)?;
+        let queued_again = take(counts.queued_again, queue::ENTRY_BYTES)?;
         let settled_again = take(counts.settled_again, ENTRY_BYTES)?;
         let left = take(counts.left, LEFT_BYTES)?;
-        let tried = take(counts.tried, ENTRY_BYTES)?;
+        let in_flight = take(counts.in_flight, ENTRY_BYTES)?;
         if parts.at != counts_at {
             return Err((counts_at, "there are more payments than that"));
         }
-        payments.read_waiting(&counts, [waiting, waiting_again], left)?;
+        payments.read_queue(&counts, [queued, queued_again], left)?;
         payments.read_settled(&counts, [settled, settled_again])?;
-        payments.read_tried(tried)?;
+        payments.read_in_flight(in_flight)?;
         payments.written(counts.through);
         Ok(payments)
     }
 
-    fn read_waiting(
+    fn read_queue(
         &mut self,
         counts: &Counts,
         parts: [Part<'_>; 2],
@@ -394,17 +395,17 @@ impl Payments {
         let mut places = u32s(left.bytes).collect::<Vec<u32>>();
         places.sort_unstable();
         let mut left_places = places.iter().copied().peekable();
-        let gone = counts.waiting_gone as usize;
+        let gone = counts.queued_gone as usize;
         let twice = |at: u64| (at as usize, TWICE);
-        let copied = || entries(parts, waiting::ENTRY_BYTES).skip(gone);
-        let there = copied().filter(|(_, bytes)| waiting::Entry::from_bytes(bytes).cents > 0);
+        let copied = || entries(parts, queue::ENTRY_BYTES).skip(gone);
+        let there = copied().filter(|(_, bytes)| QueuedPayment::from_bytes(bytes).cents > 0);
         let expected = there.count().saturating_sub(places.len());
-        self.waiting.expect(expected);
+        self.queue.expect(expected);
         for (place, (at, bytes)) in copied().enumerate() {
             if left_places.next_if_eq(&(place as u32)).is_some() {
                 continue;
             }
-            let entry = waiting::Entry::from_bytes(bytes);
+            let entry = QueuedPayment::from_bytes(bytes);
             if entry.cents == 0 {
                 // It left before it was copied.
                 continue;
@@ -424,7 +425,7 @@ impl Payments {
         parts: [Part<'_>; 2],
     ) -> Result<(), (usize, &'static str)> {
         self.floor = counts.floor;
-        self.recent = Recent::new(self.hasher, counts.first, SETTLED_RUN);
+        self.memtable = Memtable::new(self.hasher, counts.first, SETTLED_RUN);
         let gone = counts.settled_gone as usize;
         for (at, bytes) in entries(parts, ENTRY_BYTES).skip(gone) {
             let settled = read_entry(bytes).map_err(|reason| (at, reason))?;
@@ -432,19 +433,19 @@ impl Payments {
             if self.is_in_memory(settled.id, hash) {
                 return Err((at, TWICE));
             }
-            self.recent.push(settled, self.through);
+            self.memtable.push(settled, self.through);
         }
         Ok(())
     }
 
-    fn read_tried(&mut self, part: Part<'_>) -> Result<(), (usize, &'static str)> {
+    fn read_in_flight(&mut self, part: Part<'_>) -> Result<(), (usize, &'static str)> {
         for (at, bytes) in part.entries(ENTRY_BYTES) {
             let read = read_entry(bytes).map_err(|reason| (at, reason))?;
             let hash = self.hasher.hash(read.id);
             if self.is_in_memory(read.id, hash) {
                 return Err((at, TWICE));
             }
-            let entry = tried::Entry {
+            let entry = InFlightPayment {
                 id: read.id,
                 cents: read.cents,
                 accepted_us: read.accepted_us,
@@ -457,9 +458,9 @@ impl Payments {
                     _ => Stand::Bound { in_doubt: true },
                 },
                 fresh: false,
-                course: tried::Course::new(read.by),
+                course: Course::new(read.by),
             };
-            self.tried.put_hashed(entry, hash);
+            self.in_flight.put_hashed(entry, hash);
         }
         Ok(())
     }

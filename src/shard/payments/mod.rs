@@ -1,8 +1,8 @@
 //! A shard's payments: those that are open in memory, those that are settled on disk.
 //!
-//! An open payment is in one of two places: [`waiting`], until it is bound to a processor for the first
-//! time, then [`tried`]; a settled one is in memory ([`recent`]) until there are enough for a file. So a
-//! payment moves in one direction only: memory, then the file of a [`run`].
+//! An open payment is in the [`queue`] until it is bound to a processor for the first time, and [`in_flight`]
+//! from then on. A settled one is in the [`memtable`] until there are enough for a file, then in a [`run`]. So a
+//! payment moves in one direction only.
 //!
 //! Like the accounts, payments change at once and are final when their tick's batch is in the journal.
 
@@ -12,11 +12,11 @@ mod copy;
 mod fill;
 mod filter;
 mod hash;
-mod recent;
+mod in_flight;
+mod memtable;
+mod queue;
 mod run;
 mod runs;
-mod tried;
-mod waiting;
 
 use std::path::PathBuf;
 
@@ -26,17 +26,17 @@ use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
 use crate::payments::{Payment, PaymentId, Processor, State, Summary, Window};
 use arriving::Arriving;
 use hash::Hasher;
-use recent::Recent;
+use in_flight::{InFlight, InFlightPayment, Stand};
+use memtable::Memtable;
+use queue::{Queue, QueuedPayment};
 use runs::Runs;
-use tried::{Stand, Tried};
-use waiting::Waiting;
 
 pub(super) use copy::Copying;
 pub use fill::fill;
-pub use recent::{Full, Settled};
+pub use in_flight::Course;
+pub use memtable::{Full, Settled};
 pub use run::writer::write as write_run;
 pub use run::Run;
-pub use tried::Course;
 
 /// What came of asking to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum Accepted {
     Repeated,
     /// The id belongs to a payment of another amount.
     OtherAmount,
-    /// As many wait as may.
+    /// As many payments are open as may be.
     Full,
     /// Whether it is new cannot be said: see [`struct@Unreadable`].
     Unreadable,
@@ -61,18 +61,18 @@ pub struct Unreadable;
 /// What a record of the batch changed, to be taken back.
 enum Undo {
     Accepted(PaymentId),
-    /// What was known of it, unless it waited.
-    Bound(PaymentId, Option<tried::Entry>),
-    Settled(tried::Entry),
+    /// Its entry before, unless it was queued.
+    Bound(PaymentId, Option<InFlightPayment>),
+    Settled(InFlightPayment),
 }
 
 /// See the top of this file.
 pub struct Payments {
     hasher: Hasher,
-    waiting: Waiting,
+    queue: Queue,
     arriving: Arriving,
-    tried: Tried,
-    recent: Recent,
+    in_flight: InFlight,
+    memtable: Memtable,
     runs: Runs,
     /// The number of the first settled one that was not forgotten.
     floor: u64,
@@ -91,10 +91,10 @@ impl Payments {
         let hasher = Hasher::new(directory);
         Payments {
             hasher,
-            waiting: Waiting::new(hasher),
+            queue: Queue::new(hasher),
             arriving: Arriving::default(),
-            tried: Tried::new(hasher),
-            recent: Recent::new(hasher, 0, SETTLED_RUN),
+            in_flight: InFlight::new(hasher),
+            memtable: Memtable::new(hasher, 0, SETTLED_RUN),
             runs: Runs::default(),
             floor: 0,
             open_max: PAYMENTS_OPEN_MAX,
@@ -116,13 +116,13 @@ impl Payments {
 
     /// The same among those that are told from new ones.
     fn find_late(&self, id: PaymentId, hashes: (u64, u64)) -> Result<Option<Payment>, Unreadable> {
-        if let Some(entry) = self.tried.get_hashed(id, hashes.0) {
+        if let Some(entry) = self.in_flight.get_hashed(id, hashes.0) {
             return Ok(Some(entry.to_payment()));
         }
-        if let Some(position) = self.waiting.find_hashed(id, hashes.0) {
-            return Ok(Some(waiting_payment(self.waiting.get(position))));
+        if let Some(position) = self.queue.find_hashed(id, hashes.0) {
+            return Ok(Some(queued_payment(self.queue.get(position))));
         }
-        if let Some(settled) = self.recent.find_hashed(id, hashes.0) {
+        if let Some(settled) = self.memtable.find_hashed(id, hashes.0) {
             return Ok(Some(settled.to_payment()));
         }
         let found = self.runs.find_late(id, hashes)?;
@@ -131,22 +131,23 @@ impl Payments {
 
     /// Whether it is open, or settled and not in a run only.
     fn is_in_memory(&self, id: PaymentId, hash: u64) -> bool {
-        self.waiting.find_hashed(id, hash).is_some() || self.has_tried_or_settled(id, hash)
+        self.queue.find_hashed(id, hash).is_some() || self.is_in_flight_or_settled(id, hash)
     }
 
-    /// The same, and does not wait.
-    fn has_tried_or_settled(&self, id: PaymentId, hash: u64) -> bool {
-        self.tried.get_hashed(id, hash).is_some() || self.recent.find_hashed(id, hash).is_some()
+    /// Whether it is in memory, and not queued.
+    fn is_in_flight_or_settled(&self, id: PaymentId, hash: u64) -> bool {
+        self.in_flight.get_hashed(id, hash).is_some()
+            || self.memtable.find_hashed(id, hash).is_some()
     }
 
     /// Whether what is known of an open or settled payment's acceptance is in the journal, and not only
     /// in this tick's batch.
     pub fn is_written(&self, id: PaymentId) -> bool {
-        if let Some(entry) = self.tried.get(id) {
+        if let Some(entry) = self.in_flight.get(id) {
             return !entry.fresh;
         }
-        if let Some(position) = self.waiting.find(id) {
-            return !self.waiting.is_fresh(position);
+        if let Some(position) = self.queue.find(id) {
+            return !self.queue.is_fresh(position);
         }
         true
     }
@@ -154,36 +155,36 @@ impl Payments {
     /// The free one whose turn is first: of those that do not rest ([`Course::due_ns`]), the one that was
     /// accepted first.
     pub fn next_free(&self) -> Option<Payment> {
-        let tried = self.tried.next_free().map(|entry| entry.to_payment());
-        let waiting = self.waiting.oldest().map(waiting_payment);
-        let both = tried.into_iter().chain(waiting);
+        let in_flight = self.in_flight.next_free().map(|entry| entry.to_payment());
+        let queued = self.queue.oldest().map(queued_payment);
+        let both = in_flight.into_iter().chain(queued);
         both.min_by_key(|payment| payment.accepted_us)
     }
 
     /// One that is open and was bound at least once, and what came of its attempts.
-    pub fn tried(&self, id: PaymentId) -> Option<(Payment, Course)> {
-        let entry = self.tried.get(id).filter(|entry| entry.attempts > 0)?;
+    pub fn in_flight(&self, id: PaymentId) -> Option<(Payment, Course)> {
+        let entry = self.in_flight.get(id).filter(|entry| entry.attempts > 0)?;
         Some((entry.to_payment(), entry.course))
     }
 
     /// When the next free one has rested enough. Monotonic.
     pub fn wake_ns(&self) -> Option<u64> {
-        self.tried.wake_ns()
+        self.in_flight.wake_ns()
     }
 
     /// How many of the open ones were accepted before this; microseconds since 1970.
     pub fn older_than(&self, accepted_us: u64) -> usize {
-        self.waiting.older_than(accepted_us) + self.tried.older_than(accepted_us)
+        self.queue.older_than(accepted_us) + self.in_flight.older_than(accepted_us)
     }
 
     /// How many are free.
     pub fn free(&self) -> usize {
-        self.waiting.len() + self.tried.free()
+        self.queue.len() + self.in_flight.free()
     }
 
     /// How many are open: free or bound.
     pub fn open(&self) -> usize {
-        self.waiting.len() + self.tried.len()
+        self.queue.len() + self.in_flight.len()
     }
 
     /// How many may be open.
@@ -193,19 +194,22 @@ impl Payments {
 
     /// When the open one that was accepted first was; microseconds since 1970.
     pub fn oldest_us(&self) -> Option<u64> {
-        let waiting = self.waiting.oldest().map(|entry| entry.accepted_us);
-        waiting.into_iter().chain(self.tried.oldest_us()).min()
+        let queued = self.queue.oldest().map(|entry| entry.accepted_us);
+        queued.into_iter().chain(self.in_flight.oldest_us()).min()
     }
 
     /// When the free one that was accepted last was.
     pub fn newest_us(&self) -> Option<u64> {
-        let waiting = self.waiting.newest().map(|entry| entry.accepted_us);
-        waiting.into_iter().chain(self.tried.newest_free_us()).max()
+        let queued = self.queue.newest().map(|entry| entry.accepted_us);
+        queued
+            .into_iter()
+            .chain(self.in_flight.newest_free_us())
+            .max()
     }
 
     /// Those with one processor and without a known outcome, in no order.
     pub fn bound(&self) -> impl Iterator<Item = Payment> + '_ {
-        let bound = self.tried.iter().filter(|entry| entry.is_bound());
+        let bound = self.in_flight.iter().filter(|entry| entry.is_bound());
         bound.map(|entry| entry.to_payment())
     }
 
@@ -224,27 +228,27 @@ impl Payments {
     pub fn summary(&self, window: &Window) -> Result<Summary, Unreadable> {
         let mut summary = Summary::default();
         self.runs.summary(window, &mut summary)?;
-        self.recent.summary(window, &mut summary);
+        self.memtable.summary(window, &mut summary);
         Ok(summary)
     }
 
     /// Confirmed payments, all of them.
     pub fn settled(&self) -> u64 {
-        self.recent.next() - self.floor
+        self.memtable.next() - self.floor
     }
 
-    /// What was done for the index of those that wait: how many ids this thread has hashed, and how often another
+    /// The work done for the queue's index: how many ids this thread has hashed, and how often another
     /// part was put into than the time before.
     #[cfg(test)]
     pub(super) fn index_work(&self) -> (u64, u64) {
         let hashed = hash::HASHED.with(std::cell::Cell::get);
-        (hashed, self.waiting.turns())
+        (hashed, self.queue.turns())
     }
 
-    /// Bytes that are allocated for those that wait, used or not.
+    /// Bytes that are allocated for the queue, used or not.
     #[cfg(test)]
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting.allocated_bytes()
+    pub(super) fn queue_bytes(&self) -> usize {
+        self.queue.allocated_bytes()
     }
 
     /// Files with settled payments.
@@ -252,27 +256,27 @@ impl Payments {
         self.runs.len()
     }
 
-    /// A payment that is open is bound; what was known of it, unless it waited. `None`: it is not open.
+    /// A payment that is open is bound; its entry before, unless it was queued. `None`: it is not open.
     fn bind(
         &mut self,
         id: PaymentId,
         to: Processor,
         requested_us: u64,
         stand: Stand,
-    ) -> Option<Option<tried::Entry>> {
+    ) -> Option<Option<InFlightPayment>> {
         let hash = self.hasher.hash(id);
-        let before = self.tried.get_hashed(id, hash).copied();
+        let before = self.in_flight.get_hashed(id, hash).copied();
         let entry = match before {
             Some(entry) => entry,
             None => {
-                let oldest = self.waiting.find_oldest(id);
-                let position = oldest.or_else(|| self.waiting.find_hashed(id, hash))?;
-                let fresh = self.waiting.is_fresh(position);
-                let waiting = self.waiting.remove(position, hash);
-                tried::Entry {
+                let oldest = self.queue.find_oldest(id);
+                let position = oldest.or_else(|| self.queue.find_hashed(id, hash))?;
+                let fresh = self.queue.is_fresh(position);
+                let queued = self.queue.remove(position, hash);
+                InFlightPayment {
                     id,
-                    cents: waiting.cents,
-                    accepted_us: waiting.accepted_us,
+                    cents: queued.cents,
+                    accepted_us: queued.accepted_us,
                     requested_us,
                     to,
                     attempts: 0,
@@ -282,7 +286,7 @@ impl Payments {
                 }
             }
         };
-        let entry = tried::Entry {
+        let entry = InFlightPayment {
             requested_us,
             to,
             attempts: entry.attempts.saturating_add(1),
@@ -290,7 +294,7 @@ impl Payments {
             course: entry.course.sent(to),
             ..entry
         };
-        self.tried.put_hashed(entry, hash);
+        self.in_flight.put_hashed(entry, hash);
         Some(before)
     }
 
@@ -298,12 +302,12 @@ impl Payments {
     pub(super) fn written(&mut self, sequence: u64) {
         for undo in self.undo.drain(..) {
             if let Undo::Bound(id, None) = undo {
-                let written = |entry: &mut tried::Entry| entry.fresh = false;
-                self.tried.change_bound(id, written);
+                let written = |entry: &mut InFlightPayment| entry.fresh = false;
+                self.in_flight.change_bound(id, written);
             }
         }
-        self.waiting.written();
-        self.recent.written();
+        self.queue.written();
+        self.memtable.written();
         if std::mem::take(&mut self.purge) {
             self.forget(sequence);
         }
@@ -315,13 +319,13 @@ impl Payments {
         for undo in std::mem::take(&mut self.undo).into_iter().rev() {
             match undo {
                 Undo::Accepted(id) => {
-                    self.tried.remove(id);
-                    self.waiting.take_back();
+                    self.in_flight.remove(id);
+                    self.queue.take_back();
                 }
-                Undo::Bound(_, Some(before)) => self.tried.put(before),
+                Undo::Bound(_, Some(before)) => self.in_flight.put(before),
                 Undo::Bound(id, None) => {
-                    let entry = *self.tried.get(id).expect("it was bound");
-                    self.tried.put(tried::Entry {
+                    let entry = *self.in_flight.get(id).expect("it was bound");
+                    self.in_flight.put(InFlightPayment {
                         attempts: 0,
                         stand: Stand::Free,
                         course: Course::new(entry.to),
@@ -329,23 +333,23 @@ impl Payments {
                     });
                 }
                 Undo::Settled(before) => {
-                    self.recent.take_back();
-                    self.tried.put(tried::Entry {
+                    self.memtable.take_back();
+                    self.in_flight.put(InFlightPayment {
                         stand: Stand::Bound { in_doubt: true },
                         ..before
                     });
                 }
             }
         }
-        self.waiting.written();
+        self.queue.written();
     }
 
     /// All that is known is forgotten, by this record.
     pub(super) fn forget(&mut self, sequence: u64) {
-        self.waiting.clear();
-        self.tried.clear();
-        self.recent.clear();
-        self.floor = self.recent.next();
+        self.queue.clear();
+        self.in_flight.clear();
+        self.memtable.clear();
+        self.floor = self.memtable.next();
         self.runs.forget(self.floor, sequence);
     }
 
@@ -354,7 +358,7 @@ impl Payments {
     /// The next run, if there are enough payments for one. Between ticks. It may be written once the journal
     /// is durable up to its last record; then [`run_done`](Self::run_done).
     pub(super) fn next_run(&self) -> Option<Full> {
-        self.recent.full()
+        self.memtable.full()
     }
 
     /// A run has its file.
@@ -362,8 +366,8 @@ impl Payments {
         if run.first() < self.floor {
             return self.runs.forget_new(&run);
         }
-        debug_assert_eq!(run.first(), self.recent.first());
-        self.recent.drop_run();
+        debug_assert_eq!(run.first(), self.memtable.first());
+        self.memtable.drop_run();
         self.runs.push(run);
     }
 
@@ -381,7 +385,7 @@ impl Payments {
     pub(super) fn attach(&mut self, runs: Vec<Run>) {
         self.runs = Runs::new(runs);
         if let Some(end) = self.runs.end() {
-            self.recent.cut(end);
+            self.memtable.cut(end);
         }
         self.runs.forget(self.floor, self.through);
     }
@@ -389,7 +393,7 @@ impl Payments {
     /// After replaying: whether all settled payments are there. `Err`: from which number on not, or not only
     /// those.
     pub(super) fn expect_all(&self) -> Result<(), u64> {
-        self.runs.expect(self.floor, self.recent.first())
+        self.runs.expect(self.floor, self.memtable.first())
     }
 
     /// After replaying: reads what tells repeated payments from new ones.
@@ -399,7 +403,7 @@ impl Payments {
 
     /// Whether there never was a payment.
     pub(super) fn is_untouched(&self) -> bool {
-        self.open() == 0 && self.recent.next() == 0
+        self.open() == 0 && self.memtable.next() == 0
     }
 
     /// Whether the batch ends with a purge.
@@ -432,7 +436,7 @@ impl Payments {
         match *event {
             PaymentEvent::Accepted { id, cents } => {
                 let accepted_us = stamp.time_us;
-                let entry = waiting::Entry {
+                let entry = QueuedPayment {
                     id,
                     cents,
                     accepted_us,
@@ -445,8 +449,13 @@ impl Payments {
                 to,
                 requested_us,
             } => {
-                let is_oldest = self.waiting.find_oldest(id).is_some();
-                if !is_oldest || self.recent.find_hashed(id, self.hasher.hash(id)).is_some() {
+                let is_oldest = self.queue.find_oldest(id).is_some();
+                if !is_oldest
+                    || self
+                        .memtable
+                        .find_hashed(id, self.hasher.hash(id))
+                        .is_some()
+                {
                     self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
                 }
                 let stand = Stand::Bound { in_doubt: true };
@@ -455,30 +464,33 @@ impl Payments {
             }
             PaymentEvent::Settled { number, settled } => {
                 self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
-                if number != self.recent.next() {
+                if number != self.memtable.next() {
                     return Err("another payment than the next is settled");
                 }
-                let open = self.tried.get(settled.id).filter(|entry| entry.is_bound());
+                let open = self
+                    .in_flight
+                    .get(settled.id)
+                    .filter(|entry| entry.is_bound());
                 let known = open.map(|entry| (entry.cents, entry.accepted_us, entry.to));
                 if known != Some((settled.cents, settled.accepted_us, settled.by)) {
                     return Err("a payment is settled that is not bound, or another one");
                 }
-                self.tried.remove(settled.id);
+                self.in_flight.remove(settled.id);
                 match self.runs.end().is_some_and(|end| number < end) {
-                    true => self.recent.pass(),
-                    false => self.recent.push(settled, stamp.sequence),
+                    true => self.memtable.pass(),
+                    false => self.memtable.push(settled, stamp.sequence),
                 }
             }
             PaymentEvent::Purged { number, .. } => {
                 self.arrived().map_err(|_| ACCEPTED_BEFORE)?;
-                if number != self.recent.next() {
+                if number != self.memtable.next() {
                     return Err("a purge of other payments than there are");
                 }
                 self.forget(stamp.sequence);
             }
         }
-        self.waiting.written();
-        self.recent.written();
+        self.queue.written();
+        self.memtable.written();
         Ok(())
     }
 }
@@ -486,7 +498,7 @@ impl Payments {
 /// Why a record of an acceptance does not apply.
 pub(super) const ACCEPTED_BEFORE: &str = "a payment that was accepted before";
 
-fn waiting_payment(entry: waiting::Entry) -> Payment {
+fn queued_payment(entry: QueuedPayment) -> Payment {
     Payment {
         id: entry.id,
         cents: entry.cents,

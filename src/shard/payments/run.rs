@@ -51,7 +51,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::filter::Filter;
-use super::recent::Settled;
+use super::memtable::Settled;
 use super::{hash::Hasher, Unreadable};
 use crate::codec::{u32_at, u64_at};
 use crate::payments::{PaymentId, Summary, Window};

@@ -57,15 +57,15 @@ fn a_payment_goes_its_way() {
     assert_eq!(shard.pay(id(1), 1991, TIME_US), Accepted::OtherAmount);
     write(&mut shard, &mut store);
     assert!(shard.payments().is_written(id(1)));
-    let waiting = Payment {
+    let queued = Payment {
         id: id(1),
         cents: 1990,
         accepted_us: TIME_US,
         attempts: 0,
         state: State::Free,
     };
-    assert_eq!(shard.payments().find(id(1)), Ok(Some(waiting)));
-    assert_eq!(shard.payments().next_free(), Some(waiting));
+    assert_eq!(shard.payments().find(id(1)), Ok(Some(queued)));
+    assert_eq!(shard.payments().next_free(), Some(queued));
 
     let requested_us = shard.bind_payment(id(1), DEFAULT, TIME_US + 1_999);
     assert_eq!(requested_us, TIME_US + 1_000);
@@ -95,7 +95,7 @@ fn a_payment_goes_its_way() {
             by: DEFAULT,
             requested_us,
         },
-        ..waiting
+        ..queued
     };
     assert_eq!(shard.payments().find(id(1)), Ok(Some(settled)));
     let recovered = directory.open().shard;
@@ -264,7 +264,7 @@ fn a_long_queue_is_compact_and_gives_its_memory_back() {
             assert_eq!(shard.pay(id(number(n)), n + 1, TIME_US + n), Accepted::New);
         }
         shard.written();
-        let bytes = shard.payments().waiting_bytes();
+        let bytes = shard.payments().queue_bytes();
         assert!(bytes < COUNT as usize * 48, "{bytes}");
         let mut most = bytes;
         for n in 0..COUNT {
@@ -278,7 +278,7 @@ fn a_long_queue_is_compact_and_gives_its_memory_back() {
             shard.written();
             assert!(shard.settle_payment(next.id, TIME_US, TIME_US));
             if n % 10_000 == 0 {
-                let bytes = shard.payments().waiting_bytes();
+                let bytes = shard.payments().queue_bytes();
                 assert!(
                     bytes <= most && bytes < (COUNT - n) as usize * 80 + 200_000,
                     "{bytes}"
@@ -288,7 +288,7 @@ fn a_long_queue_is_compact_and_gives_its_memory_back() {
         }
         shard.written();
         assert_eq!(shard.payments().open(), 0);
-        let bytes = shard.payments().waiting_bytes();
+        let bytes = shard.payments().queue_bytes();
         assert!(bytes <= 200_000, "{bytes}");
     }
 }
@@ -323,7 +323,7 @@ fn recovering_a_long_queue_hashes_few_ids_and_walks_the_index_in_order() {
             "{hashes} ids hashed, {turns} turns"
         );
         assert_eq!(payments.open(), COUNT as usize);
-        let bytes = payments.waiting_bytes();
+        let bytes = payments.queue_bytes();
         assert!(bytes < COUNT as usize * 48, "{bytes}");
         for n in (0..COUNT).step_by(1013) {
             assert_eq!(payments.find(id(n)), shard.payments().find(id(n)));
@@ -487,10 +487,10 @@ fn snapshot_older_with_bad_payments() {
     let path = directory.snapshot(recovered.shard.sequence());
     let whole = fs::read(&path).unwrap();
     let counts = whole.len() - 64;
-    let tried = counts - 2 * 48;
-    let settled = tried - 48;
-    let waiting = settled - 2 * 32;
-    assert_eq!(waiting, 4096 + 5 * 704);
+    let in_flight = counts - 2 * 48;
+    let settled = in_flight - 48;
+    let queued = settled - 2 * 32;
+    assert_eq!(queued, 4096 + 5 * 704);
     let cases: [(&str, usize, u8); 16] = [
         ("another number of those that wait", counts + 16, 1),
         ("another number of settled ones", counts + 20, 2),
@@ -504,15 +504,15 @@ fn snapshot_older_with_bad_payments() {
         ("of a later time", counts + 48, 200),
         ("something where there is nothing", counts + 63, 1),
         ("a settled one is bound", settled + 43, 1),
-        ("no such processor", tried + 42, 2),
-        ("something where there is nothing", tried + 47, 1),
-        ("neither bound nor free", tried + 43, 2),
-        ("one that waits is there twice", waiting + 32, 0),
+        ("no such processor", in_flight + 42, 2),
+        ("something where there is nothing", in_flight + 47, 1),
+        ("neither bound nor free", in_flight + 43, 2),
+        ("one that waits is there twice", queued + 32, 0),
     ];
     for (case, offset, value) in cases {
         fs::write(&path, &whole).unwrap();
         edit_snapshot(&path, |bytes| match case.contains("twice") {
-            true => bytes.copy_within(waiting..waiting + 16, offset),
+            true => bytes.copy_within(queued..queued + 16, offset),
             false => bytes[offset] = value,
         });
         let found = directory.open();
@@ -521,7 +521,7 @@ fn snapshot_older_with_bad_payments() {
         let open = found.shard.payments().open();
         assert_eq!((open, totals(&found.shard)), (4, [(1, 1990), (0, 0)]));
     }
-    for (what, offset, bytes) in [("nothing", tried + 16, 8), ("nothing", settled + 16, 8)] {
+    for (what, offset, bytes) in [("nothing", in_flight + 16, 8), ("nothing", settled + 16, 8)] {
         fs::write(&path, &whole).unwrap();
         edit_snapshot(&path, |all| all[offset..offset + bytes].fill(0));
         assert_eq!(directory.open().report.snapshot, 0, "a payment of {what}");

@@ -1,5 +1,5 @@
-//! Open payments that were bound to a processor at least once: those that are bound, and those that were
-//! refused and are free again. As few as processors may have at a time, and those that wait for another try.
+//! Payments in flight: open ones that were bound to a processor at least once. They are bound, or were refused
+//! and are free again. As many as the processors may have at a time, and those that rest before another attempt.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub enum Stand {
 
 /// See the top of this file; times in microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct InFlightPayment {
     /// By which it is known.
     pub id: PaymentId,
     /// Positive.
@@ -57,7 +57,7 @@ pub struct Course {
     /// By the processor's number: it does not go there before.
     pub rest_ns: [u64; 2],
     /// Of a free one: it is not [`next_free`](super::Payments::next_free) before. Of a bound one: when it is to be
-    /// sent again. 0: nothing is waited for.
+    /// sent again. 0: no time is set.
     pub due_ns: u64,
 }
 
@@ -88,7 +88,7 @@ impl Course {
     }
 }
 
-impl Entry {
+impl InFlightPayment {
     /// No other processor may be asked.
     pub fn is_bound(&self) -> bool {
         self.stand != Stand::Free
@@ -127,9 +127,9 @@ type Age = (u64, PaymentId);
 type Rest = (u64, PaymentId);
 
 /// See the top of this file.
-pub struct Tried {
+pub struct InFlight {
     hasher: Hasher,
-    table: HashTable<Entry>,
+    table: HashTable<InFlightPayment>,
     /// All.
     ages: BTreeSet<Age>,
     /// Those that are free.
@@ -140,10 +140,10 @@ pub struct Tried {
     resting: BTreeSet<Rest>,
 }
 
-impl Tried {
+impl InFlight {
     /// None yet.
-    pub fn new(hasher: Hasher) -> Tried {
-        Tried {
+    pub fn new(hasher: Hasher) -> InFlight {
+        InFlight {
             hasher,
             table: HashTable::new(),
             ages: BTreeSet::new(),
@@ -164,17 +164,17 @@ impl Tried {
     }
 
     /// One of them.
-    pub fn get(&self, id: PaymentId) -> Option<&Entry> {
+    pub fn get(&self, id: PaymentId) -> Option<&InFlightPayment> {
         self.get_hashed(id, self.hasher.hash(id))
     }
 
     /// The same with the id's hash.
-    pub fn get_hashed(&self, id: PaymentId, hash: u64) -> Option<&Entry> {
+    pub fn get_hashed(&self, id: PaymentId, hash: u64) -> Option<&InFlightPayment> {
         self.table.find(hash, |entry| entry.id == id)
     }
 
     /// All, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &InFlightPayment> {
         self.table.iter()
     }
 
@@ -202,7 +202,7 @@ impl Tried {
 
     /// None rests from this processor any more; who is free takes its turn.
     pub fn end_rests(&mut self, processor: Processor) {
-        let rests = |entry: &&Entry| entry.course.rest_ns[processor as usize] > 0;
+        let rests = |entry: &&InFlightPayment| entry.course.rest_ns[processor as usize] > 0;
         let ids: Vec<PaymentId> = self.table.iter().filter(rests).map(|it| it.id).collect();
         for id in ids {
             self.change(id, |entry| {
@@ -220,7 +220,7 @@ impl Tried {
     }
 
     /// The free one whose turn is first: of those that do not rest, the one that was accepted first.
-    pub fn next_free(&self) -> Option<&Entry> {
+    pub fn next_free(&self) -> Option<&InFlightPayment> {
         self.turns.first().and_then(|(_, id)| self.get(*id))
     }
 
@@ -230,19 +230,19 @@ impl Tried {
     }
 
     /// Adds one, or puts it in the place of what is known of it.
-    pub fn put(&mut self, entry: Entry) {
+    pub fn put(&mut self, entry: InFlightPayment) {
         self.put_hashed(entry, self.hasher.hash(entry.id));
     }
 
     /// The same with the id's hash.
-    pub fn put_hashed(&mut self, entry: Entry, hash: u64) {
+    pub fn put_hashed(&mut self, entry: InFlightPayment, hash: u64) {
         if let Some(known) = self.table.find_mut(hash, |other| other.id == entry.id) {
             debug_assert_eq!(known.age(), entry.age());
             let before = std::mem::replace(known, entry);
             self.leave_turn(&before);
         } else {
             let hasher = self.hasher;
-            let rehash = |entry: &Entry| hasher.hash(entry.id);
+            let rehash = |entry: &InFlightPayment| hasher.hash(entry.id);
             self.table.insert_unique(hash, entry, rehash);
             self.ages.insert(entry.age());
         }
@@ -255,7 +255,7 @@ impl Tried {
         }
     }
 
-    fn leave_turn(&mut self, entry: &Entry) {
+    fn leave_turn(&mut self, entry: &InFlightPayment) {
         if !entry.is_bound() {
             self.free.remove(&entry.age());
             self.turns.remove(&entry.age());
@@ -264,7 +264,7 @@ impl Tried {
     }
 
     /// Changes one, whether it is bound or free; whether there is one.
-    pub fn change(&mut self, id: PaymentId, change: impl FnOnce(&mut Entry)) -> bool {
+    pub fn change(&mut self, id: PaymentId, change: impl FnOnce(&mut InFlightPayment)) -> bool {
         let Some(mut entry) = self.get(id).copied() else {
             return false;
         };
@@ -274,8 +274,12 @@ impl Tried {
     }
 
     /// Changes one that is bound; whether there is one.
-    pub fn change_bound(&mut self, id: PaymentId, change: impl FnOnce(&mut Entry)) -> bool {
-        let Some(mut entry) = self.get(id).copied().filter(Entry::is_bound) else {
+    pub fn change_bound(
+        &mut self,
+        id: PaymentId,
+        change: impl FnOnce(&mut InFlightPayment),
+    ) -> bool {
+        let Some(mut entry) = self.get(id).copied().filter(InFlightPayment::is_bound) else {
             return false;
         };
         change(&mut entry);
@@ -284,7 +288,7 @@ impl Tried {
     }
 
     /// One leaves.
-    pub fn remove(&mut self, id: PaymentId) -> Option<Entry> {
+    pub fn remove(&mut self, id: PaymentId) -> Option<InFlightPayment> {
         let hasher = self.hasher;
         let found = self
             .table
@@ -301,6 +305,6 @@ impl Tried {
 
     /// All leave.
     pub fn clear(&mut self) {
-        *self = Tried::new(self.hasher);
+        *self = InFlight::new(self.hasher);
     }
 }

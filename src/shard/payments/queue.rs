@@ -1,5 +1,5 @@
-//! Payments that were never bound to a processor: first in, first out, and nothing but what is needed.
-//! A million of them takes some 45 MB, which go back to the system as they leave.
+//! The queue: payments that were never bound to a processor, first in, first out. A million of them take some
+//! 45 MB, which go back to the system as they leave.
 //!
 //! An entry is 32 bytes, in pieces of anonymous memory (little-endian):
 //!
@@ -33,9 +33,9 @@ const PART_MIN: usize = 64;
 /// Entries whose ids are read before the first of them is dealt with, so that the processor fetches them at the same time.
 pub const TOGETHER: usize = 32;
 
-/// A payment that waits.
+/// A payment in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct QueuedPayment {
     /// By which it is known.
     pub id: PaymentId,
     /// Positive; in a snapshot's copy 0: it has left.
@@ -44,7 +44,7 @@ pub struct Entry {
     pub accepted_us: u64,
 }
 
-impl Entry {
+impl QueuedPayment {
     /// As it is stored.
     pub fn to_bytes(self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
@@ -55,8 +55,8 @@ impl Entry {
     }
 
     /// The opposite; `bytes` are [`ENTRY_BYTES`].
-    pub fn from_bytes(bytes: &[u8]) -> Entry {
-        Entry {
+    pub fn from_bytes(bytes: &[u8]) -> QueuedPayment {
+        QueuedPayment {
             id: PaymentId(u128_at(bytes, 0)),
             cents: u64_at(bytes, CENTS),
             accepted_us: u64_at(bytes, ACCEPTED),
@@ -80,19 +80,19 @@ impl Pieces {
         &piece[(position % PIECE) as usize * ENTRY_BYTES..][..ENTRY_BYTES]
     }
 
-    fn get(&self, position: u64) -> Entry {
-        Entry::from_bytes(self.bytes(position))
+    fn get(&self, position: u64) -> QueuedPayment {
+        QueuedPayment::from_bytes(self.bytes(position))
     }
 
     fn id(&self, position: u64) -> PaymentId {
         PaymentId(u128_at(self.bytes(position), 0))
     }
 
-    fn set(&mut self, position: u64, entry: Entry) {
+    fn set(&mut self, position: u64, entry: QueuedPayment) {
         let at = (position / PIECE - self.base) as usize;
         if at == self.pieces.len() {
             let piece = self.spare.take().unwrap_or_else(|| {
-                Mapping::zeroed(PIECE as usize * ENTRY_BYTES).expect("memory for waiting payments")
+                Mapping::zeroed(PIECE as usize * ENTRY_BYTES).expect("memory for queued payments")
             });
             self.pieces.push_back(piece);
         }
@@ -111,7 +111,7 @@ impl Pieces {
 }
 
 /// See the top of this file.
-pub struct Waiting {
+pub struct Queue {
     hasher: Hasher,
     pieces: Pieces,
     /// The position of the first one: it has not left, unless it is `end`.
@@ -136,10 +136,10 @@ pub struct Waiting {
     turns: u64,
 }
 
-impl Waiting {
+impl Queue {
     /// None yet; nothing is allocated before the first.
-    pub fn new(hasher: Hasher) -> Waiting {
-        Waiting {
+    pub fn new(hasher: Hasher) -> Queue {
+        Queue {
             hasher,
             pieces: Pieces::default(),
             first: 0,
@@ -157,7 +157,7 @@ impl Waiting {
         }
     }
 
-    /// How many wait.
+    /// Payments in the queue.
     pub fn len(&self) -> usize {
         self.live
     }
@@ -181,7 +181,7 @@ impl Waiting {
         first + u64::from(low.wrapping_sub(first as u32))
     }
 
-    /// Where a payment waits.
+    /// A payment's position in the queue.
     pub fn find(&self, id: PaymentId) -> Option<u64> {
         self.find_hashed(id, self.hasher.hash(id))
     }
@@ -194,7 +194,7 @@ impl Waiting {
     }
 
     /// The entry there.
-    pub fn get(&self, position: u64) -> Entry {
+    pub fn get(&self, position: u64) -> QueuedPayment {
         debug_assert!((self.first..self.end).contains(&position));
         self.pieces.get(position)
     }
@@ -210,19 +210,19 @@ impl Waiting {
         position >= self.fresh
     }
 
-    /// The one that has waited longest.
-    pub fn oldest(&self) -> Option<Entry> {
+    /// The payment that came first.
+    pub fn oldest(&self) -> Option<QueuedPayment> {
         (self.first < self.end).then(|| self.get(self.first))
     }
 
-    /// The position of the one that has waited longest, if it has this id.
+    /// The position of the payment that came first, if it has this id.
     pub fn find_oldest(&self, id: PaymentId) -> Option<u64> {
         let is_it = self.first < self.end && self.pieces.id(self.first) == id;
         is_it.then_some(self.first)
     }
 
     /// The one that came last.
-    pub fn newest(&self) -> Option<Entry> {
+    pub fn newest(&self) -> Option<QueuedPayment> {
         let mut positions = (self.first..self.end).rev();
         positions.find_map(|position| Some(self.get(position)).filter(|entry| entry.cents > 0))
     }
@@ -241,11 +241,11 @@ impl Waiting {
         self.live.min((low - self.first) as usize)
     }
 
-    /// One more, which does not wait yet; with its id's hash.
-    pub fn push(&mut self, entry: Entry, hash: u64) {
+    /// Appends a payment that is not in the queue, with its id's hash.
+    pub fn push(&mut self, entry: QueuedPayment, hash: u64) {
         debug_assert!(self.find_hashed(entry.id, hash).is_none());
         let position = self.end;
-        self.queue(entry);
+        self.push_unindexed(entry);
         self.index(position, hash);
         self.set_indexed();
     }
@@ -265,7 +265,7 @@ impl Waiting {
     // ---- What recovery does, some at a time ----------------------------------
 
     /// One more, which is not in the index yet: how many there are of that kind before it.
-    pub fn queue(&mut self, entry: Entry) -> u32 {
+    pub fn push_unindexed(&mut self, entry: QueuedPayment) -> u32 {
         debug_assert!(entry.cents > 0);
         let before = (self.end - self.indexed) as u32;
         self.pieces.set(self.end, entry);
@@ -318,13 +318,14 @@ impl Waiting {
     }
 
     /// The one at a position leaves; with its id's hash.
-    pub fn remove(&mut self, position: u64, hash: u64) -> Entry {
+    pub fn remove(&mut self, position: u64, hash: u64) -> QueuedPayment {
         let entry = self.get(position);
         debug_assert!(entry.cents > 0);
         if position < self.indexed {
             self.unindex(position, hash);
         }
-        self.pieces.set(position, Entry { cents: 0, ..entry });
+        self.pieces
+            .set(position, QueuedPayment { cents: 0, ..entry });
         self.live -= 1;
         if position < self.copied && position > self.first {
             self.left.push(position);
@@ -366,7 +367,7 @@ impl Waiting {
         let part = &mut self.index[number];
         let found = part.find_entry(hash, |low| *low == position as u32);
         found
-            .expect("every one that waits is in the index")
+            .expect("every queued payment is in the index")
             .remove();
         if part.capacity() > PART_MIN && part.len() < part.capacity() / 4 {
             self.resize(number, 0);

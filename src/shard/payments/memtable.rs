@@ -1,4 +1,4 @@
-//! Settled payments that are in memory: those that are not in a run's file yet, in the order of their numbers.
+//! The memtable: settled payments in memory, those that are not in a run's file yet, in the order of their numbers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ pub struct Full {
 }
 
 /// See the top of this file.
-pub struct Recent {
+pub struct Memtable {
     hasher: Hasher,
     /// How many make a run.
     run: usize,
@@ -91,11 +91,11 @@ pub struct Recent {
     fresh: u64,
 }
 
-impl Recent {
+impl Memtable {
     /// None yet, the next one having this number; so many make a run.
-    pub fn new(hasher: Hasher, next: u64, run: usize) -> Recent {
+    pub fn new(hasher: Hasher, next: u64, run: usize) -> Memtable {
         assert!(run > 0);
-        Recent {
+        Memtable {
             hasher,
             run,
             batches: VecDeque::new(),
@@ -196,7 +196,7 @@ impl Recent {
 
     /// Those before a number are elsewhere. As if nothing were of this tick.
     pub fn cut(&mut self, number: u64) {
-        let mut rest = Recent::new(self.hasher, number.clamp(self.first, self.next), self.run);
+        let mut rest = Memtable::new(self.hasher, number.clamp(self.first, self.next), self.run);
         let sequence = self.batches.back().map_or(0, |batch| batch.sequence);
         self.from(rest.first)
             .for_each(|settled| rest.push(*settled, sequence));
@@ -215,7 +215,7 @@ impl Recent {
     pub fn set_run(&mut self, run: usize) {
         assert!(run > 0);
         let batches = std::mem::take(&mut self.batches);
-        *self = Recent::new(self.hasher, self.first, run);
+        *self = Memtable::new(self.hasher, self.first, run);
         for batch in batches {
             let entries = batch.entries.iter();
             entries.for_each(|settled| self.push(*settled, batch.sequence));
