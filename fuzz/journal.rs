@@ -54,7 +54,7 @@ pub fn check(data: &[u8]) {
     if let Some(stop) = stop {
         assert_eq!(stop.offset, reader.offset());
         if let Some((durable, record)) =
-            journal::vouched(&segment, stop.offset, reader.sequence(), SEED)
+            journal::scan_durable_up_to(&segment, stop.offset, reader.sequence(), SEED)
         {
             assert!(durable < record.stamp.sequence);
             assert!(record.stamp.sequence <= u64::from(records));

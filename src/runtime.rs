@@ -219,7 +219,7 @@ impl<D: Disk> Runtime<D> {
             }
             self.touched = true;
             let written = store.append(shard);
-            let records = shard.sequence() - shard.batch_tip().sequence;
+            let records = shard.sequence() - shard.written_end().sequence;
             let bytes = shard.batch().len() as u64;
             let owned_shard = &mut self.owned[at];
             match written {

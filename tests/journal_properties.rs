@@ -210,7 +210,7 @@ fn written(steps: &[Step]) -> (Vec<u8>, u64) {
         ..
     } = made(dir.path());
     for one in steps {
-        // Snapshots would vouch for records, too; they have a test of their own.
+        // Snapshots would prove records durable, too; they have a test of their own.
         if !matches!(one, Step::Snapshot) {
             step(&mut shard, &mut store, one);
         }
@@ -302,22 +302,22 @@ proptest! {
         // What an oracle that knows both says: is there a later record, unharmed, that was written
         // when the first missing one was known to be durable?
         let missing = left.len() as u64 + 1;
-        let vouches = |record: &&Record<'_>| {
+        let proves = |record: &&Record<'_>| {
             let range = record.offset..record.offset + record.bytes;
             let unharmed = segment.get(range.clone()) == Some(&whole[range]);
             let durable = record.stamp.sequence - u64::from(record.stamp.unsynced);
             unharmed && durable >= missing
         };
-        let vouched = all[left.len()..].iter().find(vouches);
+        let proof = all[left.len()..].iter().find(proves);
         match open(&RealDisk, dir.path(), &META, 0) {
             Ok(recovered) => {
-                prop_assert!(vouched.is_none(), "{:?} and not {}", vouched, missing);
+                prop_assert!(proof.is_none(), "{:?} and not {}", proof, missing);
                 prop_assert_eq!(recovered.shard.sequence(), left.len() as u64);
                 let length = std::fs::metadata(&path).unwrap().len();
                 prop_assert_eq!(length as usize, good);
             }
             Err(RecoveryError::Damaged { offset, sequence, .. }) => {
-                prop_assert!(vouched.is_some());
+                prop_assert!(proof.is_some());
                 prop_assert_eq!((offset as usize, sequence), (good, missing));
                 prop_assert!(synced >= missing, "only what was durable is missed");
                 prop_assert_eq!(std::fs::read(&path).unwrap(), segment, "untouched");
@@ -339,7 +339,7 @@ proptest! {
         let mut segment = header.to_bytes().to_vec();
         segment.extend(&body);
         prop_assert!(Reader::new(&segment, &header, 0).filter(Result::is_ok).count() <= body.len() / 32);
-        let _ = journal::vouched(&segment, journal::HEADER_BYTES, 1, 0);
+        let _ = journal::scan_durable_up_to(&segment, journal::HEADER_BYTES, 1, 0);
         let _ = Header::read(&body);
     }
 
@@ -364,7 +364,7 @@ proptest! {
         }
         first.shard.refused();
         prop_assert!(bytes(&first.shard) == bytes(&second.shard));
-        prop_assert_eq!(first.shard.tip(), second.shard.tip());
+        prop_assert_eq!(first.shard.log_end(), second.shard.log_end());
         for commands in [&before, &refused, &after] {
             prop_assert_eq!(known(&first.shard, commands), known(&second.shard, commands));
         }
@@ -388,7 +388,7 @@ proptest! {
         tick(&mut shard, &mut store);
         let recovered = open(&RealDisk, dir.path(), &META, 0).unwrap();
         prop_assert_eq!(state(&recovered.shard), state(&shard));
-        prop_assert_eq!(recovered.shard.tip(), shard.tip());
+        prop_assert_eq!(recovered.shard.log_end(), shard.log_end());
         prop_assert_eq!(known(&recovered.shard, &steps), known(&shard, &steps));
         galo::shard::check::check(dir.path(), &mut Vec::new()).unwrap();
 

@@ -7,7 +7,7 @@ use super::disk::Disk;
 use super::error::{At, Evidence, RecoveryError};
 use super::journal::{self, Header, HeaderError, Reader, Record, HEADER_BYTES};
 use super::mapping::Mapping;
-use super::state::Tip;
+use super::state::LogEnd;
 use super::{layout, Identity};
 
 /// The journal of one shard.
@@ -42,12 +42,12 @@ pub struct Segment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// The last good record.
-    pub tip: Tip,
+    pub log_end: LogEnd,
     /// The segments that were read, ascending, at least one.
     pub segments: Vec<Segment>,
     /// Records read.
     pub records: u64,
-    /// The last record that something vouches for: a snapshot, or a later record.
+    /// The last record that a snapshot or a later record proves durable.
     pub durable: u64,
     /// What follows, if it is not nothing.
     pub torn: Option<Torn>,
@@ -159,7 +159,7 @@ impl<D: Disk> Chain<'_, D> {
         let seed = journal::seed(self.identity);
         let start = self.start(from)?;
         let mut end = End {
-            tip: Tip {
+            log_end: LogEnd {
                 sequence: 0,
                 chain: 0,
                 time_us: 0,
@@ -182,14 +182,14 @@ impl<D: Disk> Chain<'_, D> {
                 Err(reason) => return self.stopped(end, &bytes, &stop(0, reason, false)),
             };
             if index == start {
-                end.tip.sequence = header.first - 1;
-                end.tip.chain = header.chain;
+                end.log_end.sequence = header.first - 1;
+                end.log_end.chain = header.chain;
             }
-            if header.first > end.tip.sequence + 1 {
+            if header.first > end.log_end.sequence + 1 {
                 let reason = "it does not begin where the one before it ends";
                 return self.stopped(end, &bytes, &stop(0, reason, true));
             }
-            if (header.first, header.chain) != (end.tip.sequence + 1, end.tip.chain) {
+            if (header.first, header.chain) != (end.log_end.sequence + 1, end.log_end.chain) {
                 let reason = "it does not continue the one before it";
                 return self.stopped(end, &bytes, &stop(0, reason, false));
             }
@@ -201,28 +201,28 @@ impl<D: Disk> Chain<'_, D> {
                     Ok(record) => {
                         visit(&record, &path)?;
                         end.records += 1;
-                        end.tip.time_us = end.tip.time_us.max(record.stamp.time_us);
-                        end.durable = end.durable.max(record.stamp.vouches_for());
+                        end.log_end.time_us = end.log_end.time_us.max(record.stamp.time_us);
+                        end.durable = end.durable.max(record.stamp.durable_up_to());
                     }
                     Err(at) => stopped = Some(stop(at.offset, at.reason.as_str(), false)),
                 }
             }
-            end.tip.sequence = reader.sequence() - 1;
-            end.tip.chain = reader.crc();
+            end.log_end.sequence = reader.sequence() - 1;
+            end.log_end.chain = reader.crc();
             end.segments.push(Segment {
                 first: header.first,
-                last: end.tip.sequence,
+                last: end.log_end.sequence,
                 bytes: reader.offset() as u64,
             });
             if let Some(stop) = stopped {
                 return self.stopped(end, &bytes, &stop);
             }
         }
-        if end.tip.sequence < self.durable {
+        if end.log_end.sequence < self.durable {
             return Err(RecoveryError::JournalShort {
                 file: self.path(self.segments.len() - 1),
                 offset: end.segments.last().expect("one was read").bytes,
-                sequence: end.tip.sequence,
+                sequence: end.log_end.sequence,
                 snapshot: self.proof.clone(),
                 end: self.durable,
             });
@@ -232,7 +232,7 @@ impl<D: Disk> Chain<'_, D> {
 
     /// Decides: refuse if anything proves that the missing record was durable, else a torn tail.
     fn stopped(&self, mut end: End, bytes: &[u8], stop: &Stop) -> Result<End, RecoveryError> {
-        let missing = end.tip.sequence + 1;
+        let missing = end.log_end.sequence + 1;
         if let Some(evidence) = self.evidence(missing, bytes, stop)? {
             return Err(if stop.gap {
                 RecoveryError::SegmentMissing {
@@ -278,7 +278,7 @@ impl<D: Disk> Chain<'_, D> {
         }
         let seed = journal::seed(self.identity);
         let proof = |index: usize, bytes: &[u8], start, first| {
-            journal::vouched(bytes, start, first, seed)
+            journal::scan_durable_up_to(bytes, start, first, seed)
                 .filter(|(durable, _)| *durable >= missing)
                 .map(|(_, record)| Evidence::Record {
                     file: self.path(index),

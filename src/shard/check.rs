@@ -176,7 +176,7 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
         let (other, its_end, _) = recovery::replay(&chain, newer, runs)?;
         let counts = |shard: &Shard| (shard.payments().open(), shard.payments().settled());
         // Galo may have written more meanwhile.
-        if its_end.tip == end.tip && counts(&other) != counts(&shard) {
+        if its_end.log_end == end.log_end && counts(&other) != counts(&shard) {
             return Err(RecoveryError::SnapshotDamaged {
                 file,
                 offset: 0,
@@ -191,7 +191,7 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
         snapshots: listing.snapshots.len(),
         segments: end.segments.len(),
         records: end.records,
-        sequence: end.tip.sequence,
+        sequence: end.log_end.sequence,
         bytes: snapshot_bytes
             + run_bytes
             + end

@@ -49,7 +49,7 @@
 //! record is valid in another journal, and nobody who may choose a description can put a valid record
 //! into it.
 //!
-//! `unsynced` is what tells a torn tail from damage: a valid record vouches that everything up to
+//! `unsynced` is what tells a torn tail from damage: a valid record proves that everything up to
 //! `sequence - unsynced` was durable, so if something there cannot be read, it was damaged since.
 
 mod frame;
@@ -59,7 +59,7 @@ mod record;
 
 pub use frame::{Stamp, RECORD_BYTES_MIN};
 pub use payment::{append_accepted, append_bound, append_purged, append_settled, PaymentEvent};
-pub use reader::{offset_behind, vouched, Reader, Stop};
+pub use reader::{offset_behind, scan_durable_up_to, Reader, Stop};
 pub use record::{
     append_clock, append_remembered, append_reset, append_transaction, record_at, Event, Reason,
     Record, REMEMBERED_BYTES_MIN,

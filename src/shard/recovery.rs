@@ -33,7 +33,7 @@
 //! | journal_foreign | a segment of another directory or shard | refused |
 //! | does_not_apply | an intact record of an unknown account, against the rules, or of an unknown kind | refused |
 //! | disagree | it says something else than the snapshot about the record where both meet | refused |
-//! | damaged | something unreadable, and proof that it was durable: a later record that vouches for it, or a snapshot | refused, with file and offset |
+//! | damaged | something unreadable, and proof that it was durable: a later record that proves it, or a snapshot | refused, with file and offset |
 //! | segment_missing | the same, and what is missing is a file | refused |
 //! | half_segment | the last segment has no whole header, and nothing of value follows | removed, made anew when needed |
 //! | torn_tail | something unreadable, and no such proof | cut off, later segments removed, a warning |
@@ -52,7 +52,7 @@
 //! | run_forgotten | one that was forgotten by a purge | removed, once the purge is durable |
 //! | run_newest | one whose payments snapshot and journal have, too | not had in memory |
 //!
-//! What nothing vouches for is written once more, byte for byte, for the shard's first sync to make it
+//! What nothing proves durable is written once more, byte for byte, for the shard's first sync to make it
 //! durable. A sync alone would not do: after one that failed, the kernel calls pages clean that it still
 //! has and the disk never got, and syncs nothing. The sync is left to the store: with durability `disk`
 //! replies wait for it, and with `process` a shard that is taken over waits for no device.
@@ -70,7 +70,7 @@ use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
 use super::payments::{Run, ACCEPTED_BEFORE};
 use super::snapshot::{self, Position, Snapshot};
-use super::state::Tip;
+use super::state::LogEnd;
 use super::store::{Files, SnapshotFile};
 use super::{layout, Identity, Meta, Shard, Store};
 
@@ -159,14 +159,14 @@ pub fn open<D: Disk>(
                 torn.offset,
                 torn.reason,
                 torn.bytes,
-                end.tip.sequence
+                end.log_end.sequence
             );
             JournalCase::TornTail(torn.clone())
         }
     };
     cut(disk, &dir, &end)?;
     let mut unsynced = write_again(&chain, &end)?;
-    shard.synced(end.durable.min(end.tip.sequence));
+    shard.synced(end.durable.min(end.log_end.sequence));
     if listing.snapshots.last() == Some(&0) {
         // Nobody but its maker has stopped in good order here. If that was killed before its last
         // sync, `galo.meta` would still go with the power, and all that is written from now on with it.
@@ -177,7 +177,7 @@ pub fn open<D: Disk>(
         snapshot: position.end,
         snapshots_bad,
         replayed,
-        sequence: end.tip.sequence,
+        sequence: end.log_end.sequence,
         journal,
         leftovers: listing.temporary.len(),
     };
@@ -383,7 +383,7 @@ pub(super) fn replay<D: Disk>(
         ..
     } = snapshot;
     payments.attach(runs);
-    let begin = Tip {
+    let begin = LogEnd {
         sequence: position.end,
         chain: position.chain,
         time_us: position.time_us,
@@ -430,13 +430,16 @@ pub(super) fn replay<D: Disk>(
         });
     }
     let mut end = walked?;
-    if end.tip.sequence + 1 == position.from && end.tip.chain != position.chain {
+    if end.log_end.sequence + 1 == position.from && end.log_end.chain != position.chain {
         let last = end.segments.last().expect("one was read").first;
         return Err(disagree(&layout::segment(chain.dir, last)));
     }
-    end.tip.time_us = end.tip.time_us.max(position.time_us);
-    assert!(end.tip.sequence >= chain.durable, "else the walk refuses");
-    shard.resume(end.tip, chain.durable);
+    end.log_end.time_us = end.log_end.time_us.max(position.time_us);
+    assert!(
+        end.log_end.sequence >= chain.durable,
+        "else the walk refuses"
+    );
+    shard.resume(end.log_end, chain.durable);
     let all = shard.payments.expect_all();
     all.map_err(|number| RecoveryError::RunMissing {
         dir: chain.dir.to_owned(),
@@ -467,7 +470,7 @@ fn cut<D: Disk>(disk: &D, dir: &Path, end: &End) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-/// Writes once more what nothing vouches for: see the top of the file.
+/// Writes once more what nothing proves durable: see the top of the file.
 fn write_again<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<Unsynced<D>, RecoveryError> {
     let disk = chain.disk;
     let mut unsynced = Unsynced::default();
@@ -525,7 +528,7 @@ fn files<D: Disk>(
         bad,
         uncovered_bytes: end.segments.iter().map(|segment| segment.bytes).sum(),
         snapshot_bytes: disk.map(&newest).at("map", &newest)?.len() as u64,
-        written: end.tip.sequence,
+        written: end.log_end.sequence,
         unsynced,
     })
 }

@@ -23,7 +23,7 @@ const _: () = assert!(SLICE_ACCOUNTS > 0);
 
 /// The end of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tip {
+pub struct LogEnd {
     /// The last record, 0 for none.
     pub sequence: u64,
     /// Its checksum; without a record, the seed.
@@ -46,7 +46,7 @@ struct Copying {
     /// Follow those.
     payments: payments::Copying,
     /// Where the journal stood when it began.
-    began: Tip,
+    began: LogEnd,
     /// The offset in it by then.
     offset_us: i64,
 }
@@ -58,12 +58,12 @@ pub struct Shard {
     accounts: Accounts,
     dedup: DedupTable,
     pub(super) payments: Payments,
-    tip: Tip,
+    log_end: LogEnd,
     clock: Clock,
     synced: u64,
     batch: Vec<u8>,
-    /// The tip before the batch.
-    batch_tip: Tip,
+    /// The end of the journal before the batch.
+    written_end: LogEnd,
     /// What the batch's transactions overwrote, oldest first.
     undo: Vec<Undo>,
     /// Sequence of a reset in the batch; always its last record.
@@ -82,11 +82,11 @@ impl Shard {
         accounts: Mapping,
         dedup: DedupTable,
         payments: Payments,
-        tip: Tip,
+        log_end: LogEnd,
         offset_us: i64,
         synced: u64,
     ) -> Shard {
-        debug_assert!(synced <= tip.sequence);
+        debug_assert!(synced <= log_end.sequence);
         Shard {
             has_ids: !dedup.is_empty(),
             has_payments: !payments.is_untouched(),
@@ -95,11 +95,11 @@ impl Shard {
             accounts: Accounts::new(accounts, identity.shards),
             dedup,
             payments,
-            tip,
+            log_end,
             clock: Clock::new(offset_us),
             synced,
             batch: Vec::new(),
-            batch_tip: tip,
+            written_end: log_end,
             undo: Vec::new(),
             reset: None,
             copying: None,
@@ -142,17 +142,17 @@ impl Shard {
     /// from it is known from now on.
     pub fn tell_time(&mut self, now: Now) -> u64 {
         let has_keys = self.has_ids && self.dedup.has_keys();
-        self.clock.tell(now, self.tip.time_us, has_keys)
+        self.clock.tell(now, self.log_end.time_us, has_keys)
     }
 
     /// The shard's time.
     pub fn now_us(&self, now: Now) -> u64 {
-        self.clock.time_us(now, self.tip.time_us)
+        self.clock.time_us(now, self.log_end.time_us)
     }
 
     /// A time of the shard for a record: never earlier than that of the one before.
     pub fn time_us(&self, time_us: u64) -> u64 {
-        time_us.max(self.tip.time_us)
+        time_us.max(self.log_end.time_us)
     }
 
     /// A time of the shard as the moment that clients are told: microseconds since 1970, by real time as it is
@@ -290,9 +290,9 @@ impl Shard {
     }
 
     fn stamp_next(&self, time_us: u64) -> Stamp {
-        let sequence = self.tip.sequence + 1;
+        let sequence = self.log_end.sequence + 1;
         Stamp {
-            chain: self.tip.chain,
+            chain: self.log_end.chain,
             unsynced: u32::try_from(sequence - self.synced).unwrap_or(u32::MAX),
             sequence,
             time_us: self.time_us(time_us),
@@ -300,7 +300,7 @@ impl Shard {
     }
 
     fn advance(&mut self, stamp: &Stamp, crc: u32) {
-        self.tip = Tip {
+        self.log_end = LogEnd {
             sequence: stamp.sequence,
             chain: crc,
             time_us: stamp.time_us,
@@ -313,8 +313,8 @@ impl Shard {
     }
 
     /// The end of the journal, before the batch.
-    pub fn batch_tip(&self) -> Tip {
-        self.batch_tip
+    pub fn written_end(&self) -> LogEnd {
+        self.written_end
     }
 
     /// The batch is in the journal: it stays.
@@ -329,10 +329,10 @@ impl Shard {
             self.dedup.spare(gap_us);
         }
         if self.has_ids {
-            self.dedup.written(self.tip.time_us);
+            self.dedup.written(self.log_end.time_us);
         }
         if self.has_payments {
-            self.payments.written(self.tip.sequence);
+            self.payments.written(self.log_end.sequence);
         }
         self.batch_done();
     }
@@ -346,7 +346,7 @@ impl Shard {
         self.dedup.refused();
         self.payments.refused();
         self.clock.refused();
-        self.tip = self.batch_tip;
+        self.log_end = self.written_end;
         self.batch_done();
     }
 
@@ -356,22 +356,25 @@ impl Shard {
         );
         self.batch.clear();
         self.undo.clear();
-        self.batch_tip = self.tip;
+        self.written_end = self.log_end;
     }
 
     /// The last record, 0 for none; the batch's included.
     pub fn sequence(&self) -> u64 {
-        self.tip.sequence
+        self.log_end.sequence
     }
 
     /// The end of the journal, the batch included.
-    pub fn tip(&self) -> Tip {
-        self.tip
+    pub fn log_end(&self) -> LogEnd {
+        self.log_end
     }
 
     /// Records up to `sequence` are durable.
     pub fn synced(&mut self, sequence: u64) {
-        debug_assert!(sequence <= self.batch_tip.sequence, "written before synced");
+        debug_assert!(
+            sequence <= self.written_end.sequence,
+            "written before synced"
+        );
         self.synced = self.synced.max(sequence);
     }
 
@@ -389,7 +392,7 @@ impl Shard {
             next: 0,
             dedup: dedup::Copying::default(),
             payments: payments::Copying::default(),
-            began: self.tip,
+            began: self.log_end,
             offset_us: self.clock.told_us(),
         });
     }
@@ -404,7 +407,7 @@ impl Shard {
         copying.next = self.accounts.len().min(from + SLICE_ACCOUNTS);
         let accounts = &self.accounts[from..copying.next];
         if accounts.is_empty() {
-            let sequence = self.tip.sequence;
+            let sequence = self.log_end.sequence;
             return self
                 .dedup
                 .slice(&mut copying.dedup, sequence)
@@ -421,9 +424,9 @@ impl Shard {
         assert_eq!(copying.next, self.accounts.len());
         let position = Position {
             from: copying.began.sequence + 1,
-            end: self.tip.sequence,
+            end: self.log_end.sequence,
             chain: copying.began.chain,
-            time_us: self.tip.time_us,
+            time_us: self.log_end.time_us,
             offset_us: copying.offset_us,
         };
         let dedup = self.dedup.copied(&copying.dedup);
@@ -553,12 +556,12 @@ impl Shard {
     }
 
     /// After replaying: where the journal ends.
-    pub(super) fn resume(&mut self, tip: Tip, synced: u64) {
-        debug_assert!(self.batch.is_empty() && synced <= tip.sequence);
-        self.tip = tip;
-        self.batch_tip = tip;
+    pub(super) fn resume(&mut self, log_end: LogEnd, synced: u64) {
+        debug_assert!(self.batch.is_empty() && synced <= log_end.sequence);
+        self.log_end = log_end;
+        self.written_end = log_end;
         self.synced = synced;
-        self.dedup.written(tip.time_us);
+        self.dedup.written(log_end.time_us);
         self.has_ids = !self.dedup.is_empty();
         self.has_payments = !self.payments.is_untouched();
     }

@@ -160,7 +160,7 @@ impl<D: Disk> Store<D> {
 
     /// Writes the shard's batch behind the journal: one `pwrite`, and now and then a new segment before it.
     pub fn append(&mut self, shard: &Shard) -> Result<(), AppendError> {
-        let (before, bytes) = (shard.batch_tip(), shard.batch());
+        let (before, bytes) = (shard.written_end(), shard.batch());
         assert_eq!(before.sequence, self.written, "no gap and no overlap");
         if self.current_bytes >= self.segment_bytes {
             self.rotate(before.sequence + 1, before.chain)?;

@@ -225,7 +225,7 @@ fn a_torn_tail_is_cut_and_logged() {
     });
 }
 
-/// Up to the second-last record, for which the last one vouches.
+/// Up to the second-last record, which the last one proves durable.
 #[test]
 fn damage_is_refused_with_file_and_offset() {
     for description in ["n01", "n10", "n19"] {

@@ -33,7 +33,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The last record that was durable when this one was written, as far as it says; 0: it does not.
-    pub fn vouches_for(&self) -> u64 {
+    pub fn durable_up_to(&self) -> u64 {
         match self.unsynced {
             // A count at its limit says "that many or more".
             u32::MAX => 0,

@@ -95,19 +95,24 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
-/// Looks through what cannot be read in order, from `start` on, for the valid record that vouches
-/// for the most: what it vouches for (a sequence), and the record.
+/// Scans bytes that cannot be read in order, from `start` on, for the valid record that proves the most to be
+/// durable: the last durable sequence by its [`Stamp::durable_up_to`], and the record.
 ///
 /// `first` is the least sequence that a record at `start` could have; no record can be so far on that
 /// those between would not have had room.
-pub fn vouched(segment: &[u8], start: usize, first: u64, seed: u32) -> Option<(u64, Record<'_>)> {
+pub fn scan_durable_up_to(
+    segment: &[u8],
+    start: usize,
+    first: u64,
+    seed: u32,
+) -> Option<(u64, Record<'_>)> {
     let mut best: Option<(u64, Record<'_>)> = None;
     let mut offset = start.next_multiple_of(8);
     while offset + RECORD_BYTES_MIN <= segment.len() {
         let room = ((offset - start) / RECORD_BYTES_MIN) as u64;
         match record_at(segment, offset, seed) {
             Ok(record) if (first..=first.saturating_add(room)).contains(&record.stamp.sequence) => {
-                let durable = record.stamp.vouches_for();
+                let durable = record.stamp.durable_up_to();
                 if best.is_none_or(|(most, _)| durable > most) {
                     best = Some((durable, record));
                 }

@@ -204,9 +204,10 @@ fn reads_until_the_chain_breaks() {
 }
 
 #[test]
-fn a_record_vouches_for_what_was_durable() {
+fn a_record_proves_what_was_durable() {
     let (bytes, _, seed) = segment(&[(4, 1), (5, 2), (6, 6)]);
-    let best = |start, first| vouched(&bytes, start, first, seed).map(|(durable, _)| durable);
+    let best =
+        |start, first| scan_durable_up_to(&bytes, start, first, seed).map(|(durable, _)| durable);
     assert_eq!(best(64, 4), Some(3));
     assert_eq!(best(128, 6), Some(0));
     assert_eq!(best(160, 7), None);
@@ -214,11 +215,11 @@ fn a_record_vouches_for_what_was_durable() {
     assert_eq!(best(64 + 32 + 8, 4), None);
 }
 
-/// `unsynced` at its limit means "that many or more": subtracting it would vouch for too much.
+/// `unsynced` at its limit means "that many or more": subtracting it would prove too much.
 #[test]
-fn a_saturated_count_vouches_for_nothing() {
+fn a_saturated_count_proves_nothing() {
     let (bytes, _, seed) = segment(&[(u64::from(u32::MAX) + 9, u32::MAX)]);
-    let (durable, _) = vouched(&bytes, 64, u64::from(u32::MAX) + 9, seed).unwrap();
+    let (durable, _) = scan_durable_up_to(&bytes, 64, u64::from(u32::MAX) + 9, seed).unwrap();
     assert_eq!(durable, 0);
 }
 
@@ -234,5 +235,5 @@ fn a_record_in_a_description_is_none() {
     };
     append_reset(&mut forged, 0, &stamp, None);
     assert!(record_at(&forged, 0, 0).is_ok());
-    assert_eq!(vouched(&forged, 0, 2, seed(&IDENTITY)), None);
+    assert_eq!(scan_durable_up_to(&forged, 0, 2, seed(&IDENTITY)), None);
 }

@@ -69,7 +69,7 @@ fn replay() {
     assert_eq!(report.journal, JournalCase::Replay);
     assert_eq!((report.replayed, report.sequence), (7, 7));
     assert!(state(&shard) == state_before);
-    // And on; the last record vouches for the first three only.
+    // And on; the last record proves the first three durable, and no more.
     assert_eq!(shard.synced_sequence(), 3);
     assert_eq!(shard.time_us(0), TIME_US);
     assert!(store.needs_sync());
@@ -81,13 +81,13 @@ fn replay() {
 }
 
 /// After a failed sync the kernel may call pages clean that are not on the disk: the next process
-/// reads them, its own syncs succeed, its records vouch for them, and a power loss takes them.
+/// reads them, its own syncs succeed, its records prove them durable, and a power loss takes them.
 #[test]
 fn what_a_failed_sync_left_in_memory_is_written_again() {
     let (directory, _) = with_records(7, 3);
     let disk = Faulty::default();
     let open = || open(&disk, directory.path(), &directory.meta, 0);
-    // Record 7 vouches for the first three.
+    // Record 7 proves the first three durable.
     let tail = (directory.segment(1), at(4) as u64, 4 * 64);
     disk.0.lock().unwrap().writes = [Write::Fails(libc::EIO)].into();
     let Err(RecoveryError::Io { path, .. }) = open() else {
@@ -132,7 +132,7 @@ fn a_segment_without_records_gets_a_durable_name() {
         directory: directory.meta.directory,
         shard: 0,
         first: 2,
-        chain: shard.tip().chain,
+        chain: shard.log_end().chain,
     };
     fs::write(directory.segment(2), header.to_bytes()).unwrap();
     let disk = Faulty::default();
@@ -147,7 +147,7 @@ fn a_segment_without_records_gets_a_durable_name() {
 }
 
 #[test]
-fn what_a_snapshot_vouches_for_is_not_written_again() {
+fn what_a_snapshot_proves_durable_is_not_written_again() {
     let (directory, _) = with_snapshots();
     let disk = Faulty::default();
     open(&disk, directory.path(), &directory.meta, 0).unwrap();
@@ -166,7 +166,7 @@ fn torn_tail() {
         (6, |bytes| bytes[at(7)..].fill(0)),
         (7, |bytes| bytes.resize(bytes.len() + 4096, 0)),
         (7, |bytes| bytes.extend(*b"GALO")),
-        // Later pages arrived, this one did not: none of those vouches for it.
+        // Later pages arrived, this one did not: none of those proves it durable.
         (4, |bytes| bytes[at(5)..at(6)].fill(0)),
     ];
     for (sequence, damage) in cases {

@@ -11,7 +11,7 @@ fn a_usual_record_has_64_bytes() {
     let posted = shard.transact(index, Kind::Credit, 1, text("descricao!"), TIME_US, &NO_IDS);
     assert_eq!(posted.unwrap().balance, 1);
     assert_eq!(shard.batch().len(), 64);
-    assert_eq!((shard.batch_tip().sequence, shard.sequence()), (0, 1));
+    assert_eq!((shard.written_end().sequence, shard.sequence()), (0, 1));
 }
 
 #[test]
