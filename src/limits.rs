@@ -127,7 +127,7 @@ pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// Between two log lines about other users at a link socket, or about the same fault of a peer.
-pub const STRANGER_LOG_NS: u64 = 60 * SECOND_NS;
+pub const FAULT_LOG_NS: u64 = 60 * SECOND_NS;
 /// Connections that wait to be accepted from one listener (the kernel may allow fewer:
 /// `net.core.somaxconn`). Beyond: the kernel makes them try again.
 pub const BACKLOG: i32 = 4096;
@@ -328,7 +328,7 @@ pub const IDLE_BYTES: usize = 10 * MIB;
 pub const LISTEN_WAIT_NS_MAX: u64 = SECOND_NS;
 /// Between two such attempts.
 pub const LISTEN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
-/// A lock whose owner should be gone, or a card that should be another, is asked for again for this
+/// A lock whose owner should be gone, or a descriptor that should be another, is asked for again for this
 /// long when a node joins: its owner may have been killed just now, or be about to write it. Beyond:
 /// exit 1.
 pub const JOIN_WAIT_NS_MAX: u64 = SECOND_NS;

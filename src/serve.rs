@@ -333,7 +333,7 @@ fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeErr
         Acquired::Ours(owned) => Ok(*owned),
         Acquired::Held(descriptor) => {
             let lock = shard_dir(&directory.path, shard).join(SHARD_LOCK);
-            Err(JoinError::Stranger(lock, descriptor).into())
+            Err(JoinError::ForeignProcess(lock, descriptor).into())
         }
     };
     (0..directory.meta.shards).map(own).collect()

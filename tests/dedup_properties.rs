@@ -81,8 +81,8 @@ impl Plain {
                 let other = ids.forward?;
                 (other.origin.member == id.origin.member).then_some((other, outcome))
             });
-            let mut life = others.take_while(|(other, _)| other.origin == id.origin);
-            if let Some((_, outcome)) = life.find(|(other, _)| *other == id) {
+            let mut incarnation = others.take_while(|(other, _)| other.origin == id.origin);
+            if let Some((_, outcome)) = incarnation.find(|(other, _)| *other == id) {
                 return DedupResult::Repeated(*outcome);
             }
         }

@@ -23,7 +23,7 @@ const META: Meta = Meta {
 };
 const CLIENTS: u32 = 7;
 
-/// One step of a shard's life.
+/// One step of a shard.
 #[derive(Clone, Debug)]
 enum Step {
     Transact {
@@ -352,12 +352,12 @@ proptest! {
         after in vec(transact(), 1..20),
     ) {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let mut lives = dirs.each_ref().map(|dir| made(dir.path()));
-        for Recovered { shard, store, .. } in &mut lives {
+        let mut incarnations = dirs.each_ref().map(|dir| made(dir.path()));
+        for Recovered { shard, store, .. } in &mut incarnations {
             before.iter().for_each(|one| step(shard, store, one));
             tick(shard, store);
         }
-        let [first, second] = &mut lives;
+        let [first, second] = &mut incarnations;
         refused.iter().for_each(|one| step(&mut first.shard, &mut first.store, one));
         if reset {
             first.shard.reset(None, 2000);
@@ -369,10 +369,10 @@ proptest! {
             prop_assert_eq!(known(&first.shard, commands), known(&second.shard, commands));
         }
         prop_assert!(first.shard.batch().is_empty() && first.shard.accepts());
-        for Recovered { shard, store, .. } in &mut lives {
+        for Recovered { shard, store, .. } in &mut incarnations {
             after.iter().for_each(|one| step(shard, store, one));
         }
-        let [first, second] = &lives;
+        let [first, second] = &incarnations;
         prop_assert_eq!(first.shard.batch(), second.shard.batch());
     }
 

@@ -24,7 +24,7 @@ const RUN: usize = 8;
 /// Ids that there are: few enough to come again.
 const IDS: u64 = 400;
 
-/// One step of a shard's life.
+/// One step of a shard.
 #[derive(Clone, Debug)]
 enum Step {
     Pay {
@@ -105,7 +105,7 @@ struct Known {
 /// All payments, by number.
 type Model = BTreeMap<u64, Known>;
 
-struct Life {
+struct Incarnation {
     shard: Shard,
     store: Store<RealDisk>,
     now: Model,
@@ -117,13 +117,13 @@ struct Life {
     making: Option<Job<RealDisk>>,
 }
 
-impl Life {
-    fn new(recovered: Recovered<RealDisk>) -> Life {
+impl Incarnation {
+    fn new(recovered: Recovered<RealDisk>) -> Incarnation {
         let Recovered {
             mut shard, store, ..
         } = recovered;
         shard.set_settled_run(RUN);
-        Life {
+        Incarnation {
             shard,
             store,
             now: Model::new(),
@@ -279,7 +279,7 @@ impl Life {
 
     /// The batch is written; a snapshot goes on by one slice.
     fn tick(&mut self) {
-        let Life { shard, store, .. } = self;
+        let Incarnation { shard, store, .. } = self;
         if !shard.batch().is_empty() {
             store.append(shard).unwrap();
             shard.written();
@@ -449,30 +449,30 @@ proptest! {
     #[test]
     fn payments_are_as_a_plain_model_says(steps in steps(1200)) {
         let dir = tempfile::tempdir().unwrap();
-        let mut life = Life::new(made(dir.path()));
+        let mut incarnation = Incarnation::new(made(dir.path()));
         for (n, step) in steps.iter().enumerate() {
-            life.step(step, dir.path());
+            incarnation.step(step, dir.path());
             if n % 50 == 0 {
-                life.compare();
+                incarnation.compare();
             }
         }
-        life.tick();
-        life.compare();
+        incarnation.tick();
+        incarnation.compare();
         galo::shard::check::check(dir.path(), &mut Vec::new()).unwrap();
-        let now = life.now.clone();
-        life.restart(dir.path());
-        life.compare();
+        let now = incarnation.now.clone();
+        incarnation.restart(dir.path());
+        incarnation.compare();
 
-        if let [.., older, newest] = life.store.snapshots() {
+        if let [.., older, newest] = incarnation.store.snapshots() {
             let (older, newest) = (older.end, newest.end);
             let path = layout::snapshot(&layout::shard_dir(dir.path(), 0), newest);
             let file = RealDisk.open(&path).unwrap();
             file.write_all_at(b"?", 4096).unwrap();
             let recovered = open(&RealDisk, dir.path(), &META, 0).unwrap();
             prop_assert_eq!(recovered.report.snapshot, older);
-            life.now = now;
-            life.restart(dir.path());
-            life.compare();
+            incarnation.now = now;
+            incarnation.restart(dir.path());
+            incarnation.compare();
         }
     }
 }

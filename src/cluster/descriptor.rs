@@ -239,11 +239,11 @@ pub(super) mod tests {
             !descriptor(0).is_peer(&descriptor(0)),
             "that is our own name"
         );
-        let stranger = NodeDescriptor {
+        let foreign = NodeDescriptor {
             node: "api03".to_owned(),
             ..descriptor(1)
         };
-        assert!(!descriptor(0).is_peer(&stranger));
+        assert!(!descriptor(0).is_peer(&foreign));
     }
 
     #[test]

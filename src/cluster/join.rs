@@ -29,8 +29,8 @@ pub enum JoinError {
     NodeRuns(String, String),
     /// A living node has other settings.
     Disagrees(Disagreement),
-    /// Somebody who is no node of ours has a shard: its lock file, and the descriptor in it.
-    Stranger(PathBuf, String),
+    /// A process that is no node of this cluster has a shard: its lock file, and the descriptor in it.
+    ForeignProcess(PathBuf, String),
     /// A file cannot be used: what was to be done with it.
     Io(&'static str, PathBuf, io::Error),
     /// A shard cannot be recovered.
@@ -60,7 +60,7 @@ impl fmt::Display for JoinError {
             JoinError::Disagrees(disagreement) => {
                 write!(f, "nodes must be alike: {disagreement}")
             }
-            JoinError::Stranger(lock, descriptor) => write!(
+            JoinError::ForeignProcess(lock, descriptor) => write!(
                 f,
                 "another galo owns this shard: {} is locked by {descriptor}. \
                  Stop it, or name another directory with --data",
@@ -149,12 +149,12 @@ fn disagreement(
             Err(_) => Some(Disagreement::unreadable(&cluster.nodes[other], &theirs)),
         }))
     };
-    // What we read may be the descriptor of its life before.
+    // What we read may be the descriptor of its incarnation before.
     patiently(ask, Option::is_none)
 }
 
 /// Takes those of the shards `home` that nobody else has. A peer may have some of them, and any of
-/// the others: it took them over while we were away. A stranger may have none.
+/// the others: it took them over while we were away. A foreign process may have none.
 pub fn claim(
     directory: &Directory<RealDisk>,
     descriptor: &NodeDescriptor,
@@ -205,9 +205,9 @@ fn peer(
             },
         })
     };
-    // What we read may be the descriptor of the owner before, or our own, of a life that is just ending.
+    // What we read may be the descriptor of the owner before, or that of our own incarnation before, which is just ending.
     let holder = patiently(ask, |holder| holder.is_ok())?;
-    holder.map_err(|text| JoinError::Stranger(path.clone(), text))
+    holder.map_err(|text| JoinError::ForeignProcess(path.clone(), text))
 }
 
 /// Asks again until the answer is good, for a bounded time: the last answer.
@@ -307,7 +307,7 @@ mod tests {
         join(&cluster, &descriptor(1)).unwrap();
     }
 
-    /// Its new life has the lock, and writes its descriptor in a moment.
+    /// Its new incarnation has the lock, and writes its descriptor in a moment.
     #[test]
     fn a_stale_descriptor_is_asked_for_again() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! By what a command is known again when it is repeated.
+//! Ids by which a repeated command is recognised.
 
 use siphasher::sip128::SipHasher24;
 
-/// What stands for an `Idempotency-Key`: SipHash-2-4 of its text, 128 bits, keyed with the directory
+/// The hash that stands for an `Idempotency-Key`: SipHash-2-4 of its text, 128 bits, keyed with the directory
 /// id. Nobody outside knows that, so nobody can make two texts meet.
 pub fn key(directory: u128, text: &[u8]) -> u128 {
     SipHasher24::new_with_key(&directory.to_le_bytes())
@@ -14,25 +14,25 @@ pub fn key(directory: u128, text: &[u8]) -> u128 {
 /// them open for a shard ([`crate::limits::SHARD_COMMANDS_MAX`]), with consecutive counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardId {
-    /// Who sends it.
+    /// The sender.
     pub origin: Origin,
     /// Counts the commands that the sender has sent to this shard, from 1; at most [`COUNTER_MAX`].
     pub counter: u64,
 }
 
-/// Of a [`ForwardId`]: 56 bits, which nobody will ever count to.
+/// The largest [`ForwardId::counter`]: 56 bits, more than a sender can ever count.
 pub const COUNTER_MAX: u64 = (1 << 56) - 1;
 
 const EPOCH_BITS: u32 = 48;
-/// Of an [`Origin`].
+/// The largest [`Origin::epoch`].
 pub const EPOCH_MAX: u64 = (1 << EPOCH_BITS) - 1;
 
-/// One life of one member of the cluster.
+/// One incarnation of one member of the cluster: one run of its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// Its number.
+    /// The member's number ([`Members`](crate::members::Members)).
     pub member: u16,
-    /// Random, from when it started; at most [`EPOCH_MAX`].
+    /// The incarnation: random, drawn when the process starts; at most [`EPOCH_MAX`].
     pub epoch: u64,
 }
 
@@ -43,7 +43,7 @@ impl Origin {
         u64::from(self.member) << EPOCH_BITS | self.epoch
     }
 
-    /// The opposite; good for any number.
+    /// The inverse of [`to_bits`](Self::to_bits), defined for every number.
     pub fn from_bits(bits: u64) -> Origin {
         Origin {
             member: (bits >> EPOCH_BITS) as u16,

@@ -9,7 +9,7 @@ use super::link::{self, BadFrame, Frame, Hello};
 use super::shards::Shards;
 use super::transport::Transport;
 use crate::command::Origin;
-use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, HELLO_NS_MAX, LINK_COMMANDS_MAX, STRANGER_LOG_NS};
+use crate::limits::{DIAL_NS_MAX, DIAL_NS_MIN, FAULT_LOG_NS, HELLO_NS_MAX, LINK_COMMANDS_MAX};
 use crate::machine::{ConnectionId, Effect, Peer, Target};
 use crate::members::Members;
 use crate::stats::LinkState;
@@ -287,7 +287,7 @@ impl Peers {
         let line = format!("{who} {problem}; its link is closed");
         let now_ns = io.now_ns();
         let is_known =
-            |(before, at_ns): &(String, u64)| *before == line && now_ns < at_ns + STRANGER_LOG_NS;
+            |(before, at_ns): &(String, u64)| *before == line && now_ns < at_ns + FAULT_LOG_NS;
         if !self.last_logged.as_ref().is_some_and(is_known) {
             log::error!("{line}");
             self.last_logged = Some((line, now_ns));

@@ -78,8 +78,8 @@ impl Ownership {
                 break file;
             }
         };
-        // Over the old one, which on a full disk is where there is room. Without a descriptor we are a
-        // stranger to those who want the shard, but no less its owner.
+        // Over the old one, which on a full disk is where there is room. Without a descriptor this process is
+        // foreign to those that want the shard, but no less its owner.
         let line = format!("{descriptor}\n");
         let written = file.write_all_at(line.as_bytes(), 0);
         let written = written.and_then(|()| file.set_len(line.len() as u64));

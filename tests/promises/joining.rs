@@ -133,7 +133,7 @@ fn strangers_share_no_data_with_a_cluster() {
     alone.kill();
     let first = place.node("api01").start();
     refused(Launch::serve(&place.data()), words(&first));
-    // Of another cluster: it meets its fellows elsewhere.
+    // Of another cluster: it meets its peers elsewhere.
     let other = Launch::serve(&place.data())
         .cores(1)
         .flag("nodes", "web,api02")

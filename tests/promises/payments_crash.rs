@@ -60,7 +60,7 @@ fn open_payments_survive_stops() {
         let (mut random, mut book) = (Random::from_time(), PaymentLedger::default());
         for round in 0..4 {
             let server = launch().start();
-            // In the second life nothing changes.
+            // In the second incarnation nothing changes.
             if round != 1 {
                 book.pay(&mut server.connect(), &mut random, 20);
             }

@@ -66,8 +66,8 @@ impl Lines {
 
     fn count(words: &str) -> usize {
         let lines = LINES.0.lock().unwrap();
-        let stranger = format!("user {NOBODY}'s");
-        let told = |line: &&String| line.contains(words) && line.contains(&stranger);
+        let foreign = format!("user {NOBODY}'s");
+        let told = |line: &&String| line.contains(words) && line.contains(&foreign);
         lines.iter().filter(told).count()
     }
 }
@@ -86,8 +86,8 @@ fn a_foreign_user_is_refused_and_logged_once() {
         open_to_all(&path);
         let server = Server::start_linked(driver, usize::MAX, Some(listener), Vec::new());
         for _ in 0..5 {
-            let mut stranger = as_nobody(|| UnixStream::connect(&path)).unwrap();
-            assert_eq!(stranger.read_to_end(&mut Vec::new()).unwrap(), 0);
+            let mut foreign = as_nobody(|| UnixStream::connect(&path)).unwrap();
+            assert_eq!(foreign.read_to_end(&mut Vec::new()).unwrap(), 0);
         }
         let _ours = UnixStream::connect(&path).unwrap();
         let first = server.await_event(|_| true);

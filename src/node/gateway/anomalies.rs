@@ -3,7 +3,7 @@
 use super::super::transport::Transport;
 use super::Answer;
 use super::Gateway;
-use crate::limits::{RETRY_AFTER_NS_MAX, SILENT_ATTEMPTS, STRANGER_LOG_NS};
+use crate::limits::{FAULT_LOG_NS, RETRY_AFTER_NS_MAX, SILENT_ATTEMPTS};
 use crate::payments::answers::{advice, Anomaly, Asked, Said};
 use crate::payments::{PaymentId, Processor};
 
@@ -133,7 +133,7 @@ impl Gateway {
         counter.add(1);
         let stats = &io.settings.process.stats;
         let now_ns = io.now.monotonic_ns;
-        if !stats.anomaly_line_is_due(from as usize, anomaly as usize, now_ns, STRANGER_LOG_NS) {
+        if !stats.anomaly_line_is_due(from as usize, anomaly as usize, now_ns, FAULT_LOG_NS) {
             return;
         }
         let payments = io.settings.payments();

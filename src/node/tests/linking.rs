@@ -3,7 +3,7 @@
 use super::super::link::{self, Frame, Hello};
 use super::*;
 use crate::command::{Command, Outcome, Scope};
-use crate::limits::{DIAL_NS_MAX, HELLO_NS_MAX, STOP_SNAPSHOT_NS_MAX, STRANGER_LOG_NS};
+use crate::limits::{DIAL_NS_MAX, FAULT_LOG_NS, HELLO_NS_MAX, STOP_SNAPSHOT_NS_MAX};
 
 const TWO: Plan = Plan {
     nodes: 2,
@@ -321,7 +321,7 @@ fn a_peer_with_the_same_fault_again_and_again_is_logged_now_and_then() {
         rig.send(linker, bytes(&[Frame::Hello(differs)]));
         rig.run();
         logged.extend(rig.cores[0].runtime.node().peers.last_logged.clone());
-        rig.pass(STRANGER_LOG_NS / 4);
+        rig.pass(FAULT_LOG_NS / 4);
     }
     assert!(logged[0].0.contains("another data directory"));
     logged.dedup();

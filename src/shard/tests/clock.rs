@@ -52,7 +52,7 @@ fn moments(shard: &Shard) -> Vec<u64> {
     statement.map(|transaction| transaction.time_us()).collect()
 }
 
-/// A life in which the first key is used, at the beginning of time.
+/// An incarnation in which the first key is used, at the beginning of time.
 fn use_first_key(directory: &Directory) {
     let Recovered {
         mut shard,
@@ -152,7 +152,7 @@ fn a_batch_that_is_refused_has_told_nothing_of_the_clock() {
     assert_eq!(moments(&directory.open().shard), expected);
 }
 
-/// Lives of a shard, each with a step of the clock before it; whether a snapshot is taken in each.
+/// Incarnations of a shard, each with a step of the clock before it; whether a snapshot is taken in each.
 #[test]
 fn keys_outlive_whatever_the_clock_does_between_two_lives() {
     let hours = 2 * HOUR_US as i64;
@@ -160,7 +160,7 @@ fn keys_outlive_whatever_the_clock_does_between_two_lives() {
         let directory = Directory::new();
         let mut stepped_us = 0;
         let mut since_us = 0;
-        for (life, step_us) in [0, hours, -hours, 2 * hours, 0, -3 * hours]
+        for (incarnation, step_us) in [0, hours, -hours, 2 * hours, 0, -3 * hours]
             .into_iter()
             .enumerate()
         {
@@ -171,32 +171,39 @@ fn keys_outlive_whatever_the_clock_does_between_two_lives() {
                 mut store,
                 ..
             } = directory.open();
-            for known in 0..life as u128 {
+            for known in 0..incarnation as u128 {
                 let now = at(since_us, stepped_us);
-                assert!(is_known(&mut shard, known, now), "{known} in life {life}");
+                assert!(
+                    is_known(&mut shard, known, now),
+                    "{known} in incarnation {incarnation}"
+                );
             }
             // It is taken before anything of the clock is in the journal.
-            if with_snapshots && life % 3 == 2 {
+            if with_snapshots && incarnation % 3 == 2 {
                 if let Some(job) = store.sync() {
                     run(&mut shard, &mut store, Some(job));
                 }
                 take_snapshot(&mut shard, &mut store);
             }
-            post(&mut shard, &key(life as u128), at(since_us, stepped_us));
+            post(
+                &mut shard,
+                &key(incarnation as u128),
+                at(since_us, stepped_us),
+            );
             write(&mut shard, &mut store);
             since_us += SECOND_US;
             post(&mut shard, &NO_IDS, at(since_us, stepped_us));
             write(&mut shard, &mut store);
-            if with_snapshots && life % 3 == 0 {
+            if with_snapshots && incarnation % 3 == 0 {
                 sync(&mut shard, &mut store);
                 take_snapshot(&mut shard, &mut store);
             }
-            for known in 0..=life as u128 {
+            for known in 0..=incarnation as u128 {
                 assert!(is_known(&mut shard, known, at(since_us, stepped_us)));
             }
             assert_eq!(moments(&shard)[0], at(since_us, stepped_us).realtime_us);
         }
-        // What a life has seen of time counts in the next ones.
+        // What an incarnation has seen of time counts in the next ones.
         let mut shard = directory.open().shard;
         let now = at(since_us, stepped_us);
         assert!(is_known(&mut shard, 0, now));
@@ -243,7 +250,7 @@ fn payments_that_wait_have_the_ages_that_real_time_says_after_a_recovery() {
     let accepted = shard.pay(id, 1990, time_us);
     assert_eq!(accepted, crate::shard::Accepted::New);
     write(&mut shard, &mut store);
-    // In one life it is as old as it is.
+    // In one incarnation it is as old as it is.
     let hours = 2 * HOUR_US as i64;
     let age_us =
         |shard: &mut Shard, now: Now| shard.tell_time(now) - shard.payments().oldest_us().unwrap();

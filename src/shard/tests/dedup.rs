@@ -353,7 +353,7 @@ fn a_reset_and_a_purge_with_ids_are_known_again() {
     }
 }
 
-/// Ids of every sort, a reset among them, an epoch that ends.
+/// Ids of every sort, a reset among them, an incarnation that ends.
 fn live(shard: &mut Shard, store: &mut Store<RealDisk>) {
     post(shard, 1, &forward(A, 1));
     post(shard, 1, &both(B, 1, 71));
@@ -373,7 +373,7 @@ fn expect_lived(shard: &Shard) {
     assert_eq!(
         recognise(shard, 1, &forward(A, 1)),
         DedupResult::New,
-        "an old epoch"
+        "an old incarnation"
     );
     assert_eq!(recognise(shard, 1, &forward(B, 1)), posted(1, 2));
     assert_eq!(recognise(shard, 1, &key(71)), posted(1, 2));
