@@ -7,12 +7,12 @@ use galo::payments::{PaymentId, Processor};
 use galo::shard::clock::Reading;
 use galo::shard::dedup::Remembered;
 use galo::shard::journal::{
-    self, Event, Header, PaymentEvent, Reader, Record, Stamp, HEADER_BYTES,
+    self, Event, PaymentEvent, Reader, Record, SegmentHeader, Stamp, HEADER_BYTES,
 };
 use galo::shard::payments::Settled;
 
 const SEED: u32 = 0x5eed;
-const HEADER: Header = Header {
+const HEADER: SegmentHeader = SegmentHeader {
     directory: 1,
     shard: 0,
     first: 1,
@@ -60,7 +60,7 @@ pub fn check(data: &[u8]) {
             assert!(record.stamp.sequence <= u64::from(records));
         }
     }
-    let _ = Header::read(data);
+    let _ = SegmentHeader::read(data);
     let _ = journal::record_at(data, 0, 0);
 }
 

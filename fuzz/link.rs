@@ -7,7 +7,7 @@ use galo::api::operations::Process;
 use galo::machine::{Now, Peer};
 use galo::members::Members;
 use galo::node::link::{self, Frame, Hello};
-use galo::node::{Durability, Node, Payments, Settings};
+use galo::node::{Durability, Node, PaymentSettings, Settings};
 
 const DIRECTORY: u128 = 7;
 const REQUESTS: &[u8] =
@@ -42,7 +42,7 @@ fn node() -> Node {
         directory: DIRECTORY,
         durability: Durability::Process,
         allow_reset: true,
-        payments: Some(Payments {
+        payments: Some(PaymentSettings {
             hosts: ["default".to_owned(), "fallback".to_owned()],
             prefixes: [String::new(), String::new()],
             deadline_ns: 1_000_000_000,

@@ -72,7 +72,7 @@ impl fmt::Display for ClientsError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct ClientEntry {
     id: u32,
     limite: i64,
     #[serde(default)]
@@ -89,7 +89,7 @@ pub fn read(path: &Path) -> Result<Vec<Client>, ClientsError> {
 }
 
 fn parse(json: impl std::io::Read) -> Result<Vec<Client>, ClientsError> {
-    let entries: Vec<Entry> = serde_json::from_reader(json).map_err(ClientsError::Json)?;
+    let entries: Vec<ClientEntry> = serde_json::from_reader(json).map_err(ClientsError::Json)?;
     let mut clients: Vec<Client> = entries
         .into_iter()
         .map(|entry| Client {

@@ -19,7 +19,7 @@ use crate::log::Format;
 use crate::node::Durability;
 use flags::{set_listen, Flag, Given, LISTEN_DEFAULT, SERVE_FLAGS};
 pub use help::help;
-pub use payments::{Payments, ProcessorUrl};
+pub use payments::{PaymentFlags, ProcessorUrl};
 
 /// The commit this was built from, or `unknown`.
 pub const GIT_HASH: &str = env!("GALO_GIT_HASH");
@@ -35,7 +35,7 @@ pub fn version() -> String {
 
 /// What to do.
 #[derive(Debug, PartialEq)]
-pub enum Command {
+pub enum CliCommand {
     /// Serve.
     Serve(Box<Serve>),
     /// Verify a data directory.
@@ -76,7 +76,7 @@ pub struct Serve {
     /// `--allow-reset`.
     pub allow_reset: bool,
     /// `--processor-default` and what belongs to it. `None`: no payments.
-    pub payments: Option<Payments>,
+    pub payments: Option<PaymentFlags>,
     /// `--nodes`, `--node`, `--run`. `None`: one process, alone.
     pub cluster: Option<Cluster>,
     /// `--log`.
@@ -104,7 +104,7 @@ impl fmt::Display for UsageError {
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, UsageError> {
+) -> Result<CliCommand, UsageError> {
     let mut parser = lexopt::Parser::from_args(args);
     let mut command = None;
     let serve = Serve {
@@ -158,14 +158,16 @@ pub fn parse(
         .map_err(|error| UsageError(error.to_string()))?
     {
         match arg {
-            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(Command::Help),
-            lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => return Ok(Command::Version),
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(CliCommand::Help),
+            lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => {
+                return Ok(CliCommand::Version)
+            }
             lexopt::Arg::Value(word) if command.is_none() => {
                 let word = utf8("command", word)?;
                 match word.as_str() {
                     "serve" | "check" | "healthcheck" => command = Some(word),
-                    "help" => return Ok(Command::Help),
-                    "version" => return Ok(Command::Version),
+                    "help" => return Ok(CliCommand::Help),
+                    "version" => return Ok(CliCommand::Version),
                     _ => {
                         let message = format!(
                             "unknown command '{word}'; accepted: serve, check, healthcheck, help, version"
@@ -219,13 +221,13 @@ pub fn parse(
     }
     match command.as_deref() {
         Some("check") => {
-            return Ok(Command::Check {
+            return Ok(CliCommand::Check {
                 data: given.serve.data,
             })
         }
         Some("healthcheck") => {
             let url = url.unwrap_or_else(|| health_url(&given.serve.listen[0]));
-            return Ok(Command::Healthcheck { url });
+            return Ok(CliCommand::Healthcheck { url });
         }
         _ => {}
     }
@@ -239,7 +241,7 @@ pub fn parse(
             format!("--{name} has no effect without --processor-default and --processor-fallback")
         }));
     }
-    Ok(Command::Serve(Box::new(serve)))
+    Ok(CliCommand::Serve(Box::new(serve)))
 }
 
 impl Given {
@@ -266,7 +268,7 @@ impl Given {
             ("--node", self.node.is_some()),
             ("--run", self.run.is_some()),
         ];
-        serve.payments = Payments::settle(
+        serve.payments = PaymentFlags::settle(
             self.processors,
             self.payment_deadline_ns,
             self.payment_queue,

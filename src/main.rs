@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use galo::config::{self, Command};
+use galo::config::{self, CliCommand};
 use galo::output::{complain, print, unprinted, Report};
 use galo::{healthcheck, serve, shard, system};
 
@@ -20,9 +20,9 @@ fn main() -> ExitCode {
         }
     };
     let done = match command {
-        Command::Help => return printed(&config::help()),
-        Command::Version => return printed(&format!("{}\n", config::version())),
-        Command::Check { data } => {
+        CliCommand::Help => return printed(&config::help()),
+        CliCommand::Version => return printed(&format!("{}\n", config::version())),
+        CliCommand::Check { data } => {
             let mut report = Report::default();
             let checked = shard::check::check(&data, &mut report);
             if let (Ok(_), Err(error)) = (&checked, report.finish()) {
@@ -30,8 +30,10 @@ fn main() -> ExitCode {
             }
             checked.map(|_| ()).map_err(|error| error.to_string())
         }
-        Command::Healthcheck { url } => healthcheck::run(&url).map_err(|error| error.to_string()),
-        Command::Serve(settings) => {
+        CliCommand::Healthcheck { url } => {
+            healthcheck::run(&url).map_err(|error| error.to_string())
+        }
+        CliCommand::Serve(settings) => {
             galo::log::install(settings.log, settings.log_level);
             serve::run(*settings).map_err(|error| error.to_string())
         }

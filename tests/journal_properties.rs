@@ -9,7 +9,7 @@ use std::path::Path;
 use galo::bank::{Account, Description, Kind};
 use galo::command::{ForwardId, Ids, Origin};
 use galo::machine::Job as _;
-use galo::shard::journal::{self, Header, Reader, Record, Stop};
+use galo::shard::journal::{self, Reader, Record, SegmentHeader, Stop};
 use galo::shard::{
     create, layout, open, Client, DedupResult, Disk, DiskFile, Meta, RealDisk, Recovered,
     RecoveryError, Shard, Store,
@@ -260,7 +260,7 @@ impl Damage {
 }
 
 fn read(segment: &[u8]) -> (Vec<Record<'_>>, Option<Stop>) {
-    let header = Header::read(segment).unwrap();
+    let header = SegmentHeader::read(segment).unwrap();
     let mut records = Vec::new();
     for record in Reader::new(segment, &header, journal::seed(&META.identity(0))) {
         match record {
@@ -335,12 +335,12 @@ proptest! {
     /// Whatever follows a header, reading it ends well.
     #[test]
     fn any_bytes_are_read_without_panic(body in vec(any::<u8>(), 0..2000)) {
-        let header = Header { directory: 1, shard: 0, first: 1, chain: 0 };
+        let header = SegmentHeader { directory: 1, shard: 0, first: 1, chain: 0 };
         let mut segment = header.to_bytes().to_vec();
         segment.extend(&body);
         prop_assert!(Reader::new(&segment, &header, 0).filter(Result::is_ok).count() <= body.len() / 32);
         let _ = journal::scan_durable_up_to(&segment, journal::HEADER_BYTES, 1, 0);
-        let _ = Header::read(&body);
+        let _ = SegmentHeader::read(&body);
     }
 
     /// A refused batch leaves no trace: not in an account, not in sequence, chain or time.

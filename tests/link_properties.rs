@@ -9,7 +9,7 @@ use galo::bank::{Account, Description, Kind, Posted, Refusal, Transaction};
 use galo::command::{Command, Outcome, Scope, Statement};
 use galo::limits::STATEMENT_TRANSACTIONS;
 use galo::node::link::{read, write, Frame, Query, QueryAnswer};
-use galo::payments::{Payment, PaymentId, Processor, State, Summary, Totals, Window};
+use galo::payments::{Payment, PaymentId, PaymentState, Processor, Summary, Totals, Window};
 use proptest::prelude::*;
 
 /// Some are in one shard of two, some in the other; and one is of the node's own making.
@@ -33,16 +33,16 @@ fn query() -> impl Strategy<Value = Query> {
 
 fn payment() -> impl Strategy<Value = Payment> {
     let state = prop_oneof![
-        Just(State::Free),
+        Just(PaymentState::Free),
         (processor(), any::<u64>(), any::<bool>()).prop_map(|(to, requested_us, in_doubt)| {
-            State::Bound {
+            PaymentState::Bound {
                 to,
                 requested_us,
                 in_doubt,
             }
         }),
         (processor(), any::<u64>())
-            .prop_map(|(by, requested_us)| State::Processed { by, requested_us }),
+            .prop_map(|(by, requested_us)| PaymentState::Processed { by, requested_us }),
     ];
     (id(), any::<u64>(), any::<u16>(), state).prop_map(|(id, accepted_us, attempts, state)| {
         Payment {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use galo::machine::Job as _;
-use galo::payments::{Payment, PaymentId, Processor, State, Summary, Window};
+use galo::payments::{Payment, PaymentId, PaymentState, Processor, Summary, Window};
 use galo::shard::{
     create, layout, open, Accepted, Client, Disk, DiskFile, Job, Meta, RealDisk, Recovered, Shard,
     Store,
@@ -138,7 +138,7 @@ impl Incarnation {
     fn bound(&self, which: &Index) -> Option<u64> {
         let state = |model: &Model, number| model.get(number).map(|known| known.payment.state);
         let bound = self.now.iter().filter(|(number, known)| {
-            matches!(known.payment.state, State::Bound { .. })
+            matches!(known.payment.state, PaymentState::Bound { .. })
                 && state(&self.written, number) == Some(known.payment.state)
         });
         let bound: Vec<u64> = bound.map(|(number, _)| *number).collect();
@@ -169,7 +169,7 @@ impl Incarnation {
                         cents: *cents,
                         accepted_us: time_us,
                         attempts: 0,
-                        state: State::Free,
+                        state: PaymentState::Free,
                     };
                     let known = Known {
                         payment,
@@ -194,7 +194,7 @@ impl Incarnation {
                     let known = known.find(|known| known.payment.id == next.id).unwrap();
                     assert_eq!(known.payment, next);
                     known.payment.attempts += 1;
-                    known.payment.state = State::Bound {
+                    known.payment.state = PaymentState::Bound {
                         to: *to,
                         requested_us,
                         in_doubt: false,
@@ -209,10 +209,10 @@ impl Incarnation {
                     return;
                 };
                 let state = self.now[&number].payment.state;
-                let frees = !matches!(state, State::Bound { in_doubt: true, .. });
+                let frees = !matches!(state, PaymentState::Bound { in_doubt: true, .. });
                 assert_eq!(self.shard.payment_refused(id(number)), frees);
                 if frees {
-                    self.in_memory(number, |payment| payment.state = State::Free);
+                    self.in_memory(number, |payment| payment.state = PaymentState::Free);
                 }
             }
             Step::InDoubt(which) => {
@@ -234,7 +234,7 @@ impl Incarnation {
                     return;
                 };
                 let known = self.now.get_mut(&number).unwrap();
-                let State::Bound {
+                let PaymentState::Bound {
                     to, requested_us, ..
                 } = known.payment.state
                 else {
@@ -243,7 +243,7 @@ impl Incarnation {
                 let requested_us = requested_us + later_ms * 1000;
                 assert!(self.shard.settle_payment(id(number), requested_us, time_us));
                 assert!(!self.shard.settle_payment(id(number), requested_us, time_us));
-                known.payment.state = State::Processed {
+                known.payment.state = PaymentState::Processed {
                     by: to,
                     requested_us,
                 };
@@ -302,7 +302,7 @@ impl Incarnation {
         let now = std::mem::replace(&mut self.now, self.written.clone());
         for (number, known) in &mut self.now {
             known.tried = now[number].tried;
-            if matches!(now[number].payment.state, State::Processed { .. }) {
+            if matches!(now[number].payment.state, PaymentState::Processed { .. }) {
                 known.payment.state = doubted(known.payment.state);
             }
         }
@@ -321,7 +321,7 @@ impl Incarnation {
             let found = found.unwrap().expect("it was accepted");
             assert!((known.binds..=known.payment.attempts).contains(&found.attempts));
             let state = match (known.payment.state, known.bound) {
-                (State::Free, Some((to, requested_us))) => State::Bound {
+                (PaymentState::Free, Some((to, requested_us))) => PaymentState::Bound {
                     to,
                     requested_us,
                     in_doubt: true,
@@ -348,13 +348,13 @@ impl Incarnation {
                 assert_eq!(payments.is_written(id(number)), !is_new, "{number}");
             }
         }
-        let with = |wanted: fn(&State) -> bool| {
+        let with = |wanted: fn(&PaymentState) -> bool| {
             let known = self.now.values();
             known.filter(move |known| wanted(&known.payment.state))
         };
-        let free = || with(|state| matches!(state, State::Free));
-        let open = || with(|state| !matches!(state, State::Processed { .. }));
-        let settled = || with(|state| matches!(state, State::Processed { .. }));
+        let free = || with(|state| matches!(state, PaymentState::Free));
+        let open = || with(|state| !matches!(state, PaymentState::Processed { .. }));
+        let settled = || with(|state| matches!(state, PaymentState::Processed { .. }));
         assert_eq!(payments.free(), free().count());
         assert_eq!(payments.open(), open().count());
         assert_eq!(payments.settled(), settled().count() as u64);
@@ -379,7 +379,7 @@ impl Incarnation {
         }
         let mut bound: Vec<Payment> = payments.bound().collect();
         bound.sort_by_key(|payment| payment.id);
-        let mut expected: Vec<Payment> = with(|state| matches!(state, State::Bound { .. }))
+        let mut expected: Vec<Payment> = with(|state| matches!(state, PaymentState::Bound { .. }))
             .map(|known| known.payment)
             .collect();
         expected.sort_by_key(|payment| payment.id);
@@ -415,16 +415,16 @@ impl Incarnation {
 
 fn processed(payment: &Payment) -> Option<(Processor, u64)> {
     match payment.state {
-        State::Processed { by, requested_us } => Some((by, requested_us)),
+        PaymentState::Processed { by, requested_us } => Some((by, requested_us)),
         _ => None,
     }
 }
 
-fn doubted(state: State) -> State {
+fn doubted(state: PaymentState) -> PaymentState {
     match state {
-        State::Bound {
+        PaymentState::Bound {
             to, requested_us, ..
-        } => State::Bound {
+        } => PaymentState::Bound {
             to,
             requested_us,
             in_doubt: true,

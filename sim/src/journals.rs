@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use galo::shard::journal::{self, Header, HEADER_BYTES};
+use galo::shard::journal::{self, SegmentHeader, HEADER_BYTES};
 use galo::shard::layout::{self, Listing};
 use galo::shard::Identity;
 
@@ -50,7 +50,7 @@ impl Journal {
 
     fn enter(&mut self, disk: &SimDisk, first: u64, oldest: bool) -> Checked<bool> {
         let path = layout::segment(&self.dir, first);
-        let Some(header) = disk.peek(&path, Header::read) else {
+        let Some(header) = disk.peek(&path, SegmentHeader::read) else {
             return Ok(false);
         };
         let header = header

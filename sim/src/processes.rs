@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use galo::api::operations::Process as Facts;
 use galo::machine::{Machine, Peer};
-use galo::node::{Payments, Settings};
+use galo::node::{PaymentSettings, Settings};
 use galo::runtime::Runtime;
 use galo::shard::{Acquired, Owned};
 
@@ -104,7 +104,7 @@ impl World {
                 directory: cluster.meta.directory,
                 durability: cluster.life.durability,
                 allow_reset: self.plan.resets == Some(true),
-                payments: self.plan.payments.as_ref().map(|plan| Payments {
+                payments: self.plan.payments.as_ref().map(|plan| PaymentSettings {
                     hosts: HOSTS.map(str::to_owned),
                     prefixes: plan.prefixes.map(str::to_owned),
                     deadline_ns: match self.sabotage {

@@ -13,7 +13,7 @@ use super::{refused, Call, Problem};
 use crate::command::Command;
 use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
 use crate::limits::AMOUNT_CENTS_MAX;
-use crate::payments::{amount, Payment, PaymentId, Processor, State, Summary, Window};
+use crate::payments::{amount, Payment, PaymentId, PaymentState, Processor, Summary, Window};
 
 /// There are no processors.
 pub const NOT_CONFIGURED: Problem = Problem::general(
@@ -190,13 +190,15 @@ fn window(query: Query<'_>) -> Result<Window, Problem> {
 /// Appends the body of `GET /payments/{id}`.
 pub(super) fn write_payment(body: &mut Vec<u8>, payment: &Payment) {
     let (status, sent) = match payment.state {
-        State::Free => ("accepted", None),
-        State::Bound {
+        PaymentState::Free => ("accepted", None),
+        PaymentState::Bound {
             to,
             requested_us,
             in_doubt,
         } => ("sent", Some((to, requested_us, Some(in_doubt)))),
-        State::Processed { by, requested_us } => ("processed", Some((by, requested_us, None))),
+        PaymentState::Processed { by, requested_us } => {
+            ("processed", Some((by, requested_us, None)))
+        }
     };
     write_start(body, payment, status);
     body.extend_from_slice(b",\"accepted_at\":\"");
@@ -271,7 +273,7 @@ fn write_totals(body: &mut Vec<u8>, summary: &Summary, count: &str, sum: &str) {
 /// processed, 202 while it is pending. Its timestamp, in seconds since 1970, is what the processor was
 /// told.
 pub fn write_pay_now(body: &mut Vec<u8>, payment: &Payment) -> Status {
-    let State::Processed { by, requested_us } = payment.state else {
+    let PaymentState::Processed { by, requested_us } = payment.state else {
         write_start(body, payment, "pending");
         body.push(b'}');
         return Status::Accepted;

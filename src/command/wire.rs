@@ -27,7 +27,7 @@ use super::{Command, Line, Outcome, Scope, Statement, Transactions};
 use crate::bank::{Description, Kind, Posted, Refusal};
 use crate::codec::Fields;
 use crate::limits::{AMOUNT_CENTS_MAX, STATEMENT_TRANSACTIONS};
-use crate::payments::{Payment, PaymentId, Processor, State};
+use crate::payments::{Payment, PaymentId, PaymentState, Processor};
 
 const TRANSACT: u8 = 1;
 const STATEMENT: u8 = 2;
@@ -250,8 +250,8 @@ pub fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
     out.extend_from_slice(&payment.accepted_us.to_le_bytes());
     out.extend_from_slice(&payment.attempts.to_le_bytes());
     match payment.state {
-        State::Free => out.push(FREE),
-        State::Bound {
+        PaymentState::Free => out.push(FREE),
+        PaymentState::Bound {
             to,
             requested_us,
             in_doubt,
@@ -260,7 +260,7 @@ pub fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
             out.extend_from_slice(&requested_us.to_le_bytes());
             out.push(u8::from(in_doubt));
         }
-        State::Processed { by, requested_us } => {
+        PaymentState::Processed { by, requested_us } => {
             out.extend_from_slice(&[PROCESSED, by as u8]);
             out.extend_from_slice(&requested_us.to_le_bytes());
         }
@@ -275,13 +275,13 @@ pub fn read_payment(fields: &mut Fields<'_>) -> Option<Payment> {
         accepted_us: fields.u64()?,
         attempts: fields.u16()?,
         state: match fields.u8()? {
-            FREE => State::Free,
-            BOUND => State::Bound {
+            FREE => PaymentState::Free,
+            BOUND => PaymentState::Bound {
                 to: read_processor(fields)?,
                 requested_us: fields.u64()?,
                 in_doubt: fields.flag()?,
             },
-            PROCESSED => State::Processed {
+            PROCESSED => PaymentState::Processed {
                 by: read_processor(fields)?,
                 requested_us: fields.u64()?,
             },

@@ -7,7 +7,7 @@ use crate::limits::PAYMENT_DEADLINE_NS_MAX;
 
 /// The settings of the payments gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payments {
+pub struct PaymentFlags {
     /// `--processor-default`, `--processor-fallback`: by number.
     pub processors: [ProcessorUrl; 2],
     /// `--payment-deadline`. Nanoseconds.
@@ -29,7 +29,7 @@ pub struct ProcessorUrl {
     pub prefix: String,
 }
 
-impl Payments {
+impl PaymentFlags {
     /// `None`: there are to be no payments.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Payments {
         deadline_ns: u64,
         queue: usize,
         replace: bool,
-    ) -> Result<Option<Payments>, String> {
+    ) -> Result<Option<PaymentFlags>, String> {
         let missing = match processors {
             [None, None] => return Ok(None),
             [Some(default), Some(fallback)] if default == fallback => {
@@ -49,7 +49,7 @@ impl Payments {
                 ));
             }
             [Some(default), Some(fallback)] => {
-                return Ok(Some(Payments {
+                return Ok(Some(PaymentFlags {
                     processors: [default, fallback],
                     deadline_ns,
                     queue,

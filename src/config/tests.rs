@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<Command, UsageError> {
+fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<CliCommand, UsageError> {
     let variable = |name: &str| {
         variables
             .iter()
@@ -14,7 +14,7 @@ fn parse_with(args: &[&str], variables: &[(&str, &str)]) -> Result<Command, Usag
 
 fn serve(args: &[&str], variables: &[(&str, &str)]) -> Serve {
     match parse_with(args, variables) {
-        Ok(Command::Serve(serve)) => *serve,
+        Ok(CliCommand::Serve(serve)) => *serve,
         other => panic!("{other:?}"),
     }
 }
@@ -72,7 +72,7 @@ fn a_bad_variable_stops_serve_and_nothing_else() {
     let variables = [("GALO_IO", "kqueue")];
     let error = parse_with(&[], &variables).unwrap_err().to_string();
     assert!(error.starts_with("GALO_IO: "), "{error}");
-    assert_eq!(parse_with(&["--help"], &variables), Ok(Command::Help));
+    assert_eq!(parse_with(&["--help"], &variables), Ok(CliCommand::Help));
     assert!(parse_with(&["check"], &variables).is_ok());
     assert!(parse_with(&["healthcheck"], &variables).is_ok());
 }
@@ -232,7 +232,7 @@ fn few_shards_ask_for_no_more_cores() {
     let data = PathBuf::from("./data");
     let variables = [("GALO_SHARDS", "1"), ("GALO_CORES", "2")];
     let check = parse_with(&["check"], &variables);
-    assert_eq!(check, Ok(Command::Check { data }), "of no concern to it");
+    assert_eq!(check, Ok(CliCommand::Check { data }), "of no concern to it");
 }
 
 #[test]
@@ -377,12 +377,12 @@ fn the_other_commands_take_their_one_flag() {
     let data = PathBuf::from("/d");
     assert_eq!(
         parse_with(&["check", "--data", "/d"], &[]),
-        Ok(Command::Check { data })
+        Ok(CliCommand::Check { data })
     );
     let url = "unix:/s".to_owned();
     assert_eq!(
         parse_with(&["healthcheck", "--url", "unix:/s"], &[]),
-        Ok(Command::Healthcheck { url })
+        Ok(CliCommand::Healthcheck { url })
     );
     for (listen, expected) in [
         ("", "http://127.0.0.1:9999/health"),
@@ -391,10 +391,10 @@ fn the_other_commands_take_their_one_flag() {
     ] {
         let url = expected.to_owned();
         let parsed = parse_with(&["healthcheck"], &[("GALO_LISTEN", listen)]);
-        assert_eq!(parsed, Ok(Command::Healthcheck { url }));
+        assert_eq!(parsed, Ok(CliCommand::Healthcheck { url }));
     }
     for args in [&["--version"][..], &["-V"], &["version"], &["check", "-V"]] {
-        assert_eq!(parse_with(args, &[]), Ok(Command::Version), "{args:?}");
+        assert_eq!(parse_with(args, &[]), Ok(CliCommand::Version), "{args:?}");
     }
     for args in [
         &["--help"][..],
@@ -403,7 +403,7 @@ fn the_other_commands_take_their_one_flag() {
         &["check", "--help"],
         &["help", "check"],
     ] {
-        assert_eq!(parse_with(args, &[]), Ok(Command::Help), "{args:?}");
+        assert_eq!(parse_with(args, &[]), Ok(CliCommand::Help), "{args:?}");
     }
 }
 

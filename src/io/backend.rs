@@ -3,7 +3,7 @@
 use super::dials::Dial;
 use super::error::Error;
 use super::jobs::Task;
-use super::sockets::{Connection, Sockets};
+use super::sockets::{SocketConnection, Sockets};
 use crate::machine::{ConnectionId, Job};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
@@ -29,17 +29,20 @@ pub(super) trait Backend<J: Job> {
     /// Begins to read a socket that is to become a connection.
     fn open(&mut self, id: ConnectionId, socket: &OwnedFd) -> Result<Self::State, Error>;
 
-    /// Reads, or stops reading: what [`Connection::reading`] says has changed.
-    fn update_reading(&mut self, connection: &mut Connection<Self::State>) -> Result<(), Error>;
+    /// Reads, or stops reading: what [`SocketConnection::reading`] says has changed.
+    fn update_reading(
+        &mut self,
+        connection: &mut SocketConnection<Self::State>,
+    ) -> Result<(), Error>;
 
-    /// Sends, as far as there is room; see [`Connection::sent`].
+    /// Sends, as far as there is room; see [`SocketConnection::sent`].
     ///
     /// # Safety
     /// `bytes` must stay where and as they are until [`Event::Sent`], until the connection is among [`Sockets::closed`],
     /// or until [`finish`](Self::finish).
     unsafe fn send(
         &mut self,
-        connection: &mut Connection<Self::State>,
+        connection: &mut SocketConnection<Self::State>,
         bytes: &[u8],
     ) -> Result<(), Error>;
 

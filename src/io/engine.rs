@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 /// What a core has of the system before it has anything to serve: rings or an epoll, and threads for what blocks.
 /// It stays on the thread that took it.
-pub struct Engine<J: Job>(Kind<J>);
+pub struct Engine<J: Job>(EngineKind<J>);
 
-enum Kind<J: Job> {
+enum EngineKind<J: Job> {
     Uring(Box<uring::Engine>),
     Epoll(Box<epoll::Engine<J>>),
 }
@@ -18,8 +18,8 @@ impl<J: Job> Engine<J> {
     /// Runs a core until its machine says [`crate::machine::Effect::Exit`]. `started` is called once it serves.
     pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
         match self.0 {
-            Kind::Uring(engine) => engine.run(setup, started),
-            Kind::Epoll(engine) => engine.run(setup, started),
+            EngineKind::Uring(engine) => engine.run(setup, started),
+            EngineKind::Epoll(engine) => engine.run(setup, started),
         }
     }
 }
@@ -35,8 +35,8 @@ impl Driver {
     ) -> Result<Engine<J>, Lack> {
         let control = control.clone();
         let kind = match self {
-            Driver::Uring => Kind::Uring(Box::new(uring::Engine::take(control, core)?)),
-            Driver::Epoll => Kind::Epoll(Box::new(epoll::Engine::take(control, core)?)),
+            Driver::Uring => EngineKind::Uring(Box::new(uring::Engine::take(control, core)?)),
+            Driver::Epoll => EngineKind::Epoll(Box::new(epoll::Engine::take(control, core)?)),
         };
         // After its background threads have started, which are to stay free.
         if let Some(cpu) = pin_to {

@@ -46,13 +46,13 @@ pub(super) struct Engine<J: Job> {
 }
 
 /// Of a connection.
-pub(super) struct State {
+pub(super) struct EpollState {
     /// What epoll watches now.
     watched: EpollFlags,
 }
 
-type Connection = sockets::Connection<State>;
-type Sockets = sockets::Sockets<State>;
+type SocketConnection = sockets::SocketConnection<EpollState>;
+type Sockets = sockets::Sockets<EpollState>;
 
 impl<J: Job> Engine<J> {
     /// Takes it, for a core on this thread.
@@ -159,7 +159,7 @@ impl<J: Job> Engine<J> {
     }
 
     /// Has epoll watch for what matters now.
-    fn watch(&mut self, connection: &mut Connection) -> Result<(), Error> {
+    fn watch(&mut self, connection: &mut SocketConnection) -> Result<(), Error> {
         let mut wanted = EpollFlags::empty();
         wanted.set(EpollFlags::EPOLLIN, connection.reading && !connection.ended);
         wanted.set(EpollFlags::EPOLLOUT, connection.sending);
@@ -194,7 +194,7 @@ impl<J: Job> Engine<J> {
 }
 
 impl<J: Job> Backend<J> for Engine<J> {
-    type State = State;
+    type State = EpollState;
 
     const NONBLOCKING: bool = true;
 
@@ -210,17 +210,21 @@ impl<J: Job> Backend<J> for Engine<J> {
         Ok(false)
     }
 
-    fn open(&mut self, id: ConnectionId, socket: &OwnedFd) -> Result<State, Error> {
+    fn open(&mut self, id: ConnectionId, socket: &OwnedFd) -> Result<EpollState, Error> {
         let watched = EpollFlags::EPOLLIN;
         self.watch_for(socket, watched, Tag::of(Operation::Receive, id))?;
-        Ok(State { watched })
+        Ok(EpollState { watched })
     }
 
-    fn update_reading(&mut self, connection: &mut Connection) -> Result<(), Error> {
+    fn update_reading(&mut self, connection: &mut SocketConnection) -> Result<(), Error> {
         self.watch(connection)
     }
 
-    unsafe fn send(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<(), Error> {
+    unsafe fn send(
+        &mut self,
+        connection: &mut SocketConnection,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let sent = match send(connection.socket.as_raw_fd(), bytes, flags) {
             // It waits for room.

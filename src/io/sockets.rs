@@ -10,7 +10,7 @@ pub(super) struct Sockets<S> {
     pub listeners: Vec<Listener>,
     pub dials: Dials,
     /// By index.
-    connections: Vec<Option<Connection<S>>>,
+    connections: Vec<Option<SocketConnection<S>>>,
     /// Gone since the last tick; the machine is still to be told.
     pub closed: Vec<ConnectionId>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Listener {
     pub closing: bool,
 }
 
-pub(super) struct Connection<S> {
+pub(super) struct SocketConnection<S> {
     pub id: ConnectionId,
     pub socket: OwnedFd,
     /// The machine wants to read.
@@ -60,7 +60,7 @@ impl<S> Sockets<S> {
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, || None);
         }
-        let before = self.connections[index].replace(Connection {
+        let before = self.connections[index].replace(SocketConnection {
             id,
             socket,
             reading: true,
@@ -75,13 +75,13 @@ impl<S> Sockets<S> {
     }
 
     /// The connection, unless it is gone or going.
-    pub(super) fn get(&mut self, id: ConnectionId) -> Option<&mut Connection<S>> {
+    pub(super) fn get(&mut self, id: ConnectionId) -> Option<&mut SocketConnection<S>> {
         self.get_closing(id)
             .filter(|connection| !connection.closing)
     }
 
     /// The connection, unless it is gone.
-    pub(super) fn get_closing(&mut self, id: ConnectionId) -> Option<&mut Connection<S>> {
+    pub(super) fn get_closing(&mut self, id: ConnectionId) -> Option<&mut SocketConnection<S>> {
         self.connections
             .get_mut(id.index as usize)?
             .as_mut()
@@ -96,7 +96,7 @@ impl<S> Sockets<S> {
     }
 }
 
-impl<S> Connection<S> {
+impl<S> SocketConnection<S> {
     /// So many bytes are to be sent.
     pub(super) fn send(&mut self, count: usize) {
         assert!(!self.sending, "one send at a time");

@@ -99,7 +99,7 @@ struct Uring {
 }
 
 /// Of a connection.
-struct State {
+struct UringState {
     receive: Receive,
     /// Where to, while it is armed.
     group: Group,
@@ -110,8 +110,8 @@ struct State {
     queued: bool,
 }
 
-type Connection = sockets::Connection<State>;
-type Sockets = sockets::Sockets<State>;
+type SocketConnection = sockets::SocketConnection<UringState>;
+type Sockets = sockets::Sockets<UringState>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Receive {
@@ -236,7 +236,7 @@ impl Uring {
     // ---- Arming ------------------------------------------------------------
 
     /// A connection is to be read again.
-    fn read_again(&mut self, connection: &mut Connection) {
+    fn read_again(&mut self, connection: &mut SocketConnection) {
         if !std::mem::replace(&mut connection.state.queued, true) {
             let queue = match connection.state.heavy {
                 0 => &mut self.to_read,
@@ -328,7 +328,7 @@ impl Uring {
 }
 
 impl<J: Job> Backend<J> for Uring {
-    type State = State;
+    type State = UringState;
 
     const NONBLOCKING: bool = false;
     const HAS_OTHERS: bool = true;
@@ -344,10 +344,10 @@ impl<J: Job> Backend<J> for Uring {
         Ok(true)
     }
 
-    fn open(&mut self, id: ConnectionId, _socket: &OwnedFd) -> Result<State, Error> {
+    fn open(&mut self, id: ConnectionId, _socket: &OwnedFd) -> Result<UringState, Error> {
         // Before those that are heavy: it has not been read at all.
         self.to_read.push_back(id);
-        Ok(State {
+        Ok(UringState {
             receive: Receive::Idle,
             group: Group::Small,
             heavy: 1,
@@ -355,7 +355,7 @@ impl<J: Job> Backend<J> for Uring {
         })
     }
 
-    fn update_reading(&mut self, connection: &mut Connection) -> Result<(), Error> {
+    fn update_reading(&mut self, connection: &mut SocketConnection) -> Result<(), Error> {
         if connection.reading {
             // Where a cancellation is on its way, after that.
             self.read_again(connection);
@@ -367,7 +367,11 @@ impl<J: Job> Backend<J> for Uring {
         Ok(())
     }
 
-    unsafe fn send(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<(), Error> {
+    unsafe fn send(
+        &mut self,
+        connection: &mut SocketConnection,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
         self.in_flight += 1;
         let tag = Tag::of(Operation::Send, connection.id);
         // SAFETY: the caller's promise. `Event::Sent` follows the completion, and so does removal (`close_if_idle`).
@@ -488,7 +492,7 @@ impl<J: Job> Backend<J> for Uring {
 }
 
 /// The connection of an operation that is in flight, or that has just ended.
-fn in_flight(sockets: &mut Sockets, id: ConnectionId) -> &mut Connection {
+fn in_flight(sockets: &mut Sockets, id: ConnectionId) -> &mut SocketConnection {
     sockets
         .get_closing(id)
         .expect("a connection outlives its operations")

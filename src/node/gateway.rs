@@ -22,7 +22,7 @@ use crate::limits::{
     PROBE_NS_MIN, PROCESSOR_BUFFERS_BYTES_MAX, PROCESSOR_IDLE_NS_MAX, PROCESSOR_PARALLEL_MAX,
 };
 use crate::machine::{ConnectionId, Effect, Target};
-use crate::payments::circuit::{Circuit, Outcome};
+use crate::payments::circuit::{AttemptOutcome, Circuit};
 use crate::payments::{PaymentId, Processor};
 use attempts::Attempt;
 use health::Health;
@@ -277,7 +277,9 @@ impl Gateway {
         if is_news && upstream.circuit.has_room(upstream.under_way, now_ns) {
             upstream.pool.failed_ns = now_ns;
             let ticket = upstream.circuit.sent(now_ns);
-            upstream.circuit.ended(ticket, Outcome::Failed, now_ns);
+            upstream
+                .circuit
+                .ended(ticket, AttemptOutcome::Failed, now_ns);
         }
         // One of those who wait for a connection goes without, or it would be tried again and again.
         if let Some(status_query) = upstream.status_queries.next() {

@@ -14,7 +14,7 @@ pub enum Durability {
 
 /// How payments are carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payments {
+pub struct PaymentSettings {
     /// What each processor is called in requests (`Host`), by number.
     pub hosts: [String; 2],
     /// In front of each processor's paths; empty, or with a slash in front and none behind.
@@ -39,14 +39,14 @@ pub struct Settings {
     /// Whether `POST /reset` may.
     pub allow_reset: bool,
     /// The payment processors; `None`: payments are refused, saying what to set.
-    pub payments: Option<Payments>,
+    pub payments: Option<PaymentSettings>,
     /// What `/health` and `/metrics` tell.
     pub process: Process,
 }
 
 impl Settings {
     /// How payments are carried out, where they are.
-    pub(super) fn payments(&self) -> &Payments {
+    pub(super) fn payments(&self) -> &PaymentSettings {
         let payments = self.payments.as_ref();
         payments.expect("nothing is sent to processors that are not set")
     }

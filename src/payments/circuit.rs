@@ -40,7 +40,7 @@ const LOWEST_NS: u64 = 2 * SECOND_NS;
 #[derive(Clone, Debug)]
 pub struct Circuit {
     window_max: u32,
-    state: State,
+    state: CircuitState,
     /// At least 1.
     window: u32,
     /// Counts how often it opened; what was sent before the last time is not news.
@@ -78,7 +78,7 @@ pub struct Circuit {
 
 /// As in `/health`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum CircuitState {
     /// It works; the window says how much it gets.
     Closed,
     /// It fails: nothing is sent before the time for a probe.
@@ -89,7 +89,7 @@ pub enum State {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// It was carried out now, or (422) before.
     Done,
     /// Refused for a failure: 500, no connection, whatever is no answer to a payment.
@@ -119,7 +119,7 @@ impl Circuit {
     pub fn new(window_max: u32) -> Circuit {
         Circuit {
             window_max,
-            state: State::Closed,
+            state: CircuitState::Closed,
             window: WINDOW_FIRST.min(window_max),
             era: 0,
             under_way: 0,
@@ -140,7 +140,7 @@ impl Circuit {
     }
 
     /// As it is now.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> CircuitState {
         self.state
     }
 
@@ -152,9 +152,9 @@ impl Circuit {
     /// Whether it works, or may by now (a probe is due): see [`super::choice::Outlook::works`].
     pub fn works(&self, now_ns: u64) -> bool {
         match self.state {
-            State::Closed => true,
-            State::Open => now_ns >= self.probe_ns,
-            State::HalfOpen => false,
+            CircuitState::Closed => true,
+            CircuitState::Open => now_ns >= self.probe_ns,
+            CircuitState::HalfOpen => false,
         }
     }
 
@@ -162,9 +162,9 @@ impl Circuit {
     /// failure does not fill the window, but counts for its bound.
     pub fn has_room(&self, under_way: u32, now_ns: u64) -> bool {
         let room = match self.state {
-            State::Closed => self.under_way < self.window && !self.is_silent(now_ns),
-            State::Open => now_ns >= self.probe_ns,
-            State::HalfOpen => false,
+            CircuitState::Closed => self.under_way < self.window && !self.is_silent(now_ns),
+            CircuitState::Open => now_ns >= self.probe_ns,
+            CircuitState::HalfOpen => false,
         };
         room && under_way < self.window_max && now_ns >= self.retry_ns
     }
@@ -172,7 +172,9 @@ impl Circuit {
     /// Whether it works, and only what is under way keeps it from [having room](Self::has_room).
     pub fn is_full(&self, under_way: u32, now_ns: u64) -> bool {
         let full = self.under_way >= self.window || under_way >= self.window_max;
-        full && self.state == State::Closed && now_ns >= self.retry_ns && !self.is_silent(now_ns)
+        full && self.state == CircuitState::Closed
+            && now_ns >= self.retry_ns
+            && !self.is_silent(now_ns)
     }
 
     fn is_silent(&self, now_ns: u64) -> bool {
@@ -186,8 +188,8 @@ impl Circuit {
     /// One is sent, as there [is room](Self::has_room). What to give back with its outcome, so that
     /// outcomes of attempts from before a failure are not taken for news.
     pub fn sent(&mut self, now_ns: u64) -> Ticket {
-        if self.state == State::Open {
-            self.state = State::HalfOpen;
+        if self.state == CircuitState::Open {
+            self.state = CircuitState::HalfOpen;
         }
         let unused_s = now_ns.saturating_sub(self.used_ns) / SECOND_NS;
         if unused_s > 0 && self.window > WINDOW_IDLE {
@@ -219,31 +221,31 @@ impl Circuit {
             if self.under_way == 0 {
                 self.silent_ns = None;
             }
-            if self.state == State::HalfOpen {
+            if self.state == CircuitState::HalfOpen {
                 self.open(self.probe_ns);
             }
         }
     }
 
     /// How it ended.
-    pub fn ended(&mut self, ticket: Ticket, outcome: Outcome, now_ns: u64) {
+    pub fn ended(&mut self, ticket: Ticket, outcome: AttemptOutcome, now_ns: u64) {
         let latency_ns = now_ns.saturating_sub(ticket.left_ns);
         let mut queued = false;
-        if matches!(outcome, Outcome::Done | Outcome::Failed) {
+        if matches!(outcome, AttemptOutcome::Done | AttemptOutcome::Failed) {
             self.average_ns = match self.average_ns(now_ns) {
                 0 => latency_ns,
                 average_ns => average_ns - average_ns / 8 + latency_ns / 8,
             };
             self.averaged_ns = now_ns;
         }
-        if outcome == Outcome::Done {
+        if outcome == AttemptOutcome::Done {
             let least_ns = self
                 .lowest
                 .add(latency_ns, now_ns)
                 .max(self.response_min_ns);
             queued = latency_ns > least_ns.saturating_mul(2).saturating_add(QUEUEING_NS);
         }
-        if let Outcome::Busy(retry_after_s) = outcome {
+        if let AttemptOutcome::Busy(retry_after_s) = outcome {
             let wait_s = retry_after_s.unwrap_or(RETRY_AFTER_S);
             self.hold(u64::from(wait_s) * SECOND_NS, now_ns);
         }
@@ -254,13 +256,13 @@ impl Circuit {
         self.under_way -= 1;
         self.silent_ns = (self.under_way > 0).then_some(now_ns);
         match (self.state, outcome) {
-            (State::Closed, Outcome::Done) => {
+            (CircuitState::Closed, AttemptOutcome::Done) => {
                 let was_full = self.filled_ns.is_some_and(|at_ns| at_ns >= ticket.sent_ns);
                 if was_full && !queued && self.may_grow(now_ns) {
                     self.window = (self.window + 1).min(self.window_max);
                 }
             }
-            (State::Closed, Outcome::Busy(_)) => {
+            (CircuitState::Closed, AttemptOutcome::Busy(_)) => {
                 // What was sent together is refused together, and tells the same once.
                 if self.halved_ns.is_none_or(|at_ns| ticket.sent_ns > at_ns) {
                     self.window = (self.window / 2).max(1);
@@ -268,16 +270,18 @@ impl Circuit {
                     (self.careful, self.raised_ns) = (self.window, self.retry_ns);
                 }
             }
-            (State::Closed, Outcome::Failed | Outcome::Unknown) => self.fail(PROBE_NS_MIN, now_ns),
-            (State::HalfOpen, Outcome::Done) => self.state = State::Closed,
-            (State::Closed, Outcome::Spared) => {}
+            (CircuitState::Closed, AttemptOutcome::Failed | AttemptOutcome::Unknown) => {
+                self.fail(PROBE_NS_MIN, now_ns)
+            }
+            (CircuitState::HalfOpen, AttemptOutcome::Done) => self.state = CircuitState::Closed,
+            (CircuitState::Closed, AttemptOutcome::Spared) => {}
             // Whether it works, that does not tell.
-            (State::HalfOpen, Outcome::Busy(_)) => self.open(self.retry_ns),
-            (State::HalfOpen, Outcome::Spared) => self.open(now_ns),
-            (State::HalfOpen, Outcome::Failed | Outcome::Unknown) => {
+            (CircuitState::HalfOpen, AttemptOutcome::Busy(_)) => self.open(self.retry_ns),
+            (CircuitState::HalfOpen, AttemptOutcome::Spared) => self.open(now_ns),
+            (CircuitState::HalfOpen, AttemptOutcome::Failed | AttemptOutcome::Unknown) => {
                 self.fail((2 * self.probe_delay_ns).min(PROBE_NS_MAX), now_ns);
             }
-            (State::Open, _) => unreachable!("opening begins an era"),
+            (CircuitState::Open, _) => unreachable!("opening begins an era"),
         }
     }
 
@@ -308,7 +312,7 @@ impl Circuit {
 
     /// Begins an era, with nothing of it under way.
     fn open(&mut self, probe_ns: u64) {
-        self.state = State::Open;
+        self.state = CircuitState::Open;
         self.era = self.era.wrapping_add(1);
         self.window = 1;
         (self.under_way, self.filled_ns, self.silent_ns) = (0, None, None);
@@ -319,8 +323,8 @@ impl Circuit {
     pub fn health(&mut self, failing: bool, response_min_ms: u32, now_ns: u64) {
         self.response_min_ns = u64::from(response_min_ms) * MILLISECOND_NS;
         match (self.state, failing) {
-            (State::Closed, true) => self.fail(PROBE_NS_MIN, now_ns),
-            (State::Open, false) => self.probe_ns = self.probe_ns.min(now_ns),
+            (CircuitState::Closed, true) => self.fail(PROBE_NS_MIN, now_ns),
+            (CircuitState::Open, false) => self.probe_ns = self.probe_ns.min(now_ns),
             // A probe that is under way knows better.
             _ => {}
         }
@@ -343,9 +347,9 @@ impl Circuit {
     /// over. `None` when nothing is waited for but replies.
     pub fn wake_ns(&self, now_ns: u64) -> Option<u64> {
         let at_ns = match self.state {
-            State::Closed => self.retry_ns,
-            State::Open => self.probe_ns.max(self.retry_ns),
-            State::HalfOpen => return None,
+            CircuitState::Closed => self.retry_ns,
+            CircuitState::Open => self.probe_ns.max(self.retry_ns),
+            CircuitState::HalfOpen => return None,
         };
         (at_ns > now_ns).then_some(at_ns)
     }

@@ -24,12 +24,12 @@ pub struct Payment {
     /// How often it was sent to a processor, as far as this process and the journal know.
     pub attempts: u16,
     /// Where it stands.
-    pub state: State,
+    pub state: PaymentState,
 }
 
 /// Where a payment stands; times in microseconds since 1970, multiples of 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum PaymentState {
     /// No processor has it, nor may get it without our doing: any may be asked.
     Free,
     /// One processor has, or may have it, and no other may be asked.

@@ -13,7 +13,7 @@ use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
 use crate::io::{Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
 use crate::members::Members;
-use crate::node::{Payments, Settings};
+use crate::node::{PaymentSettings, Settings};
 use crate::runtime::Runtime;
 use crate::shard::{Directory, Owned, RealDisk};
 
@@ -190,9 +190,9 @@ impl Cores<'_> {
 }
 
 /// What a node has to know of the settings.
-fn node_payments(payments: &config::Payments) -> Payments {
+fn node_payments(payments: &config::PaymentFlags) -> PaymentSettings {
     let processors = payments.processors.each_ref();
-    Payments {
+    PaymentSettings {
         hosts: processors.map(ProcessorUrl::authority),
         prefixes: processors.map(|url| url.prefix.clone()),
         deadline_ns: payments.deadline_ns,

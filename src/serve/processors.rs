@@ -2,7 +2,7 @@
 //! only, so a payment that one may have would be sent to another, and could be paid twice.
 
 use super::ServeError;
-use crate::config::Payments;
+use crate::config::PaymentFlags;
 use crate::payments::Processor;
 use crate::shard::layout::CREATION_LOCK;
 use crate::shard::meta::ProcessorMarks;
@@ -12,7 +12,7 @@ use crate::shard::{bound_payments, Directory, Meta, Owned, RealDisk, RecoveryErr
 /// Refuses other processors than before while payments are with those, unless that is meant; and remembers these.
 /// `owned`: the shards that are ours already.
 pub(super) fn expect(
-    payments: &Payments,
+    payments: &PaymentFlags,
     directory: &Directory<RealDisk>,
     owned: &[Owned<RealDisk>],
 ) -> Result<(), ServeError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 use super::error::{At, Evidence, RecoveryError};
-use super::journal::{self, Header, HeaderError, Reader, Record, HEADER_BYTES};
+use super::journal::{self, HeaderError, Reader, Record, SegmentHeader, HEADER_BYTES};
 use super::mapping::Mapping;
 use super::state::LogEnd;
 use super::{layout, Identity};
@@ -69,7 +69,7 @@ pub struct Torn {
 }
 
 /// Where reading stopped.
-struct Stop {
+struct ChainStop {
     /// In `segments`.
     index: usize,
     offset: usize,
@@ -84,10 +84,13 @@ impl<D: Disk> Chain<'_, D> {
     }
 
     /// The segment's bytes and header. `Ok(Err)`: the header cannot be read.
-    fn load(&self, index: usize) -> Result<(Mapping, Result<Header, &'static str>), RecoveryError> {
+    fn load(
+        &self,
+        index: usize,
+    ) -> Result<(Mapping, Result<SegmentHeader, &'static str>), RecoveryError> {
         let path = self.path(index);
         let bytes = self.disk.read(&path).at("read", &path)?;
-        let header = match Header::read(&bytes) {
+        let header = match SegmentHeader::read(&bytes) {
             Err(HeaderError::Version(version)) => {
                 return Err(RecoveryError::Version {
                     file: path,
@@ -171,7 +174,7 @@ impl<D: Disk> Chain<'_, D> {
         };
         for index in start..self.segments.len() {
             let (bytes, header) = self.load(index)?;
-            let stop = |offset, reason, gap| Stop {
+            let stop = |offset, reason, gap| ChainStop {
                 index,
                 offset,
                 reason,
@@ -231,7 +234,7 @@ impl<D: Disk> Chain<'_, D> {
     }
 
     /// Decides: refuse if anything proves that the missing record was durable, else a torn tail.
-    fn stopped(&self, mut end: End, bytes: &[u8], stop: &Stop) -> Result<End, RecoveryError> {
+    fn stopped(&self, mut end: End, bytes: &[u8], stop: &ChainStop) -> Result<End, RecoveryError> {
         let missing = end.log_end.sequence + 1;
         if let Some(evidence) = self.evidence(missing, bytes, stop)? {
             return Err(if stop.gap {
@@ -271,7 +274,7 @@ impl<D: Disk> Chain<'_, D> {
         &self,
         missing: u64,
         bytes: &[u8],
-        stop: &Stop,
+        stop: &ChainStop,
     ) -> Result<Option<Evidence>, RecoveryError> {
         if self.durable >= missing {
             return Ok(Some(Evidence::Snapshot(self.proof.clone())));

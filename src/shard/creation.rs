@@ -8,13 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::accounts::bytes_of;
-use super::dedup::Counts;
+use super::dedup::DedupCounts;
 use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::journal::{self, HEADER_BYTES};
 use super::meta::{expect_half_made, write};
 use super::ownership::Locked;
-use super::snapshot::{Header, Position, Writer};
+use super::snapshot::{Position, SnapshotHeader, Writer};
 use super::{layout, Identity, Meta};
 use crate::bank::Account;
 use crate::limits::{SHARDS_MAX, SNAPSHOT_SLICE_BYTES};
@@ -161,10 +161,10 @@ fn create_shard<D: Disk>(
         time_us: 0,
         offset_us: 0,
     };
-    let dedup = Counts::default();
+    let dedup = DedupCounts::default();
     let body_crc = writer.body_crc();
-    let header = Header::new(identity, &position, clients.len(), &dedup, 0, body_crc);
-    let segment = journal::Header {
+    let header = SnapshotHeader::new(identity, &position, clients.len(), &dedup, 0, body_crc);
+    let segment = journal::SegmentHeader {
         directory: identity.directory,
         shard: identity.shard,
         first: 1,

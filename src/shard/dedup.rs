@@ -65,7 +65,7 @@ pub struct DedupTable {
 
 /// How much of a dedup table a snapshot has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct DedupCounts {
     /// Windows.
     pub windows: u32,
     /// Outcomes in all windows together.
@@ -78,7 +78,7 @@ pub struct Counts {
     pub keys_through: u64,
 }
 
-impl Counts {
+impl DedupCounts {
     /// What they take in a file; `None`: more than there can be.
     pub fn bytes(&self) -> Option<u64> {
         let heads = u64::from(self.windows) * senders::HEAD_BYTES as u64;
@@ -90,10 +90,10 @@ impl Counts {
 
 /// A dedup table being copied out.
 #[derive(Debug, Default)]
-pub struct Copying {
-    counts: Counts,
+pub struct DedupCopy {
+    counts: DedupCounts,
     /// `None`: windows are still to come.
-    keys: Option<keys::Copying>,
+    keys: Option<keys::KeysCopy>,
 }
 
 impl DedupTable {
@@ -242,9 +242,9 @@ impl DedupTable {
 
     /// The next ones, as they are in the file: at most SNAPSHOT_SLICE_BYTES; `None`: that was all.
     /// Between ticks; `sequence` is the last record.
-    pub fn slice(&self, copying: &mut Copying, sequence: u64) -> Option<Vec<u8>> {
+    pub fn slice(&self, copying: &mut DedupCopy, sequence: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        let Copying { counts, keys } = copying;
+        let DedupCopy { counts, keys } = copying;
         if keys.is_none() {
             self.senders.slice(counts, sequence, &mut bytes);
             if bytes.is_empty() {
@@ -260,9 +260,9 @@ impl DedupTable {
     }
 
     /// After the last slice: how much was copied. Between ticks.
-    pub fn copied(&self, copying: &Copying) -> Counts {
+    pub fn copied(&self, copying: &DedupCopy) -> DedupCounts {
         let keys = copying.keys.as_ref().expect("all was copied");
-        Counts {
+        DedupCounts {
             keys_gone: copying.counts.keys - self.keys.left(keys),
             ..copying.counts
         }
@@ -273,7 +273,7 @@ impl DedupTable {
     pub fn read(
         directory: u128,
         bytes: &[u8],
-        counts: &Counts,
+        counts: &DedupCounts,
         (from, end): (u64, u64),
     ) -> Result<DedupTable, (usize, &'static str)> {
         debug_assert_eq!(counts.bytes(), Some(bytes.len() as u64));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::disk::{is_out_of_descriptors, Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::payments::{self, Full, Run};
-use super::snapshot::{Header, Position, Writer};
+use super::snapshot::{Position, SnapshotHeader, Writer};
 use super::{layout, Identity};
 
 /// Blocking work of a [`Store`](super::Store), to be given back through [`Store::done`](super::Store::done).
@@ -63,7 +63,7 @@ pub struct Finish<D: Disk> {
     pub(super) shard: u32,
     pub(super) disk: D,
     pub(super) writer: Writer<D>,
-    pub(super) header: Header,
+    pub(super) header: SnapshotHeader,
     /// To be removed afterwards, in this order.
     pub(super) covered: Vec<PathBuf>,
 }

@@ -86,7 +86,7 @@ const _: () = assert!(HEADER_BYTES == 64 && HEADER_BYTES % 8 == 0);
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct SegmentHeader {
     /// The directory that it was written in.
     pub directory: u128,
     /// The shard that it belongs to.
@@ -106,7 +106,7 @@ pub enum HeaderError {
     Version(u32),
 }
 
-impl Header {
+impl SegmentHeader {
     /// As it is written.
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
@@ -122,7 +122,7 @@ impl Header {
     }
 
     /// Reads the header of a segment.
-    pub fn read(segment: &[u8]) -> Result<Header, HeaderError> {
+    pub fn read(segment: &[u8]) -> Result<SegmentHeader, HeaderError> {
         let Some(bytes) = segment.get(..HEADER_BYTES) else {
             return Err(HeaderError::Damaged("the header is cut short"));
         };
@@ -136,7 +136,7 @@ impl Header {
             VERSION => {}
             version => return Err(HeaderError::Version(version)),
         }
-        Ok(Header {
+        Ok(SegmentHeader {
             directory: u128_at(bytes, HEADER_DIRECTORY),
             shard: u32_at(bytes, HEADER_SHARD),
             first: u64_at(bytes, HEADER_FIRST),

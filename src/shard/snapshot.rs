@@ -1,6 +1,6 @@
 //! Snapshots: what they look like, writing and reading them.
 //!
-//! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`Header`], zeros to its
+//! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`SnapshotHeader`], zeros to its
 //! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`), then the
 //! the dedup table (`dedup/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
 //! no pointers).
@@ -20,7 +20,7 @@ use rkyv::rancor;
 use rkyv::rend::{u32_le, u64_le};
 use rkyv::Portable;
 
-use super::dedup::{Counts, DedupTable};
+use super::dedup::{DedupCounts, DedupTable};
 use super::disk::{Disk, DiskFile};
 use super::error::SnapshotError;
 use super::mapping::Mapping;
@@ -42,7 +42,7 @@ pub const HEADER_BYTES: usize = 4096;
 #[derive(Clone, Copy, Debug, Portable, CheckBytes)]
 #[bytecheck(crate = rkyv::bytecheck)]
 #[repr(C)]
-pub struct Header {
+pub struct SnapshotHeader {
     magic: [u8; 8],
     version: u32_le,
     shard: u32_le,
@@ -65,11 +65,11 @@ pub struct Header {
     crc: u32_le,
 }
 
-const HEADER_USED: usize = size_of::<Header>();
+const HEADER_USED: usize = size_of::<SnapshotHeader>();
 const HEADER_CRC: usize = HEADER_USED - 4;
 
 const _: () = {
-    assert!(HEADER_USED == 128 && HEADER_USED <= HEADER_BYTES && align_of::<Header>() == 8);
+    assert!(HEADER_USED == 128 && HEADER_USED <= HEADER_BYTES && align_of::<SnapshotHeader>() == 8);
     assert!(HEADER_BYTES % align_of::<Account>() == 0);
 };
 
@@ -99,18 +99,18 @@ pub struct Position {
     pub offset_us: i64,
 }
 
-impl Header {
+impl SnapshotHeader {
     /// The header of a snapshot whose accounts, dedup table and payments have this checksum.
     pub fn new(
         identity: &Identity,
         position: &Position,
         accounts: usize,
-        dedup: &Counts,
+        dedup: &DedupCounts,
         payment_bytes: u64,
         body_crc: u32,
-    ) -> Header {
+    ) -> SnapshotHeader {
         debug_assert!(position.from <= position.end + 1);
-        let mut header = Header {
+        let mut header = SnapshotHeader {
             magic: MAGIC,
             version: match position.offset_us {
                 0 => VERSION_PLAIN.into(),
@@ -143,7 +143,7 @@ impl Header {
     }
 
     fn as_bytes(&self) -> &[u8; HEADER_USED] {
-        // SAFETY: a Header is `Portable` and `repr(C)` without padding (its fields add up to its
+        // SAFETY: a SnapshotHeader is `Portable` and `repr(C)` without padding (its fields add up to its
         // size, asserted above): all of its bytes are initialised, and any alignment is enough.
         unsafe { &*std::ptr::from_ref(self).cast() }
     }
@@ -166,8 +166,8 @@ impl Header {
         }
     }
 
-    fn dedup(&self) -> Counts {
-        Counts {
+    fn dedup(&self) -> DedupCounts {
+        DedupCounts {
             windows: self.windows.to_native(),
             forwarded: self.forwarded.to_native(),
             keys: self.keys.to_native(),
@@ -186,12 +186,12 @@ impl Header {
     }
 
     /// Checks the first page of `file`, and the file's length.
-    fn read(file: &[u8], identity: &Identity) -> Result<Header, SnapshotError> {
+    fn read(file: &[u8], identity: &Identity) -> Result<SnapshotHeader, SnapshotError> {
         let damaged = |reason| SnapshotError::Damaged(0, reason);
         let Some((page, body)) = file.split_at_checked(HEADER_BYTES) else {
             return Err(damaged("the header is cut short"));
         };
-        let header = rkyv::access::<Header, rancor::Error>(&page[..HEADER_USED])
+        let header = rkyv::access::<SnapshotHeader, rancor::Error>(&page[..HEADER_USED])
             .map_err(|_| damaged("the header is not one"))?;
         if header.magic != MAGIC {
             return Err(damaged("it does not begin with GALOSNAP"));
@@ -291,10 +291,10 @@ pub fn read_header<D: Disk>(
     dir: &Path,
     end: u64,
     identity: &Identity,
-) -> Result<(Header, Mapping), SnapshotError> {
+) -> Result<(SnapshotHeader, Mapping), SnapshotError> {
     let path = layout::snapshot(dir, end);
     let mapping = disk.map(&path).map_err(SnapshotError::Io)?;
-    let header = Header::read(&mapping, identity)?;
+    let header = SnapshotHeader::read(&mapping, identity)?;
     if header.end != end {
         let reason = "its name is not its end sequence";
         return Err(SnapshotError::Damaged(0, reason));
@@ -354,7 +354,7 @@ impl<D: Disk> Writer<D> {
 
     /// Writes the header, makes the file durable, and only then gives it its name. Blocks. The
     /// journal must be durable up to the header's end sequence.
-    pub fn finish(&mut self, header: &Header) -> io::Result<()> {
+    pub fn finish(&mut self, header: &SnapshotHeader) -> io::Result<()> {
         assert_eq!(header.body_crc.to_native(), self.body_crc);
         let file = self.file()?;
         file.write_all_at(&header.to_page(), 0)?;

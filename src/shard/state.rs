@@ -11,7 +11,7 @@ use super::dedup::{self, DedupResult, DedupTable, Remembered};
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
 use super::payments::{self, Payments};
-use super::snapshot::{Header, Position};
+use super::snapshot::{Position, SnapshotHeader};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
 use crate::command::{ForwardId, Ids};
@@ -32,19 +32,19 @@ pub struct LogEnd {
     pub time_us: u64,
 }
 
-struct Undo {
+struct AccountUndo {
     index: u32,
     before: Before,
 }
 
 /// A snapshot being copied out.
-struct Copying {
+struct SnapshotCopy {
     /// The next account.
     next: usize,
     /// Follow the accounts.
-    dedup: dedup::Copying,
+    dedup: dedup::DedupCopy,
     /// Follow those.
-    payments: payments::Copying,
+    payments: payments::PaymentsCopy,
     /// Where the journal stood when it began.
     began: LogEnd,
     /// The offset in it by then.
@@ -65,10 +65,10 @@ pub struct Shard {
     /// The end of the journal before the batch.
     written_end: LogEnd,
     /// What the batch's transactions overwrote, oldest first.
-    undo: Vec<Undo>,
+    undo: Vec<AccountUndo>,
     /// Sequence of a reset in the batch; always its last record.
     reset: Option<u64>,
-    copying: Option<Copying>,
+    copying: Option<SnapshotCopy>,
     /// It has had commands with ids, or payments: without, those parts are not entered.
     pub(super) has_ids: bool,
     pub(super) has_payments: bool,
@@ -221,7 +221,7 @@ impl Shard {
         self.advance(&stamp, crc);
         let balance = checked?;
         let account = &mut self.accounts[index];
-        self.undo.push(Undo {
+        self.undo.push(AccountUndo {
             index: index as u32,
             before: account.before(),
         });
@@ -388,10 +388,10 @@ impl Shard {
     /// Begins to copy out. Between ticks (the batch empty), and not while another copy is going on.
     pub fn snapshot_begin(&mut self) {
         assert!(self.batch.is_empty() && self.copying.is_none());
-        self.copying = Some(Copying {
+        self.copying = Some(SnapshotCopy {
             next: 0,
-            dedup: dedup::Copying::default(),
-            payments: payments::Copying::default(),
+            dedup: dedup::DedupCopy::default(),
+            payments: payments::PaymentsCopy::default(),
             began: self.log_end,
             offset_us: self.clock.told_us(),
         });
@@ -418,7 +418,7 @@ impl Shard {
 
     /// Ends copying, after the last slice: the header for slices with this checksum. The snapshot
     /// may get its name once the journal is durable up to the header's end sequence.
-    pub fn snapshot_header(&mut self, body_crc: u32) -> Header {
+    pub fn snapshot_header(&mut self, body_crc: u32) -> SnapshotHeader {
         assert!(self.batch.is_empty());
         let copying = self.copying.take().expect("begun");
         assert_eq!(copying.next, self.accounts.len());
@@ -432,7 +432,7 @@ impl Shard {
         let dedup = self.dedup.copied(&copying.dedup);
         let accounts = self.accounts.len();
         let payments = copying.payments.bytes();
-        Header::new(
+        SnapshotHeader::new(
             &self.identity,
             &position,
             accounts,

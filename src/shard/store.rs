@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::disk::{is_full, is_out_of_descriptors, Disk, DiskFile};
 use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, Unsynced, WriteRun};
-use super::journal::{self, Header};
+use super::journal::{self, SegmentHeader};
 use super::snapshot::{self, Writer};
 use super::{layout, Identity, Shard};
 use crate::limits::{JOURNAL_SEGMENT_BYTES, SNAPSHOT_JOURNAL_BYTES_MIN};
@@ -51,12 +51,12 @@ pub struct SnapshotFile {
 }
 
 /// A snapshot on its way.
-enum Snapshot<D: Disk> {
+enum SnapshotProgress<D: Disk> {
     Idle,
     /// Accounts or dedup entries are still to be copied.
     Copying(Writer<D>),
     /// All are in the file; waits for the journal to be durable that far.
-    Copied(Writer<D>, snapshot::Header),
+    Copied(Writer<D>, snapshot::SnapshotHeader),
     /// A job has it.
     Away,
 }
@@ -106,7 +106,7 @@ pub struct Store<D: Disk> {
     uncovered_by_next_bytes: u64,
     snapshots: Vec<SnapshotFile>,
     bad: Vec<u64>,
-    snapshot: Snapshot<D>,
+    snapshot: SnapshotProgress<D>,
     /// A job about runs is under way.
     run_away: bool,
     counters: Counters,
@@ -132,7 +132,7 @@ impl<D: Disk> Store<D> {
             uncovered_by_next_bytes: 0,
             snapshots: files.snapshots,
             bad: files.bad,
-            snapshot: Snapshot::Idle,
+            snapshot: SnapshotProgress::Idle,
             run_away: false,
             counters: Counters {
                 snapshot_bytes: files.snapshot_bytes,
@@ -212,7 +212,7 @@ impl<D: Disk> Store<D> {
     /// Begins a segment. The one before stays among `unsynced` until a sync covers both.
     fn rotate(&mut self, first: u64, chain: u32) -> Result<(), AppendError> {
         let path = layout::segment(&self.dir, first);
-        let header = Header {
+        let header = SegmentHeader {
             directory: self.identity.directory,
             shard: self.identity.shard,
             first,
@@ -281,7 +281,7 @@ impl<D: Disk> Store<D> {
 
     /// Whether a snapshot was begun and is neither done nor failed.
     pub fn snapshot_under_way(&self) -> bool {
-        !matches!(self.snapshot, Snapshot::Idle)
+        !matches!(self.snapshot, SnapshotProgress::Idle)
     }
 
     /// Whether everything that was written is durable.
@@ -297,12 +297,12 @@ impl<D: Disk> Store<D> {
     /// Gives up a snapshot under way, unless a job has it: then it is to be called again when that is
     /// done.
     pub fn snapshot_abandon(&mut self, shard: &mut Shard) {
-        match std::mem::replace(&mut self.snapshot, Snapshot::Idle) {
-            Snapshot::Copying(writer) => {
+        match std::mem::replace(&mut self.snapshot, SnapshotProgress::Idle) {
+            SnapshotProgress::Copying(writer) => {
                 shard.snapshot_abandon();
                 writer.abandon();
             }
-            Snapshot::Copied(writer, _) => writer.abandon(),
+            SnapshotProgress::Copied(writer, _) => writer.abandon(),
             kept => self.snapshot = kept,
         }
     }
@@ -316,15 +316,16 @@ impl<D: Disk> Store<D> {
         }
         shard.snapshot_begin();
         self.uncovered_by_next_bytes = 0;
-        self.snapshot = Snapshot::Copying(Writer::new(self.disk.clone(), &self.dir));
+        self.snapshot = SnapshotProgress::Copying(Writer::new(self.disk.clone(), &self.dir));
         true
     }
 
     /// The next step of the snapshot under way, if it can be taken now. Between ticks: what the tick
     /// journalled was written or refused.
     pub fn snapshot_step(&mut self, shard: &mut Shard) -> Option<Job<D>> {
-        if let Snapshot::Copying(_) = &self.snapshot {
-            let Snapshot::Copying(writer) = std::mem::replace(&mut self.snapshot, Snapshot::Away)
+        if let SnapshotProgress::Copying(_) = &self.snapshot {
+            let SnapshotProgress::Copying(writer) =
+                std::mem::replace(&mut self.snapshot, SnapshotProgress::Away)
             else {
                 unreachable!("just seen");
             };
@@ -338,16 +339,17 @@ impl<D: Disk> Store<D> {
                 }
                 None => {
                     let header = shard.snapshot_header(writer.body_crc());
-                    self.snapshot = Snapshot::Copied(writer, header);
+                    self.snapshot = SnapshotProgress::Copied(writer, header);
                 }
             }
         }
         match &self.snapshot {
-            Snapshot::Copied(_, header) if header.position().end <= shard.synced_sequence() => {}
+            SnapshotProgress::Copied(_, header)
+                if header.position().end <= shard.synced_sequence() => {}
             _ => return None,
         }
-        let Snapshot::Copied(writer, header) =
-            std::mem::replace(&mut self.snapshot, Snapshot::Away)
+        let SnapshotProgress::Copied(writer, header) =
+            std::mem::replace(&mut self.snapshot, SnapshotProgress::Away)
         else {
             unreachable!("just seen");
         };
@@ -436,14 +438,14 @@ impl<D: Disk> Store<D> {
                 self.unsynced = unsynced;
             }
             Done::SyncFailed { error, .. } => return Err(error),
-            Done::SnapshotSlice { writer, .. } => self.snapshot = Snapshot::Copying(writer),
+            Done::SnapshotSlice { writer, .. } => self.snapshot = SnapshotProgress::Copying(writer),
             Done::SnapshotDone {
                 position,
                 bytes,
                 removed,
                 ..
             } => {
-                self.snapshot = Snapshot::Idle;
+                self.snapshot = SnapshotProgress::Idle;
                 self.uncovered_bytes = self.uncovered_by_next_bytes;
                 self.counters.snapshot_bytes = bytes;
                 let dir = &self.dir;
@@ -460,7 +462,7 @@ impl<D: Disk> Store<D> {
                 });
             }
             Done::SnapshotFailed { error, .. } => {
-                self.snapshot = Snapshot::Idle;
+                self.snapshot = SnapshotProgress::Idle;
                 self.counters.snapshots_failed += 1;
                 shard.snapshot_abandon();
                 let error = with_limit(&error);

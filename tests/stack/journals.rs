@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use galo::bank::Kind;
-use galo::shard::journal::{self, Event, Header, Reader};
+use galo::shard::journal::{self, Event, Reader, SegmentHeader};
 use galo::shard::layout::{segment, shard_dir, Listing};
 use galo::shard::{Meta, RealDisk};
 
@@ -37,7 +37,7 @@ pub fn read(data: &Path) -> Vec<Journalled> {
             );
             let path = segment(&dir, first);
             let bytes = std::fs::read(&path).expect("a segment");
-            let header = Header::read(&bytes).expect("a header");
+            let header = SegmentHeader::read(&bytes).expect("a header");
             let mut reader = Reader::new(&bytes, &header, seed);
             for record in reader.by_ref() {
                 let record = record.unwrap_or_else(|stop| panic!("{}: {stop:?}", path.display()));

@@ -1,6 +1,6 @@
 //! Whether a shard knows what its journal says of payments.
 
-use galo::payments::State as PaymentState;
+use galo::payments::PaymentState;
 use galo::payments::{PaymentId, Window};
 use galo::shard::Shard;
 

@@ -2,7 +2,7 @@
 
 use crate::limits::PAYMENT_OLD_NS;
 use crate::payments::answers::Anomaly;
-use crate::payments::circuit::State;
+use crate::payments::circuit::CircuitState;
 use crate::payments::{amount, Processor};
 use crate::stats::{Counter, PaymentStats, ProcessorStats, Stats, ANOMALIES, PROCESSORS};
 
@@ -10,7 +10,7 @@ const _: () = assert!(Processor::ALL.len() == PROCESSORS && Anomaly::ALL.len() =
 
 /// One processor, as all cores see it together.
 pub(super) struct Seen {
-    pub(super) circuit: State,
+    pub(super) circuit: CircuitState,
     pub(super) window: u64,
     pub(super) under_way: u64,
     /// Of the core that waits longest.
@@ -28,18 +28,18 @@ impl Seen {
             let all = stats.cores();
             all.map(|core| &core.payments.processors[processor as usize])
         };
-        let all_are = |state: State| cores().all(|core| core.circuit.get() == state as u64);
+        let all_are = |state: CircuitState| cores().all(|core| core.circuit.get() == state as u64);
         let newest = cores().max_by_key(|core| core.health_ns.get());
         let newest = newest.expect("a process has a core");
         let is_known = newest.health_ns.get() > 0;
         Seen {
             // What some cores do and others do not is done by half.
-            circuit: if all_are(State::Closed) {
-                State::Closed
-            } else if all_are(State::Open) {
-                State::Open
+            circuit: if all_are(CircuitState::Closed) {
+                CircuitState::Closed
+            } else if all_are(CircuitState::Open) {
+                CircuitState::Open
             } else {
-                State::HalfOpen
+                CircuitState::HalfOpen
             },
             window: sum_of(stats, processor, |it| &it.window),
             under_way: sum_of(stats, processor, |it| &it.under_way),
@@ -98,9 +98,9 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
     for (count, processor) in Processor::ALL.into_iter().enumerate() {
         let seen = Seen::of(stats, processor, now_ns);
         let circuit = match seen.circuit {
-            State::Closed => "closed",
-            State::Open => "open",
-            State::HalfOpen => "half-open",
+            CircuitState::Closed => "closed",
+            CircuitState::Open => "open",
+            CircuitState::HalfOpen => "half-open",
         };
         let text = format!(
             concat!(
@@ -182,7 +182,7 @@ mod tests {
         }
         let fallback = &payments.processors[1];
         for (counter, value) in [
-            (&fallback.circuit, State::Open as u64),
+            (&fallback.circuit, CircuitState::Open as u64),
             (&fallback.window, 8),
             (&fallback.under_way, 6),
             (&fallback.latency_ns, 12_345_678),
@@ -275,7 +275,7 @@ mod tests {
                 }
             })
         );
-        of_first.circuit.set(State::Open as u64);
+        of_first.circuit.set(CircuitState::Open as u64);
         assert_eq!(health(&stats)["processors"][1]["circuit"], "open");
     }
 

@@ -294,13 +294,13 @@ fn a_payment_tells_where_it_stands() {
     let requested_us = 1_752_582_896_050_000;
     for (state, shown, status, outcome) in [
         (
-            State::Free,
+            PaymentState::Free,
             r#""accepted","accepted_at":"2025-07-15T12:34:56.000007Z","attempts":2}"#,
             Status::Accepted,
             r#""pending"}"#,
         ),
         (
-            State::Bound {
+            PaymentState::Bound {
                 to: Processor::Fallback,
                 requested_us,
                 in_doubt: true,
@@ -313,7 +313,7 @@ fn a_payment_tells_where_it_stands() {
             r#""pending"}"#,
         ),
         (
-            State::Processed {
+            PaymentState::Processed {
                 by: Processor::Default,
                 requested_us,
             },

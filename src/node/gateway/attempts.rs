@@ -18,8 +18,8 @@ use crate::limits::{
 };
 use crate::machine::ConnectionId;
 use crate::payments::answers::{rule, Asked, Next, Said};
-use crate::payments::circuit::{Outcome, State as CircuitState, Ticket};
-use crate::payments::{backoff, choice, Payment, PaymentId, Processor, State};
+use crate::payments::circuit::{AttemptOutcome, CircuitState, Ticket};
+use crate::payments::{backoff, choice, Payment, PaymentId, PaymentState, Processor};
 use crate::shard::payments::Course;
 
 /// What a processor is sent, word for word the same however often.
@@ -51,17 +51,17 @@ pub(in crate::node) struct Attempt {
 }
 
 /// What an answer to a payment says of its processor.
-fn outcome(heard: &Heard) -> Outcome {
+fn outcome(heard: &Heard) -> AttemptOutcome {
     match heard.said {
-        Said::Done => Outcome::Done,
+        Said::Done => AttemptOutcome::Done,
         Said::Busy => {
             let wait_s = heard.wait_ns.map(|wait_ns| wait_ns.div_ceil(SECOND_NS));
-            Outcome::Busy(wait_s.map(|wait_s| u32::try_from(wait_s).unwrap_or(u32::MAX)))
+            AttemptOutcome::Busy(wait_s.map(|wait_s| u32::try_from(wait_s).unwrap_or(u32::MAX)))
         }
-        Said::Nothing => Outcome::Unknown,
+        Said::Nothing => AttemptOutcome::Unknown,
         // The last two are Done if the answer to the query about it says so.
-        Said::Refused | Said::Failed | Said::Unsure | Said::Unreachable => Outcome::Failed,
-        Said::Known | Said::Unreadable => Outcome::Failed,
+        Said::Refused | Said::Failed | Said::Unsure | Said::Unreachable => AttemptOutcome::Failed,
+        Said::Known | Said::Unreadable => AttemptOutcome::Failed,
     }
 }
 
@@ -100,7 +100,7 @@ impl Gateway {
         let said = heard.said;
         if !self.is_as_sent(shards, &order) {
             let outcome = match said {
-                Said::Known => Outcome::Done,
+                Said::Known => AttemptOutcome::Done,
                 _ => outcome(&heard),
             };
             self.ticket_over(io, to, ticket, outcome, false, heard.wait_ns);
@@ -119,7 +119,8 @@ impl Gateway {
             return self.verify(io, shard, id, to, ticket);
         }
         let outcome = outcome(&heard);
-        let suspect = outcome != Outcome::Done && self.is_suspect(shards, shard, id, to, said);
+        let suspect =
+            outcome != AttemptOutcome::Done && self.is_suspect(shards, shard, id, to, said);
         self.ticket_over(io, to, ticket, outcome, suspect, heard.wait_ns);
         match rule(said, None).next {
             Next::Paid | Next::Stored => self.settle(
@@ -156,31 +157,35 @@ impl Gateway {
         io: &Transport,
         to: Processor,
         ticket: Ticket,
-        outcome: Outcome,
+        outcome: AttemptOutcome,
         suspect: bool,
         wait_ns: Option<u64>,
     ) {
         let now_ns = io.now.monotonic_ns;
         let upstream = self.upstream(to);
-        let spared = suspect && matches!(outcome, Outcome::Failed | Outcome::Unknown);
-        let known = if spared { Outcome::Spared } else { outcome };
+        let spared = suspect && matches!(outcome, AttemptOutcome::Failed | AttemptOutcome::Unknown);
+        let known = if spared {
+            AttemptOutcome::Spared
+        } else {
+            outcome
+        };
         upstream.circuit.ended(ticket, known, now_ns);
         upstream.under_way -= 1;
         match (known, wait_ns) {
-            (Outcome::Done, _) => {
+            (AttemptOutcome::Done, _) => {
                 (upstream.retry_ns, upstream.retry_again_ns) = (0, PROBE_NS_MIN);
                 upstream.done_ns = now_ns;
                 upstream.spared = (upstream.spared + 1).min(REFUSALS_SPARED_MAX);
             }
-            (Outcome::Failed, Some(wait_ns)) => upstream.circuit.hold(wait_ns, now_ns),
+            (AttemptOutcome::Failed, Some(wait_ns)) => upstream.circuit.hold(wait_ns, now_ns),
             _ => {}
         }
         let stats = &io.stats().payments.processors[to as usize];
         match outcome {
-            Outcome::Done | Outcome::Spared => {}
-            Outcome::Failed => stats.failed.add(1),
-            Outcome::Busy(_) => stats.busy.add(1),
-            Outcome::Unknown => stats.unknown.add(1),
+            AttemptOutcome::Done | AttemptOutcome::Spared => {}
+            AttemptOutcome::Failed => stats.failed.add(1),
+            AttemptOutcome::Busy(_) => stats.busy.add(1),
+            AttemptOutcome::Unknown => stats.unknown.add(1),
         }
     }
 
@@ -256,7 +261,7 @@ impl Gateway {
             return None;
         }
         let (payment, _) = self.tried(shards, shard, id)?;
-        let State::Bound {
+        let PaymentState::Bound {
             to, requested_us, ..
         } = payment.state
         else {
@@ -302,7 +307,7 @@ impl Gateway {
 
     /// Whether any payment waits beside this one, of a shard of ours.
     fn others_wait(&self, shards: &Shards, shard: usize, id: PaymentId) -> bool {
-        let is_free = |(payment, _): &(Payment, Course)| payment.state == State::Free;
+        let is_free = |(payment, _): &(Payment, Course)| payment.state == PaymentState::Free;
         let own = usize::from(self.tried(shards, shard, id).as_ref().is_some_and(is_free));
         let retries = self.upstreams.iter().map(|upstream| upstream.retries.len());
         let free = shards.served().map(|shard| shard.payments().free());
@@ -389,7 +394,7 @@ impl Gateway {
         // An attempt of a payment that was forgotten is none of its successor.
         let mut gathered: Vec<_> = bound
             .filter_map(|payment| match payment.state {
-                State::Bound {
+                PaymentState::Bound {
                     to, requested_us, ..
                 } => Some((requested_us, payment.id, to)),
                 _ => None,

@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::machine::ConnectionId;
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
-use crate::payments::circuit::State;
+use crate::payments::circuit::CircuitState;
 use crate::payments::{PaymentId, Processor};
 use crate::shard::payments::Course;
 use crate::shard::Shard;
@@ -60,7 +60,8 @@ impl Gateway {
     fn takes_payment(&self, io: &Transport, processor: Processor) -> bool {
         let upstream = &self.upstreams[processor as usize];
         // The connection for a probe is part of it: what cannot wait does not wait for that.
-        let probing = upstream.circuit.state() == State::Open && upstream.waits_for_connection();
+        let probing =
+            upstream.circuit.state() == CircuitState::Open && upstream.waits_for_connection();
         !probing
             && upstream
                 .circuit
@@ -81,7 +82,7 @@ impl Gateway {
         let now_ns = io.now.monotonic_ns;
         loop {
             let upstream = self.upstream(processor);
-            let works = upstream.circuit.state() == State::Closed;
+            let works = upstream.circuit.state() == CircuitState::Closed;
             let first = upstream.retries.first_key_value();
             if first.is_none_or(|((due_ns, _), _)| *due_ns > now_ns) {
                 return;

@@ -4,7 +4,7 @@ use super::super::event::Event;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::Gateway;
-use crate::payments::{PaymentId, Processor, State};
+use crate::payments::{PaymentId, PaymentState, Processor};
 use crate::shard::payments::Course;
 
 /// A payment that a processor has.
@@ -46,7 +46,7 @@ impl Gateway {
         }
         let payment = shards.get(shard)?.payments().find(id);
         let state = payment.ok().flatten().map(|it| it.state);
-        Some(matches!(state, Some(State::Processed { .. })))
+        Some(matches!(state, Some(PaymentState::Processed { .. })))
     }
 
     pub(super) fn tell_queries(

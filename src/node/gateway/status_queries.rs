@@ -16,8 +16,8 @@ use super::{Answer, Gateway, Work};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
 use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
-use crate::payments::circuit::{Outcome, Ticket};
-use crate::payments::{PaymentId, Processor, State};
+use crate::payments::circuit::{AttemptOutcome, Ticket};
+use crate::payments::{PaymentId, PaymentState, Processor};
 use crate::shard::payments::Unreadable;
 
 /// A query about one payment.
@@ -259,9 +259,9 @@ impl Gateway {
             let suspect =
                 heard.said != Said::Done && self.is_suspect(shards, shard, id, processor, sent);
             let outcome = match heard.said {
-                Said::Done => Outcome::Done,
-                Said::Nothing | Said::Unreachable => Outcome::Unknown,
-                _ => Outcome::Failed,
+                Said::Done => AttemptOutcome::Done,
+                Said::Nothing | Said::Unreachable => AttemptOutcome::Unknown,
+                _ => AttemptOutcome::Failed,
             };
             self.ticket_over(io, processor, *ticket, outcome, suspect, heard.wait_ns);
         }
@@ -348,9 +348,9 @@ impl Gateway {
         let shard = shards.get(shard).filter(|_| shards.serves(shard));
         let found = shard.map_or(Ok(None), |shard| shard.payments().find(id));
         match found.map(|payment| payment.map(|it| it.state)) {
-            Ok(None | Some(State::Free)) => false,
-            Ok(Some(State::Bound { to, .. })) => to != by,
-            Ok(Some(State::Processed { by: other, .. })) => other != by,
+            Ok(None | Some(PaymentState::Free)) => false,
+            Ok(Some(PaymentState::Bound { to, .. })) => to != by,
+            Ok(Some(PaymentState::Processed { by: other, .. })) => other != by,
             Err(Unreadable) => true,
         }
     }

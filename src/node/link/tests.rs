@@ -4,9 +4,9 @@ use super::*;
 use crate::bank::{Description, Kind};
 use crate::command::ids::COUNTER_MAX;
 use crate::limits::AMOUNT_CENTS_MAX;
-use crate::payments::{State, Totals};
+use crate::payments::{PaymentState, Totals};
 
-fn payment(state: State) -> Payment {
+fn payment(state: PaymentState) -> Payment {
     Payment {
         id: PaymentId(u128::MAX - 5),
         cents: AMOUNT_CENTS_MAX,
@@ -103,16 +103,18 @@ fn frames() -> Vec<Frame<'static>> {
             Totals { count: 1, cents: 2 },
         ]))),
         answer(QueryAnswer::Outcome(None)),
-        answer(QueryAnswer::Outcome(Some(payment(State::Free)))),
-        answer(QueryAnswer::Outcome(Some(payment(State::Bound {
+        answer(QueryAnswer::Outcome(Some(payment(PaymentState::Free)))),
+        answer(QueryAnswer::Outcome(Some(payment(PaymentState::Bound {
             to: Processor::Fallback,
             requested_us: 3000,
             in_doubt: true,
         })))),
-        answer(QueryAnswer::Outcome(Some(payment(State::Processed {
-            by: Processor::Default,
-            requested_us: 4000,
-        })))),
+        answer(QueryAnswer::Outcome(Some(payment(
+            PaymentState::Processed {
+                by: Processor::Default,
+                requested_us: 4000,
+            },
+        )))),
         answer(QueryAnswer::Refused),
         answer(QueryAnswer::Unreadable),
         Frame::Health {
@@ -200,7 +202,7 @@ fn payments_and_questions_are_read_strictly() {
         shard: 0,
         scope: Scope::Payments,
     };
-    let bound = State::Bound {
+    let bound = PaymentState::Bound {
         to: Processor::Default,
         requested_us: 1000,
         in_doubt: false,

@@ -19,7 +19,7 @@ use crate::command::{ids, Command, Ids};
 use crate::http::Status;
 use crate::limits::{ASK_AGAIN_NS, COMMAND_NS_MAX, PAY_NOW_NS_MAX, QUERIES_MAX, QUERY_PARTS_MAX};
 use crate::machine::ConnectionId;
-use crate::payments::{Payment, PaymentId, State, Summary, Window};
+use crate::payments::{Payment, PaymentId, PaymentState, Summary, Window};
 
 /// What a client wants to know, and what is known of it.
 enum About {
@@ -152,7 +152,7 @@ impl About {
             (_, QueryAnswer::Refused | QueryAnswer::Unreadable) => true,
             (About::Summary { .. }, QueryAnswer::Summary(_)) => true,
             (About::Outcome { payment, .. }, QueryAnswer::Outcome(Some(settled))) => {
-                settled.id == payment.id && matches!(settled.state, State::Processed { .. })
+                settled.id == payment.id && matches!(settled.state, PaymentState::Processed { .. })
             }
             (About::Outcome { .. }, QueryAnswer::Outcome(None)) => true,
             _ => false,
@@ -256,7 +256,7 @@ impl Queries {
                 cents,
                 accepted_us: context.io.now.realtime_us,
                 attempts: 0,
-                state: State::Free,
+                state: PaymentState::Free,
             },
         };
         self.begin(context, client, about, shard..shard + 1);

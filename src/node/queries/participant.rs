@@ -12,7 +12,7 @@ use super::super::peers::Peers;
 use super::super::transport::Transport;
 use super::{Context, Queries};
 use crate::limits::{PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
-use crate::payments::{PaymentId, State, Summary, Window};
+use crate::payments::{PaymentId, PaymentState, Summary, Window};
 use crate::shard::payments::Unreadable;
 
 /// To whom the answer goes.
@@ -179,7 +179,7 @@ impl Queries {
         let Ok(summary) = payments.summary(&window) else {
             return Heard::Now(QueryAnswer::Unreadable);
         };
-        let is_within = |state| matches!(state, State::Bound { requested_us, .. } if window.contains(requested_us));
+        let is_within = |state| matches!(state, PaymentState::Bound { requested_us, .. } if window.contains(requested_us));
         let unknown = payments.bound().filter(|it| is_within(it.state));
         let unknown: Vec<PaymentId> = unknown.map(|it| it.id).collect();
         let gateway = context.gateway.as_mut().filter(|_| !unknown.is_empty());
@@ -215,7 +215,7 @@ impl Queries {
             Ok(None) => return Heard::Now(QueryAnswer::Outcome(None)),
             Err(Unreadable) => return Heard::Now(QueryAnswer::Unreadable),
         };
-        let is_settled = matches!(payment.state, State::Processed { .. });
+        let is_settled = matches!(payment.state, PaymentState::Processed { .. });
         if is_settled && its_shard.batch().is_empty() {
             return Heard::Now(QueryAnswer::Outcome(Some(payment)));
         }
@@ -278,7 +278,7 @@ impl Queries {
         let Ok(payment) = its_shard.map_or(Ok(None), |it| it.payments().find(id)) else {
             return self.answer_query(context, query, QueryAnswer::Unreadable);
         };
-        if let Some((payment, State::Processed { by, requested_us })) =
+        if let Some((payment, PaymentState::Processed { by, requested_us })) =
             payment.map(|it| (it, it.state))
         {
             if window.contains(requested_us) {

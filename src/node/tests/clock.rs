@@ -4,7 +4,7 @@ use super::payments::{pay, state, PAY};
 use super::*;
 use crate::http::iso8601;
 use crate::limits::{KEY_NS_MAX, SECOND_NS};
-use crate::payments::{Processor, State};
+use crate::payments::{PaymentState, Processor};
 
 const HOURS_US: i64 = 2 * 3600 * 1_000_000;
 
@@ -86,7 +86,7 @@ fn a_payment_goes_to_the_dear_one_when_its_time_is_over_whatever_the_clock_shows
         rig.stepped_us = step_us;
         rig.pass(deadline_ns / 2);
         rig.stepped_us = -step_us;
-        assert_eq!(state(&rig, id), State::Free);
+        assert_eq!(state(&rig, id), PaymentState::Free);
         rig.pass(deadline_ns / 2);
         let call = rig.call();
         assert_eq!(call.at, Processor::Fallback);

@@ -5,7 +5,7 @@ use super::rig::processors::{Call, GATEWAY};
 use super::rig::Gateway;
 use super::*;
 use crate::limits::{MILLISECOND_NS, PROCESSOR_PARALLEL_MAX};
-use crate::payments::{PaymentId, Processor, State};
+use crate::payments::{PaymentId, PaymentState, Processor};
 
 #[test]
 fn who_fails_is_probed_with_single_payments_and_then_opened_up_step_by_step() {
@@ -56,7 +56,7 @@ fn the_other_one_gets_what_would_be_late() {
     let id = pay(&mut rig, 1);
     rig.pass(50 * SECOND_NS);
     assert_eq!(rig.calls(), []);
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
     rig.pass(10 * SECOND_NS);
     let call = rig.call();
     assert_eq!(call.at, Processor::Fallback);
@@ -101,7 +101,7 @@ fn who_asks_for_patience_gets_it() {
         &call,
         "HTTP/1.1 429 x\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
     );
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
     rig.pass(5 * SECOND_NS - 1);
     assert_eq!(rig.calls(), []);
     rig.pass(1);
@@ -165,7 +165,7 @@ fn who_has_been_tried_goes_before_who_has_not() {
     let call = rig.call();
     rig.hang_up_on(&call);
     let second = pay(&mut rig, 2);
-    assert_eq!(state(&rig, second), State::Free);
+    assert_eq!(state(&rig, second), PaymentState::Free);
     rig.pass(SECOND_NS);
     let again = rig.call();
     assert_eq!(again.payment().id, first, "the probe");
@@ -229,7 +229,7 @@ fn what_was_to_go_elsewhere_and_stays_is_sent_again() {
     rig.run();
     // Its home is back, and the shard is on its way: the outcome is for whoever has it next.
     rig.answer(&call, 200);
-    assert!(matches!(state(&rig, id), State::Bound { .. }));
+    assert!(matches!(state(&rig, id), PaymentState::Bound { .. }));
     rig.kill(1);
     rig.disk_stuck(0, false);
     rig.pass(SECOND_NS);

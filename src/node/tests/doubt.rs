@@ -8,7 +8,7 @@ use crate::api::processors::Stored;
 use crate::limits::{
     ATTEMPT_NS_MAX, DISPATCH_RETRY_NS, MILLISECOND_NS, PROBE_NS_MAX, PROBE_NS_MIN,
 };
-use crate::payments::{PaymentId, Processor, State};
+use crate::payments::{PaymentId, PaymentState, Processor};
 
 /// The processor says that it knows a payment, and then what it has of it.
 #[track_caller]
@@ -116,7 +116,7 @@ fn a_complete_head_decides_unless_it_says_2xx() {
     let call = rig.call();
     rig.say(&call, "HTTP/1.1 500 x\r\nContent-Length: 2000\r\n\r\n{");
     rig.pass(ATTEMPT_NS_MAX);
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
 }
 
 #[test]
@@ -131,7 +131,10 @@ fn a_payment_that_is_known_already_is_settled_with_the_time_that_is_stored() {
     answer_known(&mut rig, &call, &before);
     let by = Processor::Default;
     let requested_us = before.requested_us;
-    assert_eq!(state(&rig, id), State::Processed { by, requested_us });
+    assert_eq!(
+        state(&rig, id),
+        PaymentState::Processed { by, requested_us }
+    );
 }
 
 #[test]

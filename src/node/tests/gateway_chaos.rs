@@ -9,7 +9,7 @@ use super::rig::processors::{response, stored, Call, Kind};
 use super::*;
 use crate::api::processors::Stored;
 use crate::limits::MILLISECOND_NS;
-use crate::payments::{PaymentId, State, Summary, Window};
+use crate::payments::{PaymentId, PaymentState, Summary, Window};
 use crate::shard::Accepted;
 
 /// Both processors' books, and what they have in the works after whoever asked has gone, perhaps.
@@ -213,7 +213,7 @@ fn chaos(seed: u64) {
         for (id, payment) in book {
             summary.add(*by, payment.cents);
             let requested_us = payment.requested_us;
-            let expected = State::Processed {
+            let expected = PaymentState::Processed {
                 by: *by,
                 requested_us,
             };

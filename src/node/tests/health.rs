@@ -4,7 +4,7 @@ use super::payments::{bound, pay, state, PAY};
 use super::rig::processors::{response, Call};
 use super::*;
 use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX, MILLISECOND_NS};
-use crate::payments::circuit::State;
+use crate::payments::circuit::CircuitState;
 use crate::payments::Processor;
 
 const TWO: Plan = Plan {
@@ -55,7 +55,7 @@ fn one_member_asks_each_of_them_once_in_five_seconds_and_tells_the_others() {
     }
     for node in 0..2 {
         let default = &rig.stats_of(node).core(0).payments.processors[0];
-        assert_ne!(default.circuit.get(), State::Closed as u64);
+        assert_ne!(default.circuit.get(), CircuitState::Closed as u64);
     }
 }
 
@@ -124,7 +124,7 @@ fn what_is_no_answer_changes_nothing_and_is_not_asked_for_again_at_once() {
         assert_eq!(asked(&mut rig), []);
         let stats = &rig.stats.core(0).payments.processors[0];
         assert_eq!((stats.failing.get(), stats.health_ns.get()), (0, 0));
-        assert_eq!(stats.circuit.get(), State::Closed as u64);
+        assert_eq!(stats.circuit.get(), CircuitState::Closed as u64);
         assert_eq!(state(&rig, payment.payment().id), bound(&payment));
         rig.pass(1);
         assert_eq!(asked(&mut rig).len(), 2);

@@ -6,7 +6,7 @@ use crate::limits::{
     ATTEMPT_NS_MAX, DISPATCH_RETRY_NS, HEALTH_NS_MIN, MILLISECOND_NS, PROBE_NS_MIN,
     PROCESSOR_IDLE_NS_MAX, STOP_GRACE_NS,
 };
-use crate::payments::{Payment, PaymentId, Processor, State, Window};
+use crate::payments::{Payment, PaymentId, PaymentState, Processor, Window};
 use crate::shard::Accepted;
 
 /// One core with one shard and two processors.
@@ -50,29 +50,29 @@ pub fn find(rig: &Rig, id: PaymentId) -> Option<Payment> {
 }
 
 #[track_caller]
-pub fn state(rig: &Rig, id: PaymentId) -> State {
+pub fn state(rig: &Rig, id: PaymentId) -> PaymentState {
     find(rig, id).expect("it is known").state
 }
 
 /// As it was sent, with no doubt about it.
-pub fn bound(call: &Call) -> State {
-    State::Bound {
+pub fn bound(call: &Call) -> PaymentState {
+    PaymentState::Bound {
         to: call.at,
         requested_us: call.payment().requested_us,
         in_doubt: false,
     }
 }
 
-pub fn in_doubt(call: &Call) -> State {
-    State::Bound {
+pub fn in_doubt(call: &Call) -> PaymentState {
+    PaymentState::Bound {
         to: call.at,
         requested_us: call.payment().requested_us,
         in_doubt: true,
     }
 }
 
-pub fn processed(call: &Call) -> State {
-    State::Processed {
+pub fn processed(call: &Call) -> PaymentState {
+    PaymentState::Processed {
         by: call.at,
         requested_us: call.payment().requested_us,
     }
@@ -178,7 +178,7 @@ fn with_durability_disk_nothing_is_sent_before_the_sync() {
     let id = pay(&mut rig, 1);
     assert_eq!(rig.processor_connections(), 1);
     assert_eq!(rig.calls(), []);
-    assert!(matches!(state(&rig, id), State::Bound { .. }));
+    assert!(matches!(state(&rig, id), PaymentState::Bound { .. }));
     rig.pass(2 * SECOND_NS);
     rig.disk_stuck(0, false);
     rig.run();
@@ -203,7 +203,7 @@ fn a_refused_payment_is_free_and_tried_again_with_a_new_time() {
         let id = pay(&mut rig, 1);
         let first = rig.call();
         rig.answer(&first, status);
-        assert_eq!(state(&rig, id), State::Free, "{status}");
+        assert_eq!(state(&rig, id), PaymentState::Free, "{status}");
         rig.pass(SECOND_NS);
         let second = rig.call();
         assert_eq!(second.at, Processor::Default);
@@ -222,10 +222,10 @@ fn a_processor_that_cannot_be_reached_gets_nothing_bound() {
     let mut rig = Rig::new(PAY);
     rig.unreachable[0] = true;
     let id = pay(&mut rig, 1);
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
     rig.pass(SECOND_NS);
     assert_eq!(find(&rig, id).unwrap().attempts, 0);
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
     let tries = rig.stats.core(0).payments.processors[0].failed.get();
     assert!((3..10).contains(&tries), "{tries}: with growing intervals");
     rig.unreachable[0] = false;
@@ -245,7 +245,7 @@ fn what_cannot_be_journalled_is_not_sent() {
     rig.pass(PROBE_NS_MIN);
     assert_eq!(rig.stats.sum(|core| &core.journal_full), 1, "it was tried");
     assert_eq!(rig.calls(), []);
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
     rig.pass(DISPATCH_RETRY_NS - 1);
     assert_eq!(rig.calls(), []);
     rig.pass(1);

@@ -10,7 +10,7 @@ use crate::limits::{
     MILLISECOND_NS, PAYMENT_OLD_NS, PROCESSOR_PARALLEL_MAX, RETRY_NS_MAX, RETRY_NS_MIN,
 };
 use crate::payments::answers::{rule, Anomaly, Next, Said};
-use crate::payments::{Processor, State};
+use crate::payments::{PaymentState, Processor};
 
 const PAGE: &str = "<!doctype html><title>It works!</title>";
 
@@ -52,7 +52,7 @@ fn a_pair(said: Said, asked: Said) {
         rig.send(client, get("/payments-summary"));
         rig.run();
         assert_eq!(rig.calls(), []);
-        assert_eq!(state(&rig, id), State::Free);
+        assert_eq!(state(&rig, id), PaymentState::Free);
         return;
     }
     let call = rig.call();
@@ -97,8 +97,8 @@ fn a_pair(said: Said, asked: Said) {
     let by = Processor::Default;
     let expected = match ruling.next {
         Next::Paid => processed(&call),
-        Next::Stored => State::Processed { by, requested_us },
-        Next::Free => State::Free,
+        Next::Stored => PaymentState::Processed { by, requested_us },
+        Next::Free => PaymentState::Free,
         Next::Bound => in_doubt(&call),
     };
     assert_eq!(state(&rig, id), expected, "{said:?} {asked:?}");
@@ -291,7 +291,7 @@ fn a_payment_that_the_cheapest_never_takes_goes_to_the_other_one_in_time() {
     for count in attempts {
         assert!((3..=10).contains(&count), "{attempts:?}");
     }
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn what_a_processor_refused_and_has_is_not_sent_to_the_other_one_and_survives_a_
     rig.run();
     let question = rig.call();
     rig.answer(&call, 500);
-    assert_eq!(state(&rig, id), State::Free);
+    assert_eq!(state(&rig, id), PaymentState::Free);
     rig.say(&question, response(200, &stored(&call.payment())));
     assert_eq!(state(&rig, id), processed(&call));
     rig.kill(0);

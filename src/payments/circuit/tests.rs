@@ -40,12 +40,12 @@ impl Rig {
     }
 
     /// The one that was sent first ends.
-    fn end(&mut self, outcome: Outcome) {
+    fn end(&mut self, outcome: AttemptOutcome) {
         let ticket = self.under_way.remove(0);
         self.circuit.ended(ticket, outcome, self.now_ns);
     }
 
-    fn end_all(&mut self, outcome: Outcome) {
+    fn end_all(&mut self, outcome: AttemptOutcome) {
         while !self.under_way.is_empty() {
             self.end(outcome);
         }
@@ -56,19 +56,19 @@ impl Rig {
     }
 
     /// What is sent at once, and ends together after some time.
-    fn round_trip(&mut self, ns: u64, outcome: Outcome) -> usize {
+    fn round_trip(&mut self, ns: u64, outcome: AttemptOutcome) -> usize {
         let sent = self.fill();
         self.wait(ns);
         self.end_all(outcome);
         sent
     }
 
-    fn seen(&self) -> (State, u32) {
+    fn seen(&self) -> (CircuitState, u32) {
         (self.circuit.state(), self.circuit.window())
     }
 
     /// Waits for the probe, which ends so; how long it was to wait.
-    fn probe(&mut self, outcome: Outcome) -> u64 {
+    fn probe(&mut self, outcome: AttemptOutcome) -> u64 {
         assert!(!self.has_room() && !self.circuit.works(self.now_ns));
         let due_ns = self.circuit.wake_ns(self.now_ns).expect("a probe is due");
         let delay_ns = due_ns - self.now_ns;
@@ -78,7 +78,7 @@ impl Rig {
         assert!(self.circuit.works(self.now_ns));
         assert_eq!(self.circuit.wake_ns(self.now_ns), None);
         assert_eq!(self.fill(), 1);
-        assert_eq!(self.circuit.state(), State::HalfOpen);
+        assert_eq!(self.circuit.state(), CircuitState::HalfOpen);
         assert!(!self.circuit.works(self.now_ns));
         assert_eq!(self.circuit.wake_ns(self.now_ns), None);
         let ticket = self.under_way.pop().expect("the probe");
@@ -90,7 +90,7 @@ impl Rig {
 #[test]
 fn nothing_known_is_closed_with_a_small_window() {
     let mut rig = Rig::new(400);
-    assert_eq!(rig.seen(), (State::Closed, WINDOW_FIRST));
+    assert_eq!(rig.seen(), (CircuitState::Closed, WINDOW_FIRST));
     assert!(rig.circuit.works(rig.now_ns));
     assert_eq!(rig.circuit.wake_ns(rig.now_ns), None);
     assert_eq!(rig.fill(), 4);
@@ -102,7 +102,7 @@ fn a_full_window_doubles_each_round_trip_up_to_its_bound() {
     // Whether replies come together,
     let mut rig = Rig::new(50);
     for window in [4, 8, 16, 32, 50, 50] {
-        assert_eq!(rig.round_trip(MS, Outcome::Done), window);
+        assert_eq!(rig.round_trip(MS, AttemptOutcome::Done), window);
     }
     // or one by one, each with the next in its place.
     let mut rig = Rig::new(400);
@@ -110,10 +110,10 @@ fn a_full_window_doubles_each_round_trip_up_to_its_bound() {
     for round in 0..3 {
         for _ in 0..4 << round {
             rig.wait(MS);
-            rig.end(Outcome::Done);
+            rig.end(AttemptOutcome::Done);
             rig.fill();
         }
-        assert_eq!(rig.seen(), (State::Closed, 8 << round));
+        assert_eq!(rig.seen(), (CircuitState::Closed, 8 << round));
     }
 }
 
@@ -125,9 +125,9 @@ fn a_window_that_is_not_full_stays() {
             rig.send();
         }
         rig.wait(MS);
-        rig.end_all(Outcome::Done);
+        rig.end_all(AttemptOutcome::Done);
     }
-    assert_eq!(rig.seen(), (State::Closed, 4));
+    assert_eq!(rig.seen(), (CircuitState::Closed, 4));
 }
 
 #[test]
@@ -142,9 +142,9 @@ fn a_window_falls_back_when_it_is_not_used() {
     ] {
         let mut rig = Rig::new(400);
         for _ in 0..4 {
-            rig.round_trip(MS, Outcome::Done);
+            rig.round_trip(MS, AttemptOutcome::Done);
         }
-        assert_eq!(rig.seen(), (State::Closed, 64));
+        assert_eq!(rig.seen(), (CircuitState::Closed, 64));
         // The last one was full when its first reply came.
         rig.wait(unused_ns);
         rig.send();
@@ -152,20 +152,20 @@ fn a_window_falls_back_when_it_is_not_used() {
     }
     // With a little use, too; never below what a burst wants; and a small one stays.
     let mut rig = Rig::new(400);
-    rig.round_trip(MS, Outcome::Done);
-    rig.round_trip(MS, Outcome::Done);
+    rig.round_trip(MS, AttemptOutcome::Done);
+    rig.round_trip(MS, AttemptOutcome::Done);
     for (second, window) in [16, 8, 8, 8].into_iter().enumerate() {
         assert_eq!(rig.circuit.window(), window, "second {second}");
         for _ in 0..11 {
             rig.wait(SECOND_NS / 10);
             rig.send();
-            rig.end(Outcome::Done);
+            rig.end(AttemptOutcome::Done);
         }
     }
     let mut rig = Rig::new(400);
     rig.wait(100 * SECOND_NS);
     rig.send();
-    assert_eq!(rig.seen(), (State::Closed, 4));
+    assert_eq!(rig.seen(), (CircuitState::Closed, 4));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_window_is_in_use_while_it_is_full_however_long_replies_take() {
     let mut rig = Rig::new(400);
     rig.circuit.health(false, 5_000, rig.now_ns);
     for window in [4, 8, 16, 32] {
-        assert_eq!(rig.round_trip(5 * SECOND_NS, Outcome::Done), window);
+        assert_eq!(rig.round_trip(5 * SECOND_NS, AttemptOutcome::Done), window);
     }
 }
 
@@ -188,8 +188,8 @@ fn a_queue_at_the_processor_stops_growth() {
     ] {
         let mut rig = Rig::new(400);
         rig.circuit.health(false, least_ms, rig.now_ns);
-        rig.round_trip(MS, Outcome::Done); // The lowest of late.
-        rig.round_trip(latency_ms * MS, Outcome::Done);
+        rig.round_trip(MS, AttemptOutcome::Done); // The lowest of late.
+        rig.round_trip(latency_ms * MS, AttemptOutcome::Done);
         let window = if grows { 16 } else { 8 };
         assert_eq!(rig.circuit.window(), window, "{least_ms} {latency_ms}");
     }
@@ -199,11 +199,11 @@ fn a_queue_at_the_processor_stops_growth() {
 fn a_processor_that_is_slower_for_good_gets_more_again() {
     let mut rig = Rig::new(400);
     for _ in 0..2 {
-        rig.round_trip(MS, Outcome::Done);
+        rig.round_trip(MS, AttemptOutcome::Done);
     }
     let began_ns = rig.now_ns;
     while rig.circuit.window() == 16 {
-        rig.round_trip(100 * MS, Outcome::Done);
+        rig.round_trip(100 * MS, AttemptOutcome::Done);
     }
     let after_ns = rig.now_ns - began_ns;
     assert!(after_ns <= 2 * LOWEST_NS + 100 * MS, "{after_ns}");
@@ -215,10 +215,10 @@ fn busy_halves_once_and_is_obeyed() {
     for (retry_after_s, wait_s) in [(None, 1), (Some(5), 5), (Some(0), 0)] {
         let mut rig = Rig::new(400);
         for _ in 0..3 {
-            rig.round_trip(MS, Outcome::Done);
+            rig.round_trip(MS, AttemptOutcome::Done);
         }
-        assert_eq!(rig.round_trip(MS, Outcome::Busy(retry_after_s)), 32);
-        assert_eq!(rig.seen(), (State::Closed, 16));
+        assert_eq!(rig.round_trip(MS, AttemptOutcome::Busy(retry_after_s)), 32);
+        assert_eq!(rig.seen(), (CircuitState::Closed, 16));
         assert!(rig.circuit.works(rig.now_ns));
         if wait_s > 0 {
             let wake_ns = rig.now_ns + wait_s * SECOND_NS;
@@ -236,9 +236,9 @@ fn busy_halves_once_and_is_obeyed() {
     for window in [2, 1, 1] {
         rig.fill();
         rig.wait(MS);
-        rig.end(Outcome::Busy(Some(3)));
-        rig.end_all(Outcome::Busy(None));
-        assert_eq!(rig.seen(), (State::Closed, window));
+        rig.end(AttemptOutcome::Busy(Some(3)));
+        rig.end_all(AttemptOutcome::Busy(None));
+        assert_eq!(rig.seen(), (CircuitState::Closed, window));
         rig.wait(3 * SECOND_NS - 1);
         assert!(!rig.has_room());
         rig.wait(1);
@@ -249,14 +249,14 @@ fn busy_halves_once_and_is_obeyed() {
 fn beyond_half_of_what_was_too_much_it_grows_slowly() {
     let mut rig = Rig::new(400);
     for _ in 0..3 {
-        rig.round_trip(MS, Outcome::Done);
+        rig.round_trip(MS, AttemptOutcome::Done);
     }
-    rig.round_trip(MS, Outcome::Busy(Some(0)));
+    rig.round_trip(MS, AttemptOutcome::Busy(Some(0)));
     let mut windows = Vec::new();
     for _ in 0..6 {
         // A second of round trips.
         for _ in 0..1000 {
-            rig.round_trip(MS, Outcome::Done);
+            rig.round_trip(MS, AttemptOutcome::Done);
         }
         windows.push(rig.circuit.window());
     }
@@ -264,20 +264,20 @@ fn beyond_half_of_what_was_too_much_it_grows_slowly() {
     // Below it, as fast as ever.
     rig.wait(10 * SECOND_NS);
     for window in [8, 16, 32, 64, 72] {
-        assert_eq!(rig.round_trip(MS, Outcome::Done), window);
+        assert_eq!(rig.round_trip(MS, AttemptOutcome::Done), window);
     }
 }
 
 #[test]
 fn a_failure_opens_and_probes_come_at_growing_intervals() {
-    for outcome in [Outcome::Failed, Outcome::Unknown] {
+    for outcome in [AttemptOutcome::Failed, AttemptOutcome::Unknown] {
         let mut rig = Rig::new(400);
         rig.send();
         rig.end(outcome);
-        assert_eq!(rig.seen(), (State::Open, 1));
+        assert_eq!(rig.seen(), (CircuitState::Open, 1));
         for delay_ms in [50, 100, 200, 400, 800, 1000, 1000] {
             assert_eq!(rig.probe(outcome), delay_ms * MS);
-            assert_eq!(rig.seen(), (State::Open, 1));
+            assert_eq!(rig.seen(), (CircuitState::Open, 1));
         }
     }
 }
@@ -286,52 +286,56 @@ fn a_failure_opens_and_probes_come_at_growing_intervals() {
 fn a_probe_that_is_done_opens_up_step_by_step() {
     let mut rig = Rig::new(400);
     rig.send();
-    rig.end(Outcome::Failed);
-    rig.probe(Outcome::Failed);
-    rig.probe(Outcome::Done);
-    assert_eq!(rig.seen(), (State::Closed, 1));
+    rig.end(AttemptOutcome::Failed);
+    rig.probe(AttemptOutcome::Failed);
+    rig.probe(AttemptOutcome::Done);
+    assert_eq!(rig.seen(), (CircuitState::Closed, 1));
     for window in [1, 2, 4, 8, 16] {
-        assert_eq!(rig.round_trip(MS, Outcome::Done), window);
+        assert_eq!(rig.round_trip(MS, AttemptOutcome::Done), window);
     }
     // And the next failure is the first one again.
     rig.send();
-    rig.end(Outcome::Failed);
-    assert_eq!(rig.probe(Outcome::Failed), PROBE_NS_MIN);
+    rig.end(AttemptOutcome::Failed);
+    assert_eq!(rig.probe(AttemptOutcome::Failed), PROBE_NS_MIN);
 }
 
 #[test]
 fn a_probe_that_is_too_much_comes_again_when_it_may() {
     let mut rig = Rig::new(400);
     rig.send();
-    rig.end(Outcome::Failed);
-    rig.probe(Outcome::Busy(Some(2)));
-    assert_eq!(rig.seen(), (State::Open, 1));
-    assert_eq!(rig.probe(Outcome::Failed), 2 * SECOND_NS);
+    rig.end(AttemptOutcome::Failed);
+    rig.probe(AttemptOutcome::Busy(Some(2)));
+    assert_eq!(rig.seen(), (CircuitState::Open, 1));
+    assert_eq!(rig.probe(AttemptOutcome::Failed), 2 * SECOND_NS);
     // It told nothing of failures: their intervals go on as they were.
-    assert_eq!(rig.probe(Outcome::Done), 2 * PROBE_NS_MIN);
+    assert_eq!(rig.probe(AttemptOutcome::Done), 2 * PROBE_NS_MIN);
 }
 
 #[test]
 fn outcomes_of_an_earlier_era_are_no_news() {
-    for outcome in [Outcome::Done, Outcome::Failed, Outcome::Unknown] {
+    for outcome in [
+        AttemptOutcome::Done,
+        AttemptOutcome::Failed,
+        AttemptOutcome::Unknown,
+    ] {
         let mut rig = Rig::new(400);
         rig.fill();
         rig.wait(MS);
-        rig.end(Outcome::Failed);
+        rig.end(AttemptOutcome::Failed);
         let open_ns = rig.now_ns;
         rig.wait(PROBE_NS_MIN - 1);
         rig.end(outcome);
-        assert_eq!(rig.seen(), (State::Open, 1), "{outcome:?}");
+        assert_eq!(rig.seen(), (CircuitState::Open, 1), "{outcome:?}");
         let probe_ns = rig.circuit.wake_ns(rig.now_ns);
         assert_eq!(probe_ns, Some(open_ns + PROBE_NS_MIN), "{outcome:?}");
         rig.wait(1);
         rig.send();
         rig.end(outcome); // Not the probe, which was sent last.
-        assert_eq!(rig.circuit.state(), State::HalfOpen, "{outcome:?}");
+        assert_eq!(rig.circuit.state(), CircuitState::HalfOpen, "{outcome:?}");
         let probe = rig.under_way.pop().unwrap();
-        rig.circuit.ended(probe, Outcome::Done, rig.now_ns);
+        rig.circuit.ended(probe, AttemptOutcome::Done, rig.now_ns);
         rig.end(outcome);
-        assert_eq!(rig.seen(), (State::Closed, 1), "{outcome:?}");
+        assert_eq!(rig.seen(), (CircuitState::Closed, 1), "{outcome:?}");
     }
 }
 
@@ -339,8 +343,8 @@ fn outcomes_of_an_earlier_era_are_no_news() {
 fn busy_counts_whenever_it_was_sent() {
     let mut rig = Rig::new(400);
     rig.fill();
-    rig.end(Outcome::Failed);
-    rig.end(Outcome::Busy(Some(2)));
+    rig.end(AttemptOutcome::Failed);
+    rig.end(AttemptOutcome::Busy(Some(2)));
     let due_ns = rig.now_ns + 2 * SECOND_NS;
     assert_eq!(rig.circuit.wake_ns(rig.now_ns), Some(due_ns));
     rig.wait(PROBE_NS_MIN);
@@ -351,18 +355,18 @@ fn busy_counts_whenever_it_was_sent() {
 fn what_hangs_since_before_a_failure_keeps_no_room() {
     let mut rig = Rig::new(5);
     rig.fill();
-    rig.end(Outcome::Failed);
+    rig.end(AttemptOutcome::Failed);
     rig.wait(PROBE_NS_MIN);
     rig.send();
     let probe = rig.under_way.pop().unwrap();
-    rig.circuit.ended(probe, Outcome::Done, rig.now_ns);
+    rig.circuit.ended(probe, AttemptOutcome::Done, rig.now_ns);
     assert_eq!((rig.under_way.len(), rig.fill()), (3, 1));
     let ticket = rig.under_way.pop().unwrap();
-    rig.circuit.ended(ticket, Outcome::Done, rig.now_ns);
+    rig.circuit.ended(ticket, AttemptOutcome::Done, rig.now_ns);
     assert_eq!((rig.under_way.len(), rig.fill()), (3, 2));
     // But it is at the processor, and counts for the bound.
     let ticket = rig.under_way.pop().unwrap();
-    rig.circuit.ended(ticket, Outcome::Done, rig.now_ns);
+    rig.circuit.ended(ticket, AttemptOutcome::Done, rig.now_ns);
     assert_eq!((rig.circuit.window(), rig.fill()), (3, 1));
     assert_eq!(rig.under_way.len(), 5);
 }
@@ -372,29 +376,32 @@ fn what_the_processor_says_counts() {
     let mut rig = Rig::new(400);
     rig.fill();
     rig.circuit.health(true, 0, rig.now_ns);
-    assert_eq!(rig.seen(), (State::Open, 1));
-    rig.end_all(Outcome::Done);
-    assert_eq!(rig.seen(), (State::Open, 1));
-    assert_eq!(rig.probe(Outcome::Failed), PROBE_NS_MIN);
+    assert_eq!(rig.seen(), (CircuitState::Open, 1));
+    rig.end_all(AttemptOutcome::Done);
+    assert_eq!(rig.seen(), (CircuitState::Open, 1));
+    assert_eq!(rig.probe(AttemptOutcome::Failed), PROBE_NS_MIN);
     // Saying so again changes nothing, and does not put the probe off.
     rig.wait(PROBE_NS_MIN);
     rig.circuit.health(true, 0, rig.now_ns);
-    assert_eq!(rig.probe(Outcome::Failed), PROBE_NS_MIN);
+    assert_eq!(rig.probe(AttemptOutcome::Failed), PROBE_NS_MIN);
     // That it works makes the probe due, and no more than that.
     assert!(!rig.has_room());
     rig.circuit.health(false, 0, rig.now_ns);
-    assert_eq!(rig.seen(), (State::Open, 1));
+    assert_eq!(rig.seen(), (CircuitState::Open, 1));
     assert_eq!(rig.fill(), 1);
-    assert_eq!(rig.circuit.state(), State::HalfOpen);
+    assert_eq!(rig.circuit.state(), CircuitState::HalfOpen);
     // The probe that is under way knows better.
     rig.circuit.health(true, 0, rig.now_ns);
     rig.circuit.health(false, 0, rig.now_ns);
-    assert_eq!((rig.circuit.state(), rig.fill()), (State::HalfOpen, 0));
-    rig.end(Outcome::Failed);
-    assert_eq!(rig.probe(Outcome::Done), 8 * PROBE_NS_MIN);
+    assert_eq!(
+        (rig.circuit.state(), rig.fill()),
+        (CircuitState::HalfOpen, 0)
+    );
+    rig.end(AttemptOutcome::Failed);
+    assert_eq!(rig.probe(AttemptOutcome::Done), 8 * PROBE_NS_MIN);
     // That a closed one works is no news.
     rig.circuit.health(false, 0, rig.now_ns);
-    assert_eq!(rig.seen(), (State::Closed, 1));
+    assert_eq!(rig.seen(), (CircuitState::Closed, 1));
 }
 
 #[test]
@@ -409,7 +416,7 @@ fn while_nothing_comes_back_nothing_is_sent() {
         assert!(!rig.has_room(), "{least_ms}");
         assert!(rig.circuit.works(rig.now_ns));
         // Something does: room, for as long again.
-        rig.end(Outcome::Done);
+        rig.end(AttemptOutcome::Done);
         assert!(rig.has_room());
         // Later news than the sending of what is still under way.
         let bound_ns = (4 * rig.circuit.latency_ns(rig.now_ns)).max(250 * MS);
@@ -418,7 +425,7 @@ fn while_nothing_comes_back_nothing_is_sent() {
         rig.wait(1);
         assert!(!rig.has_room());
         // What was the last one ends.
-        rig.end(Outcome::Busy(Some(0)));
+        rig.end(AttemptOutcome::Busy(Some(0)));
         rig.wait(100 * SECOND_NS);
         assert!(rig.has_room());
     }
@@ -428,7 +435,7 @@ fn while_nothing_comes_back_nothing_is_sent() {
 fn a_hang_holds_no_more_than_what_was_sent_in_a_moment() {
     let mut rig = Rig::new(400);
     for _ in 0..3 {
-        rig.round_trip(MS, Outcome::Done);
+        rig.round_trip(MS, AttemptOutcome::Done);
     }
     // Two payments a millisecond come, and the processor hangs.
     for _ in 0..1000 {
@@ -450,16 +457,16 @@ fn what_was_not_sent_tells_nothing() {
         rig.circuit.withdrawn(ticket);
     }
     rig.wait(100 * SECOND_NS);
-    assert_eq!((rig.seen(), rig.fill()), ((State::Closed, 4), 4));
+    assert_eq!((rig.seen(), rig.fill()), ((CircuitState::Closed, 4), 4));
     let late = rig.under_way.pop().unwrap();
-    rig.end(Outcome::Failed);
+    rig.end(AttemptOutcome::Failed);
     rig.circuit.withdrawn(late);
     // A probe that was not sent is due.
     rig.wait(PROBE_NS_MIN);
     rig.send();
     let probe = rig.under_way.pop().unwrap();
     rig.circuit.withdrawn(probe);
-    assert_eq!(rig.seen(), (State::Open, 1));
+    assert_eq!(rig.seen(), (CircuitState::Open, 1));
     assert_eq!(rig.fill(), 1);
 }
 
@@ -472,7 +479,7 @@ fn what_the_journal_takes_is_not_the_processors_time() {
     assert!(rig.has_room());
     rig.circuit.leaves(&mut ticket, rig.now_ns);
     rig.wait(5 * MS);
-    rig.circuit.ended(ticket, Outcome::Done, rig.now_ns);
+    rig.circuit.ended(ticket, AttemptOutcome::Done, rig.now_ns);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 5 * MS);
 }
 
@@ -480,19 +487,19 @@ fn what_the_journal_takes_is_not_the_processors_time() {
 fn latency_follows_replies_and_what_the_processor_says() {
     let mut rig = Rig::new(400);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 0);
-    rig.round_trip(80 * MS, Outcome::Done);
+    rig.round_trip(80 * MS, AttemptOutcome::Done);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
     rig.send();
     rig.wait(160 * MS);
-    rig.end(Outcome::Done);
+    rig.end(AttemptOutcome::Done);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 90 * MS);
     // A refusal is as fast as a payment.
     rig.send();
     rig.wait(10 * MS);
-    rig.end(Outcome::Failed);
+    rig.end(AttemptOutcome::Failed);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
-    rig.probe(Outcome::Busy(None));
-    rig.probe(Outcome::Unknown);
+    rig.probe(AttemptOutcome::Busy(None));
+    rig.probe(AttemptOutcome::Unknown);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 80 * MS);
     rig.circuit.health(false, 81, rig.now_ns);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 81 * MS);
@@ -510,15 +517,15 @@ fn full_is_who_waits_for_nothing_but_replies() {
     // Nothing comes back for long.
     rig.wait(STALL_NS_MIN + 1);
     assert!(!is_full(&rig));
-    rig.end(Outcome::Done);
+    rig.end(AttemptOutcome::Done);
     rig.fill();
     assert!(is_full(&rig));
     // It asks for patience.
-    rig.end(Outcome::Busy(Some(5)));
+    rig.end(AttemptOutcome::Busy(Some(5)));
     assert!(!is_full(&rig));
     let mut rig = Rig::new(16);
     rig.fill();
-    rig.end(Outcome::Failed);
+    rig.end(AttemptOutcome::Failed);
     assert!(!is_full(&rig));
     // What has hung since before a failure takes places, too.
     let full = rig.circuit.is_full(16, rig.now_ns);
@@ -529,24 +536,24 @@ fn full_is_who_waits_for_nothing_but_replies() {
 fn what_is_a_payments_own_fault_says_nothing_of_the_processor() {
     let mut rig = Rig::new(16);
     rig.fill();
-    rig.end(Outcome::Spared);
-    assert_eq!(rig.seen(), (State::Closed, WINDOW_FIRST));
+    rig.end(AttemptOutcome::Spared);
+    assert_eq!(rig.seen(), (CircuitState::Closed, WINDOW_FIRST));
     assert!(rig.has_room());
-    rig.end_all(Outcome::Failed);
-    assert_eq!(rig.probe(Outcome::Spared), PROBE_NS_MIN);
+    rig.end_all(AttemptOutcome::Failed);
+    assert_eq!(rig.probe(AttemptOutcome::Spared), PROBE_NS_MIN);
     // Another one finds out, at once; and the pace of the probes stays.
-    assert!(rig.has_room() && rig.circuit.state() == State::Open);
+    assert!(rig.has_room() && rig.circuit.state() == CircuitState::Open);
     rig.send();
-    rig.end(Outcome::Failed);
-    assert_eq!(rig.probe(Outcome::Done), 2 * PROBE_NS_MIN);
-    assert_eq!(rig.seen(), (State::Closed, 1));
+    rig.end(AttemptOutcome::Failed);
+    assert_eq!(rig.probe(AttemptOutcome::Done), 2 * PROBE_NS_MIN);
+    assert_eq!(rig.seen(), (CircuitState::Closed, 1));
 }
 
 #[test]
 fn who_fails_and_asks_for_patience_is_not_probed_before() {
     let mut rig = Rig::new(16);
     rig.fill();
-    rig.end(Outcome::Failed);
+    rig.end(AttemptOutcome::Failed);
     rig.circuit.hold(3 * SECOND_NS, rig.now_ns);
     rig.circuit.hold(SECOND_NS, rig.now_ns);
     let wake_ns = rig.circuit.wake_ns(rig.now_ns);
@@ -566,7 +573,7 @@ fn the_average_of_one_that_is_not_used_is_forgotten() {
     let mut rig = Rig::new(8);
     rig.send();
     rig.wait(4 * SECOND_NS);
-    rig.end(Outcome::Done);
+    rig.end(AttemptOutcome::Done);
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 4 * SECOND_NS);
     rig.circuit.health(false, 30, rig.now_ns);
     rig.wait(AVERAGE_NS - 1);
@@ -575,7 +582,7 @@ fn the_average_of_one_that_is_not_used_is_forgotten() {
     assert_eq!(rig.circuit.latency_ns(rig.now_ns), 30 * MS);
     rig.send();
     rig.wait(80 * MS);
-    rig.end(Outcome::Done);
+    rig.end(AttemptOutcome::Done);
     assert_eq!(
         rig.circuit.latency_ns(rig.now_ns),
         80 * MS,

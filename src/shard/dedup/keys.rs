@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::{from_stored, to_stored, Counts, Remembered};
+use super::{from_stored, to_stored, DedupCounts, Remembered};
 use crate::codec::{u32_at, u64_at};
 use crate::limits::{
     JOURNAL_BATCH_BYTES_MAX, KEYS_MAX, KEY_NS_MAX, SECOND_NS, SECOND_US, SNAPSHOT_SLICE_BYTES,
@@ -48,7 +48,7 @@ const _: () = {
         "places in the ring are told apart by 32 bits"
     );
     assert!(KEY_S_MAX as u64 * SECOND_NS == KEY_NS_MAX);
-    assert!(size_of::<Entry>() == KEY_BYTES);
+    assert!(size_of::<KeyEntry>() == KEY_BYTES);
 };
 
 /// A key, what came with it, and what came of it.
@@ -66,7 +66,7 @@ pub struct Key {
 
 /// As it is kept.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct KeyEntry {
     /// Low, high: a u128 would want to be aligned.
     key: [u64; 2],
     balance: i64,
@@ -89,7 +89,7 @@ fn halves(key: u128) -> [u64; 2] {
     [key as u64, (key >> 64) as u64]
 }
 
-impl Entry {
+impl KeyEntry {
     fn is_alive(&self, now_s: u32) -> bool {
         now_s.saturating_sub(self.time_s) <= KEY_S_MAX
     }
@@ -107,8 +107,8 @@ impl Entry {
         into.extend_from_slice(&[self.code, 0, 0, 0]);
     }
 
-    fn read(bytes: &[u8]) -> Result<Entry, &'static str> {
-        let entry = Entry {
+    fn read(bytes: &[u8]) -> Result<KeyEntry, &'static str> {
+        let entry = KeyEntry {
             key: [u64_at(bytes, 0), u64_at(bytes, 8)],
             balance: u64_at(bytes, 16) as i64,
             fingerprint: u64_at(bytes, 24),
@@ -129,7 +129,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Keys {
     /// Oldest first.
-    ring: VecDeque<Entry>,
+    ring: VecDeque<KeyEntry>,
     /// Places in the ring, counted since the shard was opened, of the ring's first.
     first: u64,
     /// Places, their low 32 bits, by key.
@@ -142,13 +142,13 @@ pub struct Keys {
 
 /// Keys being copied out: places in the ring.
 #[derive(Debug)]
-pub struct Copying {
+pub struct KeysCopy {
     next: u64,
     end: u64,
 }
 
 impl Keys {
-    fn entry(&self, place: u32) -> &Entry {
+    fn entry(&self, place: u32) -> &KeyEntry {
         &self.ring[place.wrapping_sub(self.first as u32) as usize]
     }
 
@@ -171,7 +171,7 @@ impl Keys {
         })
     }
 
-    fn find_alive(&self, key: [u64; 2], now_s: u32) -> Option<&Entry> {
+    fn find_alive(&self, key: [u64; 2], now_s: u32) -> Option<&KeyEntry> {
         let place = self.place_alive(key, now_s)?;
         Some(self.entry(place))
     }
@@ -194,7 +194,7 @@ impl Keys {
         let (code, balance) = to_stored(key.outcome);
         // One that was spared a part of a second is not to be the younger one.
         let before_s = self.ring.back().map_or(0, |newest| newest.time_s);
-        self.push(Entry {
+        self.push(KeyEntry {
             key: halves(key.key),
             balance,
             fingerprint: key.fingerprint,
@@ -205,7 +205,7 @@ impl Keys {
         Ok(())
     }
 
-    fn push(&mut self, entry: Entry) -> Result<(), &'static str> {
+    fn push(&mut self, entry: KeyEntry) -> Result<(), &'static str> {
         if self.ring.capacity() == 0 {
             // Once, and for good. Nearly all of it is touched only when it is used.
             self.ring = VecDeque::with_capacity(RING);
@@ -280,15 +280,15 @@ impl Keys {
     }
 
     /// Begins to copy what there is now. Between ticks.
-    pub fn copy(&self) -> Copying {
-        Copying {
+    pub fn copy(&self) -> KeysCopy {
+        KeysCopy {
             next: self.first,
             end: self.first + self.ring.len() as u64,
         }
     }
 
     /// Appends the next keys; nothing: that was all. Between ticks.
-    pub fn slice(&self, copying: &mut Copying, into: &mut Vec<u8>) {
+    pub fn slice(&self, copying: &mut KeysCopy, into: &mut Vec<u8>) {
         debug_assert_eq!(self.fresh, 0);
         let from = copying.next.max(self.first);
         let to = copying
@@ -304,12 +304,12 @@ impl Keys {
     }
 
     /// How many of those that were copied are still there: the last ones.
-    pub fn left(&self, copying: &Copying) -> u32 {
+    pub fn left(&self, copying: &KeysCopy) -> u32 {
         copying.end.saturating_sub(self.first) as u32
     }
 
     /// Reads what was copied. `Err`: where, and what is wrong there.
-    pub fn read(bytes: &[u8], counts: &Counts) -> Result<Keys, (usize, &'static str)> {
+    pub fn read(bytes: &[u8], counts: &DedupCounts) -> Result<Keys, (usize, &'static str)> {
         if counts.keys as usize > KEYS_MAX || counts.keys_gone > counts.keys {
             return Err((0, "more keys than there can be"));
         }
@@ -319,7 +319,7 @@ impl Keys {
         };
         let mut time_s = 0;
         for (n, bytes) in bytes.chunks_exact(KEY_BYTES).enumerate() {
-            let read = Entry::read(bytes).and_then(|entry| {
+            let read = KeyEntry::read(bytes).and_then(|entry| {
                 if entry.time_s < time_s {
                     return Err("a key that is older than the one before it");
                 }
@@ -337,6 +337,6 @@ impl Keys {
     /// Bytes that are allocated, used or not.
     #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
-        self.ring.capacity() * size_of::<Entry>() + self.index.allocation_size()
+        self.ring.capacity() * size_of::<KeyEntry>() + self.index.allocation_size()
     }
 }

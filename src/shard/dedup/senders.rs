@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use super::{from_stored, to_stored, Counts, Remembered};
+use super::{from_stored, to_stored, DedupCounts, Remembered};
 use crate::codec::Fields;
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 use crate::limits::{SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
@@ -35,22 +35,22 @@ pub const ENTRY_BYTES: usize = 16;
 const CODE_SHIFT: u32 = COUNTER_MAX.count_ones();
 
 const _: () = {
-    assert!(size_of::<Entry>() == ENTRY_BYTES);
+    assert!(size_of::<WindowEntry>() == ENTRY_BYTES);
     assert!(HEAD_BYTES + SHARD_COMMANDS_MAX * ENTRY_BYTES <= SNAPSHOT_SLICE_BYTES);
 };
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct WindowEntry {
     /// The outcome's code above the counter.
     tagged: u64,
     balance: i64,
 }
 
-impl Entry {
-    fn new(counter: u64, outcome: Remembered) -> Entry {
+impl WindowEntry {
+    fn new(counter: u64, outcome: Remembered) -> WindowEntry {
         debug_assert!((1..=COUNTER_MAX).contains(&counter));
         let (code, balance) = to_stored(outcome);
-        Entry {
+        WindowEntry {
             tagged: u64::from(code) << CODE_SHIFT | counter,
             balance,
         }
@@ -67,17 +67,17 @@ impl Entry {
 
 /// Outcomes of one incarnation of a member.
 #[derive(Debug)]
-struct Window {
+struct SenderWindow {
     origin: Origin,
     /// By counter.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<WindowEntry>,
     /// The last record that it is of, as a snapshot has it.
     through: u64,
 }
 
-impl Window {
-    fn new(origin: Origin, through: u64) -> Window {
-        Window {
+impl SenderWindow {
+    fn new(origin: Origin, through: u64) -> SenderWindow {
+        SenderWindow {
             origin,
             // What is remembered, and what a tick may bring on top, once and for good.
             entries: VecDeque::with_capacity(2 * SHARD_COMMANDS_MAX),
@@ -87,9 +87,9 @@ impl Window {
 
     fn position(&self, counter: u64) -> Result<usize, usize> {
         match self.entries.back() {
-            Some(newest) if newest.counter() >= counter => {
-                self.entries.binary_search_by_key(&counter, Entry::counter)
-            }
+            Some(newest) if newest.counter() >= counter => self
+                .entries
+                .binary_search_by_key(&counter, WindowEntry::counter),
             _ => Err(self.entries.len()),
         }
     }
@@ -99,8 +99,9 @@ impl Window {
     }
 
     fn forget(&mut self) {
-        let newest = self.entries.back().map_or(0, Entry::counter);
-        let is_answered = |entry: &Entry| entry.counter() + SHARD_COMMANDS_MAX as u64 <= newest;
+        let newest = self.entries.back().map_or(0, WindowEntry::counter);
+        let is_answered =
+            |entry: &WindowEntry| entry.counter() + SHARD_COMMANDS_MAX as u64 <= newest;
         while self.entries.front().is_some_and(is_answered) {
             self.entries.pop_front();
         }
@@ -109,22 +110,22 @@ impl Window {
 
 /// What the tick did, to be taken back.
 #[derive(Debug)]
-enum Undo {
+enum WindowUndo {
     /// A counter of a window, by position, is new.
-    Entry(usize, u64),
+    Counter(usize, u64),
     /// The last window is new.
     Window,
     /// A window, by position, took the place of this one.
-    Replaced(usize, Window),
+    Replaced(usize, SenderWindow),
 }
 
 /// The windows of all members that have sent commands: see the top of this file.
 #[derive(Debug, Default)]
 pub struct SenderWindows {
     /// In the order in which the members came.
-    windows: Vec<Window>,
+    windows: Vec<SenderWindow>,
     /// Oldest first.
-    undo: Vec<Undo>,
+    undo: Vec<WindowUndo>,
 }
 
 impl SenderWindows {
@@ -152,11 +153,11 @@ impl SenderWindows {
 
     /// Whether what is remembered of a command is of a tick that is over.
     pub fn is_settled(&self, id: &ForwardId) -> bool {
-        let is_it = |undo: &Undo| match undo {
-            Undo::Entry(at, counter) => {
+        let is_it = |undo: &WindowUndo| match undo {
+            WindowUndo::Counter(at, counter) => {
                 *counter == id.counter && self.windows[*at].origin == id.origin
             }
-            Undo::Window | Undo::Replaced(..) => false,
+            WindowUndo::Window | WindowUndo::Replaced(..) => false,
         };
         self.find(id).is_some() && !self.undo.iter().any(is_it)
     }
@@ -166,14 +167,14 @@ impl SenderWindows {
         let at = match self.window(id.origin.member) {
             Some(at) if self.windows[at].origin == id.origin => at,
             Some(at) => {
-                let window = Window::new(id.origin, self.windows[at].through);
+                let window = SenderWindow::new(id.origin, self.windows[at].through);
                 let replaced = std::mem::replace(&mut self.windows[at], window);
-                self.undo.push(Undo::Replaced(at, replaced));
+                self.undo.push(WindowUndo::Replaced(at, replaced));
                 at
             }
             None => {
-                self.windows.push(Window::new(id.origin, 0));
-                self.undo.push(Undo::Window);
+                self.windows.push(SenderWindow::new(id.origin, 0));
+                self.undo.push(WindowUndo::Window);
                 self.windows.len() - 1
             }
         };
@@ -183,8 +184,8 @@ impl SenderWindows {
         };
         window
             .entries
-            .insert(position, Entry::new(id.counter, outcome));
-        self.undo.push(Undo::Entry(at, id.counter));
+            .insert(position, WindowEntry::new(id.counter, outcome));
+        self.undo.push(WindowUndo::Counter(at, id.counter));
         Ok(())
     }
 
@@ -197,7 +198,7 @@ impl SenderWindows {
     /// What the tick brought stays, and what was answered long ago is forgotten.
     pub fn written(&mut self) {
         for undo in self.undo.drain(..) {
-            if let Undo::Entry(at, _) = undo {
+            if let WindowUndo::Counter(at, _) = undo {
                 self.windows[at].forget();
             }
         }
@@ -207,20 +208,20 @@ impl SenderWindows {
     pub fn refused(&mut self) {
         while let Some(undo) = self.undo.pop() {
             match undo {
-                Undo::Entry(at, counter) => {
+                WindowUndo::Counter(at, counter) => {
                     let position = self.windows[at].position(counter);
                     let position = position.expect("it was put there in this tick");
                     self.windows[at].entries.remove(position);
                 }
-                Undo::Window => drop(self.windows.pop()),
-                Undo::Replaced(at, window) => self.windows[at] = window,
+                WindowUndo::Window => drop(self.windows.pop()),
+                WindowUndo::Replaced(at, window) => self.windows[at] = window,
             }
         }
     }
 
     /// Appends the next windows, whole ones; nothing: that was all. Between ticks; `sequence` is the
     /// last record.
-    pub fn slice(&self, counts: &mut Counts, sequence: u64, into: &mut Vec<u8>) {
+    pub fn slice(&self, counts: &mut DedupCounts, sequence: u64, into: &mut Vec<u8>) {
         debug_assert!(self.undo.is_empty());
         for window in &self.windows[counts.windows as usize..] {
             if into.len() + window.bytes() > SNAPSHOT_SLICE_BYTES {
@@ -242,7 +243,7 @@ impl SenderWindows {
     /// which it was copied.
     pub fn read(
         bytes: &[u8],
-        counts: &Counts,
+        counts: &DedupCounts,
         moments: &RangeInclusive<u64>,
     ) -> Result<SenderWindows, (usize, &'static str)> {
         let mut senders = SenderWindows::default();
@@ -268,16 +269,17 @@ impl SenderWindows {
     #[cfg(test)]
     pub fn allocated_bytes(&self) -> usize {
         let entries = self.windows.iter().map(|window| window.entries.capacity());
-        self.windows.capacity() * size_of::<Window>() + entries.sum::<usize>() * size_of::<Entry>()
+        self.windows.capacity() * size_of::<SenderWindow>()
+            + entries.sum::<usize>() * size_of::<WindowEntry>()
     }
 }
 
 fn read_window(
     rest: &mut Fields<'_>,
     moments: &RangeInclusive<u64>,
-) -> Result<Window, &'static str> {
+) -> Result<SenderWindow, &'static str> {
     let mut u64_next = || rest.u64().ok_or("a window that is cut short");
-    let mut window = Window::new(Origin::from_bits(u64_next()?), u64_next()?);
+    let mut window = SenderWindow::new(Origin::from_bits(u64_next()?), u64_next()?);
     if !moments.contains(&window.through) {
         return Err("a window of another time");
     }
@@ -287,7 +289,7 @@ fn read_window(
     }
     let mut before = 0;
     for _ in 0..entries {
-        let entry = Entry {
+        let entry = WindowEntry {
             tagged: u64_next()?,
             balance: u64_next()? as i64,
         };

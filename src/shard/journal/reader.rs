@@ -2,7 +2,7 @@
 
 use super::frame::{LENGTH, RECORD_BYTES_MIN};
 use super::record::{record_at, Reason, Record};
-use super::{Header, HEADER_BYTES};
+use super::{SegmentHeader, HEADER_BYTES};
 use crate::codec::u16_at;
 
 /// Where reading ended before the end of the segment, and why.
@@ -29,7 +29,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads a segment whose header is known.
-    pub fn new(segment: &'a [u8], header: &Header, seed: u32) -> Reader<'a> {
+    pub fn new(segment: &'a [u8], header: &SegmentHeader, seed: u32) -> Reader<'a> {
         debug_assert!(segment.len() >= HEADER_BYTES);
         Reader {
             segment,

@@ -2,7 +2,7 @@
 
 use super::in_flight::{InFlightPayment, Stand};
 use super::queue::QueuedPayment;
-use super::{Accepted, Course, Payments, Settled, Undo, Unreadable};
+use super::{Accepted, Course, PaymentUndo, Payments, Settled, Unreadable};
 use crate::command::ForwardId;
 use crate::payments::{PaymentId, Processor};
 use crate::shard::{journal, Shard};
@@ -48,7 +48,7 @@ impl Shard {
         };
         self.has_payments = true;
         self.payments.queue.push(entry, hashes.0);
-        self.payments.undo.push(Undo::Accepted(id));
+        self.payments.undo.push(PaymentUndo::Accepted(id));
         Accepted::New
     }
 
@@ -64,7 +64,7 @@ impl Shard {
         self.record(time_us, |batch, seed, stamp| {
             journal::append_bound(batch, seed, stamp, id, to, requested_us)
         });
-        self.payments.undo.push(Undo::Bound(id, before));
+        self.payments.undo.push(PaymentUndo::Bound(id, before));
         requested_us
     }
 
@@ -140,7 +140,7 @@ impl Shard {
         });
         self.payments.in_flight.remove(id);
         self.payments.memtable.push(settled, stamp.sequence);
-        self.payments.undo.push(Undo::Settled(entry));
+        self.payments.undo.push(PaymentUndo::Settled(entry));
         true
     }
 

@@ -96,11 +96,11 @@ impl Copied {
 
 /// Payments being copied out.
 #[derive(Debug, Default)]
-pub struct Copying {
+pub struct PaymentsCopy {
     stage: Stage,
     queued: Copied,
     settled: Copied,
-    counts: Counts,
+    counts: PaymentCounts,
     /// All that was copied.
     bytes: u64,
 }
@@ -116,7 +116,7 @@ enum Stage {
     Done,
 }
 
-impl Copying {
+impl PaymentsCopy {
     /// What was copied takes so many bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -124,7 +124,7 @@ impl Copying {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct PaymentCounts {
     floor: u64,
     first: u64,
     queued: u32,
@@ -138,7 +138,7 @@ struct Counts {
     through: u64,
 }
 
-impl Counts {
+impl PaymentCounts {
     fn to_bytes(&self) -> [u8; COUNTS_BYTES] {
         let mut bytes = [0; COUNTS_BYTES];
         bytes[..8].copy_from_slice(&self.floor.to_le_bytes());
@@ -160,11 +160,11 @@ impl Counts {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Counts, &'static str> {
+    fn from_bytes(bytes: &[u8]) -> Result<PaymentCounts, &'static str> {
         if bytes[56..COUNTS_BYTES].iter().any(|byte| *byte != 0) {
             return Err("bytes that should be zero behind the payments");
         }
-        let counts = Counts {
+        let counts = PaymentCounts {
             floor: u64_at(bytes, 0),
             first: u64_at(bytes, 8),
             queued: u32_at(bytes, 16),
@@ -192,9 +192,9 @@ impl Counts {
 
 /// What a snapshot has of payments that are all settled, and in runs.
 pub(super) fn settled_elsewhere(settled: u64) -> [u8; COUNTS_BYTES] {
-    let counts = Counts {
+    let counts = PaymentCounts {
         first: settled,
-        ..Counts::default()
+        ..PaymentCounts::default()
     };
     counts.to_bytes()
 }
@@ -228,7 +228,7 @@ impl Payments {
     /// `None`: that was all. Between ticks; `sequence` is the last record.
     pub(in crate::shard) fn slice(
         &mut self,
-        copying: &mut Copying,
+        copying: &mut PaymentsCopy,
         sequence: u64,
     ) -> Option<Vec<u8>> {
         debug_assert!(self.undo.is_empty());
@@ -274,7 +274,7 @@ impl Payments {
 
     fn slice_queue(
         &mut self,
-        copying: &mut Copying,
+        copying: &mut PaymentsCopy,
         until: u64,
         most: u64,
         bytes: &mut Vec<u8>,
@@ -290,7 +290,7 @@ impl Payments {
 
     fn slice_settled(
         &self,
-        copying: &mut Copying,
+        copying: &mut PaymentsCopy,
         until: u64,
         most: u64,
         bytes: &mut Vec<u8>,
@@ -304,7 +304,7 @@ impl Payments {
         count
     }
 
-    fn slice_last(&mut self, copying: &mut Copying, bytes: &mut Vec<u8>) {
+    fn slice_last(&mut self, copying: &mut PaymentsCopy, bytes: &mut Vec<u8>) {
         // None of those that left is in what is only copied now.
         let left = self.queue.copy_over();
         let until = self.queue.end_position();
@@ -357,12 +357,12 @@ impl Payments {
             return Err((0, "the payments are cut short"));
         };
         let at_counts = |reason| (counts_at, reason);
-        let counts = Counts::from_bytes(&bytes[counts_at..]).map_err(at_counts)?;
+        let counts = PaymentCounts::from_bytes(&bytes[counts_at..]).map_err(at_counts)?;
         if !(from.saturating_sub(1)..=end).contains(&counts.through) {
             return Err(at_counts("the payments are of another time"));
         }
         payments.through = counts.through;
-        let mut parts = Parts {
+        let mut parts = Sections {
             bytes: &bytes[..counts_at],
             at: 0,
         };
@@ -388,9 +388,9 @@ impl Payments {
 
     fn read_queue(
         &mut self,
-        counts: &Counts,
-        parts: [Part<'_>; 2],
-        left: Part<'_>,
+        counts: &PaymentCounts,
+        parts: [Section<'_>; 2],
+        left: Section<'_>,
     ) -> Result<(), (usize, &'static str)> {
         let mut places = u32s(left.bytes).collect::<Vec<u32>>();
         places.sort_unstable();
@@ -421,8 +421,8 @@ impl Payments {
 
     fn read_settled(
         &mut self,
-        counts: &Counts,
-        parts: [Part<'_>; 2],
+        counts: &PaymentCounts,
+        parts: [Section<'_>; 2],
     ) -> Result<(), (usize, &'static str)> {
         self.floor = counts.floor;
         self.memtable = Memtable::new(self.hasher, counts.first, SETTLED_RUN);
@@ -438,7 +438,7 @@ impl Payments {
         Ok(())
     }
 
-    fn read_in_flight(&mut self, part: Part<'_>) -> Result<(), (usize, &'static str)> {
+    fn read_in_flight(&mut self, part: Section<'_>) -> Result<(), (usize, &'static str)> {
         for (at, bytes) in part.entries(ENTRY_BYTES) {
             let read = read_entry(bytes).map_err(|reason| (at, reason))?;
             let hash = self.hasher.hash(read.id);
@@ -470,12 +470,12 @@ const TWICE: &str = "a payment that is there twice";
 
 /// Entries of one kind, and where they begin.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct Section<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Part<'a> {
+impl<'a> Section<'a> {
     fn entries(self, entry_bytes: usize) -> impl Iterator<Item = (usize, &'a [u8])> {
         let entries = self.bytes.chunks_exact(entry_bytes).enumerate();
         entries.map(move |(n, bytes)| (self.at + n * entry_bytes, bytes))
@@ -483,7 +483,7 @@ impl<'a> Part<'a> {
 }
 
 fn entries<'a>(
-    parts: [Part<'a>; 2],
+    parts: [Section<'a>; 2],
     entry_bytes: usize,
 ) -> impl Iterator<Item = (usize, &'a [u8])> {
     parts
@@ -492,16 +492,16 @@ fn entries<'a>(
 }
 
 /// What is left to be taken apart.
-struct Parts<'a> {
+struct Sections<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Parts<'a> {
-    fn take(&mut self, bytes: usize) -> Option<Part<'a>> {
+impl<'a> Sections<'a> {
+    fn take(&mut self, bytes: usize) -> Option<Section<'a>> {
         let part = self.bytes.get(self.at..self.at.checked_add(bytes)?)?;
         let at = self.at;
         self.at += bytes;
-        Some(Part { bytes: part, at })
+        Some(Section { bytes: part, at })
     }
 }

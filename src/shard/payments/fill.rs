@@ -63,11 +63,11 @@ fn tell<D: Disk>(
         .into_iter()
         .try_for_each(|bytes| writer.slice(bytes))
         .at("write", &path)?;
-    let header = snapshot::Header::new(
+    let header = snapshot::SnapshotHeader::new(
         &identity,
         &made.position,
         accounts.len() / size_of::<crate::bank::Account>(),
-        &crate::shard::dedup::Counts::default(),
+        &crate::shard::dedup::DedupCounts::default(),
         payments.len() as u64,
         writer.body_crc(),
     );

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashTable;
 
 use super::hash::Hasher;
-use super::State;
+use super::PaymentState;
 use crate::payments::answers::Said;
 use crate::payments::{Payment, PaymentId, Processor};
 
@@ -102,8 +102,8 @@ impl InFlightPayment {
             accepted_us: self.accepted_us,
             attempts: self.attempts,
             state: match self.stand {
-                Stand::Free => State::Free,
-                Stand::Bound { in_doubt } => State::Bound {
+                Stand::Free => PaymentState::Free,
+                Stand::Bound { in_doubt } => PaymentState::Bound {
                     to: self.to,
                     requested_us: self.requested_us,
                     in_doubt,

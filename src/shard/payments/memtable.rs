@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::hash::Hasher;
-use super::State;
+use super::PaymentState;
 use crate::payments::{Payment, PaymentId, Processor, Summary, Window};
 
 /// A settled payment; times in microseconds since 1970.
@@ -34,7 +34,7 @@ impl Settled {
             cents: self.cents,
             accepted_us: self.accepted_us,
             attempts: self.attempts,
-            state: State::Processed {
+            state: PaymentState::Processed {
                 by: self.by,
                 requested_us: self.requested_us,
             },

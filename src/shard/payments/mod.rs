@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use super::error::RecoveryError;
 use super::journal::{PaymentEvent, Stamp};
 use crate::limits::{PAYMENTS_OPEN_MAX, SETTLED_RUN};
-use crate::payments::{Payment, PaymentId, Processor, State, Summary, Window};
+use crate::payments::{Payment, PaymentId, PaymentState, Processor, Summary, Window};
 use arriving::Arriving;
 use hash::Hasher;
 use in_flight::{InFlight, InFlightPayment, Stand};
@@ -31,7 +31,7 @@ use memtable::Memtable;
 use queue::{Queue, QueuedPayment};
 use runs::Runs;
 
-pub(super) use copy::Copying;
+pub(super) use copy::PaymentsCopy;
 pub use fill::fill;
 pub use in_flight::Course;
 pub use memtable::{Full, Settled};
@@ -59,7 +59,7 @@ pub enum Accepted {
 pub struct Unreadable;
 
 /// What a record of the batch changed, to be taken back.
-enum Undo {
+enum PaymentUndo {
     Accepted(PaymentId),
     /// Its entry before, unless it was queued.
     Bound(PaymentId, Option<InFlightPayment>),
@@ -80,7 +80,7 @@ pub struct Payments {
     /// The last record that the snapshot's payments are of.
     through: u64,
     /// What the batch's records changed, oldest first.
-    undo: Vec<Undo>,
+    undo: Vec<PaymentUndo>,
     /// The batch ends with a purge.
     purge: bool,
 }
@@ -217,7 +217,7 @@ impl Payments {
     pub fn bound_to(&self) -> [usize; 2] {
         let mut counts = [0; 2];
         for payment in self.bound() {
-            if let State::Bound { to, .. } = payment.state {
+            if let PaymentState::Bound { to, .. } = payment.state {
                 counts[to as usize] += 1;
             }
         }
@@ -301,7 +301,7 @@ impl Payments {
     /// The batch is in the journal, which ends with this record.
     pub(super) fn written(&mut self, sequence: u64) {
         for undo in self.undo.drain(..) {
-            if let Undo::Bound(id, None) = undo {
+            if let PaymentUndo::Bound(id, None) = undo {
                 let written = |entry: &mut InFlightPayment| entry.fresh = false;
                 self.in_flight.change_bound(id, written);
             }
@@ -318,12 +318,12 @@ impl Payments {
         self.purge = false;
         for undo in std::mem::take(&mut self.undo).into_iter().rev() {
             match undo {
-                Undo::Accepted(id) => {
+                PaymentUndo::Accepted(id) => {
                     self.in_flight.remove(id);
                     self.queue.take_back();
                 }
-                Undo::Bound(_, Some(before)) => self.in_flight.put(before),
-                Undo::Bound(id, None) => {
+                PaymentUndo::Bound(_, Some(before)) => self.in_flight.put(before),
+                PaymentUndo::Bound(id, None) => {
                     let entry = *self.in_flight.get(id).expect("it was bound");
                     self.in_flight.put(InFlightPayment {
                         attempts: 0,
@@ -332,7 +332,7 @@ impl Payments {
                         ..entry
                     });
                 }
-                Undo::Settled(before) => {
+                PaymentUndo::Settled(before) => {
                     self.memtable.take_back();
                     self.in_flight.put(InFlightPayment {
                         stand: Stand::Bound { in_doubt: true },
@@ -504,6 +504,6 @@ fn queued_payment(entry: QueuedPayment) -> Payment {
         cents: entry.cents,
         accepted_us: entry.accepted_us,
         attempts: 0,
-        state: State::Free,
+        state: PaymentState::Free,
     }
 }

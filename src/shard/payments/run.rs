@@ -60,7 +60,7 @@ use crate::shard::error::{At, RecoveryError};
 use crate::shard::mapping::Mapping;
 use crate::shard::{layout as names, Identity};
 use layout::{
-    id_at, Block, Entry, Header, IdBlock, Places, BLOCK, BLOCK_INDEX_BYTES, ENTRY_BYTES,
+    id_at, Block, IdBlock, Places, RunEntry, RunHeader, BLOCK, BLOCK_INDEX_BYTES, ENTRY_BYTES,
     HEADER_BYTES, HEADER_COUNT, HEADER_CRC, HEADER_DIRECTORY, HEADER_FILTER_CRC, HEADER_FIRST,
     HEADER_INDEX_CRC, HEADER_SEQUENCE, HEADER_SHARD, ID_BYTES, ID_INDEX_BYTES, MAGIC, VERSION,
 };
@@ -119,7 +119,7 @@ impl Run {
                 known: VERSION,
             });
         }
-        let header = Header {
+        let header = RunHeader {
             shard: u32_at(bytes, HEADER_SHARD),
             directory: id_at(bytes, HEADER_DIRECTORY).0,
             first: u64_at(bytes, HEADER_FIRST),
@@ -242,10 +242,10 @@ impl Run {
         taken
     }
 
-    fn entries(&self, n: usize, mut visit: impl FnMut(usize, Entry)) -> Result<(), Fault> {
+    fn entries(&self, n: usize, mut visit: impl FnMut(usize, RunEntry)) -> Result<(), Fault> {
         self.part(self.places.entries_of(n), self.blocks[n].crc, |bytes| {
             for (at, bytes) in bytes.chunks_exact(ENTRY_BYTES).enumerate() {
-                let entry = Entry::read(bytes);
+                let entry = RunEntry::read(bytes);
                 visit(at, entry.ok_or((at * ENTRY_BYTES, "an unknown processor"))?);
             }
             Ok(())
@@ -293,7 +293,7 @@ impl Run {
                 summary.merge(&block.summary());
                 continue;
             }
-            let add = |_, entry: Entry| {
+            let add = |_, entry: RunEntry| {
                 if window.contains(entry.requested_us) {
                     summary.add(entry.by, entry.cents);
                 }

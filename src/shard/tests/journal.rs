@@ -13,9 +13,9 @@ const IDENTITY: Identity = Identity {
     shards: 1,
 };
 
-fn segment(records: &[(u64, u32)]) -> (Vec<u8>, Header, u32) {
+fn segment(records: &[(u64, u32)]) -> (Vec<u8>, SegmentHeader, u32) {
     let seed = seed(&IDENTITY);
-    let header = Header {
+    let header = SegmentHeader {
         directory: 99,
         shard: 0,
         first: records[0].0,

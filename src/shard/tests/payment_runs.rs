@@ -3,7 +3,7 @@
 use super::faulty::{Faulty, Write};
 use super::*;
 use crate::command::{Command, Ids, Outcome};
-use crate::payments::{PaymentId, Processor, State, Summary, Window};
+use crate::payments::{PaymentId, PaymentState, Processor, Summary, Window};
 use crate::shard::check::check;
 use crate::shard::payments::{fill, Settled, Unreadable};
 use crate::shard::{Accepted, Done};
@@ -426,7 +426,7 @@ fn many_settled_payments_are_found_and_summed_up() {
             .unwrap()
             .map(|payment| payment.state);
         let payment = settled(number);
-        let expected = State::Processed {
+        let expected = PaymentState::Processed {
             by: payment.by,
             requested_us: payment.requested_us,
         };

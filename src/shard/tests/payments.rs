@@ -2,7 +2,7 @@
 
 use super::recovery::edit_snapshot;
 use super::*;
-use crate::payments::{Payment, PaymentId, Processor, State, Summary, Totals, Window};
+use crate::payments::{Payment, PaymentId, PaymentState, Processor, Summary, Totals, Window};
 use crate::shard::check::check;
 use crate::shard::Accepted;
 
@@ -13,7 +13,7 @@ fn id(number: u64) -> PaymentId {
     PaymentId::made_of(u128::from(number) << 64 | u128::from(number))
 }
 
-fn state_of(shard: &Shard, number: u64) -> Option<State> {
+fn state_of(shard: &Shard, number: u64) -> Option<PaymentState> {
     let found = shard.payments().find(id(number)).unwrap();
     found.map(|payment| payment.state)
 }
@@ -62,7 +62,7 @@ fn a_payment_goes_its_way() {
         cents: 1990,
         accepted_us: TIME_US,
         attempts: 0,
-        state: State::Free,
+        state: PaymentState::Free,
     };
     assert_eq!(shard.payments().find(id(1)), Ok(Some(queued)));
     assert_eq!(shard.payments().next_free(), Some(queued));
@@ -70,7 +70,7 @@ fn a_payment_goes_its_way() {
     let requested_us = shard.bind_payment(id(1), DEFAULT, TIME_US + 1_999);
     assert_eq!(requested_us, TIME_US + 1_000);
     write(&mut shard, &mut store);
-    let bound = |in_doubt| State::Bound {
+    let bound = |in_doubt| PaymentState::Bound {
         to: DEFAULT,
         requested_us,
         in_doubt,
@@ -91,7 +91,7 @@ fn a_payment_goes_its_way() {
     assert_eq!(totals(&shard), [(1, 1990), (0, 0)]);
     let settled = Payment {
         attempts: 2,
-        state: State::Processed {
+        state: PaymentState::Processed {
             by: DEFAULT,
             requested_us,
         },
@@ -129,7 +129,7 @@ fn a_refused_payment_goes_first_and_may_go_to_the_other_one() {
     // Who recovers the shard knows of no refusal.
     let recovered = directory.open().shard;
     let to = |shard: &Shard, number| match state_of(shard, number) {
-        Some(State::Bound { to, in_doubt, .. }) => Some((to, in_doubt)),
+        Some(PaymentState::Bound { to, in_doubt, .. }) => Some((to, in_doubt)),
         _ => None,
     };
     assert_eq!(to(&recovered, 1), Some((FALLBACK, true)));
@@ -161,13 +161,13 @@ fn a_refused_batch_leaves_nothing_to_send_and_nothing_settled() {
     shard.bind_payment(id(3), FALLBACK, TIME_US);
     assert_eq!(shard.pay(id(4), 1, TIME_US), Accepted::New);
     shard.refused();
-    let in_doubt = State::Bound {
+    let in_doubt = PaymentState::Bound {
         to: DEFAULT,
         requested_us,
         in_doubt: true,
     };
     assert_eq!(state_of(&shard, 1), Some(in_doubt));
-    assert_eq!(state_of(&shard, 2), Some(State::Free));
+    assert_eq!(state_of(&shard, 2), Some(PaymentState::Free));
     assert_eq!(shard.payments().find(id(2)).unwrap().unwrap().attempts, 0);
     assert_eq!((state_of(&shard, 3), state_of(&shard, 4)), (None, None));
     assert_eq!(totals(&shard), [(0, 0), (0, 0)]);
@@ -375,13 +375,13 @@ fn a_snapshot_has_what_the_journal_says() {
     let found = directory.open();
     assert_eq!((found.report.snapshot, found.report.replayed), (end, 0));
     let mut expected = states(&recovered.shard);
-    let State::Bound { in_doubt, .. } = &mut expected[0].as_mut().unwrap().state else {
+    let PaymentState::Bound { in_doubt, .. } = &mut expected[0].as_mut().unwrap().state else {
         panic!("it is bound");
     };
     *in_doubt = true;
     let bound = expected[0].unwrap().state;
     // A refusal is in no record: who recovered from an older snapshot would not know of it, either.
-    assert_eq!(expected[1].unwrap().state, State::Free);
+    assert_eq!(expected[1].unwrap().state, PaymentState::Free);
     expected[1].as_mut().unwrap().state = bound;
     assert_eq!(states(&found.shard), expected);
 }
@@ -398,7 +398,7 @@ fn a_snapshot_has_bound_payments_though_none_waited_since_the_start() {
     pay_one(&mut shard, &mut store, 1);
     let requested_us = shard.bind_payment(id(1), DEFAULT, TIME_US);
     write(&mut shard, &mut store);
-    let in_doubt = State::Bound {
+    let in_doubt = PaymentState::Bound {
         to: DEFAULT,
         requested_us,
         in_doubt: true,

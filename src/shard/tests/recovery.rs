@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::{ForwardId, Origin};
-use crate::shard::dedup::Counts;
+use crate::shard::dedup::DedupCounts;
 use crate::shard::journal::{self, Stamp, HEADER_BYTES};
 use crate::shard::recovery::JournalCase;
 use crate::shard::{snapshot, DedupResult};
@@ -40,7 +40,7 @@ pub fn segment_of(
 ) {
     let identity = directory.meta.identity(0);
     let seed = journal::seed(&identity);
-    let header = journal::Header {
+    let header = journal::SegmentHeader {
         directory: identity.directory,
         shard: 0,
         first,
@@ -438,12 +438,14 @@ fn snapshot_foreign() {
         time_us: 0,
         offset_us: 0,
     };
-    let counts = Counts {
+    let counts = DedupCounts {
         keys_through: 7,
-        ..Counts::default()
+        ..DedupCounts::default()
     };
     writer
-        .finish(&snapshot::Header::new(&other, &position, 0, &counts, 0, 0))
+        .finish(&snapshot::SnapshotHeader::new(
+            &other, &position, 0, &counts, 0, 0,
+        ))
         .unwrap();
     fs::copy(layout::snapshot(dir.path(), 7), directory.snapshot(7)).unwrap();
     let error = directory.refusal();

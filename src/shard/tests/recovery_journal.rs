@@ -28,7 +28,7 @@ fn journal_foreign() {
         directory: 7,
         ..directory.meta.identity(0)
     };
-    let header = journal::Header {
+    let header = journal::SegmentHeader {
         directory: identity.directory,
         shard: 0,
         first: 4,
@@ -128,7 +128,7 @@ fn a_segment_without_records_gets_a_durable_name() {
     credit(&mut shard, &mut store, 1);
     sync(&mut shard, &mut store);
     take_snapshot(&mut shard, &mut store);
-    let header = journal::Header {
+    let header = journal::SegmentHeader {
         directory: directory.meta.directory,
         shard: 0,
         first: 2,
@@ -564,7 +564,7 @@ fn does_not_apply_twice_accepted_in_an_earlier_segment() {
     let next = next.unwrap();
     segment_of(&directory, 4, |bytes, seed, _| {
         let identity = directory.meta.identity(0);
-        let header = journal::Header {
+        let header = journal::SegmentHeader {
             directory: identity.directory,
             shard: 0,
             first: 4,

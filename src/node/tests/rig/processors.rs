@@ -4,7 +4,7 @@ use super::{Client, Gateway, Rig, Socket};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::SECOND_NS;
 use crate::machine::{Peer, Target};
-use crate::node::settings::Payments;
+use crate::node::settings::PaymentSettings;
 use crate::payments::{PaymentId, Processor};
 
 /// As in the contest.
@@ -13,8 +13,8 @@ pub const GATEWAY: Gateway = Gateway {
     open_max: 1_000_000,
 };
 
-pub(super) fn settings(gateway: Gateway) -> Payments {
-    Payments {
+pub(super) fn settings(gateway: Gateway) -> PaymentSettings {
+    PaymentSettings {
         hosts: ["default:8080", "fallback:8080"].map(str::to_owned),
         prefixes: [String::new(), "/pay".to_owned()],
         deadline_ns: gateway.deadline_ns,

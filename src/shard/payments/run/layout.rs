@@ -78,7 +78,7 @@ impl Places {
 
 /// What a run says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct RunHeader {
     pub shard: u32,
     pub directory: u128,
     pub first: u64,
@@ -88,7 +88,7 @@ pub struct Header {
     pub filter_crc: u32,
 }
 
-impl Header {
+impl RunHeader {
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
@@ -117,7 +117,7 @@ pub struct Block {
 }
 
 impl Block {
-    pub fn of(entries: &[Entry], crc: u32) -> Block {
+    pub fn of(entries: &[RunEntry], crc: u32) -> Block {
         let mut block = Block {
             first_us: entries[0].requested_us,
             last_us: entries[entries.len() - 1].requested_us,
@@ -179,7 +179,7 @@ impl IdBlock {
 
 /// What is kept of a settled payment beside its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct RunEntry {
     pub requested_us: u64,
     pub cents: u64,
     pub accepted_us: u64,
@@ -187,7 +187,7 @@ pub struct Entry {
     pub by: Processor,
 }
 
-impl Entry {
+impl RunEntry {
     pub fn write(&self, into: &mut Vec<u8>) {
         into.extend_from_slice(&self.requested_us.to_le_bytes());
         into.extend_from_slice(&self.cents.to_le_bytes());
@@ -196,8 +196,8 @@ impl Entry {
         into.extend_from_slice(&[self.by as u8, 0, 0, 0, 0, 0]);
     }
 
-    pub fn read(bytes: &[u8]) -> Option<Entry> {
-        Some(Entry {
+    pub fn read(bytes: &[u8]) -> Option<RunEntry> {
+        Some(RunEntry {
             requested_us: u64_at(bytes, 0),
             cents: u64_at(bytes, 8),
             accepted_us: u64_at(bytes, 16),

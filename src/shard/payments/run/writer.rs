@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::layout::{Block, Entry, Header, IdBlock, Places, BLOCK};
+use super::layout::{Block, IdBlock, Places, RunEntry, RunHeader, BLOCK};
 use crate::shard::disk::{Disk, DiskFile};
 use crate::shard::payments::filter::Filter;
 use crate::shard::payments::hash::Hasher;
@@ -45,7 +45,7 @@ pub fn write<D: Disk>(
     let temporary = dir.join(format!("payments{}", layout::TEMPORARY));
     let file = disk.create(&temporary)?;
     let written = write_parts(&file, &places, identity, settled).and_then(|(index, filter_crc)| {
-        let header = Header {
+        let header = RunHeader {
             shard: identity.shard,
             directory: identity.directory,
             first,
@@ -86,11 +86,11 @@ fn write_parts<F: DiskFile>(
     by_time.sort_by_key(|at| settled[*at as usize].requested_us);
     let mut index = Vec::new();
     for block in by_time.chunks(BLOCK) {
-        let entries: Vec<Entry> = block
+        let entries: Vec<RunEntry> = block
             .iter()
             .map(|at| {
                 let settled = &settled[*at as usize];
-                Entry {
+                RunEntry {
                     requested_us: settled.requested_us,
                     cents: settled.cents,
                     accepted_us: settled.accepted_us,
