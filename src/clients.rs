@@ -45,9 +45,9 @@ pub enum ClientsError {
     Json(serde_json::Error),
     /// One of them breaks a rule.
     Rule {
-        /// Whose.
+        /// Number of the client that breaks it.
         id: u32,
-        /// The rule.
+        /// The rule, as the message names it.
         rule: &'static str,
     },
     /// There is none in it.

@@ -39,7 +39,7 @@ fn field<const BYTES: usize>(bytes: &[u8], offset: usize) -> [u8; BYTES] {
 pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// Of these bytes.
+    /// Fields of `bytes`, from the first one on.
     pub fn new(bytes: &'a [u8]) -> Fields<'a> {
         Fields(bytes)
     }
@@ -73,12 +73,12 @@ impl<'a> Fields<'a> {
         Some(*taken)
     }
 
-    /// One byte.
+    /// The next byte; `None`: fewer are left.
     pub fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// 0 or 1.
+    /// The next byte as a flag; `None`: it is neither 0 nor 1.
     pub fn flag(&mut self) -> Option<bool> {
         match self.u8()? {
             0 => Some(false),
@@ -87,27 +87,27 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// 2 bytes.
+    /// The next 2 bytes, little-endian.
     pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    /// 4 bytes.
+    /// The next 4 bytes, little-endian.
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// 8 bytes.
+    /// The next 8 bytes, little-endian.
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// 8 bytes.
+    /// The next 8 bytes, little-endian, two's complement.
     pub fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// 16 bytes.
+    /// The next 16 bytes, little-endian.
     pub fn u128(&mut self) -> Option<u128> {
         self.array().map(u128::from_le_bytes)
     }

@@ -33,55 +33,55 @@ pub fn version() -> String {
     )
 }
 
-/// What to do.
+/// What the command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum CliCommand {
-    /// Serve.
+    /// Serve: every flag and variable, with its default where it was not given.
     Serve(Box<Serve>),
     /// Verify a data directory.
     Check {
-        /// The directory.
+        /// The data directory to check.
         data: PathBuf,
     },
     /// Ask a running server.
     Healthcheck {
-        /// `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
+        /// The server to ask: `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
         url: String,
     },
-    /// Print [`help()`].
+    /// Print [`help()`], and exit.
     Help,
-    /// Print the version.
+    /// Print [`version()`], and exit.
     Version,
 }
 
 /// The settings of `galo serve`; see [`help()`].
 #[derive(Debug, PartialEq)]
 pub struct Serve {
-    /// `--listen`.
+    /// `--listen`: where clients connect.
     pub listen: Vec<Address>,
-    /// `--data`.
+    /// `--data`: the data directory.
     pub data: PathBuf,
-    /// `--cores`.
+    /// `--cores`: threads that serve, one a core.
     pub cores: usize,
-    /// `--pin`.
+    /// `--pin`: each thread stays on a CPU of its own.
     pub pin: bool,
-    /// `--io`.
+    /// `--io`: the I/O driver.
     pub io: Choice,
-    /// `--durability`.
+    /// `--durability`: when a reply may leave.
     pub durability: Durability,
-    /// `--clients`.
+    /// `--clients`: the file with the clients of a new directory; `None`: those of the contest.
     pub clients: Option<PathBuf>,
-    /// `--shards`.
+    /// `--shards` of a new directory; `None`: as many as there are members.
     pub shards: Option<usize>,
-    /// `--allow-reset`.
+    /// `--allow-reset`: `POST /reset` and `POST /purge-payments` are carried out.
     pub allow_reset: bool,
     /// `--processor-default` and what belongs to it. `None`: no payments.
     pub payments: Option<PaymentFlags>,
     /// `--nodes`, `--node`, `--run`. `None`: one process, alone.
     pub cluster: Option<Cluster>,
-    /// `--log`.
+    /// `--log`: the format of log lines.
     pub log: Format,
-    /// `--log-level`.
+    /// `--log-level`: the least level that is logged.
     pub log_level: LevelFilter,
     /// What was given and has no effect: lines for the log.
     pub warnings: Vec<String>,

@@ -19,9 +19,9 @@ const LINE_BYTES_MAX: u64 = 4096;
 pub enum HealthError {
     /// The URL is neither `[http://]HOST[:PORT][/PATH]` nor `unix:/PATH`: which rule it breaks.
     Url(String),
-    /// It cannot ask.
+    /// No thread for the request.
     Thread(io::Error),
-    /// No answer.
+    /// No answer: the URL, and the system's error.
     Io(String, io::Error),
     /// An answer other than 200; its first line.
     Status(String),
@@ -77,7 +77,7 @@ fn ask(url: &str) -> Result<String, HealthError> {
     }
 }
 
-/// Where to ask.
+/// The server's address, taken apart from the URL.
 #[derive(Debug, PartialEq)]
 enum Target<'a> {
     Unix(&'a str),

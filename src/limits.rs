@@ -2,15 +2,15 @@
 //!
 //! What happens at each bound is written beside it, and tested.
 
-/// Bytes.
+/// Bytes of a kibibyte.
 pub const KIB: usize = 1024;
-/// Bytes.
+/// Bytes of a mebibyte.
 pub const MIB: usize = 1024 * KIB;
-/// Nanoseconds.
+/// Nanoseconds of a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
-/// Nanoseconds.
+/// Nanoseconds of a millisecond.
 pub const MILLISECOND_NS: u64 = 1_000_000;
-/// Microseconds.
+/// Microseconds of a second.
 pub const SECOND_US: u64 = 1_000_000;
 
 // ---- HTTP ------------------------------------------------------------------
@@ -113,11 +113,11 @@ pub const COMPLETIONS_MAX: u32 = 4 * RING_ENTRIES;
 pub const TICK_EVENTS_MAX: usize = 1024;
 /// Receive buffers lent to the kernel; when it has used all, receives are armed anew.
 pub const RECEIVE_BUFFERS: u16 = 128;
-/// One receive buffer.
+/// Bytes of a receive buffer of the first group.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 * KIB;
 /// Larger ones, for connections that fill those: one for each in each tick. Beyond: they are read in the next.
 pub const RECEIVE_BUFFERS_LARGE: u16 = 16;
-/// One of these.
+/// Bytes of a receive buffer of the second group.
 pub const RECEIVE_BUFFER_LARGE_BYTES: usize = 16 * KIB;
 /// A connection that has filled a receive buffer is read one large buffer at a time, until so many receives in
 /// a row would have found room in a small one.
@@ -172,11 +172,11 @@ pub const HELLO_NS_MAX: u64 = SECOND_NS;
 pub const LINKERS_MAX: usize = 16;
 /// From a link that failed to the next try: the first time, and at most.
 pub const DIAL_NS_MIN: u64 = 5 * MILLISECOND_NS;
-/// See [`DIAL_NS_MIN`].
+/// The longest pause between two attempts to connect to a member: see [`DIAL_NS_MIN`].
 pub const DIAL_NS_MAX: u64 = 250 * MILLISECOND_NS;
 /// From a try for a shard that somebody has to the next: the first time, and at most.
 pub const ACQUIRE_NS_MIN: u64 = 2 * MILLISECOND_NS;
-/// See [`ACQUIRE_NS_MIN`].
+/// The longest pause between two attempts to take a shard: see [`ACQUIRE_NS_MIN`].
 pub const ACQUIRE_NS_MAX: u64 = 100 * MILLISECOND_NS;
 /// For another member, which is to take a shard, before this one tries.
 pub const ACQUIRE_GRACE_NS: u64 = 150 * MILLISECOND_NS;
@@ -238,12 +238,12 @@ pub const PROCESSOR_REPLY_BYTES_MAX: usize = 64 * KIB;
 pub const PROCESSOR_BUFFERS_BYTES_MAX: usize = 4 * MIB;
 /// From a failure of a processor to the next probe: the first time, and at most.
 pub const PROBE_NS_MIN: u64 = 50 * MILLISECOND_NS;
-/// See [`PROBE_NS_MIN`].
+/// The longest pause between two probes of a processor: see [`PROBE_NS_MIN`].
 pub const PROBE_NS_MAX: u64 = SECOND_NS;
 /// From an attempt at a payment that went wrong to the next at the same processor: the first time, and at most.
 /// Twice as long each time, less up to half of it ([`crate::payments::backoff`]).
 pub const RETRY_NS_MIN: u64 = 50 * MILLISECOND_NS;
-/// See [`RETRY_NS_MIN`].
+/// The longest pause between two attempts at a payment at the same processor: see [`RETRY_NS_MIN`].
 pub const RETRY_NS_MAX: u64 = 30 * SECOND_NS;
 /// A longer `Retry-After` is taken for this: one reply must not silence a processor for good.
 pub const RETRY_AFTER_NS_MAX: u64 = 3600 * SECOND_NS;

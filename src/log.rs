@@ -12,12 +12,12 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::http::iso8601;
 use crate::output::write_stderr;
 
-/// `--log`.
+/// The format of a log line: `--log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `2024-01-17T02:34:41.217753Z INFO  message`
+    /// A line for people: `2024-01-17T02:34:41.217753Z INFO  message`
     Text,
-    /// `{"time":"…","level":"info","message":"…"}`
+    /// A JSON object a line: `{"time":"…","level":"info","message":"…"}`
     Json,
 }
 

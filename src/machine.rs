@@ -17,7 +17,7 @@ pub struct Now {
 pub struct ConnectionId {
     /// Slot; drivers keep their sockets in an array by it. Small, dense.
     pub index: u32,
-    /// 24 bits.
+    /// Which connection of the slot, 24 bits: the slot's connections are counted, and the count wraps.
     pub generation: u32,
 }
 
@@ -52,7 +52,7 @@ pub enum Effect<Job> {
     Send(ConnectionId),
     /// Stop reading this connection's socket; bytes on their way may still be delivered.
     Pause(ConnectionId),
-    /// Read it again.
+    /// Read this connection's socket again, after [`Pause`](Effect::Pause).
     Resume(ConnectionId),
     /// Send FIN behind the output that was asked to be sent, go on reading.
     ShutdownWrite(ConnectionId),
@@ -84,7 +84,7 @@ pub enum Exit {
 
 /// Blocking work that a machine hands out (`fdatasync`, a slice of a snapshot).
 pub trait Job: Send + 'static {
-    /// What comes back.
+    /// The result, given back to the machine in a later tick.
     type Done: Send + 'static;
     /// Blocks; runs on a thread that is not a core's.
     fn run(self) -> Self::Done;
@@ -96,7 +96,7 @@ pub trait Job: Send + 'static {
 /// One tick: [`tick_begin`](Self::tick_begin); any number of events; [`tick_end`](Self::tick_end);
 /// then [`next_effect`](Self::next_effect) until `None`. Events arrive only between begin and end.
 pub trait Machine {
-    /// Blocking work.
+    /// Blocking work that the machine hands out.
     type Job: Job;
 
     /// Starts a tick. What timed out by `now` is dealt with here.

@@ -35,12 +35,12 @@ impl Members {
         Stats::new(self.cores, self.node, self.nodes.len(), self.shards)
     }
 
-    /// How many.
+    /// Members of the cluster: nodes times cores.
     pub fn count(&self) -> usize {
         self.nodes.len() * self.cores
     }
 
-    /// Our number.
+    /// This core's member number.
     pub fn own(&self) -> usize {
         self.node * self.cores + self.core
     }

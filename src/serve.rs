@@ -327,7 +327,7 @@ fn listen_for_nodes(settings: &Serve) -> Result<Vec<(SocketFile, OwnedFd)>, List
     paths.map(|path| bind_link(&path)).collect()
 }
 
-/// Takes all shards.
+/// Takes ownership of all shards; an error if another process has one.
 fn own(directory: &Directory<RealDisk>) -> Result<Vec<Owned<RealDisk>>, ServeError> {
     let own = |shard| match directory.acquire(shard)? {
         Acquired::Ours(owned) => Ok(*owned),

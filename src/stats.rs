@@ -26,14 +26,14 @@ pub const DURATION_BOUNDS_NS: [u64; 13] = [
     1_000_000_000,
 ];
 
-/// Endpoints, status codes, processors, and kinds of their senseless answers that are told apart. What the numbers
-/// stand for is known where they are counted and written out.
+/// Endpoints that replies are counted by. What the numbers of an endpoint, a status, a processor or an anomaly stand
+/// for is known where they are counted and written out.
 pub const ENDPOINTS: usize = 10;
-/// See [`ENDPOINTS`].
+/// Statuses that replies are counted by: as many as [`Status::ALL`](crate::http::Status::ALL) has.
 pub const STATUSES: usize = 17;
-/// See [`ENDPOINTS`].
+/// Payment processors, by number: default, fallback.
 pub const PROCESSORS: usize = 2;
-/// See [`ENDPOINTS`].
+/// Kinds of senseless answers of a processor: [`Anomaly`](crate::payments::answers::Anomaly).
 pub const ANOMALIES: usize = 6;
 
 /// A number that one core writes.
@@ -51,7 +51,7 @@ impl Counter {
         self.0.store(value, Relaxed);
     }
 
-    /// Anyone may.
+    /// The value as last written; any thread may read it.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -70,7 +70,7 @@ pub struct CoreStats {
     replies: [[Counter; STATUSES]; ENDPOINTS],
     durations: [[Counter; DURATION_BOUNDS_NS.len() + 1]; ENDPOINTS],
     duration_sum_ns: [Counter; ENDPOINTS],
-    /// Clients connected.
+    /// Clients' connections that are open now.
     pub connections: Counter,
     /// Connections taken since the start.
     pub connections_total: Counter,
@@ -90,26 +90,26 @@ pub struct CoreStats {
     pub retries: Counter,
     /// Repeats that were answered with the first outcome.
     pub duplicates: Counter,
-    /// Records appended.
+    /// Records appended to journals.
     pub journal_records: Counter,
-    /// Bytes appended.
+    /// Bytes appended to journals.
     pub journal_bytes: Counter,
     /// Writes that appended them.
     pub journal_writes: Counter,
     /// Writes that found no room.
     pub journal_full: Counter,
-    /// `fdatasync` calls.
+    /// Calls of `fdatasync` for journals.
     pub journal_syncs: Counter,
-    /// Snapshots finished.
+    /// Snapshots that were finished, of all shards.
     pub snapshots: Counter,
     /// When the oldest of the core's shards' newest snapshots was finished. Monotonic.
     pub snapshot_ns: Counter,
-    /// Payments.
+    /// Counters of the payments gateway.
     pub payments: PaymentStats,
 }
 
 impl CoreStats {
-    /// Counts a reply.
+    /// Counts a reply, by the numbers of its endpoint and status, and the time from request to reply.
     pub fn replied(&self, endpoint: usize, status: usize, duration_ns: u64) {
         self.replies[endpoint][status].add(1);
         let bucket = DURATION_BOUNDS_NS.partition_point(|bound| *bound < duration_ns);
@@ -122,11 +122,11 @@ impl CoreStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum LinkState {
-    /// There is none.
+    /// There is no connection to the member.
     Down,
     /// Connected, not yet greeted.
     Connecting,
-    /// In use.
+    /// Greeted, and in use.
     Up,
 }
 
@@ -261,7 +261,7 @@ impl Stats {
         states.filter(|state| *state == LinkState::Up).count()
     }
 
-    /// One core's.
+    /// The counters that core `core` writes.
     pub fn core(&self, core: usize) -> &CoreStats {
         &self.cores[core]
     }
@@ -292,7 +292,7 @@ impl Stats {
         self.sum(|core| &core.durations[endpoint][bucket])
     }
 
-    /// Nanoseconds.
+    /// Nanoseconds from request to reply, summed over the replies of an endpoint.
     pub fn duration_sum_ns(&self, endpoint: usize) -> u64 {
         self.sum(|core| &core.duration_sum_ns[endpoint])
     }

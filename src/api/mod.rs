@@ -6,7 +6,7 @@ pub mod bank;
 pub mod operations;
 mod outcome;
 pub mod payments;
-pub mod processors;
+pub(crate) mod processors;
 
 mod json;
 
@@ -22,23 +22,23 @@ use crate::payments::Window;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Endpoint {
-    /// `POST /clientes/{id}/transacoes`
+    /// `POST /clientes/{id}/transacoes`: a transaction.
     Transactions,
-    /// `GET /clientes/{id}/extrato`
+    /// `GET /clientes/{id}/extrato`: a statement.
     Statement,
     /// `GET /health`, and `GET /`
     Health,
-    /// `GET /metrics`
+    /// `GET /metrics`: counters and gauges in Prometheus' text format.
     Metrics,
-    /// `POST /reset`
+    /// `POST /reset`: forgets all transactions and payments.
     Reset,
-    /// `POST /payments`
+    /// `POST /payments`: accepts a payment.
     Payments,
-    /// `GET /payments/{id}`
+    /// `GET /payments/{id}`: the state of a payment.
     Payment,
-    /// `GET /payments-summary`
+    /// `GET /payments-summary`: totals by processor.
     Summary,
-    /// `POST /purge-payments`
+    /// `POST /purge-payments`: forgets all payments.
     Purge,
     /// Whatever was refused before it reached an endpoint.
     None,
@@ -96,7 +96,7 @@ pub enum Call<'a> {
     PayNow(u64, Option<&'a [u8]>),
     /// What processors have carried out.
     Summary(Window),
-    /// All payments forgotten.
+    /// Forget all payments, of all shards.
     Purge,
     /// How this process is.
     Health,

@@ -29,7 +29,7 @@ pub const RESET_INCOMPLETE: Problem = Problem::general(
 /// Facts about the process that its replies tell, fixed at its start.
 #[derive(Clone)]
 pub struct Process {
-    /// `env!("CARGO_PKG_VERSION")`.
+    /// The version of the package.
     pub version: &'static str,
     /// The commit it was built from, or `unknown`.
     pub git_hash: &'static str,
@@ -37,7 +37,7 @@ pub struct Process {
     pub driver: &'static str,
     /// When it started; microseconds since 1970.
     pub started_us: u64,
-    /// The same, monotonic.
+    /// When it started; monotonic nanoseconds.
     pub started_ns: u64,
     /// Bytes; reads `/proc`, so it is asked only for `/metrics`.
     pub resident_bytes: fn() -> u64,

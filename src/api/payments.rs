@@ -143,7 +143,7 @@ fn parse<'a>(
     }
 }
 
-/// Reads `GET /payments/{id}`.
+/// A [`Call`] of `GET /payments/{id}`.
 pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
     match PaymentId::parse(id) {
         Some(id) => Call::Command(Command::Show { id }, None),
@@ -151,7 +151,7 @@ pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
     }
 }
 
-/// Reads `GET /payments-summary`.
+/// A [`Call`] of `GET /payments-summary`.
 pub(super) fn summary<'a>(request: &Request<'_>) -> Call<'a> {
     match window(Query::new(request.query)) {
         Ok(window) => Call::Summary(window),

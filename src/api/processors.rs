@@ -11,7 +11,7 @@ use crate::payments::{amount, PaymentId};
 pub struct Stored {
     /// By which it is known.
     pub id: PaymentId,
-    /// Positive.
+    /// Cents of the amount, positive.
     pub cents: u64,
     /// `requestedAt`; microseconds since 1970.
     pub requested_us: u64,

@@ -80,7 +80,7 @@ pub struct DescriptionBuf {
 }
 
 impl DescriptionBuf {
-    /// It.
+    /// The text as a borrowed value.
     pub fn get(&self) -> Description<'_> {
         let text = std::str::from_utf8(&self.bytes[..self.length.into()]);
         Description(text.expect("copied from a string"))
@@ -102,11 +102,11 @@ impl From<Description<'_>> for DescriptionBuf {
 /// What a client wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order<'a> {
-    /// The client's number.
+    /// Number of the account's client.
     pub client: u32,
-    /// Which way.
+    /// Whether to credit or to debit.
     pub kind: Kind,
-    /// Cents, positive.
+    /// Cents, positive whatever the kind.
     pub amount: i64,
     /// As the client put it.
     pub description: Description<'a>,
@@ -150,17 +150,17 @@ impl Transaction {
         transaction
     }
 
-    /// Cents, positive.
+    /// Cents, positive whatever the kind.
     pub fn amount(&self) -> i64 {
         self.amount.to_native()
     }
 
-    /// Microseconds since 1970.
+    /// When it was carried out, microseconds since 1970.
     pub fn time_us(&self) -> u64 {
         self.time_us.to_native()
     }
 
-    /// Credit or debit.
+    /// Whether it is a credit or a debit.
     pub fn kind(&self) -> Kind {
         Kind::from_byte(self.kind).expect("a stored transaction has a kind: Account::is_sound")
     }
@@ -184,7 +184,7 @@ impl Transaction {
 /// What a transaction that went through left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// Cents.
+    /// The limit of the account: the balance is never below `-limit`. Cents.
     pub limit: i64,
     /// Cents, after the transaction.
     pub balance: i64,
@@ -258,7 +258,7 @@ impl Account {
         }
     }
 
-    /// The client's number.
+    /// Number of the account's client.
     pub fn id(&self) -> u32 {
         self.id.to_native()
     }
@@ -268,7 +268,7 @@ impl Account {
         self.limit.to_native()
     }
 
-    /// Cents.
+    /// Cents; not below the negative limit.
     pub fn balance(&self) -> i64 {
         self.balance.to_native()
     }
@@ -360,7 +360,7 @@ impl Account {
     }
 }
 
-/// See [`Account::before`].
+/// What a transaction overwrites of an account: [`Account::before`].
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
     next: u8,

@@ -12,7 +12,7 @@ use crate::node::link;
 /// See the module. What all nodes of a cluster must agree on, and which of them this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeDescriptor {
-    /// The node's name.
+    /// Name of the node.
     pub node: String,
     /// All nodes' names, in order.
     pub nodes: Vec<String>,
@@ -20,7 +20,7 @@ pub struct NodeDescriptor {
     pub cores: usize,
     /// Shards of the data directory.
     pub shards: u32,
-    /// Which data directory.
+    /// Id of the data directory.
     pub directory: u128,
     /// URLs of the payment processors, by number: journals name them by their numbers only, and who
     /// has them the other way round would pay twice.
@@ -42,7 +42,7 @@ pub struct NotADescriptor;
 pub struct Disagreement {
     /// The other, and what it says.
     theirs: String,
-    /// What we say.
+    /// What this node has.
     ours: String,
     /// What to do about it.
     fix: &'static str,

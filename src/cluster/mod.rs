@@ -14,7 +14,7 @@ mod join;
 
 use std::path::PathBuf;
 
-pub use descriptor::{Disagreement, NodeDescriptor, NotADescriptor};
+pub use descriptor::{Disagreement, NodeDescriptor};
 pub use join::{claim, join, prepare, JoinError};
 
 use crate::limits::{NODES_MAX, NODE_NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX};
@@ -26,12 +26,12 @@ pub struct Cluster {
     pub nodes: Vec<String>,
     /// Which of them we are.
     pub node: usize,
-    /// Where they meet.
+    /// The directory where nodes meet: `--run`.
     pub run: PathBuf,
 }
 
 impl Cluster {
-    /// Our name.
+    /// This node's own name.
     pub fn name(&self) -> &str {
         &self.nodes[self.node]
     }

@@ -14,7 +14,7 @@ pub fn key(directory: u128, text: &[u8]) -> u128 {
 /// them open for a shard ([`crate::limits::SHARD_COMMANDS_MAX`]), with consecutive counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardId {
-    /// The sender.
+    /// The member that sends the command, in its present incarnation.
     pub origin: Origin,
     /// Counts the commands that the sender has sent to this shard, from 1; at most [`COUNTER_MAX`].
     pub counter: u64,
@@ -24,7 +24,7 @@ pub struct ForwardId {
 pub const COUNTER_MAX: u64 = (1 << 56) - 1;
 
 const EPOCH_BITS: u32 = 48;
-/// The largest [`Origin::epoch`].
+/// The largest [`epoch`](Origin::epoch) there is.
 pub const EPOCH_MAX: u64 = (1 << EPOCH_BITS) - 1;
 
 /// One incarnation of one member of the cluster: one run of its process.

@@ -1,7 +1,7 @@
 //! What the layers above say to a shard, what it says back, and both as bytes on a link.
 
 pub mod ids;
-pub mod wire;
+pub(crate) mod wire;
 
 pub use ids::{ForwardId, Origin};
 
@@ -27,27 +27,27 @@ impl Ids {
 /// What the owner of a shard is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Credit or debit.
+    /// Carry out a transaction on an account.
     Transact {
-        /// The client's number.
+        /// Number of the account's client.
         client: u32,
-        /// Credit or debit.
+        /// Whether to credit or to debit.
         kind: Kind,
-        /// Cents, positive.
+        /// Cents, positive whatever the kind.
         amount: i64,
         /// As the client put it.
         description: DescriptionBuf,
     },
     /// Balance and last transactions.
     Statement {
-        /// The client's number.
+        /// Number of the account's client.
         client: u32,
     },
-    /// Accept a payment.
+    /// Accept a payment, to be carried out by a processor later.
     Pay {
         /// By which it is known.
         id: PaymentId,
-        /// Positive.
+        /// Cents of the amount, positive.
         cents: u64,
     },
     /// Tell where a payment stands.
@@ -95,7 +95,7 @@ pub enum Outcome<'a> {
     KeyReused,
     /// There is no such client.
     NoSuchClient,
-    /// An account.
+    /// The statement of an account.
     Statement(Statement<'a>),
     /// The payment is accepted.
     Accepted,
@@ -122,9 +122,9 @@ pub enum Outcome<'a> {
 /// What an account says of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Statement<'a> {
-    /// Cents.
+    /// The account's limit, cents.
     pub limit: i64,
-    /// Cents.
+    /// The account's balance, cents.
     pub balance: i64,
     /// By real time; microseconds since 1970.
     pub moment_us: u64,
@@ -142,7 +142,7 @@ impl Eq for Statement<'_> {}
 
 #[derive(Clone, Copy, Debug)]
 enum Transactions<'a> {
-    /// In memory.
+    /// The account itself, in this process's memory.
     Held(&'a Account),
     /// From a link, checked: see [`wire`].
     Sent(&'a [u8]),
@@ -151,13 +151,13 @@ enum Transactions<'a> {
 /// A line of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Cents, positive.
+    /// Cents, positive whatever the kind.
     pub amount: i64,
-    /// Credit or debit.
+    /// Whether it was a credit or a debit.
     pub kind: Kind,
     /// 1 to 10 characters.
     pub description: &'a str,
-    /// Microseconds since 1970.
+    /// When it was carried out, microseconds since 1970.
     pub time_us: u64,
 }
 

@@ -54,7 +54,7 @@ const FREE: u8 = 0;
 const BOUND: u8 = 1;
 const PROCESSED: u8 = 2;
 
-/// Appends a command.
+/// Appends the bytes of `command` to `out`, as in the table above.
 pub fn write_command(out: &mut Vec<u8>, command: &Command) {
     match command {
         Command::Transact {
@@ -108,7 +108,7 @@ pub fn read_command(fields: &mut Fields<'_>) -> Option<Command> {
     })
 }
 
-/// Appends an outcome.
+/// Appends the bytes of `outcome` to `out`, as in the table above.
 pub fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
     let kind = match outcome {
         Outcome::Posted(Posted { limit, balance }) => {
@@ -237,13 +237,13 @@ pub fn read_processor(fields: &mut Fields<'_>) -> Option<Processor> {
     Processor::from_number(fields.u8()?)
 }
 
-/// Of one payment.
+/// A payment's amount; `None`: the bytes end, or it is not from 1 to `AMOUNT_CENTS_MAX`.
 fn read_cents(fields: &mut Fields<'_>) -> Option<u64> {
     let cents = fields.u64();
     cents.filter(|cents| (1..=AMOUNT_CENTS_MAX).contains(cents))
 }
 
-/// Appends a payment.
+/// Appends the bytes of `payment` to `out`, as in the table above.
 pub fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
     out.extend_from_slice(&payment.id.0.to_le_bytes());
     out.extend_from_slice(&payment.cents.to_le_bytes());
@@ -267,7 +267,7 @@ pub fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
     }
 }
 
-/// Reads a payment.
+/// A payment as [`write_payment`] writes it; `None`: another text.
 pub fn read_payment(fields: &mut Fields<'_>) -> Option<Payment> {
     Some(Payment {
         id: read_id(fields)?,

@@ -195,7 +195,7 @@ fn switch(value: &str) -> Result<bool, String> {
     }
 }
 
-/// In any case.
+/// The choice that `value` names, in upper or lower case.
 fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let is_it = |name: &str| name.eq_ignore_ascii_case(value.trim());
     let choice = choices.iter().find(|(name, _)| is_it(name));

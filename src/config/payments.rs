@@ -10,11 +10,11 @@ use crate::limits::PAYMENT_DEADLINE_NS_MAX;
 pub struct PaymentFlags {
     /// `--processor-default`, `--processor-fallback`: by number.
     pub processors: [ProcessorUrl; 2],
-    /// `--payment-deadline`. Nanoseconds.
+    /// `--payment-deadline`, from acceptance to settlement; nanoseconds.
     pub deadline_ns: u64,
-    /// `--payment-queue`.
+    /// `--payment-queue`: payments that may be open in one shard.
     pub queue: usize,
-    /// `--replace-processors`.
+    /// `--replace-processors`: the URLs may differ from those that the directory was used with.
     pub replace: bool,
 }
 
@@ -23,7 +23,7 @@ pub struct PaymentFlags {
 pub struct ProcessorUrl {
     /// A name in lower case, or an address; an IPv6 one without its brackets.
     pub host: String,
-    /// 80 unless given.
+    /// The URL's port; 80 without one.
     pub port: u16,
     /// In front of the processor's paths: empty, or with a slash in front and none behind.
     pub prefix: String,

@@ -13,17 +13,17 @@ use crate::limits::{
 /// A request to a processor.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
-    /// `GET` or `POST`.
+    /// The method: `GET` or `POST`.
     pub method: &'static str,
     /// Host and port, as in the URL.
     pub host: &'a str,
-    /// With its slash.
+    /// The request target: a path that begins with a slash.
     pub path: &'a str,
-    /// JSON; empty: none.
+    /// The JSON body; empty for a request without one.
     pub body: &'a [u8],
 }
 
-/// Appends a request.
+/// Appends the bytes of `request` to `out`.
 pub fn write_request(out: &mut Vec<u8>, request: &Outgoing<'_>) {
     for part in [
         request.method,
@@ -46,18 +46,18 @@ pub fn write_request(out: &mut Vec<u8>, request: &Outgoing<'_>) {
 /// The reply at the front of what was received, as far as it is there.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Response<'a> {
-    /// Not all there.
+    /// More bytes are needed.
     Incomplete {
         /// As received, once the head is complete (that of an interim reply is not meant).
         status: Option<u16>,
     },
-    /// All there.
+    /// The whole reply is there.
     Complete {
-        /// As received.
+        /// The status code, as received.
         status: u16,
         /// What it says of when to come again.
         retry_after: RetryAfter,
-        /// Decoded.
+        /// The body, without its transfer coding.
         body: &'a [u8],
         /// The connection takes another request.
         keep_alive: bool,
@@ -76,7 +76,7 @@ pub struct RetryAfter {
 }
 
 impl RetryAfter {
-    /// None.
+    /// What a reply without `Retry-After` says.
     pub const NONE: RetryAfter = RetryAfter {
         seconds: None,
         date_s: None,
@@ -95,7 +95,7 @@ impl RetryAfter {
 
 /// What a head says.
 struct Head {
-    /// In bytes.
+    /// Bytes of the head.
     length: usize,
     status: u16,
     retry_after: RetryAfter,
@@ -177,7 +177,7 @@ pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -
 
 struct BadHead;
 
-/// Seconds since 1970.
+/// An HTTP date as seconds since 1970; `None`: it is not one.
 fn http_date_s(text: &[u8]) -> Option<u64> {
     let time = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;

@@ -10,11 +10,11 @@ use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, KEY_CHARS_MAX};
 /// What the server tells apart; a method's name is case-sensitive (RFC 9110, section 9.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// `GET`.
+    /// `GET`: reads, and changes nothing.
     Get,
     /// `HEAD`: as `GET`, and the reply has no body.
     Head,
-    /// `POST`.
+    /// `POST`: may change something.
     Post,
     /// `OPTIONS`: what else there is.
     Options,
@@ -31,7 +31,7 @@ pub struct BadKey;
 pub(super) enum Body {
     /// Bytes, at most [`BODY_BYTES_MAX`].
     Length(u32),
-    /// `Transfer-Encoding: chunked`.
+    /// Chunks, by `Transfer-Encoding: chunked`.
     Chunked,
 }
 
@@ -262,9 +262,9 @@ struct Fields<'a> {
 enum Transfer {
     /// `chunked`, and nothing else.
     Chunked,
-    /// Others, then `chunked`.
+    /// Unknown codings, and `chunked` as the last.
     UnknownThenChunked,
-    /// Others.
+    /// Unknown codings, and `chunked` not as the last.
     Unknown,
 }
 

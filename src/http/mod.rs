@@ -18,11 +18,11 @@
 //! | `gzip` | compressed bodies |
 
 pub mod client;
-pub mod date;
-pub mod gzip;
-pub mod request;
-pub mod response;
-pub mod target;
+pub(crate) mod date;
+pub(crate) mod gzip;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod target;
 
 mod chunked;
 mod grammar;

@@ -13,7 +13,7 @@ use super::head::{self, BadKey, Body, Head, Method};
 use super::response::Status;
 use crate::limits::{BODY_BYTES_MAX, EMPTY_LINES_MAX, HEAD_BYTES_MAX};
 
-/// A complete request.
+/// A complete request, borrowed from the bytes that were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     /// As it says on the request line.

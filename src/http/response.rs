@@ -14,14 +14,14 @@ macro_rules! statuses {
             /// All of them, in ascending order: `ALL[status as usize]` is `status`.
             pub const ALL: &'static [Status] = &[$(Status::$name),*];
 
-            /// 200 to 505.
+            /// The status code, 200 to 505.
             pub const fn code(self) -> u16 {
                 match self {
                     $(Status::$name => $code,)*
                 }
             }
 
-            /// The reason phrase.
+            /// The reason phrase of the status line.
             pub const fn reason(self) -> &'static str {
                 match self {
                     $(Status::$name => $reason,)*
@@ -39,17 +39,17 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// 200.
+    /// 200: the request was carried out.
     Ok = 200 "OK";
-    /// 202.
+    /// 202: a payment was accepted, and not yet carried out.
     Accepted = 202 "Accepted";
     /// 400: not HTTP, or not in a way that all would read alike; or a body that is not JSON.
     BadRequest = 400 "Bad Request";
-    /// 403.
+    /// 403: this server is configured not to do it.
     Forbidden = 403 "Forbidden";
-    /// 404.
+    /// 404: no such path, client or payment.
     NotFound = 404 "Not Found";
-    /// 405, with [`Reply::allow`].
+    /// 405: another method; [`Reply::allow`] names those that are allowed.
     MethodNotAllowed = 405 "Method Not Allowed";
     /// 408: head or body did not arrive in time.
     RequestTimeout = 408 "Request Timeout";
@@ -61,17 +61,17 @@ statuses! {
     ExpectationFailed = 417 "Expectation Failed";
     /// 422: JSON, but against the rules.
     Unprocessable = 422 "Unprocessable Content";
-    /// 429.
+    /// 429: the payment queue is full.
     TooManyRequests = 429 "Too Many Requests";
     /// 431: the head, or the number of its fields, is beyond its bound.
     HeadTooLarge = 431 "Request Header Fields Too Large";
-    /// 500.
+    /// 500: a file cannot be read.
     InternalError = 500 "Internal Server Error";
     /// 501: a transfer coding other than `chunked`.
     NotImplemented = 501 "Not Implemented";
     /// 503: at a bound, or unable to write; [`Reply::retry_after_s`].
     ServiceUnavailable = 503 "Service Unavailable";
-    /// 505: not HTTP/1.x.
+    /// 505: a version other than HTTP/1.x.
     VersionNotSupported = 505 "HTTP Version Not Supported";
 }
 
@@ -90,7 +90,7 @@ impl Status {
 pub enum ContentType {
     /// `application/json` (RFC 8259: UTF-8, without a parameter to say so).
     Json,
-    /// Prometheus' text format.
+    /// The text format of Prometheus, version 0.0.4.
     Metrics,
     /// Nothing, where there is no body.
     None,
@@ -112,7 +112,7 @@ impl ContentType {
 /// What to say, before it is known how.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply<'a> {
-    /// First line.
+    /// Code and reason of the status line.
     pub status: Status,
     /// Of the body, even where that is empty.
     pub content_type: ContentType,
@@ -124,7 +124,7 @@ pub struct Reply<'a> {
     pub vary: bool,
     /// `Allow`, which a 405 must have (RFC 9110, section 15.5.6), and a reply to OPTIONS should.
     pub allow: Option<&'static str>,
-    /// `Retry-After`, seconds.
+    /// Seconds of a `Retry-After` header; `None`: no header.
     pub retry_after_s: Option<u32>,
 }
 
@@ -133,7 +133,7 @@ pub struct Reply<'a> {
 pub struct Framing {
     /// The request was a HEAD: send the length of the body, but not the body.
     pub head_only: bool,
-    /// `Connection: close`.
+    /// `Connection: close` is sent, and the connection ends behind this reply.
     pub close: bool,
     /// The client speaks HTTP/1.0 and, unless told, would not expect the connection to stay open.
     pub http10: bool,

@@ -12,7 +12,7 @@ pub struct BadEscape;
 pub struct Path<'a>(&'a [u8]);
 
 impl<'a> Path<'a> {
-    /// `raw`: [`Request::path`](super::Request::path).
+    /// A path as [`Request::path`](super::Request::path) has it, still encoded.
     pub fn new(raw: &'a [u8]) -> Path<'a> {
         Path(raw)
     }
@@ -37,7 +37,7 @@ pub struct Query<'a>(&'a [u8]);
 pub type Part<'a> = Result<Cow<'a, [u8]>, BadEscape>;
 
 impl<'a> Query<'a> {
-    /// `raw`: [`Request::query`](super::Request::query).
+    /// A query as [`Request::query`](super::Request::query) has it, still encoded.
     pub fn new(raw: Option<&'a [u8]>) -> Query<'a> {
         Query(raw.unwrap_or_default())
     }

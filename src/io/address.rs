@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// `host:port` or `unix:/path`.
+/// Where to listen: `host:port` or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A name or a number (IPv6 in brackets), and a port (0: the kernel chooses).
     Tcp(String, u16),
-    /// A file.
+    /// Path of a Unix socket.
     Unix(PathBuf),
 }
 

@@ -83,7 +83,7 @@ pub(super) trait Backend<J: Job> {
     }
 }
 
-/// What has happened.
+/// What the kernel reports of a socket.
 pub(super) enum Event<'a> {
     /// Nothing that anybody waits for.
     Nothing,
@@ -91,13 +91,13 @@ pub(super) enum Event<'a> {
     Accepted(u32, Result<OwnedFd, Errno>, bool),
     /// The dial in this slot is over.
     Connected(u32, Result<(), Errno>),
-    /// See [`crate::machine::Machine::received`].
+    /// Bytes have arrived: [`crate::machine::Machine::received`].
     Received(ConnectionId, &'a [u8]),
-    /// See [`crate::machine::Machine::input_ended`].
+    /// The peer has sent its last: [`crate::machine::Machine::input_ended`].
     InputEnded(ConnectionId, bool),
     /// There is room for what was to be sent, and had none: it is to be sent again.
     Writable(ConnectionId),
-    /// See [`crate::machine::Machine::sent`].
+    /// Bytes were sent, or cannot be: [`crate::machine::Machine::sent`].
     Sent(ConnectionId, Result<usize, ()>),
 }
 

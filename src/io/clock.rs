@@ -6,7 +6,7 @@ use nix::time::{clock_gettime, ClockId};
 /// Readings of the clocks until they are close together: this thread may be kept from the CPU in between, and
 /// that is not to look like a step.
 const READINGS: usize = 3;
-/// Close together. Nanoseconds.
+/// Two readings at most this far apart are of one moment. Nanoseconds.
 const CLOSE_NS: u64 = 100_000;
 
 /// Reads both clocks (through the vDSO: no system call).
@@ -34,7 +34,7 @@ fn realtime_us() -> u64 {
     })
 }
 
-/// `CLOCK_MONOTONIC`, nanoseconds.
+/// The time by `CLOCK_MONOTONIC`, nanoseconds.
 pub fn monotonic_ns() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-/// See the module.
+/// Connections to upstreams that are being made.
 pub(super) struct Dials {
     /// By the upstream's number.
     upstreams: Option<[Arc<Upstream>; 2]>,

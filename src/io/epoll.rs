@@ -45,7 +45,7 @@ pub(super) struct Engine<J: Job> {
     buffer: Box<[u8]>,
 }
 
-/// Of a connection.
+/// What this back end keeps of a connection.
 pub(super) struct EpollState {
     /// What epoll watches now.
     watched: EpollFlags,

@@ -32,7 +32,7 @@ impl fmt::Display for Error {
 pub enum Lack {
     /// There is no more memory to lock, which only io_uring needs: what was refused.
     Memory(String),
-    /// Anything else.
+    /// Any other lack, as text.
     Other(String),
 }
 

@@ -53,7 +53,7 @@ impl<J: Job> Jobs<J> {
 }
 
 impl<J: Job> Task<J> {
-    /// Blocks.
+    /// Runs the job on this thread, which it blocks, and sends back what comes of it.
     pub(super) fn run(self) {
         // Fails when the core has left; then nobody wants to know.
         let _ = self.sender.send(self.job.run());

@@ -3,7 +3,7 @@
 //! A driver knows sockets, rings and timers; it never sees an account. There is one loop (`event_loop.rs`), and two back
 //! ends for it (`uring.rs`, `epoll.rs`), which know no machine.
 
-pub mod address;
+pub(crate) mod address;
 mod backend;
 mod clock;
 mod control;

@@ -26,7 +26,7 @@ pub enum Probe {
     Exhausted(String),
 }
 
-/// `--io`.
+/// The driver that `--io` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// uring where it is allowed and supported, else epoll.
@@ -34,14 +34,14 @@ pub enum Choice {
     Auto,
     /// uring or an error.
     Uring,
-    /// epoll.
+    /// epoll, without a look at io_uring.
     Epoll,
 }
 
 /// The driver that a [`Choice`] came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// The driver.
+    /// The driver that cores are to use.
     pub driver: Driver,
     /// Why, for the log: `--io epoll`, or the cause of a fallback.
     pub reason: String,

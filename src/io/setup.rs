@@ -16,7 +16,7 @@ pub enum Driver {
 
 /// Everything that one core is started with.
 pub struct Setup<M> {
-    /// What is driven.
+    /// The machine that the driver runs.
     pub machine: M,
     /// Listening sockets of this core; see [`super::Listeners::take`]. Closed on
     /// [`crate::machine::Effect::StopAccepting`].
@@ -35,12 +35,12 @@ pub struct Setup<M> {
     pub upstreams: Option<[Arc<Upstream>; 2]>,
     /// Shared with the thread that stops the cores.
     pub control: Arc<Control>,
-    /// This core's number.
+    /// This core's number in its process.
     pub core: usize,
 }
 
 impl Driver {
-    /// Every driver.
+    /// All drivers, the preferred one first.
     pub const ALL: [Driver; 2] = [Driver::Uring, Driver::Epoll];
 
     /// As in `--io`, logs and `/health`.

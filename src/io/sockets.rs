@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 pub(super) struct Sockets<S> {
     pub listeners: Vec<Listener>,
     pub dials: Dials,
-    /// By index.
+    /// Connections, by the index of their id.
     connections: Vec<Option<SocketConnection<S>>>,
     /// Gone since the last tick; the machine is still to be told.
     pub closed: Vec<ConnectionId>,
@@ -18,7 +18,7 @@ pub(super) struct Sockets<S> {
 pub(super) struct Listener {
     /// Who connects: [`Peer::Client`] or [`Peer::Linker`].
     pub peer: Peer,
-    /// `None`: closed.
+    /// The listening socket; `None` once it is closed.
     pub socket: Option<OwnedFd>,
     /// The back end accepts.
     pub armed: bool,

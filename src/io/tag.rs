@@ -16,22 +16,22 @@ pub(super) struct Tag {
 pub(super) enum Operation {
     /// Nobody waits for it (cancelling, closing).
     Forgotten = 0,
-    /// Index: the listener's.
+    /// A listener accepts; index: its number.
     Accept = 1,
     /// Index and generation: the connection's. With epoll it stands for sending, too.
     Receive = 2,
-    /// The same.
+    /// A connection sends; index and generation: the connection's.
     Send = 3,
     /// The control's eventfd is readable.
     Wake = 4,
-    /// Generation: which arming.
+    /// The timer; generation: how often it was armed.
     Timeout = 5,
     /// Index: the dial's slot.
     Connect = 6,
 }
 
 impl Operation {
-    /// By number.
+    /// All operations, by their numbers.
     const ALL: [Operation; 7] = {
         use Operation::*;
         [Forgotten, Accept, Receive, Send, Wake, Timeout, Connect]
@@ -50,7 +50,7 @@ impl Tag {
         }
     }
 
-    /// Of a connection.
+    /// The tag of an operation on a connection.
     pub(super) fn of(operation: Operation, id: ConnectionId) -> Tag {
         Tag::new(operation, id.generation, id.index)
     }

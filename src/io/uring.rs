@@ -98,7 +98,7 @@ struct Uring {
     receive_bytes_max: usize,
 }
 
-/// Of a connection.
+/// What this back end keeps of a connection.
 struct UringState {
     receive: Receive,
     /// Where to, while it is armed.

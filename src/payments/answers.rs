@@ -19,7 +19,7 @@ pub enum Said {
     Refused,
     /// 422: it has had the payment before.
     Known,
-    /// 429: too many.
+    /// 429: more payments than it takes at a time.
     Busy,
     /// 500: it has carried nothing out.
     Failed,
@@ -150,7 +150,7 @@ pub enum Anomaly {
 }
 
 impl Anomaly {
-    /// All, by number.
+    /// All kinds, by their numbers.
     pub const ALL: [Anomaly; 6] = [
         Anomaly::Status,
         Anomaly::Body,
@@ -160,7 +160,7 @@ impl Anomaly {
         Anomaly::Silence,
     ];
 
-    /// In metrics.
+    /// The label's value in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Anomaly::Status => "status",
@@ -180,7 +180,7 @@ pub enum Asked {
     Payment,
     /// Whether it has one.
     Lookup,
-    /// How it is.
+    /// Whether it works, and its least response time.
     Health,
 }
 

@@ -51,9 +51,9 @@ pub struct Backlog {
     pub oldest_ns: u64,
     /// Since the last one was.
     pub newest_ns: u64,
-    /// How many wait.
+    /// Payments that wait in the shard.
     pub length: usize,
-    /// How many may.
+    /// Payments that may wait in the shard.
     pub length_max: usize,
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     const DEADLINE: u64 = 60 * SECOND_NS;
 
-    /// Takes payments.
+    /// A processor that takes payments.
     const GOOD: Outlook = Outlook {
         works: true,
         room: true,

@@ -41,7 +41,7 @@ const LOWEST_NS: u64 = 2 * SECOND_NS;
 pub struct Circuit {
     window_max: u32,
     state: CircuitState,
-    /// At least 1.
+    /// Payments that may be under way, at least 1.
     window: u32,
     /// Counts how often it opened; what was sent before the last time is not news.
     era: u32,
@@ -76,7 +76,7 @@ pub struct Circuit {
     response_min_ns: u64,
 }
 
-/// As in `/health`.
+/// States of a circuit breaker, as `/health` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {
     /// It works; the window says how much it gets.
@@ -102,12 +102,12 @@ pub enum AttemptOutcome {
     Spared,
 }
 
-/// See [`Circuit::sent`].
+/// One attempt under way, to be given back when it ends: [`Circuit::sent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// When it was sent.
     pub sent_ns: u64,
-    /// When it [left](Circuit::leaves).
+    /// When its request [left](Circuit::leaves).
     pub left_ns: u64,
     /// Counts how often the circuit had opened by then.
     pub era: u32,
@@ -227,7 +227,7 @@ impl Circuit {
         }
     }
 
-    /// How it ended.
+    /// The attempt of `ticket` ended at `now_ns` with this outcome.
     pub fn ended(&mut self, ticket: Ticket, outcome: AttemptOutcome, now_ns: u64) {
         let latency_ns = now_ns.saturating_sub(ticket.left_ns);
         let mut queued = false;

@@ -5,7 +5,7 @@ use std::fmt;
 /// Where a dash stands in its text.
 const DASHES: [usize; 4] = [8, 13, 18, 23];
 
-/// 128 bits.
+/// A payment's `correlationId`: a UUID's 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PaymentId(pub u128);
 

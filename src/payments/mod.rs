@@ -2,10 +2,10 @@
 //! nothing else: no bytes of HTTP, no files, no sockets.
 
 pub mod amount;
-pub mod answers;
-pub mod backoff;
-pub mod choice;
-pub mod circuit;
+pub(crate) mod answers;
+pub(crate) mod backoff;
+pub(crate) mod choice;
+pub(crate) mod circuit;
 mod id;
 mod summary;
 
@@ -17,13 +17,13 @@ pub use summary::{Summary, Totals, Window};
 pub struct Payment {
     /// By which it is known.
     pub id: PaymentId,
-    /// Positive.
+    /// Cents of the amount, positive.
     pub cents: u64,
     /// When it was accepted; microseconds since 1970.
     pub accepted_us: u64,
     /// How often it was sent to a processor, as far as this process and the journal know.
     pub attempts: u16,
-    /// Where it stands.
+    /// Free, bound to a processor, or processed.
     pub state: PaymentState,
 }
 
@@ -34,16 +34,16 @@ pub enum PaymentState {
     Free,
     /// One processor has, or may have it, and no other may be asked.
     Bound {
-        /// Which.
+        /// The processor it is bound to.
         to: Processor,
         /// What it was told.
         requested_us: u64,
         /// An attempt of which no outcome is known is over; or this process does not know of any.
         in_doubt: bool,
     },
-    /// Carried out.
+    /// A processor has confirmed it: settled.
     Processed {
-        /// By whom.
+        /// The processor that has confirmed it.
         by: Processor,
         /// What that one has stored.
         requested_us: u64,
@@ -54,9 +54,9 @@ pub enum PaymentState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Processor {
-    /// The cheap one.
+    /// The processor with the lower fee.
     Default = 0,
-    /// The other one.
+    /// The processor with the higher fee.
     Fallback = 1,
 }
 
@@ -80,7 +80,7 @@ impl Processor {
         }
     }
 
-    /// The other one.
+    /// The processor that this one is not.
     pub const fn other(self) -> Processor {
         match self {
             Processor::Default => Processor::Fallback,
@@ -88,7 +88,7 @@ impl Processor {
         }
     }
 
-    /// By its number.
+    /// The processor of a number, 0 or 1.
     pub const fn from_number(number: u8) -> Option<Processor> {
         match number {
             0 => Some(Processor::Default),

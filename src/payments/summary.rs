@@ -6,14 +6,14 @@ use super::Processor;
 /// between the same two microseconds; it is never more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The first microsecond.
+    /// The first microsecond of it, since 1970.
     pub from_us: u64,
-    /// The last one.
+    /// The last microsecond of it, since 1970.
     pub to_us: u64,
 }
 
 impl Window {
-    /// Everything.
+    /// The window of all times.
     pub const ALL: Window = Window {
         from_us: 0,
         to_us: u64::MAX,
@@ -25,12 +25,12 @@ impl Window {
     }
 }
 
-/// Of one processor.
+/// Payments that one processor has confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Payments.
+    /// How many payments they are.
     pub count: u64,
-    /// Their sum.
+    /// The sum of their amounts.
     pub cents: u128,
 }
 
@@ -39,19 +39,19 @@ pub struct Totals {
 pub struct Summary(pub [Totals; 2]);
 
 impl Summary {
-    /// Of one processor.
+    /// The totals of one processor.
     pub fn of(&self, processor: Processor) -> &Totals {
         &self.0[processor as usize]
     }
 
-    /// One more payment.
+    /// Counts one more payment of a processor.
     pub fn add(&mut self, processor: Processor, cents: u64) {
         let totals = &mut self.0[processor as usize];
         totals.count += 1;
         totals.cents += u128::from(cents);
     }
 
-    /// Another part.
+    /// Adds the totals of another part (a shard, a node).
     pub fn merge(&mut self, other: &Summary) {
         for (totals, more) in self.0.iter_mut().zip(&other.0) {
             totals.count += more.count;

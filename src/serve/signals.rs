@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::{Event, ServeError};
 
-/// A graceful stop.
+/// Signals that stop the server gracefully.
 const STOPS: [Signal; 5] = [
     Signal::SIGTERM,
     Signal::SIGINT,

@@ -13,9 +13,9 @@ use super::{Meta, Recovered};
 pub struct Directory<D: Disk> {
     /// Where the directory is.
     pub disk: D,
-    /// Its path.
+    /// Path of the data directory.
     pub path: PathBuf,
-    /// What it is.
+    /// The contents of its `galo.meta`.
     pub meta: Meta,
     /// Who we are, one line: for others who want the same shards.
     pub descriptor: String,
@@ -23,7 +23,7 @@ pub struct Directory<D: Disk> {
 
 /// A shard that is ours: nobody else serves it before this is dropped.
 pub struct Owned<D: Disk> {
-    /// What serves it.
+    /// The shard, its files, and what recovery found.
     pub recovered: Recovered<D>,
     /// Dropped last, and only when no job of the shard is under way.
     pub lock: D::Lock,
@@ -31,7 +31,7 @@ pub struct Owned<D: Disk> {
 
 /// What came of trying to own a shard.
 pub enum Acquired<D: Disk> {
-    /// It is ours.
+    /// This process owns the shard.
     Ours(Box<Owned<D>>),
     /// Another has it: its descriptor, as far as it is written.
     Held(String),

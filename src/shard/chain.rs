@@ -12,18 +12,15 @@ use super::{layout, Identity};
 
 /// The journal of one shard.
 pub struct Chain<'a, D: Disk> {
-    /// Where.
     pub disk: &'a D,
-    /// The shard's directory.
     pub dir: &'a Path,
-    /// Whose.
     pub identity: &'a Identity,
     /// First sequence of each segment that is there, ascending.
     pub segments: &'a [u64],
     /// End of the newest snapshot that is there, good or not, or of the newest run of settled payments: up
     /// to here the journal was durable.
     pub durable: u64,
-    /// That file.
+    /// The snapshot or run that proves [`durable`](Self::durable).
     pub proof: PathBuf,
 }
 
@@ -34,7 +31,7 @@ pub struct Segment {
     pub first: u64,
     /// Sequence of its last one; `first - 1` if it has none.
     pub last: u64,
-    /// Good bytes.
+    /// Bytes up to the end of its last good record.
     pub bytes: u64,
 }
 
@@ -45,7 +42,7 @@ pub struct End {
     pub log_end: LogEnd,
     /// The segments that were read, ascending, at least one.
     pub segments: Vec<Segment>,
-    /// Records read.
+    /// Records that were read, with those from before the record asked for.
     pub records: u64,
     /// The last record that a snapshot or a later record proves durable.
     pub durable: u64,
@@ -56,7 +53,7 @@ pub struct End {
 /// What follows the last good record, and was never known to be durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Torn {
-    /// Where it begins.
+    /// The segment in which it begins.
     pub file: PathBuf,
     /// Where in it; 0: the segment's header itself is not whole.
     pub offset: u64,
@@ -68,9 +65,9 @@ pub struct Torn {
     pub superfluous: Vec<u64>,
 }
 
-/// Where reading stopped.
+/// Where and why reading stopped.
 struct ChainStop {
-    /// In `segments`.
+    /// Index of the segment in `segments`.
     index: usize,
     offset: usize,
     reason: &'static str,

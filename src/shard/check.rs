@@ -17,9 +17,9 @@ const ATTEMPTS_MAX: usize = 5;
 /// What a data directory holds, all shards together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Shards.
+    /// Shards that were checked.
     pub shards: u32,
-    /// Accounts.
+    /// Accounts in all shards.
     pub accounts: u64,
     /// Payments that wait for a processor, or that one may have.
     pub payments_open: u64,

@@ -22,9 +22,9 @@ use crate::limits::{SHARDS_MAX, SNAPSHOT_SLICE_BYTES};
 /// A client to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its number.
+    /// The client's number, which decides on its shard.
     pub id: u32,
-    /// Cents, not negative.
+    /// The account's limit, cents, not negative.
     pub limit: i64,
     /// Cents, not below the negative of the limit.
     pub balance: i64,

@@ -13,8 +13,8 @@
 //! window names the last record that it includes, and the header names the last record that the keys
 //! include. Replay therefore remembers exactly what the snapshot lacks.
 
-pub mod keys;
-pub mod senders;
+mod keys;
+mod senders;
 
 use siphasher::sip::SipHasher24;
 
@@ -57,7 +57,7 @@ pub enum DedupResult {
 /// Earlier commands of a shard and their outcomes: see the top of this file.
 #[derive(Debug)]
 pub struct DedupTable {
-    /// For the fingerprints.
+    /// The directory's id, the key of the fingerprints.
     directory: u128,
     senders: SenderWindows,
     keys: Keys,
@@ -66,11 +66,11 @@ pub struct DedupTable {
 /// How much of a dedup table a snapshot has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DedupCounts {
-    /// Windows.
+    /// Sender windows that were copied.
     pub windows: u32,
     /// Outcomes in all windows together.
     pub forwarded: u64,
-    /// Keys.
+    /// Keys that were copied.
     pub keys: u32,
     /// So many of the oldest were forgotten while the later ones were copied.
     pub keys_gone: u32,

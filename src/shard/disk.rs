@@ -18,7 +18,8 @@ use super::mapping::Mapping;
 use super::ownership::{Locked, Ownership};
 use crate::system::with_limit;
 
-/// A file system.
+/// The operations on files that a shard needs, so that tests can put another file system in place of the
+/// kernel's.
 pub trait Disk: Clone + Send + 'static {
     /// An open file; closed when dropped.
     type File: DiskFile;
@@ -43,7 +44,7 @@ pub trait Disk: Clone + Send + 'static {
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Replaces `to`, in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
+    /// Removes the file; its directory is still to be synced.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;

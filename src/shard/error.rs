@@ -28,9 +28,9 @@ pub enum RecoveryError {
     Io {
         /// What was to be done.
         action: &'static str,
-        /// To what.
+        /// The file or directory it was to be done to.
         path: PathBuf,
-        /// What it said.
+        /// The error of the system call.
         error: io::Error,
     },
     /// There is no data directory here.
@@ -40,7 +40,7 @@ pub enum RecoveryError {
     },
     /// The directory is in use for something else.
     NotOurs {
-        /// The directory.
+        /// The directory that was named.
         dir: PathBuf,
         /// A name in it that is none of ours.
         name: String,
@@ -52,69 +52,69 @@ pub enum RecoveryError {
     },
     /// `galo.meta` is not what was written.
     MetaDamaged {
-        /// The file.
+        /// Path of the damaged `galo.meta`.
         file: PathBuf,
-        /// What is wrong.
+        /// The rule that it breaks.
         reason: &'static str,
     },
     /// Written by a galo that wrote another version of it.
     Version {
-        /// The file.
+        /// The file of that version.
         file: PathBuf,
-        /// Its version.
+        /// The version in the file.
         version: u32,
         /// The only one that this galo reads.
         known: u32,
     },
     /// The number of shards is fixed when a directory is made.
     ShardsDiffer {
-        /// The directory.
+        /// The directory whose number of shards differs.
         dir: PathBuf,
-        /// What it has.
+        /// Its number of shards.
         made_with: u32,
         /// What was asked for.
         asked: u32,
     },
     /// A file of another directory or shard.
     Foreign {
-        /// The file.
+        /// The file that belongs elsewhere.
         file: PathBuf,
     },
     /// No snapshot can be read.
     NoSnapshot {
-        /// The shard's directory.
+        /// Directory of the shard.
         dir: PathBuf,
         /// What is wrong with each, newest first.
         bad: Vec<(PathBuf, SnapshotError)>,
     },
     /// A snapshot is not what was written (only `galo check` stops at that).
     SnapshotDamaged {
-        /// The file.
+        /// The snapshot that is damaged.
         file: PathBuf,
-        /// Where in it.
+        /// Byte offset in that file.
         offset: u64,
         /// What is wrong there.
         reason: &'static str,
     },
     /// A run of settled payments is not what was written.
     RunDamaged {
-        /// The file.
+        /// The run that is damaged.
         file: PathBuf,
-        /// Where in it.
+        /// Byte offset in that file.
         offset: u64,
         /// What is wrong there.
         reason: &'static str,
     },
     /// Settled payments are in no file, or in one that does not belong here.
     RunMissing {
-        /// The shard's directory.
+        /// Directory of the shard.
         dir: PathBuf,
         /// The number of the first one.
         number: u64,
     },
     /// The journal has a hole.
     SegmentMissing {
-        /// The shard's directory.
+        /// Directory of the shard.
         dir: PathBuf,
         /// The first record that is not there.
         sequence: u64,
@@ -123,7 +123,7 @@ pub enum RecoveryError {
     },
     /// Records that were durable cannot be read.
     Damaged {
-        /// The file.
+        /// The segment that is damaged.
         file: PathBuf,
         /// Of the first byte that is not part of a good record.
         offset: u64,
@@ -136,44 +136,44 @@ pub enum RecoveryError {
     },
     /// A good record that cannot be what happened.
     DoesNotApply {
-        /// The file.
+        /// The segment of the record.
         file: PathBuf,
-        /// Of the record.
+        /// Byte offset of the record.
         offset: u64,
-        /// Its number.
+        /// Sequence of the record.
         sequence: u64,
-        /// Why not.
+        /// The rule that the record breaks.
         reason: &'static str,
     },
     /// The journal ends before a snapshot that was made from it.
     JournalShort {
-        /// The last segment.
+        /// The journal's last segment.
         file: PathBuf,
-        /// Where it ends.
+        /// Byte offset at which its records end.
         offset: u64,
-        /// The last record.
+        /// Sequence of the last record.
         sequence: u64,
         /// The snapshot, or the run of settled payments.
         snapshot: PathBuf,
-        /// What it contains.
+        /// The last record that it contains.
         end: u64,
     },
     /// Snapshot and journal are intact and do not belong together.
     Disagree {
-        /// The snapshot.
+        /// Path of the snapshot.
         snapshot: PathBuf,
-        /// The segment.
+        /// Path of the segment.
         segment: PathBuf,
         /// The record of which they say different things.
         sequence: u64,
     },
     /// An account that breaks its own rules (only `galo check` looks).
     Unsound {
-        /// The snapshot.
+        /// The snapshot with the account.
         file: PathBuf,
-        /// Of the account.
+        /// Byte offset of the account.
         offset: u64,
-        /// Its number.
+        /// Number of the account's client.
         client: u32,
     },
 }
@@ -183,11 +183,11 @@ pub enum RecoveryError {
 pub enum Evidence {
     /// A later record, written when it was known.
     Record {
-        /// Its file.
+        /// The segment of that record.
         file: PathBuf,
-        /// Where it begins.
+        /// Byte offset of that record.
         offset: u64,
-        /// Its number.
+        /// Sequence of that record.
         sequence: u64,
     },
     /// A snapshot, or a run of settled payments, which gets its name only then.

@@ -24,7 +24,7 @@ pub enum Job<D: Disk> {
     RemoveRuns(RemoveRuns<D>),
 }
 
-/// See [`Job::Sync`].
+/// Syncs what was written to segments and directories: [`Job::Sync`].
 pub struct Sync<D: Disk> {
     pub(super) shard: u32,
     /// The last record written when this was handed out.
@@ -36,7 +36,7 @@ pub struct Sync<D: Disk> {
 
 /// What was written and is not known to be durable, for the next sync.
 pub struct Unsynced<D: Disk> {
-    /// Segments, oldest first.
+    /// Segments with unsynced records, oldest first.
     pub(super) files: Vec<Arc<D::File>>,
     /// Directories in which names are new.
     pub(super) dirs: Vec<PathBuf>,
@@ -51,14 +51,14 @@ impl<D: Disk> Default for Unsynced<D> {
     }
 }
 
-/// See [`Job::Slice`].
+/// Appends a slice to a snapshot's file: [`Job::Slice`].
 pub struct Slice<D: Disk> {
     pub(super) shard: u32,
     pub(super) writer: Writer<D>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// See [`Job::Finish`].
+/// Syncs and names a snapshot, and removes what it covers: [`Job::Finish`].
 pub struct Finish<D: Disk> {
     pub(super) shard: u32,
     pub(super) disk: D,
@@ -68,7 +68,7 @@ pub struct Finish<D: Disk> {
     pub(super) covered: Vec<PathBuf>,
 }
 
-/// See [`Job::Run`].
+/// Writes, syncs and names a run of settled payments: [`Job::Run`].
 pub struct WriteRun<D: Disk> {
     pub(super) identity: Identity,
     pub(super) disk: D,
@@ -76,7 +76,7 @@ pub struct WriteRun<D: Disk> {
     pub(super) full: Full,
 }
 
-/// See [`Job::RemoveRuns`].
+/// Removes the files of forgotten runs: [`Job::RemoveRuns`].
 pub struct RemoveRuns<D: Disk> {
     pub(super) shard: u32,
     pub(super) disk: D,
@@ -87,9 +87,9 @@ pub struct RemoveRuns<D: Disk> {
 pub enum Done<D: Disk> {
     /// Records up to `sequence` are durable.
     Synced {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
-        /// The last one.
+        /// The last record that is durable.
         sequence: u64,
         /// Which store asked for it: see [`Store::is_from`](super::Store::is_from).
         by: Arc<()>,
@@ -97,7 +97,7 @@ pub enum Done<D: Disk> {
     /// A directory could not be opened, for lack of descriptors: nothing was synced in vain, and it is to be
     /// tried again later.
     SyncLater {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
         /// What is still to be synced.
         unsynced: Unsynced<D>,
@@ -106,7 +106,7 @@ pub enum Done<D: Disk> {
     },
     /// What was written since the last sync may be lost, and another try would prove nothing: exit.
     SyncFailed {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
         /// From `fdatasync` or `fsync`.
         error: io::Error,
@@ -115,14 +115,14 @@ pub enum Done<D: Disk> {
     },
     /// Some accounts or dedup entries are in the file.
     SnapshotSlice {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
         /// For the next step.
         writer: Writer<D>,
     },
     /// The snapshot has its name and is durable.
     SnapshotDone {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
         /// Where it stands in the journal.
         position: Position,
@@ -133,30 +133,30 @@ pub enum Done<D: Disk> {
     },
     /// No snapshot this time; the journal still has everything. To be tried again later.
     SnapshotFailed {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
-        /// Why.
+        /// The cause, from the file system.
         error: io::Error,
     },
     /// A run of settled payments has its name and is durable.
     RunWritten {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
         /// Ready to be read.
         run: Box<Run>,
     },
     /// Runs that were forgotten are gone, as far as they could be removed.
     RunsRemoved {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
         /// Those that are gone.
         removed: Vec<PathBuf>,
     },
     /// No run this time, or some could not be removed. To be tried again later.
     RunFailed {
-        /// Whose.
+        /// Number of the store's shard.
         shard: u32,
-        /// Why.
+        /// The cause, with the file's name.
         error: RecoveryError,
     },
 }

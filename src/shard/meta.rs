@@ -47,7 +47,7 @@ pub type ProcessorMarks = [ProcessorMark; 2];
 pub struct Meta {
     /// Random, from when the directory was made.
     pub directory: u128,
-    /// 1 to SHARDS_MAX.
+    /// Number of shards, 1 to SHARDS_MAX.
     pub shards: u32,
 }
 

@@ -12,26 +12,26 @@
 //! - [`dedup`]: earlier commands and their outcomes, by which a repeated command is recognised.
 
 pub mod accounts;
-pub mod acquire;
+pub(crate) mod acquire;
 mod apply;
-pub mod chain;
+pub(crate) mod chain;
 pub mod check;
 pub mod clock;
-pub mod creation;
+pub(crate) mod creation;
 pub mod dedup;
-pub mod disk;
-pub mod error;
-pub mod job;
+pub(crate) mod disk;
+pub(crate) mod error;
+pub(crate) mod job;
 pub mod journal;
 pub mod layout;
 pub mod mapping;
-pub mod meta;
-pub mod ownership;
+pub(crate) mod meta;
+pub(crate) mod ownership;
 pub mod payments;
 pub mod recovery;
-pub mod snapshot;
-pub mod state;
-pub mod store;
+pub(crate) mod snapshot;
+pub(crate) mod state;
+pub(crate) mod store;
 
 #[cfg(test)]
 pub(crate) mod tests;

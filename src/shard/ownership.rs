@@ -20,7 +20,7 @@ const CARD_BYTES_MAX: u64 = 4096;
 /// What came of trying to lock.
 #[derive(Debug)]
 pub enum Locked<L> {
-    /// It is ours.
+    /// This process holds the lock.
     Ours(L),
     /// Somebody else has it: its descriptor, as far as it is written.
     Held(String),

@@ -76,11 +76,11 @@ use super::{layout, Identity, Meta, Shard, Store};
 
 /// A shard that is ready to serve.
 pub struct Recovered<D: Disk> {
-    /// The accounts.
+    /// The shard, with everything of the journal applied.
     pub shard: Shard,
-    /// The files.
+    /// The shard's files, ready to be written to.
     pub store: Store<D>,
-    /// What was found.
+    /// The cases that applied, and the counts.
     pub report: Report,
 }
 
@@ -95,11 +95,11 @@ pub struct Report {
     pub snapshots_bad: Vec<PathBuf>,
     /// Records replayed over the snapshot.
     pub replayed: u64,
-    /// The last record.
+    /// Sequence of the last record.
     pub sequence: u64,
     /// How the journal ended.
     pub journal: JournalCase,
-    /// Temporary files removed.
+    /// Temporary files of an interrupted run that were removed.
     pub leftovers: usize,
 }
 

@@ -78,7 +78,7 @@ fn halves(value: u64) -> [u32_le; 2] {
     [(value as u32).into(), ((value >> 32) as u32).into()]
 }
 
-/// The opposite.
+/// The number that [`halves`] took apart.
 fn whole(halves: [u32_le; 2]) -> u64 {
     let [low, high] = halves.map(|half| u64::from(half.to_native()));
     high << 32 | low
@@ -228,15 +228,14 @@ impl SnapshotHeader {
     }
 }
 
-/// A good snapshot.
+/// A snapshot whose checksum and contents are good.
 pub struct Snapshot {
     /// Where it stands in the journal.
     pub position: Position,
-    /// Of the file.
+    /// Bytes of the file.
     pub bytes: u64,
     /// The header's page, and the accounts.
     pub accounts: Mapping,
-    /// What is remembered.
     pub dedup: DedupTable,
     /// Those that are open, and those that are settled and not in a run.
     pub payments: Payments,

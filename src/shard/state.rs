@@ -39,11 +39,11 @@ struct AccountUndo {
 
 /// A snapshot being copied out.
 struct SnapshotCopy {
-    /// The next account.
+    /// Index of the next account to copy.
     next: usize,
-    /// Follow the accounts.
+    /// Behind the accounts: the dedup table.
     dedup: dedup::DedupCopy,
-    /// Follow those.
+    /// Behind the dedup table: the payments.
     payments: payments::PaymentsCopy,
     /// Where the journal stood when it began.
     began: LogEnd,
@@ -145,7 +145,7 @@ impl Shard {
         self.clock.tell(now, self.log_end.time_us, has_keys)
     }
 
-    /// The shard's time.
+    /// The shard's time at `now`, microseconds since 1970; see [`clock`](super::clock).
     pub fn now_us(&self, now: Now) -> u64 {
         self.clock.time_us(now, self.log_end.time_us)
     }
@@ -442,7 +442,7 @@ impl Shard {
         )
     }
 
-    /// Gives up copying.
+    /// Ends a copy that cannot be finished.
     pub fn snapshot_abandon(&mut self) {
         self.copying = None;
         self.payments.slice_abandon();

@@ -31,9 +31,9 @@ pub enum AppendError {
 pub struct Counters {
     /// Bytes of records written.
     pub journal_bytes: u64,
-    /// Records written.
+    /// Records written to the journal.
     pub records: u64,
-    /// Snapshots that failed.
+    /// Snapshots that could not be written.
     pub snapshots_failed: u64,
     /// Runs of settled payments that failed.
     pub runs_failed: u64,
@@ -68,7 +68,7 @@ pub(super) struct Files<D: Disk> {
     /// The last segment, and its length.
     pub current: Arc<D::File>,
     pub current_bytes: u64,
-    /// Good ones, ascending.
+    /// Snapshots that can be read, by their end, ascending.
     pub snapshots: Vec<SnapshotFile>,
     /// Bad ones: removed when a new one is durable.
     pub bad: Vec<u64>,
@@ -148,12 +148,12 @@ impl<D: Disk> Store<D> {
         self.snapshot_journal_bytes = snapshot_journal_bytes;
     }
 
-    /// For metrics.
+    /// What this store has counted since it was opened.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The shard's directory.
+    /// The directory with the shard's files.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -20,7 +20,7 @@ pub struct PaymentStats {
     pub open_since_ns: Counter,
     /// When one was last settled; monotonic nanoseconds.
     pub settled_ns: Counter,
-    /// Payments accepted.
+    /// Payments accepted, repeats not counted.
     pub accepted: Counter,
     /// Payments refused because as many were open as may be.
     pub queue_full: Counter,
@@ -30,14 +30,14 @@ pub struct PaymentStats {
     pub fallback_for_room: Counter,
 }
 
-/// Of one processor.
+/// Counters of one processor.
 #[derive(Default)]
 pub struct ProcessorStats {
     /// 0: closed; 1: open; 2: half-open.
     pub circuit: Counter,
     /// How many it may have at a time now.
     pub window: Counter,
-    /// Payments under way.
+    /// Payments sent to it and not yet answered.
     pub under_way: Counter,
     /// From a request to its reply, as of late. Nanoseconds.
     pub latency_ns: Counter,
@@ -47,9 +47,9 @@ pub struct ProcessorStats {
     pub response_min_ms: Counter,
     /// When it last said so; monotonic. 0: it has not.
     pub health_ns: Counter,
-    /// Payments confirmed.
+    /// Payments that it has confirmed.
     pub settled: Counter,
-    /// Their sum.
+    /// The cents of the confirmed payments.
     pub settled_cents: Counter,
     /// Attempts that it refused for a failure.
     pub failed: Counter,

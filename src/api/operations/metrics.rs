@@ -27,7 +27,7 @@ enum Source {
     Sum(fn(&CoreStats) -> &Counter),
     /// One sample of each processor: a counter of all cores.
     SumEach(fn(&ProcessorStats) -> &Counter),
-    /// One sample.
+    /// One sample, computed from what the view has.
     Value(fn(&View<'_>) -> f64),
     /// One sample of each processor, if it has one.
     ValueEach(fn(&Seen) -> Option<f64>),
@@ -55,7 +55,7 @@ const GAUGE: &str = "gauge";
 const HISTOGRAM: &str = "histogram";
 const EACH: &[&str] = &["processor"];
 
-/// Of every process.
+/// Metrics that every process has.
 #[rustfmt::skip]
 const PROCESS: [Metric; 24] = [
     ("galo_build_info", GAUGE, &["version", "commit", "driver"], Samples(build),

@@ -79,7 +79,7 @@ pub(super) fn is_stalled(stats: &Stats, now_ns: u64) -> bool {
         .is_some_and(|since_ns| now_ns.saturating_sub(since_ns.max(settled_ns)) >= PAYMENT_OLD_NS)
 }
 
-/// Seconds, or `null`.
+/// Nanoseconds as JSON seconds, or `null`.
 fn seconds(ns: Option<u64>) -> String {
     ns.map_or_else(|| "null".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e9))
 }

@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for Found {
     }
 }
 
-/// A member's name.
+/// A member's name, and whether it is nearly one of ours.
 struct Misspelt(bool);
 
 impl<'de> Deserialize<'de> for Misspelt {

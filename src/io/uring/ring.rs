@@ -20,17 +20,17 @@ const COMPLETIONS_PER_ENTER: usize = 20;
 /// Which provided buffers are received into: a buffer ring each, by its group's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
-    /// [`RECEIVE_BUFFERS`].
+    /// [`RECEIVE_BUFFERS`] buffers of the small size.
     Small = 0,
-    /// [`RECEIVE_BUFFERS_LARGE`].
+    /// [`RECEIVE_BUFFERS_LARGE`] buffers of the large size.
     Large = 1,
 }
 
-/// Of a ring.
+/// Sizes of a ring's queues.
 pub(in crate::io) struct Size {
-    /// Submission queue entries.
+    /// Entries of the submission queue.
     pub submissions: u32,
-    /// Completion queue entries.
+    /// Entries of the completion queue.
     pub completions: u32,
     /// Receive buffers; a power of two.
     pub buffers: u16,
@@ -39,7 +39,7 @@ pub(in crate::io) struct Size {
 }
 
 impl Size {
-    /// A core's.
+    /// The ring that serves a core's sockets.
     pub const SOCKETS: Size = Size {
         submissions: RING_ENTRIES,
         completions: COMPLETIONS_MAX,
@@ -59,7 +59,7 @@ impl Size {
 pub(in crate::io) struct Ring {
     /// First, so that it is gone before the memory that it writes to.
     uring: IoUring,
-    /// By group.
+    /// Receive buffers by [`Group`].
     buffers: [Buffers; 2],
     /// Read by the kernel when a timeout is submitted, which is before the next is armed.
     timespec: Box<Timespec>,
@@ -297,12 +297,12 @@ impl Ring {
         unsafe { self.push(entry, tag) }
     }
 
-    /// Cancels one operation.
+    /// Cancels the operation with this tag.
     pub(super) fn cancel(&mut self, tag: Tag) -> Result<(), Error> {
         self.cancel_with(CancelBuilder::user_data(tag.pack()))
     }
 
-    /// Cancels every operation.
+    /// Cancels every operation of the ring.
     pub(super) fn cancel_all(&mut self) -> Result<(), Error> {
         self.cancel_with(CancelBuilder::any())
     }
@@ -313,7 +313,7 @@ impl Ring {
         unsafe { self.push_forgotten(entry) }
     }
 
-    /// Closes a descriptor.
+    /// Submits the close of a descriptor.
     pub(super) fn close(&mut self, fd: RawFd) -> Result<(), Error> {
         let entry = opcode::Close::new(Fd(fd)).build();
         // SAFETY: points to nothing.

@@ -54,9 +54,9 @@ const _: () = {
 /// A key, what came with it, and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// See [`ids::key`](crate::command::ids::key).
+    /// The key's hash: [`ids::key`](crate::command::ids::key).
     pub key: u128,
-    /// Of the request.
+    /// The request's fingerprint, by which another request with the same key is told apart.
     pub fingerprint: u64,
     /// Outcome of the request.
     pub outcome: Remembered,
@@ -128,7 +128,7 @@ impl KeyEntry {
 /// See the top of this file.
 #[derive(Debug, Default)]
 pub struct Keys {
-    /// Oldest first.
+    /// The keys, oldest first.
     ring: VecDeque<KeyEntry>,
     /// Places in the ring, counted since the shard was opened, of the ring's first.
     first: u64,

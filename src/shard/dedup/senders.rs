@@ -69,7 +69,7 @@ impl WindowEntry {
 #[derive(Debug)]
 struct SenderWindow {
     origin: Origin,
-    /// By counter.
+    /// The outcomes, by counter, ascending.
     entries: VecDeque<WindowEntry>,
     /// The last record that it is of, as a snapshot has it.
     through: u64,
@@ -124,7 +124,7 @@ enum WindowUndo {
 pub struct SenderWindows {
     /// In the order in which the members came.
     windows: Vec<SenderWindow>,
-    /// Oldest first.
+    /// Changes of the tick, oldest first.
     undo: Vec<WindowUndo>,
 }
 

@@ -25,7 +25,7 @@ pub struct Stamp {
     pub chain: u32,
     /// Records not known to be durable, this one included; `u32::MAX`: that many or more.
     pub unsynced: u32,
-    /// The record's number.
+    /// Number of the record in its journal, from 1.
     pub sequence: u64,
     /// The shard's time, microseconds since 1970.
     pub time_us: u64,

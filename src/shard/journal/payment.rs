@@ -47,16 +47,16 @@ const _: () = {
 pub enum PaymentEvent {
     /// One was accepted, at the record's time.
     Accepted {
-        /// Its id.
+        /// The id it was accepted with.
         id: PaymentId,
-        /// Positive.
+        /// Cents of the amount, positive.
         cents: u64,
     },
     /// One may be sent to a processor from now on.
     Bound {
-        /// Its id.
+        /// The id it was accepted with.
         id: PaymentId,
-        /// Whose it is.
+        /// The processor that it is bound to.
         to: Processor,
         /// What that one is told.
         requested_us: u64,
@@ -68,7 +68,7 @@ pub enum PaymentEvent {
         /// All that is known of it.
         settled: Settled,
     },
-    /// All were forgotten.
+    /// All payments were forgotten.
     Purged {
         /// How many were settled before.
         number: u64,

@@ -138,29 +138,29 @@ pub struct Record<'a> {
     pub offset: usize,
     /// How long it is.
     pub bytes: usize,
-    /// Its own checksum.
+    /// Checksum of the record, which the next one has in its stamp ([`Stamp::chain`]).
     pub crc: u32,
     /// What every record has.
     pub stamp: Stamp,
-    /// What happened.
+    /// The change that the record makes.
     pub event: Event<'a>,
 }
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// Money moved.
+    /// A transaction was carried out.
     Transaction {
-        /// What was ordered.
+        /// The order that was carried out.
         order: Order<'a>,
-        /// Under which ids.
+        /// The ids that it came with.
         ids: Ids,
         /// Cents, afterwards; only there with ids.
         balance: Option<i64>,
     },
     /// Nothing moved, and a repeat is to be told so again.
     Refused {
-        /// What was ordered.
+        /// The order that was refused.
         order: Order<'a>,
         /// Under which ids; a key is among them.
         ids: Ids,
@@ -172,7 +172,7 @@ pub enum Event<'a> {
         /// Under which id it came from another member.
         forward: Option<ForwardId>,
     },
-    /// Something about payments.
+    /// A change of a payment, or of all of them.
     Payment(PaymentEvent),
     /// How real time goes on.
     Clock(Reading),
@@ -196,7 +196,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// For messages.
+    /// The reason as messages and errors print it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Reason::Partial => "the file ends within a record",

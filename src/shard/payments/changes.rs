@@ -10,7 +10,7 @@ use crate::shard::{journal, Shard};
 /// What changes payments. All but what is said to be journalled is known in memory only: whoever has the
 /// shard next takes every bound payment for one in doubt.
 impl Shard {
-    /// The payments.
+    /// Payments of the shard, to be read.
     pub fn payments(&self) -> &Payments {
         &self.payments
     }

@@ -15,19 +15,19 @@ thread_local! {
 pub struct Hasher(SipHasher13);
 
 impl Hasher {
-    /// Of a directory.
+    /// Hashes with the directory's id as key.
     pub fn new(directory: u128) -> Hasher {
         Hasher(SipHasher13::new_with_key(&directory.to_le_bytes()))
     }
 
-    /// Two independent ones.
+    /// Two independent 64-bit hashes of an id.
     pub fn both(&self, id: PaymentId) -> (u64, u64) {
         #[cfg(test)]
         HASHED.with(|hashed| hashed.set(hashed.get() + 1));
         self.0.hash(&id.0.to_le_bytes()).as_u64()
     }
 
-    /// For tables.
+    /// The hash that tables use: the first of [`both`](Self::both).
     pub fn hash(&self, id: PaymentId) -> u64 {
         self.both(id).0
     }

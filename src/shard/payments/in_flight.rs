@@ -27,13 +27,13 @@ pub enum Stand {
 pub struct InFlightPayment {
     /// By which it is known.
     pub id: PaymentId,
-    /// Positive.
+    /// Cents of the amount, positive.
     pub cents: u64,
     /// When it was accepted.
     pub accepted_us: u64,
     /// What the processor was told.
     pub requested_us: u64,
-    /// Which processor.
+    /// The processor it was bound to last.
     pub to: Processor,
     /// How often it was sent.
     pub attempts: u16,
@@ -94,7 +94,7 @@ impl InFlightPayment {
         self.stand != Stand::Free
     }
 
-    /// For others.
+    /// The payment as the other layers know it.
     pub fn to_payment(self) -> Payment {
         Payment {
             id: self.id,
@@ -130,18 +130,18 @@ type Rest = (u64, PaymentId);
 pub struct InFlight {
     hasher: Hasher,
     table: HashTable<InFlightPayment>,
-    /// All.
+    /// All payments of the table.
     ages: BTreeSet<Age>,
     /// Those that are free.
     free: BTreeSet<Age>,
     /// Of those, who may go now: they have nothing in `due_ns`.
     turns: BTreeSet<Age>,
-    /// The others.
+    /// Free ones that rest, by the end of their rest.
     resting: BTreeSet<Rest>,
 }
 
 impl InFlight {
-    /// None yet.
+    /// An empty table, which allocates nothing.
     pub fn new(hasher: Hasher) -> InFlight {
         InFlight {
             hasher,
@@ -163,7 +163,7 @@ impl InFlight {
         self.free.len()
     }
 
-    /// One of them.
+    /// The payment with this id, if it is in flight.
     pub fn get(&self, id: PaymentId) -> Option<&InFlightPayment> {
         self.get_hashed(id, self.hasher.hash(id))
     }
@@ -287,7 +287,7 @@ impl InFlight {
         true
     }
 
-    /// One leaves.
+    /// Takes a payment out of the table.
     pub fn remove(&mut self, id: PaymentId) -> Option<InFlightPayment> {
         let hasher = self.hasher;
         let found = self
@@ -303,7 +303,7 @@ impl InFlight {
         Some(entry)
     }
 
-    /// All leave.
+    /// Empties the table: all payments are forgotten.
     pub fn clear(&mut self) {
         *self = InFlight::new(self.hasher);
     }

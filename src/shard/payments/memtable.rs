@@ -14,20 +14,20 @@ use crate::payments::{Payment, PaymentId, Processor, Summary, Window};
 pub struct Settled {
     /// By which it is known.
     pub id: PaymentId,
-    /// Positive.
+    /// Cents of the amount, positive.
     pub cents: u64,
     /// When it was accepted.
     pub accepted_us: u64,
     /// What its processor has stored.
     pub requested_us: u64,
-    /// Who has it.
+    /// The processor that has it.
     pub by: Processor,
     /// How often it was sent.
     pub attempts: u16,
 }
 
 impl Settled {
-    /// For others.
+    /// The payment as the other layers know it.
     pub fn to_payment(self) -> Payment {
         Payment {
             id: self.id,
@@ -47,7 +47,7 @@ impl Settled {
 struct Batch {
     /// Shared once it is full and written, while it is made a file.
     entries: Arc<Vec<Settled>>,
-    /// Places in `entries`.
+    /// Indices in `entries`, by id.
     ids: HashTable<u32>,
     /// Of the record of the last one.
     sequence: u64,

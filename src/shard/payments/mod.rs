@@ -376,7 +376,7 @@ impl Payments {
         self.runs.removable(synced)
     }
 
-    /// They are removed.
+    /// The files at `paths` have been removed.
     pub(super) fn runs_removed(&mut self, paths: &[PathBuf]) {
         self.runs.removed(paths);
     }

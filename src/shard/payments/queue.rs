@@ -40,7 +40,7 @@ pub struct QueuedPayment {
     pub id: PaymentId,
     /// Positive; in a snapshot's copy 0: it has left.
     pub cents: u64,
-    /// Microseconds since 1970.
+    /// When it was accepted; microseconds since 1970.
     pub accepted_us: u64,
 }
 
@@ -193,7 +193,7 @@ impl Queue {
         Some(Self::widen(self.first, *low))
     }
 
-    /// The entry there.
+    /// The payment at a position from first to end.
     pub fn get(&self, position: u64) -> QueuedPayment {
         debug_assert!((self.first..self.end).contains(&position));
         self.pieces.get(position)
@@ -414,7 +414,7 @@ impl Queue {
         self.fresh = self.end;
     }
 
-    /// All leave.
+    /// Empties the queue: all payments are forgotten.
     pub fn clear(&mut self) {
         self.first = self.end;
         self.indexed = self.end;

@@ -190,7 +190,7 @@ impl Run {
         self.sequence
     }
 
-    /// How many payments.
+    /// Payments in the run.
     pub fn count(&self) -> usize {
         self.places.count
     }
@@ -200,7 +200,7 @@ impl Run {
         self.places.end as u64
     }
 
-    /// The file.
+    /// Path of the run's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -216,7 +216,7 @@ impl Run {
         Ok(())
     }
 
-    /// The opposite.
+    /// Frees the filter's memory; look-ups read a block instead.
     pub fn drop_filter(&mut self) {
         self.filter = None;
     }

@@ -130,7 +130,7 @@ impl Runs {
         }
     }
 
-    /// They are removed.
+    /// The files at `paths` have been removed.
     pub fn removed(&mut self, paths: &[PathBuf]) {
         self.obsolete.retain(|path| !paths.contains(path));
     }

@@ -76,7 +76,7 @@ fn recognise_too_much(shard: &Shard, client: u32, ids: &Ids) -> DedupResult {
     shard.recognise(index, Kind::Debit, i64::MAX, text("x"), TIME_US, ids)
 }
 
-/// Such a debit.
+/// Carries out a debit beyond every limit.
 fn post_too_much(shard: &mut Shard, client: u32, ids: &Ids) {
     assert_eq!(recognise_too_much(shard, client, ids), DedupResult::New);
     let index = shard.find(client).unwrap();

@@ -15,7 +15,7 @@ use crate::shard::ownership::{Locked, Ownership};
 pub enum Write {
     /// Only so many bytes are taken.
     Short(usize),
-    /// An errno.
+    /// It fails with this errno.
     Fails(i32),
 }
 

@@ -26,7 +26,7 @@ use crate::bank::{Description, Kind, Order};
 use crate::command::Ids;
 use crate::machine::Job as _;
 
-/// 2024-01-01.
+/// 2024-01-01T00:00:00Z, microseconds since 1970.
 const TIME_US: u64 = 1_704_067_200_000_000;
 
 const CLIENTS: [Client; 5] = [
