@@ -39,7 +39,7 @@ pub const CONTEST: [Client; 5] = [
 /// A file of clients that cannot be used.
 #[derive(Debug)]
 pub enum ClientsError {
-    /// It cannot be read.
+    /// The file cannot be read.
     Read(std::io::Error),
     /// It is not a JSON list of objects with id, limite and perhaps saldo.
     Json(serde_json::Error),
@@ -50,7 +50,7 @@ pub enum ClientsError {
         /// The rule, as the message names it.
         rule: &'static str,
     },
-    /// There is none in it.
+    /// The list is empty.
     Empty,
 }
 

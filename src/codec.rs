@@ -44,24 +44,24 @@ impl<'a> Fields<'a> {
         Fields(bytes)
     }
 
-    /// Whether nothing is left.
+    /// Whether all bytes were taken.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Bytes that are left.
+    /// How many bytes were not taken yet.
     pub fn left(&self) -> usize {
         self.0.len()
     }
 
-    /// The next bytes, so many.
+    /// The next `count` bytes; `None`: fewer are left.
     pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
-    /// All that is left.
+    /// Takes all bytes that are left.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }

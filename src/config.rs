@@ -24,7 +24,7 @@ pub use payments::{PaymentFlags, ProcessorUrl};
 /// The commit this was built from, or `unknown`.
 pub const GIT_HASH: &str = env!("GALO_GIT_HASH");
 
-/// What `galo --version` prints.
+/// The line that `galo --version` prints: version, commit and I/O drivers.
 pub fn version() -> String {
     let drivers = Driver::ALL.map(Driver::name).join(", ");
     format!(
@@ -38,12 +38,12 @@ pub fn version() -> String {
 pub enum CliCommand {
     /// Serve: every flag and variable, with its default where it was not given.
     Serve(Box<Serve>),
-    /// Verify a data directory.
+    /// `galo check`: verify a data directory without serving it.
     Check {
         /// The data directory to check.
         data: PathBuf,
     },
-    /// Ask a running server.
+    /// `galo healthcheck`: ask a running server whether it serves.
     Healthcheck {
         /// The server to ask: `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
         url: String,

@@ -11,7 +11,7 @@ use crate::io::address;
 use crate::limits::HEALTHCHECK_NS_MAX;
 
 const TIMEOUT: Duration = Duration::from_nanos(HEALTHCHECK_NS_MAX);
-/// More than any status line.
+/// Bytes that are read of a reply: more than any status line has.
 const LINE_BYTES_MAX: u64 = 4096;
 
 /// Why the server does not count as healthy.
@@ -38,7 +38,7 @@ impl fmt::Display for HealthError {
     }
 }
 
-/// `Ok`: the server answered 200 within two seconds.
+/// Asks the server at `url` for its health. `Ok`: it answered 200 within [`HEALTHCHECK_NS_MAX`].
 pub fn run(url: &str) -> Result<(), HealthError> {
     let (sender, receiver) = mpsc::channel();
     let asked = url.to_owned();
@@ -81,7 +81,7 @@ fn ask(url: &str) -> Result<String, HealthError> {
 #[derive(Debug, PartialEq)]
 enum Target<'a> {
     Unix(&'a str),
-    /// With a port, or without.
+    /// A host, with a port or without.
     Tcp {
         host: &'a str,
         path: &'a str,

@@ -45,7 +45,7 @@ pub const CONNECTIONS_MAX: usize = 12_000;
 pub const STUCK_INPUT_BYTES_MAX: usize = 4 * KIB;
 /// Written and not yet sent. Beyond: no further request of that connection is taken up.
 pub const OUTPUT_BYTES_MAX: usize = 64 * KIB;
-/// Between requests. Beyond: closed.
+/// A client's connection between two requests. Beyond: closed.
 pub const IDLE_NS_MAX: u64 = 75 * SECOND_NS;
 /// From the first byte of a head to its last. Beyond: 408 and close.
 pub const HEAD_NS_MAX: u64 = 10 * SECOND_NS;
@@ -283,7 +283,7 @@ pub const SHARDS_MAX: usize = 1024;
 pub const CORES_MAX: usize = 64;
 /// Characters of a description (the contest's rule).
 pub const DESCRIPTION_CHARS_MAX: usize = 10;
-/// The same in UTF-8.
+/// Bytes of a description in UTF-8.
 pub const DESCRIPTION_BYTES_MAX: usize = 4 * DESCRIPTION_CHARS_MAX;
 /// Transactions that an account keeps for its statement (the contest's rule).
 pub const STATEMENT_TRANSACTIONS: usize = 10;
@@ -334,7 +334,7 @@ pub const LISTEN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
 pub const JOIN_WAIT_NS_MAX: u64 = SECOND_NS;
 /// Between two such attempts.
 pub const JOIN_RETRY_NS: u64 = 10 * MILLISECOND_NS;
-/// A Unix socket's path (unix(7)).
+/// Bytes of a Unix socket's path that the kernel takes (unix(7)), without the zero behind it.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// For threads that have ended to be no longer counted, at the start.
 pub const THREADS_GONE_NS_MAX: u64 = 100 * MILLISECOND_NS;

@@ -21,7 +21,7 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
-/// Who is at the other end.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Accepted from a listener; speaks HTTP.
@@ -35,7 +35,7 @@ pub enum Peer {
     Upstream(usize),
 }
 
-/// Whom a machine may want to connect to.
+/// A peer that a machine may ask to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The link socket of this member ([`crate::io::Setup::link_paths`]).
@@ -44,7 +44,7 @@ pub enum Target {
     Upstream(usize),
 }
 
-/// What a machine asks of its driver.
+/// An action that a machine asks of its driver.
 #[derive(Debug)]
 pub enum Effect<Job> {
     /// Send [`Machine::output`] of this connection, which stays as it is until [`Machine::sent`].
@@ -73,10 +73,10 @@ pub enum Effect<Job> {
     Exit(Exit),
 }
 
-/// How a core ended.
+/// Why a core left its loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Asked to stop, and done.
+    /// It was asked to stop, and everything it had to finish is finished.
     Stopped,
     /// Must not go on; the reason, for the log.
     Failed(String),
@@ -117,7 +117,7 @@ pub trait Machine {
     fn sent(&mut self, id: ConnectionId, bytes: Result<usize, ()>);
     /// The driver holds nothing of this connection any more.
     fn closed(&mut self, id: ConnectionId);
-    /// A job came back.
+    /// The result of a job that [`Effect::Start`] handed out.
     fn job_done(&mut self, done: <Self::Job as Job>::Done);
     /// Begin to stop: ends in [`Effect::Exit`].
     fn stop(&mut self);

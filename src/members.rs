@@ -8,9 +8,9 @@ use crate::stats::Stats;
 pub struct Members {
     /// Names of the nodes (processes), in the order of `--nodes`.
     pub nodes: Vec<String>,
-    /// Which of them this is.
+    /// Index of this node in `nodes`.
     pub node: usize,
-    /// Which core of it this is.
+    /// Number of this core in its node.
     pub core: usize,
     /// Cores of each node.
     pub cores: usize,
@@ -19,7 +19,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// A node that is alone.
+    /// The members of a node without a cluster.
     pub fn alone(core: usize, cores: usize, shards: usize) -> Members {
         Members {
             nodes: vec!["galo".to_owned()],
@@ -30,7 +30,7 @@ impl Members {
         }
     }
 
-    /// Counters for the cores of our node.
+    /// Counters for the cores of this node.
     pub fn stats(&self) -> Stats {
         Stats::new(self.cores, self.node, self.nodes.len(), self.shards)
     }
@@ -59,7 +59,7 @@ impl Members {
         )
     }
 
-    /// Who owns a shard when everybody is there.
+    /// The member that owns a shard when all members are there.
     pub fn home(&self, shard: usize) -> usize {
         shard % self.nodes.len() * self.cores + shard / self.nodes.len() % self.cores
     }

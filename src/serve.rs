@@ -42,7 +42,7 @@ const LISTEN_RETRY: Duration = Duration::from_nanos(LISTEN_RETRY_NS);
 const STOP_WAIT_MAX: Duration = Duration::from_nanos(STOP_WAIT_NS_MAX);
 const STOP_REPEAT_MIN: Duration = Duration::from_nanos(STOP_REPEAT_NS_MIN);
 
-/// Why it does not serve, or no longer.
+/// Why a server cannot start, or must not go on.
 #[derive(Debug)]
 pub enum ServeError {
     /// No driver can run here.
@@ -53,7 +53,7 @@ pub enum ServeError {
     Clients(PathBuf, ClientsError),
     /// It cannot be a node of its cluster, or the one owner of its data.
     Join(JoinError),
-    /// The data cannot be used.
+    /// A data directory or a shard cannot be used.
     Data(RecoveryError),
     /// The processors are not those that payments are with.
     Processors(String),
@@ -408,7 +408,7 @@ fn abort_on_panic() {
     }));
 }
 
-/// What [`watch`] waits for.
+/// Events that end or change what [`watch`] does.
 enum Event {
     Signal(Received),
     Ended(usize, Exit),

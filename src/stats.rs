@@ -36,7 +36,7 @@ pub const PROCESSORS: usize = 2;
 /// Kinds of senseless answers of a processor: [`Anomaly`](crate::payments::answers::Anomaly).
 pub const ANOMALIES: usize = 6;
 
-/// A number that one core writes.
+/// A counter or gauge that one core writes and all cores read.
 #[derive(Default)]
 pub struct Counter(AtomicU64);
 
@@ -46,7 +46,7 @@ impl Counter {
         self.0.store(self.0.load(Relaxed) + count, Relaxed);
     }
 
-    /// Only the owner may call this.
+    /// Replaces the value. Only the core that owns the counter may call this.
     pub fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
@@ -63,7 +63,7 @@ impl Counter {
     }
 }
 
-/// What one core counts.
+/// The counters and gauges of one core, which it alone writes.
 #[derive(Default)]
 #[repr(align(128))]
 pub struct CoreStats {
@@ -84,7 +84,7 @@ pub struct CoreStats {
     pub forwards: Counter,
     /// Shards taken over from other nodes.
     pub takeovers: Counter,
-    /// Shards that came back home.
+    /// Shards that were handed back to this core, whose home is here.
     pub handbacks: Counter,
     /// Commands sent, or carried out, again, because their owner was lost.
     pub retries: Counter,
@@ -94,9 +94,9 @@ pub struct CoreStats {
     pub journal_records: Counter,
     /// Bytes appended to journals.
     pub journal_bytes: Counter,
-    /// Writes that appended them.
+    /// Write calls that appended records: one a tick and shard.
     pub journal_writes: Counter,
-    /// Writes that found no room.
+    /// Writes to a journal that found no room on the disk.
     pub journal_full: Counter,
     /// Calls of `fdatasync` for journals.
     pub journal_syncs: Counter,
@@ -133,7 +133,7 @@ pub enum LinkState {
 /// What all cores of a node count, and how they are linked.
 pub struct Stats {
     cores: Box<[CoreStats]>,
-    /// Our node's number, and how many there are.
+    /// This node's number, and how many nodes there are.
     node: usize,
     nodes: usize,
     /// By shard: since when this process owns it; microseconds since 1970. 0: it does not.
@@ -266,12 +266,12 @@ impl Stats {
         &self.cores[core]
     }
 
-    /// Those of all cores.
+    /// The counters of all cores, by core number.
     pub fn cores(&self) -> impl Iterator<Item = &CoreStats> {
         self.cores.iter()
     }
 
-    /// Adds something up over the cores.
+    /// The sum of one counter over all cores.
     pub fn sum(&self, counter: impl Fn(&CoreStats) -> &Counter) -> u64 {
         self.cores.iter().map(|core| counter(core).get()).sum()
     }
@@ -281,7 +281,7 @@ impl Stats {
         self.sum(|core| &core.replies[endpoint][status])
     }
 
-    /// Replies of all kinds.
+    /// Replies of all endpoints and statuses, of all cores.
     pub fn replies_in_all(&self) -> u64 {
         let of = |core: &CoreStats| core.replies.iter().flatten().map(Counter::get).sum::<u64>();
         self.cores.iter().map(of).sum()

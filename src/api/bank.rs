@@ -138,7 +138,6 @@ fn integer(raw: &str) -> Option<i64> {
     raw.parse().ok()
 }
 
-/// Appends the reply's body.
 pub(super) fn write_posted(body: &mut Vec<u8>, posted: Posted) {
     body.extend_from_slice(b"{\"limite\":");
     write_integer(body, posted.limit);
@@ -147,7 +146,7 @@ pub(super) fn write_posted(body: &mut Vec<u8>, posted: Posted) {
     body.push(b'}');
 }
 
-/// What is said when a transaction changed nothing.
+/// The error of a transaction that changed nothing.
 pub(super) const fn refusal(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Limit => LIMIT,
@@ -155,7 +154,6 @@ pub(super) const fn refusal(refusal: Refusal) -> Problem {
     }
 }
 
-/// Appends the reply's body.
 pub(super) fn write_statement(body: &mut Vec<u8>, statement: &Statement<'_>) {
     body.extend_from_slice(b"{\"saldo\":{\"total\":");
     write_integer(body, statement.balance);

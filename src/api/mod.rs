@@ -59,7 +59,7 @@ impl Endpoint {
         Endpoint::None,
     ];
 
-    /// Where a command comes in.
+    /// The endpoint at which a command comes in.
     pub fn of(command: &Command) -> Endpoint {
         match command {
             Command::Transact { .. } => Endpoint::Transactions,
@@ -86,7 +86,7 @@ impl Endpoint {
     }
 }
 
-/// What a request asks for.
+/// A request as its endpoint understands it.
 #[derive(Debug, PartialEq)]
 pub enum Call<'a> {
     /// Something that the owner of a shard does; once only with this `Idempotency-Key`, which none but
@@ -94,19 +94,19 @@ pub enum Call<'a> {
     Command(Command, Option<&'a [u8]>),
     /// A payment without an id, answered when it is carried out; once only with this `Idempotency-Key`.
     PayNow(u64, Option<&'a [u8]>),
-    /// What processors have carried out.
+    /// Totals of the payments that processors have confirmed within a window.
     Summary(Window),
     /// Forget all payments, of all shards.
     Purge,
-    /// How this process is.
+    /// The health of this process, as JSON.
     Health,
-    /// The same as numbers, for Prometheus.
+    /// Counters and gauges of this process, for Prometheus.
     Metrics,
-    /// Everything back to the start.
+    /// Forget all transactions and payments, of all shards.
     Reset,
-    /// Which methods would do: a list.
+    /// The allowed methods of a path, as the `Allow` header lists them.
     Options(&'static str),
-    /// Answered as it stands.
+    /// Refused before any shard is asked.
     Refused(Refused),
 }
 
@@ -130,7 +130,7 @@ pub struct Refused {
     pub status: Status,
     /// The methods that would do, for a 405.
     pub allow: Option<&'static str>,
-    /// What is said about it.
+    /// The text of the reply's body.
     pub problem: Problem,
 }
 
@@ -141,7 +141,7 @@ pub struct Problem {
     pub error: &'static str,
     /// The member of the request at fault, empty for none.
     pub field: &'static str,
-    /// What would have been right.
+    /// The rule that the request breaks, for people.
     pub rule: &'static str,
 }
 
@@ -209,10 +209,10 @@ const CODED: Problem = Problem {
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const WRITE: &str = "POST, OPTIONS";
-/// Of the server as a whole: `OPTIONS *`.
+/// The methods of the server as a whole: `OPTIONS *`.
 const ANY: &str = "GET, HEAD, POST, OPTIONS";
 
-/// Finds out what a request asks for.
+/// The endpoint of a request, and what it asks there.
 pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
     let mut segments = Path::new(request.path).segments();
     let mut next = || segments.next().transpose();

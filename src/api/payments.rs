@@ -15,7 +15,7 @@ use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Ro
 use crate::limits::AMOUNT_CENTS_MAX;
 use crate::payments::{amount, Payment, PaymentId, PaymentState, Processor, Summary, Window};
 
-/// There are no processors.
+/// The answer to payment requests on a server without payment processors.
 pub const NOT_CONFIGURED: Problem = Problem::general(
     "not configured",
     "payments need --processor-default and --processor-fallback, or DEFAULT_PAYMENT_PROCESSOR_URL and FALLBACK_PAYMENT_PROCESSOR_URL",

@@ -9,7 +9,7 @@ use crate::payments::{amount, PaymentId};
 /// A payment, as a processor has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// By which it is known.
+    /// The payment's id, `correlationId` in the body.
     pub id: PaymentId,
     /// Cents of the amount, positive.
     pub cents: u64,
@@ -17,10 +17,10 @@ pub struct Stored {
     pub requested_us: u64,
 }
 
-/// What a processor says of itself.
+/// A processor's answer about its health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Health {
-    /// It carries nothing out.
+    /// The processor says that it carries nothing out.
     pub failing: bool,
     /// What a payment takes at least. Milliseconds.
     #[serde(rename = "minResponseTime")]

@@ -21,7 +21,7 @@ use rkyv::Portable;
 
 use crate::limits::{DESCRIPTION_BYTES_MAX, DESCRIPTION_CHARS_MAX, STATEMENT_TRANSACTIONS};
 
-/// Which way the money goes.
+/// The direction of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Adds to the balance.
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As it is stored: the contest's letter.
+    /// The byte it is stored as, which is the contest's letter.
     pub const fn to_byte(self) -> u8 {
         match self {
             Kind::Credit => b'c',
@@ -99,7 +99,7 @@ impl From<Description<'_>> for DescriptionBuf {
     }
 }
 
-/// What a client wants done.
+/// A transaction as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order<'a> {
     /// Number of the account's client.
@@ -108,7 +108,7 @@ pub struct Order<'a> {
     pub kind: Kind,
     /// Cents, positive whatever the kind.
     pub amount: i64,
-    /// As the client put it.
+    /// The client's own text.
     pub description: Description<'a>,
 }
 

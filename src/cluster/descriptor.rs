@@ -44,7 +44,7 @@ pub struct Disagreement {
     theirs: String,
     /// What this node has.
     ours: String,
-    /// What to do about it.
+    /// The remedy, for the error's text.
     fix: &'static str,
 }
 

@@ -24,7 +24,7 @@ use crate::limits::{NODES_MAX, NODE_NAME_CHARS_MAX, SOCKET_PATH_BYTES_MAX};
 pub struct Cluster {
     /// Their names, in the order that all of them are given: distinct, at least one.
     pub nodes: Vec<String>,
-    /// Which of them we are.
+    /// Index of this node in `nodes`.
     pub node: usize,
     /// The directory where nodes meet: `--run`.
     pub run: PathBuf,

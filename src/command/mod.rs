@@ -35,24 +35,24 @@ pub enum Command {
         kind: Kind,
         /// Cents, positive whatever the kind.
         amount: i64,
-        /// As the client put it.
+        /// The client's own text.
         description: DescriptionBuf,
     },
-    /// Balance and last transactions.
+    /// Read balance and last transactions of an account.
     Statement {
         /// Number of the account's client.
         client: u32,
     },
     /// Accept a payment, to be carried out by a processor later.
     Pay {
-        /// By which it is known.
+        /// The id that the client chose, or the node.
         id: PaymentId,
         /// Cents of the amount, positive.
         cents: u64,
     },
-    /// Tell where a payment stands.
+    /// Read the state of a payment.
     Show {
-        /// By which it is known.
+        /// The id that the client chose, or the node.
         id: PaymentId,
     },
 }
@@ -84,7 +84,7 @@ pub enum Scope {
     Payments = 1,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
     /// The transaction went through.
@@ -93,7 +93,7 @@ pub enum Outcome<'a> {
     Refused(Refusal),
     /// The `Idempotency-Key` belongs to another transaction.
     KeyReused,
-    /// There is no such client.
+    /// The shard has no account of this client.
     NoSuchClient,
     /// The statement of an account.
     Statement(Statement<'a>),
@@ -105,13 +105,13 @@ pub enum Outcome<'a> {
     QueueFull,
     /// A file with settled payments is damaged, or its device fails.
     Unreadable,
-    /// There is no such payment.
+    /// The shard knows no payment with this id.
     NoSuchPayment,
     /// A payment; `accepted_us` is by real time.
     Payment(Payment),
-    /// What was to be forgotten is.
+    /// All of the scope is forgotten.
     Forgotten(Scope),
-    /// There are no processors.
+    /// The owner of the shard has no payment processors.
     NotConfigured,
     /// The journal had no room; nothing was changed.
     StorageFull,
@@ -119,14 +119,14 @@ pub enum Outcome<'a> {
     NotForgotten(Scope),
 }
 
-/// What an account says of itself.
+/// An account's limit, balance and last transactions.
 #[derive(Clone, Copy, Debug)]
 pub struct Statement<'a> {
     /// The account's limit, cents.
     pub limit: i64,
     /// The account's balance, cents.
     pub balance: i64,
-    /// By real time; microseconds since 1970.
+    /// When it was made, by real time; microseconds since 1970.
     pub moment_us: u64,
     transactions: Transactions<'a>,
 }
@@ -173,7 +173,7 @@ impl<'a> From<&'a Transaction> for Line<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// Of an account, at a moment.
+    /// The statement of an account at a moment, microseconds since 1970.
     pub fn of(account: &'a Account, moment_us: u64) -> Statement<'a> {
         Statement {
             limit: account.limit(),

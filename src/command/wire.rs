@@ -85,7 +85,7 @@ pub fn write_command(out: &mut Vec<u8>, command: &Command) {
     }
 }
 
-/// Reads a command; `None`: it is none.
+/// Reads a command; `None`: [`write_command`] does not write such bytes.
 pub fn read_command(fields: &mut Fields<'_>) -> Option<Command> {
     Some(match fields.u8()? {
         TRANSACT => Command::Transact {
@@ -140,7 +140,7 @@ pub fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
     out.push(kind);
 }
 
-/// Reads an outcome; `None`: it is none.
+/// Reads an outcome; `None`: [`write_outcome`] does not write such bytes.
 pub fn read_outcome<'a>(fields: &mut Fields<'a>) -> Option<Outcome<'a>> {
     Some(match fields.u8()? {
         POSTED => Outcome::Posted(Posted {
@@ -227,12 +227,10 @@ pub fn read_scope(fields: &mut Fields<'_>) -> Option<Scope> {
     }
 }
 
-/// Reads a payment's id.
 pub fn read_id(fields: &mut Fields<'_>) -> Option<PaymentId> {
     fields.u128().map(PaymentId)
 }
 
-/// Reads a processor's number.
 pub fn read_processor(fields: &mut Fields<'_>) -> Option<Processor> {
     Processor::from_number(fields.u8()?)
 }

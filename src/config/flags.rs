@@ -69,7 +69,7 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
     ("trace", LevelFilter::Trace),
 ];
 
-/// Of `galo serve`, as `--help` has them.
+/// The flags of `galo serve`, in the order of `--help`.
 #[rustfmt::skip]
 pub(super) const SERVE_FLAGS: [Flag; 19] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
@@ -184,7 +184,7 @@ fn number(value: &str, max: usize) -> Result<usize, String> {
     number.ok_or_else(|| format!("'{value}' is not accepted: a whole number from 1 to {max}"))
 }
 
-/// As environments, YAML and INI files have it.
+/// A switch as environments, YAML and INI files spell it: `true`, `yes`, `on`, `1` and their opposites.
 fn switch(value: &str) -> Result<bool, String> {
     match value.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),

@@ -2,7 +2,7 @@
 
 use super::flags::SERVE_FLAGS;
 
-/// What `galo --help` prints.
+/// The page that `galo --help` prints.
 pub fn help() -> String {
     let mut page = HEAD.to_owned();
     for flag in &SERVE_FLAGS {

@@ -18,7 +18,7 @@ pub struct PaymentFlags {
     pub replace: bool,
 }
 
-/// Where a payment processor is.
+/// The URL of a payment processor, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessorUrl {
     /// A name in lower case, or an address; an IPv6 one without its brackets.

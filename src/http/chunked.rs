@@ -16,7 +16,7 @@ use crate::limits::{
     HEADERS_MAX, TRAILER_BYTES_MAX,
 };
 
-/// What the next byte belongs to.
+/// The part of the coding that the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -43,7 +43,7 @@ pub(super) struct Decoder {
     phase: Phase,
     digits: u8,
     trailers: u8,
-    /// Of the encoded body, bytes taken.
+    /// Bytes of the encoded body that were taken.
     position: u32,
     /// Bytes of the present size line, or of the trailers.
     section: u16,
@@ -148,7 +148,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// A size line is complete.
+    /// Reads a complete size line, and begins its chunk.
     fn begin_chunk(&mut self) -> Result<Phase, Status> {
         self.section = 0;
         if self.chunk == 0 {

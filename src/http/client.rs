@@ -55,7 +55,7 @@ pub enum Response<'a> {
     Complete {
         /// The status code, as received.
         status: u16,
-        /// What it says of when to come again.
+        /// Its `Retry-After` header.
         retry_after: RetryAfter,
         /// The body, without its transfer coding.
         body: &'a [u8],
@@ -93,7 +93,7 @@ impl RetryAfter {
     }
 }
 
-/// What a head says.
+/// The fields of a reply's head that matter here.
 struct Head {
     /// Bytes of the head.
     length: usize,

@@ -85,9 +85,9 @@ pub fn iso8601_ms(realtime_us: u64) -> [u8; 24] {
 /// Where a moment between two microseconds goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
-    /// To the later one.
+    /// To the later microsecond.
     Up,
-    /// To the earlier one.
+    /// To the earlier microsecond.
     Down,
 }
 
@@ -141,7 +141,7 @@ pub fn parse_iso8601(text: &[u8], round: Round) -> Option<u64> {
     Some(micros.max(0) as u64)
 }
 
-/// Decimal digits, and nothing else.
+/// A number of decimal digits; `None` for any other text.
 fn number(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |number, digit| {
         digit

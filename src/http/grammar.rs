@@ -13,7 +13,7 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
 pub(super) const TOKEN: u8 = 1;
 /// `pchar` and `/` (RFC 3986, section 3.3), with `%` unchecked.
 pub(super) const PATH: u8 = 2;
-/// The same and `?` (section 3.4).
+/// The characters of a query: those of a path, and `?` (section 3.4).
 pub(super) const QUERY: u8 = 8;
 /// What a host, an address in brackets, and a port are made of (RFC 3986, section 3.2.2).
 pub(super) const AUTHORITY: u8 = 4;

@@ -16,7 +16,7 @@ pub enum Method {
     Head,
     /// `POST`: may change something.
     Post,
-    /// `OPTIONS`: what else there is.
+    /// `OPTIONS`: asks which methods a path allows.
     Options,
     /// Any other token, `CONNECT` excepted, which is refused with 400: nothing here is a tunnel.
     Other,

@@ -16,7 +16,7 @@ use crate::limits::{BODY_BYTES_MAX, EMPTY_LINES_MAX, HEAD_BYTES_MAX};
 /// A complete request, borrowed from the bytes that were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// As it says on the request line.
+    /// The method of the request line.
     pub method: Method,
     /// Raw: the path of a target in origin-form, or in absolute-form after the authority (`/` when
     /// there is none); `*` for `OPTIONS *`. Only characters that RFC 3986 allows in a path, but
@@ -40,12 +40,12 @@ pub struct Request<'a> {
     pub idempotency_key: Option<Result<&'a [u8], BadKey>>,
 }
 
-/// What stands at the front of the input.
+/// The verdict on the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// A request, of which `consumed` bytes of input are to be dropped before the next.
     Request {
-        /// It borrows the input, and `scratch`.
+        /// The request, which borrows the input and `scratch`.
         request: Request<'a>,
         /// Bytes, at least 1.
         consumed: usize,

@@ -109,14 +109,14 @@ impl ContentType {
     }
 }
 
-/// What to say, before it is known how.
+/// A reply's content, without the framing that its connection needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply<'a> {
     /// Code and reason of the status line.
     pub status: Status,
-    /// Of the body, even where that is empty.
+    /// Type of the body, even where that is empty.
     pub content_type: ContentType,
-    /// As it is sent.
+    /// The body's bytes, as they are sent.
     pub body: &'a [u8],
     /// The body is a gzip stream: `Content-Encoding`.
     pub gzipped: bool,

@@ -8,9 +8,9 @@ use crate::machine::{ConnectionId, Job};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 
-/// See the module. The loop around it is `event_loop.rs`.
+/// The operations of a driver that differ between io_uring and epoll. The loop around them is `event_loop.rs`.
 pub(super) trait Backend<J: Job> {
-    /// What it keeps of each connection.
+    /// The state that the back end keeps of each connection.
     type State;
 
     /// Whether its sockets answer `EAGAIN` instead of waiting. epoll wants that; io_uring wants sockets that wait, or
@@ -85,7 +85,7 @@ pub(super) trait Backend<J: Job> {
 
 /// What the kernel reports of a socket.
 pub(super) enum Event<'a> {
-    /// Nothing that anybody waits for.
+    /// A completion that nothing depends on.
     Nothing,
     /// Somebody has connected to this listener, or not; and whether it goes on accepting.
     Accepted(u32, Result<OwnedFd, Errno>, bool),

@@ -34,13 +34,13 @@ impl Control {
         }
     }
 
-    /// Makes a core tick.
+    /// Writes to the core's eventfd, so that it runs a tick.
     pub(super) fn wake(&self, core: usize) {
         // Fails only when the counter is full, and then the core is about to wake anyway.
         let _ = self.wakes[core].write(1);
     }
 
-    /// What a driver polls.
+    /// The core's eventfd, which its driver polls.
     pub(super) fn wake_fd(&self, core: usize) -> BorrowedFd<'_> {
         self.wakes[core].as_fd()
     }

@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 /// Connections to upstreams that are being made.
 pub(super) struct Dials {
-    /// By the upstream's number.
+    /// The upstreams, by their numbers.
     upstreams: Option<[Arc<Upstream>; 2]>,
-    /// By slot; slots are used again.
+    /// Connections by slot; slots are used again.
     under_way: Vec<Option<Dial>>,
     free: Vec<u32>,
 }
 
-/// One connection on its way.
+/// A connection that is being made.
 pub(super) struct Dial {
     number: usize,
     address: SocketAddr,
@@ -64,7 +64,7 @@ impl Dials {
         Some(slot)
     }
 
-    /// What is under way in a slot.
+    /// The connection that is being made in a slot.
     pub(super) fn get(&self, slot: u32) -> &Dial {
         let dial = self.under_way[slot as usize].as_ref();
         dial.expect("it is under way")

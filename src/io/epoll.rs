@@ -47,7 +47,7 @@ pub(super) struct Engine<J: Job> {
 
 /// What this back end keeps of a connection.
 pub(super) struct EpollState {
-    /// What epoll watches now.
+    /// The events for which epoll watches the socket now.
     watched: EpollFlags,
 }
 
@@ -55,7 +55,7 @@ type SocketConnection = sockets::SocketConnection<EpollState>;
 type Sockets = sockets::Sockets<EpollState>;
 
 impl<J: Job> Engine<J> {
-    /// Takes it, for a core on this thread.
+    /// Makes the epoll of a core on this thread.
     pub fn take(control: Arc<Control>, core: usize) -> Result<Engine<J>, Lack> {
         let refused = |errno: Errno| format!("epoll: {}", with_limit(&errno.into()));
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(refused)?;
@@ -158,7 +158,7 @@ impl<J: Job> Engine<J> {
         Ok(Event::Connected(slot, result))
     }
 
-    /// Has epoll watch for what matters now.
+    /// Has epoll watch for the events that matter in the connection's present state.
     fn watch(&mut self, connection: &mut SocketConnection) -> Result<(), Error> {
         let mut wanted = EpollFlags::empty();
         wanted.set(EpollFlags::EPOLLIN, connection.reading && !connection.ended);

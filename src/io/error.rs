@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use std::{fmt, io};
 
-/// A system call that failed.
+/// A failed system call: which one, and its errno.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Error {
     pub call: &'static str,
@@ -27,7 +27,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Why a core cannot have what it needs.
+/// A resource of the system that a core cannot have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// There is no more memory to lock, which only io_uring needs: what was refused.

@@ -282,7 +282,6 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         self.back.update_reading(connection)
     }
 
-    /// Closes the clients' listeners.
     fn stop_accepting(&mut self) -> Result<(), Error> {
         for (listener, index) in self.sockets.listeners.iter_mut().zip(0..) {
             let (Peer::Client, Some(socket)) = (listener.peer, &listener.socket) else {
@@ -299,7 +298,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         Ok(())
     }
 
-    /// What there is to go on with.
+    /// The reason for the next tick.
     fn next(&self, now_ns: u64) -> Next {
         if !self.sockets.closed.is_empty() || !self.connected.is_empty() {
             return Next::Events;

@@ -10,7 +10,7 @@ pub(super) struct Jobs<J: Job> {
     results: mpsc::Receiver<J::Done>,
     control: Arc<Control>,
     core: usize,
-    /// Without a result yet.
+    /// Jobs that have no result yet.
     pub(super) outstanding: usize,
 }
 
@@ -34,7 +34,7 @@ impl<J: Job> Jobs<J> {
         }
     }
 
-    /// What a thread is to run.
+    /// Counts a job as begun, and makes the task that a thread is to run.
     pub(super) fn begin(&mut self, job: J) -> Task<J> {
         self.outstanding += 1;
         Task {

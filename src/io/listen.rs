@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 /// Why an address cannot be listened on. Each names the address, and where it can the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenError {
-    /// Another process listens there.
+    /// Another process listens on this address.
     InUse(Address),
-    /// This process does, by another of its addresses.
+    /// This process listens on it by another of its addresses.
     Overlap(Address, Address),
-    /// The host has no address.
+    /// The host's name has no address: the resolver's error.
     Unresolved(Address, String),
     /// The path exists and is no socket.
     NotASocket(PathBuf),

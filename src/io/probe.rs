@@ -18,9 +18,9 @@ use std::str::FromStr;
 pub enum Probe {
     /// All that the uring driver needs is there.
     Available,
-    /// Not allowed; the cause.
+    /// io_uring is not allowed: the cause.
     Refused(String),
-    /// Allowed, but too old; what is missing.
+    /// io_uring is allowed, but too old: what is missing.
     Unsupported(String),
     /// Allowed, but something has run out; what, and how to get more.
     Exhausted(String),
@@ -32,7 +32,7 @@ pub enum Choice {
     /// uring where it is allowed and supported, else epoll.
     #[default]
     Auto,
-    /// uring or an error.
+    /// io_uring; an error where it is refused.
     Uring,
     /// epoll, without a look at io_uring.
     Epoll,

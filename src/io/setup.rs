@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What moves the bytes.
+/// An I/O driver: what moves bytes between the kernel and a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// A glommio executor, and a socket ring of our own on it.

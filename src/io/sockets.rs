@@ -31,7 +31,7 @@ pub(super) struct SocketConnection<S> {
     pub socket: OwnedFd,
     /// The machine wants to read.
     pub reading: bool,
-    /// The peer has sent its last.
+    /// The peer has sent its last byte.
     pub ended: bool,
     /// A send is under way.
     pub sending: bool,
@@ -104,7 +104,7 @@ impl<S> SocketConnection<S> {
         self.unsent = count;
     }
 
-    /// What came of it.
+    /// Takes the result of the send under way.
     pub(super) fn sent(&mut self, sent: Result<usize, ()>) {
         self.sending = false;
         self.unsent = sent.map_or(0, |count| self.unsent - count);

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// own does that: [`resolve`](Self::resolve).
 #[derive(Debug)]
 pub struct Upstream {
-    /// What the log calls it.
+    /// The name in log lines.
     kind: &'static str,
     host: String,
     port: u16,
@@ -163,7 +163,7 @@ impl Upstream {
         }
     }
 
-    /// A connection was made.
+    /// A connection to one of the addresses was made.
     pub fn works(&self) {
         self.known().connect_said = None;
     }

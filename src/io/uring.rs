@@ -498,7 +498,7 @@ fn in_flight(sockets: &mut Sockets, id: ConnectionId) -> &mut SocketConnection {
         .expect("a connection outlives its operations")
 }
 
-/// What a completion's result says.
+/// A completion's result: a number, or a negated errno.
 fn result_of(result: i32) -> Result<i32, Errno> {
     match result {
         0.. => Ok(result),

@@ -65,7 +65,7 @@ impl Said {
     }
 }
 
-/// What becomes of a payment.
+/// The state of a payment after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It is settled, with what was sent.
@@ -78,10 +78,10 @@ pub enum Next {
     Bound,
 }
 
-/// A place of the table.
+/// One cell of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
-    /// What becomes of the payment.
+    /// The payment's next state.
     pub next: Next,
     /// The two answers contradict each other.
     pub contradiction: bool,
@@ -98,7 +98,7 @@ const P: Ruling = ruling(Next::Paid, false);
 const S: Ruling = ruling(Next::Stored, false);
 const F: Ruling = ruling(Next::Free, false);
 const B: Ruling = ruling(Next::Bound, false);
-/// It has what it refused.
+/// Stored, by a processor that has refused the payment before: an anomaly.
 const S_X: Ruling = ruling(Next::Stored, true);
 /// It knows what it does not have, or cannot tell what it has.
 const B_X: Ruling = ruling(Next::Bound, true);
@@ -173,14 +173,14 @@ impl Anomaly {
     }
 }
 
-/// What a processor is asked.
+/// The requests to a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To carry a payment out.
+    /// POST: to carry a payment out.
     Payment,
-    /// Whether it has one.
+    /// GET: whether it has a payment.
     Lookup,
-    /// Whether it works, and its least response time.
+    /// GET: whether it works, and its least response time.
     Health,
 }
 

@@ -44,12 +44,12 @@ impl Outlook {
     }
 }
 
-/// What waits; ages in nanoseconds.
+/// The payments that wait in a shard; ages in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// Since the payment that has waited longest was accepted.
     pub oldest_ns: u64,
-    /// Since the last one was.
+    /// Since the newest of them was accepted.
     pub newest_ns: u64,
     /// Payments that wait in the shard.
     pub length: usize,
@@ -161,7 +161,7 @@ mod tests {
         ..GOOD
     };
 
-    /// Nobody waits for long.
+    /// No payment has waited for long.
     const CALM: Backlog = Backlog {
         oldest_ns: SECOND_NS,
         newest_ns: 0,

@@ -22,7 +22,7 @@ use crate::limits::{MILLISECOND_NS, PROBE_NS_MAX, PROBE_NS_MIN, RETRY_AFTER_NS_M
 const WINDOW_FIRST: u32 = 4;
 /// What an unused window keeps: enough for a burst's first round trip.
 const WINDOW_IDLE: u32 = 8;
-/// Without `Retry-After` in a 429.
+/// The pause after a 429 without `Retry-After`, seconds.
 const RETRY_AFTER_S: u32 = 1;
 /// Without any reply: four times what a reply usually takes, and no less than this.
 const STALL_NS_MIN: u64 = 250 * MILLISECOND_NS;
@@ -36,7 +36,7 @@ const AVERAGE_NS: u64 = 10 * SECOND_NS;
 /// slower for good, its window grows again after that, or once it tells of it.
 const LOWEST_NS: u64 = 2 * SECOND_NS;
 
-/// See the module. Times are monotonic nanoseconds.
+/// The circuit breaker of one processor. Times are monotonic nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Circuit {
     window_max: u32,
@@ -62,13 +62,13 @@ pub struct Circuit {
     probe_ns: u64,
     /// From the last failure to the probe after it.
     probe_delay_ns: u64,
-    /// Nothing is sent before.
+    /// Nothing is sent to the processor before.
     retry_ns: u64,
     /// While anything of this era is under way: since when nothing has come back.
     silent_ns: Option<u64>,
     /// A moving average. 0: of nothing.
     average_ns: u64,
-    /// When it last changed.
+    /// When the average last changed.
     averaged_ns: u64,
     /// The least that replies took of late.
     lowest: Lowest,
@@ -87,7 +87,7 @@ pub enum CircuitState {
     HalfOpen,
 }
 
-/// How an attempt ended.
+/// The end of an attempt, as far as the circuit is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// It was carried out now, or (422) before.
@@ -105,7 +105,7 @@ pub enum AttemptOutcome {
 /// One attempt under way, to be given back when it ends: [`Circuit::sent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// When it was sent.
+    /// When the attempt was begun.
     pub sent_ns: u64,
     /// When its request [left](Circuit::leaves).
     pub left_ns: u64,
@@ -139,7 +139,6 @@ impl Circuit {
         }
     }
 
-    /// As it is now.
     pub fn state(&self) -> CircuitState {
         self.state
     }

@@ -15,7 +15,7 @@ pub use summary::{Summary, Totals, Window};
 /// One payment, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// By which it is known.
+    /// The id that the client chose, or the node.
     pub id: PaymentId,
     /// Cents of the amount, positive.
     pub cents: u64,
@@ -36,7 +36,7 @@ pub enum PaymentState {
     Bound {
         /// The processor it is bound to.
         to: Processor,
-        /// What it was told.
+        /// The `requestedAt` that it was sent with, microseconds since 1970.
         requested_us: u64,
         /// An attempt of which no outcome is known is over; or this process does not know of any.
         in_doubt: bool,
@@ -45,12 +45,12 @@ pub enum PaymentState {
     Processed {
         /// The processor that has confirmed it.
         by: Processor,
-        /// What that one has stored.
+        /// The `requestedAt` that the processor has stored, microseconds since 1970.
         requested_us: u64,
     },
 }
 
-/// Who carries payments out.
+/// A payment processor, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Processor {
@@ -61,10 +61,10 @@ pub enum Processor {
 }
 
 impl Processor {
-    /// Both, by their numbers.
+    /// Both processors, in the order of their numbers.
     pub const ALL: [Processor; 2] = [Processor::Default, Processor::Fallback];
 
-    /// In replies, logs and metrics.
+    /// The name in replies, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Processor::Default => "default",

@@ -34,7 +34,7 @@ pub struct Totals {
     pub cents: u128,
 }
 
-/// Of both, by number.
+/// Totals of both processors, by their numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary(pub [Totals; 2]);
 

@@ -11,7 +11,7 @@ use crate::shard::{self, Locked};
 /// begun to use it.
 #[derive(Debug, Default)]
 pub(super) struct Made {
-    /// From the outside in.
+    /// Directories that were made, from the outside in.
     directories: Vec<PathBuf>,
     data: Option<PathBuf>,
     lock: Option<PathBuf>,
@@ -25,7 +25,7 @@ impl Made {
         }
     }
 
-    /// And this lock file.
+    /// Notes a lock file, to be removed with the rest.
     pub fn note_lock(&mut self, path: &Path) {
         if !path.exists() {
             self.lock = Some(path.to_owned());
@@ -54,7 +54,7 @@ impl Made {
         self.data = Some(path.to_owned());
     }
 
-    /// The start went well.
+    /// Keeps everything: the start went well.
     pub fn keep(mut self) {
         (self.directories, self.data, self.lock) = (Vec::new(), None, None);
     }

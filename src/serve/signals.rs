@@ -18,7 +18,7 @@ const STOPS: [Signal; 5] = [
     Signal::SIGPWR,
     Signal::SIGXCPU,
 ];
-/// Told, and nothing else.
+/// Signals that are logged and otherwise ignored.
 const NOTED: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGUSR1,

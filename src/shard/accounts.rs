@@ -12,7 +12,7 @@ pub struct Accounts {
     mapping: Mapping,
     count: usize,
     first: u32,
-    /// Between neighbours, when `dense`.
+    /// Difference between the ids of neighbours, when `dense`.
     stride: u32,
     /// Every client from the first to the last, `stride` apart, has an account here.
     dense: bool,
@@ -41,12 +41,12 @@ impl Accounts {
         accounts
     }
 
-    /// The memory, changes included.
+    /// Gives back the mapping, with every change that was made to the accounts.
     pub fn into_mapping(self) -> Mapping {
         self.mapping
     }
 
-    /// Where a client's account is.
+    /// Index of a client's account.
     pub fn find(&self, client: u32) -> Option<usize> {
         // Accounts that are there in full are found without touching another account.
         let distance = client.checked_sub(self.first)?;

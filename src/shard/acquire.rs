@@ -11,7 +11,7 @@ use super::{Meta, Recovered};
 /// A data directory, for somebody who may own shards of it.
 #[derive(Clone)]
 pub struct Directory<D: Disk> {
-    /// Where the directory is.
+    /// The file system of the directory.
     pub disk: D,
     /// Path of the data directory.
     pub path: PathBuf,

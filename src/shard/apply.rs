@@ -9,7 +9,7 @@ use crate::payments::{Payment, PaymentId};
 /// What came of a command, and how sure that is.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied<'a> {
-    /// What came of it.
+    /// The result of the command; that of the first time, if it is repeated.
     pub outcome: Outcome<'a>,
     /// Nothing was done: it is the first outcome again.
     pub repeated: bool,

@@ -10,7 +10,7 @@ use super::mapping::Mapping;
 use super::state::LogEnd;
 use super::{layout, Identity};
 
-/// The journal of one shard.
+/// The journal of one shard, as its directory has it.
 pub struct Chain<'a, D: Disk> {
     pub disk: &'a D,
     pub dir: &'a Path,
@@ -35,7 +35,7 @@ pub struct Segment {
     pub bytes: u64,
 }
 
-/// Where a journal ends.
+/// What was read of a journal, and where it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// The last good record.
@@ -57,7 +57,7 @@ pub struct Torn {
     pub file: PathBuf,
     /// Where in it; 0: the segment's header itself is not whole.
     pub offset: u64,
-    /// What is wrong there.
+    /// The rule that the bytes there break.
     pub reason: &'static str,
     /// Bytes from there on, later segments included.
     pub bytes: u64,

@@ -38,7 +38,7 @@ pub fn check(dir: &Path, output: &mut impl Write) -> Result<Summary, RecoveryErr
     check_on(&RealDisk, dir, output)
 }
 
-/// The same on any [`Disk`].
+/// [`check`] on any [`Disk`].
 pub fn check_on<D: Disk>(
     disk: &D,
     dir: &Path,

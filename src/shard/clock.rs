@@ -24,7 +24,7 @@
 use crate::limits::{CLOCK_APART_US, SECOND_US};
 use crate::machine::Now;
 
-/// What a `clock` record says.
+/// A reading of the clocks, as a `clock` record has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// Real time less the shard's time, from this record on. Microseconds.
@@ -33,14 +33,14 @@ pub struct Reading {
     pub gap_us: u64,
 }
 
-/// See the top of this file.
+/// The shard's time, and how real time differs from it.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     /// Real time less the shard's time.
     offset_us: i64,
-    /// The same, as the journal has it, the batch included.
+    /// The offset as the journal has it, the batch included.
     told_us: i64,
-    /// What keys are not to feel, until its record is written.
+    /// A gap by which keys are not to age, until its record is written. Microseconds.
     gap_us: u64,
     /// That record is in the batch.
     telling_gap: bool,
@@ -51,7 +51,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// With an offset as a snapshot has it.
+    /// A clock that was not read yet, with the offset of a snapshot.
     pub fn new(offset_us: i64) -> Clock {
         Clock {
             offset_us,
@@ -74,7 +74,8 @@ impl Clock {
         time_us.max(last_us)
     }
 
-    /// The same; learns how real time differs from it. `has_keys`: there are some that a gap would cut short.
+    /// [`time_us`](Self::time_us), and learns how real time differs from it. `has_keys`: there are some that a gap
+    /// would cut short.
     pub fn tell(&mut self, now: Now, last_us: u64, has_keys: bool) -> u64 {
         let time_us = self.time_us(now, last_us);
         if self.anchor.is_none() {
@@ -132,7 +133,7 @@ impl Clock {
         told.then(|| std::mem::take(&mut self.gap_us))
     }
 
-    /// The batch is not written.
+    /// Takes back the readings of a batch that was not written.
     pub fn refused(&mut self) {
         self.told_us = self.written_us;
         self.telling_gap = false;

@@ -19,7 +19,7 @@ use super::{layout, Identity, Meta};
 use crate::bank::Account;
 use crate::limits::{SHARDS_MAX, SNAPSHOT_SLICE_BYTES};
 
-/// A client to begin with.
+/// A client of a new data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The client's number, which decides on its shard.

@@ -152,17 +152,17 @@ impl DedupTable {
         })
     }
 
-    /// The same of a reset or a purge, of which nothing comes that could be told but that it is done.
+    /// Remembers a reset or a purge, whose outcome is only that it is done.
     pub fn remember_forgotten(&mut self, id: &ForwardId) -> Result<(), &'static str> {
         self.senders.remember(id, Ok(0))
     }
 
-    /// Whether it is known.
+    /// Whether a reset or a purge with this id is in the table.
     pub fn has_forgotten(&self, id: &ForwardId) -> bool {
         self.senders.find(id).is_some()
     }
 
-    /// For a record of the journal.
+    /// [`remember_forgotten`](Self::remember_forgotten) for a record of the journal.
     pub fn replay_forgotten(
         &mut self,
         id: &ForwardId,
@@ -193,22 +193,22 @@ impl DedupTable {
         Ok(())
     }
 
-    /// Whether nothing is remembered.
+    /// Whether it remembers neither a forwarded command nor a key.
     pub fn is_empty(&self) -> bool {
         self.senders.is_empty() && self.keys.is_empty()
     }
 
-    /// Whether keys are remembered.
+    /// Whether it remembers a key, alive or expired.
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// Keys from before the tick are not to feel so much of what has gone by. Microseconds.
+    /// Keys from before the tick do not age by so much of the time that has gone by. Microseconds.
     pub fn spare(&mut self, gap_us: u64) {
         self.keys.spare(gap_us);
     }
 
-    /// The same for a record of the journal.
+    /// [`spare`](Self::spare) for a record of the journal.
     pub fn replay_gap(&mut self, gap_us: u64, sequence: u64, time_us: u64) {
         if gap_us > 0 && self.keys.lack(sequence) {
             self.keys.spare(gap_us);

@@ -34,9 +34,9 @@ pub trait Disk: Clone + Send + 'static {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// The whole file, privately mapped: not read before it is touched.
     fn map(&self, path: &Path) -> io::Result<Mapping>;
-    /// The whole file, read.
+    /// The contents of the file.
     fn read(&self, path: &Path) -> io::Result<Mapping>;
-    /// An existing file, for writing.
+    /// Opens an existing file for writing.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
     /// A new file, for writing; one of that name is emptied.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
@@ -65,7 +65,7 @@ pub trait DiskFile: Send + Sync + 'static {
         self.write_counting(bytes, offset, &mut 0)
     }
 
-    /// The same; `written` says how many bytes were taken, also when it fails then.
+    /// Writes all of the bytes; `written` says how many were taken, also when it fails then.
     fn write_counting(&self, bytes: &[u8], offset: u64, written: &mut usize) -> io::Result<()> {
         *written = 0;
         while *written < bytes.len() {

@@ -24,9 +24,9 @@ pub enum SnapshotError {
 /// likely cause, and what to do.
 #[derive(Debug)]
 pub enum RecoveryError {
-    /// The file system refused something.
+    /// A system call on a file failed.
     Io {
-        /// What was to be done.
+        /// The verb of the message: `read`, `write`, …
         action: &'static str,
         /// The file or directory it was to be done to.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum RecoveryError {
         dir: PathBuf,
         /// Its number of shards.
         made_with: u32,
-        /// What was asked for.
+        /// The number that `--shards` asks for.
         asked: u32,
     },
     /// A file of another directory or shard.
@@ -93,7 +93,7 @@ pub enum RecoveryError {
         file: PathBuf,
         /// Byte offset in that file.
         offset: u64,
-        /// What is wrong there.
+        /// The rule that the bytes there break.
         reason: &'static str,
     },
     /// A run of settled payments is not what was written.
@@ -102,7 +102,7 @@ pub enum RecoveryError {
         file: PathBuf,
         /// Byte offset in that file.
         offset: u64,
-        /// What is wrong there.
+        /// The rule that the bytes there break.
         reason: &'static str,
     },
     /// Settled payments are in no file, or in one that does not belong here.
@@ -127,7 +127,7 @@ pub enum RecoveryError {
         file: PathBuf,
         /// Of the first byte that is not part of a good record.
         offset: u64,
-        /// What is wrong there.
+        /// The rule that the bytes there break.
         reason: &'static str,
         /// The record that should be there.
         sequence: u64,

@@ -83,7 +83,7 @@ pub struct RemoveRuns<D: Disk> {
     pub(super) paths: Vec<PathBuf>,
 }
 
-/// What came of a [`Job`].
+/// The result of a [`Job`].
 pub enum Done<D: Disk> {
     /// Records up to `sequence` are durable.
     Synced {
@@ -101,7 +101,7 @@ pub enum Done<D: Disk> {
         shard: u32,
         /// What is still to be synced.
         unsynced: Unsynced<D>,
-        /// Which store asked for it.
+        /// Mark of the store that asked for it.
         by: Arc<()>,
     },
     /// What was written since the last sync may be lost, and another try would prove nothing: exit.
@@ -110,14 +110,14 @@ pub enum Done<D: Disk> {
         shard: u32,
         /// From `fdatasync` or `fsync`.
         error: io::Error,
-        /// Which store asked for it.
+        /// Mark of the store that asked for it.
         by: Arc<()>,
     },
     /// Some accounts or dedup entries are in the file.
     SnapshotSlice {
         /// Number of the store's shard.
         shard: u32,
-        /// For the next step.
+        /// The writer, for the next step.
         writer: Writer<D>,
     },
     /// The snapshot has its name and is durable.
@@ -128,7 +128,7 @@ pub enum Done<D: Disk> {
         position: Position,
         /// Bytes of the file.
         bytes: u64,
-        /// Files that are gone.
+        /// Files that were removed.
         removed: Vec<PathBuf>,
     },
     /// No snapshot this time; the journal still has everything. To be tried again later.
@@ -142,14 +142,14 @@ pub enum Done<D: Disk> {
     RunWritten {
         /// Number of the store's shard.
         shard: u32,
-        /// Ready to be read.
+        /// The run, mapped and ready to be read.
         run: Box<Run>,
     },
     /// Runs that were forgotten are gone, as far as they could be removed.
     RunsRemoved {
         /// Number of the store's shard.
         shard: u32,
-        /// Those that are gone.
+        /// Files that were removed.
         removed: Vec<PathBuf>,
     },
     /// No run this time, or some could not be removed. To be tried again later.

@@ -107,7 +107,7 @@ pub enum HeaderError {
 }
 
 impl SegmentHeader {
-    /// As it is written.
+    /// The header's bytes in the file.
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..HEADER_VERSION].copy_from_slice(MAGIC);

@@ -61,14 +61,14 @@ pub fn run(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{}{first:016x}{}", RUN.0, RUN.1))
 }
 
-/// The same while it is written.
+/// The name of a file while it is written.
 pub fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY);
     name.into()
 }
 
-/// The files of a shard.
+/// The files of a shard's directory, by their names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// First sequence of each segment, ascending.

@@ -26,7 +26,7 @@ pub struct Mapping {
     of_file: bool,
 }
 
-/// Aligned as everything mapped is.
+/// A page, for the alignment that mapped memory has.
 #[repr(align(4096))]
 struct Page;
 

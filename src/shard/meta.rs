@@ -52,7 +52,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Which shard of which directory.
+    /// Identity of a shard of this directory, as its files have it.
     pub fn identity(&self, shard: u32) -> Identity {
         debug_assert!(shard < self.shards);
         Identity {
@@ -74,7 +74,7 @@ impl Meta {
         })
     }
 
-    /// As it is written.
+    /// The bytes of the file, checksum included.
     pub fn to_bytes(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(MAGIC);

@@ -14,8 +14,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 
-/// More than any descriptor.
-const CARD_BYTES_MAX: u64 = 4096;
+/// Bytes that are read of a lock file: more than any descriptor has.
+const DESCRIPTOR_BYTES_MAX: u64 = 4096;
 
 /// What came of trying to lock.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Ownership {
         Ownership::lock(path, descriptor, false)
     }
 
-    /// The same, waiting for as long as another has it.
+    /// [`acquire`](Self::acquire), waiting for as long as another process has the lock.
     pub fn wait(path: &Path, descriptor: &str) -> io::Result<Ownership> {
         match Ownership::lock(path, descriptor, true)? {
             Locked::Ours(lock) => Ok(lock),
@@ -135,7 +135,8 @@ fn whole_file() -> libc::flock {
 /// The first line: there may be more of a longer descriptor while a new one is being written.
 fn read_descriptor(file: &mut File) -> io::Result<String> {
     let mut descriptor = Vec::new();
-    file.take(CARD_BYTES_MAX).read_to_end(&mut descriptor)?;
+    file.take(DESCRIPTOR_BYTES_MAX)
+        .read_to_end(&mut descriptor)?;
     let descriptor = String::from_utf8_lossy(&descriptor);
     Ok(descriptor
         .lines()

@@ -97,7 +97,7 @@ pub struct Report {
     pub replayed: u64,
     /// Sequence of the last record.
     pub sequence: u64,
-    /// How the journal ended.
+    /// The row of the journal's table that matched.
     pub journal: JournalCase,
     /// Temporary files of an interrupted run that were removed.
     pub leftovers: usize,
@@ -498,7 +498,7 @@ fn write_again<D: Disk>(chain: &Chain<'_, D>, end: &End) -> Result<Unsynced<D>, 
     Ok(unsynced)
 }
 
-/// What will be written on.
+/// The files that the store will write on.
 fn files<D: Disk>(
     chain: &Chain<'_, D>,
     end: &End,

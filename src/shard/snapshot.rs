@@ -2,7 +2,7 @@
 //!
 //! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`SnapshotHeader`], zeros to its
 //! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`), then the
-//! the dedup table (`dedup/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
+//! dedup table (`dedup/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
 //! no pointers).
 //!
 //! A snapshot is fuzzy: accounts are copied out in slices while transactions go on. Each account
@@ -284,7 +284,7 @@ pub fn read<D: Disk>(
     })
 }
 
-/// The same without looking at what follows the header.
+/// Maps a snapshot and checks its header, without the contents behind it.
 pub fn read_header<D: Disk>(
     disk: &D,
     dir: &Path,

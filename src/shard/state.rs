@@ -21,7 +21,7 @@ use crate::machine::Now;
 const SLICE_ACCOUNTS: usize = SNAPSHOT_SLICE_BYTES / size_of::<Account>();
 const _: () = assert!(SLICE_ACCOUNTS > 0);
 
-/// The end of the journal.
+/// The end of a journal: its last record, and what the next one builds on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEnd {
     /// The last record, 0 for none.
@@ -37,7 +37,7 @@ struct AccountUndo {
     before: Before,
 }
 
-/// A snapshot being copied out.
+/// The progress of copying the shard into a snapshot.
 struct SnapshotCopy {
     /// Index of the next account to copy.
     next: usize,
@@ -51,7 +51,7 @@ struct SnapshotCopy {
     offset_us: i64,
 }
 
-/// See the top of this file.
+/// A shard in memory: its accounts, dedup table and payments, and the tick's batch.
 pub struct Shard {
     identity: Identity,
     seed: u32,
@@ -122,7 +122,7 @@ impl Shard {
         &self.accounts[index]
     }
 
-    /// All accounts, by client.
+    /// All accounts, sorted by client.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
     }

@@ -41,7 +41,7 @@ pub struct Counters {
     pub snapshot_bytes: u64,
 }
 
-/// A snapshot that is there.
+/// A snapshot file in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotFile {
     /// Its end sequence: its name.
@@ -50,14 +50,14 @@ pub struct SnapshotFile {
     pub from: u64,
 }
 
-/// A snapshot on its way.
+/// The state of the snapshot that is being made.
 enum SnapshotProgress<D: Disk> {
     Idle,
     /// Accounts or dedup entries are still to be copied.
     Copying(Writer<D>),
     /// All are in the file; waits for the journal to be durable that far.
     Copied(Writer<D>, snapshot::SnapshotHeader),
-    /// A job has it.
+    /// A job has the writer.
     Away,
 }
 
@@ -78,11 +78,11 @@ pub(super) struct Files<D: Disk> {
     pub snapshot_bytes: u64,
     /// Last record in the journal.
     pub written: u64,
-    /// What recovery has written.
+    /// Files that recovery has written and not synced.
     pub unsynced: Unsynced<D>,
 }
 
-/// See the top of this file.
+/// The files of a shard, and the jobs that are under way for them.
 pub struct Store<D: Disk> {
     disk: D,
     dir: PathBuf,
@@ -102,7 +102,7 @@ pub struct Store<D: Disk> {
     snapshot_journal_bytes: u64,
     /// Bytes of journal since the newest snapshot was begun.
     uncovered_bytes: u64,
-    /// The same for the one under way.
+    /// Bytes of journal since the snapshot under way was begun.
     uncovered_by_next_bytes: u64,
     snapshots: Vec<SnapshotFile>,
     bad: Vec<u64>,

@@ -57,7 +57,7 @@ pub struct ProcessorStats {
     pub busy: Counter,
     /// Attempts without an outcome.
     pub unknown: Counter,
-    /// Questions about one payment.
+    /// Status queries about one payment.
     pub lookups: Counter,
     /// Answers that make no sense, by the anomaly's number.
     pub anomalies: [Counter; ANOMALIES],

@@ -31,11 +31,11 @@ enum Source {
     Value(fn(&View<'_>) -> f64),
     /// One sample of each processor, if it has one.
     ValueEach(fn(&Seen) -> Option<f64>),
-    /// As many as it adds.
+    /// As many samples as the function adds.
     Samples(fn(&View<'_>, &mut Family<'_>)),
 }
 
-/// What samples are taken of.
+/// The sources of the samples.
 struct View<'a> {
     process: &'a Process,
     stats: &'a Stats,
@@ -108,7 +108,7 @@ const PROCESS: [Metric; 24] = [
         "Since 1970."),
 ];
 
-/// Of a process that has payment processors.
+/// Metrics of a process that has payment processors.
 #[rustfmt::skip]
 const PAYMENTS: [Metric; 21] = [
     ("galo_payments_open", GAUGE, &[], Sum(|core| &core.payments.open),

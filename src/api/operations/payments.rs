@@ -13,7 +13,7 @@ pub(super) struct Seen {
     pub(super) circuit: CircuitState,
     pub(super) window: u64,
     pub(super) under_way: u64,
-    /// Of the core that waits longest.
+    /// The latency of the core that waits longest.
     pub(super) latency_ns: u64,
     /// As the processor said last, to whichever core.
     pub(super) failing: bool,

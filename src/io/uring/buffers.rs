@@ -59,7 +59,7 @@ impl Buffers {
         self.mapping.as_ptr() as u64
     }
 
-    /// How many there are.
+    /// Buffers of the ring.
     pub(super) fn count(&self) -> u16 {
         self.count
     }

@@ -34,7 +34,7 @@ pub(in crate::io) struct Size {
     pub completions: u32,
     /// Receive buffers; a power of two.
     pub buffers: u16,
-    /// Large ones; the same.
+    /// Large receive buffers; a power of two.
     pub buffers_large: u16,
 }
 
@@ -67,7 +67,7 @@ pub(in crate::io) struct Ring {
 }
 
 impl Ring {
-    /// A ring. Needs Linux 6.1.
+    /// Makes a ring. Needs Linux 6.1.
     pub(in crate::io) fn new(size: &Size) -> Result<Ring, Error> {
         let uring = IoUring::builder()
             // Completions are worked off in our calls only, never by interrupting us.

@@ -64,7 +64,7 @@ pub struct Key {
     pub time_s: u32,
 }
 
-/// As it is kept.
+/// A key as the ring and the file have it.
 #[derive(Clone, Copy, Debug)]
 struct KeyEntry {
     /// Low, high: a u128 would want to be aligned.
@@ -125,7 +125,7 @@ impl KeyEntry {
     }
 }
 
-/// See the top of this file.
+/// The outcomes by `Idempotency-Key`: a ring, and an index by key.
 #[derive(Debug, Default)]
 pub struct Keys {
     /// The keys, oldest first.

@@ -162,7 +162,7 @@ impl SenderWindows {
         self.find(id).is_some() && !self.undo.iter().any(is_it)
     }
 
-    /// `Err`: it is known.
+    /// Adds an outcome to the sender's window. `Err`: the command is in it already.
     pub fn remember(&mut self, id: &ForwardId, outcome: Remembered) -> Result<(), &'static str> {
         let at = match self.window(id.origin.member) {
             Some(at) if self.windows[at].origin == id.origin => at,

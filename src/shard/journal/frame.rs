@@ -11,14 +11,14 @@ pub(super) const FLAGS: usize = KIND + 1;
 pub(super) const UNSYNCED: usize = FLAGS + 1;
 pub(super) const SEQUENCE: usize = UNSYNCED + 4;
 pub(super) const TIME: usize = SEQUENCE + 8;
-/// A record without payload.
+/// Bytes of a record without payload.
 pub const RECORD_BYTES_MIN: usize = TIME + 8;
 
 pub(super) const FORWARD_BYTES: usize = 8 + 8;
 /// Among a record's flags: it has a forward id.
 pub(super) const FLAG_FORWARD: u8 = 1;
 
-/// What every record has.
+/// The fields that every record has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Checksum of the record before.

@@ -58,10 +58,10 @@ pub enum PaymentEvent {
         id: PaymentId,
         /// The processor that it is bound to.
         to: Processor,
-        /// What that one is told.
+        /// The `requestedAt` that it is sent with, microseconds since 1970.
         requested_us: u64,
     },
-    /// A processor has one.
+    /// A processor has confirmed a payment.
     Settled {
         /// How many were settled before.
         number: u64,

@@ -10,7 +10,7 @@ use crate::codec::u16_at;
 pub struct Stop {
     /// Of the first byte that is not part of a good record.
     pub offset: usize,
-    /// What is wrong there.
+    /// The rule that the bytes there break.
     pub reason: Reason,
 }
 
@@ -20,7 +20,7 @@ pub struct Reader<'a> {
     segment: &'a [u8],
     seed: u32,
     offset: usize,
-    /// Of the next record.
+    /// Sequence of the next record.
     sequence: u64,
     chain: u32,
     time_us: u64,

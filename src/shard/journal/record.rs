@@ -136,17 +136,17 @@ pub fn append_clock(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, reading: Readi
 pub struct Record<'a> {
     /// Where it begins in its segment.
     pub offset: usize,
-    /// How long it is.
+    /// Bytes of the record, its padding included.
     pub bytes: usize,
     /// Checksum of the record, which the next one has in its stamp ([`Stamp::chain`]).
     pub crc: u32,
-    /// What every record has.
+    /// The fields that every record has.
     pub stamp: Stamp,
     /// The change that the record makes.
     pub event: Event<'a>,
 }
 
-/// What a record says.
+/// The change that a record makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A transaction was carried out.
@@ -174,7 +174,7 @@ pub enum Event<'a> {
     },
     /// A change of a payment, or of all of them.
     Payment(PaymentEvent),
-    /// How real time goes on.
+    /// The clocks were read: how real time goes on.
     Clock(Reading),
     /// The checksum is right, and yet it is not a record that this code writes: why.
     Unknown(&'static str),

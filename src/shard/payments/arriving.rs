@@ -14,7 +14,7 @@ use super::Payments;
 use crate::limits::{PAYMENTS_ARRIVING_MAX, PAYMENTS_OPEN_MAX};
 use crate::payments::PaymentId;
 
-/// See the top of this file.
+/// Queued payments that are not looked for yet.
 #[derive(Default)]
 pub struct Arriving {
     list: Vec<Arrival>,
@@ -112,7 +112,7 @@ impl Payments {
         first.map_or(Ok(()), Err)
     }
 
-    /// The same, and nothing will arrive any more.
+    /// [`arrived`](Self::arrived) for the last time: nothing more will arrive.
     pub(in crate::shard) fn all_arrived(&mut self) -> Result<(), u64> {
         self.arrived()?;
         self.arriving = Arriving::default();

@@ -94,14 +94,14 @@ impl Copied {
     }
 }
 
-/// Payments being copied out.
+/// The progress of copying the payments into a snapshot.
 #[derive(Debug, Default)]
 pub struct PaymentsCopy {
     stage: Stage,
     queued: Copied,
     settled: Copied,
     counts: PaymentCounts,
-    /// All that was copied.
+    /// Bytes that were copied so far.
     bytes: u64,
 }
 
@@ -337,7 +337,7 @@ impl Payments {
         bytes.extend_from_slice(&counts.to_bytes());
     }
 
-    /// Copying was given up.
+    /// Ends a copy that cannot be finished.
     pub(in crate::shard) fn slice_abandon(&mut self) {
         self.queue.copy_over();
     }

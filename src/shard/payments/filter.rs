@@ -12,7 +12,7 @@ const BLOCK_IDS: usize = 32;
 /// Bits that an id sets.
 const PROBES: u32 = 7;
 
-/// See the top of this file.
+/// A Bloom filter of payment ids, in blocks of a cache line.
 pub struct Filter(Box<[[u64; BLOCK_BYTES / 8]]>);
 
 impl Filter {
@@ -26,7 +26,6 @@ impl Filter {
         Filter(vec![[0; BLOCK_BYTES / 8]; Filter::blocks(ids)].into_boxed_slice())
     }
 
-    /// As it was written.
     pub fn from_bytes(bytes: &[u8]) -> Filter {
         let blocks = bytes.chunks_exact(BLOCK_BYTES).map(|bytes| {
             let mut block = [0; BLOCK_BYTES / 8];
@@ -38,7 +37,6 @@ impl Filter {
         Filter(blocks.collect())
     }
 
-    /// As it is written.
     pub fn to_bytes(&self) -> Vec<u8> {
         let words = self.0.iter().flatten();
         words.flat_map(|word| word.to_le_bytes()).collect()

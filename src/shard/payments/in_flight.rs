@@ -15,33 +15,33 @@ use crate::payments::{Payment, PaymentId, Processor};
 pub enum Stand {
     /// It was refused, or never sent.
     Free,
-    /// It may be there.
+    /// The processor may have it.
     Bound {
         /// An attempt of unknown outcome is over.
         in_doubt: bool,
     },
 }
 
-/// See the top of this file; times in microseconds since 1970.
+/// A payment in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InFlightPayment {
-    /// By which it is known.
+    /// The id that the client chose, or the node.
     pub id: PaymentId,
     /// Cents of the amount, positive.
     pub cents: u64,
-    /// When it was accepted.
+    /// The acceptance, microseconds since 1970.
     pub accepted_us: u64,
-    /// What the processor was told.
+    /// The `requestedAt` of the last binding, microseconds since 1970.
     pub requested_us: u64,
     /// The processor it was bound to last.
     pub to: Processor,
-    /// How often it was sent.
+    /// Attempts so far; 0: its first binding could not be written.
     pub attempts: u16,
     /// Whether the processor may have it.
     pub stand: Stand,
     /// It was accepted in this tick.
     pub fresh: bool,
-    /// What came of that.
+    /// The course of its attempts.
     pub course: Course,
 }
 
@@ -50,7 +50,7 @@ pub struct InFlightPayment {
 pub struct Course {
     /// The processor that it was bound to last.
     pub to: Processor,
-    /// What that one said last.
+    /// The last answer of that processor.
     pub said: Said,
     /// When it last went wrong there. 0: it has not.
     pub wrong_ns: u64,
@@ -73,7 +73,7 @@ impl Course {
         }
     }
 
-    /// The same, sent anew.
+    /// The course after one more attempt is sent.
     pub fn sent(self, to: Processor) -> Course {
         Course {
             to,
@@ -126,13 +126,13 @@ type Age = (u64, PaymentId);
 /// What is in the order in which its rest is over. Monotonic.
 type Rest = (u64, PaymentId);
 
-/// See the top of this file.
+/// The payments in flight of a shard, and the orders in which they take their turns.
 pub struct InFlight {
     hasher: Hasher,
     table: HashTable<InFlightPayment>,
     /// All payments of the table.
     ages: BTreeSet<Age>,
-    /// Those that are free.
+    /// Free ones, by their acceptance.
     free: BTreeSet<Age>,
     /// Of those, who may go now: they have nothing in `due_ns`.
     turns: BTreeSet<Age>,
@@ -153,12 +153,10 @@ impl InFlight {
         }
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// How many of them are free.
     pub fn free(&self) -> usize {
         self.free.len()
     }
@@ -168,12 +166,11 @@ impl InFlight {
         self.get_hashed(id, self.hasher.hash(id))
     }
 
-    /// The same with the id's hash.
     pub fn get_hashed(&self, id: PaymentId, hash: u64) -> Option<&InFlightPayment> {
         self.table.find(hash, |entry| entry.id == id)
     }
 
-    /// All, in no order.
+    /// All payments of the table, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &InFlightPayment> {
         self.table.iter()
     }
@@ -234,7 +231,6 @@ impl InFlight {
         self.put_hashed(entry, self.hasher.hash(entry.id));
     }
 
-    /// The same with the id's hash.
     pub fn put_hashed(&mut self, entry: InFlightPayment, hash: u64) {
         if let Some(known) = self.table.find_mut(hash, |other| other.id == entry.id) {
             debug_assert_eq!(known.age(), entry.age());

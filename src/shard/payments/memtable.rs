@@ -12,17 +12,17 @@ use crate::payments::{Payment, PaymentId, Processor, Summary, Window};
 /// A settled payment; times in microseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// By which it is known.
+    /// The id that the client chose, or the node.
     pub id: PaymentId,
     /// Cents of the amount, positive.
     pub cents: u64,
-    /// When it was accepted.
+    /// The moment of acceptance.
     pub accepted_us: u64,
-    /// What its processor has stored.
+    /// The `requestedAt` that its processor has stored.
     pub requested_us: u64,
     /// The processor that has it.
     pub by: Processor,
-    /// How often it was sent.
+    /// Attempts until it was settled.
     pub attempts: u16,
 }
 
@@ -42,7 +42,7 @@ impl Settled {
     }
 }
 
-/// What will be one run.
+/// Payments that will be one run.
 #[derive(Default)]
 struct Batch {
     /// Shared once it is full and written, while it is made a file.
@@ -65,7 +65,7 @@ impl Batch {
     }
 }
 
-/// A run to be written.
+/// A full batch, to be written as a run.
 #[derive(Clone)]
 pub struct Full {
     /// The number of the first one.
@@ -76,10 +76,10 @@ pub struct Full {
     pub sequence: u64,
 }
 
-/// See the top of this file.
+/// Settled payments in memory, in batches of a run's size.
 pub struct Memtable {
     hasher: Hasher,
-    /// How many make a run.
+    /// Payments that make a run.
     run: usize,
     /// Each but the last is full.
     batches: VecDeque<Batch>,
@@ -123,13 +123,13 @@ impl Memtable {
         entries.skip(skipped % self.run)
     }
 
-    /// One of them, with its id's hash.
+    /// A payment by its id and the id's hash, the newest batch first.
     pub fn find_hashed(&self, id: PaymentId, hash: u64) -> Option<&Settled> {
         let mut newest_first = self.batches.iter().rev();
         newest_first.find_map(|batch| batch.find(id, hash))
     }
 
-    /// What they add up to.
+    /// Adds the payments within `window` to `summary`.
     pub fn summary(&self, window: &Window, summary: &mut Summary) {
         for settled in self.batches.iter().flat_map(|batch| batch.entries.iter()) {
             if window.contains(settled.requested_us) {
@@ -171,7 +171,7 @@ impl Memtable {
         self.next -= 1;
     }
 
-    /// What the tick brought stays.
+    /// The tick's batch is in the journal: its payments stay.
     pub fn written(&mut self) {
         self.fresh = self.next;
     }
@@ -223,7 +223,7 @@ impl Memtable {
         self.written();
     }
 
-    /// All that is here leaves.
+    /// Empties the memtable: all payments are forgotten.
     pub fn clear(&mut self) {
         self.batches.clear();
         self.first = self.next;

@@ -41,9 +41,9 @@ pub use run::Run;
 /// What came of asking to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is in the batch.
+    /// Accepted now: its record is in the batch.
     New,
-    /// It was accepted before.
+    /// Accepted before, with the same amount.
     Repeated,
     /// The id belongs to a payment of another amount.
     OtherAmount,
@@ -66,7 +66,7 @@ enum PaymentUndo {
     Settled(InFlightPayment),
 }
 
-/// See the top of this file.
+/// The payments of a shard, wherever they are.
 pub struct Payments {
     hasher: Hasher,
     queue: Queue,
@@ -177,17 +177,17 @@ impl Payments {
         self.queue.older_than(accepted_us) + self.in_flight.older_than(accepted_us)
     }
 
-    /// How many are free.
+    /// Payments that are open and not bound.
     pub fn free(&self) -> usize {
         self.queue.len() + self.in_flight.free()
     }
 
-    /// How many are open: free or bound.
+    /// Payments that are open: free or bound.
     pub fn open(&self) -> usize {
         self.queue.len() + self.in_flight.len()
     }
 
-    /// How many may be open.
+    /// Payments that may be open at a time.
     pub fn open_max(&self) -> usize {
         self.open_max
     }
@@ -232,7 +232,7 @@ impl Payments {
         Ok(summary)
     }
 
-    /// Confirmed payments, all of them.
+    /// Confirmed payments, those in files included.
     pub fn settled(&self) -> u64 {
         self.memtable.next() - self.floor
     }
@@ -251,7 +251,7 @@ impl Payments {
         self.queue.allocated_bytes()
     }
 
-    /// Files with settled payments.
+    /// Number of files with settled payments.
     pub fn runs(&self) -> usize {
         self.runs.len()
     }
@@ -361,7 +361,7 @@ impl Payments {
         self.memtable.full()
     }
 
-    /// A run has its file.
+    /// The file of the next run is written: its payments leave the memtable.
     pub(super) fn run_done(&mut self, run: Run) {
         if run.first() < self.floor {
             return self.runs.forget_new(&run);

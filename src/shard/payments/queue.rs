@@ -36,7 +36,7 @@ pub const TOGETHER: usize = 32;
 /// A payment in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuedPayment {
-    /// By which it is known.
+    /// The id that the client chose, or the node.
     pub id: PaymentId,
     /// Positive; in a snapshot's copy 0: it has left.
     pub cents: u64,
@@ -45,7 +45,6 @@ pub struct QueuedPayment {
 }
 
 impl QueuedPayment {
-    /// As it is stored.
     pub fn to_bytes(self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[..CENTS].copy_from_slice(&self.id.0.to_le_bytes());
@@ -54,7 +53,7 @@ impl QueuedPayment {
         bytes
     }
 
-    /// The opposite; `bytes` are [`ENTRY_BYTES`].
+    /// Reads an entry of [`ENTRY_BYTES`] bytes.
     pub fn from_bytes(bytes: &[u8]) -> QueuedPayment {
         QueuedPayment {
             id: PaymentId(u128_at(bytes, 0)),
@@ -110,19 +109,19 @@ impl Pieces {
     }
 }
 
-/// See the top of this file.
+/// The queue of a shard: pieces of memory, and an index by id.
 pub struct Queue {
     hasher: Hasher,
     pieces: Pieces,
     /// The position of the first one: it has not left, unless it is `end`.
     first: u64,
-    /// Behind the last one.
+    /// The position behind the last one.
     end: u64,
     /// From here on they are not in the index: of recovery, before they are looked for.
     indexed: u64,
     /// From here on they are of this tick.
     fresh: u64,
-    /// How many have not left.
+    /// Payments that have not left.
     live: usize,
     /// Those before this position are copied out.
     copied: u64,
@@ -157,7 +156,6 @@ impl Queue {
         }
     }
 
-    /// Payments in the queue.
     pub fn len(&self) -> usize {
         self.live
     }
@@ -186,7 +184,6 @@ impl Queue {
         self.find_hashed(id, self.hasher.hash(id))
     }
 
-    /// The same with the id's hash.
     pub fn find_hashed(&self, id: PaymentId, hash: u64) -> Option<u64> {
         let is_it = |low: &u32| self.pieces.id(Self::widen(self.first, *low)) == id;
         let low = self.index[Self::part(hash)].find(hash, is_it)?;
@@ -199,7 +196,6 @@ impl Queue {
         self.pieces.get(position)
     }
 
-    /// As it is stored.
     pub fn bytes(&self, position: u64) -> &[u8] {
         debug_assert!((self.first..self.end).contains(&position));
         self.pieces.bytes(position)
@@ -221,7 +217,7 @@ impl Queue {
         is_it.then_some(self.first)
     }
 
-    /// The one that came last.
+    /// The payment that came last and has not left.
     pub fn newest(&self) -> Option<QueuedPayment> {
         let mut positions = (self.first..self.end).rev();
         positions.find_map(|position| Some(self.get(position)).filter(|entry| entry.cents > 0))
@@ -250,7 +246,7 @@ impl Queue {
         self.set_indexed();
     }
 
-    /// Puts one into the index.
+    /// Puts the payment at a position into the index.
     pub fn index(&mut self, position: u64, hash: u64) {
         let part = Self::part(hash);
         if self.index[part].len() == self.index[part].capacity() {
@@ -279,7 +275,7 @@ impl Queue {
         self.indexed
     }
 
-    /// All are in the index.
+    /// Notes that all payments are in the index.
     pub fn set_indexed(&mut self) {
         self.indexed = self.end;
     }
@@ -409,7 +405,7 @@ impl Queue {
         self.pieces.advance(self.first);
     }
 
-    /// What the tick brought stays.
+    /// The tick's batch is in the journal: its payments stay.
     pub fn written(&mut self) {
         self.fresh = self.end;
     }

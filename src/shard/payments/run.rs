@@ -72,7 +72,7 @@ enum Fault {
     Damaged(usize, &'static str),
 }
 
-/// A run that is there.
+/// A run: its file, mapped, and its index.
 pub struct Run {
     path: PathBuf,
     hasher: Hasher,

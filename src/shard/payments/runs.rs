@@ -8,7 +8,7 @@ use crate::limits::PAYMENT_IDS_MIN;
 use crate::payments::{PaymentId, Summary, Window};
 use crate::shard::error::RecoveryError;
 
-/// See the top of this file.
+/// The runs of a shard, and the files that are to be removed.
 #[derive(Default)]
 pub struct Runs {
     /// By their numbers, without a gap.
@@ -36,7 +36,6 @@ impl Runs {
         self.runs.last().map(Run::end)
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.runs.len()
     }
@@ -57,7 +56,7 @@ impl Runs {
         }
     }
 
-    /// One more, behind the others.
+    /// Appends a run; the oldest filters that are not needed any more are dropped.
     pub fn push(&mut self, run: Run) {
         debug_assert!(self.end().is_none_or(|end| end == run.first()));
         self.runs.push(run);
@@ -82,7 +81,7 @@ impl Runs {
         self.runs[older..].iter_mut().try_for_each(Run::load_filter)
     }
 
-    /// What they add up to.
+    /// Adds the payments within `window` to `summary`.
     pub fn summary(&self, window: &Window, summary: &mut Summary) -> Result<(), Unreadable> {
         let mut runs = self.runs.iter();
         runs.try_for_each(|run| run.summary(window, summary))

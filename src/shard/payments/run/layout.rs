@@ -60,7 +60,7 @@ impl Places {
         }
     }
 
-    /// Of block `n` of entries: from where to where.
+    /// Byte range of block `n` of entries in the file, its end exclusive.
     pub fn entries_of(&self, n: usize) -> (usize, usize) {
         let end = self.count.min((n + 1) * BLOCK);
         (
@@ -69,7 +69,7 @@ impl Places {
         )
     }
 
-    /// The same of a block of ids.
+    /// Byte range of block `n` of ids in the file, its end exclusive.
     pub fn ids_of(&self, n: usize) -> (usize, usize) {
         let end = self.count.min((n + 1) * BLOCK);
         (self.ids + n * BLOCK * ID_BYTES, self.ids + end * ID_BYTES)

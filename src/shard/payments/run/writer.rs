@@ -10,7 +10,7 @@ use crate::shard::payments::hash::Hasher;
 use crate::shard::payments::Settled;
 use crate::shard::{layout, Identity};
 
-/// Written at a time.
+/// Bytes that are written at a time.
 const WRITE_BYTES: usize = 256 * crate::limits::KIB;
 
 /// A file that is written from front to back.
