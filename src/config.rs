@@ -83,7 +83,7 @@ pub struct Serve {
     pub log: Format,
     /// `--log-level`: the least level that is logged.
     pub log_level: LevelFilter,
-    /// What was given and has no effect: lines for the log.
+    /// Lines for the log about flags that were given and have no effect.
     pub warnings: Vec<String>,
 }
 

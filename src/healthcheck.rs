@@ -1,4 +1,4 @@
-//! `galo healthcheck`: asks a running server how it is, with nothing but a socket.
+//! `galo healthcheck`: asks a running server for its health over a plain socket, for containers without an HTTP client.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};

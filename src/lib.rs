@@ -1,7 +1,7 @@
 //! Galo: a bank ledger and a payments gateway in one small binary.
 //!
-//! The binary is `main.rs`; this library is what it, the simulator and the tools share. The map of
-//! the house is in `docs/design.md`.
+//! The binary is `main.rs`; this library is shared by the binary, the simulator and the tools. The layers and the
+//! modules of each are in `docs/design.md`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("galo runs on Linux only");

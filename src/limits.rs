@@ -1,6 +1,6 @@
-//! Every bound in one place: what is bounded, its unit, and how the bounds relate.
+//! Every bound in one place, with its unit, and the relations between bounds as compile-time assertions.
 //!
-//! What happens at each bound is written beside it, and tested.
+//! Each bound's comment says what happens beyond it, which is tested.
 
 /// Bytes of a kibibyte.
 pub const KIB: usize = 1024;
@@ -288,7 +288,7 @@ pub const DESCRIPTION_BYTES_MAX: usize = 4 * DESCRIPTION_CHARS_MAX;
 /// Transactions that an account keeps for its statement (the contest's rule).
 pub const STATEMENT_TRANSACTIONS: usize = 10;
 
-/// What one tick may journal for one shard. Beyond: requests wait for the next tick.
+/// Bytes of records that one tick may journal for one shard. Beyond: requests wait for the next tick.
 pub const JOURNAL_BATCH_BYTES_MAX: usize = MIB;
 /// One journal record. A longer one is damage.
 pub const RECORD_BYTES_MAX: usize = 512;

@@ -1,4 +1,4 @@
-//! The seam between a deterministic machine and whoever drives it: events and the time go in, effects come out.
+//! The seam between a deterministic machine and its driver: events and the time go in, effects come out.
 //!
 //! Drivers are in [`crate::io`], the machine that the server runs in [`crate::runtime`]; the simulator drives the same one.
 
@@ -29,7 +29,7 @@ pub enum Peer {
     /// A node of the cluster, by its member's number ([`crate::members::Members`]), to which this side
     /// made the link: [`Effect::Connect`], or a socket pair of the process; speaks the link protocol.
     Member(usize),
-    /// Who connected to our link socket; the link protocol's first frame says which member it is.
+    /// A process that connected to our link socket; the link protocol's first frame says which member it is.
     Linker,
     /// A server by its number, to which this side connected; it is sent HTTP requests.
     Upstream(usize),
@@ -104,7 +104,7 @@ pub trait Machine {
     /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once (an
     /// upstream gets none), and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
-    /// Nobody listens there, its queue is full, it is another user's, or it did not answer in time.
+    /// No process listens there, its queue is full, it is another user's, or it did not answer in time.
     fn connect_failed(&mut self, target: Target);
     /// Bytes arrived, never none. After [`Effect::Pause`] what was already on its way still comes:
     /// with io_uring up to all receive buffers' worth

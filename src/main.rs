@@ -1,6 +1,6 @@
 //! The `galo` binary: read the command line, and run what it asks for.
 //!
-//! Exit status: 0 done; 1 it could not be done, or must not go on; 2 the command line is wrong.
+//! Exit status: 0 for success; 1 for a command that failed, or a server that must not go on; 2 for a wrong command line.
 
 use std::process::ExitCode;
 

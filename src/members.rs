@@ -3,7 +3,7 @@
 
 use crate::stats::Stats;
 
-/// Who is there, which of them we are, and who is to own what.
+/// The members of a cluster, which of them this core is, and which member is to own which shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members {
     /// Names of the nodes (processes), in the order of `--nodes`.

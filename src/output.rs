@@ -1,5 +1,5 @@
-//! Standard output and standard error of a command. Neither has to work: the reader of a pipe may be gone or may
-//! not read, the disk under a file may be full. That is a result, never a panic and never a wait without end.
+//! Standard output and standard error of a command. Both may fail: the reader of a pipe may be gone or may
+//! not read, the disk under a file may be full. A failure is a result, never a panic and never a wait without end.
 //!
 //! (Descriptors 0 to 2 that are closed at the start are /dev/null by the time `main` runs: the standard library sees
 //! to that, so no file or socket of ours ever gets one of their numbers.)

@@ -1,4 +1,4 @@
-//! `galo serve`: from settings to running cores, and back to nothing.
+//! `galo serve`: starts the cores from the settings, and stops them.
 //!
 //! The order at the start: what the data directory is, which decides how many cores there are; then what the cores
 //! need of the system (files, threads, rings), which is taken before anything is made; then what can be taken by

@@ -1,5 +1,5 @@
-//! Counters. Each core writes its own and any core reads all of them, so they are atomics that
-//! nobody contends for.
+//! Counters and gauges. Each core writes its own and any core reads all of them, so they are atomics without
+//! contention.
 
 mod payments;
 

@@ -1,4 +1,4 @@
-//! What the system allows this process.
+//! Limits and settings of this process in the system.
 
 use std::io;
 use std::sync::{Arc, RwLock};

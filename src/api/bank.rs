@@ -1,4 +1,4 @@
-//! The bank's endpoints: bodies in, commands; outcomes, bodies out.
+//! The bank's endpoints: request bodies to commands, outcomes to reply bodies.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! Bodies that are JSON objects.
+//! Reading bodies that are JSON objects, and writing values.
 //!
 //! Their members stay raw, because what is wrong with a member (422) is not what is wrong with the JSON
 //! (400), and because a number is judged by its digits.

@@ -1,4 +1,4 @@
-//! The endpoints for those who run it: health, metrics, reset.
+//! The endpoints for operators: health, metrics, reset.
 
 mod metrics;
 mod payments;

@@ -1,4 +1,4 @@
-//! The payments' endpoints: bodies in, commands; outcomes, bodies out.
+//! The payments' endpoints: request bodies to commands, outcomes to reply bodies.
 
 mod misspelt;
 

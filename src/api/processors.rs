@@ -72,7 +72,7 @@ pub fn read_health(body: &[u8]) -> Option<Health> {
     serde_json::from_slice(body).ok()
 }
 
-/// Of a string; neither an id nor a time has anything to escape.
+/// The text of a JSON string; neither an id nor a time has anything to escape.
 fn text(raw: &RawValue) -> Option<&[u8]> {
     let text = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     Some(text.as_bytes())

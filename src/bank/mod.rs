@@ -1,4 +1,4 @@
-//! The bank's rules, and nothing else: no byte of HTTP, no file, no socket.
+//! The rules of the bank: accounts, transactions and their limits. No bytes of HTTP, no files, no sockets.
 
 mod account;
 

@@ -1,5 +1,5 @@
-//! A node's descriptor: one line that says who it is, for people and for other nodes. It is the content of
-//! its lock file and of the lock files of the shards that it owns.
+//! A node's descriptor: one line that identifies a process as a node, for people and for other nodes. It is the
+//! content of the node's lock file, and of the lock files of the shards that it owns.
 //!
 //! `galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=<32 hex digits>
 //! processor-default=http://a:8080 processor-fallback=http://b:8080 protocol=3 pid=12`
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::node::link;
 
-/// See the module. What all nodes of a cluster must agree on, and which of them this is.
+/// A node's name and process, and the settings that all nodes of a cluster must agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeDescriptor {
     /// Name of the node.
@@ -33,7 +33,7 @@ pub struct NodeDescriptor {
 
 const NO_PROCESSOR: &str = "none";
 
-/// The text is no descriptor: somebody who is no node, or one of a future that knows better.
+/// The text is no descriptor: another program's, or a later version's that lacks a field of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotADescriptor;
 

@@ -1,7 +1,8 @@
-//! How a node joins: its name first, then that the others are of its kind, then its shards.
+//! Joining a cluster: a node takes the lock of its name, compares its descriptor with those of the other nodes,
+//! and takes the shards whose home it is.
 //!
-//! Our descriptor is in our lock file before we read those of the others. So of two that start at once at
-//! least one sees the other, and a disagreement never goes unnoticed.
+//! A node's descriptor is in its lock file before it reads those of the others. So of two nodes that start at once
+//! at least one sees the other, and a disagreement never goes unnoticed.
 
 use std::fmt;
 use std::fs::{self, DirBuilder};
@@ -25,7 +26,7 @@ const JOIN_RETRY: Duration = Duration::from_nanos(JOIN_RETRY_NS);
 pub enum JoinError {
     /// The directory of the links cannot be trusted: what is wrong with it.
     Links(PathBuf, &'static str),
-    /// Another process is this node: its name, and the descriptor of the other.
+    /// Another process runs as this node: the node's name, and the other's descriptor.
     NodeRuns(String, String),
     /// A living node has other settings.
     Disagrees(Disagreement),
@@ -135,7 +136,7 @@ pub fn join(cluster: &Cluster, descriptor: &NodeDescriptor) -> Result<Ownership,
     Ok(lock)
 }
 
-/// What keeps us from being of one cluster with another node, if it lives.
+/// The setting in which a running node disagrees with this one; `None`: none, or the node does not run.
 fn disagreement(
     cluster: &Cluster,
     descriptor: &NodeDescriptor,
@@ -188,7 +189,7 @@ fn claim_one(
     }
 }
 
-/// Who of our cluster has a shard. Refuses if somebody else has it.
+/// The peer that has a shard; `None`: no process has it. An error if a foreign process has it.
 fn peer(
     directory: &Directory<RealDisk>,
     descriptor: &NodeDescriptor,

@@ -1,11 +1,11 @@
-//! Several processes (nodes) on one data directory: who they are, where they meet, and how one joins
-//! the others.
+//! The nodes of a cluster, which are processes on one data directory: their descriptors, the files by which they
+//! find each other, and how a node joins.
 //!
-//! They meet in a directory that all of them see (`--run`):
+//! The files are in a directory that all nodes see (`--run`):
 //!
 //! ```text
-//! RUN/links/               0700: only processes of our user come near
-//! RUN/links/api01.lock     held for as long as node api01 lives; its content is the node's descriptor
+//! RUN/links/               0700: for processes of the nodes' user only
+//! RUN/links/api01.lock     held for as long as node api01 runs; its content is the node's descriptor
 //! RUN/links/api01-0.sock   where other nodes connect to its core 0; 0600
 //! ```
 
@@ -69,7 +69,7 @@ impl Cluster {
 /// Checks a node's name. It must be good for a file's name and for a list that commas separate.
 ///
 /// # Errors
-/// What was given, and what is accepted.
+/// The name that was given, and the rule for names.
 pub fn check_name(name: &str) -> Result<(), String> {
     let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if (1..=NODE_NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_good) {

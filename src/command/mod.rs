@@ -1,4 +1,4 @@
-//! What the layers above say to a shard, what it says back, and both as bytes on a link.
+//! Commands to a shard and their outcomes, and how both are written on a link.
 
 pub mod ids;
 pub(crate) mod wire;

@@ -1,4 +1,4 @@
-//! The flags of `galo serve`, each once: what it is called, what is said of it, and what it sets.
+//! The flags of `galo serve` as one table: name, help text, default, and the setting that it changes.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ impl Flag {
     }
 }
 
-/// What was said so far: settings, and what becomes one only together.
+/// Settings given so far, and values that make a setting only together with others.
 pub(super) struct Given {
     pub(super) serve: Serve,
     pub(super) processors: [Option<ProcessorUrl>; 2],

@@ -1,4 +1,4 @@
-//! How payments are carried out, as flags say it.
+//! The flags of the payments gateway: processors, deadline and queue.
 
 use std::fmt;
 use std::str::FromStr;

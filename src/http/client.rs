@@ -1,4 +1,4 @@
-//! The other side of HTTP/1.1: requests to processors, and their replies (RFC 9112).
+//! The client side of HTTP/1.1: requests to processors, and their replies (RFC 9112).
 //!
 //! A reply is read from its first byte each time that more of it is there: it is short, and mostly
 //! comes whole. So the verdict is a function of the bytes; and once it is [`Response::Bad`], more
@@ -55,7 +55,7 @@ pub enum Response<'a> {
     Complete {
         /// The status code, as received.
         status: u16,
-        /// Its `Retry-After` header.
+        /// The `Retry-After` header of the reply.
         retry_after: RetryAfter,
         /// The body, without its transfer coding.
         body: &'a [u8],

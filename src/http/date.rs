@@ -1,5 +1,5 @@
 //! Dates as text, from microseconds since 1970: the `Date` of a reply (RFC 9110, section 5.6.7), and
-//! the timestamps in bodies and queries (ISO 8601, in the profile of RFC 3339), which are read, too.
+//! the timestamps in bodies and queries (ISO 8601, in the profile of RFC 3339), which are also read.
 
 use crate::limits::SECOND_US;
 const DAY_S: u64 = 86_400;

@@ -1,4 +1,4 @@
-//! Which bytes may stand where: the character classes of RFC 9110 and RFC 3986.
+//! The bytes that each part of a request may have: the character classes of RFC 9110 and RFC 3986.
 
 /// A byte of a token (RFC 9110, section 5.6.2): of a method or of a field's name.
 pub(super) fn is_token_byte(byte: u8) -> bool {

@@ -1,4 +1,4 @@
-//! What the drivers differ in: how events are gathered, and how what a machine asks for is begun.
+//! The interface of a back end, which is what the drivers differ in: gathering events, and starting operations.
 
 use super::dials::Dial;
 use super::error::Error;
@@ -87,7 +87,7 @@ pub(super) trait Backend<J: Job> {
 pub(super) enum Event<'a> {
     /// A completion that nothing depends on.
     Nothing,
-    /// Somebody has connected to this listener, or not; and whether it goes on accepting.
+    /// A connection to this listener, or the failure to accept one; and whether it goes on accepting.
     Accepted(u32, Result<OwnedFd, Errno>, bool),
     /// The dial in this slot is over.
     Connected(u32, Result<(), Errno>),

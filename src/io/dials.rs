@@ -1,5 +1,4 @@
-//! A core's connections to upstreams that are on their way. How one is waited for is each
-//! back end's own.
+//! Connections to upstreams that a core is making. Each back end has its own way of waiting for them.
 
 use super::Upstream;
 use crate::limits::CONNECT_SYNS_REPEATED;

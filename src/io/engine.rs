@@ -1,4 +1,4 @@
-//! From a driver to a core that runs.
+//! The resources of a core (rings or an epoll, threads), taken at the start, and the loop that runs on them.
 
 use super::error::Lack;
 use super::{epoll, uring, Control, Driver, Setup};

@@ -1,4 +1,4 @@
-//! What the system refuses a core.
+//! Errors of a core: system calls that fail, and resources that it cannot have.
 
 use nix::errno::Errno;
 use std::{fmt, io};

@@ -1,4 +1,4 @@
-//! A core's jobs: on which thread one runs is the back end's business, how it comes back is not.
+//! The jobs of a core: counted when they begin, and collected when they end. The thread they run on is the back end's.
 
 use super::Control;
 use crate::machine::Job;

@@ -1,4 +1,4 @@
-//! Memory that is free, back to the system.
+//! Gives free memory back to the system.
 
 /// Has the allocator give back what it keeps of it.
 #[cfg(target_env = "gnu")]

@@ -1,4 +1,4 @@
-//! What a driver is started with, and which drivers there are.
+//! The drivers there are, and everything that a driver is started with.
 
 use super::{Control, Upstream};
 use std::os::fd::OwnedFd;

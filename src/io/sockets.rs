@@ -1,4 +1,4 @@
-//! A core's sockets, whatever carries them.
+//! The sockets of a core, as both back ends see them: listeners and connections.
 
 use super::dials::Dials;
 use super::socket::shutdown_write;
@@ -16,7 +16,7 @@ pub(super) struct Sockets<S> {
 }
 
 pub(super) struct Listener {
-    /// Who connects: [`Peer::Client`] or [`Peer::Linker`].
+    /// The kind of its connections: [`Peer::Client`] or [`Peer::Linker`].
     pub peer: Peer,
     /// The listening socket; `None` once it is closed.
     pub socket: Option<OwnedFd>,
@@ -35,7 +35,7 @@ pub(super) struct SocketConnection<S> {
     pub ended: bool,
     /// A send is under way.
     pub sending: bool,
-    /// Of what was asked to be sent, the bytes that the kernel has not taken yet.
+    /// Bytes that were to be sent and that the kernel has not taken yet.
     unsent: usize,
     /// FIN follows when it has taken all.
     shutdown_after_send: bool,

@@ -1,4 +1,4 @@
-//! What a completion or a ready socket is about: 64 bits that the kernel hands back.
+//! The 64 bits of user data by which a completion or a ready socket is matched to its operation and connection.
 
 use crate::machine::ConnectionId;
 
@@ -14,7 +14,7 @@ pub(super) struct Tag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Operation {
-    /// Nobody waits for it (cancelling, closing).
+    /// An operation whose completion is ignored (cancelling, closing).
     Forgotten = 0,
     /// A listener accepts; index: its number.
     Accept = 1,

@@ -1,4 +1,4 @@
-//! Where an upstream is: the addresses that its name stands for, which may change while we run.
+//! The addresses of an upstream, which its name stands for and which may change while the server runs.
 
 use crate::limits::RESOLVE_NS_MIN;
 use nix::errno::Errno;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// See the module. Shared by all cores; asking the resolver (getaddrinfo(3)) blocks, so a thread of its
+/// An upstream's name and addresses. Shared by all cores; asking the resolver (getaddrinfo(3)) blocks, so a thread of its
 /// own does that: [`resolve`](Self::resolve).
 #[derive(Debug)]
 pub struct Upstream {
@@ -18,7 +18,7 @@ pub struct Upstream {
     host: String,
     port: u16,
     known: Mutex<Known>,
-    /// Who looks the name up. An address needs nobody.
+    /// The thread that looks the name up; an address needs none.
     resolver: OnceLock<Thread>,
 }
 
@@ -30,10 +30,10 @@ struct Known {
     current: usize,
     /// The name is to be looked up (again).
     stale: bool,
-    /// What was last said about the name, until it is found.
-    lookup_said: Option<String>,
-    /// What was last said about connecting, until a connection is made.
-    connect_said: Option<Errno>,
+    /// The last logged failure to find the name, until it is found.
+    lookup_logged: Option<String>,
+    /// The last logged failure to connect, until a connection is made.
+    connect_logged: Option<Errno>,
 }
 
 impl Upstream {
@@ -48,8 +48,8 @@ impl Upstream {
                 stale: address.is_none(),
                 addresses: Vec::from_iter(address.map(|address| SocketAddr::new(address, port))),
                 current: 0,
-                lookup_said: None,
-                connect_said: None,
+                lookup_logged: None,
+                connect_logged: None,
             }),
             resolver: OnceLock::new(),
         }
@@ -114,14 +114,14 @@ impl Upstream {
                     Ok(_) => "no addresses".to_owned(),
                     Err(error) => error.to_string(),
                 };
-                if known.lookup_said.as_ref() != Some(&text) {
+                if known.lookup_logged.as_ref() != Some(&text) {
                     log::warn!("{} {self} is not found: {text}", self.kind);
-                    known.lookup_said = Some(text);
+                    known.lookup_logged = Some(text);
                 }
                 return;
             }
         };
-        known.lookup_said = None;
+        known.lookup_logged = None;
         let is_news = addresses
             .iter()
             .any(|address| !known.addresses.contains(address));
@@ -152,7 +152,7 @@ impl Upstream {
             known.current = (known.current + 1) % known.addresses.len();
         }
         // It is tried again and again; the log is not to tell of each time.
-        if known.connect_said.replace(errno) != Some(errno) {
+        if known.connect_logged.replace(errno) != Some(errno) {
             let (kind, cause) = (self.kind, errno.desc());
             log::warn!("no connection to {kind} {self} at {address}: {cause}");
         }
@@ -165,7 +165,7 @@ impl Upstream {
 
     /// A connection to one of the addresses was made.
     pub fn works(&self) {
-        self.known().connect_said = None;
+        self.known().connect_logged = None;
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(upstream.address(), Some(c));
         times.recv_timeout(PATIENCE).unwrap();
         answer.send(not_there()).unwrap();
-        until(|| upstream.known().lookup_said.is_some());
+        until(|| upstream.known().lookup_logged.is_some());
         assert_eq!(upstream.address(), Some(c));
         // Nobody asks again unless it fails.
         upstream.works();

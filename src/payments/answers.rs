@@ -1,5 +1,5 @@
-//! What becomes of a payment by what its processor says: to the payment (POST), and to the question whether
-//! it has it (GET).
+//! The next state of a payment, as a table over its processor's answers: to the payment (POST), and to a status query
+//! (GET).
 //!
 //! Never twice stands above all: a payment is free for another processor only where this one has refused it
 //! for certain, and no earlier attempt of it is in doubt ([`Next::Free`] is [`Next::Bound`] then). Never lost

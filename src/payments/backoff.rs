@@ -1,4 +1,4 @@
-//! How long a payment that went wrong rests before its processor gets it again: twice as long each time, from
+//! The rest of a payment after a failed attempt, before its processor gets it again: twice as long each time, from
 //! `RETRY_NS_MIN` to `RETRY_NS_MAX`, less up to half of it. What is taken off is drawn from the payment's id and
 //! the attempt's number: there is no chance in a node, and no two payments that went wrong together come again
 //! together.

@@ -1,4 +1,4 @@
-//! Who gets the next payment: the cheapest that works, within the deadline.
+//! The choice of a processor for the next payment: the cheapest that works, within the deadline.
 //!
 //! | the cheapest | waiting | the other | then |
 //! |---|---|---|---|
@@ -9,13 +9,13 @@
 //! | the same | must not go on | fails, or has no room | wait |
 //!
 //! The cheapest is *full* when it works and only the payments under way to it keep it from taking the next:
-//! then it is waiting for nothing but its turn, and breaks a deadline only where the queue is too long for the
-//! cheapest alone. What is late already (after an outage of our own, say) is late with the other one, too: it
-//! waits for its turn.
+//! then a payment waits for its turn only, and a deadline is broken only where the queue is too long for the
+//! cheapest alone. A payment that is late already (after an outage of this server, say) would be late with the
+//! other processor, too, so it waits for its turn.
 
 use crate::limits::PROBE_NS_MAX;
 
-/// What is known of one processor.
+/// The state of one processor, as far as a choice depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {
     /// It carries payments out, as far as is known (its circuit is closed, or a probe is due).
@@ -60,7 +60,7 @@ pub struct Backlog {
 /// What to do with the payment that has waited longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Nobody is to get it now.
+    /// The payment waits: no processor is to get it now.
     Wait,
     /// To this one (by number), the cheapest.
     Cheapest(usize),
@@ -70,7 +70,7 @@ pub enum Choice {
     ForRoom(usize),
 }
 
-/// Who keeps less; of two that keep the same, the first.
+/// The processor with the lower fee; of two with the same, the first.
 pub fn cheapest(outlooks: &[Outlook; 2]) -> usize {
     usize::from(outlooks[1].fee_basis_points < outlooks[0].fee_basis_points)
 }

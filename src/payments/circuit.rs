@@ -1,5 +1,5 @@
-//! What is known of one processor, and how much is asked of it at a time: a circuit breaker and a
-//! window that adapts. One for each core and processor.
+//! A circuit breaker for one processor, with an adaptive window of payments under way. One for each core and
+//! processor.
 //!
 //! | what happens | then |
 //! |---|---|
@@ -114,7 +114,7 @@ pub struct Ticket {
 }
 
 impl Circuit {
-    /// Of a processor of which nothing is known. `window_max`: how many may be under way at most, no
+    /// The circuit of a processor of which nothing is known. `window_max`: how many may be under way at most, no
     /// less than 1.
     pub fn new(window_max: u32) -> Circuit {
         Circuit {

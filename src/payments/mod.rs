@@ -1,5 +1,5 @@
-//! The payments gateway: what a payment is, who carries it out, and what the totals are. The rules, and
-//! nothing else: no bytes of HTTP, no files, no sockets.
+//! The rules of the payments gateway: payments and their states, the choice of a processor, circuit breakers, and
+//! totals. No bytes of HTTP, no files, no sockets.
 
 pub mod amount;
 pub(crate) mod answers;

@@ -1,4 +1,4 @@
-//! What processors have carried out.
+//! Summaries: the number and the sum of the payments that processors have confirmed, within a window of time.
 
 use super::Processor;
 

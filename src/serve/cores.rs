@@ -1,4 +1,4 @@
-//! Starting the cores: their threads and what those need of the system first, what each of them is to serve last.
+//! Starts the cores: first their threads and what these need of the system, last the shards and sockets they serve.
 
 use std::io;
 use std::os::fd::OwnedFd;

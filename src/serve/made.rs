@@ -1,4 +1,4 @@
-//! What a start has made, and unmakes when it fails: directories, and the files of a new data directory.
+//! Undoes a start that fails: the directories, and the files of a new data directory, that it has made.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What a start needs of the system, known before it makes anything: open files, and threads.
+//! Checks before a start makes anything that the system allows it enough open files and threads.
 
 use crate::config::Serve;
 use crate::io::{Address, Choice, Driver};

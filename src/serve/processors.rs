@@ -1,5 +1,5 @@
-//! Whether the processors are those that the data directory's payments are with: journals know them by their numbers
-//! only, so a payment that one may have would be sent to another, and could be paid twice.
+//! Compares the processors with those that the data directory was used with. Journals name them by their numbers
+//! only, so with another processor under a number a payment could be sent again, and paid twice.
 
 use super::ServeError;
 use crate::config::PaymentFlags;

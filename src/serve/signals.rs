@@ -1,5 +1,5 @@
-//! What a signal means. Those that by default would end the process without a word are waited for in a thread of
-//! their own: some of them mean a stop, the others are told in the log and change nothing. `docs/operations.md` has
+//! Signals. Those that by default would end the process without a log line are waited for in a thread of their own:
+//! some of them stop the server, the others are logged and change nothing. `docs/operations.md` has
 //! the table, and the reasons.
 
 use std::fmt;

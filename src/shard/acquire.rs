@@ -17,7 +17,7 @@ pub struct Directory<D: Disk> {
     pub path: PathBuf,
     /// The contents of its `galo.meta`.
     pub meta: Meta,
-    /// Who we are, one line: for others who want the same shards.
+    /// Descriptor of this process, one line, for other processes that want the same shards.
     pub descriptor: String,
 }
 
@@ -29,7 +29,7 @@ pub struct Owned<D: Disk> {
     pub lock: D::Lock,
 }
 
-/// What came of trying to own a shard.
+/// The result of trying to own a shard.
 pub enum Acquired<D: Disk> {
     /// This process owns the shard.
     Ours(Box<Owned<D>>),

@@ -1,4 +1,4 @@
-//! Carrying a command out.
+//! Applies a command to a shard, unless the dedup table has its outcome.
 
 use super::payments::Unreadable;
 use super::{Accepted, DedupResult, Shard};
@@ -6,7 +6,7 @@ use crate::bank::{Description, Kind};
 use crate::command::{Command, Ids, Outcome, Statement};
 use crate::payments::{Payment, PaymentId};
 
-/// What came of a command, and how sure that is.
+/// The result of a command, and whether it is final.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied<'a> {
     /// The result of the command; that of the first time, if it is repeated.

@@ -1,5 +1,5 @@
-//! Reading a shard's journal across its segments, and deciding what it means that it cannot be read
-//! further: a torn tail, or damage. Changes nothing.
+//! Reads a shard's journal across its segments, and decides whether the first unreadable record is a torn tail or
+//! damage. Changes nothing.
 
 use std::path::{Path, PathBuf};
 

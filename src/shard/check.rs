@@ -1,5 +1,5 @@
-//! Verifying a data directory without serving it, and without changing anything: no lock is taken,
-//! nothing is cut or removed, so it can be done while galo serves.
+//! Verifies a data directory without changing anything: no lock is taken, no file is cut or removed, so a check can
+//! run while galo serves.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Making a data directory.
+//! Creates a data directory.
 //!
 //! Shards first, each with a snapshot of the accounts at the start and an empty segment, all of it
 //! durable; `galo.meta` last, by rename. A crash on the way leaves no `galo.meta`, and the next start

@@ -1,4 +1,4 @@
-//! The seam to the file system: what a shard's files need of it, and no more.
+//! The seam to the file system, with no more operations than a shard's files need.
 //!
 //! [`RealDisk`] is the file system; the simulator has a double with a `live` and a `durable` image,
 //! whose n-th operation fails. What the code above relies on:

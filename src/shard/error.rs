@@ -1,4 +1,4 @@
-//! Why a data directory cannot be served.
+//! Errors of recovery, creation and check: the file, the offset in it, the likely cause, and the remedy.
 
 use std::fmt;
 use std::io;
@@ -118,20 +118,20 @@ pub enum RecoveryError {
         dir: PathBuf,
         /// The first record that is not there.
         sequence: u64,
-        /// Who says that it was there.
+        /// The proof that it was durable.
         evidence: Evidence,
     },
     /// Records that were durable cannot be read.
     Damaged {
         /// The segment that is damaged.
         file: PathBuf,
-        /// Of the first byte that is not part of a good record.
+        /// Byte offset in the segment at which good records end.
         offset: u64,
         /// The rule that the bytes there break.
         reason: &'static str,
         /// The record that should be there.
         sequence: u64,
-        /// Who says that it was there.
+        /// The proof that it was durable.
         evidence: Evidence,
     },
     /// A good record that cannot be what happened.

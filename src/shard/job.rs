@@ -1,4 +1,4 @@
-//! The part of a shard's file work that waits for a device: run on a thread that is not a core's.
+//! Jobs: file work of a shard that waits for a device, and runs on a thread that is not a core's.
 
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Sync<D: Disk> {
     pub(super) unsynced: Unsynced<D>,
 }
 
-/// What was written and is not known to be durable, for the next sync.
+/// Files and directories with changes that are not known to be durable, for the next sync.
 pub struct Unsynced<D: Disk> {
     /// Segments with unsynced records, oldest first.
     pub(super) files: Vec<Arc<D::File>>,
@@ -104,7 +104,7 @@ pub enum Done<D: Disk> {
         /// Mark of the store that asked for it.
         by: Arc<()>,
     },
-    /// What was written since the last sync may be lost, and another try would prove nothing: exit.
+    /// Records written since the last sync may be lost, and another try would prove nothing: exit.
     SyncFailed {
         /// Number of the store's shard.
         shard: u32,

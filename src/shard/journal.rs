@@ -1,4 +1,4 @@
-//! The journal: what it looks like, and reading it.
+//! The journal: its layout, and reading it.
 //!
 //! A chain of segment files, `journal-<first sequence>.log`: one header, then records. Everything is
 //! little-endian; records begin at multiples of 8.

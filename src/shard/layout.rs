@@ -1,7 +1,7 @@
-//! What a data directory consists of, by name.
+//! The files of a data directory, by their names.
 //!
 //! ```text
-//! galo.meta                            what this directory is (meta.rs)
+//! galo.meta                            id, version and number of shards (meta.rs)
 //! galo.lock                            held while the directory is made
 //! shard-0000/lock                      held by the shard's owner (ownership.rs)
 //! shard-0000/snapshot-<sequence>.rkyv  accounts, up to that record (snapshot.rs)

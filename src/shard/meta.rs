@@ -1,4 +1,5 @@
-//! `galo.meta`: what a data directory is. 64 bytes, little-endian; only the processors ever change:
+//! `galo.meta`: identity and layout version of a data directory. 64 bytes, little-endian; only the processors ever
+//! change:
 //!
 //! | offset | bytes | what |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! A shard: a slice of the accounts, and where they are kept.
+//! A shard: a part of the accounts and payments, in memory and in files.
 //!
 //! - [`state`]: the accounts in memory and the tick's batch; deterministic, no I/O. `apply`: a command to it.
 //! - [`journal`], [`snapshot`], [`meta`]: the files' layouts, and reading and writing them.
@@ -8,7 +8,7 @@
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
 //! - [`clock`]: a shard's time, by which its records are told apart from the moments that clients see.
 //! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
-//! - [`payments`]: those that are open, and an index of those that are settled.
+//! - [`payments`]: open payments in memory, settled ones in files.
 //! - [`dedup`]: earlier commands and their outcomes, by which a repeated command is recognised.
 
 pub mod accounts;

@@ -17,12 +17,12 @@ use nix::fcntl::{fcntl, FcntlArg};
 /// Bytes that are read of a lock file: more than any descriptor has.
 const DESCRIPTOR_BYTES_MAX: u64 = 4096;
 
-/// What came of trying to lock.
+/// The result of trying to lock.
 #[derive(Debug)]
 pub enum Locked<L> {
     /// This process holds the lock.
     Ours(L),
-    /// Somebody else has it: its descriptor, as far as it is written.
+    /// Another process holds the lock: its descriptor, as far as it is written.
     Held(String),
 }
 

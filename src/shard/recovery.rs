@@ -1,4 +1,4 @@
-//! From files to a shard: what can be found in a data directory, and what is done about it.
+//! Recovery: from the files of a data directory to a shard, as tables of the cases that can be found.
 //!
 //! Of each table exactly one row matches, the first that does. Every row has a test of its name in
 //! `tests/recovery.rs` or, for the journal, `tests/recovery_journal.rs`.

@@ -1,16 +1,16 @@
-//! Snapshots: what they look like, writing and reading them.
+//! Snapshots: their layout, writing and reading them.
 //!
 //! `snapshot-<end sequence>.rkyv`: a page of 4096 bytes that begins with [`SnapshotHeader`], zeros to its
 //! end, then the accounts, sorted by client, as they are in memory (`bank/account.rs`), then the
-//! dedup table (`dedup/`), then payments (`payments/copy.rs`). Header and accounts are archived types of rkyv (little-endian,
-//! no pointers).
+//! dedup table (`dedup/`), then payments (`payments/copy.rs`). Header and accounts are archived
+//! types of rkyv (little-endian, no pointers).
 //!
 //! A snapshot is fuzzy: accounts are copied out in slices while transactions go on. Each account
 //! names the last record that it contains, so replaying the journal from `from` over it and skipping
 //! what an account already has gives the state at any later record. No account contains a record
 //! later than `end`, and the file gets its name only when the journal is durable up to there:
-//! otherwise a power loss could leave balances whose transactions are gone. How the dedup table and
-//! payments name what they contain is told in `dedup.rs` and `payments/copy.rs`.
+//! otherwise a power loss could leave balances whose transactions are gone. `dedup.rs` and
+//! `payments/copy.rs` describe how the dedup table and the payments name the records that they contain.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -325,7 +325,7 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Of what was written behind the header so far.
+    /// Checksum of the bytes behind the header so far.
     pub fn body_crc(&self) -> u32 {
         self.body_crc
     }

@@ -1,4 +1,4 @@
-//! A shard in memory: the accounts, and what the present tick did to them. No I/O.
+//! A shard in memory: accounts, dedup table, payments, and the changes of the present tick. No I/O.
 //!
 //! Within a tick, transactions change the accounts at once and append their records to the batch.
 //! At its end the batch is written, and [`Shard::written`] makes the changes final; or the write
@@ -279,7 +279,7 @@ impl Shard {
         stamp
     }
 
-    /// Of the batch's next record. If it has to be told first how real time goes on, it is.
+    /// The stamp of the batch's next record. A `clock` record goes in front of it where real time has changed.
     fn stamp(&mut self, time_us: u64) -> Stamp {
         if let Some(reading) = self.clock.untold() {
             let stamp = self.stamp_next(time_us);

@@ -93,7 +93,7 @@ pub struct Store<D: Disk> {
     segments: Vec<u64>,
     current: Arc<D::File>,
     current_bytes: u64,
-    /// What was written since a sync was last handed out.
+    /// Files and directories that were written since a sync was last handed out.
     unsynced: Unsynced<D>,
     syncing: bool,
     /// Last record in the journal.

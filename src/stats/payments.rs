@@ -1,20 +1,20 @@
-//! What one core counts of payments, and what it knows of the processors.
+//! Counters and gauges of one core's payments gateway, and of the processors as that core sees them.
 
 use super::{Counter, ANOMALIES, PROCESSORS};
 
-/// See the module. The gauges are of this core and the shards that it owns.
+/// Counters and gauges of the payments gateway. The gauges are of this core and the shards that it owns.
 #[derive(Default)]
 pub struct PaymentStats {
     /// By the processor's number.
     pub processors: [ProcessorStats; PROCESSORS],
     /// Payments without a known outcome.
     pub open: Counter,
-    /// Of those, with a processor that may have them, and no attempt under way.
+    /// Open payments that a processor may have, with no attempt under way.
     pub in_doubt: Counter,
     /// When the oldest open one was accepted, if there is one. Monotonic, and before the machine's start wrapped
     /// around 0: see [`Counter::age_ns`].
     pub oldest_ns: Counter,
-    /// Of the open ones, those that were accepted more than a minute ago.
+    /// Open payments that were accepted more than a minute ago.
     pub old: Counter,
     /// Since when some are open; monotonic nanoseconds. 0: none is.
     pub open_since_ns: Counter,

@@ -1,4 +1,4 @@
-//! What `/health` tells of payments, and `/metrics` with it: this process's cores, and the shards that they own.
+//! The payments gateway in `/health` and `/metrics`: gathered from this process's cores, for the shards that they own.
 
 use crate::limits::PAYMENT_OLD_NS;
 use crate::payments::answers::Anomaly;

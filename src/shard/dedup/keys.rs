@@ -60,7 +60,7 @@ pub struct Key {
     pub fingerprint: u64,
     /// Outcome of the request.
     pub outcome: Remembered,
-    /// Of its record, seconds of the shard's time.
+    /// Time of its record, seconds of the shard's time.
     pub time_s: u32,
 }
 
@@ -75,7 +75,7 @@ struct KeyEntry {
     code: u8,
 }
 
-/// Whole seconds; from 2106 on, those of 2106.
+/// Microseconds as whole seconds in 32 bits; from 2106 on, the last of them.
 pub fn seconds(time_us: u64) -> u32 {
     u32::try_from(time_us / SECOND_US).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! What every record has: its fields, and a forward id behind the others.
+//! The frame of a record: the fields that every record has, and the optional forward id behind them.
 
 use crate::codec::u64_at;
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};

@@ -1,4 +1,4 @@
-//! Reading a segment: its records in order, and what can be told from those that are out of it.
+//! Reads a segment: its records in order, and valid records behind bytes that cannot be read.
 
 use super::frame::{LENGTH, RECORD_BYTES_MIN};
 use super::record::{record_at, Reason, Record};
@@ -8,7 +8,7 @@ use crate::codec::u16_at;
 /// Where reading ended before the end of the segment, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Of the first byte that is not part of a good record.
+    /// Byte offset in the segment at which good records end.
     pub offset: usize,
     /// The rule that the bytes there break.
     pub reason: Reason,

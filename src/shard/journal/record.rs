@@ -19,7 +19,7 @@ const DESCRIPTION_LENGTH: usize = DIRECTION + 1;
 const REFUSAL: usize = DESCRIPTION_LENGTH + 1;
 const ZERO: usize = REFUSAL + 1;
 const AMOUNT: usize = ZERO + 1;
-/// Of the ids, or without them of the description.
+/// Offset of the ids, or of the description in a record without ids.
 const IDS: usize = AMOUNT + 8;
 const TRANSACTION_BYTES_MAX: usize = IDS + DESCRIPTION_BYTES_MAX;
 

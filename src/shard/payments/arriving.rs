@@ -1,13 +1,13 @@
 //! Queued payments that recovery has read, and not yet looked for among the others.
 //!
-//! Each must be looked for, and put into an index of megabytes, at a place that is as good as random: one by
-//! one, that is a cache miss or two for each. So many are done together, in the order of those places, and memory is
-//! gone through from one end to the other. Until then they are in the queue, and not in its index.
+//! Each id must be looked up, and put into an index of megabytes at a place that is as good as random: one by one,
+//! each costs a cache miss or two. So recovery collects many and handles them in the order of their places, which
+//! walks the memory from one end to the other. Until then they are in the queue, but not in its index.
 //!
-//! Nothing is missed by that. Only records of other kinds make payments leave memory, and before one of those is
-//! applied, all that have arrived are looked for. But for one: the first of the queue may be bound meanwhile, unless
-//! its id is that of a settled one. It goes where they are looked for, too, and nobody else of its id can be bound
-//! before it is settled.
+//! No duplicate is missed by that. Only records of other kinds make payments leave memory, and before such a record
+//! is applied, all collected payments are looked up. There is one exception: the first payment of the queue may be
+//! bound meanwhile, unless a settled payment has its id. It moves to the table of payments in flight, where the
+//! look-up finds it, and no other payment with its id can be bound before it is settled.
 
 use super::queue::{QueuedPayment, TOGETHER};
 use super::Payments;

@@ -1,4 +1,4 @@
-//! What changes a shard's payments: in memory at once, and in the tick's batch.
+//! Changes of a shard's payments: made in memory at once, and recorded in the tick's batch.
 
 use super::in_flight::{InFlightPayment, Stand};
 use super::queue::QueuedPayment;
@@ -7,8 +7,8 @@ use crate::command::ForwardId;
 use crate::payments::{PaymentId, Processor};
 use crate::shard::{journal, Shard};
 
-/// What changes payments. All but what is said to be journalled is known in memory only: whoever has the
-/// shard next takes every bound payment for one in doubt.
+/// Changes of payments. What has no record is known in memory only: the next owner of the shard takes every bound
+/// payment for one in doubt.
 impl Shard {
     /// Payments of the shard, to be read.
     pub fn payments(&self) -> &Payments {
@@ -90,7 +90,7 @@ impl Shard {
         is_free
     }
 
-    /// What is known of an open payment's attempts is now this.
+    /// Replaces the course of an open payment.
     pub fn set_payment_course(&mut self, id: PaymentId, course: Course) {
         self.payments.in_flight.change(id, |entry| {
             debug_assert_eq!(entry.course.to, course.to);

@@ -117,7 +117,7 @@ enum Stage {
 }
 
 impl PaymentsCopy {
-    /// What was copied takes so many bytes.
+    /// Bytes that were copied so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

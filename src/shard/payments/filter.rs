@@ -1,6 +1,6 @@
-//! Whether a run may have an id: a Bloom filter in blocks of a cache line (Putze, Sanders, Singler, "Cache-,
-//! Hash- and Space-Efficient Bloom Filters"). With 16 bits for each id, one id in a thousand that is not there
-//! is said to be.
+//! A Bloom filter that says whether a run may have an id, in blocks of a cache line (Putze, Sanders, Singler, "Cache-,
+//! Hash- and Space-Efficient Bloom Filters"). With 16 bits for each id, one absent id in a thousand
+//! is reported as present.
 
 use crate::codec::u64s;
 

@@ -1,4 +1,4 @@
-//! Hashes of payments' ids. Clients choose those, so the hash has a key that they do not know.
+//! Hashes of payments' ids. Clients choose the ids, so the hash has a key that no client knows.
 
 use siphasher::sip128::SipHasher13;
 

@@ -45,7 +45,7 @@ pub struct InFlightPayment {
     pub course: Course,
 }
 
-/// What came of a payment's attempts: known in memory only. Times are monotonic nanoseconds.
+/// The course of a payment's attempts, known in memory only. Times are monotonic nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Course {
     /// The processor that it was bound to last.
@@ -56,13 +56,13 @@ pub struct Course {
     pub wrong_ns: u64,
     /// By the processor's number: it does not go there before.
     pub rest_ns: [u64; 2],
-    /// Of a free one: it is not [`next_free`](super::Payments::next_free) before. Of a bound one: when it is to be
-    /// sent again. 0: no time is set.
+    /// A free payment is not [`next_free`](super::Payments::next_free) before; a bound one is to be
+    /// sent again then. 0: no time is set.
     pub due_ns: u64,
 }
 
 impl Course {
-    /// Of one that has not gone wrong.
+    /// The course of a payment that is bound to `to` and was not sent yet.
     pub fn new(to: Processor) -> Course {
         Course {
             to,
@@ -134,7 +134,7 @@ pub struct InFlight {
     ages: BTreeSet<Age>,
     /// Free ones, by their acceptance.
     free: BTreeSet<Age>,
-    /// Of those, who may go now: they have nothing in `due_ns`.
+    /// Free ones that may go now: their `due_ns` is 0.
     turns: BTreeSet<Age>,
     /// Free ones that rest, by the end of their rest.
     resting: BTreeSet<Rest>,
@@ -185,7 +185,7 @@ impl InFlight {
         self.ages.range(..(accepted_us, PaymentId(0))).count()
     }
 
-    /// Whose rest is over by now takes its turn.
+    /// Payments whose rest is over by now take their turns.
     pub fn wake(&mut self, now_ns: u64) {
         while let Some((due_ns, id)) = self.resting.first().copied() {
             if due_ns > now_ns {

@@ -49,7 +49,7 @@ struct Batch {
     entries: Arc<Vec<Settled>>,
     /// Indices in `entries`, by id.
     ids: HashTable<u32>,
-    /// Of the record of the last one.
+    /// Sequence of the record that settled the last one.
     sequence: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A shard's payments: those that are open in memory, those that are settled on disk.
+//! A shard's payments: open ones in memory, settled ones in files.
 //!
 //! An open payment is in the [`queue`] until it is bound to a processor for the first time, and [`in_flight`]
 //! from then on. A settled one is in the [`memtable`] until there are enough for a file, then in a [`run`]. So a
@@ -38,7 +38,7 @@ pub use memtable::{Full, Settled};
 pub use run::writer::write as write_run;
 pub use run::Run;
 
-/// What came of asking to accept a payment.
+/// The answer to a request to accept a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// Accepted now: its record is in the batch.

@@ -1,4 +1,4 @@
-//! All runs of a shard, and those that are to be removed.
+//! The runs of a shard, and the files of forgotten runs, which are to be removed.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The parts of a run, and where they are: the tables are at the top of `run.rs`.
+//! The parts of a run's file and their offsets; the tables are at the top of `run.rs`.
 
 use crate::codec::{u128_at, u16_at, u32_at, u64_at};
 use crate::payments::{PaymentId, Processor, Summary, Totals};

@@ -1,4 +1,4 @@
-//! Making a run's file, on a thread that is not a core's.
+//! Writes a run's file, on a thread that is not a core's.
 
 use std::io;
 use std::path::Path;
