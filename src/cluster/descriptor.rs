@@ -228,7 +228,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn fellows_differ_in_nothing_but_name_and_process() {
+    fn peers_differ_in_nothing_but_name_and_process() {
         let other = NodeDescriptor {
             pid: 9,
             ..descriptor(1)

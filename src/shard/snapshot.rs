@@ -149,7 +149,7 @@ impl SnapshotHeader {
     }
 
     /// The first page of the file.
-    pub fn to_page(&self) -> Vec<u8> {
+    pub fn page(&self) -> Vec<u8> {
         let mut page = vec![0; HEADER_BYTES];
         page[..HEADER_USED].copy_from_slice(self.as_bytes());
         page
@@ -356,7 +356,7 @@ impl<D: Disk> Writer<D> {
     pub fn finish(&mut self, header: &SnapshotHeader) -> io::Result<()> {
         assert_eq!(header.body_crc.to_native(), self.body_crc);
         let file = self.file()?;
-        file.write_all_at(&header.to_page(), 0)?;
+        file.write_all_at(&header.page(), 0)?;
         file.sync()?;
         let name = layout::snapshot(&self.dir, header.end.to_native());
         self.disk.rename(&self.temporary, &name)?;

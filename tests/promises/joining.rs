@@ -122,7 +122,7 @@ fn a_node_is_one_process() {
 }
 
 #[test]
-fn strangers_share_no_data_with_a_cluster() {
+fn foreign_processes_share_no_data_with_a_cluster() {
     let place = Place::new();
     let words = |server: &Server| ["another galo owns".to_owned(), server.pid().to_string()];
     let refused = |launch: Launch, [what, pid]: [String; 2]| {
@@ -156,11 +156,11 @@ fn only_its_user_gets_near_the_links() {
     };
     assert_eq!(mode(&place.links()), 0o700);
     assert_eq!(mode(&place.links().join("api01-0.sock")), 0o600);
-    let card = fs::read_to_string(place.links().join("api01.lock")).unwrap();
+    let descriptor = fs::read_to_string(place.links().join("api01.lock")).unwrap();
     let begin = "galo node=api01 nodes=api01,api02 cores=1 shards=2 directory=";
-    assert!(card.starts_with(begin), "{card}");
+    assert!(descriptor.starts_with(begin), "{descriptor}");
     let shard = fs::read_to_string(place.data().join("shard-0000/lock")).unwrap();
-    assert_eq!(shard, card);
+    assert_eq!(shard, descriptor);
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl<'a> Iterator for Reader<'a> {
 }
 
 /// Scans bytes that cannot be read in order, from `start` on, for the valid record that proves the most to be
-/// durable: the last durable sequence by its [`Stamp::durable_up_to`], and the record.
+/// durable: the last durable sequence by its [`Stamp::durable_up_to`](super::Stamp::durable_up_to), and the record.
 ///
 /// `first` is the least sequence that a record at `start` could have; no record can be so far on that
 /// those between would not have had room.

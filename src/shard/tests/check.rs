@@ -1,6 +1,6 @@
 //! `galo check`.
 
-use super::recovery::{edit_snapshot, with_outcomes, KEYS, OUTCOMES};
+use super::recovery::{edit_snapshot, with_dedup_table, DEDUP, KEYS};
 use super::*;
 use crate::shard::check::check;
 
@@ -92,8 +92,8 @@ fn finds_an_account_that_breaks_its_rules() {
 
 #[test]
 fn finds_an_outcome_that_breaks_its_rules() {
-    for (offset, reported) in [(OUTCOMES + 8, OUTCOMES), (KEYS + 40 + 38, KEYS + 40)] {
-        let (directory, _) = with_outcomes();
+    for (offset, reported) in [(DEDUP + 8, DEDUP), (KEYS + 40 + 38, KEYS + 40)] {
+        let (directory, _) = with_dedup_table();
         lines(&directory).0.unwrap();
         edit_snapshot(&directory.snapshot(4), |bytes| bytes[offset] = 99);
         let error = lines(&directory).0.unwrap_err();

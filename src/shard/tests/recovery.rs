@@ -313,15 +313,15 @@ pub fn edit_snapshot(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
-/// Where the outcomes begin.
-pub const OUTCOMES: usize = 4096 + 5 * 704;
+/// Offset of the dedup table.
+pub const DEDUP: usize = 4096 + 5 * 704;
 /// A window's head and its outcomes, and a key.
 const WINDOW: usize = 24 + 2 * 16;
-pub const KEYS: usize = OUTCOMES + 2 * WINDOW;
+pub const KEYS: usize = DEDUP + 2 * WINDOW;
 
 /// A snapshot that ends with record 4, with two windows of two outcomes and four keys; and two
 /// records behind it.
-pub fn with_outcomes() -> (Directory, [Ids; 6]) {
+pub fn with_dedup_table() -> (Directory, [Ids; 6]) {
     let directory = Directory::new();
     let Recovered {
         mut shard,
@@ -354,30 +354,30 @@ pub fn with_outcomes() -> (Directory, [Ids; 6]) {
     (directory, ids)
 }
 
-/// What breaks the rules of outcomes, whatever the checksums say.
+/// A dedup table that breaks its rules is refused, whatever the checksums say.
 #[test]
-fn snapshot_older_with_bad_outcomes() {
+fn snapshot_older_with_a_bad_dedup_table() {
     let cases: [(&str, usize, u8); 17] = [
         ("another number of windows", 104, 1),
         ("another number of outcomes in windows", 88, 5),
         ("another number of keys", 96, 3),
         ("more keys gone than there are", 100, 5),
         ("keys of a later time", 80, 5),
-        ("a window of a later time", OUTCOMES + 8, 5),
-        ("more outcomes than counted", OUTCOMES + 16, 3),
-        ("fewer outcomes than counted", OUTCOMES + 16, 1),
-        ("more outcomes than there can be", OUTCOMES + 20, 1),
-        ("the same member twice", OUTCOMES + WINDOW + 6, 1),
-        ("no counter", OUTCOMES + 24, 0),
-        ("counters out of order", OUTCOMES + 24, 3),
-        ("a refusal for no known reason", OUTCOMES + 24 + 7, 3),
-        ("a refusal with a balance", OUTCOMES + 24 + 7, 1),
+        ("a window of a later time", DEDUP + 8, 5),
+        ("more outcomes than counted", DEDUP + 16, 3),
+        ("fewer outcomes than counted", DEDUP + 16, 1),
+        ("more outcomes than there can be", DEDUP + 20, 1),
+        ("the same member twice", DEDUP + WINDOW + 6, 1),
+        ("no counter", DEDUP + 24, 0),
+        ("counters out of order", DEDUP + 24, 3),
+        ("a refusal for no known reason", DEDUP + 24 + 7, 3),
+        ("a refusal with a balance", DEDUP + 24 + 7, 1),
         ("a key refused with a balance", KEYS + 36, 1),
         ("bytes behind a key", KEYS + 37, 1),
         ("keys out of order", KEYS + 40 + 35, 0),
     ];
     for (what, offset, byte) in cases {
-        let (directory, ids) = with_outcomes();
+        let (directory, ids) = with_dedup_table();
         edit_snapshot(&directory.snapshot(4), |bytes| {
             assert_ne!(bytes[offset], byte, "{what}");
             bytes[offset] = byte;
@@ -393,7 +393,7 @@ fn snapshot_older_with_bad_outcomes() {
             );
         }
     }
-    let (directory, _) = with_outcomes();
+    let (directory, _) = with_dedup_table();
     edit_snapshot(&directory.snapshot(4), |bytes| {
         // The same key twice, the second time while it is remembered.
         bytes.copy_within(KEYS..KEYS + 16, KEYS + 40);
