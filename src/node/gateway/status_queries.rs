@@ -109,7 +109,7 @@ impl StatusQueries {
 
 impl Gateway {
     /// Asks a processor whether it has a payment of a shard of ours. Ends in
-    /// [`Event::StatusKnown`], in a later tick; if it has it, it is settled by then.
+    /// `Event::StatusKnown`, in a later tick; if it has it, it is settled by then.
     pub(in crate::node) fn query_status(
         &mut self,
         io: &mut Transport,
