@@ -216,13 +216,13 @@ pub const PAYMENTS_ARRIVING_MAX: usize = 64 * 1024;
 pub const SETTLED_RUN: usize = 32 * 1024;
 /// Payments at one processor at a time, all members together (its own limit is 800). Beyond: they wait.
 pub const PROCESSOR_PARALLEL_MAX: usize = 800;
-/// Questions about one payment at one processor at a time, of one core. Beyond: they wait.
+/// Status queries about payments at one processor at a time, of one core. Beyond: they wait.
 pub const PROCESSOR_LOOKUPS_MAX: usize = 128;
 /// For a processor to answer a payment. Beyond: its outcome is unknown.
 pub const ATTEMPT_NS_MAX: u64 = 15 * SECOND_NS;
 /// For a processor to answer about its health.
 pub const HEALTH_REPLY_NS_MAX: u64 = 10 * SECOND_NS;
-/// Between two questions about a processor's health, of all members together.
+/// Between two requests for a processor's health, of all members together.
 pub const HEALTH_NS_MIN: u64 = 5 * SECOND_NS;
 /// Between two look-ups of a processor's name.
 pub const RESOLVE_NS_MIN: u64 = SECOND_NS;
@@ -269,10 +269,10 @@ pub const PAY_NOW_NS_MAX: u64 = 5 * SECOND_NS;
 /// Summaries, and payments that are answered when they are carried out, in the works at one core. Beyond:
 /// 503.
 pub const QUERIES_MAX: usize = 4096;
-/// Their questions to the owners of shards (a summary has one for each shard). Beyond: 503. An owner
+/// Their parts, each for the owner of a shard (a summary has one for each shard). Beyond: 503. An owner
 /// takes as many from each core, and refuses those beyond.
 pub const QUERY_PARTS_MAX: usize = 16 * QUERIES_MAX;
-/// From a question that was refused to the next try.
+/// From a part that was refused to the next try.
 pub const ASK_AGAIN_NS: u64 = 10 * MILLISECOND_NS;
 
 // ---- Shards ----------------------------------------------------------------

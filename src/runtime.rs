@@ -84,6 +84,8 @@ pub struct Runtime<D: Disk> {
     touched: bool,
     /// Not after the time at which slow work is due next. Monotonic.
     slow_ns: u64,
+    /// A shard was to be released in the tick before.
+    was_releasing: bool,
     /// Of a stop: when to give its snapshots up. Monotonic.
     stop_deadline_ns: Option<u64>,
     /// Of a stop: its snapshots are under way.
@@ -166,6 +168,7 @@ impl<D: Disk> Runtime<D> {
             settled_run: None,
             touched: true,
             slow_ns: 0,
+            was_releasing: false,
             stop_deadline_ns: None,
             closing: false,
             exited: false,
@@ -180,6 +183,7 @@ impl<D: Disk> Runtime<D> {
     /// Other thresholds for all files, now and later: see [`Store::set_thresholds`].
     pub fn set_thresholds(&mut self, segment_bytes: u64, snapshot_journal_bytes: u64) {
         self.thresholds = Some((segment_bytes, snapshot_journal_bytes));
+        self.touched = true;
         for owned_shard in &mut self.owned {
             let store = &mut owned_shard.store;
             store.set_thresholds(segment_bytes, snapshot_journal_bytes);
@@ -190,6 +194,7 @@ impl<D: Disk> Runtime<D> {
     /// few hundred are several.
     pub fn set_settled_run(&mut self, payments: usize) {
         self.settled_run = Some(payments);
+        self.touched = true;
         for owned_shard in &self.owned {
             self.node
                 .shard_mut(owned_shard.shard)
@@ -312,7 +317,10 @@ impl<D: Disk> Runtime<D> {
 
     /// Lets the shards go that the node gives away, once nothing is under way for them.
     fn let_go(&mut self) {
-        if self.node.releasing() == 0 {
+        let releasing = self.node.releasing() > 0;
+        // What is given up here, or stays after all, was not looked at meanwhile.
+        self.touched |= releasing || std::mem::replace(&mut self.was_releasing, releasing);
+        if !releasing {
             return;
         }
         for at in (0..self.owned.len()).rev() {

@@ -108,6 +108,7 @@ impl Node {
         let mut left = self.io.postponed();
         while let Some(index) = self.io.next_turn(&mut left) {
             self.resume(index);
+            self.hand_on();
         }
     }
 
@@ -153,7 +154,7 @@ impl Node {
     pub fn journal_written(&mut self, shard: usize) {
         self.shards.shard(shard).written();
         self.io.commit.written();
-        if self.queries.wake_ns != u64::MAX {
+        if self.queries.has_notes {
             let (queries, mut context) = self.queries();
             queries.written(&mut context, shard);
         }
@@ -203,74 +204,72 @@ impl Node {
     /// Hands on what parts have found out, until nothing is left.
     pub(super) fn hand_on(&mut self) {
         while let Some(event) = self.io.events.pop_front() {
-            self.handle(event);
-        }
-    }
-
-    fn handle(&mut self, event: Event) {
-        let (io, shards) = (&mut self.io, &mut self.shards);
-        let (peers, router) = (&mut self.peers, &mut self.router);
-        match event {
-            Event::Closing(id, Peer::Client) => self.queries.drop_of(io, id),
-            Event::Closing(id, Peer::Upstream(number)) => {
-                if let Some(gateway) = &mut self.gateway {
-                    let processor = Processor::ALL[number];
-                    gateway.processor_closed(io, shards, id.index as usize, processor);
+            let (io, shards) = (&mut self.io, &mut self.shards);
+            let (peers, router) = (&mut self.peers, &mut self.router);
+            match event {
+                Event::Closing(id, Peer::Client) => self.queries.drop_of(io, id),
+                Event::Closing(id, Peer::Upstream(number)) => {
+                    if let Some(gateway) = &mut self.gateway {
+                        let processor = Processor::ALL[number];
+                        gateway.processor_closed(io, shards, id.index as usize, processor);
+                    }
+                }
+                Event::Resumable(id) if io.connections.get(id).is_some() => {
+                    self.resume(id.index as usize);
+                }
+                Event::RequestLeaves(id, monotonic_ns) => {
+                    if let Some(gateway) = &mut self.gateway {
+                        gateway.request_leaves(id, monotonic_ns);
+                    }
+                }
+                Event::Linked(member) => {
+                    peers.introduce(io, shards, member);
+                    io.events.push_back(Event::GiveAway);
+                }
+                Event::GiveAway => self.give_away(),
+                Event::LinkLost(member) => {
+                    self.queries.forget_queries_of(member);
+                    self.ownership.member_lost(io, peers, router, member);
+                    // It may have another link already, of which the next event tells.
+                    self.ownership
+                        .successor_lost(io, peers, router, shards, member);
+                }
+                Event::NoSuccessor(member) => {
+                    self.ownership
+                        .successor_lost(io, peers, router, shards, member);
+                }
+                Event::Owned(shard) if shards.serves(shard) => {
+                    if let Some(gateway) = &mut self.gateway {
+                        gateway.payments_owned(io, shards, shard);
+                    }
+                    router.carry_out(io, shards, shard);
+                }
+                Event::OwnerChanged(shard) => {
+                    let (queries, mut context) = self.queries();
+                    queries.owner_changed(&mut context, shard);
+                }
+                Event::Forgotten(shard) => self.queries.forgotten(shard),
+                Event::ResetHere(client, shard, scope) => self.resets.here(client, shard, scope),
+                Event::ResetThere(client, shard, scope) => {
+                    let what = (&client, shard, scope);
+                    self.resets.done(io, peers, router, shards, what);
+                }
+                Event::PaymentAccepted(client, id, cents) => {
+                    let (queries, mut context) = self.queries();
+                    queries.await_outcome(&mut context, &client, id, cents);
+                }
+                Event::Settled(shard, id) if self.queries.wake_ns != u64::MAX => {
+                    self.queries.settled(shard, id);
+                }
+                Event::StatusKnown(shard, id, query, found) => {
+                    let (queries, mut context) = self.queries();
+                    queries.status_known(&mut context, shard, id, query, found);
+                }
+                Event::Announce(frame) => peers.tell_all(io, &frame),
+                // Of no concern to anybody by now.
+                Event::Closing(..) | Event::Resumable(_) | Event::Settled(..) | Event::Owned(_) => {
                 }
             }
-            Event::Resumable(id) if io.connections.get(id).is_some() => {
-                self.resume(id.index as usize);
-            }
-            Event::RequestLeaves(index, number, now_ns) => {
-                if let Some(gateway) = &mut self.gateway {
-                    gateway.request_leaves(index, Processor::ALL[number], now_ns);
-                }
-            }
-            Event::Linked(member) => {
-                peers.introduce(io, shards, member);
-                self.give_away();
-            }
-            Event::LinkLost(member) => {
-                self.queries.forget_queries_of(member);
-                self.ownership.member_lost(io, peers, router, member);
-                // It may have another link already, of which the next event tells.
-                self.ownership
-                    .successor_lost(io, peers, router, shards, member);
-            }
-            Event::NoSuccessor(member) => {
-                self.ownership
-                    .successor_lost(io, peers, router, shards, member);
-            }
-            Event::Owned(shard) if shards.serves(shard) => {
-                if let Some(gateway) = &mut self.gateway {
-                    gateway.payments_owned(io, shards, shard);
-                }
-                router.carry_out(io, shards, shard);
-            }
-            Event::OwnerChanged(shard) => {
-                let (queries, mut context) = self.queries();
-                queries.owner_changed(&mut context, shard);
-            }
-            Event::Forgotten(shard) => self.queries.forgotten(shard),
-            Event::ResetHere(client, shard, scope) => self.resets.here(client, shard, scope),
-            Event::ResetThere(client, shard, scope) => {
-                let what = (&client, shard, scope);
-                self.resets.done(io, peers, router, shards, what);
-            }
-            Event::PaymentAccepted(client, id, cents) => {
-                let (queries, mut context) = self.queries();
-                queries.await_outcome(&mut context, &client, id, cents);
-            }
-            Event::Settled(shard, id) if self.queries.wake_ns != u64::MAX => {
-                self.queries.payment_settled(shard, id);
-            }
-            Event::StatusKnown(shard, id, query, found) => {
-                let (queries, mut context) = self.queries();
-                queries.status_known(&mut context, shard, id, query, found);
-            }
-            Event::Announce(frame) => peers.tell_all(io, &frame),
-            // Of no concern to anybody by now.
-            Event::Closing(..) | Event::Resumable(_) | Event::Settled(..) | Event::Owned(_) => {}
         }
     }
 
@@ -308,7 +307,7 @@ impl Node {
 
     /// A shard to try for: ends in [`acquired`](Self::acquired) or [`not_acquired`](Self::not_acquired).
     pub fn next_wanted(&mut self) -> Option<u32> {
-        self.ownership.wanted.pop()
+        self.ownership.wanted.pop_front()
     }
 
     /// A shard is ours.

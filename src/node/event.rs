@@ -11,8 +11,8 @@ pub(super) enum Event {
     Closing(ConnectionId, Peer),
     /// What a connection has sent may be gone on with.
     Resumable(ConnectionId),
-    /// The request on a connection to an upstream leaves at this time (monotonic).
-    RequestLeaves(usize, usize, u64),
+    /// The request on a connection to an upstream leaves at this monotonic time.
+    RequestLeaves(ConnectionId, u64),
     /// The link to a member can be used.
     Linked(usize),
     /// It cannot any more, and whatever the member has not answered it will not answer.
@@ -21,6 +21,9 @@ pub(super) enum Event {
     NoSuccessor(usize),
     /// We serve a shard from now on.
     Owned(usize),
+    /// A member may take shards, or one came that may not stay. Behind what is known of them: commands that wait for a
+    /// shard are carried out first.
+    GiveAway,
     /// A shard has another owner, or none.
     OwnerChanged(usize),
     /// What a shard of ours has of payments is forgotten in this tick's batch.

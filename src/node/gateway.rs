@@ -195,14 +195,9 @@ impl Gateway {
     }
 
     /// What a connection carries leaves now: the journal may have taken its time since it was made.
-    pub(in crate::node) fn request_leaves(
-        &mut self,
-        index: usize,
-        processor: Processor,
-        now_ns: u64,
-    ) {
-        if let Some(Work::Pay(attempt)) = &mut self.work[index] {
-            let circuit = &mut self.upstreams[processor as usize].circuit;
+    pub(in crate::node) fn request_leaves(&mut self, id: ConnectionId, now_ns: u64) {
+        if let Some(Work::Pay(attempt)) = &mut self.work[id.index as usize] {
+            let circuit = &mut self.upstreams[attempt.order.to as usize].circuit;
             circuit.leaves(&mut attempt.ticket, now_ns);
         }
     }
@@ -333,7 +328,7 @@ impl Gateway {
     ) {
         let index = id.index as usize;
         let mut scratch = std::mem::take(&mut self.scratch);
-        let payments = io.settings.payments.as_ref().expect("they are set");
+        let payments = io.settings.payments();
         let number = processor as usize;
         scratch.clear();
         scratch.extend_from_slice(payments.prefixes[number].as_bytes());

@@ -22,14 +22,14 @@
 //! | 11 goodbye | nothing: no command will follow |
 //! | 12 again | shard u32: from here on commands for it come from the oldest without an outcome, in order |
 //! | 13 begun | shard u32: what came before an `again` is answered, and what follows is to what came behind it |
-//! | 16 ask | number u64, shard u32, 0 (summary) and from u64, to u64 (microseconds since 1970, both inclusive), or 1 (outcome) and a payment's id u128 |
+//! | 16 query | number u64, shard u32, 0 (summary) and from u64, to u64 (microseconds since 1970, both inclusive), or 1 (outcome) and a payment's id u128 |
 //! | 17 answer | number u64, 0 (summary) and for each processor count u64, cents u128; or 1 (outcome) and 0 (no such payment), or 1 and the payment; or 2 (refused: ask again), or 3 (unreadable: what is stored is damaged) |
 //! | 18 health | processor byte, failing byte, response_min_ms u32: what it said of itself just now |
 //!
 //! Payments are as in outcomes.
 //!
 //! Hello's layout stays in every version up to the version itself. Commands for one shard are
-//! carried out in their order, and answered in it. Queries (`ask`) are not part of that order: their
+//! carried out in their order, and answered in it. Queries are not part of that order: their
 //! answers take time, for which no command waits.
 
 mod read;

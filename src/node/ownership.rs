@@ -17,6 +17,9 @@
 //! somebody else is there: no command is begun any more, background work is done (with durability `disk`
 //! what was journalled is synced, for replies wait for it), the lock is dropped, and the others are told.
 
+use std::collections::VecDeque;
+
+use super::event::Event;
 use super::link::Frame;
 use super::peers::Peers;
 use super::router::Router;
@@ -28,7 +31,7 @@ use crate::limits::{
 use crate::members::Members;
 use crate::shard::Shard;
 
-/// Where this node stands with a shard that it may own.
+/// Where this node stands with a shard: it tries only for those that it may own.
 #[derive(Clone, Copy)]
 struct Candidacy {
     /// When to try for it; `u64::MAX`: not. Monotonic.
@@ -41,7 +44,7 @@ struct Candidacy {
     given_to: Option<usize>,
 }
 
-const NONE: Candidacy = Candidacy {
+const NEW: Candidacy = Candidacy {
     try_ns: u64::MAX,
     again_ns: ACQUIRE_NS_MIN,
     trying: false,
@@ -52,13 +55,13 @@ pub(super) struct Ownership {
     /// Indexed by shard number.
     candidacies: Vec<Candidacy>,
     /// Shards to try for: the runtime takes them.
-    pub(super) wanted: Vec<u32>,
+    pub(super) wanted: VecDeque<u32>,
 }
 
 impl Ownership {
     /// `ours`: what this node owns at its start. Times are counted from the first tick.
     pub(super) fn new(members: &Members, ours: &Shards) -> Ownership {
-        let mut candidacies = vec![NONE; members.shards];
+        let mut candidacies = vec![NEW; members.shards];
         for (shard, candidacy) in candidacies.iter_mut().enumerate() {
             if members.is_candidate(shard) && ours.get(shard).is_none() {
                 let at_home = members.home(shard) == members.own();
@@ -67,7 +70,7 @@ impl Ownership {
         }
         Ownership {
             candidacies,
-            wanted: Vec::new(),
+            wanted: VecDeque::new(),
         }
     }
 
@@ -98,7 +101,7 @@ impl Ownership {
             let wanted = router.is_nowhere(shard) && (io.stop.is_none() || !others);
             if wanted && !candidacy.trying {
                 candidacy.trying = true;
-                self.wanted.push(shard as u32);
+                self.wanted.push_back(shard as u32);
             }
         }
     }
@@ -119,7 +122,7 @@ impl Ownership {
             peers.offer_at(successor, again_ns);
             io.wake_by(again_ns);
         }
-        self.candidacies[number] = NONE;
+        self.candidacies[number] = NEW;
         // With durability `disk` even a read of what was recovered waits until that is synced.
         io.commit.owned(&shard);
         log::info!("shard {number} is ours, at record {}", shard.sequence());
@@ -133,7 +136,7 @@ impl Ownership {
         stats.shard_owned(number, io.now.realtime_us);
         peers.tell_all(io, &Frame::Owns(number as u32));
         router.owned_by_us(io, number);
-        give_away(io, peers, router, shards);
+        io.events.push_back(Event::GiveAway);
     }
 
     /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.

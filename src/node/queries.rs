@@ -35,6 +35,8 @@ pub(super) struct Queries {
     /// Not after the earliest time at which one's time is over, or one is to be asked again; `u64::MAX`: none is open.
     /// Monotonic.
     pub(super) wake_ns: u64,
+    /// This tick's batches have something in them that queries wait for.
+    pub(super) has_notes: bool,
 }
 
 impl Queries {
@@ -43,6 +45,7 @@ impl Queries {
             coordinator: Coordinator::default(),
             participant: Participant::new(members),
             wake_ns: u64::MAX,
+            has_notes: false,
         }
     }
 
@@ -58,6 +61,7 @@ impl Queries {
 
     /// This tick's batch forgets a shard's payments.
     pub(super) fn forgotten(&mut self, shard: usize) {
+        self.has_notes = true;
         self.participant.forgotten(shard);
     }
 

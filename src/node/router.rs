@@ -49,6 +49,8 @@ struct Route {
 struct Pending {
     counter: u64,
     caller: Caller,
+    /// Monotonic.
+    since_ns: u64,
     /// Some owner may have carried it out.
     tried: bool,
     key: Option<u128>,
@@ -101,7 +103,7 @@ impl Route {
     fn expires_ns(&self) -> u64 {
         self.pending
             .front()
-            .map_or(u64::MAX, |it| it.caller.began_ns + COMMAND_NS_MAX)
+            .map_or(u64::MAX, |it| it.since_ns + COMMAND_NS_MAX)
     }
 }
 
@@ -272,10 +274,8 @@ impl Router {
         route.counter += 1;
         route.pending.push_back(Pending {
             counter: route.counter,
-            caller: Caller {
-                began_ns: io.now_ns(),
-                ..*caller
-            },
+            caller: *caller,
+            since_ns: io.now_ns(),
             tried: false,
             key,
             work,

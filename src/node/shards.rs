@@ -44,8 +44,9 @@ impl Shards {
     /// A shard was released; to whom.
     pub(super) fn take(&mut self, number: usize) -> usize {
         let place = std::mem::take(&mut self.places[number]);
+        let to = place.releasing_to.expect("it was being released");
         self.releasing -= 1;
-        place.releasing_to.expect("it was being released")
+        to
     }
 
     /// To whom a shard of ours goes as soon as nothing is under way for it.

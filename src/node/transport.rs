@@ -38,7 +38,8 @@ pub(super) enum Progress {
     ///
     /// | why | until |
     /// |---|---|
-    /// | a reply from another member must come before (`waiting`) | `Router::settle` |
+    /// | a reply from another member must come before (`waiting`) | it is there: `router::settle`, [`Event::Resumable`] |
+    /// | a reset must come before (`waiting`) | all shards are through: `Resets::resume`, [`Event::Resumable`] |
     /// | a reply that takes time must come before (`waiting`) | the tick after `Queries::end` |
     /// | it is not its turn (`postponed`) | [`Transport::next_turn`] |
     /// | the shard takes no more in this tick (`postponed`) | the same |
@@ -115,6 +116,13 @@ impl Transport {
         self.turns.tick = self.turns.tick.wrapping_add(1);
         self.turns.work = 0;
         self.encoder.date.update(now.realtime_us);
+        let stats = &self.settings.process.stats;
+        if let Some(step_us) = stats.clock_seen(now.monotonic_ns, now.realtime_us) {
+            log::warn!(
+                "the clock has stepped by {:+.3} s (or the machine slept): moments that clients see follow it, durations do not",
+                step_us as f64 / 1e6
+            );
+        }
     }
 
     /// A connection has a deadline then.
@@ -448,8 +456,8 @@ impl Transport {
             self.effects.push_back(Effect::Send(id));
             connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
             let deadline_ns = connection.send_deadline_ns;
-            if let Peer::Upstream(number) = connection.peer {
-                let event = Event::RequestLeaves(index, number, monotonic_ns);
+            if connection.is_upstream() {
+                let event = Event::RequestLeaves(id, monotonic_ns);
                 self.events.push_back(event);
             }
             self.sweep_by(deadline_ns);

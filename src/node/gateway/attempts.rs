@@ -361,7 +361,7 @@ impl Gateway {
         if upstream.retry_ns <= now_ns {
             upstream.retry_ns = now_ns + upstream.retry_again_ns;
             // Less often than probes in the end: should it be this payment that it fails at, others get
-            // their turn at result out whether it works.
+            // their turn at finding out whether it works.
             upstream.retry_again_ns = (2 * upstream.retry_again_ns).min(2 * PROBE_NS_MAX);
         }
         upstream.retries.insert((course.due_ns, id), shard);

@@ -48,12 +48,10 @@ impl Gateway {
         shards: &mut Shards,
         number: usize,
     ) {
-        if let Some(payments) = &io.settings.payments {
-            let open_max = payments.open_max;
-            shards.shard(number).set_payments_max(open_max);
-            self.health_owned(io, number);
-            self.gather_retries(io, shards, number);
-        }
+        let open_max = io.settings.payments().open_max;
+        shards.shard(number).set_payments_max(open_max);
+        self.health_owned(io, number);
+        self.gather_retries(io, shards, number);
     }
 
     /// Whether one more payment may be sent to a processor.
@@ -431,9 +429,7 @@ impl Gateway {
                 .set(upstream.circuit.latency_ns(io.now.monotonic_ns));
         }
     }
-}
 
-impl Gateway {
     /// Counts the open payments that are old, now and then; `oldest_age_us`: the age of the oldest.
     fn count_old(&mut self, io: &Transport, shards: &Shards, oldest_age_us: u64) {
         let now = io.now;

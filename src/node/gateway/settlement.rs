@@ -50,7 +50,7 @@ impl Gateway {
     }
 
     pub(super) fn tell_queries(
-        &mut self,
+        &self,
         io: &mut Transport,
         shard: usize,
         id: PaymentId,

@@ -119,7 +119,7 @@ impl Gateway {
         query: u64,
     ) {
         match self.bound_to(shards, shard, id) {
-            Some(order) if io.stop.is_none() && io.settings.payments.is_some() => {
+            Some(order) if io.stop.is_none() => {
                 let deadline_ns = io.now.monotonic_ns + SUMMARY_NS_MAX;
                 let status_queries = &mut self.upstream(order.to).status_queries;
                 let status_query = status_queries.push(shard, id, deadline_ns);

@@ -188,7 +188,7 @@ fn altered(frame: &Frame<'_>, at: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn payments_and_questions_are_read_strictly() {
+fn payments_and_queries_are_read_strictly() {
     let pay = |cents| Frame::Command {
         counter: 1,
         key: None,

@@ -228,6 +228,7 @@ impl Queries {
         if is_settled {
             // Perhaps only in this tick's batch.
             self.participant.settled.push((shard, number));
+            self.has_notes = true;
         }
         Heard::Later(number)
     }
@@ -248,7 +249,7 @@ impl Queries {
         }
     }
 
-    /// What came of a status_query: whether the processor has the payment; `None`: nobody knows.
+    /// What came of a status query: whether the processor has the payment; `None`: nobody knows.
     pub(in crate::node) fn status_known(
         &mut self,
         context: &mut Context<'_>,
@@ -292,7 +293,8 @@ impl Queries {
     }
 
     /// A payment of a shard of ours is settled, in this tick's batch.
-    pub(in crate::node) fn payment_settled(&mut self, shard: usize, id: PaymentId) {
+    pub(in crate::node) fn settled(&mut self, shard: usize, id: PaymentId) {
+        self.has_notes = true;
         let Participant {
             outcomes, settled, ..
         } = &mut self.participant;
@@ -340,10 +342,14 @@ impl Queries {
         let settled = std::mem::take(&mut self.participant.settled);
         let (its, others): (Vec<_>, Vec<_>) = settled.into_iter().partition(|(of, _)| *of == shard);
         self.participant.settled = others;
+        let Participant {
+            settled, forgets, ..
+        } = &self.participant;
+        self.has_notes = !settled.is_empty() || !forgets.is_empty();
         its.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// Participant about payments that are not there any more.
+    /// Queries about payments that are not there any more.
     fn vanished(&self, context: &mut Context<'_>, shard: usize) -> Vec<u64> {
         let payments = context.shards.shard(shard).payments();
         let is_its = |number| self.participant.open[number].shard == shard;

@@ -124,3 +124,14 @@ fn what_is_told_of_durations_does_not_step() {
         assert!(value("galo_snapshot_age_seconds ") <= now_s);
     }
 }
+
+#[test]
+fn a_core_notices_a_step_of_the_clock() {
+    let mut rig = Rig::new(ONE);
+    rig.run();
+    rig.stepped_us = HOURS_US;
+    rig.pass(SECOND_NS);
+    let now = rig.now();
+    let seen = rig.stats.clock_seen(now.monotonic_ns, now.realtime_us);
+    assert_eq!(seen, None, "the core has seen it, and told");
+}

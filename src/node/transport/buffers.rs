@@ -35,6 +35,7 @@ impl Transport {
         } else if self.budget.untrimmed && held <= CLIENT_BUFFERS_BYTES_CALM {
             self.budget.untrimmed = false;
             self.connections.trim();
+            self.events.shrink_to_fit();
             self.effects.push_back(Effect::TrimMemory);
         }
         if held > CLIENT_BUFFERS_BYTES_FULL {
