@@ -5,6 +5,7 @@ use crate::limits::{
     ACQUIRE_AFTER_ERROR_NS, ACQUIRE_GRACE_NS, ACQUIRE_NS_MAX, COMMAND_NS_MAX, MILLISECOND_NS,
     STOP_GRACE_NS, STOP_SNAPSHOT_NS_MAX,
 };
+use crate::machine::Job;
 
 /// Client `c` is in shard `c % shards`; shard `s` is at home at node `s % nodes`.
 fn nodes(nodes: usize) -> Plan {
@@ -89,6 +90,27 @@ fn a_node_that_comes_back_gets_its_shards_in_the_middle_of_traffic() {
         assert_eq!(rig.stats_of(1).sum(|core| &core.handbacks), 2);
         rig.check_counts();
     }
+}
+
+#[test]
+fn what_waits_for_a_shard_is_carried_out_before_that_goes_on_to_its_home() {
+    let mut rig = Rig::new(nodes(2));
+    let client = rig.connect(0);
+    rig.kill(1);
+    while rig.cores[0].jobs.is_empty() {
+        rig.tick(0, |_| ()); // Learns that the owner is gone, and tries for its shards.
+    }
+    let acquired: Vec<_> = rig.cores[0].jobs.drain(..).map(Job::run).collect();
+    rig.send(client, transact(1, 'c', 5));
+    // The home is back, and linked, before the core hears that the shards are its own.
+    rig.restart(1);
+    rig.run();
+    assert!(rig.statuses(client).is_empty());
+    rig.cores[0].done.extend(acquired);
+    rig.tick(0, |_| ());
+    assert_eq!(rig.statuses(client), [200], "in the same tick");
+    rig.run();
+    assert_eq!(owners(&rig), [[0], [1], [0], [1]]);
 }
 
 #[test]
