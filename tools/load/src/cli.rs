@@ -160,6 +160,12 @@ pub struct Rinha2025 {
     /// Of all times of the script. 1 is a minute
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
     pub scale: f64,
+    /// For one payment's reply. The script has 1.5s
+    #[arg(long, value_name = "TIME", default_value = "1500ms", value_parser = duration)]
+    pub timeout: Duration,
+    /// How long acknowledged payments may take to be made once the users have gone
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub settle: Duration,
     /// How long the target may take to answer at all
     #[arg(long, value_name = "TIME", default_value = "40s", value_parser = duration)]
     pub wait: Duration,

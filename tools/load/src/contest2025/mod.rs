@@ -50,8 +50,6 @@ use users::Users;
 
 /// Of a user, from a reply to the next payment.
 const PAUSE: Duration = Duration::from_secs(1);
-/// For a payment.
-const TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// All of it, its report included.
 ///
@@ -130,7 +128,7 @@ impl Run<'_> {
             observer.note("stopped: checks and score are of what was done until then");
         } else {
             observer.note("until the processors have each payment that was acknowledged");
-            each::settle(&mut checks, processors, &users, || {
+            each::settle(&mut checks, processors, &users, self.flags.settle, || {
                 observer.idle();
                 !self.stop.is_stopped()
             });
@@ -191,7 +189,7 @@ impl Run<'_> {
             keepalive: true,
             warmup: Duration::ZERO,
             end: End::After(clock.length()),
-            timeout: TIMEOUT,
+            timeout: self.flags.timeout,
             interval: self.flags.output.interval,
         };
         observer.begin();
@@ -230,7 +228,7 @@ impl Run<'_> {
             requests: None,
             keepalive: true,
             warmup_s: 0.0,
-            timeout_s: TIMEOUT.as_secs_f64(),
+            timeout_s: flags.timeout.as_secs_f64(),
             seed: self.seed,
             scale: Some(flags.scale),
         }

@@ -59,13 +59,15 @@ impl Window {
     }
 }
 
-/// Three summaries of one window.
+/// Summaries of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// The target's. None: there was no answer, or one that says nothing. The script takes zeros for it.
     pub target: Option<Summary>,
     /// The processors' own.
     pub processors: Summary,
+    /// What those had been just before, and were just afterwards.
+    around: [Summary; 2],
 }
 
 impl Comparison {
@@ -75,17 +77,38 @@ impl Comparison {
         let default = ours.default.count.abs_diff(theirs.default.count);
         default.saturating_add(ours.fallback.count.abs_diff(theirs.fallback.count))
     }
+
+    /// Payments come to processors while all are asked, and do not leave them: what they had at any moment between is right,
+    /// even where the script counts a difference.
+    fn is_consistent(&self) -> bool {
+        let ours = self.target.unwrap_or_default();
+        let [before, after] = &self.around;
+        let is_between = |of: fn(&Summary) -> Totals| {
+            let (ours, least, most) = (of(&ours), of(before), of(after));
+            (least.count..=most.count).contains(&ours.count)
+                && (least.cents..=most.cents).contains(&ours.cents)
+        };
+        is_between(|summary| summary.default) && is_between(|summary| summary.fallback)
+    }
 }
 
-/// Asks all three at once. `None`: a processor does not answer, and there is nothing to compare with.
+/// Asks all three at once, and the processors before and afterwards. `None`: a processor does not answer, and there is nothing
+/// to compare with.
 pub fn compare(
     calls: &mut Calls,
     target: &Target,
     processors: &[Processor; 2],
     window: &Window,
 ) -> Option<Comparison> {
+    // No part of the script: nobody measures these calls.
+    let mut beside = Calls::new(false);
+    let mut alone = || {
+        let totals = |processor: &Processor| processor.totals(&mut beside, Some(window)).ok();
+        Summary::of_both(processors.each_ref().map(totals))
+    };
+    let before = alone();
     let ready = Barrier::new(3);
-    let (target, processors) = thread::scope(|scope| {
+    let (target, at_once) = thread::scope(|scope| {
         let processors = processors.each_ref().map(|processor| {
             let ready = &ready;
             scope.spawn(move || {
@@ -100,19 +123,21 @@ pub fn compare(
         let join = |thread: thread::ScopedJoinHandle<_>| thread.join().expect("it does not panic");
         (target, processors.map(join))
     });
-    let [default, fallback] = processors.map(|(theirs, totals)| {
+    let after = alone();
+    calls.checks.merge(beside.checks);
+    let at_once = at_once.map(|(theirs, totals)| {
         calls.merge(theirs);
         totals.ok()
     });
-    let processors = Summary {
-        default: default?,
-        fallback: fallback?,
+    let comparison = Comparison {
+        target,
+        processors: Summary::of_both(at_once)?,
+        around: [before?, after?],
     };
-    let comparison = Comparison { target, processors };
-    let outcome = match comparison.difference() {
-        0 => Ok(()),
-        difference => Err(CheckExample {
-            what: format!("{} apart", payments(difference)),
+    let outcome = match comparison.is_consistent() {
+        true => Ok(()),
+        false => Err(CheckExample {
+            what: format!("{} apart", payments(comparison.difference())),
             request: format!("GET /payments-summary{}", window.query()),
             reply: comparison.to_string(),
         }),
@@ -217,19 +242,45 @@ mod tests {
 
     #[test]
     fn differences_of_both_add_up() {
-        let difference = |target, processors| Comparison { target, processors }.difference();
+        let still = |target, processors| Comparison {
+            target,
+            processors,
+            around: [processors; 2],
+        };
+        let difference = |target, processors| {
+            let comparison = still(target, processors);
+            let difference = comparison.difference();
+            assert_eq!(comparison.is_consistent(), difference == 0);
+            difference
+        };
         assert_eq!(difference(Some(summary(5, 3)), summary(5, 3)), 0);
         assert_eq!(difference(Some(summary(5, 3)), summary(3, 5)), 4);
         // What has no answer has zeros, in the script.
         assert_eq!(difference(None, summary(3, 5)), 8);
-        let comparison = Comparison {
-            target: Some(summary(5, 3)),
-            processors: summary(4, 3),
-        };
+        let comparison = still(Some(summary(5, 3)), summary(4, 3));
         assert_eq!(
             comparison.to_string(),
             "target: default 5 (99.50), fallback 3 (59.70); processors: default 4 (79.60), fallback 3 (59.70)"
         );
+    }
+
+    #[test]
+    fn what_processors_had_while_they_were_asked_is_consistent() {
+        let moving = |ours, processors| Comparison {
+            target: Some(ours),
+            processors,
+            around: [summary(3, 2), summary(5, 3)],
+        };
+        for ours in [summary(3, 2), summary(4, 3), summary(5, 2)] {
+            assert!(moving(ours, summary(4, 2)).is_consistent(), "{ours:?}");
+        }
+        let mut other_amount = summary(4, 2);
+        other_amount.default.cents = 1;
+        for ours in [summary(2, 2), summary(6, 2), summary(4, 1), other_amount] {
+            assert!(!moving(ours, summary(4, 2)).is_consistent(), "{ours:?}");
+        }
+        // What the script counts does not change with it.
+        assert_eq!(moving(summary(5, 3), summary(4, 2)).difference(), 2);
     }
 
     #[test]

@@ -43,6 +43,15 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of what there is of each; none if there is not of both.
+    pub fn of_both(totals: [Option<Totals>; 2]) -> Option<Summary> {
+        let [default, fallback] = totals;
+        Some(Summary {
+            default: default?,
+            fallback: fallback?,
+        })
+    }
+
     /// Of both.
     pub fn total(&self) -> Totals {
         self.default + self.fallback
