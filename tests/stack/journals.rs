@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use galo::bank::Kind;
-use galo::shard::journal::{self, Event, Reader, SegmentHeader};
+use galo::payments::PaymentId;
+use galo::shard::journal::{self, Event, PaymentEvent, Reader, SegmentHeader};
 use galo::shard::layout::{segment, shard_dir, Listing};
 use galo::shard::{Meta, RealDisk};
 
@@ -17,12 +18,25 @@ pub struct Journalled {
     pub description: String,
 }
 
-/// All transactions of all shards, each shard's in order. The nodes must not write meanwhile, and
-/// must have closed the last record: nothing but records may be there.
-pub fn read(data: &Path) -> Vec<Journalled> {
+/// All transactions of all shards, each shard's in order.
+pub fn transactions(data: &Path) -> Vec<Journalled> {
+    read(data, transaction)
+}
+
+/// All payments that were accepted, and their cents.
+pub fn payments(data: &Path) -> Vec<(PaymentId, u64)> {
+    read(data, |event| match event {
+        Event::Payment(PaymentEvent::Accepted { id, cents }) => Some((id, cents)),
+        _ => None,
+    })
+}
+
+/// The nodes must not write meanwhile, and must have closed the last record: nothing but records may
+/// be there.
+fn read<T>(data: &Path, wanted: fn(Event<'_>) -> Option<T>) -> Vec<T> {
     let meta = Meta::read(&RealDisk, data).expect("galo.meta");
     let meta = meta.expect("a data directory");
-    let mut transactions = Vec::new();
+    let mut found = Vec::new();
     for shard in 0..meta.shards {
         let dir = shard_dir(data, shard);
         let names = std::fs::read_dir(&dir).expect("a shard's directory");
@@ -41,12 +55,12 @@ pub fn read(data: &Path) -> Vec<Journalled> {
             let mut reader = Reader::new(&bytes, &header, seed);
             for record in reader.by_ref() {
                 let record = record.unwrap_or_else(|stop| panic!("{}: {stop:?}", path.display()));
-                transactions.extend(transaction(record.event));
+                found.extend(wanted(record.event));
             }
             next = reader.sequence();
         }
     }
-    transactions
+    found
 }
 
 fn transaction(event: Event<'_>) -> Option<Journalled> {

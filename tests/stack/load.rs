@@ -282,7 +282,7 @@ impl Seen {
     pub fn check(&self, stack: &Stack) {
         let mut balances: HashMap<u32, i64> = HashMap::new();
         let mut applied: HashMap<String, i64> = HashMap::new();
-        for entry in journals::read(&stack.data()) {
+        for entry in journals::transactions(&stack.data()) {
             let asked = self.asked.get(&entry.description);
             let asked = asked.unwrap_or_else(|| panic!("nobody asked for {entry:?}"));
             assert_eq!(

@@ -17,6 +17,5 @@ mod killed;
 mod paused;
 mod payments;
 mod payments_once;
-mod rinha;
 mod script;
 mod stopped;

@@ -100,7 +100,7 @@ fn shards_of_a_paused_node_wait_and_others_do_not() {
             stack.node(node).ask(&keyed(index)).posted();
         }
     }
-    let journalled = journals::read(&stack.data());
+    let journalled = journals::transactions(&stack.data());
     let times = |description: String| {
         let of_paused = journalled.iter().filter(|entry| entry.client == PAUSED);
         of_paused

@@ -1,5 +1,4 @@
-//! What a run is worth, by the contest's rules. Nothing of the rest of this crate is used here: `tests/stack/rinha` takes
-//! this file, too.
+//! What a run is worth, by the contest's rules.
 
 /// Names of the processors, by number.
 pub const PROCESSORS: [&str; 2] = ["default", "fallback"];

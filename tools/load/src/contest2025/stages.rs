@@ -1,4 +1,4 @@
-//! What processors do, and when. Nothing of the rest of this crate is used here: `tests/stack/rinha` takes this file, too.
+//! What processors do, and when.
 
 use std::time::Duration;
 
