@@ -1,13 +1,12 @@
 //! `tools/stack`, which starts the same without tests.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use galo_testkit::{data_dir, free_address, get, Address, Connection};
+use galo_testkit::process::LogStream;
+use galo_testkit::{data_dir, free_address, get, Address, Connection, Process, PATIENCE};
 
 /// The script with what it needs, in a directory of its own.
 fn copy(to: &Path) {
@@ -19,45 +18,31 @@ fn copy(to: &Path) {
 }
 
 /// Ended with its three when it is dropped.
-struct Script {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
+struct Script(Process);
 
 impl Script {
     fn start(project: &Path, dir: &Path, lb: &str) -> Script {
         let free = free_address();
         let (_, port) = free.split_once(':').unwrap();
         let bin = Path::new(env!("CARGO_BIN_EXE_galo")).parent().unwrap();
-        let mut child = Command::new(project.join("tools/stack"))
+        let mut command = Command::new(project.join("tools/stack"));
+        command
             .args(["--lb", lb, "--port", port, "--dir"])
             .arg(dir)
             .arg("--bin")
-            .arg(bin)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        Script { child, lines }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+            .arg(bin);
+        Script(Process::start(command, LogStream::Stdout))
     }
 
     fn stop(&mut self) -> Option<i32> {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        kill(pid, Signal::SIGTERM).unwrap();
-        self.child.wait().unwrap().code()
+        self.0.signal(Signal::SIGTERM);
+        self.0.wait(PATIENCE).code()
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
+        if self.0.is_running() {
             self.stop();
         }
     }
@@ -72,14 +57,17 @@ fn paths_may_have_any_characters() {
     let dir = parent.path().join("$x {b}; \"c\" | #d\\1");
     for lb in ["stream", "http"] {
         let mut script = Script::start(&project, &dir, lb);
-        assert_eq!(script.line(), format!("dir {}", dir.display()));
-        for name in ["api01 ", "api02 ", "nginx "] {
-            let line = script.line();
-            assert!(line.starts_with(name), "{line}");
-        }
-        let url = script.line();
+        script.0.wait_for_log("ready");
+        let log = script.0.log();
+        let [of_dir, nodes @ .., url, ready] = &log[..] else {
+            panic!("{log:?}");
+        };
+        assert_eq!(*of_dir, format!("dir {}", dir.display()));
+        let names = nodes.iter().map(|line| line.split(' ').next());
+        let expected = ["api01", "api02", "nginx"].map(Some);
+        assert!(names.eq(expected), "{log:?}");
+        assert_eq!(ready, "ready");
         let address = url.strip_prefix("url http://").expect("a URL").to_owned();
-        assert_eq!(script.line(), "ready");
         let mut connection = Connection::open(&Address::Tcp(address)).unwrap();
         for path in ["/", "/clientes/1/extrato", "/clientes/2/extrato"] {
             assert_eq!(connection.ask(&get(path)).status, 200, "{path}");
@@ -92,7 +80,7 @@ fn paths_may_have_any_characters() {
     // A comma would make two addresses of it: said before anything is made.
     let comma = parent.path().join("a,b");
     let mut script = Script::start(&project, &comma, "stream");
-    assert_eq!(script.line(), "");
-    assert_eq!(script.child.wait().unwrap().code(), Some(2));
+    assert_eq!(script.0.wait(PATIENCE).code(), Some(2));
+    assert!(script.0.log().is_empty());
     assert!(!comma.exists());
 }
