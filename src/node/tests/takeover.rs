@@ -1,5 +1,7 @@
 //! Shards change hands: when their owner dies, stops, comes back, or cannot have them.
 
+use super::super::link::{Frame, Hello};
+use super::linking::{bytes, hello};
 use super::*;
 use crate::limits::{
     ACQUIRE_AFTER_ERROR_NS, ACQUIRE_GRACE_NS, ACQUIRE_NS_MAX, COMMAND_NS_MAX, MILLISECOND_NS,
@@ -458,6 +460,37 @@ fn a_home_that_is_gone_again_before_it_has_its_shard_leaves_it_where_it_is() {
         assert_eq!(rig.owners(1), [0]);
         rig.check_counts();
     }
+}
+
+#[test]
+fn a_shard_goes_home_over_a_link_that_takes_the_place_of_another() {
+    // With another shard, trying for that would look at this one, too.
+    let plan = Plan {
+        shards: 2,
+        ..nodes_disk(2)
+    };
+    let mut rig = Rig::with_nodes(plan, &[0]);
+    rig.pass(ACQUIRE_GRACE_NS);
+    let client = rig.connect(0);
+    rig.disk_stuck(0, true);
+    rig.send(client, transact(1, 'c', 5));
+    rig.run();
+    let hello = Hello {
+        shards: 2,
+        ..hello()
+    };
+    let greeting = bytes(&[Frame::Hello(hello)]);
+    let before = rig.connect_linker(0);
+    rig.send(before, &greeting);
+    rig.run();
+    assert_eq!(rig.owners(1), [0], "not yet synced");
+    // The home has begun anew before the end of its first link is seen.
+    let after = rig.connect_linker(0);
+    rig.send(after, &greeting);
+    rig.run();
+    assert!(rig.is_closed(before));
+    let node = rig.cores[0].runtime.node();
+    assert_eq!(node.releasing(), 1, "it is on its way once more");
 }
 
 #[test]
