@@ -84,8 +84,6 @@ pub struct Runtime<D: Disk> {
     touched: bool,
     /// Not after the time at which slow work is due next. Monotonic.
     slow_ns: u64,
-    /// A shard was to be released in the tick before.
-    was_releasing: bool,
     /// Of a stop: when to give its snapshots up. Monotonic.
     stop_deadline_ns: Option<u64>,
     /// Of a stop: its snapshots are under way.
@@ -168,7 +166,6 @@ impl<D: Disk> Runtime<D> {
             settled_run: None,
             touched: true,
             slow_ns: 0,
-            was_releasing: false,
             stop_deadline_ns: None,
             closing: false,
             exited: false,
@@ -317,12 +314,12 @@ impl<D: Disk> Runtime<D> {
 
     /// Lets the shards go that the node gives away, once nothing is under way for them.
     fn let_go(&mut self) {
-        let releasing = self.node.releasing() > 0;
-        // What is given up here, or stays after all, was not looked at meanwhile.
-        self.touched |= releasing || std::mem::replace(&mut self.was_releasing, releasing);
-        if !releasing {
+        if self.node.releasing() == 0 {
             return;
         }
+        // A snapshot that is given up here leaves room for another one. A shard that stays after all has a job or a
+        // sync to come, after which its slow work is looked for.
+        self.touched = true;
         for at in (0..self.owned.len()).rev() {
             let OwnedShard { shard, store, .. } = &mut self.owned[at];
             let shard = *shard;
