@@ -30,6 +30,18 @@ pub fn reply(status: u16, headers: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
+/// A body in these chunks, none of which is empty (RFC 9112, section 7.1).
+pub fn chunked<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for chunk in chunks {
+        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes
+}
+
 /// One reply, taken apart.
 #[derive(Clone, Debug)]
 pub struct Reply {

@@ -8,7 +8,7 @@ use galo_processor::model::{Payment, Reply};
 use super::short_id;
 use crate::trace::{Checked, Violation};
 use crate::{require, violation};
-use galo_testkit::{decimal, id_text, iso, parse_cents, parse_id, parse_time, Random};
+use galo_testkit::{decimal, http, id_text, iso, parse_cents, parse_id, parse_time, Random};
 
 /// What the processors are called, by number.
 pub const HOSTS: [&str; 2] = ["default.example:8080", "fallback.example:8001"];
@@ -230,17 +230,13 @@ fn written(status: u16, fields: &str, body: &str, random: &mut Random) -> Writte
 
 /// A body in chunks of any lengths.
 pub fn chunked(body: &str, random: &mut Random) -> Vec<u8> {
-    let mut bytes = Vec::new();
     let mut rest = body.as_bytes();
-    while !rest.is_empty() {
-        let (chunk, after) = rest.split_at(1 + random.index(rest.len()));
-        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        bytes.extend_from_slice(chunk);
-        bytes.extend_from_slice(b"\r\n");
+    http::chunked(std::iter::from_fn(|| {
+        let length = (!rest.is_empty()).then(|| 1 + random.index(rest.len()))?;
+        let (chunk, after) = rest.split_at(length);
         rest = after;
-    }
-    bytes.extend_from_slice(b"0\r\n\r\n");
-    bytes
+        Some(chunk)
+    }))
 }
 
 /// A body with one member that is a decimal, for messages: `None` where it is none.

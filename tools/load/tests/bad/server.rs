@@ -267,14 +267,7 @@ fn chunked(status: u16, body: &str) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 {status} \r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
-    let mut out = head.into_bytes();
-    for chunk in body.as_bytes().chunks(7) {
-        out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-        out.extend_from_slice(chunk);
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"0\r\n\r\n");
-    out
+    [head.into_bytes(), http::chunked(body.as_bytes().chunks(7))].concat()
 }
 
 /// The client gets a reset instead of an end.
