@@ -24,7 +24,7 @@ use super::router::Router;
 use super::settings::Settings;
 use super::shards::Shards;
 use super::shutdown::Stop;
-use super::transport::Transport;
+use super::transport::{is_due, Transport};
 use crate::machine::{Effect, Now, Peer};
 use crate::payments::Processor;
 use crate::shard::Shard;
@@ -131,15 +131,15 @@ impl Node {
     /// Deadlines; that may work off what has waited, so it comes before the journal is written.
     pub fn events_over(&mut self) {
         let now_ns = self.io.now_ns();
-        if self.io.sweep_ns <= now_ns {
+        if is_due(&mut self.io.sweep_ns, now_ns) {
             self.io.sweep();
             self.hand_on();
         }
-        if self.router.expire_ns <= now_ns {
+        if is_due(&mut self.router.expire_ns, now_ns) {
             self.router.expire(&mut self.io);
             self.hand_on();
         }
-        if self.queries.wake_ns <= now_ns {
+        if is_due(&mut self.queries.wake_ns, now_ns) {
             let (queries, mut context) = self.queries();
             queries.expire(&mut context);
             self.hand_on();

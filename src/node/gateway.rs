@@ -15,6 +15,7 @@ mod status_queries;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::event::Event;
 use super::shards::Shards;
 use super::transport::Transport;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
@@ -45,7 +46,7 @@ pub(in crate::node) struct Gateway {
     /// Settled in this tick's batches: shard, processor, cents.
     pub(in crate::node) confirmed: Vec<(usize, Processor, u64)>,
     /// Answers to queries about payments that need no processor, for the next tick.
-    pub(in crate::node) told: Vec<(usize, PaymentId, u64, Option<bool>)>,
+    pub(in crate::node) told: Vec<Event>,
     /// By shard: nothing of it is sent before this. Monotonic.
     pub(in crate::node) paused_ns: Vec<u64>,
     /// The shard whose turn is first.
@@ -215,9 +216,7 @@ impl Gateway {
     pub(in crate::node) fn is_ready(&self) -> bool {
         self.left || self.has_left()
     }
-}
 
-impl Gateway {
     // ---- Connections -----------------------------------------------------------
 
     /// Makes the connections that are wanted, but for those that are on their way already.

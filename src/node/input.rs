@@ -336,7 +336,7 @@ impl Node {
         self.resets.begin(io, peers, router, shards, what);
     }
 
-    /// A frame of a member, in this life of it.
+    /// A frame of a member, in this incarnation of it.
     fn frame(&mut self, index: usize, from: Origin, frame: Frame<'_>) -> Result<Progress, String> {
         let member = from.member as usize;
         let (io, shards) = (&mut self.io, &mut self.shards);

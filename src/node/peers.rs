@@ -18,7 +18,7 @@ use crate::stats::LinkState;
 struct Link {
     /// While there is one.
     connection: Option<ConnectionId>,
-    /// Which life of the member is at the other end, once it has greeted.
+    /// Which incarnation of the member is at the other end, once it has greeted.
     origin: Option<Origin>,
     /// It stops, and wants no shard.
     leaving: bool,
@@ -68,7 +68,7 @@ impl Link {
 pub(super) enum Received<'a> {
     /// For this part, which has dealt with it.
     Done,
-    /// For others: from this member in this life.
+    /// For others: from this incarnation of a member.
     Frame(Origin, Frame<'a>),
 }
 
@@ -324,14 +324,12 @@ impl Peers {
         index: usize,
         input: &'a [u8],
     ) -> Result<Option<(Received<'a>, usize)>, String> {
-        match link::read(input) {
-            Ok(None) => Ok(None),
-            Ok(Some((frame, length))) => {
-                let received = self.received(io, index, frame)?;
-                Ok(Some((received, length)))
-            }
-            Err(BadFrame) => Err("sent what is no frame of ours".to_owned()),
-        }
+        let read = link::read(input);
+        let read = read.map_err(|BadFrame| "sent what is no frame of ours".to_owned())?;
+        let Some((frame, length)) = read else {
+            return Ok(None);
+        };
+        Ok(Some((self.received(io, index, frame)?, length)))
     }
 
     fn received<'a>(
@@ -417,7 +415,7 @@ impl Peers {
         }
         let before = self.links[member].connection.filter(|before| *before != id);
         if let Some(before) = before {
-            // What comes over it by now is of an earlier life, or will be said again.
+            // What comes over it by now is of an earlier incarnation, or will be said again.
             self.close(io, before.index as usize);
         }
         let link = &mut self.links[member];

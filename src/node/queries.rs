@@ -11,7 +11,6 @@ use super::gateway::Gateway;
 use super::peers::Peers;
 use super::router::Router;
 use super::shards::Shards;
-use super::transport::deadlines::is_due;
 use super::transport::Transport;
 #[cfg(test)]
 use crate::machine::ConnectionId;
@@ -73,9 +72,6 @@ impl Queries {
 
     /// Deals with whatever it is time for, and finds out what is next.
     pub(super) fn expire(&mut self, context: &mut Context<'_>) {
-        if !is_due(&mut self.wake_ns, context.io.now_ns()) {
-            return;
-        }
         self.expire_open(context);
         self.expire_queries(context);
         let participant_ns = self.participant.deadline_ns();

@@ -12,7 +12,6 @@ use super::link::Frame;
 use super::peers::Peers;
 use super::shards::Shards;
 use super::transport::commit::Dependency;
-use super::transport::deadlines::is_due;
 use super::transport::encoder::Caller;
 use super::transport::{Progress, Transport};
 use crate::api::bank::{UNANSWERED, UNAVAILABLE};
@@ -59,7 +58,7 @@ struct Pending {
 
 /// What is to be done.
 #[derive(Clone, Copy)]
-enum Work {
+pub(super) enum Work {
     Command(Command),
     /// A payment whose outcome its client waits for.
     PayNow {
@@ -215,32 +214,8 @@ impl Router {
         Progress::Done
     }
 
-    /// Has a shard of another member forget, for a client.
-    pub(super) fn forward_reset(
-        &mut self,
-        io: &mut Transport,
-        peers: &mut Peers,
-        caller: &Caller,
-        shard: usize,
-        scope: Scope,
-    ) {
-        self.forward_alone(io, peers, caller, shard, Work::Reset(scope));
-    }
-
-    /// Has a payment accepted by another member, for a client that waits for its outcome.
-    pub(super) fn forward_pay_now(
-        &mut self,
-        io: &mut Transport,
-        peers: &mut Peers,
-        caller: &Caller,
-        shard: usize,
-        (id, cents): (PaymentId, u64),
-    ) {
-        self.forward_alone(io, peers, caller, shard, Work::PayNow { id, cents });
-    }
-
-    /// Its answer is not yet the reply: nothing may be asked behind it.
-    fn forward_alone(
+    /// Puts what a client asks into its shard's queue, whose answer is not yet the reply: nothing may be asked behind it.
+    pub(super) fn forward_alone(
         &mut self,
         io: &mut Transport,
         peers: &mut Peers,
@@ -399,11 +374,8 @@ impl Router {
         settle(io, shard, &pending, status, Dependency::Written);
     }
 
-    /// Answers those whose time is over, and finds out whose is next, if it is time to.
+    /// Answers those whose time is over, and finds out whose is next.
     pub(super) fn expire(&mut self, io: &mut Transport) {
-        if !is_due(&mut self.expire_ns, io.now_ns()) {
-            return;
-        }
         self.expire_ns = u64::MAX;
         for shard in 0..self.routes.len() {
             self.expire_shard(io, shard);

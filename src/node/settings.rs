@@ -30,7 +30,7 @@ pub struct PaymentSettings {
 pub struct Settings {
     /// The cluster, and which member of it this is.
     pub members: Members,
-    /// Random: tells this life of the member from its others. 48 bits.
+    /// Random: tells this incarnation of the member from its others. 48 bits.
     pub epoch: u64,
     /// Id of the data directory.
     pub directory: u128,

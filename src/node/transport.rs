@@ -7,7 +7,7 @@
 mod buffers;
 pub(super) mod commit;
 pub(super) mod connections;
-pub(super) mod deadlines;
+mod deadlines;
 pub(super) mod encoder;
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use super::shutdown::Stop;
 use crate::api::{Endpoint, Problem};
 use crate::http::{Framing, Status};
 use crate::limits::{
-    CLIENT_BUFFERS_BYTES_SCARCE, CONNECTION_WORK_MAX, KIB, LINGER_NS, SEND_NS_MAX,
+    CLIENT_BUFFERS_BYTES_SCARCE, CONNECTION_WORK_MAX, KIB, LATE_NS, LINGER_NS, SEND_NS_MAX,
     STUCK_INPUT_BYTES_MAX, TICK_WORK_TURNS,
 };
 use crate::machine::{ConnectionId, Effect, Now, Peer};
@@ -56,6 +56,20 @@ struct Turns {
     tick: u32,
     /// What this tick did for clients and members so far; see [`crate::limits::TICK_WORK_MAX`].
     work: u32,
+}
+
+/// Whether it is time for what has a deadline. At the end of a tick, because what arrived in time may only
+/// now have been looked at; and later still when this process itself was late (paused, or starved), for
+/// then there may be more of that in the sockets.
+pub(super) fn is_due(at_ns: &mut u64, now_ns: u64) -> bool {
+    if now_ns < *at_ns {
+        return false;
+    }
+    let late = now_ns - *at_ns > LATE_NS;
+    if late {
+        *at_ns = now_ns + LATE_NS;
+    }
+    !late
 }
 
 pub(super) struct Transport {

@@ -9,9 +9,8 @@ use crate::http::Status;
 use crate::machine::Now;
 use crate::payments::answers::Anomaly;
 use crate::payments::Processor;
-use Source::{Samples, Sum, SumEach, Value, ValueEach};
-
 use crate::stats::{CoreStats, Counter, ProcessorStats, Stats, DURATION_BOUNDS_NS};
+use Source::{Samples, Sum, SumEach, Value, ValueEach};
 
 /// Name, type, names of the labels, where the samples come from, and help.
 type Metric = (

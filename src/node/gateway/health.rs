@@ -35,7 +35,7 @@ impl Health {
 }
 
 impl Gateway {
-    /// The first tick, or we serve the shard from now on: who served it before, another life of ours
+    /// The first tick, or we serve the shard from now on: who served it before, another incarnation of ours
     /// perhaps, may have asked just then.
     pub(in crate::node) fn health_put_off(&mut self, io: &Transport) {
         for upstream in &mut self.upstreams {

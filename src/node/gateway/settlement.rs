@@ -49,20 +49,6 @@ impl Gateway {
         Some(matches!(state, Some(PaymentState::Processed { .. })))
     }
 
-    pub(super) fn tell_queries(
-        &self,
-        io: &mut Transport,
-        shard: usize,
-        id: PaymentId,
-        queries: &[u64],
-        found: Option<bool>,
-    ) {
-        for query in queries {
-            let event = Event::StatusKnown(shard, id, *query, found);
-            io.events.push_back(event);
-        }
-    }
-
     /// Settles a payment, or has that wait for the next tick's batch.
     pub(in crate::node) fn settle(
         &mut self,
@@ -73,7 +59,7 @@ impl Gateway {
         let Confirmation { shard, id, by, .. } = confirmation;
         let Some((cents, course)) = self.its_to_settle(shards, shard, id, by) else {
             let found = self.is_settled_here(shards, shard, id);
-            return self.tell_queries(io, shard, id, &confirmation.queries, found);
+            return tell_queries(io, shard, id, &confirmation.queries, found);
         };
         if !shards.accepts(shard) {
             return self.confirmations.push_back(confirmation);
@@ -90,7 +76,7 @@ impl Gateway {
         debug_assert!(settled, "it was bound");
         self.confirmed.push((shard, by, cents));
         io.events.push_back(Event::Settled(shard, id));
-        self.tell_queries(io, shard, id, &confirmation.queries, Some(true));
+        tell_queries(io, shard, id, &confirmation.queries, Some(true));
     }
 
     /// Goes on with what the tick before has left.
@@ -98,9 +84,18 @@ impl Gateway {
         for confirmation in std::mem::take(&mut self.confirmations) {
             self.settle(io, shards, confirmation);
         }
-        for (shard, id, query, found) in std::mem::take(&mut self.told) {
-            let event = Event::StatusKnown(shard, id, query, found);
-            io.events.push_back(event);
-        }
+        io.events.extend(self.told.drain(..));
     }
+}
+
+pub(super) fn tell_queries(
+    io: &mut Transport,
+    shard: usize,
+    id: PaymentId,
+    queries: &[u64],
+    found: Option<bool>,
+) {
+    let told = queries.iter();
+    io.events
+        .extend(told.map(|query| Event::StatusKnown(shard, id, *query, found)));
 }

@@ -8,10 +8,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
+use super::super::event::Event;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::anomalies::Heard;
-use super::settlement::Confirmation;
+use super::settlement::{tell_queries, Confirmation};
 use super::{Answer, Gateway, Work};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
@@ -125,10 +126,12 @@ impl Gateway {
                 let status_query = status_queries.push(shard, id, deadline_ns);
                 status_query.queries.push(query);
             }
-            Some(_) => self.told.push((shard, id, query, None)),
-            None => {
-                let found = self.is_settled_here(shards, shard, id);
-                self.told.push((shard, id, query, found));
+            bound => {
+                let found = match bound {
+                    Some(_) => None,
+                    None => self.is_settled_here(shards, shard, id),
+                };
+                self.told.push(Event::StatusKnown(shard, id, query, found));
             }
         }
     }
@@ -276,7 +279,7 @@ impl Gateway {
                     let what = "that it has carried out another amount with this id";
                     self.status_makes_no_sense(io, by, Anomaly::Amount, id, heard.status, what);
                 }
-                return self.tell_queries(io, shard, id, &queries, Some(false));
+                return tell_queries(io, shard, id, &queries, Some(false));
             }
             if ruling.contradiction {
                 let what = "that it has what it refused";
@@ -326,7 +329,7 @@ impl Gateway {
         }
         // It was not there when it was asked for, even if it is settled by now.
         let found = (heard.status == Some(404)).then_some(false);
-        self.tell_queries(io, shard, id, &queries, found);
+        tell_queries(io, shard, id, &queries, found);
     }
 
     fn status_makes_no_sense(

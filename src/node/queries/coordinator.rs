@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::super::link::{Frame, Query, QueryAnswer};
+use super::super::router::Work;
 use super::super::transport::commit::Dependency;
 use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
@@ -216,7 +217,8 @@ impl Queries {
         let shard = id.shard(shards.count());
         if !shards.serves(shard) {
             let router = &mut context.router;
-            router.forward_pay_now(io, context.peers, client, shard, (id, cents));
+            let work = Work::PayNow { id, cents };
+            router.forward_alone(io, context.peers, client, shard, work);
             return Progress::Done;
         }
         if !shards.accepts(shard) {

@@ -3,22 +3,8 @@
 use super::connections::{Arriving, State};
 use super::Transport;
 use crate::http::Status;
-use crate::limits::{IDLE_NS_MAX, LATE_NS, LINGER_NS, SWEEP_NS_MIN};
+use crate::limits::{IDLE_NS_MAX, LINGER_NS, SWEEP_NS_MIN};
 use crate::machine::Peer;
-
-/// Whether it is time for what has a deadline. At the end of a tick, because what arrived in time may only
-/// now have been looked at; and later still when this process itself was late (paused, or starved), for
-/// then there may be more of that in the sockets.
-pub(in crate::node) fn is_due(at_ns: &mut u64, now_ns: u64) -> bool {
-    if now_ns < *at_ns {
-        return false;
-    }
-    let late = now_ns - *at_ns > LATE_NS;
-    if late {
-        *at_ns = now_ns + LATE_NS;
-    }
-    !late
-}
 
 impl Transport {
     /// A stop has come to where nothing new begins.
@@ -27,12 +13,9 @@ impl Transport {
         self.stop.as_ref().is_some_and(|it| now_ns >= it.grace_ns)
     }
 
-    /// Deals with every deadline that has passed, and finds the next, if it is time to.
+    /// Deals with every deadline that has passed, and finds the next.
     pub(in crate::node) fn sweep(&mut self) {
         let now_ns = self.now.monotonic_ns;
-        if !is_due(&mut self.sweep_ns, now_ns) {
-            return;
-        }
         let mut next_ns = u64::MAX;
         let (mut idle_close, mut all_close) = (false, false);
         if let Some(stop) = &self.stop {
