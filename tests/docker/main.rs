@@ -42,11 +42,8 @@ fn two_containers_behind_nginx() {
     restarts::fail_no_request(&project);
     drop(project);
 
-    let (processors, variables) = payments::Processors::choose();
-    let variables = variables
-        .each_ref()
-        .map(|(name, port)| (*name, port.as_str()));
-    let project = Project::up_from(&images, &payments::FILES, &variables);
+    let project = Project::up_from(&images, &payments::FILES, &payments::VARIABLES);
+    let processors = payments::Processors::of(&project);
     payments::are_made_once(&project, &processors);
     payments::fit_where_all_wait(&project, &processors);
     drop(project);

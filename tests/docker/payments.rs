@@ -15,11 +15,12 @@ use crate::engine::Engine;
 use crate::images::Images;
 use crate::project::{Project, NODES};
 use galo_testkit::{
-    free_address, get, payment, post, wait_until, Address, Connection, ProcessorApi, Summary,
-    PATIENCE, PROCESSORS,
+    get, payment, post, wait_until, Address, Connection, ProcessorApi, Summary, PATIENCE,
+    PROCESSORS,
 };
 
 pub const FILES: [&str; 2] = ["compose.yml", "compose.processors.yml"];
+pub const VARIABLES: [(&str, &str); 2] = [("GALO_DEFAULT_PORT", "0"), ("GALO_FALLBACK_PORT", "0")];
 
 const PAYERS: usize = 8;
 const PAYMENTS: usize = 600;
@@ -36,21 +37,11 @@ const BATCH: usize = 50;
 pub struct Processors([ProcessorApi; 2]);
 
 impl Processors {
-    /// Two free ports, and the variables that say so.
-    pub fn choose() -> (Processors, [(&'static str, String); 2]) {
-        let addresses = [free_address(), free_address()];
-        let [default, fallback] = addresses.each_ref().map(|address| {
-            let (_, port) = address.split_once(':').expect("a port");
-            port.to_owned()
-        });
-        let processors = addresses.map(|address| ProcessorApi {
-            address: Address::Tcp(address),
-        });
-        let variables = [
-            ("GALO_DEFAULT_PORT", default),
-            ("GALO_FALLBACK_PORT", fallback),
-        ];
-        (Processors(processors), variables)
+    /// The two of a project, by the ports that the engine has given them.
+    pub fn of(project: &Project<'_>) -> Processors {
+        Processors(PROCESSORS.map(|name| ProcessorApi {
+            address: project.published(&format!("payment-processor-{name}"), 8080),
+        }))
     }
 
     fn fail(&self, number: usize, failing: bool) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{run, Engine};
 use crate::images::{Images, ROOT};
-use galo_testkit::{free_address, Address, PATIENCE};
+use galo_testkit::{Address, PATIENCE};
 
 pub const NODES: [&str; 2] = ["api01", "api02"];
 pub const SERVICES: [&str; 3] = ["api01", "api02", "nginx"];
@@ -32,29 +32,29 @@ impl<'a> Project<'a> {
     pub fn up_from(images: &Images<'a>, files: &[&str], variables: &[(&str, &str)]) -> Project<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let address = free_address();
-        let (_, port) = address.split_once(':').expect("a port");
         let own = [
             ("GALO_IMAGE", images.galo.as_str()),
             ("GALO_NGINX_IMAGE", &images.base),
             ("GALO_PROCESSOR_IMAGE", &images.processor),
-            ("GALO_PORT", port),
+            // One that the engine chooses: nobody else can have it by then.
+            ("GALO_PORT", "0"),
         ];
         let variables = own.iter().chain(variables);
-        let project = Project {
+        let mut project = Project {
             engine: images.engine,
             name: format!("galotest{}x{number}", std::process::id()),
             files: files.iter().map(|file| (*file).to_owned()).collect(),
             variables: variables
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            address: Address::Tcp(address.clone()),
+            address: Address::Tcp(String::new()),
         };
         let began = Instant::now();
         run(project.compose().args(["up", "-d", "--no-build"]));
         for service in SERVICES {
             project.wait_until_healthy(service);
         }
+        project.address = project.published("nginx", 9999);
         println!("healthy after {:.1} s", began.elapsed().as_secs_f64());
         project
     }
@@ -67,6 +67,13 @@ impl<'a> Project<'a> {
             .current_dir(ROOT)
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Where a port of a service is reached on this machine.
+    pub fn published(&self, service: &str, port: u16) -> Address {
+        let published = run(self.compose().args(["port", service, &port.to_string()]));
+        let (_, port) = published.rsplit_once(':').expect("HOST:PORT");
+        Address::Tcp(format!("127.0.0.1:{port}"))
     }
 
     pub fn container(&self, service: &str) -> String {
