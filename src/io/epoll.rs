@@ -6,7 +6,7 @@
 use super::backend::{Backend, Event, Next};
 use super::dials::Dial;
 use super::error::{Error, Lack};
-use super::jobs::Task;
+use super::jobs::{thread_name, Task};
 use super::socket::accept_goes_on;
 use super::sockets;
 use super::tag::{Operation, Tag};
@@ -327,7 +327,7 @@ fn start_threads<J: Job>(core: usize) -> Result<mpsc::Sender<Task<J>>, String> {
         let waiting = waiting.clone();
         let next = move || waiting.lock().expect("no job runs under it").recv();
         std::thread::Builder::new()
-            .name(format!("jobs-{core}"))
+            .name(thread_name(core))
             .spawn(move || {
                 while let Ok(task) = next() {
                     task.run();

@@ -22,6 +22,11 @@ pub(super) struct Task<J: Job> {
     core: usize,
 }
 
+/// Of the threads that run a core's jobs, as `top -H` and `perf` show it: 15 bytes at most.
+pub(super) fn thread_name(core: usize) -> String {
+    format!("galo-job/{core}")
+}
+
 impl<J: Job> Jobs<J> {
     pub(super) fn new(control: Arc<Control>, core: usize) -> Jobs<J> {
         let (sender, results) = mpsc::channel();

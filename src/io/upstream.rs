@@ -90,7 +90,7 @@ impl Upstream {
                 std::thread::sleep(Duration::from_nanos(RESOLVE_NS_MIN));
             }
         };
-        let thread = std::thread::Builder::new().name("names".to_owned());
+        let thread = std::thread::Builder::new().name("galo-names".to_owned());
         let thread = thread.spawn(run)?;
         for name in names {
             // Whoever failed before it was there has left the name stale.

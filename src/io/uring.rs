@@ -45,7 +45,7 @@ impl Engine {
     pub fn take(control: Arc<Control>, core: usize) -> Result<Engine, Lack> {
         // What a process that was killed just now had locked may still count: the kernel takes its rings down after
         // it is gone.
-        let executor = patiently(Executor::make)?;
+        let executor = patiently(|| Executor::make(core))?;
         let ring = patiently(|| Ring::new(&Size::SOCKETS).map_err(Lack::from))?;
         let uring = Uring::new(ring, executor.tasks(), control, core)?;
         Ok(Engine { executor, uring })

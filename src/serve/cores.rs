@@ -74,7 +74,7 @@ impl Engines {
                 let _ = events.send(Event::Ended(core, exit));
             };
             let thread = std::thread::Builder::new()
-                .name(format!("core-{core}"))
+                .name(format!("galo/{core}"))
                 .spawn(run)
                 .map_err(|error| format!("cannot start a thread: {error}"))?;
             engines.waiting.push(Waiting { setup, thread });

@@ -109,7 +109,7 @@ pub(super) fn take(events: Sender<Event>) -> Result<(), ServeError> {
         }
     };
     std::thread::Builder::new()
-        .name("signals".to_owned())
+        .name("galo-signals".to_owned())
         .spawn(run)
         .map(|_| ())
         .map_err(|error| ServeError::System("cannot start a thread", error))

@@ -335,7 +335,7 @@ fn pinned_threads_stay_on_one_cpu() {
             }
         }
         let names: Vec<&String> = pinned.keys().collect();
-        assert_eq!(names, ["core-0", "core-1"], "{pinned:?}");
+        assert_eq!(names, ["galo/0", "galo/1"], "{pinned:?}");
     });
 }
 

@@ -112,3 +112,29 @@ fn times_of_a_statement_never_go_backwards() {
         });
     });
 }
+
+/// In `top -H` and `perf` each thread says what it is.
+#[test]
+fn threads_have_names() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let server = Launch::driver(dir.path(), driver).cores(2).start();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("/proc");
+        let names = tasks.map(|task| {
+            let name = std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap();
+            name.trim_end().to_owned()
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.dedup();
+        let expected = [
+            "galo",
+            "galo-job/0",
+            "galo-job/1",
+            "galo-signals",
+            "galo/0",
+            "galo/1",
+        ];
+        assert_eq!(names, expected);
+    });
+}

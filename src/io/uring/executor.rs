@@ -1,10 +1,13 @@
 //! glommio's executor, under which a core on io_uring runs, and which has the threads for its jobs.
 
 use super::super::error::{Error, Lack};
+use super::super::jobs::thread_name;
 use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS};
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 use nix::errno::Errno;
+use nix::sys::prctl;
 use std::cell::Cell;
+use std::ffi::CString;
 use std::future::{poll_fn, Future};
 use std::rc::Rc;
 use std::task::Poll;
@@ -23,7 +26,19 @@ pub(super) struct Tasks {
 }
 
 impl Executor {
-    pub(super) fn make() -> Result<Executor, Lack> {
+    pub(super) fn make(core: usize) -> Result<Executor, Lack> {
+        // glommio's threads get the name that the thread has which starts them. Where prctl(2) is refused, so be it.
+        let own = prctl::get_name();
+        let jobs = CString::new(thread_name(core)).expect("there is no NUL in it");
+        let _ = prctl::set_name(&jobs);
+        let executor = Executor::start();
+        if let Ok(own) = own {
+            let _ = prctl::set_name(&own);
+        }
+        executor
+    }
+
+    fn start() -> Result<Executor, Lack> {
         // Unbound: glommio would put the cores of two containers on the same CPU.
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(GLOMMIO_IO_MEMORY_BYTES)
