@@ -12,6 +12,7 @@ use crate::limits::{
 };
 use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, Settings};
+use crate::probes;
 use crate::shard::{
     Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,
 };
@@ -234,6 +235,7 @@ impl<D: Disk> Runtime<D> {
                     stats.journal_writes.add(1);
                     stats.journal_records.add(records);
                     stats.journal_bytes.add(bytes);
+                    probes::batch(owned_shard.shard, records, bytes);
                 }
                 Err(AppendError::Full(error)) => {
                     if !std::mem::replace(&mut owned_shard.full, true) {

@@ -10,9 +10,11 @@ pub(crate) mod processors;
 
 mod json;
 
+use std::ffi::CStr;
+
 use crate::http::{BadEscape, Method, Path, Request, Status};
 
-pub use outcome::write_outcome;
+pub use outcome::{status, write_outcome};
 
 use crate::command::Command;
 
@@ -69,20 +71,25 @@ impl Endpoint {
         }
     }
 
-    /// The label's value in `/metrics`.
-    pub const fn name(self) -> &'static str {
+    /// As `/metrics` and probes name it.
+    pub const fn c_name(self) -> &'static CStr {
         match self {
-            Endpoint::Transactions => "transacoes",
-            Endpoint::Statement => "extrato",
-            Endpoint::Health => "health",
-            Endpoint::Metrics => "metrics",
-            Endpoint::Reset => "reset",
-            Endpoint::Payments => "payments",
-            Endpoint::Payment => "payment",
-            Endpoint::Summary => "payments-summary",
-            Endpoint::Purge => "purge-payments",
-            Endpoint::None => "none",
+            Endpoint::Transactions => c"transacoes",
+            Endpoint::Statement => c"extrato",
+            Endpoint::Health => c"health",
+            Endpoint::Metrics => c"metrics",
+            Endpoint::Reset => c"reset",
+            Endpoint::Payments => c"payments",
+            Endpoint::Payment => c"payment",
+            Endpoint::Summary => c"payments-summary",
+            Endpoint::Purge => c"purge-payments",
+            Endpoint::None => c"none",
         }
+    }
+
+    /// The label's value in `/metrics`.
+    pub fn name(self) -> &'static str {
+        self.c_name().to_str().expect("names are ASCII")
     }
 }
 

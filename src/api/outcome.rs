@@ -9,32 +9,43 @@ use super::Problem;
 use crate::command::{Outcome, Scope};
 use crate::http::Status;
 
+/// The status of the reply.
+pub fn status(outcome: &Outcome<'_>) -> Status {
+    match (outcome, refusal(outcome)) {
+        (_, Some((status, _))) => status,
+        (Outcome::Accepted, None) => Status::Accepted,
+        (_, None) => Status::Ok,
+    }
+}
+
 /// Appends the reply's body; its status.
 pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
-    let (status, problem) = match outcome {
-        Outcome::Posted(posted) => {
-            bank::write_posted(body, *posted);
-            return Status::Ok;
+    match outcome {
+        Outcome::Posted(posted) => bank::write_posted(body, *posted),
+        Outcome::Statement(statement) => bank::write_statement(body, statement),
+        Outcome::Accepted => body.extend_from_slice(b"{\"status\":\"accepted\"}"),
+        Outcome::Payment(payment) => payments::write_payment(body, payment),
+        Outcome::Forgotten(scope) => body.extend_from_slice(match scope {
+            Scope::Everything => b"{\"status\":\"reset\"}",
+            Scope::Payments => b"{\"status\":\"purged\"}",
+        }),
+        refused => {
+            if let Some((_, problem)) = refusal(refused) {
+                problem.write(body);
+            }
         }
-        Outcome::Statement(statement) => {
-            bank::write_statement(body, statement);
-            return Status::Ok;
-        }
-        Outcome::Accepted => {
-            body.extend_from_slice(b"{\"status\":\"accepted\"}");
-            return Status::Accepted;
-        }
-        Outcome::Payment(payment) => {
-            payments::write_payment(body, payment);
-            return Status::Ok;
-        }
-        Outcome::Forgotten(scope) => {
-            body.extend_from_slice(match scope {
-                Scope::Everything => b"{\"status\":\"reset\"}",
-                Scope::Payments => b"{\"status\":\"purged\"}",
-            });
-            return Status::Ok;
-        }
+    }
+    status(outcome)
+}
+
+/// `None` where the command was carried out.
+fn refusal(outcome: &Outcome<'_>) -> Option<(Status, Problem)> {
+    Some(match outcome {
+        Outcome::Posted(_)
+        | Outcome::Statement(_)
+        | Outcome::Accepted
+        | Outcome::Payment(_)
+        | Outcome::Forgotten(_) => return None,
         Outcome::Refused(refusal) => (Status::Unprocessable, bank::refusal(*refusal)),
         Outcome::KeyReused => (Status::Unprocessable, OTHER_REQUEST),
         Outcome::NoSuchClient => (Status::NotFound, NO_SUCH_CLIENT),
@@ -45,9 +56,7 @@ pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
         Outcome::NotConfigured => (Status::ServiceUnavailable, NOT_CONFIGURED),
         Outcome::StorageFull => (Status::ServiceUnavailable, STORAGE_FULL),
         Outcome::NotForgotten(scope) => (Status::ServiceUnavailable, not_forgotten(*scope)),
-    };
-    problem.write(body);
-    status
+    })
 }
 
 const fn not_forgotten(scope: Scope) -> Problem {

@@ -24,6 +24,7 @@ use crate::limits::{
 #[cfg(test)]
 use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
+use crate::probes;
 
 /// Who serves a shard, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,6 +290,7 @@ impl Router {
                 },
             };
             io.write_frame(link, &frame);
+            probes::hop_sent(member, shard, counter);
         }
         route.sent += count;
         peers.commands_sent(member, count);

@@ -4,8 +4,10 @@ use super::event::Event;
 use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::Transport;
+use crate::api;
 use crate::command::{Command, ForwardId, Ids, Outcome, Scope};
 use crate::http::Status;
+use crate::probes;
 use crate::shard::Shard;
 
 /// A place for each shard of the directory.
@@ -121,7 +123,9 @@ impl Shards {
             true => Dependency::Written,
             false => Dependency::of(number, command),
         };
+        let http_status = api::status(&applied.outcome);
         let status = io.encoder.outcome(caller, &applied.outcome);
+        probes::command(number, shard.sequence(), http_status.code());
         (status, dependency)
     }
 

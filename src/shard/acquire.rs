@@ -7,6 +7,7 @@ use super::error::{At, RecoveryError};
 use super::layout::{shard_dir, SHARD_LOCK};
 use super::ownership::Locked;
 use super::{Meta, Recovered};
+use crate::probes;
 
 /// A data directory, for somebody who may own shards of it.
 #[derive(Clone)]
@@ -40,6 +41,18 @@ pub enum Acquired<D: Disk> {
 impl<D: Disk> Directory<D> {
     /// Takes a shard's lock and recovers it, unless somebody else has the lock. Blocks.
     pub fn acquire(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
+        probes::takeover_begin(shard);
+        let acquired = self.try_acquire(shard);
+        let outcome = match &acquired {
+            Ok(Acquired::Ours(_)) => 1,
+            Ok(Acquired::Held(_)) => 0,
+            Err(_) => -1,
+        };
+        probes::takeover_done(shard, outcome);
+        acquired
+    }
+
+    fn try_acquire(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
         let path = shard_dir(&self.path, shard).join(SHARD_LOCK);
         let lock = match self.disk.lock(&path, &self.descriptor).at("lock", &path)? {
             Locked::Ours(lock) => lock,

@@ -10,6 +10,7 @@
 //! | `bank`, `writer` | transactions and statements; clients that know their balances |
 //! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
 //! | `scripted` | a payment processor that a test scripts |
+//! | `markdown` | tables of the manual |
 //! | `random` | seeded random numbers |
 
 mod bank;
@@ -18,6 +19,7 @@ mod galo;
 pub mod http;
 mod ledger;
 mod load;
+pub mod markdown;
 mod payments;
 pub mod process;
 pub mod processor;

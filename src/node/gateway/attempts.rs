@@ -20,6 +20,7 @@ use crate::machine::ConnectionId;
 use crate::payments::answers::{rule, Asked, Next, Said};
 use crate::payments::circuit::{AttemptOutcome, CircuitState, Ticket};
 use crate::payments::{backoff, choice, Payment, PaymentId, PaymentState, Processor};
+use crate::probes;
 use crate::shard::payments::Course;
 
 /// What a processor is sent, word for word the same however often.
@@ -135,6 +136,7 @@ impl Gateway {
                 },
             ),
             Next::Free => {
+                probes::payment_refused(shard, to as usize, id.0);
                 // Of two attempts, one says nothing of the other.
                 if self.is_under_way(&order) {
                     shards.shard(shard).payment_in_doubt(id);

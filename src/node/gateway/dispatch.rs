@@ -17,6 +17,7 @@ use crate::machine::ConnectionId;
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
 use crate::payments::circuit::CircuitState;
 use crate::payments::{PaymentId, Processor};
+use crate::probes;
 use crate::shard::payments::Course;
 use crate::shard::Shard;
 
@@ -205,6 +206,7 @@ impl Gateway {
         }
         let shard = shards.shard(number);
         let requested_us = shard.bind_payment(payment.id, to, time_us);
+        probes::payment_bound(number, to as usize, payment.id.0);
         let order = Order {
             shard: number,
             id: payment.id,

@@ -1,0 +1,106 @@
+//! The system calls of one request.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use galo_testkit::markdown::{code, table};
+use galo_testkit::process::LogStream;
+use galo_testkit::{data_dir, on_both_drivers, transaction, wait_until, Launch, Server};
+
+use crate::{manual, Tracer};
+
+/// Whoever reads a table by hand sees the same.
+const TRIES: usize = 10;
+
+/// By thread, in their order.
+type Calls = BTreeMap<String, Vec<String>>;
+
+/// Of a driver's table.
+fn documented(driver: &str) -> Calls {
+    let head = format!("| thread | call ({driver}) |");
+    let rows = table(&manual(), &head).into_iter();
+    gathered(rows.map(|row| (code(&row[0]).remove(0), code(&row[1]).remove(0))))
+}
+
+/// How often in a row a ring is entered depends on how much has come meanwhile.
+fn gathered(calls: impl Iterator<Item = (String, String)>) -> Calls {
+    let mut gathered = Calls::new();
+    for (thread, call) in calls {
+        let of_thread = gathered.entry(thread).or_default();
+        if call != "io_uring_enter" || of_thread.last() != Some(&call) {
+            of_thread.push(call);
+        }
+    }
+    gathered
+}
+
+/// Not of a request: how threads wake each other, the thread that waits for signals, and std's check in a debug
+/// build that what is closed was open.
+const BESIDE: [&str; 3] = ["futex", "rt_sigtimedwait", "fcntl"];
+
+/// The calls that strace has seen so far.
+fn seen(server: &Server, output: &Path) -> Calls {
+    let output = std::fs::read_to_string(output).unwrap();
+    let tasks = Path::new("/proc")
+        .join(server.pid().to_string())
+        .join("task");
+    let calls = output.lines().filter_map(|line| {
+        let (task, rest) = line.split_once(' ')?;
+        let (call, _) = rest.trim_start().split_once('(')?;
+        let is_name = call
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name || BESIDE.contains(&call) {
+            return None;
+        }
+        let name = std::fs::read_to_string(tasks.join(task).join("comm")).expect("a thread");
+        Some((name.trim_end().to_owned(), call.to_owned()))
+    });
+    gathered(calls)
+}
+
+/// Traces a request on a connection of its own, until its record is synced.
+fn trace(server: &Server) -> Calls {
+    let dir = data_dir();
+    let output = dir.path().join("strace");
+    let pid = server.pid().to_string();
+    let tracer = Tracer::start("strace", LogStream::Stderr, |command| {
+        command.args(["-f", "-p", &pid, "-o"]).arg(&output);
+    });
+    tracer.0.wait_for_log("attached");
+    server.ask(&transaction(1, 'c', 1, "x"));
+    // The last of it: the core has heard of the sync, and waits again.
+    wait_until("the core is told of the sync", || {
+        let calls = seen(server, &output);
+        let core = calls.get("galo/0");
+        let told = core.and_then(|calls| calls.iter().position(|call| call == "read"));
+        told.is_some_and(|at| core.is_some_and(|calls| calls.len() > at + 1))
+    });
+    let calls = seen(server, &output);
+    tracer.stop();
+    calls
+}
+
+#[test]
+fn a_request_is_the_calls_that_the_manual_lists() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let server = Launch::driver(dir.path(), driver).cores(1).start();
+        let documented = documented(driver.name());
+        assert!(documented.len() == 2, "{documented:?}");
+        // The first request of a process touches what later ones find.
+        server.ask(&transaction(1, 'c', 1, "x"));
+        wait_until("it is synced", || {
+            server.metric("galo_journal_syncs_total") > 0.0
+        });
+        // On a machine that others use, a client may be late by more than the sync.
+        let mut seen = Vec::new();
+        for _ in 0..TRIES {
+            seen.push(trace(&server));
+            if seen.last() == Some(&documented) {
+                return;
+            }
+        }
+        panic!("never {documented:#?}, but {seen:#?}");
+    });
+}
