@@ -10,10 +10,12 @@
 //! | `bank`, `writer` | transactions and statements; clients that know their balances |
 //! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
 //! | `scripted` | a payment processor that a test scripts |
+//! | `browser` | Chromium, and what a page looks like in it |
 //! | `markdown` | tables of the manual |
 //! | `random` | seeded random numbers |
 
 mod bank;
+pub mod browser;
 mod client;
 mod galo;
 pub mod http;

@@ -50,6 +50,7 @@ pub fn request(method: &str, path: &str, body: &str) -> String {
 pub struct Connection(exchange::Connection);
 
 impl Connection {
+    /// `Err`: nobody answers there in time.
     pub fn open(address: SocketAddr) -> Result<Connection> {
         let target = address.to_string().parse()?;
         let connection = exchange::Connection::open(&target, REPLY_MAX);

@@ -8,13 +8,10 @@
 //! | `paced` | load at a given pace |
 //! | `processor` | payment processors beside them |
 //! | `rounds` | load on several servers in turn, and the ratios between them |
-//! | `server` | a server as a child process, and what `/proc` says of it |
-//! | `wrk`, `strace` | the tools that load and count, and reading what they print |
-//! | `client` | a few requests without a tool |
+//! | `wrk` | what loads them, and reading what it prints |
 //! | `report` | figures, the table, the JSON |
 //! | `machine` | where it was measured |
 
-mod client;
 mod crowd;
 mod machine;
 mod nginx;
@@ -24,8 +21,6 @@ mod processor;
 mod report;
 mod rounds;
 mod rows;
-mod server;
-mod strace;
 mod wrk;
 
 use std::io::Write;
@@ -35,6 +30,7 @@ use std::process::ExitCode;
 use anyhow::{bail, Context, Result};
 use clap::{Parser, ValueEnum};
 use galo::output::{complain, unprinted, Report};
+use galo_bench::server::Programs;
 
 use machine::Machine;
 use rows::{Bench, Row, Scale};
@@ -94,7 +90,7 @@ fn main() -> ExitCode {
 
 /// Whether the run is to count as passed.
 fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
-    let programs = server::Programs::find()?;
+    let programs = Programs::find()?;
     for (tool, package) in [("wrk", "wrk"), ("strace", "strace")] {
         if nginx::on_path(tool).is_none() {
             bail!(

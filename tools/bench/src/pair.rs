@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use serde_json::Value;
 
-use crate::client;
 use crate::nginx::{Balancer, Nginx};
 use crate::rounds::{CpuTicks, Loaded};
-use crate::server::{cpu_ticks_of, Launch, Server};
+use galo_bench::client;
+use galo_bench::server::{cpu_ticks_of, Launch, Server};
 
 /// Their names, and those of their sockets.
 pub const NODES: [&str; 2] = ["api01", "api02"];

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::client;
-use crate::server::{pin, Guard};
+use galo_bench::client;
+use galo_bench::server::{pin, Guard};
 
 /// A running one. It ends with this value.
 pub struct Processor {

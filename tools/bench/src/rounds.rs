@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::server::{ticks_per_second, Server};
 use crate::wrk::{Load, Run, Wrk};
+use galo_bench::server::{ticks_per_second, Server};
 
 /// What load can be put on.
 pub trait Loaded {

@@ -24,14 +24,20 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The executables, beside this one.
 pub struct Programs {
+    /// All are in it.
     pub directory: PathBuf,
+    /// The server.
     pub galo: PathBuf,
+    /// What it is compared with.
     pub noop: PathBuf,
+    /// galo-load.
     pub load: PathBuf,
+    /// galo-processor.
     pub processor: PathBuf,
 }
 
 impl Programs {
+    /// `Err` names the one that is missing.
     pub fn find() -> Result<Programs> {
         let own = std::env::current_exe().context("where this executable is")?;
         let directory = own.parent().context("it is in no directory")?.to_path_buf();
@@ -58,7 +64,9 @@ impl Programs {
 /// The CPUs of a measurement: the server alone on one, what loads it on the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpus {
+    /// By its number.
     pub server: usize,
+    /// By its number; the same where there is only one.
     pub load: usize,
 }
 
@@ -104,6 +112,7 @@ impl Guard {
         }
     }
 
+    /// `Err`: it is gone, and somebody has waited for it.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(self.0.id() as i32), signal).with_context(|| format!("kill {signal}"))
     }
@@ -119,7 +128,9 @@ impl Drop for Guard {
 
 /// How to start a server.
 pub struct Launch<'a> {
+    /// Its executable.
     pub program: &'a Path,
+    /// All but `--listen`.
     pub arguments: Vec<OsString>,
     /// The CPU that it is kept on; `None`: as the system likes.
     pub cpu: Option<usize>,
@@ -130,6 +141,7 @@ pub struct Launch<'a> {
 /// A running server.
 pub struct Server {
     guard: Guard,
+    /// Where it listens, on loopback.
     pub address: SocketAddr,
     /// From the start to the first 200.
     pub start: Duration,
@@ -213,6 +225,7 @@ impl Server {
         }
     }
 
+    /// As the machine numbers it.
     pub fn pid(&self) -> u32 {
         self.guard.0.id()
     }
@@ -281,6 +294,7 @@ pub struct Together {
 }
 
 impl Together {
+    /// Of processes that run.
     pub fn of(pids: &[u32]) -> Result<Together> {
         let mut sum = Together::default();
         for pid in pids {

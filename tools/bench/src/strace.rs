@@ -12,16 +12,16 @@ use crate::server::Guard;
 /// To attach to all threads, and to let go of them.
 const ATTACH_MAX: Duration = Duration::from_secs(5);
 
-/// Counts the calls of a process, all threads, while `during` runs: name and count, most first.
+/// Counts the calls of some processes, all threads, while `during` runs: name and count, most first.
 pub fn count<T>(
-    pid: u32,
+    pids: &[u32],
     directory: &Path,
     during: impl FnOnce() -> Result<T>,
 ) -> Result<(Vec<(String, u64)>, T)> {
     let output = directory.join("strace.txt");
     let child = Command::new("strace")
-        .args(["-c", "-f", "-p"])
-        .arg(pid.to_string())
+        .args(["-c", "-f"])
+        .args(pids.iter().map(|pid| format!("--attach={pid}")))
         .arg("-o")
         .arg(&output)
         .stdin(Stdio::null())
@@ -31,7 +31,7 @@ pub fn count<T>(
         .context("strace does not start")?;
     let mut guard = Guard(child);
     let began = Instant::now();
-    while !is_traced(pid)? {
+    while !pids.iter().all(|pid| is_traced(*pid).unwrap_or(false)) {
         if guard.0.try_wait()?.is_some() || began.elapsed() > ATTACH_MAX {
             bail!("strace cannot attach; as root, or with kernel.yama.ptrace_scope=0, it can");
         }

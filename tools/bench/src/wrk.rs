@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
-use crate::client::{self, BODY};
-use crate::server::{pin, Guard};
+use galo_bench::client::{self, BODY};
+use galo_bench::server::{pin, Guard};
 
 /// Beyond what it was told to take.
 const OVERTIME_MAX: Duration = Duration::from_secs(20);

@@ -5,11 +5,11 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::{spread, Bench, Row};
-use crate::client::Connection;
 use crate::report::Figure;
 use crate::rounds::median;
-use crate::server::ticks_per_second;
 use crate::wrk::{Load, Post};
+use galo_bench::client::Connection;
+use galo_bench::server::ticks_per_second;
 
 /// A client whose shard is at home at the first node, and one of the second's.
 const OF_FIRST: u32 = 2;

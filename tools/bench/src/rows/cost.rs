@@ -8,9 +8,9 @@ use serde_json::{json, Value};
 
 use super::{megabytes, Bench, Row};
 use crate::report::Figure;
-use crate::server::Server;
-use crate::strace;
 use crate::wrk::Load;
+use galo_bench::server::Server;
+use galo_bench::strace;
 
 impl Bench {
     pub(super) fn syscalls(&self) -> Result<Vec<Figure>> {
@@ -22,7 +22,7 @@ impl Bench {
         let measure = |server: &Server| -> Result<(f64, Value)> {
             // The connections are made, and the rest is warm, before it counts.
             self.wrk.run(server.address, Load { seconds: 1, ..load })?;
-            let (calls, run) = strace::count(server.pid(), &self.scratch, || {
+            let (calls, run) = strace::count(&[server.pid()], &self.scratch, || {
                 self.wrk.run(server.address, load)
             })?;
             let sum: u64 = calls.iter().map(|(_, count)| count).sum();

@@ -7,10 +7,10 @@ use anyhow::{bail, Result};
 use galo_load::report::Report;
 
 use super::{megabytes, Bench, Row};
-use crate::client;
 use crate::crowd::{Crowd, Habit};
 use crate::report::Figure;
-use crate::server::Server;
+use galo_bench::client;
+use galo_bench::server::Server;
 
 /// From the end of a crowd to when its memory must be given back.
 const GIVEN_BACK_MAX: Duration = Duration::from_secs(15);

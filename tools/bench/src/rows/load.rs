@@ -9,7 +9,7 @@ use galo_load::report::Report;
 use super::{spread, Bench, Row};
 use crate::report::Figure;
 use crate::rounds::median;
-use crate::server::{pin, Guard, Server};
+use galo_bench::server::{pin, Guard, Server};
 
 /// Beyond what it was told to take.
 const OVERTIME_MAX: Duration = Duration::from_secs(20);

@@ -25,11 +25,11 @@ use galo_load::measure::Tally;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use serde::Serialize;
 
-use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::{ratio, Sample};
-use crate::server::{Cpus, Launch, Programs, Server};
 use crate::wrk::{Load, Post, Wrk};
+use galo_bench::client::{self, Connection};
+use galo_bench::server::{Cpus, Launch, Programs, Server};
 
 /// Of the table.
 fn megabytes(bytes: u64) -> f64 {

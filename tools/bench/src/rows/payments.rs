@@ -8,15 +8,15 @@ use anyhow::{bail, Result};
 use galo_load::measure::Tally;
 
 use super::{compare, latencies, spread, Bench, Row};
-use crate::client::{self, Connection};
 use crate::nginx::Balancer;
 use crate::paced::{self, Mix};
 use crate::pair::Stack;
 use crate::processor::Processors;
 use crate::report::Figure;
 use crate::rounds::{median, median_of, rounds, CpuTicks, Loaded, Sample};
-use crate::server::{ticks_per_second, Launch, Server};
 use crate::wrk::{Load, Post};
+use galo_bench::client::{self, Connection};
+use galo_bench::server::{ticks_per_second, Launch, Server};
 
 /// More than the contest's users send at the end.
 const PACE_PER_S: u32 = 600;

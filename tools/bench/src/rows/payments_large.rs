@@ -11,10 +11,10 @@ use galo::shard::{Meta, RealDisk};
 use serde_json::Value;
 
 use super::{megabytes, spread, Bench, Row};
-use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::median;
-use crate::server::{Resident, Server};
+use galo_bench::client::{self, Connection};
+use galo_bench::server::{Resident, Server};
 
 /// When the first one was requested.
 const BEGIN_US: u64 = 1_752_582_896_000_000;

@@ -10,7 +10,7 @@ use super::payments_large::id;
 use super::{megabytes, spread, Bench, Row};
 use crate::report::Figure;
 use crate::rounds::median;
-use crate::server::Server;
+use galo_bench::server::Server;
 
 /// When the first one was accepted.
 const BEGIN_US: u64 = 1_752_582_896_000_000;

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use super::{compare, spread, Bench, Row};
-use crate::client::{self, Connection};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
 use crate::wrk::Load;
+use galo_bench::client::{self, Connection};
 
 /// Requests in one piece, where they are pipelined.
 const PIPELINED: usize = 16;

@@ -14,8 +14,8 @@ use crate::paced::{self, Mix};
 use crate::pair::{Pair, Stack, NODES};
 use crate::report::Figure;
 use crate::rounds::{median_of, ratio, rounds, Loaded, Sample};
-use crate::server::{Launch, Together};
 use crate::wrk::Load;
+use galo_bench::server::{Launch, Together};
 
 /// At the top of the contest's ramps.
 const PACE_PER_S: u32 = 340;

@@ -1,11 +1,10 @@
 //! The HTML page in Chromium. `cargo test -p galo-load --features browser-tests --test page`; needs Chromium (Debian:
 //! chromium).
 
-mod browser;
 mod sample;
 
-use browser::{Browser, Frame};
 use galo_load::{measure, report};
+use galo_testkit::browser::{Browser, Frame};
 use report::page::page;
 
 /// A desk, a phone, and the narrowest that there are.

@@ -121,7 +121,7 @@ impl Browser {
             }
         }
         let wanted = serde_json::to_string(wanted).unwrap();
-        let probe = include_str!("probe.html");
+        let probe = include_str!("browser.html");
         let probe = probe.replacen("WANTED", &wanted, 1);
         let probe = probe.replacen("<!-- frames -->", &frames, 1);
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
