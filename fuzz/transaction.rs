@@ -21,7 +21,7 @@ pub fn check(body: &[u8]) {
             } else {
                 Status::BadRequest
             };
-            assert_eq!(refused.status, expected, "{:?}", refused.problem);
+            assert_eq!(refused.problem.status, expected, "{:?}", refused.problem);
         }
         Call::Command(
             Command::Transact {

@@ -30,7 +30,7 @@ pub const DURATION_BOUNDS_NS: [u64; 13] = [
 /// for is known where they are counted and written out.
 pub const ENDPOINTS: usize = 10;
 /// Statuses that replies are counted by: as many as [`Status::ALL`](crate::http::Status::ALL) has.
-pub const STATUSES: usize = 17;
+pub const STATUSES: usize = 16;
 /// Payment processors, by number: default, fallback.
 pub const PROCESSORS: usize = 2;
 /// Kinds of senseless answers of a processor: [`Anomaly`](crate::payments::answers::Anomaly).

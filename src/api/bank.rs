@@ -4,72 +4,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json::{self, text, write_integer};
-use super::{Call, Problem, Refused};
+use super::problem::{Problem, DESCRICAO, KEY, LIMIT, NO_TRANSACTION, OVERFLOW, TIPO, VALOR};
+use super::{refused, Call};
 use crate::bank::{Description, Kind, Posted, Refusal};
 use crate::command::{Command, Statement};
-use crate::http::{iso8601, BadKey, Status};
-use crate::limits::KEY_CHARS_MAX;
-
-pub(super) const NO_SUCH_CLIENT: Problem = Problem {
-    error: "not found",
-    field: "id",
-    rule: "the number of a client",
-};
-const NOT_AN_OBJECT: Problem = Problem::general(
-    "invalid",
-    "the body is a JSON object with valor, tipo and descricao, each once",
-);
-const AMOUNT: Problem = Problem {
-    error: "invalid",
-    field: "valor",
-    rule: "a positive integer of cents that fits 63 bits",
-};
-const KIND: Problem = Problem {
-    error: "invalid",
-    field: "tipo",
-    rule: "c or d",
-};
-const DESCRIPTION: Problem = Problem {
-    error: "invalid",
-    field: "descricao",
-    rule: "a string of 1 to 10 characters",
-};
-pub(super) const KEY: Problem = Problem {
-    error: "bad request",
-    field: "Idempotency-Key",
-    rule: "1 to 64 visible ASCII characters, once",
-};
-const _: () = assert!(KEY_CHARS_MAX == 64);
-const LIMIT: Problem = Problem {
-    error: "limit",
-    field: "valor",
-    rule: "a debit leaves a balance of at least the negative of the limit",
-};
-const OVERFLOW: Problem = Problem {
-    error: "overflow",
-    field: "valor",
-    rule: "a balance fits 64 bits",
-};
-pub(super) const OTHER_REQUEST: Problem = Problem {
-    error: "idempotency",
-    field: "Idempotency-Key",
-    rule: "a key belongs to one request: the same client, valor, tipo and descricao",
-};
-/// The journal could not take the transaction.
-pub const STORAGE_FULL: Problem = Problem::general(
-    "storage full",
-    "the disk has no room for the journal; nothing was changed; reads go on, writes resume by themselves",
-);
-/// The owner of the account, or of the payment, could not be asked.
-pub const UNAVAILABLE: Problem = Problem::general(
-    "unavailable",
-    "its owner cannot be reached; nothing was changed; try again",
-);
-/// The owner of the account, or of the payment, was asked, and has not answered in time.
-pub const UNANSWERED: Problem = Problem::general(
-    "unanswered",
-    "its owner does not answer, and may yet carry this out: a repeat is safe with the same correlationId or Idempotency-Key only",
-);
+use crate::http::{iso8601, BadKey};
 
 /// The body of `POST /clientes/{id}/transacoes`. Its number is judged by its digits: `1.0` and `1e2`
 /// are no integers here.
@@ -91,25 +30,18 @@ pub fn transaction<'a>(
 ) -> Call<'a> {
     let judged = match key.transpose() {
         Ok(key) => parse(client, body).map(|command| Call::Command(command, key)),
-        Err(BadKey) => Err((Status::BadRequest, KEY)),
+        Err(BadKey) => Err(KEY),
     };
-    judged.unwrap_or_else(|(status, problem)| {
-        Call::Refused(Refused {
-            status,
-            allow: None,
-            problem,
-        })
-    })
+    judged.unwrap_or_else(refused)
 }
 
-fn parse(client: u32, body: &[u8]) -> Result<Command, (Status, Problem)> {
-    let unprocessable = |problem| (Status::Unprocessable, problem);
-    let body: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
+fn parse(client: u32, body: &[u8]) -> Result<Command, Problem> {
+    let body: Body<'_> = json::object(body, NO_TRANSACTION)?;
     let amount = body
         .valor
         .and_then(|raw| integer(raw.get()))
         .filter(|amount| *amount > 0)
-        .ok_or(unprocessable(AMOUNT))?;
+        .ok_or(VALOR)?;
     let kind = body
         .tipo
         .and_then(text)
@@ -117,12 +49,12 @@ fn parse(client: u32, body: &[u8]) -> Result<Command, (Status, Problem)> {
             [letter] => Kind::from_byte(*letter),
             _ => None,
         })
-        .ok_or(unprocessable(KIND))?;
+        .ok_or(TIPO)?;
     let description = body
         .descricao
         .and_then(text)
         .and_then(|text| Some(Description::new(&text)?.into()))
-        .ok_or(unprocessable(DESCRIPTION))?;
+        .ok_or(DESCRICAO)?;
     Ok(Command::Transact {
         client,
         kind,
@@ -186,10 +118,11 @@ mod tests {
     use crate::api::write_outcome;
     use crate::bank::Account;
     use crate::command::Ids;
+    use crate::http::Status;
     use crate::shard;
 
     fn verdict(body: &str) -> Result<Command, (Status, &'static str)> {
-        parse(1, body.as_bytes()).map_err(|(status, problem)| (status, problem.field))
+        parse(1, body.as_bytes()).map_err(|problem| (problem.status, problem.field))
     }
 
     #[test]
@@ -277,7 +210,7 @@ mod tests {
         }
         let not_utf8 = b"{\"valor\":1,\"tipo\":\"c\",\"descricao\":\"\xff\"}";
         assert_eq!(
-            parse(1, not_utf8).map_err(|(status, _)| status),
+            parse(1, not_utf8).map_err(|problem| problem.status),
             Err(Status::BadRequest)
         );
     }
@@ -330,7 +263,10 @@ mod tests {
             let ids = Ids { forward: None, key };
             let mut body = Vec::new();
             let applied = shard.apply(&command, &ids, 5);
-            let status = write_outcome(&mut body, &applied.outcome);
+            let status = write_outcome(&mut body, &applied.outcome).unwrap_or_else(|problem| {
+                problem.write(&mut body);
+                problem.status
+            });
             let body = String::from_utf8(body).unwrap();
             (status.code(), applied.repeated, body)
         };

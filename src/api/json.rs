@@ -8,10 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Problem;
-use crate::http::Status;
-
-const NOT_JSON: Problem = Problem::general("bad request", "the body is a JSON object");
+use super::problem::{Problem, NOT_JSON};
 
 /// Reads an object; `T` says which members count, and has each as an `Option<&RawValue>`.
 ///
@@ -21,22 +18,21 @@ const NOT_JSON: Problem = Problem::general("bad request", "the body is a JSON ob
 pub(super) fn object<'a, T: Deserialize<'a>>(
     body: &'a [u8],
     not_this: Problem,
-) -> Result<T, (Status, Problem)> {
-    let not_json = (Status::BadRequest, NOT_JSON);
+) -> Result<T, Problem> {
     // The JSON reader takes strings that it skips without looking at their bytes.
-    let body = std::str::from_utf8(body).map_err(|_| not_json)?;
+    let body = std::str::from_utf8(body).map_err(|_| NOT_JSON)?;
     let members = serde_json::from_str(body).map_err(|_| {
         // Of the wrong shape, or no JSON at all: the error's kind does not tell reliably.
         match serde_json::from_str::<&RawValue>(body) {
-            Ok(_) => (Status::Unprocessable, not_this),
-            Err(_) => not_json,
+            Ok(_) => not_this,
+            Err(_) => NOT_JSON,
         }
     })?;
     // It would also read the members from a list, in their order.
     if body.trim_ascii_start().starts_with('{') {
         Ok(members)
     } else {
-        Err((Status::Unprocessable, not_this))
+        Err(not_this)
     }
 }
 

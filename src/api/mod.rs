@@ -6,15 +6,17 @@ pub mod bank;
 pub mod operations;
 mod outcome;
 pub mod payments;
+pub mod problem;
 pub(crate) mod processors;
 
 mod json;
 
 use std::ffi::CStr;
 
-use crate::http::{BadEscape, Method, Path, Request, Status};
+use crate::http::{BadEscape, Method, Path, Request};
 
 pub use outcome::{status, write_outcome};
+use problem::{Problem, BAD_TARGET, CODED, METHOD, NOT_FOUND, NO_SUCH_CLIENT};
 
 use crate::command::Command;
 
@@ -133,86 +135,11 @@ impl Call<'_> {
 /// An answer that needs no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// 400, 404, 405, 415 or 422.
-    pub status: Status,
     /// The methods that would do, for a 405.
     pub allow: Option<&'static str>,
-    /// The text of the reply's body.
+    /// Status and body of the reply.
     pub problem: Problem,
 }
-
-/// The body of every error: `{"error":…,"field":…,"rule":…}`, the last two only where they apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// A short, stable code.
-    pub error: &'static str,
-    /// The member of the request at fault, empty for none.
-    pub field: &'static str,
-    /// The rule that the request breaks, for people.
-    pub rule: &'static str,
-}
-
-impl Problem {
-    /// A problem of no single field.
-    pub const fn general(error: &'static str, rule: &'static str) -> Problem {
-        Problem {
-            error,
-            field: "",
-            rule,
-        }
-    }
-
-    /// Appends it as JSON. None of the texts needs escaping: they are all ours.
-    pub fn write(&self, body: &mut Vec<u8>) {
-        body.extend_from_slice(b"{\"error\":\"");
-        body.extend_from_slice(self.error.as_bytes());
-        if !self.field.is_empty() {
-            body.extend_from_slice(b"\",\"field\":\"");
-            body.extend_from_slice(self.field.as_bytes());
-        }
-        body.extend_from_slice(b"\",\"rule\":\"");
-        body.extend_from_slice(self.rule.as_bytes());
-        body.extend_from_slice(b"\"}");
-    }
-
-    /// What is said when the request could not even be framed.
-    pub const fn of_framing(status: Status) -> Problem {
-        match status {
-            Status::RequestTimeout => {
-                Problem::general("timeout", "a request must arrive whole in time")
-            }
-            Status::BodyTooLarge => Problem::general("too large", "a body has at most 65536 bytes"),
-            Status::HeadTooLarge => {
-                Problem::general("too large", "a head has at most 8192 bytes and 100 fields")
-            }
-            Status::ExpectationFailed => {
-                Problem::general("expectation", "the only expectation known is 100-continue")
-            }
-            Status::NotImplemented => Problem::general(
-                "not implemented",
-                "the only transfer coding known is chunked",
-            ),
-            Status::VersionNotSupported => Problem::general("version", "HTTP/1.1 or HTTP/1.0"),
-            _ => Problem::general("bad request", "HTTP/1.1 as in RFC 9112"),
-        }
-    }
-}
-
-const NOT_FOUND: Problem = Problem::general(
-    "not found",
-    "known are /, /clientes/{id}/transacoes, /clientes/{id}/extrato, /payments, /payments/{id}, /payments-summary, /purge-payments, /health, /metrics, /reset",
-);
-const BAD_TARGET: Problem = Problem::general(
-    "bad request",
-    "a percent sign is followed by two hexadecimal digits",
-);
-
-/// Bodies are small: nobody gains by compressing them.
-const CODED: Problem = Problem {
-    error: "unsupported media type",
-    field: "Content-Encoding",
-    rule: "identity, or no such header: the body is read as it comes",
-};
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const WRITE: &str = "POST, OPTIONS";
@@ -226,7 +153,7 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
     let parts = (|| Ok((next()?, next()?, next()?, next()?)))();
     let (first, second, third, rest) = match parts {
         Ok(parts) => parts,
-        Err(BadEscape) => return (Endpoint::None, refused(Status::BadRequest, BAD_TARGET)),
+        Err(BadEscape) => return (Endpoint::None, refused(BAD_TARGET)),
     };
     match (first.as_deref(), second, third.as_deref(), rest) {
         (Some(b"clientes"), Some(id), Some(b"transacoes"), None) => (
@@ -277,13 +204,12 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
             (Endpoint::Purge, with_method(request, WRITE, || Call::Purge))
         }
         (None, ..) if request.path == b"*" => (Endpoint::None, Call::Options(ANY)),
-        _ => (Endpoint::None, refused(Status::NotFound, NOT_FOUND)),
+        _ => (Endpoint::None, refused(NOT_FOUND)),
     }
 }
 
-const fn refused<'a>(status: Status, problem: Problem) -> Call<'a> {
+const fn refused<'a>(problem: Problem) -> Call<'a> {
     Call::Refused(Refused {
-        status,
         allow: None,
         problem,
     })
@@ -304,9 +230,8 @@ fn with_method<'a>(
         return call();
     }
     Call::Refused(Refused {
-        status: Status::MethodNotAllowed,
         allow: Some(allow),
-        problem: Problem::general("method not allowed", "see the header Allow"),
+        problem: METHOD,
     })
 }
 
@@ -314,7 +239,7 @@ fn with_method<'a>(
 fn plain_body<'a>(request: &Request<'a>, call: impl FnOnce(&'a [u8]) -> Call<'a>) -> Call<'a> {
     match request.body_coded {
         false => call(request.body),
-        true => refused(Status::UnsupportedMediaType, CODED),
+        true => refused(CODED),
     }
 }
 
@@ -333,7 +258,7 @@ fn client<'a>(id: &[u8], call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
     };
     match number {
         Some(number) => call(number),
-        None => refused(Status::NotFound, bank::NO_SUCH_CLIENT),
+        None => refused(NO_SUCH_CLIENT),
     }
 }
 
@@ -361,7 +286,7 @@ mod tests {
                         let mut body = Vec::new();
                         refused.problem.write(&mut body);
                         let body = String::from_utf8(body).unwrap();
-                        format!("{} {body}", refused.status.code())
+                        format!("{} {body}", refused.problem.status.code())
                     }
                     other => format!("{other:?}"),
                 };

@@ -5,26 +5,14 @@ mod payments;
 
 use std::sync::Arc;
 
-use super::{Endpoint, Problem};
+use super::Endpoint;
 use crate::http::{iso8601, Status};
 use crate::machine::Now;
 use crate::members::Members;
 use crate::stats::{LinkState, Stats, ENDPOINTS, STATUSES};
-pub use metrics::write_metrics;
+pub use metrics::{write_metrics, MetricsFormat};
 
 const _: () = assert!(Endpoint::ALL.len() == ENDPOINTS && Status::ALL.len() == STATUSES);
-
-/// What `/reset` answers unless `--allow-reset` was given.
-pub const RESET_FORBIDDEN: Problem = Problem::general(
-    "forbidden",
-    "this would set every account back to its start; run galo with --allow-reset to permit it",
-);
-
-/// A journal could not take the reset; those of other shards may have.
-pub const RESET_INCOMPLETE: Problem = Problem::general(
-    "storage full",
-    "the disk has no room for the journal; some accounts may be back at their start; try again",
-);
 
 /// Facts about the process that its replies tell, fixed at its start.
 #[derive(Clone)]

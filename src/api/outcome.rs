@@ -1,67 +1,55 @@
 //! From the outcome of a command to the status and the body of its reply.
 
-use super::bank::{self, NO_SUCH_CLIENT, OTHER_REQUEST, STORAGE_FULL};
-use super::operations::RESET_INCOMPLETE;
-use super::payments::{
-    self, NOT_CONFIGURED, NO_SUCH_PAYMENT, OTHER_AMOUNT, PURGE_INCOMPLETE, QUEUE_FULL, UNREADABLE,
+use super::problem::{
+    Problem, NOT_CONFIGURED, NO_SUCH_CLIENT, NO_SUCH_PAYMENT, OTHER_AMOUNT, OTHER_REQUEST,
+    PURGE_INCOMPLETE, QUEUE_FULL, RESET_INCOMPLETE, STORAGE_FULL, UNREADABLE,
 };
-use super::Problem;
+use super::{bank, payments};
 use crate::command::{Outcome, Scope};
 use crate::http::Status;
 
 /// The status of the reply.
 pub fn status(outcome: &Outcome<'_>) -> Status {
-    match (outcome, refusal(outcome)) {
-        (_, Some((status, _))) => status,
-        (Outcome::Accepted, None) => Status::Accepted,
-        (_, None) => Status::Ok,
+    match verdict(outcome) {
+        Ok(status) => status,
+        Err(problem) => problem.status,
     }
 }
 
 /// Appends the reply's body; its status.
-pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Status {
+///
+/// # Errors
+/// What is wrong; its body, in whichever form, is for the caller to write.
+pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Result<Status, Problem> {
+    let status = verdict(outcome)?;
     match outcome {
         Outcome::Posted(posted) => bank::write_posted(body, *posted),
         Outcome::Statement(statement) => bank::write_statement(body, statement),
         Outcome::Accepted => body.extend_from_slice(b"{\"status\":\"accepted\"}"),
         Outcome::Payment(payment) => payments::write_payment(body, payment),
-        Outcome::Forgotten(scope) => body.extend_from_slice(match scope {
-            Scope::Everything => b"{\"status\":\"reset\"}",
-            Scope::Payments => b"{\"status\":\"purged\"}",
-        }),
-        refused => {
-            if let Some((_, problem)) = refusal(refused) {
-                problem.write(body);
-            }
-        }
+        Outcome::Forgotten(Scope::Everything) => body.extend_from_slice(b"{\"status\":\"reset\"}"),
+        Outcome::Forgotten(Scope::Payments) => body.extend_from_slice(b"{\"status\":\"purged\"}"),
+        _ => unreachable!("it was refused"),
     }
-    status(outcome)
+    Ok(status)
 }
 
-/// `None` where the command was carried out.
-fn refusal(outcome: &Outcome<'_>) -> Option<(Status, Problem)> {
-    Some(match outcome {
-        Outcome::Posted(_)
-        | Outcome::Statement(_)
-        | Outcome::Accepted
-        | Outcome::Payment(_)
-        | Outcome::Forgotten(_) => return None,
-        Outcome::Refused(refusal) => (Status::Unprocessable, bank::refusal(*refusal)),
-        Outcome::KeyReused => (Status::Unprocessable, OTHER_REQUEST),
-        Outcome::NoSuchClient => (Status::NotFound, NO_SUCH_CLIENT),
-        Outcome::OtherAmount => (Status::Unprocessable, OTHER_AMOUNT),
-        Outcome::QueueFull => (Status::ServiceUnavailable, QUEUE_FULL),
-        Outcome::Unreadable => (Status::InternalError, UNREADABLE),
-        Outcome::NoSuchPayment => (Status::NotFound, NO_SUCH_PAYMENT),
-        Outcome::NotConfigured => (Status::ServiceUnavailable, NOT_CONFIGURED),
-        Outcome::StorageFull => (Status::ServiceUnavailable, STORAGE_FULL),
-        Outcome::NotForgotten(scope) => (Status::ServiceUnavailable, not_forgotten(*scope)),
+/// The status of what was carried out, or what was wrong.
+fn verdict(outcome: &Outcome<'_>) -> Result<Status, Problem> {
+    Err(match outcome {
+        Outcome::Posted(_) | Outcome::Statement(_) | Outcome::Payment(_) => return Ok(Status::Ok),
+        Outcome::Forgotten(_) => return Ok(Status::Ok),
+        Outcome::Accepted => return Ok(Status::Accepted),
+        Outcome::Refused(refusal) => bank::refusal(*refusal),
+        Outcome::KeyReused => OTHER_REQUEST,
+        Outcome::NoSuchClient => NO_SUCH_CLIENT,
+        Outcome::OtherAmount => OTHER_AMOUNT,
+        Outcome::QueueFull => QUEUE_FULL,
+        Outcome::Unreadable => UNREADABLE,
+        Outcome::NoSuchPayment => NO_SUCH_PAYMENT,
+        Outcome::NotConfigured => NOT_CONFIGURED,
+        Outcome::StorageFull => STORAGE_FULL,
+        Outcome::NotForgotten(Scope::Everything) => RESET_INCOMPLETE,
+        Outcome::NotForgotten(Scope::Payments) => PURGE_INCOMPLETE,
     })
-}
-
-const fn not_forgotten(scope: Scope) -> Problem {
-    match scope {
-        Scope::Everything => RESET_INCOMPLETE,
-        Scope::Payments => PURGE_INCOMPLETE,
-    }
 }

@@ -7,101 +7,15 @@ use std::io::Write as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::bank::KEY;
 use super::json::{self, text, write_integer};
-use super::{refused, Call, Problem};
+use super::problem::{
+    Problem, AMOUNT, CORRELATION_ID, FROM, KEY, MISSPELT, NO_PAYMENT, NO_SUCH_PAYMENT,
+    OUT_OF_ORDER, TO,
+};
+use super::{refused, Call};
 use crate::command::Command;
 use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
-use crate::limits::AMOUNT_CENTS_MAX;
 use crate::payments::{amount, Payment, PaymentId, PaymentState, Processor, Summary, Window};
-
-/// The answer to payment requests on a server without payment processors.
-pub const NOT_CONFIGURED: Problem = Problem::general(
-    "not configured",
-    "payments need --processor-default and --processor-fallback, or DEFAULT_PAYMENT_PROCESSOR_URL and FALLBACK_PAYMENT_PROCESSOR_URL",
-);
-/// As many payments wait as may.
-pub const QUEUE_FULL: Problem = Problem::general(
-    "queue full",
-    "as many payments wait as may; nothing was accepted; try again",
-);
-/// What `/purge-payments` answers unless `--allow-reset` was given.
-pub const PURGE_FORBIDDEN: Problem = Problem::general(
-    "forbidden",
-    "this would forget all payments; run galo with --allow-reset to permit it",
-);
-
-/// A journal could not take a purge; those of other shards may have.
-pub const PURGE_INCOMPLETE: Problem = Problem::general(
-    "storage full",
-    "the disk has no room for the journal; some payments may be forgotten; try again",
-);
-/// As many questions that take time are in the works as may.
-pub const TOO_MANY_QUERIES: Problem = Problem::general(
-    "too many requests",
-    "as many summaries and payments without a correlationId are in the works as may; nothing was done; try again",
-);
-/// A summary lacks the part of a shard.
-pub const NO_SUMMARY: Problem = Problem::general(
-    "unavailable",
-    "the owners of all payments could not be asked in time; try again",
-);
-/// A file with payments is damaged, or its device fails.
-pub const UNREADABLE: Problem = Problem::general(
-    "storage unreadable",
-    "payments that are carried out cannot be read from the disk; the log says which and where",
-);
-/// A payment was forgotten while it was carried out.
-pub const FORGOTTEN: Problem = Problem::general(
-    "forgotten",
-    "all payments were forgotten meanwhile, this one too, whatever becomes of it",
-);
-
-const NOT_AN_OBJECT: Problem = Problem::general(
-    "invalid",
-    "the body is a JSON object with amount, and maybe correlationId, each once",
-);
-const CORRELATION_ID: Problem = Problem {
-    error: "invalid",
-    field: "correlationId",
-    rule: "a UUID; without one, the reply waits until the payment is processed",
-};
-const MISSPELT: Problem = Problem {
-    error: "invalid",
-    field: "correlationId",
-    rule: "its name is just this: another member that looks like one would be ignored, and the payment get an id of its own",
-};
-const AMOUNT: Problem = Problem {
-    error: "invalid",
-    field: "amount",
-    rule: "a positive number of at most two decimals, up to 10000000000",
-};
-const _: () = assert!(AMOUNT_CENTS_MAX == 10_000_000_000 * 100);
-pub(super) const OTHER_AMOUNT: Problem = Problem {
-    error: "invalid",
-    field: "amount",
-    rule: "a correlationId belongs to one payment: the amount is the one of the first time",
-};
-pub(super) const NO_SUCH_PAYMENT: Problem = Problem {
-    error: "not found",
-    field: "id",
-    rule: "the id of a payment, a UUID",
-};
-const FROM: Problem = bound("from");
-const TO: Problem = bound("to");
-const OUT_OF_ORDER: Problem = Problem {
-    error: "bad request",
-    field: "from",
-    rule: "not later than to",
-};
-
-const fn bound(field: &'static str) -> Problem {
-    Problem {
-        error: "bad request",
-        field,
-        rule: "a timestamp as 2020-07-10T12:34:56.000Z, once; of an offset, the plus may be %2B",
-    }
-}
 
 /// The body of `POST /payments`, in both forms. The number is judged by its digits.
 #[derive(Deserialize)]
@@ -113,41 +27,38 @@ struct Body<'a> {
     amount: Option<&'a RawValue>,
 }
 
-/// Reads `POST /payments`: its key, which counts without a `correlationId` only, and its body. A
-/// `correlationId` of null is none; one by another name is refused. Pure: this is what the fuzzer feeds.
+/// Reads `POST /payments`: its key, which is judged in any case and counts without a `correlationId` only, and its
+/// body. A `correlationId` of null is none; one by another name is refused. Pure: this is what the fuzzer feeds.
 pub fn pay<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Call<'a> {
-    parse(key, body).unwrap_or_else(|(status, problem)| refused(status, problem))
+    parse(key, body).unwrap_or_else(refused)
 }
 
-fn parse<'a>(
-    key: Option<Result<&'a [u8], BadKey>>,
-    body: &[u8],
-) -> Result<Call<'a>, (Status, Problem)> {
-    let members: Body<'_> = json::object(body, NOT_AN_OBJECT)?;
+fn parse<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Result<Call<'a>, Problem> {
+    let key = key.transpose().map_err(|BadKey| KEY)?;
+    let members: Body<'_> = json::object(body, NO_PAYMENT)?;
     let id = match members.correlation_id {
         Some(raw) => {
             let id = text(raw).and_then(|text| PaymentId::parse(text.as_bytes()));
-            Some(id.ok_or((Status::Unprocessable, CORRELATION_ID))?)
+            Some(id.ok_or(CORRELATION_ID)?)
         }
         None if misspelt::has_misspelt_id(body) => {
-            return Err((Status::Unprocessable, MISSPELT));
+            return Err(MISSPELT);
         }
         None => None,
     };
     let cents = members.amount.and_then(|raw| amount::parse(raw.get()));
-    let cents = cents.ok_or((Status::Unprocessable, AMOUNT))?;
-    match (id, key.transpose()) {
-        (Some(id), _) => Ok(Call::Command(Command::Pay { id, cents }, None)),
-        (None, Ok(key)) => Ok(Call::PayNow(cents, key)),
-        (None, Err(BadKey)) => Err((Status::BadRequest, KEY)),
-    }
+    let cents = cents.ok_or(AMOUNT)?;
+    Ok(match id {
+        Some(id) => Call::Command(Command::Pay { id, cents }, None),
+        None => Call::PayNow(cents, key),
+    })
 }
 
 /// A [`Call`] of `GET /payments/{id}`.
 pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
     match PaymentId::parse(id) {
         Some(id) => Call::Command(Command::Show { id }, None),
-        None => refused(Status::NotFound, NO_SUCH_PAYMENT),
+        None => refused(NO_SUCH_PAYMENT),
     }
 }
 
@@ -155,7 +66,7 @@ pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
 pub(super) fn summary<'a>(request: &Request<'_>) -> Call<'a> {
     match window(Query::new(request.query)) {
         Ok(window) => Call::Summary(window),
-        Err(problem) => refused(Status::BadRequest, problem),
+        Err(problem) => refused(problem),
     }
 }
 

@@ -5,7 +5,8 @@
 //! bytes do not mend it.
 
 use super::chunked::Decoder;
-use super::head::{decimal, list};
+use super::grammar::list;
+use super::head::decimal;
 use crate::limits::{
     BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, PROCESSOR_REPLY_BYTES_MAX, SECOND_NS,
 };

@@ -10,6 +10,11 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// The elements of a comma-separated list, without the blanks around them; maybe empty.
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
 pub(super) const TOKEN: u8 = 1;
 /// `pchar` and `/` (RFC 3986, section 3.3), with `%` unchecked.
 pub(super) const PATH: u8 = 2;

@@ -3,7 +3,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::grammar::{all, AUTHORITY, PATH, QUERY};
+use super::accept::{Accepts, Codings};
+use super::grammar::{all, list, AUTHORITY, PATH, QUERY};
 use super::response::Status;
 use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, KEY_CHARS_MAX};
 
@@ -42,6 +43,7 @@ pub(super) struct Head {
     pub close: bool,
     pub http10: bool,
     pub accepts_gzip: bool,
+    pub accepts: Accepts,
     /// `Content-Encoding` with anything but `identity`.
     pub body_coded: bool,
     /// `Expect: 100-continue`, from a client that speaks HTTP/1.1.
@@ -119,6 +121,14 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
     if fields.hosts > 1 || (fields.hosts == 0 && !http10) {
         return Err(Status::BadRequest);
     }
+    let accepts = match fields.accept {
+        true => {
+            let headers = request.headers.iter();
+            let named = headers.filter(|header| same(header.name.as_bytes(), b"Accept"));
+            Accepts::of(named.map(|header| header.value))
+        }
+        false => Accepts::default(),
+    };
     let target = Target::parse(method, target.as_bytes())?;
     let body = fields.body(http10)?;
     if fields.unmet_expectation {
@@ -143,6 +153,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
         close: fields.close || (http10 && !fields.keep_alive),
         http10,
         accepts_gzip: fields.codings.accept_gzip(),
+        accepts,
         body_coded: fields.body_coded,
         expects_continue: fields.expects_continue && !http10,
         body,
@@ -253,6 +264,8 @@ struct Fields<'a> {
     content_length: Option<usize>,
     transfer: Option<Transfer>,
     codings: Codings,
+    /// There is an `Accept` that names something.
+    accept: bool,
     body_coded: bool,
     idempotency_key: Option<Result<&'a [u8], BadKey>>,
 }
@@ -279,6 +292,8 @@ impl<'a> Fields<'a> {
                     return Err(Status::BadRequest);
                 }
             }
+            // What most clients send, and means nothing.
+            6 if same(name, b"Accept") => self.accept |= value != b"*/*",
             6 if same(name, b"Expect") => {
                 if value.eq_ignore_ascii_case(b"100-continue") {
                     self.expects_continue = true;
@@ -356,68 +371,11 @@ impl Transfer {
     }
 }
 
-/// Content codings that the client names, with their weights in thousandths.
-#[derive(Default)]
-struct Codings {
-    gzip: Option<u16>,
-    identity: Option<u16>,
-    any: Option<u16>,
-}
-
-impl Codings {
-    #[cold]
-    fn take(&mut self, value: &[u8]) {
-        for element in list(value) {
-            let mut parts = element.splitn(2, |&byte| byte == b';');
-            let coding = parts.next().unwrap_or_default().trim_ascii_end();
-            // A weight that nobody can read is no consent.
-            let weight = parts.next().map_or(Some(1000), weight).unwrap_or(0);
-            if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") {
-                self.gzip = self.gzip.max(Some(weight));
-            } else if coding.eq_ignore_ascii_case(b"identity") {
-                self.identity = Some(weight);
-            } else if coding == b"*" {
-                self.any = Some(weight);
-            }
-        }
-    }
-
-    /// `*` stands for what is not named. No coding at all is what a client gets for whom gzip is
-    /// second best.
-    fn accept_gzip(&self) -> bool {
-        let gzip = self.gzip.or(self.any).unwrap_or(0);
-        gzip > 0 && gzip >= self.identity.unwrap_or(0)
-    }
-}
-
-/// `q=0.5` as 500 (RFC 9110, section 12.4.2).
-fn weight(parameter: &[u8]) -> Option<u16> {
-    let value = match parameter.trim_ascii() {
-        [b'q' | b'Q', b'=', value @ ..] => value,
-        _ => return None,
-    };
-    let (whole, fraction) = match value {
-        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
-        [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (*whole, fraction),
-        _ => return None,
-    };
-    let mut weight = u16::from(whole - b'0') * 1000;
-    for (digit, unit) in fraction.iter().zip([100, 10, 1]) {
-        weight += u16::from(digit_value(*digit)?) * unit;
-    }
-    (weight <= 1000).then_some(weight)
-}
-
 /// Whether two names differ in case at most. Nearly all clients write them as `canonical`, which
 /// takes one comparison of words.
 #[inline]
 fn same<const N: usize>(name: &[u8], canonical: &[u8; N]) -> bool {
     name == canonical || name.eq_ignore_ascii_case(canonical)
-}
-
-/// The elements of a comma-separated list, without the blanks around them; maybe empty.
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// `1*DIGIT`, or `None`. What does not fit stays at the largest value, which is beyond any bound.

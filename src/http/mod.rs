@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `request` | framing: where a request begins and ends, resumably |
 //! | `head` | judging a complete head: request line and header fields |
+//! | `accept` | which form of a body a client takes |
 //! | `chunked` | the chunked transfer coding |
 //! | `grammar` | which bytes may stand where |
 //! | `target` | segments of a path, parameters of a query, percent-decoded |
@@ -24,10 +25,12 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod target;
 
+mod accept;
 mod chunked;
 mod grammar;
 mod head;
 
+pub use accept::Accepts;
 pub use date::{iso8601, iso8601_ms, parse_iso8601, Date, Round};
 pub use gzip::Gzip;
 pub use head::{BadKey, Method};

@@ -7,6 +7,7 @@
 
 use memchr::memchr_iter;
 
+use super::accept::Accepts;
 use super::chunked::Decoder;
 use super::grammar::is_token_byte;
 use super::head::{self, BadKey, Body, Head, Method};
@@ -33,6 +34,8 @@ pub struct Request<'a> {
     pub http10: bool,
     /// The client takes gzip, and likes it no less than no coding (RFC 9110, section 12.5.3).
     pub accepts_gzip: bool,
+    /// Which bodies it wants in their second form.
+    pub accepts: Accepts,
     /// The body has a content coding (RFC 9110, section 8.4): its bytes are not what they stand for.
     pub body_coded: bool,
     /// `Idempotency-Key`: 1 to [`KEY_CHARS_MAX`](crate::limits::KEY_CHARS_MAX) visible ASCII
@@ -220,6 +223,7 @@ fn take_body<'a>(
             close: head.close,
             http10: head.http10,
             accepts_gzip: head.accepts_gzip,
+            accepts: head.accepts,
             body_coded: head.body_coded,
             idempotency_key: head.idempotency_key(input),
         },

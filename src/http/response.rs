@@ -14,6 +14,11 @@ macro_rules! statuses {
             /// All of them, in ascending order: `ALL[status as usize]` is `status`.
             pub const ALL: &'static [Status] = &[$(Status::$name),*];
 
+            /// 400 or more: the body, if there is one, says what is wrong.
+            pub const fn is_error(self) -> bool {
+                self.code() >= 400
+            }
+
             /// The status code, 200 to 505.
             pub const fn code(self) -> u16 {
                 match self {
@@ -61,8 +66,6 @@ statuses! {
     ExpectationFailed = 417 "Expectation Failed";
     /// 422: JSON, but against the rules.
     Unprocessable = 422 "Unprocessable Content";
-    /// 429: the payment queue is full.
-    TooManyRequests = 429 "Too Many Requests";
     /// 431: the head, or the number of its fields, is beyond its bound.
     HeadTooLarge = 431 "Request Header Fields Too Large";
     /// 500: a file cannot be read.
@@ -90,20 +93,32 @@ impl Status {
 pub enum ContentType {
     /// `application/json` (RFC 8259: UTF-8, without a parameter to say so).
     Json,
+    /// `application/problem+json` (RFC 9457).
+    Problem,
     /// The text format of Prometheus, version 0.0.4.
     Metrics,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
     /// Nothing, where there is no body.
     None,
 }
 
 impl ContentType {
-    /// From the end of the date to the beginning of the length.
+    /// From the end of the date to the beginning of the length. What only some get who ask for the same says so
+    /// (RFC 9110, section 12.5.5).
     const fn infix(self) -> &'static str {
         match self {
             ContentType::Json => "\r\nContent-Type: application/json\r\nContent-Length: ",
             ContentType::Metrics => {
                 "\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: "
             }
+            ContentType::Problem => {
+                "\r\nContent-Type: application/problem+json\r\nVary: Accept\r\nContent-Length: "
+            }
+            ContentType::OpenMetrics => concat!(
+                "\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8",
+                "\r\nVary: Accept\r\nContent-Length: "
+            ),
             ContentType::None => "\r\nContent-Length: ",
         }
     }
@@ -143,7 +158,7 @@ pub struct Framing {
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// More than the longest head without `Allow`; see the test of that name.
-const HEAD_BYTES: usize = 320;
+const HEAD_BYTES: usize = 384;
 
 /// Appends head and body to `out`.
 pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>, date: &Date, framing: Framing) {
@@ -298,7 +313,7 @@ mod tests {
         for &status in Status::ALL {
             let reply = Reply {
                 status,
-                content_type: ContentType::Metrics,
+                content_type: ContentType::OpenMetrics,
                 body: b"",
                 gzipped: true,
                 vary: true,
@@ -329,7 +344,7 @@ mod tests {
         let codes: Vec<u16> = Status::ALL.iter().map(|status| status.code()).collect();
         assert_eq!(
             codes,
-            [200, 202, 400, 403, 404, 405, 408, 413, 415, 417, 422, 429, 431, 500, 501, 503, 505]
+            [200, 202, 400, 403, 404, 405, 408, 413, 415, 417, 422, 431, 500, 501, 503, 505]
         );
     }
 }

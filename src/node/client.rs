@@ -73,7 +73,7 @@ impl<'a> Requests<'a> {
                 }
             }
             Parsed::Bad(status) => {
-                if io.refuse(index, status) == Progress::Done {
+                if io.refuse(index, status, rest) == Progress::Done {
                     self.consumed = self.input.len();
                 }
                 // If it waits for its turn, it is judged from its first byte again.
@@ -139,5 +139,6 @@ pub(super) fn reply_target(io: &Transport, request: &Request<'_>, last: bool) ->
             http10: request.http10,
         },
         gzip: request.accepts_gzip,
+        accepts: request.accepts,
     }
 }

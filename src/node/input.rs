@@ -10,7 +10,8 @@ use super::transport::connections::{Arriving, State};
 use super::transport::encoder::{Caller, ReplyTarget};
 use super::transport::Progress;
 use super::Node;
-use crate::api::{self, operations, Call, Endpoint, Refused};
+use crate::api::operations::{self, MetricsFormat};
+use crate::api::{self, Call, Endpoint, Refused};
 use crate::command::{ids, Command, ForwardId, Ids, Origin, Outcome, Scope};
 use crate::http::{Request, Status};
 use crate::limits::{IDLE_NS_MAX, LINKERS_MAX, RECEIVE_BYTES_SCARCE};
@@ -290,18 +291,18 @@ impl Node {
                 io.reply(caller, Status::Ok, Dependency::Nothing);
             }
             Call::Metrics => {
-                let body = &mut io.encoder.body;
-                operations::write_metrics(body, &io.settings.process, has_payments, io.now);
+                let format = match caller.accepts().openmetrics {
+                    true => MetricsFormat::OpenMetrics,
+                    false => MetricsFormat::Text,
+                };
+                let (process, body) = (&io.settings.process, &mut io.encoder.body);
+                operations::write_metrics(body, process, has_payments, io.now, format);
                 io.reply(caller, Status::Ok, Dependency::Nothing);
             }
             Call::Options(allow) => io.reply_allowing(caller, Status::Ok, Some(allow)),
-            Call::Refused(Refused {
-                status,
-                allow,
-                problem,
-            }) => {
-                problem.write(&mut io.encoder.body);
-                io.reply_allowing(caller, *status, *allow);
+            Call::Refused(Refused { allow, problem }) => {
+                let status = io.encoder.problem(caller, problem);
+                io.reply_allowing(caller, status, *allow);
             }
         }
         Progress::Done

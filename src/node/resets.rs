@@ -10,11 +10,9 @@ use super::shards::Shards;
 use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::{Progress, Transport};
-use crate::api::operations::RESET_FORBIDDEN;
-use crate::api::payments::PURGE_FORBIDDEN;
+use crate::api::problem::{PURGE_FORBIDDEN, RESET_FORBIDDEN};
 use crate::api::Endpoint;
 use crate::command::{ForwardId, Outcome, Scope};
-use crate::http::Status;
 
 /// Which request has this scope.
 pub(super) fn endpoint(scope: Scope) -> Endpoint {
@@ -56,7 +54,7 @@ impl Resets {
             Scope::Everything => RESET_FORBIDDEN,
             Scope::Payments => PURGE_FORBIDDEN,
         };
-        io.answer(client, Status::Forbidden, problem);
+        io.answer(client, &problem);
     }
 
     /// Resets a shard for a client, and those behind it.

@@ -14,7 +14,7 @@ use super::shards::Shards;
 use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::{Progress, Transport};
-use crate::api::bank::{UNANSWERED, UNAVAILABLE};
+use crate::api::problem::{UNANSWERED, UNAVAILABLE};
 use crate::command::{Command, ForwardId, Ids, Origin, Outcome, Scope};
 use crate::http::Status;
 use crate::limits::{
@@ -210,7 +210,7 @@ impl Router {
             connection.waiting_for = Some(shard);
             self.enqueue(io, peers, caller, shard, Work::Command(*command), key);
         } else {
-            io.answer(caller, Status::ServiceUnavailable, UNAVAILABLE);
+            io.answer(caller, &UNAVAILABLE);
         }
         Progress::Done
     }
@@ -228,7 +228,7 @@ impl Router {
             io.connections[caller.index()].waiting_for = None;
             self.enqueue(io, peers, caller, shard, work, None);
         } else {
-            io.answer(caller, Status::ServiceUnavailable, UNAVAILABLE);
+            io.answer(caller, &UNAVAILABLE);
         }
     }
 
@@ -396,8 +396,7 @@ impl Router {
                 true => UNANSWERED,
                 false => UNAVAILABLE,
             };
-            problem.write(&mut io.encoder.body);
-            let status = Status::ServiceUnavailable;
+            let status = io.encoder.problem(&pending.caller, &problem);
             settle(io, shard, &pending, status, Dependency::Nothing);
         }
     }

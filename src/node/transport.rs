@@ -17,8 +17,9 @@ use super::event::Event;
 use super::link::{self, Frame};
 use super::settings::{Durability, Settings};
 use super::shutdown::Stop;
-use crate::api::{Endpoint, Problem};
-use crate::http::{Framing, Status};
+use crate::api::problem::Problem;
+use crate::api::Endpoint;
+use crate::http::{Accepts, Framing, Status};
 use crate::limits::{
     CLIENT_BUFFERS_BYTES_SCARCE, CONNECTION_WORK_MAX, KIB, LATE_NS, LINGER_NS, SEND_NS_MAX,
     STUCK_INPUT_BYTES_MAX, TICK_WORK_TURNS,
@@ -355,13 +356,13 @@ impl Transport {
     }
 
     /// Says that something is wrong, for which no shard was looked at.
-    pub(super) fn answer(&mut self, caller: &Caller, status: Status, problem: Problem) {
-        problem.write(&mut self.encoder.body);
+    pub(super) fn answer(&mut self, caller: &Caller, problem: &Problem) {
+        let status = self.encoder.problem(caller, problem);
         self.reply(caller, status, Dependency::Nothing);
     }
 
-    /// Refuses what cannot be understood, or did not come in time, and closes.
-    pub(super) fn refuse(&mut self, index: usize, status: Status) -> Progress {
+    /// Refuses what cannot be understood, or did not come in time, and closes. `received`: as much of it as there is.
+    pub(super) fn refuse(&mut self, index: usize, status: Status, received: &[u8]) -> Progress {
         if self.connections[index].waiting > 0 {
             return Progress::Blocked;
         }
@@ -373,9 +374,10 @@ impl Transport {
         let reply_to = ReplyTarget::Client {
             framing,
             gzip: false,
+            accepts: Accepts::of_fragment(received),
         };
         let caller = self.caller(index, reply_to, Endpoint::None);
-        self.answer(&caller, status, Problem::of_framing(status));
+        self.answer(&caller, &Problem::of_framing(status));
         self.connections[index].state = State::Refusing;
         Progress::Done
     }

@@ -1,4 +1,4 @@
-//! `/metrics`: Prometheus' text format 0.0.4, with names that are good in OpenMetrics, too.
+//! `/metrics`: Prometheus' text format 0.0.4, or OpenMetrics 1.0, with the same names and samples.
 
 use std::fmt::{Arguments, Display};
 use std::io::Write as _;
@@ -42,9 +42,19 @@ struct View<'a> {
     now_ns: u64,
 }
 
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// Prometheus' text format, version 0.0.4.
+    Text,
+    /// OpenMetrics, version 1.0.
+    OpenMetrics,
+}
+
 /// Where the samples of one metric go.
 struct Family<'a> {
     body: &'a mut Vec<u8>,
+    format: MetricsFormat,
     name: &'static str,
     labels: &'static [&'static str],
 }
@@ -155,7 +165,13 @@ const PAYMENTS: [Metric; 21] = [
 ];
 
 /// Appends the body of `GET /metrics`. `payments`: there are processors to tell of.
-pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, now: Now) {
+pub fn write_metrics(
+    body: &mut Vec<u8>,
+    process: &Process,
+    payments: bool,
+    now: Now,
+    format: MetricsFormat,
+) {
     let (stats, now_ns) = (&*process.stats, now.monotonic_ns);
     let processors = Processor::ALL.map(|it| (it, Seen::of(stats, it, now_ns)));
     let view = View {
@@ -166,11 +182,13 @@ pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, now:
     };
     let of_payments = if payments { &PAYMENTS[..] } else { &[] };
     for (name, kind, labels, source, help) in PROCESS.iter().chain(of_payments) {
-        put(
+        write_head(body, name, kind, help, format);
+        let mut family = Family {
             body,
-            format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"),
-        );
-        let mut family = Family { body, name, labels };
+            format,
+            name,
+            labels,
+        };
         match source {
             Sum(counter) => family.add("", &[], stats.sum(counter)),
             SumEach(counter) => {
@@ -189,6 +207,45 @@ pub fn write_metrics(body: &mut Vec<u8>, process: &Process, payments: bool, now:
             Samples(add) => add(&view, &mut family),
         }
     }
+    if format == MetricsFormat::OpenMetrics {
+        body.extend_from_slice(b"# EOF\n");
+    }
+}
+
+/// What is said before the samples of a metric.
+fn write_head(body: &mut Vec<u8>, name: &str, kind: &str, help: &str, format: MetricsFormat) {
+    // OpenMetrics has the suffix of a counter's samples for no part of its name.
+    let family = match (format, kind) {
+        (MetricsFormat::OpenMetrics, COUNTER) => name.trim_end_matches("_total"),
+        _ => name,
+    };
+    put(
+        body,
+        format_args!("# HELP {family} {help}\n# TYPE {family} {kind}\n"),
+    );
+    let units = ["seconds", "bytes"].into_iter();
+    let unit = units.filter(|_| format == MetricsFormat::OpenMetrics);
+    let is_its = |unit: &&str| {
+        family
+            .strip_suffix(unit)
+            .is_some_and(|it| it.ends_with('_'))
+    };
+    for unit in unit.filter(is_its) {
+        put(body, format_args!("# UNIT {family} {unit}\n"));
+    }
+}
+
+/// The bound of a histogram's bucket as a label. OpenMetrics wants it as Go prints it, with a fraction or an exponent;
+/// the text format keeps what it had.
+fn bound(seconds: f64, format: MetricsFormat) -> String {
+    if format == MetricsFormat::Text {
+        return seconds.to_string();
+    }
+    if seconds < 1e-4 {
+        let text = format!("{seconds:e}");
+        return text.replace("e-", "e-0");
+    }
+    format!("{seconds:?}")
 }
 
 impl Family<'_> {
@@ -233,7 +290,8 @@ fn durations(view: &View<'_>, family: &mut Family<'_>) {
         let mut count = 0;
         for (bucket, bound_ns) in DURATION_BOUNDS_NS.iter().enumerate() {
             count += view.stats.durations(endpoint, bucket);
-            family.add("_bucket", &[&name, &(*bound_ns as f64 / 1e9)], count);
+            let bound = bound(*bound_ns as f64 / 1e9, family.format);
+            family.add("_bucket", &[&name, &bound], count);
         }
         count += view.stats.durations(endpoint, DURATION_BOUNDS_NS.len());
         family.add("_bucket", &[&name, &"+Inf"], count);
@@ -306,6 +364,25 @@ mod tests {
                 assert!(taken.insert(name.clone()), "{name} means two things");
             }
         }
+    }
+
+    #[test]
+    fn bounds_are_written_as_each_format_has_them() {
+        let of = |format| DURATION_BOUNDS_NS.map(|ns| bound(ns as f64 / 1e9, format));
+        assert_eq!(
+            of(MetricsFormat::Text),
+            [
+                "0.00001", "0.000025", "0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025",
+                "0.005", "0.01", "0.05", "0.25", "1"
+            ]
+        );
+        assert_eq!(
+            of(MetricsFormat::OpenMetrics),
+            [
+                "1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025", "0.0005", "0.001", "0.0025",
+                "0.005", "0.01", "0.05", "0.25", "1.0"
+            ]
+        );
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{write_metrics, Process};
+    use super::super::{write_metrics, MetricsFormat, Process};
     use super::*;
     use crate::machine::Now;
 
@@ -318,7 +318,7 @@ mod tests {
             realtime_us: 2,
         };
         let mut body = Vec::new();
-        write_metrics(&mut body, &process, true, now);
+        write_metrics(&mut body, &process, true, now, MetricsFormat::Text);
         let text = String::from_utf8(body).unwrap();
         for line in [
             "galo_payments_open 7",

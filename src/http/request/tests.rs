@@ -87,6 +87,7 @@ fn a_request_has_these_parts() {
         close: false,
         http10: false,
         accepts_gzip: false,
+        accepts: Accepts::default(),
         body_coded: false,
         idempotency_key: None,
     };
@@ -443,6 +444,26 @@ fn gzip_is_accepted_by_those_who_say_so() {
     ] {
         with_request(post(headers, ""), |request| {
             assert_eq!(request.accepts_gzip, expected, "{headers:?}");
+        });
+    }
+}
+
+#[test]
+fn accept_is_read_from_all_its_fields() {
+    for (headers, expected) in [
+        ("", false),
+        ("Accept: */*\n", false),
+        ("accept: application/problem+json\n", true),
+        ("Accept: */*\nAccept: application/problem+json\n", true),
+        (
+            "Accept: application/problem+json;q=0.9\nAccept: */*\n",
+            false,
+        ),
+        ("Cookie: application/problem+json\n", false),
+        ("X-Accept: application/problem+json\n", false),
+    ] {
+        with_request(post(headers, ""), |request| {
+            assert_eq!(request.accepts.problem_details, expected, "{headers:?}");
         });
     }
 }

@@ -13,9 +13,10 @@ use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
 use super::participant::{From, Heard};
 use super::{Context, Queries};
-use crate::api::bank::STORAGE_FULL;
-use crate::api::payments::{self, FORGOTTEN, NO_SUMMARY, TOO_MANY_QUERIES, UNREADABLE};
-use crate::api::Problem;
+use crate::api::payments;
+use crate::api::problem::{
+    Problem, FORGOTTEN, NO_SUMMARY, STORAGE_FULL, TOO_MANY_QUERIES, UNREADABLE,
+};
 use crate::command::{ids, Command, Ids};
 use crate::http::Status;
 use crate::limits::{ASK_AGAIN_NS, COMMAND_NS_MAX, PAY_NOW_NS_MAX, QUERIES_MAX, QUERY_PARTS_MAX};
@@ -61,12 +62,12 @@ enum Failure {
 }
 
 impl Failure {
-    fn status_and_problem(self) -> (Status, Problem) {
+    fn problem(self) -> Problem {
         match self {
-            Failure::Unreadable => (Status::InternalError, UNREADABLE),
-            Failure::Forgotten => (Status::ServiceUnavailable, FORGOTTEN),
-            Failure::StorageFull => (Status::ServiceUnavailable, STORAGE_FULL),
-            Failure::Incomplete => (Status::ServiceUnavailable, NO_SUMMARY),
+            Failure::Unreadable => UNREADABLE,
+            Failure::Forgotten => FORGOTTEN,
+            Failure::StorageFull => STORAGE_FULL,
+            Failure::Incomplete => NO_SUMMARY,
         }
     }
 }
@@ -494,26 +495,21 @@ impl Queries {
 }
 
 fn too_many(io: &mut Transport, client: &Caller) {
-    io.answer(client, Status::ServiceUnavailable, TOO_MANY_QUERIES);
+    io.answer(client, &TOO_MANY_QUERIES);
 }
 
 /// The reply to a query, with the parts that are there.
 fn conclude(context: &mut Context<'_>, query: &ClientQuery) {
     let io = &mut *context.io;
-    let body = &mut io.encoder.body;
     let lacks = match query.about {
         About::Summary { .. } if !query.parts.is_empty() => Some(Failure::Incomplete),
         _ => None,
     };
     let mut dependency = Dependency::Written;
     let status = match (query.failure.or(lacks), &query.about) {
-        (Some(failure), _) => {
-            let (status, problem) = failure.status_and_problem();
-            problem.write(body);
-            status
-        }
+        (Some(failure), _) => io.encoder.problem(&query.client, &failure.problem()),
         (None, About::Summary { summary, .. }) => {
-            payments::write_summary(body, summary);
+            payments::write_summary(&mut io.encoder.body, summary);
             Status::Ok
         }
         (None, About::Outcome { shard, payment }) => {
@@ -522,7 +518,7 @@ fn conclude(context: &mut Context<'_>, query: &ClientQuery) {
             if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
                 dependency = Dependency::Write { shard: *shard };
             }
-            payments::write_pay_now(body, payment)
+            payments::write_pay_now(&mut io.encoder.body, payment)
         }
     };
     io.reply(&query.client, status, dependency);

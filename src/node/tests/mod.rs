@@ -19,6 +19,7 @@ mod links;
 mod outcomes;
 mod payments;
 mod pipelining;
+mod problems;
 mod purging;
 mod queries;
 mod random_requests;

@@ -59,7 +59,9 @@ impl Transport {
         {
             self.close(index);
         } else {
-            self.refuse(index, Status::RequestTimeout);
+            let received = std::mem::take(&mut self.connections[index].input.bytes);
+            self.refuse(index, Status::RequestTimeout, &received);
+            self.connections[index].input.bytes = received;
             self.expect_arrival(index, LINGER_NS); // Before it is closed after all.
         }
     }

@@ -1,9 +1,10 @@
 //! How a reply is put together: the body that is being made, and what goes around it.
 
 use super::super::link;
+use crate::api::problem::Problem;
 use crate::api::{self, Endpoint};
 use crate::command::{wire, Outcome};
-use crate::http::{self, ContentType, Date, Framing, Gzip, Reply, Status};
+use crate::http::{self, Accepts, ContentType, Date, Framing, Gzip, Reply, Status};
 use crate::limits::{BUFFER_BYTES, GZIP_BYTES_MIN};
 use crate::machine::ConnectionId;
 
@@ -13,12 +14,10 @@ pub(in crate::node) enum ReplyTarget {
     Client {
         framing: Framing,
         gzip: bool,
+        accepts: Accepts,
     },
     /// Another member, by the command's shard and counter.
-    Member {
-        shard: u32,
-        counter: u64,
-    },
+    Member { shard: u32, counter: u64 },
 }
 
 impl ReplyTarget {
@@ -45,6 +44,13 @@ impl Caller {
     pub(in crate::node) fn is_client(&self) -> bool {
         matches!(self.reply_to, ReplyTarget::Client { .. })
     }
+
+    pub(in crate::node) fn accepts(&self) -> Accepts {
+        match self.reply_to {
+            ReplyTarget::Client { accepts, .. } => accepts,
+            ReplyTarget::Member { .. } => Accepts::default(),
+        }
+    }
 }
 
 pub(in crate::node) struct Encoder {
@@ -68,12 +74,22 @@ impl Encoder {
     /// Writes what came of a command into the body, as its caller reads it; the reply's status.
     pub(in crate::node) fn outcome(&mut self, caller: &Caller, outcome: &Outcome<'_>) -> Status {
         match caller.reply_to {
-            ReplyTarget::Client { .. } => api::write_outcome(&mut self.body, outcome),
+            ReplyTarget::Client { .. } => api::write_outcome(&mut self.body, outcome)
+                .unwrap_or_else(|problem| self.problem(caller, &problem)),
             ReplyTarget::Member { .. } => {
                 wire::write_outcome(&mut self.body, outcome);
                 Status::Ok
             }
         }
+    }
+
+    /// Writes what is wrong into the body, in the form that its caller wants; the reply's status.
+    pub(in crate::node) fn problem(&mut self, caller: &Caller, problem: &Problem) -> Status {
+        match caller.accepts().problem_details {
+            true => problem.write_details(&mut self.body),
+            false => problem.write(&mut self.body),
+        }
+        problem.status
     }
 
     /// Appends a reply with the body that was made, and empties that.
@@ -88,7 +104,11 @@ impl Encoder {
             ReplyTarget::Member { shard, counter } => {
                 link::write_reply(out, shard, counter, &self.body);
             }
-            ReplyTarget::Client { framing, gzip } => {
+            ReplyTarget::Client {
+                framing,
+                gzip,
+                accepts,
+            } => {
                 let large = self.body.len() > GZIP_BYTES_MIN;
                 let gzipped = large && gzip;
                 if gzipped {
@@ -101,7 +121,12 @@ impl Encoder {
                     content_type: if self.body.is_empty() {
                         ContentType::None
                     } else if is_metrics {
-                        ContentType::Metrics
+                        match accepts.openmetrics {
+                            true => ContentType::OpenMetrics,
+                            false => ContentType::Metrics,
+                        }
+                    } else if accepts.problem_details && status.is_error() {
+                        ContentType::Problem
                     } else {
                         ContentType::Json
                     },
