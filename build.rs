@@ -1,5 +1,8 @@
-//! Puts the git hash into `--version`: that of the tree, or where it is built without git (in a
-//! container, from an archive) that of the variable `GALO_GIT_HASH`, or `unknown`.
+//! Turns `docs/openapi.yaml` into the JSON that the server has, and puts the git hash into `--version`: that of the tree,
+//! or where it is built without git (in a container, from an archive) that of the variable `GALO_GIT_HASH`, or `unknown`.
+
+#[path = "build/openapi.rs"]
+mod openapi;
 
 use std::process::Command;
 
@@ -12,6 +15,7 @@ fn git(arguments: &[&str]) -> Option<String> {
 }
 
 fn main() {
+    openapi::generate();
     let hash = git(&["rev-parse", "--short=12", "HEAD"])
         .or_else(|| std::env::var("GALO_GIT_HASH").ok())
         .filter(|hash| !hash.is_empty())

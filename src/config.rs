@@ -75,6 +75,8 @@ pub struct Serve {
     pub shards: Option<usize>,
     /// `--allow-reset`: `POST /reset` and `POST /purge-payments` are carried out.
     pub allow_reset: bool,
+    /// `--docs`: `GET /openapi.json` is answered.
+    pub docs: bool,
     /// `--processor-default` and what belongs to it. `None`: no payments.
     pub payments: Option<PaymentFlags>,
     /// `--nodes`, `--node`, `--run`. `None`: one process, alone.
@@ -117,6 +119,7 @@ pub fn parse(
         clients: None,
         shards: None,
         allow_reset: false,
+        docs: false,
         payments: None,
         cluster: None,
         log: Format::Text,

@@ -28,7 +28,7 @@ pub const DURATION_BOUNDS_NS: [u64; 13] = [
 
 /// Endpoints that replies are counted by. What the numbers of an endpoint, a status, a processor or an anomaly stand
 /// for is known where they are counted and written out.
-pub const ENDPOINTS: usize = 10;
+pub const ENDPOINTS: usize = 11;
 /// Statuses that replies are counted by: as many as [`Status::ALL`](crate::http::Status::ALL) has.
 pub const STATUSES: usize = 16;
 /// Payment processors, by number: default, fallback.

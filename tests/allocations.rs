@@ -88,6 +88,7 @@ fn runtime(data: &Path, meta: Meta, members: Members) -> Runtime<RealDisk> {
         directory: meta.directory,
         durability: Durability::Process,
         allow_reset: false,
+        docs: false,
         payments: None,
         process: Process {
             version: "test",
@@ -295,7 +296,7 @@ fn reading_a_payment_allocates_nothing() {
     else {
         panic!("it is a request");
     };
-    let (endpoint, call) = route(&request);
+    let (endpoint, call) = route(&request, false);
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
     assert_eq!(endpoint, Endpoint::Payments);
     assert!(matches!(call, Call::Command(_, None)), "{call:?}");

@@ -104,6 +104,7 @@ impl World {
                 directory: cluster.meta.directory,
                 durability: cluster.life.durability,
                 allow_reset: self.plan.resets == Some(true),
+                docs: false,
                 payments: self.plan.payments.as_ref().map(|plan| PaymentSettings {
                     hosts: HOSTS.map(str::to_owned),
                     prefixes: plan.prefixes.map(str::to_owned),

@@ -44,13 +44,15 @@ pub enum Endpoint {
     Summary,
     /// `POST /purge-payments`: forgets all payments.
     Purge,
+    /// `GET /openapi.json`: the description of these endpoints, where it is served.
+    Docs,
     /// Whatever was refused before it reached an endpoint.
     None,
 }
 
 impl Endpoint {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Endpoint; 10] = [
+    pub const ALL: [Endpoint; 11] = [
         Endpoint::Transactions,
         Endpoint::Statement,
         Endpoint::Health,
@@ -60,6 +62,7 @@ impl Endpoint {
         Endpoint::Payment,
         Endpoint::Summary,
         Endpoint::Purge,
+        Endpoint::Docs,
         Endpoint::None,
     ];
 
@@ -85,6 +88,7 @@ impl Endpoint {
             Endpoint::Payment => c"payment",
             Endpoint::Summary => c"payments-summary",
             Endpoint::Purge => c"purge-payments",
+            Endpoint::Docs => c"openapi",
             Endpoint::None => c"none",
         }
     }
@@ -111,6 +115,8 @@ pub enum Call<'a> {
     Health,
     /// Counters and gauges of this process, for Prometheus.
     Metrics,
+    /// What all of these are, as OpenAPI.
+    Docs,
     /// Forget all transactions and payments, of all shards.
     Reset,
     /// The allowed methods of a path, as the `Allow` header lists them.
@@ -125,9 +131,12 @@ impl Call<'_> {
         match self {
             Call::Command(command, _) => command.is_payment(),
             Call::PayNow(..) | Call::Summary(_) | Call::Purge => true,
-            Call::Health | Call::Metrics | Call::Reset | Call::Options(_) | Call::Refused(_) => {
-                false
-            }
+            Call::Health
+            | Call::Metrics
+            | Call::Docs
+            | Call::Reset
+            | Call::Options(_)
+            | Call::Refused(_) => false,
         }
     }
 }
@@ -146,8 +155,8 @@ const WRITE: &str = "POST, OPTIONS";
 /// The methods of the server as a whole: `OPTIONS *`.
 const ANY: &str = "GET, HEAD, POST, OPTIONS";
 
-/// The endpoint of a request, and what it asks there.
-pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
+/// The endpoint of a request, and what it asks there. `docs`: there is `/openapi.json`.
+pub fn route<'a>(request: &Request<'a>, docs: bool) -> (Endpoint, Call<'a>) {
     let mut segments = Path::new(request.path).segments();
     let mut next = || segments.next().transpose();
     let parts = (|| Ok((next()?, next()?, next()?, next()?)))();
@@ -202,6 +211,9 @@ pub fn route<'a>(request: &Request<'a>) -> (Endpoint, Call<'a>) {
         ),
         (Some(b"purge-payments"), None, None, None) => {
             (Endpoint::Purge, with_method(request, WRITE, || Call::Purge))
+        }
+        (Some(b"openapi.json"), None, None, None) if docs => {
+            (Endpoint::Docs, with_method(request, READ, || Call::Docs))
         }
         (None, ..) if request.path == b"*" => (Endpoint::None, Call::Options(ANY)),
         _ => (Endpoint::None, refused(NOT_FOUND)),
@@ -276,7 +288,7 @@ mod tests {
         let mut scratch = Vec::new();
         match parse(input.as_bytes(), &mut ParseState::default(), &mut scratch) {
             Parsed::Request { request, .. } => {
-                let (endpoint, call) = route(&request);
+                let (endpoint, call) = route(&request, true);
                 let text = match call {
                     Call::Command(
                         Command::Transact { client, .. } | Command::Statement { client },
@@ -333,10 +345,11 @@ mod tests {
         assert!(text.starts_with("422 "), "{text}");
     }
 
-    const PATHS: [(&str, &str); 10] = [
+    const PATHS: [(&str, &str); 11] = [
         ("/", "GET, HEAD, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),
         ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
         ("/clientes/7/extrato", "GET, HEAD, OPTIONS"),
         ("/clientes/7/transacoes", "POST, OPTIONS"),
         ("/payments", "POST, OPTIONS"),

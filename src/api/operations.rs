@@ -12,6 +12,9 @@ use crate::members::Members;
 use crate::stats::{LinkState, Stats, ENDPOINTS, STATUSES};
 pub use metrics::{write_metrics, MetricsFormat};
 
+/// `docs/openapi.yaml` as compact JSON: the body of `GET /openapi.json`.
+pub const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+
 const _: () = assert!(Endpoint::ALL.len() == ENDPOINTS && Status::ALL.len() == STATUSES);
 
 /// Facts about the process that its replies tell, fixed at its start.

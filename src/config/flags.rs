@@ -71,7 +71,7 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
 
 /// The flags of `galo serve`, in the order of `--help`.
 #[rustfmt::skip]
-pub(super) const SERVE_FLAGS: [Flag; 19] = [
+pub(super) const SERVE_FLAGS: [Flag; 20] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
         set: set_listen,
         help: "where to listen: HOST:PORT or unix:/PATH; may be repeated" },
@@ -108,6 +108,9 @@ pub(super) const SERVE_FLAGS: [Flag; 19] = [
         set: |given, value| switch(value).map(|allow| given.serve.allow_reset = allow),
         help: "permit POST /reset, which sets all accounts back and\n\
                forgets payments, and POST /purge-payments" },
+    Flag { name: "docs", value: "[=on|off]", default: "off",
+        set: |given, value| switch(value).map(|docs| given.serve.docs = docs),
+        help: "answer GET /openapi.json with the description of the APIs" },
     Flag { name: "processor-default", value: " URL", default: "none",
         set: |given, value| value.trim().parse().map(|url| given.processors[0] = Some(url)),
         help: "the payment processor that charges less: http://HOST, and\n\

@@ -243,7 +243,7 @@ impl Node {
     /// Answers a client's request, or begins to. `last`: nothing is received behind it.
     fn request(&mut self, index: usize, request: &Request<'_>, last: bool) -> Progress {
         let reply_to = client::reply_target(&self.io, request, last);
-        let (endpoint, call) = api::route(request);
+        let (endpoint, call) = api::route(request, self.io.settings.docs);
         let caller = self.io.caller(index, reply_to, endpoint);
         if !matches!(call, Call::Command(..)) {
             probes::request(endpoint.c_name(), None);
@@ -297,6 +297,11 @@ impl Node {
                 };
                 let (process, body) = (&io.settings.process, &mut io.encoder.body);
                 operations::write_metrics(body, process, has_payments, io.now, format);
+                io.reply(caller, Status::Ok, Dependency::Nothing);
+            }
+            Call::Docs => {
+                let body = &mut io.encoder.body;
+                body.extend_from_slice(operations::OPENAPI.as_bytes());
                 io.reply(caller, Status::Ok, Dependency::Nothing);
             }
             Call::Options(allow) => io.reply_allowing(caller, Status::Ok, Some(allow)),

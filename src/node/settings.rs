@@ -38,6 +38,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Whether `POST /reset` may.
     pub allow_reset: bool,
+    /// Whether there is `/openapi.json`.
+    pub docs: bool,
     /// The payment processors; `None`: payments are refused, saying what to set.
     pub payments: Option<PaymentSettings>,
     /// What `/health` and `/metrics` tell.

@@ -170,6 +170,7 @@ impl Cores<'_> {
                 directory: self.directory.meta.directory,
                 durability: self.settings.durability,
                 allow_reset: self.settings.allow_reset,
+                docs: self.settings.docs,
                 payments: payments.clone(),
                 process: process.clone(),
             };

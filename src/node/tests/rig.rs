@@ -232,6 +232,7 @@ impl Rig {
             directory: self.meta.directory,
             durability: self.plan.durability,
             allow_reset: true,
+            docs: true,
             payments: self.plan.gateway.map(processors::settings),
             process: Process {
                 version: "0",
