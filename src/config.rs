@@ -59,6 +59,8 @@ pub enum CliCommand {
 pub struct Serve {
     /// `--listen`: where clients connect.
     pub listen: Vec<Address>,
+    /// Nobody has said `--listen`: where sockets are inherited, these are enough.
+    pub listen_is_default: bool,
     /// `--data`: the data directory.
     pub data: PathBuf,
     /// `--cores`: threads that serve, one a core.
@@ -111,6 +113,7 @@ pub fn parse(
     let mut command = None;
     let serve = Serve {
         listen: Vec::new(),
+        listen_is_default: false,
         data: PathBuf::from("./data"),
         cores: 0, // Not given.
         pin: false,
@@ -221,6 +224,7 @@ pub fn parse(
     }
     if given.serve.listen.is_empty() {
         set_listen(&mut given, LISTEN_DEFAULT).expect("the default is an address");
+        given.serve.listen_is_default = true;
     }
     match command.as_deref() {
         Some("check") => {

@@ -29,3 +29,4 @@ pub mod serve;
 pub mod shard;
 pub(crate) mod stats;
 pub mod system;
+pub(crate) mod systemd;

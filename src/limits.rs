@@ -356,6 +356,13 @@ pub const CORE_FILES_EPOLL: usize = 2;
 pub const JOB_FILES: usize = JOB_THREADS;
 /// Clients of one core without which a start makes no sense. Beyond what is left: accepting pauses.
 pub const CLIENT_FILES: usize = 1;
+/// For room at the service manager's socket. Beyond: it is not told.
+pub const NOTIFY_WAIT_NS_MAX: u64 = SECOND_NS;
+/// Of the time within which the service manager wants a sign of life: how often it gets one, and how soon a core that has
+/// not given its own is looked for again.
+pub const WATCHDOG_PARTS: u32 = 2;
+/// See [`WATCHDOG_PARTS`].
+pub const WATCHDOG_RETRY_PARTS: u32 = 20;
 /// From a signal to stop until it is no longer waited for.
 pub const STOP_WAIT_NS_MAX: u64 = 1_950 * MILLISECOND_NS;
 /// A signal so soon after the first is the same wish: perf and docker may send two.

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::http::iso8601;
-use crate::output::write_stderr;
+use crate::output::{is_journal, write_stderr, ERROR_PRIORITY};
 
 /// The format of a log line: `--log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Format {
 
 struct Logger {
     format: Format,
+    /// Standard error is the system's journal: each line begins with its priority.
+    journal: bool,
     /// Lines since the last one that was written.
     lost: AtomicU64,
 }
@@ -30,7 +32,12 @@ struct Logger {
 /// Sets the process's logger. Call once.
 pub fn install(format: Format, level: LevelFilter) {
     let lost = AtomicU64::new(0);
-    log::set_boxed_logger(Box::new(Logger { format, lost })).expect("install is called once");
+    log::set_boxed_logger(Box::new(Logger {
+        format,
+        journal: is_journal(),
+        lost,
+    }))
+    .expect("install is called once");
     log::set_max_level(level);
 }
 
@@ -58,10 +65,10 @@ impl Log for Logger {
         let mut text = Vec::new();
         if lost > 0 {
             let told = format!("{lost} lines of the log could not be written");
-            text = line(self.format, time_us, Level::Warn, told);
+            text = self.line(time_us, Level::Warn, told);
         }
         let message = record.args().to_string();
-        text.extend(line(self.format, time_us, record.level(), message));
+        text.extend(self.line(time_us, record.level(), message));
         // One write for both, so that lines of several threads do not mix.
         if write_stderr(&text, 0).is_err() {
             self.lost.fetch_add(lost + 1, Ordering::Relaxed);
@@ -69,6 +76,27 @@ impl Log for Logger {
     }
 
     fn flush(&self) {}
+}
+
+impl Logger {
+    fn line(&self, time_us: u64, level: Level, message: String) -> Vec<u8> {
+        let mut text = Vec::new();
+        if self.journal {
+            text.extend_from_slice(priority(level).as_bytes());
+        }
+        text.extend(line(self.format, time_us, level, message));
+        text
+    }
+}
+
+/// As `syslog(3)` has them: errors, warnings, what is of interest, and what is only to whoever debugs.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => ERROR_PRIORITY,
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug | Level::Trace => "<7>",
+    }
 }
 
 fn line(format: Format, time_us: u64, level: Level, message: String) -> Vec<u8> {

@@ -10,11 +10,14 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::stat::fstat;
 
 use crate::limits::COMPLAINT_WAIT_MS_MAX;
 
 /// A pipe that has room takes so much at once without a wait (pipe(7), PIPE_BUF).
 const PIPE_BYTES: usize = 4096;
+/// What a line in the journal begins with when it tells of an error.
+pub const ERROR_PRIORITY: &str = "<3>";
 
 /// Writes to standard output, all of it.
 ///
@@ -60,8 +63,19 @@ impl Write for Report {
 /// A line on standard error: the program's name, and what is wrong. When it cannot be written there is nobody to
 /// tell.
 pub fn complain(program: &str, error: impl fmt::Display) {
-    let line = format!("{program}: {error}\n");
+    let priority = if is_journal() { ERROR_PRIORITY } else { "" };
+    let line = format!("{priority}{program}: {error}\n");
     let _ = write_stderr(line.as_bytes(), COMPLAINT_WAIT_MS_MAX);
+}
+
+/// Whether standard error goes to the system's journal: `JOURNAL_STREAM` names it by device and inode
+/// (`systemd.exec(5)`). A line there may begin with its priority (`sd-daemon(3)`).
+pub fn is_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stderr = fstat(io::stderr());
+    stderr.is_ok_and(|stderr| *stream == *format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// Ends a command whose output was not taken: this status, and a line, unless the reader is gone (`| head`), who

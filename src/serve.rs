@@ -9,20 +9,23 @@ mod made;
 mod needs;
 mod processors;
 mod signals;
+mod watch;
 
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clients::{self, ClientsError};
 use crate::cluster::{self, JoinError, NodeDescriptor};
 use crate::config::{self, Serve};
-use crate::io::{bind_link, Chosen, Control, Lack, ListenError, Listeners, SocketFile};
-use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX, STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX};
+use crate::io::{
+    bind_link, Chosen, Control, Inherited, Lack, ListenError, Listeners, SocketFile, Unfit,
+};
+use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX};
 use crate::machine::Exit;
 use crate::members::Members;
 use crate::node::{link, Durability};
@@ -32,6 +35,7 @@ use crate::shard::{
     self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
 };
 use crate::system::with_limit;
+use crate::systemd;
 
 use cores::{Cores, Engines};
 use made::Made;
@@ -39,8 +43,6 @@ use signals::Received;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
 const LISTEN_RETRY: Duration = Duration::from_nanos(LISTEN_RETRY_NS);
-const STOP_WAIT_MAX: Duration = Duration::from_nanos(STOP_WAIT_NS_MAX);
-const STOP_REPEAT_MIN: Duration = Duration::from_nanos(STOP_REPEAT_NS_MIN);
 
 /// Why a server cannot start, or must not go on.
 #[derive(Debug)]
@@ -49,6 +51,10 @@ pub enum ServeError {
     Driver(String),
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// A descriptor that the process was started with cannot be listened on.
+    Unfit(Unfit),
+    /// What is said of such descriptors makes no sense.
+    Inherited(String),
     /// The clients' file cannot be used.
     Clients(PathBuf, ClientsError),
     /// It cannot be a node of its cluster, or the one owner of its data.
@@ -66,10 +72,12 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServeError::Driver(text) | ServeError::Processors(text) | ServeError::Core(text) => {
-                f.write_str(text)
-            }
+            ServeError::Driver(text)
+            | ServeError::Processors(text)
+            | ServeError::Inherited(text)
+            | ServeError::Core(text) => f.write_str(text),
             ServeError::Listen(error) => error.fmt(f),
+            ServeError::Unfit(error) => error.fmt(f),
             ServeError::Clients(path, error) => write!(f, "{}: {error}", path.display()),
             ServeError::Join(error) => error.fmt(f),
             ServeError::Data(error) => error.fmt(f),
@@ -81,6 +89,12 @@ impl fmt::Display for ServeError {
 impl From<ListenError> for ServeError {
     fn from(error: ListenError) -> ServeError {
         ServeError::Listen(error)
+    }
+}
+
+impl From<Unfit> for ServeError {
+    fn from(error: Unfit) -> ServeError {
+        ServeError::Unfit(error)
     }
 }
 
@@ -102,6 +116,8 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     for line in &settings.warnings {
         log::warn!("{line}");
     }
+    // Before anything is opened.
+    let inherited = inherit(&mut settings)?;
     abort_on_panic();
     signals::withstand()?;
     crate::system::raise_limits();
@@ -128,8 +144,9 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     let control = Control::new(settings.cores)
         .map_err(|error| ServeError::System("cannot make an eventfd", error))?;
     let (events, inbox) = mpsc::channel();
-    let (chosen, engines) =
-        signals::without_stops(|| take_engines(&settings, shards, &control, &events))??;
+    let (chosen, engines) = signals::without_stops(|| {
+        take_engines(&settings, shards, inherited.len(), &control, &events)
+    })??;
     // Dropped when the start fails, behind what is locked.
     let mut made = Made::default();
     if let Some(cluster) = &settings.cluster {
@@ -169,7 +186,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         processors::expect(payments, &directory, &owned)?;
     }
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.
-    let mut listeners = listen(&settings)?;
+    let mut listeners = listen(&settings, inherited)?;
     let links = listen_for_nodes(&settings)?;
     let (link_files, links): (Vec<SocketFile>, Vec<OwnedFd>) = links.into_iter().unzip();
     // Before it is announced: whoever reads that it listens may stop it properly.
@@ -190,20 +207,37 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         for address in listeners.addresses() {
             log::info!("listening on {address}");
         }
+        systemd::notify(systemd::State::Ready);
     }
-    let stopped = watch(&inbox, &control, settings.cores);
+    let stopped = watch::watch(&inbox, &control, settings.cores);
     drop((listeners, link_files)); // Removes the sockets' files.
     stopped
+}
+
+/// The sockets that a service manager has passed to this process. Where there are some, nothing else is listened on that
+/// was not asked for.
+fn inherit(settings: &mut Serve) -> Result<Vec<Inherited>, ServeError> {
+    let descriptors = systemd::inherited().map_err(ServeError::Inherited)?;
+    let checked = descriptors.into_iter().map(Inherited::check);
+    let inherited: Vec<Inherited> = checked.collect::<Result<_, _>>()?;
+    if !inherited.is_empty() && settings.listen_is_default {
+        settings.listen.clear();
+    }
+    for Inherited { address, .. } in &inherited {
+        log::info!("inherited: a socket that listens on {address}");
+    }
+    Ok(inherited)
 }
 
 /// Takes what all cores need of the system, so that it is known before anything is made.
 fn take_engines(
     settings: &Serve,
     shards: usize,
+    inherited: usize,
     control: &Arc<Control>,
     events: &Sender<Event>,
 ) -> Result<(Chosen, Engines), ServeError> {
-    needs::expect_files(settings, shards).map_err(ServeError::Driver)?;
+    needs::expect_files(settings, shards, inherited).map_err(ServeError::Driver)?;
     needs::expect_all_threads(settings).map_err(ServeError::Driver)?;
     let take = |driver| Engines::take(settings, driver, control, events);
     let chosen = settings.io.decide().map_err(ServeError::Driver)?;
@@ -306,10 +340,10 @@ fn random() -> Result<u128, ServeError> {
 
 /// Listens. The kernel takes a killed process's ring down after the process is gone, and until then
 /// its listeners are in use: so an address that is may be so no longer in a moment.
-fn listen(settings: &Serve) -> Result<Listeners, ListenError> {
+fn listen(settings: &Serve, inherited: Vec<Inherited>) -> Result<Listeners, ListenError> {
     let began = Instant::now();
     loop {
-        match Listeners::bind(&settings.listen, settings.cores) {
+        match Listeners::bind_beside(&inherited, &settings.listen, settings.cores) {
             Err(ListenError::InUse(_)) if began.elapsed() < LISTEN_WAIT_MAX => {
                 std::thread::sleep(LISTEN_RETRY);
             }
@@ -412,50 +446,4 @@ fn abort_on_panic() {
 enum Event {
     Signal(Received),
     Ended(usize, Exit),
-}
-
-/// Waits for the end: of all cores after a signal, or of one that failed.
-fn watch(inbox: &Receiver<Event>, control: &Control, cores: usize) -> Result<(), ServeError> {
-    let mut running = cores;
-    let mut stopping: Option<Instant> = None;
-    while running > 0 {
-        let event = match stopping {
-            None => inbox.recv().ok(),
-            Some(since) => inbox
-                .recv_timeout(STOP_WAIT_MAX.saturating_sub(since.elapsed()))
-                .ok(),
-        };
-        match event {
-            Some(Event::Signal(signal)) if !signal.stops() => {
-                log::info!("{signal}: {}", signal.note());
-            }
-            Some(Event::Signal(signal)) if stopping.is_none() => {
-                log::info!("{signal}: finishing what was received; once more stops at once");
-                stopping = Some(Instant::now());
-                control.stop();
-            }
-            Some(Event::Signal(_)) if is_repeated(stopping) => {}
-            Some(Event::Signal(signal)) => {
-                log::warn!("{signal} again: stopped at once");
-                return Ok(());
-            }
-            Some(Event::Ended(_, Exit::Stopped)) => running -= 1,
-            Some(Event::Ended(core, Exit::Failed(reason))) => {
-                return Err(ServeError::Core(format!(
-                    "core {core} cannot go on: {reason}"
-                )));
-            }
-            None => {
-                log::warn!("{running} cores are not done in time: the journal holds everything");
-                return Ok(());
-            }
-        }
-    }
-    log::info!("stopped");
-    Ok(())
-}
-
-/// Whether a signal now only says again what the one at `stopping` said.
-fn is_repeated(stopping: Option<Instant>) -> bool {
-    stopping.is_some_and(|since| since.elapsed() < STOP_REPEAT_MIN)
 }

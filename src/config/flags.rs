@@ -74,7 +74,8 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
 pub(super) const SERVE_FLAGS: [Flag; 20] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
         set: set_listen,
-        help: "where to listen: HOST:PORT or unix:/PATH; may be repeated" },
+        help: "where to listen: HOST:PORT or unix:/PATH; may be repeated;\n\
+               not said, sockets that systemd passes on are all there is" },
     Flag { name: "data", value: " DIR", default: "./data",
         set: |given, value| path(value).map(|path| given.serve.data = path),
         help: "where accounts and journal are kept; made if missing" },

@@ -1,15 +1,21 @@
 //! How other threads reach a core: a flag to stop, and one eventfd per core that wakes it.
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Shared by all cores of a process and by whoever stops them.
 #[derive(Debug)]
 pub struct Control {
     pub(super) stopping: AtomicBool,
     wakes: Vec<EventFd>,
+    /// By core: it has come to [`clear`](Self::clear) since it was last asked for a sign of life.
+    alive: Vec<AtomicBool>,
+    /// By core: connections that another has accepted for it, from a socket that they share.
+    handed: Vec<Mutex<Vec<OwnedFd>>>,
+    /// How many have been accepted from such sockets.
+    turns: AtomicUsize,
 }
 
 impl Control {
@@ -22,6 +28,9 @@ impl Control {
         Ok(Arc::new(Control {
             stopping: AtomicBool::new(false),
             wakes,
+            handed: (0..cores).map(|_| Mutex::default()).collect(),
+            turns: AtomicUsize::new(0),
+            alive: (0..cores).map(|_| AtomicBool::new(false)).collect(),
         }))
     }
 
@@ -32,6 +41,20 @@ impl Control {
         for core in 0..self.wakes.len() {
             self.wake(core);
         }
+    }
+
+    /// Asks every core for a sign of life: each gives it when it comes round to its wakes, between two ticks.
+    pub fn ask(&self) {
+        for (core, alive) in self.alive.iter().enumerate() {
+            alive.store(false, Ordering::Release);
+            self.wake(core);
+        }
+    }
+
+    /// The first core that was asked, and has not come round since.
+    pub fn silent(&self) -> Option<usize> {
+        let mut cores = self.alive.iter();
+        cores.position(|alive| !alive.load(Ordering::Acquire))
     }
 
     /// Writes to the core's eventfd, so that it runs a tick.
@@ -45,9 +68,31 @@ impl Control {
         self.wakes[core].as_fd()
     }
 
+    /// A core has accepted this connection from a socket that all share. They take turns: gives it back if it is this core's,
+    /// or hands it over. (Who is woken first would have all of them.)
+    pub(super) fn share(&self, core: usize, socket: OwnedFd) -> Option<OwnedFd> {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.wakes.len();
+        // One that stops may have left already.
+        if turn == core || self.stopping.load(Ordering::Acquire) {
+            return Some(socket);
+        }
+        let mut handed = self.handed[turn].lock().expect("nobody panics with it");
+        handed.push(socket);
+        drop(handed);
+        self.wake(turn);
+        None
+    }
+
+    /// What others have accepted for this core.
+    pub(super) fn handed(&self, core: usize) -> Vec<OwnedFd> {
+        let mut handed = self.handed[core].lock().expect("nobody panics with it");
+        std::mem::take(&mut *handed)
+    }
+
     /// Takes the wakes that have come in, so that the descriptor is no longer readable.
     pub(super) fn clear(&self, core: usize) {
         // Fails only when there were none.
         let _ = self.wakes[core].read();
+        self.alive[core].store(true, Ordering::Release);
     }
 }

@@ -20,6 +20,9 @@ struct Core<M: Machine, B: Backend<M::Job>> {
     back: B,
     sockets: Sockets<B::State>,
     machine: M,
+    core: usize,
+    /// It has a listener in common with other cores.
+    shares: bool,
     links: Links,
     /// Those that were to be connected to between ticks: a socket, or `None` if that has failed. The next tick tells.
     connected: Vec<(Target, Option<OwnedFd>)>,
@@ -52,19 +55,24 @@ pub(super) async fn run<M: Machine, B: Backend<M::Job>>(
 
 impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
     fn new(back: B, setup: Setup<M>) -> Core<M, B> {
-        let clients = setup.listeners.into_iter().map(|it| (Peer::Client, it));
-        let link = setup.link_listener.map(|it| (Peer::Linker, it));
-        let listeners = clients.chain(link).map(|(peer, socket)| Listener {
+        let clients = setup.listeners.into_iter();
+        let clients = clients.map(|it| (Peer::Client, it.socket, it.shared));
+        let link = setup.link_listener.map(|it| (Peer::Linker, it, false));
+        let listeners = clients.chain(link).map(|(peer, socket, shared)| Listener {
             peer,
+            shared,
             socket: Some(socket),
             armed: false,
             closing: false,
         });
+        let listeners: Vec<Listener> = listeners.collect();
         let peers = setup.peers.into_iter();
         let connected = peers.map(|(member, socket)| (Target::Member(member), Some(socket)));
         Core {
             back,
-            sockets: Sockets::new(listeners.collect(), Dials::new(setup.upstreams)),
+            core: setup.core,
+            shares: listeners.iter().any(|it| it.shared),
+            sockets: Sockets::new(listeners, Dials::new(setup.upstreams)),
             machine: setup.machine,
             links: Links::new(setup.link_paths),
             connected: connected.collect(),
@@ -118,6 +126,11 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         for id in self.sockets.closed.drain(..) {
             self.machine.closed(id);
         }
+        if self.shares {
+            for socket in self.control.handed(self.core) {
+                self.open(Peer::Client, socket)?;
+            }
+        }
         if self.accept_retry_ns.is_some_and(|at| at <= now_ns) {
             self.accept_retry_ns = None;
             self.arm_listeners()?;
@@ -160,7 +173,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         armed: bool,
     ) -> Result<(), Error> {
         let listener = &mut self.sockets.listeners[index as usize];
-        let (peer, closing) = (listener.peer, listener.closing);
+        let (peer, shared, closing) = (listener.peer, listener.shared, listener.closing);
         listener.armed = armed;
         if closing && !armed {
             listener.socket = None;
@@ -168,6 +181,13 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         match result {
             Ok(socket) => {
                 self.accept_log.works();
+                let ours = match shared {
+                    true => self.control.share(self.core, socket),
+                    false => Some(socket),
+                };
+                let Some(socket) = ours else {
+                    return self.arm_again(armed);
+                };
                 if peer == Peer::Client || self.links.admits(&socket) {
                     self.open(peer, socket)?;
                 }
@@ -178,6 +198,10 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 self.accept_retry_ns = Some(clock::monotonic_ns() + ACCEPT_RETRY_NS);
             }
         }
+        self.arm_again(armed)
+    }
+
+    fn arm_again(&mut self, armed: bool) -> Result<(), Error> {
         if !armed && self.accept_retry_ns.is_none() {
             self.arm_listeners()?;
         }

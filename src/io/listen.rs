@@ -1,6 +1,7 @@
 //! Listening sockets, and the files of those that are Unix sockets.
 
 use super::address::Address;
+use super::inherited::Inherited;
 use super::socket::connect_unix;
 use crate::limits::BACKLOG;
 use nix::errno::Errno;
@@ -65,25 +66,46 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
+/// A listening socket of a core.
+#[derive(Debug)]
+pub struct ListenSocket {
+    pub(super) socket: OwnedFd,
+    /// The other cores have it, too: whoever accepts a connection gives each its share of them.
+    pub(super) shared: bool,
+}
+
 /// Bound and listening sockets, a set for each core. Dropping it removes the files of Unix sockets,
 /// so it lives as long as the server.
 #[derive(Debug)]
 pub struct Listeners {
     addresses: Vec<Address>,
-    cores: Vec<Vec<OwnedFd>>,
+    cores: Vec<Vec<ListenSocket>>,
     files: Vec<SocketFile>,
 }
 
 impl Listeners {
     /// Listens on every address, for this many cores: on TCP each core has a socket of its own
-    /// (`SO_REUSEPORT`), a Unix socket is shared. Connections inherit `TCP_NODELAY`.
+    /// (`SO_REUSEPORT`), a Unix socket is shared, and cores take turns at its connections. Connections inherit `TCP_NODELAY`.
     pub fn bind(addresses: &[Address], cores: usize) -> Result<Listeners, ListenError> {
+        Listeners::bind_beside(&[], addresses, cores)
+    }
+
+    /// The same beside sockets that listen already, which are shared as a Unix socket is.
+    pub fn bind_beside(
+        inherited: &[Inherited],
+        addresses: &[Address],
+        cores: usize,
+    ) -> Result<Listeners, ListenError> {
         assert!(cores > 0);
         let mut listeners = Listeners {
-            addresses: Vec::with_capacity(addresses.len()),
+            addresses: Vec::with_capacity(inherited.len() + addresses.len()),
             cores: (0..cores).map(|_| Vec::new()).collect(),
             files: Vec::new(),
         };
+        for Inherited { address, socket } in inherited {
+            let sockets: Result<Vec<_>, _> = (0..cores).map(|_| copy(address, socket)).collect();
+            listeners.add(address.clone(), sockets?, true);
+        }
         for address in addresses {
             let bound = match address {
                 Address::Tcp(..) => bind_tcp(address, cores),
@@ -99,12 +121,18 @@ impl Listeners {
                 },
                 error => error,
             })?;
-            listeners.addresses.push(actual);
-            for (core, socket) in listeners.cores.iter_mut().zip(sockets) {
-                core.push(socket);
-            }
+            listeners.add(actual, sockets, matches!(address, Address::Unix(_)));
         }
         Ok(listeners)
+    }
+
+    /// One for each core.
+    fn add(&mut self, address: Address, sockets: Vec<OwnedFd>, shared: bool) {
+        self.addresses.push(address);
+        let shared = shared && self.cores.len() > 1;
+        for (core, socket) in self.cores.iter_mut().zip(sockets) {
+            core.push(ListenSocket { socket, shared });
+        }
     }
 
     /// Which of our own addresses this one, which is in use, cannot be had beside.
@@ -135,13 +163,13 @@ impl Listeners {
         }
     }
 
-    /// Where it really listens, ports and all, in the order of [`bind`](Self::bind).
+    /// Where it really listens, ports and all: what was inherited, then in the order of [`bind`](Self::bind).
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
     /// A core's sockets, for [`super::Setup::listeners`]. Once per core.
-    pub fn take(&mut self, core: usize) -> Vec<OwnedFd> {
+    pub fn take(&mut self, core: usize) -> Vec<ListenSocket> {
         std::mem::take(&mut self.cores[core])
     }
 }
@@ -259,12 +287,15 @@ fn bind_unix(
     start(address, &first)?;
     let mut sockets = vec![first];
     while sockets.len() < cores {
-        let copy = sockets[0]
-            .try_clone()
-            .map_err(|error| failed(address, "dup", error))?;
-        sockets.push(copy);
+        sockets.push(copy(address, &sockets[0])?);
     }
     Ok((file, sockets))
+}
+
+/// Another descriptor of the same socket.
+fn copy(address: &Address, socket: &OwnedFd) -> Result<OwnedFd, ListenError> {
+    let copied = socket.try_clone();
+    copied.map_err(|error| failed(address, "dup", error))
 }
 
 /// Listens on a link socket, for [`super::Setup::link_listener`]: no other user's process can connect
@@ -429,7 +460,7 @@ mod tests {
                 unreachable!()
             };
             // The other core's socket is closed, so that this one gets the connection.
-            let listener = TcpListener::from(bound.take(0).remove(0));
+            let listener = TcpListener::from(bound.take(0).remove(0).socket);
             bound.cores.clear();
             let _client = TcpStream::connect((host, port)).unwrap();
             let (connection, _) = listener.accept().unwrap();

@@ -1,6 +1,6 @@
 //! The drivers there are, and everything that a driver is started with.
 
-use super::{Control, Upstream};
+use super::{Control, ListenSocket, Upstream};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Setup<M> {
     pub machine: M,
     /// Listening sockets of this core; see [`super::Listeners::take`]. Closed on
     /// [`crate::machine::Effect::StopAccepting`].
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<ListenSocket>,
     /// Connected stream sockets to other cores of the process, by the other's member number. They
     /// are opened before anything else happens, in this order.
     pub peers: Vec<(usize, OwnedFd)>,

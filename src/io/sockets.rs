@@ -20,6 +20,8 @@ pub(super) struct Listener {
     pub peer: Peer,
     /// The listening socket; `None` once it is closed.
     pub socket: Option<OwnedFd>,
+    /// Other cores accept from the same socket.
+    pub shared: bool,
     /// The back end accepts.
     pub armed: bool,
     /// To be closed, as soon as the back end has ceased to accept.

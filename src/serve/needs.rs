@@ -9,8 +9,12 @@ use crate::system::{expect_threads, open_files};
 use nix::sys::resource::{getrlimit, Resource};
 
 /// Refuses unless as many files may be open as this process may come to need with nobody but a client for each core:
-/// a node of a cluster may own every shard.
-pub(super) fn expect_files(settings: &Serve, shards: usize) -> Result<(), String> {
+/// a node of a cluster may own every shard. `inherited`: sockets that each core is to have a descriptor of.
+pub(super) fn expect_files(
+    settings: &Serve,
+    shards: usize,
+    inherited: usize,
+) -> Result<(), String> {
     let Ok((allowed, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return Ok(());
     };
@@ -20,7 +24,7 @@ pub(super) fn expect_files(settings: &Serve, shards: usize) -> Result<(), String
         Choice::Auto | Choice::Uring => Driver::Uring,
     };
     // Where /proc is not to be read: standard input, output and error.
-    let needed = open_files().unwrap_or(3) + files(settings, driver, shards) as u64;
+    let needed = open_files().unwrap_or(3) + files(settings, driver, shards, inherited) as u64;
     if needed <= allowed {
         return Ok(());
     }
@@ -31,7 +35,7 @@ pub(super) fn expect_files(settings: &Serve, shards: usize) -> Result<(), String
     ))
 }
 
-fn files(settings: &Serve, driver: Driver, shards: usize) -> usize {
+fn files(settings: &Serve, driver: Driver, shards: usize, inherited: usize) -> usize {
     let cores = settings.cores;
     let core = match driver {
         Driver::Uring => CORE_FILES_URING,
@@ -55,6 +59,7 @@ fn files(settings: &Serve, driver: Driver, shards: usize) -> usize {
     PROCESS_FILES
         + cores * (core + JOB_FILES + CLIENT_FILES)
         + listeners
+        + inherited * cores
         + pairs
         + links
         + name

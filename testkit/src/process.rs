@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::ptrace;
 use nix::sys::signal::{kill, Signal};
+use nix::sys::wait::{waitpid, WaitPidFlag};
 use nix::unistd::Pid;
 
 use crate::{Address, PATIENCE};
@@ -142,6 +144,29 @@ impl Process {
         cpu_ticks(self.pid())
     }
 
+    /// Stops those of its threads whose names are so, as a debugger does: they stand still, the others go on. The thread
+    /// that asks for it is the one that lets them go on.
+    #[track_caller]
+    pub fn freeze(&self, is_meant: impl Fn(&str) -> bool) -> Frozen {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("/proc");
+        let mut frozen = Vec::new();
+        for task in tasks {
+            let task = task.expect("/proc");
+            let name = std::fs::read_to_string(task.path().join("comm")).expect("a name");
+            if !is_meant(name.trim_end()) {
+                continue;
+            }
+            let id = task.file_name().to_string_lossy().parse();
+            let thread = Pid::from_raw(id.expect("a number"));
+            ptrace::seize(thread, ptrace::Options::empty()).expect("it is our child's");
+            ptrace::interrupt(thread).expect("it is seized");
+            waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stops");
+            frozen.push(thread);
+        }
+        assert!(!frozen.is_empty(), "no thread has such a name");
+        Frozen(frozen)
+    }
+
     /// VmRSS in KiB, from `/proc`.
     pub fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
@@ -149,6 +174,17 @@ impl Process {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let number = line.and_then(|line| line.split_ascii_whitespace().nth(1));
         number.expect("VmRSS").parse().expect("a number")
+    }
+}
+
+/// Threads that stand still.
+pub struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    pub fn go_on(self) {
+        for thread in self.0 {
+            ptrace::detach(thread, None).expect("it stands still");
+        }
     }
 }
 
