@@ -250,7 +250,7 @@ fn the_defaults_that_help_names_apply() {
     // Others are words about it.
     let is_value = |it: &&Flag| it.default != "none" && !it.default.contains(' ');
     let defaults: Vec<String> = SERVE_FLAGS.iter().filter(is_value).map(given).collect();
-    assert_eq!(defaults.len(), 11);
+    assert_eq!(defaults.len(), 12);
     let said = settings(&defaults);
     let mut unsaid = settings(&[]);
     assert!(unsaid.listen_is_default && !said.listen_is_default);

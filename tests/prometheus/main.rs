@@ -1,26 +1,51 @@
 //! What Prometheus makes of `/metrics`: `cargo test --features prometheus-tests --test prometheus`; needs Debian's package
 //! prometheus.
 
+mod dist;
 mod prometheus;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use galo_testkit::{data_dir, get, payment, transaction, Launch, Processor, Random, Server};
+use galo_testkit::{
+    data_dir, get, payment, transaction, Connection, Launch, Processor, Random, Server,
+};
 use prometheus::{spawned, Prometheus};
+
+/// What is asked of a node.
+struct Load {
+    connection: Connection,
+    random: Random,
+    count: u32,
+}
+
+impl Load {
+    fn new(server: &Server) -> Load {
+        Load {
+            connection: server.connect(),
+            random: Random::new(1),
+            count: 0,
+        }
+    }
+
+    fn some_of_everything(&mut self) {
+        let client = 1 + self.count % 5;
+        self.count += 1;
+        let posted = self.connection.ask(&transaction(client, 'c', 1, "um"));
+        posted.posted();
+        let id = galo_testkit::new_id(&mut self.random);
+        let reply = self.connection.ask(&payment(&id, "1.23"));
+        assert_eq!(reply.status, 202, "{reply:?}");
+        assert_eq!(self.connection.ask(&get("/nada")).status, 404);
+    }
+}
 
 /// A node with processors that has done some of everything.
 fn loaded(launch: Launch) -> Server {
     let server = launch.cores(2).start();
-    let mut connection = server.connect();
-    let mut random = Random::new(1);
-    for count in 0..200 {
-        connection
-            .ask(&transaction(1 + count % 5, 'c', 1, "um"))
-            .posted();
-        let id = galo_testkit::new_id(&mut random);
-        assert_eq!(connection.ask(&payment(&id, "1.23")).status, 202);
-        assert_eq!(connection.ask(&get("/nada")).status, 404);
+    let mut load = Load::new(&server);
+    for _ in 0..200 {
+        load.some_of_everything();
     }
     galo_testkit::wait_until("all payments are carried out", || {
         server.summary().count() == 200

@@ -65,15 +65,30 @@ impl Prometheus {
         reply.json()["data"].clone()
     }
 
+    /// The values of a query's samples.
+    #[track_caller]
+    fn values(&self, query: &str) -> Vec<f64> {
+        let escaped: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let data = self.api(&format!("/api/v1/query?query={escaped}"));
+        let samples = data["result"].as_array().expect("samples").iter();
+        let values = samples.map(|sample| sample["value"][1].as_str().expect("a value"));
+        values
+            .map(|value| value.parse().expect("a number"))
+            .collect()
+    }
+
     /// The value of a query with one sample; `None`: it has none.
     #[track_caller]
     pub fn query(&self, query: &str) -> Option<f64> {
-        let escaped: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let data = self.api(&format!("/api/v1/query?query={escaped}"));
-        let samples = data["result"].as_array().expect("samples");
-        assert!(samples.len() <= 1, "{query}: {data}");
-        let value = samples.first()?["value"][1].as_str().expect("a value");
-        Some(value.parse().expect("a number"))
+        let values = self.values(query);
+        assert!(values.len() <= 1, "{query}: {values:?}");
+        values.first().copied()
+    }
+
+    /// Whether a query has a sample that is a number.
+    #[track_caller]
+    pub fn has_data(&self, query: &str) -> bool {
+        self.values(query).iter().any(|value| value.is_finite())
     }
 
     #[track_caller]
