@@ -11,6 +11,7 @@
 //! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
 //! | `scripted` | a payment processor that a test scripts |
 //! | `browser` | Chromium, and what a page looks like in it |
+//! | `terminal` | a terminal that is driven |
 //! | `markdown` | tables of the manual |
 //! | `random` | seeded random numbers |
 
@@ -30,6 +31,7 @@ mod random;
 mod scripted;
 mod service;
 mod socket;
+pub mod terminal;
 mod writer;
 
 pub use bank::{keyed, transaction, Listed, Statement, CONTEST};

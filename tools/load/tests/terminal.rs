@@ -2,153 +2,30 @@
 
 mod support;
 
-use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use galo_testkit::terminal::Terminal;
 use galo_testkit::Service;
 use support::bank::{self, Faults};
 use support::run::galo_load;
-use tempfile::TempDir;
 
 const GALO_LOAD: &str = env!("CARGO_BIN_EXE_galo-load");
-/// For whatever is waited for, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// From one look at the terminal to the next.
-const LOOK: Duration = Duration::from_millis(50);
-/// What the terminal shows when the program has ended.
-const ENDED: &str = "exit status: ";
-
-/// A terminal, with a shell in it that runs galo-load and says how it ended and how it left the terminal.
-struct Terminal {
-    dir: TempDir,
+/// galo-load on a terminal of this size.
+fn start(columns: u16, rows: u16, environment: &str, arguments: &str) -> Terminal {
+    Terminal::start(
+        columns,
+        rows,
+        environment,
+        &format!("{GALO_LOAD} {arguments}"),
+    )
 }
 
-impl Terminal {
-    /// Of this size. `environment`: as env(1) takes it.
-    fn start(columns: u16, rows: u16, environment: &str, arguments: &str) -> Terminal {
-        let dir = tempfile::tempdir().unwrap();
-        let terminal = Terminal { dir };
-        let script = terminal.path("script");
-        let pid = terminal.path("pid");
-        let pid = pid.display();
-        // Ctrl-C goes to the shell, too. All that the terminal shows is piped into a file before the program begins.
-        let lines = format!(
-            "trap : INT\n\
-             read -r _\n\
-             before=$(stty -g)\n\
-             env {environment} sh -c 'echo $$ > {pid}; exec {GALO_LOAD} {arguments}'\n\
-             status=$?\n\
-             [ \"$before\" = \"$(stty -g)\" ] && echo terminal as before\n\
-             echo {ENDED}$status.\n\
-             exec cat\n"
-        );
-        fs::write(&script, lines).unwrap();
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        let shell = format!("sh {}", script.display());
-        let size = ["-x", &columns, "-y", &rows];
-        terminal.tmux(&[&["new-session", "-d"], &size[..], &[&shell]].concat());
-        let pipe = format!("cat > {}", terminal.path("output").display());
-        terminal.tmux(&["pipe-pane", "-o", &pipe]);
-        terminal.keys("Enter");
-        terminal
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// What tmux says to it; a server of its own, without anybody's configuration.
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output = self
-            .command()
-            .args(arguments)
-            .output()
-            .unwrap_or_else(|error| {
-                panic!("tmux: {error}. These tests need it: apt-get install tmux");
-            });
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "tmux {arguments:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new("tmux");
-        command
-            .args(["-u", "-f", "/dev/null", "-S"])
-            .arg(self.path("socket"));
-        command
-            .env("LC_ALL", "C.UTF-8")
-            .env_remove("TMUX")
-            .env_remove("NO_COLOR");
-        command
-    }
-
-    fn keys(&self, keys: &str) {
-        self.tmux(&["send-keys", keys]);
-    }
-
-    fn resize(&self, columns: u16, rows: u16) {
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        self.tmux(&["resize-window", "-x", &columns, "-y", &rows]);
-    }
-
-    /// As a person sees it, its rows without the blanks at their ends.
-    fn shown(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// What is shown as soon as it has something, which is called `what`.
-    fn shown_with<T>(&self, what: &str, has: impl Fn(&str) -> Option<T>) -> (String, T) {
-        let began = Instant::now();
-        loop {
-            let shown = self.shown();
-            if let Some(found) = has(&shown) {
-                return (shown, found);
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "no {what} on the terminal:\n{shown}"
-            );
-            thread::sleep(LOOK);
-        }
-    }
-
-    /// What stands on the terminal when the program has ended, and its exit status.
-    fn end(&self) -> (String, i32) {
-        let status = |shown: &str| {
-            let (_, rest) = shown.split_once(ENDED)?;
-            rest.split_once('.')?.0.parse().ok()
-        };
-        let (shown, status) = self.shown_with("exit status", status);
-        assert!(shown.contains("terminal as before"), "{shown}");
-        assert!(!shown.contains("Percentiles so far"), "{shown}");
-        let flags = self.tmux(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
-        assert_eq!(flags.trim(), "0 1", "alternate screen, cursor");
-        (shown, status)
-    }
-
-    /// All bytes that were written to it.
-    fn written(&self) -> String {
-        String::from_utf8(fs::read(self.path("output")).unwrap()).unwrap()
-    }
-
-    fn pid(&self) -> String {
-        fs::read_to_string(self.path("pid"))
-            .unwrap()
-            .trim()
-            .to_owned()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // Of a server that never began, there is nothing to end.
-        let _ = self.command().arg("kill-server").output();
-    }
+/// What stands on the terminal when it has ended, and its exit status.
+fn end(terminal: &Terminal) -> (String, i32) {
+    let (shown, status) = terminal.end();
+    assert!(!shown.contains("Percentiles so far"), "{shown}");
+    (shown, status)
 }
 
 /// The number that follows a name in one of the rows.
@@ -179,7 +56,7 @@ fn arguments(bank: &Service) -> String {
 #[test]
 fn a_run_is_watched_and_ended_with_q() {
     let bank = bank::start(Faults::default());
-    let terminal = Terminal::start(100, 30, "", &arguments(&bank));
+    let terminal = start(100, 30, "", &arguments(&bank));
     let (shown, first) = terminal.shown_with("replies", replies);
     assert!(
         shown.starts_with(&format!(" galo-load bank → {} ", bank.url())),
@@ -231,7 +108,7 @@ fn a_run_is_watched_and_ended_with_q() {
     });
 
     terminal.keys("q");
-    let (shown, status) = terminal.end();
+    let (shown, status) = end(&terminal);
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("\nStatuses\n"), "no summary:\n{shown}");
 }
@@ -240,10 +117,10 @@ fn a_run_is_watched_and_ended_with_q() {
 fn ctrl_c_and_esc_end_a_run_too() {
     let bank = bank::start(Faults::default());
     for key in ["C-c", "Escape"] {
-        let terminal = Terminal::start(80, 24, "", &arguments(&bank));
+        let terminal = start(80, 24, "", &arguments(&bank));
         terminal.shown_with("replies", replies);
         terminal.keys(key);
-        let (shown, status) = terminal.end();
+        let (shown, status) = end(&terminal);
         assert_eq!(status, 0, "{shown}");
         assert!(shown.contains("\nStatuses\n"), "no summary:\n{shown}");
     }
@@ -252,14 +129,14 @@ fn ctrl_c_and_esc_end_a_run_too() {
 #[test]
 fn sigterm_ends_a_run_and_gives_the_terminal_back() {
     let bank = bank::start(Faults::default());
-    let terminal = Terminal::start(80, 24, "", &arguments(&bank));
+    let terminal = start(80, 24, "", &arguments(&bank));
     terminal.shown_with("replies", replies);
     let killed = Command::new("kill")
         .args(["-TERM", &terminal.pid()])
         .status()
         .unwrap();
     assert!(killed.success());
-    let (shown, status) = terminal.end();
+    let (shown, status) = end(&terminal);
     assert_eq!(status, 0, "{shown}");
 }
 
@@ -270,22 +147,22 @@ fn wrong_replies_are_seen_and_the_exit_status_says_so() {
         ..Faults::default()
     };
     let bank = bank::start(faults);
-    let terminal = Terminal::start(100, 30, "", &arguments(&bank));
+    let terminal = start(100, 30, "", &arguments(&bank));
     let counted = |shown: &str| number_after(shown, "Failures: ");
     let (shown, _) = terminal.shown_with("failures", counted);
     assert!(shown.contains(" wrong content"), "{shown}");
     terminal.keys("q");
-    assert_eq!(terminal.end().1, 1);
+    assert_eq!(end(&terminal).1, 1);
 }
 
 #[test]
 fn ctrl_c_ends_the_wait_for_a_target_that_never_answers() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = silent.local_addr().unwrap();
-    let terminal = Terminal::start(80, 24, "", &format!("{target} --timeout 10m"));
+    let terminal = start(80, 24, "", &format!("{target} --timeout 10m"));
     terminal.shown_with("screen", |shown| shown.contains("starting …").then_some(()));
     terminal.keys("C-c");
-    let (shown, status) = terminal.end();
+    let (shown, status) = end(&terminal);
     assert_eq!(status, 2, "{shown}");
     assert!(shown.contains("stopped before"), "{shown}");
 }
@@ -295,8 +172,8 @@ fn without_colours_there_are_lines_and_no_escape_sequence() {
     let bank = bank::start(Faults::default());
     for environment in ["NO_COLOR=1", "TERM=dumb"] {
         let arguments = format!("{} -c 2 -d 2s -r 100", bank.url());
-        let terminal = Terminal::start(100, 30, environment, &arguments);
-        let (shown, status) = terminal.end();
+        let terminal = start(100, 30, environment, &arguments);
+        let (shown, status) = end(&terminal);
         assert_eq!(status, 0, "{shown}");
         let written = terminal.written();
         assert!(!written.contains('\u{1b}'), "{written:?}");
