@@ -2,6 +2,7 @@
 
 mod flags;
 mod help;
+mod nearest;
 mod payments;
 
 use std::ffi::OsString;
@@ -18,7 +19,8 @@ use crate::limits::{
 use crate::log::Format;
 use crate::node::Durability;
 use flags::{set_listen, Flag, Given, LISTEN_DEFAULT, SERVE_FLAGS};
-pub use help::help;
+pub use help::{flags, help, FlagText, Page};
+use nearest::nearest;
 pub use payments::{PaymentFlags, ProcessorUrl};
 
 /// The commit this was built from, or `unknown`.
@@ -48,8 +50,8 @@ pub enum CliCommand {
         /// The server to ask: `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
         url: String,
     },
-    /// Print [`help()`], and exit.
-    Help,
+    /// Print a page of [`help()`], and exit.
+    Help(Page),
     /// Print [`version()`], and exit.
     Version,
 }
@@ -164,7 +166,9 @@ pub fn parse(
         .map_err(|error| UsageError(error.to_string()))?
     {
         match arg {
-            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(CliCommand::Help),
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => {
+                return Ok(CliCommand::Help(page(command.as_deref())))
+            }
             lexopt::Arg::Short('V') | lexopt::Arg::Long("version") => {
                 return Ok(CliCommand::Version)
             }
@@ -172,14 +176,9 @@ pub fn parse(
                 let word = utf8("command", word)?;
                 match word.as_str() {
                     "serve" | "check" | "healthcheck" => command = Some(word),
-                    "help" => return Ok(CliCommand::Help),
+                    "help" => return help_about(&mut parser),
                     "version" => return Ok(CliCommand::Version),
-                    _ => {
-                        let message = format!(
-                            "unknown command '{word}'; accepted: serve, check, healthcheck, help, version"
-                        );
-                        return Err(UsageError(message));
-                    }
+                    _ => return Err(unknown_command(&word)),
                 }
             }
             lexopt::Arg::Value(word) => {
@@ -317,17 +316,63 @@ fn health_url(address: &Address) -> String {
     }
 }
 
+const COMMANDS: [&str; 5] = ["serve", "check", "healthcheck", "help", "version"];
+
+/// Of a command; without one, in short.
+fn page(command: Option<&str>) -> Page {
+    match command {
+        Some("serve") => Page::Serve,
+        Some("check") => Page::Check,
+        Some("healthcheck") => Page::Healthcheck,
+        _ => Page::Short,
+    }
+}
+
+/// What stands behind `galo help`.
+fn help_about(parser: &mut lexopt::Parser) -> Result<CliCommand, UsageError> {
+    let next = parser
+        .next()
+        .map_err(|error| UsageError(error.to_string()))?;
+    let Some(lexopt::Arg::Value(word)) = next else {
+        return Ok(CliCommand::Help(Page::Short));
+    };
+    let word = utf8("command", word)?;
+    match COMMANDS.contains(&word.as_str()) {
+        true => Ok(CliCommand::Help(page(Some(&word)))),
+        false => Err(unknown_command(&word)),
+    }
+}
+
+fn unknown_command(word: &str) -> UsageError {
+    let meant = meant(nearest(word, COMMANDS));
+    let accepted = COMMANDS.join(", ");
+    UsageError(format!(
+        "unknown command '{word}'{meant}; accepted: {accepted}"
+    ))
+}
+
 fn unknown(command: &Option<String>, flag: &str) -> UsageError {
-    let accepted = match command.as_deref() {
-        Some("check") => "--data".to_owned(),
-        Some("healthcheck") => "--url".to_owned(),
+    let mut names = match command.as_deref() {
+        Some("check") => vec!["--data".to_owned()],
+        Some("healthcheck") => vec!["--url".to_owned()],
         _ => SERVE_FLAGS
+            .iter()
             .map(|flag| format!("--{}", flag.name))
-            .join(", "),
+            .collect(),
+    };
+    names.extend(["--help", "--version"].map(str::to_owned));
+    let meant = meant(nearest(flag, names.iter().map(String::as_str)));
+    let accepted = match names.len() {
+        ..=3 => names.join(", "),
+        _ => "what galo help serve lists".to_owned(),
     };
     UsageError(format!(
-        "unknown flag '{flag}'; accepted: {accepted}, --help, --version"
+        "unknown flag '{flag}'{meant}; accepted: {accepted}"
     ))
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!(" (is {nearest} meant?)"))
 }
 
 fn value(parser: &mut lexopt::Parser, name: &str) -> Result<String, UsageError> {

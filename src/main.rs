@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         }
     };
     let done = match command {
-        CliCommand::Help => return printed(&config::help()),
+        CliCommand::Help(page) => return printed(&config::help(page)),
         CliCommand::Version => return printed(&format!("{}\n", config::version())),
         CliCommand::Check { data } => {
             let mut report = Report::default();

@@ -32,6 +32,18 @@ impl Flag {
         self.name == "listen"
     }
 
+    /// What its value may be, if that is one of a few words.
+    pub(super) fn choices(&self) -> Vec<&'static str> {
+        match self.name {
+            "io" => names(&IO),
+            "durability" => names(&DURABILITY),
+            "log" => names(&LOG),
+            "log-level" => names(&LOG_LEVELS),
+            _ if self.takes_value() => Vec::new(),
+            _ => vec!["on", "off"],
+        }
+    }
+
     /// The first that is set counts: ours, and as others call it.
     pub(super) fn variables(&self) -> impl Iterator<Item = String> {
         let ours = self.name.replace('-', "_").to_ascii_uppercase();
@@ -59,6 +71,17 @@ pub(super) struct Given {
 
 pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
 
+const IO: [(&str, Choice); 3] = [
+    ("auto", Choice::Auto),
+    ("uring", Choice::Uring),
+    ("epoll", Choice::Epoll),
+];
+
+const DURABILITY: [(&str, Durability); 2] =
+    [("process", Durability::Process), ("disk", Durability::Disk)];
+
+const LOG: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
+
 const LOG_LEVELS: [(&str, LevelFilter); 7] = [
     ("off", LevelFilter::Off),
     ("error", LevelFilter::Error),
@@ -69,7 +92,7 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
     ("trace", LevelFilter::Trace),
 ];
 
-/// The flags of `galo serve`, in the order of `--help`.
+/// The flags of `galo serve`, in the order of its help.
 #[rustfmt::skip]
 pub(super) const SERVE_FLAGS: [Flag; 20] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
@@ -86,13 +109,11 @@ pub(super) const SERVE_FLAGS: [Flag; 20] = [
         set: |given, value| switch(value).map(|pin| given.serve.pin = pin),
         help: "keep thread N on the Nth CPU that the process may use" },
     Flag { name: "io", value: " DRIVER", default: "auto",
-        set: |given, value| one_of(value, &[("auto", Choice::Auto), ("uring", Choice::Uring), ("epoll", Choice::Epoll)])
-            .map(|io| given.serve.io = io),
+        set: |given, value| one_of(value, &IO).map(|io| given.serve.io = io),
         help: "auto, uring or epoll: auto is uring, or epoll where the\n\
                kernel refuses io_uring" },
     Flag { name: "durability", value: " D", default: "process",
-        set: |given, value| one_of(value, &[("process", Durability::Process), ("disk", Durability::Disk)])
-            .map(|durability| given.serve.durability = durability),
+        set: |given, value| one_of(value, &DURABILITY).map(|durability| given.serve.durability = durability),
         help: "process: a reply leaves once its journal write has reached\n\
                the kernel, and survives kill -9 (fdatasync follows within\n\
                100 ms); disk: after fdatasync, and survives a power loss" },
@@ -146,8 +167,7 @@ pub(super) const SERVE_FLAGS: [Flag; 20] = [
         help: "where they meet: a directory that all of them see; made\n\
                if missing" },
     Flag { name: "log", value: " FORMAT", default: "text",
-        set: |given, value| one_of(value, &[("text", Format::Text), ("json", Format::Json)])
-            .map(|format| given.serve.log = format),
+        set: |given, value| one_of(value, &LOG).map(|format| given.serve.log = format),
         help: "text or json, on standard error" },
     Flag { name: "log-level", value: " LEVEL", default: "info",
         set: |given, value| one_of(value, &LOG_LEVELS).map(|level| given.serve.log_level = level),
@@ -199,12 +219,15 @@ fn switch(value: &str) -> Result<bool, String> {
     }
 }
 
+fn names<T>(choices: &[(&'static str, T)]) -> Vec<&'static str> {
+    choices.iter().map(|(name, _)| *name).collect()
+}
+
 /// The choice that `value` names, in upper or lower case.
-fn one_of<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
+fn one_of<T: Copy>(value: &str, choices: &[(&'static str, T)]) -> Result<T, String> {
     let is_it = |name: &str| name.eq_ignore_ascii_case(value.trim());
     let choice = choices.iter().find(|(name, _)| is_it(name));
-    choice.map(|(_, choice)| *choice).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        format!("'{value}' is not accepted: {}", names.join(", "))
-    })
+    choice
+        .map(|(_, choice)| *choice)
+        .ok_or_else(|| format!("'{value}' is not accepted: {}", names(choices).join(", ")))
 }

@@ -72,7 +72,10 @@ fn a_bad_variable_stops_serve_and_nothing_else() {
     let variables = [("GALO_IO", "kqueue")];
     let error = parse_with(&[], &variables).unwrap_err().to_string();
     assert!(error.starts_with("GALO_IO: "), "{error}");
-    assert_eq!(parse_with(&["--help"], &variables), Ok(CliCommand::Help));
+    assert_eq!(
+        parse_with(&["--help"], &variables),
+        Ok(CliCommand::Help(Page::Short))
+    );
     assert!(parse_with(&["check"], &variables).is_ok());
     assert!(parse_with(&["healthcheck"], &variables).is_ok());
 }
@@ -278,9 +281,9 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
     for (args, expected) in [
         (
             &["--core", "2"][..],
-            "unknown flag '--core'; accepted: --listen, --data",
+            "unknown flag '--core' (is --cores meant?); accepted: what galo help serve lists",
         ),
-        (&["-x"], "unknown flag '-x'"),
+        (&["-x"], "unknown flag '-x'; accepted: what"),
         (
             &["--cores", "0"],
             "--cores: '0' is not accepted: a whole number from 1 to 64",
@@ -304,7 +307,7 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
         ),
         (
             &["serf"],
-            "unknown command 'serf'; accepted: serve, check, healthcheck, help, version",
+            "unknown command 'serf' (is serve meant?); accepted: serve, check, healthcheck, help, version",
         ),
         (
             &["--allow-reset=perhaps"],
@@ -320,7 +323,7 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
         (&["serve", "more"], "'more' is one word too many"),
         (
             &["check", "--cores", "2"],
-            "unknown flag '--cores'; accepted: --data",
+            "unknown flag '--cores'; accepted: --data, --help, --version",
         ),
         (
             &["healthcheck", "--data", "x"],
@@ -400,15 +403,29 @@ fn the_other_commands_take_their_one_flag() {
     for args in [&["--version"][..], &["-V"], &["version"], &["check", "-V"]] {
         assert_eq!(parse_with(args, &[]), Ok(CliCommand::Version), "{args:?}");
     }
-    for args in [
-        &["--help"][..],
-        &["-h"],
-        &["help"],
-        &["check", "--help"],
-        &["help", "check"],
+    for (args, page) in [
+        (&["--help"][..], Page::Short),
+        (&["-h"], Page::Short),
+        (&["help"], Page::Short),
+        (&["--cores", "1", "--help"], Page::Short),
+        (&["help", "version"], Page::Short),
+        (&["help", "help"], Page::Short),
+        (&["serve", "--help"], Page::Serve),
+        (&["serve", "--cores", "1", "-h"], Page::Serve),
+        (&["help", "serve"], Page::Serve),
+        (&["check", "--help"], Page::Check),
+        (&["help", "check"], Page::Check),
+        (&["healthcheck", "-h"], Page::Healthcheck),
+        (&["help", "healthcheck"], Page::Healthcheck),
     ] {
-        assert_eq!(parse_with(args, &[]), Ok(CliCommand::Help), "{args:?}");
+        assert_eq!(
+            parse_with(args, &[]),
+            Ok(CliCommand::Help(page)),
+            "{args:?}"
+        );
     }
+    let expected = "unknown command 'chek' (is check meant?); accepted: serve, check";
+    assert!(error(&["help", "chek"]).starts_with(expected));
 }
 
 const CLUSTER: [&str; 6] = ["--nodes", "api01,api02", "--node", "api02", "--run", "/run"];

@@ -27,18 +27,42 @@ const FLAGS: [&str; 19] = [
 ];
 
 #[test]
-fn help_names_every_flag_with_its_variable() {
+fn help_is_short_and_that_of_a_command_is_all() {
+    let run = |args: &[&str]| {
+        let launch = args
+            .iter()
+            .fold(Launch::bare(), |launch, arg| launch.arg(arg));
+        let help = launch.run().good();
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 80),
+            "{help}"
+        );
+        help
+    };
     for arg in ["--help", "-h", "help"] {
-        let help = Launch::bare().arg(arg).run().good();
+        let help = run(&[arg]);
+        assert!(help.lines().count() <= 26, "a screen: {help}");
+        for word in [
+            "serve",
+            "check",
+            "healthcheck",
+            "--listen",
+            "127.0.0.1:9999",
+            "galo help serve",
+        ] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+    for args in [["help", "serve"], ["serve", "--help"], ["serve", "-h"]] {
+        let help = run(&args);
         for flag in FLAGS {
             let variable = format!("GALO_{}", flag.to_uppercase().replace('-', "_"));
             assert!(help.contains(&format!("--{flag}")), "{flag}");
             assert!(help.contains(&variable), "{variable}");
         }
-        for word in ["serve", "check", "healthcheck", "127.0.0.1:9999", "/health"] {
+        for word in ["serve", "127.0.0.1:9999", "/health", "SIGTERM"] {
             assert!(help.contains(word), "{word}");
         }
-        assert!(help.lines().all(|line| line.chars().count() <= 80));
     }
 }
 
@@ -57,8 +81,11 @@ fn version_names_version_commit_and_drivers() {
 fn what_is_not_accepted_is_named_with_what_is() {
     let cases: [(&[&str], &[&str]); 34] = [
         (&["--lisen", "x"], &["--lisen", "--listen"]),
-        (&["serve", "--nada"], &["--nada", "--data"]),
-        (&["-x"], &["-x", "--help"]),
+        (
+            &["serve", "--nada"],
+            &["--nada", "--data", "galo help serve"],
+        ),
+        (&["-x"], &["-x", "galo help serve"]),
         (&["sirva"], &["sirva", "serve, check, healthcheck"]),
         (&["serve", "check"], &["check"]),
         (&["--cores", "0"], &["--cores", "'0'", "1 to 64"]),
