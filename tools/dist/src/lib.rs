@@ -1,0 +1,51 @@
+//! Manual pages and completions of `galo` and `galo-load`, made of what their help is made of.
+
+mod manual;
+mod server;
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+
+/// Every file of `dist/` that is made, and its contents.
+pub fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let load = galo_load::cli::Cli::command;
+    let mut files = vec![
+        (
+            "galo.1",
+            manual::page(server::command(), &server::sections()),
+        ),
+        ("galo-load.1", manual::page(load(), &[])),
+    ];
+    let shells = [
+        (Shell::Bash, ["galo.bash", "galo-load.bash"]),
+        (Shell::Zsh, ["_galo", "_galo-load"]),
+        (Shell::Fish, ["galo.fish", "galo-load.fish"]),
+    ];
+    for (shell, [of_server, of_load]) in shells {
+        files.push((of_server, completion(shell, server::command())));
+        files.push((of_load, completion(shell, load())));
+    }
+    files
+}
+
+fn completion(shell: Shell, command: Command) -> Vec<u8> {
+    let mut command = without_positionals(&command);
+    let name = command.get_name().to_owned();
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command, &name, &mut text);
+    // A dash in a program's name is taken for the border between two commands, but not everywhere.
+    let text = String::from_utf8(text).expect("it is text");
+    let wrong = format!("{}__", name.replace('-', "__subcmd__"));
+    let right = format!("{}__", name.replace('-', "__"));
+    text.replace(&wrong, &right).into_bytes()
+}
+
+/// A URL has no completion; and in zsh, a command is looked for only behind it.
+fn without_positionals(command: &Command) -> Command {
+    let flags = command.get_arguments().filter(|arg| !arg.is_positional());
+    Command::new(command.get_name().to_owned())
+        .version(command.get_version().unwrap_or_default().to_owned())
+        .args(flags)
+        .subcommands(command.get_subcommands())
+        .disable_help_subcommand(command.is_disable_help_subcommand_set())
+}
