@@ -1,13 +1,14 @@
 //! The container engine: the one that runs, or one of our own.
 
 use std::fs::File;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::{geteuid, Pid};
 use tempfile::TempDir;
+
+use crate::debian_support::{expect_programs, run};
 
 /// For an engine to start, and to stop.
 const ENGINE_MAX: Duration = Duration::from_secs(60);
@@ -37,12 +38,7 @@ impl Engine {
     /// The default engine if it answers, or a new one.
     pub fn find_or_start() -> Engine {
         assert!(geteuid().is_root(), "these tests need root");
-        for (program, package) in PROGRAMS {
-            assert!(
-                is_on_path(program),
-                "{program} is missing: apt-get install {package}"
-            );
-        }
+        expect_programs(&PROGRAMS);
         let mut engine = Engine {
             host: None,
             own: None,
@@ -144,25 +140,4 @@ impl Drop for Own {
             eprintln!("{} is left: {error}", path.display());
         }
     }
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).is_file())
-}
-
-/// Runs it to its end, which must be good: what it prints, without the line's end.
-#[track_caller]
-pub fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{stdout}{stderr}",
-        output.status
-    );
-    stdout.trim_end().to_owned()
 }

@@ -1,9 +1,10 @@
 //! The images: a stand-in for what would be pulled, and Galo's own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::engine::{run, Engine};
+use crate::debian_support::{base_tar, run};
+use crate::engine::Engine;
 
 /// The project's directory.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -89,35 +90,6 @@ impl Drop for Images<'_> {
             let _ = command.args(["image", "rm", image]).output();
         }
     }
-}
-
-/// A bare Debian of this machine's release (the binary is linked to its glibc) with nginx. Made once:
-/// `cargo clean` removes it.
-fn base_tar() -> PathBuf {
-    let tar = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docker-base.tar");
-    if tar.exists() {
-        return tar;
-    }
-    let release = std::fs::read_to_string("/etc/os-release").expect("a Debian");
-    let mut names = release
-        .lines()
-        .filter_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    let codename = names.next().expect("a release of Debian");
-    let dir = tempfile::Builder::new().prefix("galo-debian-").tempdir();
-    let dir = dir.expect("a temporary directory");
-    run(Command::new("debootstrap")
-        .args(["--variant=minbase", "--include=nginx,libnginx-mod-stream"])
-        .arg(codename)
-        .arg(dir.path()));
-    let unfinished = tar.with_extension("tmp");
-    run(Command::new("tar")
-        .args(["--create", "--one-file-system", "--file"])
-        .arg(&unfinished)
-        .arg("--directory")
-        .arg(dir.path())
-        .arg("."));
-    std::fs::rename(&unfinished, &tar).expect("it was made just now");
-    tar
 }
 
 fn path_text(path: &Path) -> &str {

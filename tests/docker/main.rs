@@ -8,6 +8,9 @@
 //! One test, because all of it shares the engine and the images, and because containers that ran
 //! beside the measured ones would be measured, too.
 
+#[path = "../debian_support/mod.rs"]
+mod debian_support;
+
 mod engine;
 mod images;
 mod project;

@@ -4,7 +4,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::engine::{run, Engine};
+use crate::debian_support::run;
+use crate::engine::Engine;
 use crate::images::{Images, ROOT};
 use galo_testkit::{Address, PATIENCE};
 
