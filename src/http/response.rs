@@ -104,8 +104,7 @@ pub enum ContentType {
 }
 
 impl ContentType {
-    /// From the end of the date to the beginning of the length. What only some get who ask for the same says so
-    /// (RFC 9110, section 12.5.5).
+    /// From the end of the date to the beginning of the length.
     const fn infix(self) -> &'static str {
         match self {
             ContentType::Json => "\r\nContent-Type: application/json\r\nContent-Length: ",
@@ -113,14 +112,19 @@ impl ContentType {
                 "\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: "
             }
             ContentType::Problem => {
-                "\r\nContent-Type: application/problem+json\r\nVary: Accept\r\nContent-Length: "
+                "\r\nContent-Type: application/problem+json\r\nContent-Length: "
             }
             ContentType::OpenMetrics => concat!(
                 "\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8",
-                "\r\nVary: Accept\r\nContent-Length: "
+                "\r\nContent-Length: "
             ),
             ContentType::None => "\r\nContent-Length: ",
         }
+    }
+
+    /// Only for who asks for it in `Accept`.
+    const fn is_asked_for(self) -> bool {
+        matches!(self, ContentType::Problem | ContentType::OpenMetrics)
     }
 }
 
@@ -172,8 +176,12 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>, date: &Date, framing: Framing
     if reply.gzipped {
         out.extend_from_slice(b"\r\nContent-Encoding: gzip");
     }
-    if reply.vary {
-        out.extend_from_slice(b"\r\nVary: Accept-Encoding");
+    // RFC 9110, section 12.5.5.
+    match (reply.content_type.is_asked_for(), reply.vary) {
+        (false, false) => {}
+        (false, true) => out.extend_from_slice(b"\r\nVary: Accept-Encoding"),
+        (true, false) => out.extend_from_slice(b"\r\nVary: Accept"),
+        (true, true) => out.extend_from_slice(b"\r\nVary: Accept, Accept-Encoding"),
     }
     if let Some(methods) = reply.allow {
         out.extend_from_slice(b"\r\nAllow: ");

@@ -23,6 +23,7 @@ mod io_uring_refused;
 mod joining;
 mod listening;
 mod memory;
+mod negotiation;
 mod operations;
 mod output;
 mod payments;

@@ -28,7 +28,7 @@ fn assert_is(reply: &Reply, problem: &Problem, details: bool) {
     let content_type = match details {
         true => {
             problem.write_details(&mut body);
-            "application/problem+json\r\nVary: Accept\r\n"
+            "application/problem+json\r\nContent-Length: "
         }
         false => {
             problem.write(&mut body);
@@ -39,6 +39,11 @@ fn assert_is(reply: &Reply, problem: &Problem, details: bool) {
     assert_eq!(reply.body, String::from_utf8(body).unwrap());
     let line = format!("\r\nContent-Type: {content_type}");
     assert!(reply.head.contains(&line), "{reply:?}");
+    assert_eq!(
+        reply.head.contains("\r\nVary: Accept"),
+        details,
+        "{reply:?}"
+    );
 }
 
 #[test]
