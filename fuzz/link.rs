@@ -42,6 +42,7 @@ fn node() -> Node {
         directory: DIRECTORY,
         durability: Durability::Process,
         allow_reset: true,
+        docs: true,
         payments: Some(PaymentSettings {
             hosts: ["default".to_owned(), "fallback".to_owned()],
             prefixes: [String::new(), String::new()],
