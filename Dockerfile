@@ -45,6 +45,7 @@ WORKDIR /galo
 # beside the server, and without tests (hence without --locked; the versions are the lock file's all the same).
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
+COPY output output
 RUN sed -i -e 's/^members = .*/members = ["."]/' -e '/^\[\[test\]\]/,/^$/d' -e '/^build = /d' -e '/^galo-testkit = /d' Cargo.toml \
     && mkdir src \
     && touch src/lib.rs \

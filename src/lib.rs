@@ -21,7 +21,6 @@ pub mod log;
 pub mod machine;
 pub mod members;
 pub mod node;
-pub mod output;
 pub mod payments;
 pub(crate) mod probes;
 pub mod runtime;

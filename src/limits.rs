@@ -343,9 +343,6 @@ pub const THREADS_GONE_NS_MAX: u64 = 100 * MILLISECOND_NS;
 pub const JOB_THREADS: usize = 2;
 /// A healthcheck that has no answer by then has failed.
 pub const HEALTHCHECK_NS_MAX: u64 = 2 * SECOND_NS;
-/// For room on standard error, milliseconds a page of a command's last words. Beyond: they are lost. (A line of the
-/// log is not waited for at all.)
-pub const COMPLAINT_WAIT_MS_MAX: u16 = 1_000;
 /// Files that a process needs open for a moment, or for itself: a lock, a directory, `/proc`, a resolver's.
 pub const PROCESS_FILES: usize = 4;
 /// Files of one core on uring: what wakes it, its ring; glommio's three rings, and what wakes those.

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use galo_output::{is_journal, write_stderr, ERROR_PRIORITY};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::http::iso8601;
-use crate::output::{is_journal, write_stderr, ERROR_PRIORITY};
 
 /// The format of a log line: `--log`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,13 @@
 use std::process::ExitCode;
 
 use galo::config::{self, CliCommand};
-use galo::output::{complain, print, unprinted, Report};
-use galo::{healthcheck, serve, shard, system};
+use galo::{healthcheck, serve, shard};
+use galo_output::{complain, print, unprinted, Report};
 
 const PROGRAM: &str = "galo";
 
 fn main() -> ExitCode {
-    system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(command) => command,
         Err(error) => {

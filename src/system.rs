@@ -5,7 +5,6 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
-use nix::sys::signal::{signal, SigHandler, Signal};
 
 use crate::limits::THREADS_GONE_NS_MAX;
 
@@ -19,14 +18,6 @@ pub fn raise_limits() {
             }
         }
     }
-}
-
-/// A write beyond RLIMIT_FSIZE fails from now on (EFBIG), where by default it ends the process (SIGXFSZ). Of use in
-/// every command that writes: its output may go into a file, too.
-pub fn fail_beyond_file_size() {
-    // SAFETY: no handler is installed, and nothing is done with the one before.
-    let ignored = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
-    ignored.expect("a signal that can be ignored");
 }
 
 /// An error of the system, and the limit of this process that it met, if it is about one.

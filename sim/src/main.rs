@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use galo::output::{complain, print, unprinted, Report};
+use galo_output::{complain, print, unprinted, Report};
 use galo_sim::many::many;
 use galo_sim::run::Options;
 use galo_sim::sabotage::Sabotage;
@@ -78,7 +78,7 @@ const PROGRAM: &str = "galo-sim";
 const UNPRINTED: u8 = 2;
 
 fn main() -> ExitCode {
-    galo::system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     let arguments = match arguments() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {

@@ -29,8 +29,8 @@ use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
 use clap::{Parser, ValueEnum};
-use galo::output::{complain, unprinted, Report};
 use galo_bench::server::Programs;
+use galo_output::{complain, unprinted, Report};
 
 use machine::Machine;
 use rows::{Bench, Row, Scale};
@@ -64,7 +64,7 @@ struct Arguments {
 const PROGRAM: &str = "galo-bench";
 
 fn main() -> ExitCode {
-    galo::system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help, or what is wrong with the command line.

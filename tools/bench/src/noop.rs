@@ -6,8 +6,8 @@
 use galo::http::{self, Parsed};
 use galo::io::{Address, Choice, Control, Listeners, Setup};
 use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
-use galo::output::{complain, print};
 use galo::system::raise_limits;
+use galo_output::{complain, print};
 use lexopt::ValueExt;
 use nix::sys::signal::{SigSet, Signal};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Wed, 17 Jan 2024 02:34:41 GMT\r\
     {\"limite\":100000,\"saldo\":1234567}";
 
 fn main() -> ExitCode {
-    galo::system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {

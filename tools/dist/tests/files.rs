@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -61,4 +62,50 @@ fn the_unit_allows_the_system_calls_that_a_container_is_allowed() {
     let unit: BTreeSet<&str> = lists.flat_map(str::split_ascii_whitespace).collect();
     assert!(unit.len() > 90, "{unit:?}");
     assert_eq!(unit, container);
+}
+
+/// The packages that a package of the workspace is compiled with.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args([
+            "tree",
+            "--locked",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+        ])
+        .args(["--prefix", "none", "--format", "{lib}"])
+        .current_dir(root());
+    let output = cargo.output().expect("cargo");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().map(str::to_owned).collect()
+}
+
+/// So `cargo install --path tools/load` compiles no server, and the server nothing of what its description is made with.
+#[test]
+fn the_load_tester_is_without_the_server_and_the_server_without_tools() {
+    let load = dependencies("galo-load");
+    assert!(
+        load.contains("galo_load") && load.contains("galo_output"),
+        "{load:?}"
+    );
+    assert!(
+        !load.contains("galo") && !load.contains("glommio"),
+        "{load:?}"
+    );
+    let server = dependencies("galo");
+    assert!(
+        server.contains("galo") && server.contains("glommio"),
+        "{server:?}"
+    );
+    for name in ["clap", "roff", "galo_load", "galo_dist", "tokio", "uuid"] {
+        assert!(!server.contains(name), "{name}");
+    }
 }

@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::reply::{parse_reply, Response};
 use anyhow::{bail, Result};
-use galo::http::client::{parse_reply, Response};
 use nix::sys::socket::{connect, socket, AddressFamily, SockFlag, SockType, UnixAddr};
 
 use crate::engine::Stop;
@@ -129,14 +129,14 @@ impl Connection {
                         service: taken,
                     });
                 }
-                Response::Incomplete { .. } if ended => {
+                Response::Incomplete if ended => {
                     let kind = match input.is_empty() {
                         true => FailureKind::Closed,
                         false => FailureKind::HalfReply,
                     };
                     return Err(Failure::new(kind, "the connection ended"));
                 }
-                Response::Incomplete { .. } => {}
+                Response::Incomplete => {}
                 Response::Bad => {
                     let text = String::from_utf8_lossy(&input).into_owned();
                     return Err(Failure::new(FailureKind::NotHttp, text));

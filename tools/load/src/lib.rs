@@ -24,6 +24,7 @@
 //! | `watch` | memory and CPU of the server, from /proc and cgroups |
 //! | `contest2024`, `contest2025` | the official runs, their checks and scores |
 //! | `target`, `exchange` | where requests go; one request at a time, for what is not load |
+//! | `reply` | where a reply ends, and what is in it |
 
 pub mod cli;
 pub mod contest2024;
@@ -34,6 +35,7 @@ pub mod measure;
 pub mod observer;
 pub mod plain;
 pub mod process;
+pub mod reply;
 pub mod report;
 pub mod run;
 pub mod screen;

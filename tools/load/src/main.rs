@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use galo::output::{complain, unprinted};
 use galo_load::cli::Cli;
 use galo_load::observer::Verdict;
 use galo_load::run;
+use galo_output::{complain, unprinted};
 
 const PROGRAM: &str = "galo-load";
 
 fn main() -> ExitCode {
-    galo::system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help, the version, or what is wrong with the command line.

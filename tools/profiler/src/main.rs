@@ -23,8 +23,8 @@ use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
 use clap::Parser;
-use galo::output::{complain, unprinted};
 use galo_bench::server::Programs;
+use galo_output::{complain, unprinted};
 
 use load::Load;
 use subject::Subject;
@@ -63,7 +63,7 @@ struct Arguments {
 const PROGRAM: &str = "tools/profile";
 
 fn main() -> ExitCode {
-    galo::system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(text) => {

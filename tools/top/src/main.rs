@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use galo::output::{complain, unprinted};
 use galo_load::target::Target;
+use galo_output::{complain, unprinted};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use overview::Overview;
@@ -64,7 +64,7 @@ const PROGRAM: &str = "galo-top";
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    galo::system::fail_beyond_file_size();
+    galo_output::fail_beyond_file_size();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(text) => {

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::ValueEnum;
 use galo::io::Choice;
-use galo::output::complain;
 use galo_load::measure::Tally;
+use galo_output::complain;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use serde::Serialize;
 

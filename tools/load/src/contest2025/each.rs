@@ -6,8 +6,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use galo::payments::PaymentId;
 use galo_processor::decimal;
+use uuid::Uuid;
 
 use super::calls::Calls;
 use super::processors::{Processor, ANSWERS};
@@ -103,7 +103,7 @@ enum Looked {
 }
 
 fn look_up(processors: &[Processor; 2], users: &Users, idle: &mut impl FnMut() -> bool) -> Looked {
-    let ids: Vec<PaymentId> = users.payments().iter().map(|(id, _)| *id).collect();
+    let ids: Vec<Uuid> = users.payments().iter().map(|(id, _)| *id).collect();
     let part = ids.len().div_ceil(CONNECTIONS).max(1);
     let stopped = &AtomicBool::new(false);
     let (sender, receiver) = mpsc::channel();

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{bail, Context, Result};
-use galo::payments::PaymentId;
 use galo_processor::fault::Plan;
 use galo_processor::model::Config;
 use galo_processor::server::Server;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::calls::{Calls, TIMEOUT};
 use super::score::{FEES_PPM, PROCESSORS};
@@ -120,7 +120,7 @@ impl Lookups<'_> {
     ///
     /// # Errors
     /// The request, and why it has no answer, or none that tells.
-    pub fn ask(&mut self, id: PaymentId) -> Result<Option<u64>, (Vec<u8>, Failure)> {
+    pub fn ask(&mut self, id: Uuid) -> Result<Option<u64>, (Vec<u8>, Failure)> {
         let path = format!("/payments/{id}");
         let request = self.target.request("GET", &path, b"");
         match self.reply(&request) {

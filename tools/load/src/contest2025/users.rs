@@ -1,6 +1,6 @@
 //! Users who pay, and what they are told.
 
-use galo::payments::PaymentId;
+use uuid::Uuid;
 
 use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
@@ -25,7 +25,7 @@ pub struct Fates {
 pub struct Users {
     target: Target,
     ids: Ids,
-    payments: Vec<(PaymentId, Fate)>,
+    payments: Vec<(Uuid, Fate)>,
     pub checks: Checks,
 }
 
@@ -41,7 +41,7 @@ impl Users {
     }
 
     /// Each payment so far, in the order in which they were requested.
-    pub fn payments(&self) -> &[(PaymentId, Fate)] {
+    pub fn payments(&self) -> &[(Uuid, Fate)] {
         &self.payments
     }
 
@@ -56,11 +56,11 @@ impl Users {
     }
 
     /// A payment's request, as an example shows it.
-    pub fn request_text(&self, id: PaymentId) -> String {
+    pub fn request_text(&self, id: Uuid) -> String {
         request_text(&self.request(id))
     }
 
-    fn request(&self, id: PaymentId) -> Vec<u8> {
+    fn request(&self, id: Uuid) -> Vec<u8> {
         let mut request = Vec::new();
         payment_request(&self.target, &mut request, id, AMOUNT_CENTS);
         request

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write as _};
 
 use fastrand::Rng;
-use galo::payments::PaymentId;
+use uuid::Uuid;
 
 use super::reply::{is_refusal, wrong_status};
 use crate::engine::Traffic;
@@ -99,16 +99,14 @@ impl Ids {
     }
 
     /// The next one.
-    pub fn fresh(&mut self) -> PaymentId {
-        const VERSION: u128 = 0xf << 76;
-        const VARIANT: u128 = 0b11 << 62;
+    pub fn fresh(&mut self) -> Uuid {
         let bits = self.random.u128(..);
-        PaymentId(bits & !VERSION & !VARIANT | 0x4 << 76 | 0b10 << 62)
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
     }
 }
 
 /// Appends a payment's request.
-pub fn payment_request(target: &Target, out: &mut Vec<u8>, id: PaymentId, cents: u64) {
+pub fn payment_request(target: &Target, out: &mut Vec<u8>, id: Uuid, cents: u64) {
     let mut body = Cursor::new([0; BODY_BYTES_MAX]);
     let (whole, rest) = (cents / 100, cents % 100);
     write!(
@@ -148,20 +146,20 @@ impl Payments {
 }
 
 impl Traffic for Payments {
-    type Ticket = PaymentId;
+    type Ticket = Uuid;
 
-    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, PaymentId) {
+    fn next(&mut self, _stream: usize, out: &mut Vec<u8>) -> (Kind, Uuid) {
         let id = self.ids.fresh();
         payment_request(&self.target, out, id, AMOUNT_CENTS);
         (Kind::Payment, id)
     }
 
-    fn judge(&mut self, _id: PaymentId, status: u16, _body: &[u8]) -> Result<(), Failure> {
+    fn judge(&mut self, _id: Uuid, status: u16, _body: &[u8]) -> Result<(), Failure> {
         self.accepted.count(Fate::of_status(status));
         judge_payment(status)
     }
 
-    fn lost(&mut self, _id: PaymentId, sent: bool) {
+    fn lost(&mut self, _id: Uuid, sent: bool) {
         self.accepted.count(Fate::of_lost(sent));
     }
 }
@@ -172,7 +170,7 @@ mod tests {
     use crate::measure::FailureKind;
     use std::collections::HashSet;
 
-    const ID: PaymentId = PaymentId(7);
+    const ID: Uuid = Uuid::from_u128(7);
 
     fn target() -> Target {
         "127.0.0.1:9999".parse().unwrap()
@@ -187,10 +185,10 @@ mod tests {
             for _ in 0..5000 {
                 let id = ids.fresh();
                 assert!(seen.insert(id), "{id} came twice");
-                let text = id.text();
+                let text = id.to_string().into_bytes();
                 assert_eq!(text[14], b'4', "{id}");
                 assert!(b"89ab".contains(&text[19]), "{id}");
-                assert_eq!(PaymentId::parse(&text), Some(id));
+                assert_eq!(Uuid::try_parse_ascii(&text), Ok(id));
             }
         }
         assert_eq!(Ids::new(3).fresh(), Ids::new(3).fresh());

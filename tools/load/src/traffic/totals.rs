@@ -2,10 +2,10 @@
 
 use std::ops::Add;
 
-use galo::payments::PaymentId;
 use galo_processor::decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::payments::{Accepted, AMOUNT_CENTS};
 use super::reply::{object, wrong_content, wrong_status, Object};
@@ -116,14 +116,14 @@ pub fn parse_processor_summary(status: u16, body: &[u8]) -> Result<ProcessorSumm
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse_payment(id: PaymentId, status: u16, body: &[u8]) -> Result<Option<u64>, Failure> {
+pub fn parse_payment(id: Uuid, status: u16, body: &[u8]) -> Result<Option<u64>, Failure> {
     match status {
         200 => {}
         404 => return Ok(None),
         _ => return Err(wrong_status(status, "200 or 404, as a payment's is")),
     }
     let body: PaymentBody<'_> = object(body)?;
-    if PaymentId::parse(body.correlation_id.as_bytes()) != Some(id) {
+    if !body.correlation_id.eq_ignore_ascii_case(&id.to_string()) {
         let other = body.correlation_id;
         return Err(wrong_content(format!(
             "{id} was asked for, and {other} is told of"

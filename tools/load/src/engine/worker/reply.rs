@@ -2,9 +2,8 @@
 
 use std::io;
 
-use galo::http::client::{parse_reply, Response};
-
 use crate::measure::{Failure, FailureKind};
+use crate::reply::{parse_reply, Response};
 
 use super::super::connection::example;
 use super::super::timer::now_ns;
@@ -60,7 +59,7 @@ impl<T: Traffic> Worker<'_, T> {
                 let verdict = self.traffic.judge(request.ticket, status, body);
                 (verdict, Some(status), keep_alive && !ended)
             }
-            Response::Incomplete { .. } if last => {
+            Response::Incomplete if last => {
                 self.fail(
                     index,
                     now_ns,
@@ -69,7 +68,7 @@ impl<T: Traffic> Worker<'_, T> {
                 );
                 return true;
             }
-            Response::Incomplete { .. } => {
+            Response::Incomplete => {
                 if is_first {
                     connection.input.extend_from_slice(&self.buffer[..count]);
                 }

@@ -220,7 +220,7 @@ fn totals_are_judged() {
 
 #[test]
 fn a_payment_is_read_by_its_id() {
-    let id = PaymentId(0x4a79_01b8_7d26_4d9d_aa19_4dc1_c7cf_60b3);
+    let id = Uuid::from_u128(0x4a79_01b8_7d26_4d9d_aa19_4dc1_c7cf_60b3);
     let body = |id: &str, amount: &str| {
         format!(
             r#"{{"correlationId":"{id}","amount":{amount},"requestedAt":"2025-07-15T12:34:56"}}"#
@@ -240,7 +240,7 @@ fn a_payment_is_read_by_its_id() {
         (204, String::new(), "204 is not 200 or 404"),
         (
             200,
-            body(&PaymentId(7).to_string(), "19.90"),
+            body(&Uuid::from_u128(7).to_string(), "19.90"),
             "was asked for",
         ),
         (200, body("7", "19.90"), "was asked for"),

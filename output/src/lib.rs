@@ -10,10 +10,11 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::{signal, SigHandler, Signal};
 use nix::sys::stat::fstat;
 
-use crate::limits::COMPLAINT_WAIT_MS_MAX;
-
+/// For room on standard error, milliseconds a page of a command's last words. Beyond: they are lost.
+const COMPLAINT_WAIT_MS_MAX: u16 = 1_000;
 /// A pipe that has room takes so much at once without a wait (pipe(7), PIPE_BUF).
 const PIPE_BYTES: usize = 4096;
 /// What a line in the journal begins with when it tells of an error.
@@ -91,7 +92,10 @@ pub fn unprinted(program: &str, error: &io::Error, status: u8) -> ExitCode {
 }
 
 /// Writes to standard error, as far as that takes it within so many milliseconds a page.
-pub(crate) fn write_stderr(bytes: &[u8], wait_ms: u16) -> io::Result<()> {
+///
+/// # Errors
+/// Not all was taken.
+pub fn write_stderr(bytes: &[u8], wait_ms: u16) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     for part in bytes.chunks(PIPE_BYTES) {
         let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
@@ -101,4 +105,12 @@ pub(crate) fn write_stderr(bytes: &[u8], wait_ms: u16) -> io::Result<()> {
         stderr.write_all(part)?;
     }
     Ok(())
+}
+
+/// A write beyond RLIMIT_FSIZE fails from now on (EFBIG), where by default it ends the process (SIGXFSZ). Of use in
+/// every command that writes: its output may go into a file, too.
+pub fn fail_beyond_file_size() {
+    // SAFETY: no handler is installed, and nothing is done with the one before.
+    let ignored = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+    ignored.expect("a signal that can be ignored");
 }
