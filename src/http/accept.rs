@@ -16,8 +16,15 @@ pub struct Accepts {
 }
 
 impl Accepts {
+    /// Whether a field's value may name one of these at all: most are `*/*` or `application/json`, and not worth reading.
+    #[inline]
+    pub(super) fn may_be_named_in(value: &[u8]) -> bool {
+        value.len() >= "application/problem+json".len() && has_mark(value)
+    }
+
     /// `values`: of all fields of that name.
     #[cold]
+    #[inline(never)]
     pub(super) fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Accepts {
         let mut weights = Weights::default();
         values.for_each(|value| weights.take(value));
@@ -30,6 +37,7 @@ impl Accepts {
 
     /// What the head at the front of `input` asks for, as far as it is there, although it makes no request.
     #[cold]
+    #[inline(never)]
     pub fn of_fragment(input: &[u8]) -> Accepts {
         let head = &input[..input.len().min(HEAD_BYTES_MAX)];
         let lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
@@ -41,6 +49,13 @@ impl Accepts {
             name.eq_ignore_ascii_case(b"Accept").then_some(&value[1..])
         }))
     }
+}
+
+/// A call, and no search in words: what is inlined into the loop over a head's fields costs all of them.
+#[cold]
+#[inline(never)]
+fn has_mark(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'+' | b'-'))
 }
 
 /// Weights of media types, in thousandths; 0 for what is not accepted.
@@ -74,7 +89,8 @@ impl Weights {
     fn take(&mut self, value: &[u8]) {
         for range in unquoted(value, b',') {
             let mut parts = unquoted(range, b';').map(<[u8]>::trim_ascii);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let name = parts.next().unwrap_or_default();
+            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
             let (mut q, mut version) = (1000, None);
             for parameter in parts {
                 match parameter {
@@ -83,20 +99,23 @@ impl Weights {
                     _ => version = version.or(version_of(parameter)),
                 }
             }
-            match &name[..] {
-                b"application/problem+json" => self.problem = self.problem.max(q),
-                b"application/openmetrics-text" if version.is_none_or(|it| it == b"1.0.0") => {
+            if is("application/problem+json") {
+                self.problem = self.problem.max(q);
+            } else if is("application/openmetrics-text") {
+                if version.is_none_or(|it| it == b"1.0.0") {
                     self.openmetrics = self.openmetrics.max(q);
                 }
-                b"application/json" => self.json.take(3, q),
-                b"text/plain" => self.text.take(3, q),
-                b"application/*" => self.json.take(2, q),
-                b"text/*" => self.text.take(2, q),
-                b"*/*" => {
-                    self.json.take(1, q);
-                    self.text.take(1, q);
-                }
-                _ => {}
+            } else if is("application/json") {
+                self.json.take(3, q);
+            } else if is("text/plain") {
+                self.text.take(3, q);
+            } else if is("application/*") {
+                self.json.take(2, q);
+            } else if is("text/*") {
+                self.text.take(2, q);
+            } else if is("*/*") {
+                self.json.take(1, q);
+                self.text.take(1, q);
             }
         }
     }
@@ -138,6 +157,7 @@ pub(super) struct Codings {
 
 impl Codings {
     #[cold]
+    #[inline(never)]
     pub fn take(&mut self, value: &[u8]) {
         for element in list(value) {
             let mut parts = element.splitn(2, |&byte| byte == b';');

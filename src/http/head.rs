@@ -264,7 +264,7 @@ struct Fields<'a> {
     content_length: Option<usize>,
     transfer: Option<Transfer>,
     codings: Codings,
-    /// There is an `Accept` that names something.
+    /// There is an `Accept` to be read.
     accept: bool,
     body_coded: bool,
     idempotency_key: Option<Result<&'a [u8], BadKey>>,
@@ -292,8 +292,7 @@ impl<'a> Fields<'a> {
                     return Err(Status::BadRequest);
                 }
             }
-            // What most clients send, and means nothing.
-            6 if same(name, b"Accept") => self.accept |= value != b"*/*",
+            6 if same(name, b"Accept") => self.accept |= Accepts::may_be_named_in(value),
             6 if same(name, b"Expect") => {
                 if value.eq_ignore_ascii_case(b"100-continue") {
                     self.expects_continue = true;
