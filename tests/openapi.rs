@@ -1,6 +1,7 @@
 //! `docs/openapi.yaml` and the code tell of the same errors, statuses, paths and methods.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use galo::api::operations::OPENAPI;
 use galo::api::problem::{Problem, PROBLEMS};
@@ -173,4 +174,26 @@ fn every_path_is_in_both_with_its_methods() {
 #[test]
 fn it_is_of_this_version() {
     assert_eq!(document()["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// So that the table is all of them.
+#[test]
+fn errors_are_made_by_their_table_only() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut tables = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            let makes_one = text.replace("-> Problem {", "").contains("Problem {");
+            let is_table = path.ends_with("api/problem.rs");
+            assert_eq!(makes_one, is_table, "{}", path.display());
+            tables += usize::from(is_table);
+        }
+    }
+    assert_eq!(tables, 1);
 }

@@ -51,7 +51,7 @@ impl Accepts {
     }
 }
 
-/// A call, and no search in words: what is inlined into the loop over a head's fields costs all of them.
+/// Never in line: what stands in the loop over a head's fields is paid for by each of them.
 #[cold]
 #[inline(never)]
 fn has_mark(value: &[u8]) -> bool {
