@@ -57,7 +57,8 @@ pub struct Chart {
 }
 
 impl Browser {
-    pub fn new() -> Browser {
+    /// Waits until no other test of this process has one.
+    pub fn start() -> Browser {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = Command::new("chromium").arg("--version").output() {
             panic!("this test needs Chromium as `chromium` (Debian: apt-get install chromium): {error}");

@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(PROGRAM, &format!("{error:#}"));
+            complain(PROGRAM, format!("{error:#}"));
             ExitCode::from(1)
         }
     }

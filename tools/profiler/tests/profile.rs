@@ -76,7 +76,7 @@ fn a_node_is_seen_from_all_sides_and_the_page_is_readable() {
         ],
     );
     assert!(!page.contains("Not seen."));
-    let browser = Browser::new();
+    let browser = Browser::start();
     let widths = [1280, 320];
     let wanted = [
         "On CPU",

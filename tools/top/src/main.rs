@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            complain(PROGRAM, &format!("{error:#}"));
+            complain(PROGRAM, format!("{error:#}"));
             ExitCode::from(1)
         }
     }

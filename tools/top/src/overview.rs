@@ -199,7 +199,7 @@ fn endpoints(pairs: &[Pair<'_>]) -> Vec<EndpointRow> {
         let requests = rates.sum();
         let mut all = Buckets::default();
         for pair in pairs {
-            all.merge(&durations(*pair, &is_it));
+            all.merge(&durations(*pair, is_it));
         }
         EndpointRow {
             requests,

@@ -55,7 +55,7 @@ fn assert_sound(name: &str, frame: &Frame, charts: usize) {
 
 #[test]
 fn figures_and_charts_are_there_on_a_desk_and_on_a_phone() {
-    let browser = Browser::new();
+    let browser = Browser::start();
     let (run, former) = (sample::open_loop(7, 420.0), sample::open_loop(8, 560.0));
     let contest = sample::contest();
     let pages = [
@@ -106,7 +106,7 @@ fn figures_and_charts_are_there_on_a_desk_and_on_a_phone() {
 
 #[test]
 fn runs_that_are_hard_to_draw_have_sound_pages() {
-    let browser = Browser::new();
+    let browser = Browser::start();
     let reports = sample::awkward();
     let pages: Vec<_> = reports
         .iter()
@@ -130,7 +130,7 @@ fn runs_that_are_hard_to_draw_have_sound_pages() {
 
 #[test]
 fn what_the_page_would_fetch_is_seen_and_forbidden() {
-    let browser = Browser::new();
+    let browser = Browser::start();
     let page = page(&sample::open_loop(7, 420.0), None);
     let dump = ["--dump-dom".to_owned()];
 
@@ -174,7 +174,7 @@ fn nothing_in_the_page_refers_to_anything_outside_it() {
 
 #[test]
 fn the_page_is_dark_where_all_is_dark() {
-    let browser = Browser::new();
+    let browser = Browser::start();
     let page = page(&sample::open_loop(7, 420.0), None);
     let background = |scheme: &str| {
         let flag = format!("--blink-settings=preferredColorScheme={scheme}");
@@ -187,7 +187,7 @@ fn the_page_is_dark_where_all_is_dark() {
 
 #[test]
 fn the_page_can_be_printed_and_photographed() {
-    let browser = Browser::new();
+    let browser = Browser::start();
     let page = page(&sample::open_loop(7, 420.0), None);
     let pdf = browser.path("page.pdf");
     browser.open(
