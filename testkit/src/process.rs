@@ -152,8 +152,9 @@ impl Process {
         let mut frozen = Vec::new();
         for task in tasks {
             let task = task.expect("/proc");
-            let name = std::fs::read_to_string(task.path().join("comm")).expect("a name");
-            if !is_meant(name.trim_end()) {
+            // One that has ended meanwhile has no name any more.
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            if !name.is_ok_and(|name| is_meant(name.trim_end())) {
                 continue;
             }
             let id = task.file_name().to_string_lossy().parse();
