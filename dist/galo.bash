@@ -38,7 +38,7 @@ _galo() {
 
     case "${cmd}" in
         galo)
-            opts="-h -V --listen --data --cores --pin --io --durability --clients --shards --allow-reset --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --log --log-level --help --version serve check healthcheck help version"
+            opts="-h -V --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --log --log-level --help --version serve check healthcheck help version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -106,6 +106,10 @@ _galo() {
                     return 0
                     ;;
                 --allow-reset)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --docs)
                     COMPREPLY=($(compgen -W "on off" -- "${cur}"))
                     return 0
                     ;;
@@ -231,7 +235,7 @@ _galo() {
             return 0
             ;;
         galo__subcmd__serve)
-            opts="-h --listen --data --cores --pin --io --durability --clients --shards --allow-reset --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --log --log-level --help"
+            opts="-h --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --log --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -299,6 +303,10 @@ _galo() {
                     return 0
                     ;;
                 --allow-reset)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --docs)
                     COMPREPLY=($(compgen -W "on off" -- "${cur}"))
                     return 0
                     ;;

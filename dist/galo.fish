@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_galo_global_optspecs
-    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= log= log-level= h/help V/version
+    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= log= log-level= h/help V/version
 end
 
 function __fish_galo_needs_command
@@ -37,6 +37,8 @@ disk\t''"
 complete -c galo -n "__fish_galo_needs_command" -l clients -d 'the clients of a new data directory: a JSON list of {"id":1,"limite":100000,"saldo":0}, amounts in cents; one that was made before keeps those that it has [default: the contest\'s five]' -r -F
 complete -c galo -n "__fish_galo_needs_command" -l shards -d 'into how many shards a new data directory is divided; fixed from then on [default: as many as cores, of all nodes]' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l allow-reset -d 'permit POST /reset, which sets all accounts back and forgets payments, and POST /purge-payments' -r -f -a "on\t''
+off\t''"
+complete -c galo -n "__fish_galo_needs_command" -l docs -d 'answer GET /openapi.json with the description of the APIs' -r -f -a "on\t''
 off\t''"
 complete -c galo -n "__fish_galo_needs_command" -l processor-default -d 'the payment processor that charges less: http://HOST, and :PORT and /PATH if need be; without it and the other one payments are refused [env: DEFAULT_PAYMENT_PROCESSOR_URL, too]' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l processor-fallback -d 'the one that charges more [env: FALLBACK_PAYMENT_PROCESSOR_URL, too]' -r -f
@@ -76,6 +78,8 @@ disk\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l clients -d 'the clients of a new data directory: a JSON list of {"id":1,"limite":100000,"saldo":0}, amounts in cents; one that was made before keeps those that it has [default: the contest\'s five]' -r -F
 complete -c galo -n "__fish_galo_using_subcommand serve" -l shards -d 'into how many shards a new data directory is divided; fixed from then on [default: as many as cores, of all nodes]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l allow-reset -d 'permit POST /reset, which sets all accounts back and forgets payments, and POST /purge-payments' -r -f -a "on\t''
+off\t''"
+complete -c galo -n "__fish_galo_using_subcommand serve" -l docs -d 'answer GET /openapi.json with the description of the APIs' -r -f -a "on\t''
 off\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l processor-default -d 'the payment processor that charges less: http://HOST, and :PORT and /PATH if need be; without it and the other one payments are refused [env: DEFAULT_PAYMENT_PROCESSOR_URL, too]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l processor-fallback -d 'the one that charges more [env: FALLBACK_PAYMENT_PROCESSOR_URL, too]' -r -f

@@ -122,13 +122,16 @@ impl Debian {
     }
 }
 
-const INSTALLED: [&str; 14] = [
+const INSTALLED: [&str; 17] = [
     "/usr/bin/galo",
     "/usr/bin/galo-load",
     "/usr/bin/galo-processor",
+    "/usr/bin/galo-top",
     "/usr/lib/systemd/system/galo.service",
     "/usr/lib/systemd/system/galo.socket",
     "/usr/lib/sysusers.d/galo.conf",
+    "/usr/share/galo/alerts.yaml",
+    "/usr/share/galo/grafana.json",
     "/usr/share/man/man1/galo.1.gz",
     "/usr/share/man/man1/galo-load.1.gz",
     "/usr/share/bash-completion/completions/galo",
@@ -147,7 +150,7 @@ fn it_is_installed_served_from_and_removed() {
         ("strip", "binutils"),
         ("debootstrap", "debootstrap"),
     ]);
-    let programs = ["galo", "galo-load", "galo-processor"].map(program);
+    let programs = ["galo", "galo-load", "galo-processor", "galo-top"].map(program);
     let dir = data_dir();
     let package = run(Command::new(Path::new(ROOT).join("dist/deb"))
         .arg("--programs")
@@ -164,7 +167,7 @@ fn it_is_installed_served_from_and_removed() {
     assert_eq!(debian.run(&["dpkg", "--verify", "galo"]), "");
     let version = format!("galo {} (", env!("CARGO_PKG_VERSION"));
     assert!(debian.run(&["galo", "version"]).starts_with(&version));
-    for name in ["galo-load", "galo-processor"] {
+    for name in ["galo-load", "galo-processor", "galo-top"] {
         debian.run(&[name, "--help"]);
     }
 
