@@ -1,4 +1,70 @@
-//! Little-endian fields of bytes: of files and links.
+//! Little-endian fields of bytes, and checksums over them: of files and links. The only place that turns numbers into
+//! bytes of ours.
+
+/// A number that is a field of its own size.
+pub trait Number: Copy {
+    /// Appends its bytes.
+    fn append(self, out: &mut Vec<u8>);
+    /// Writes its bytes to the front of these.
+    fn store(self, bytes: &mut [u8]);
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {
+        $(impl Number for $number {
+            #[inline]
+            fn append(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+
+            #[inline]
+            fn store(self, bytes: &mut [u8]) {
+                bytes[..size_of::<$number>()].copy_from_slice(&self.to_le_bytes());
+            }
+        })*
+    };
+}
+
+numbers!(u16, u32, u64, u128, i64);
+
+impl<N: Number> Number for &N {
+    #[inline]
+    fn append(self, out: &mut Vec<u8>) {
+        (*self).append(out);
+    }
+
+    #[inline]
+    fn store(self, bytes: &mut [u8]) {
+        (*self).store(bytes);
+    }
+}
+
+/// Appends a field.
+#[inline]
+pub fn put(out: &mut Vec<u8>, number: impl Number) {
+    number.append(out);
+}
+
+/// Writes a field at an offset.
+#[inline]
+pub fn put_at(bytes: &mut [u8], offset: usize, number: impl Number) {
+    number.store(&mut bytes[offset..]);
+}
+
+/// Writes the checksum of all bytes before the last four into these.
+pub fn seal(bytes: &mut [u8]) {
+    let end = bytes.len() - CRC_BYTES;
+    put_at(bytes, end, crc32c::crc32c(&bytes[..end]));
+}
+
+/// Whether the last four bytes are as [`seal`] has them.
+pub fn is_sealed(bytes: &[u8]) -> bool {
+    let end = bytes.len() - CRC_BYTES;
+    crc32c::crc32c(&bytes[..end]) == u32_at(bytes, end)
+}
+
+/// Of a checksum: CRC-32C.
+const CRC_BYTES: usize = 4;
 
 /// The field of 2 bytes at an offset.
 pub fn u16_at(bytes: &[u8], offset: usize) -> u16 {
@@ -110,5 +176,49 @@ impl<'a> Fields<'a> {
     /// The next 16 bytes, little-endian.
     pub fn u128(&mut self) -> Option<u128> {
         self.array().map(u128::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_back_from_where_they_were_put() {
+        let mut appended = Vec::new();
+        put(&mut appended, 0x1122_u16);
+        put(&mut appended, 0x3344_5566_u32);
+        put(&mut appended, &-2_i64);
+        put(&mut appended, u128::MAX - 1);
+        assert_eq!(appended[..6], [0x22, 0x11, 0x66, 0x55, 0x44, 0x33]);
+        let mut fields = Fields::new(&appended);
+        assert_eq!(
+            (fields.u16(), fields.u32()),
+            (Some(0x1122), Some(0x3344_5566))
+        );
+        assert_eq!(
+            (fields.i64(), fields.u128()),
+            (Some(-2), Some(u128::MAX - 1))
+        );
+        assert!(fields.is_empty() && fields.u8().is_none());
+        let mut placed = [0; 30];
+        put_at(&mut placed, 0, 0x1122_u16);
+        put_at(&mut placed, 2, 0x3344_5566_u32);
+        put_at(&mut placed, 6, -2_i64);
+        put_at(&mut placed, 14, u128::MAX - 1);
+        assert_eq!(placed[..], appended[..]);
+    }
+
+    #[test]
+    fn whatever_bit_of_sealed_bytes_flips_is_noticed() {
+        let mut bytes = *b"what is sealed....";
+        assert!(!is_sealed(&bytes));
+        seal(&mut bytes);
+        assert!(is_sealed(&bytes) && bytes.starts_with(b"what is sealed"));
+        for bit in 0..8 * bytes.len() {
+            let mut other = bytes;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_sealed(&other), "bit {bit}");
+        }
     }
 }

@@ -25,7 +25,7 @@
 
 use super::{Command, Line, Outcome, Scope, Statement, Transactions};
 use crate::bank::{Description, Kind, Posted, Refusal};
-use crate::codec::Fields;
+use crate::codec::{put, Fields};
 use crate::limits::{AMOUNT_CENTS_MAX, STATEMENT_TRANSACTIONS};
 use crate::payments::{Payment, PaymentId, PaymentState, Processor};
 
@@ -64,23 +64,23 @@ pub fn write_command(out: &mut Vec<u8>, command: &Command) {
             description,
         } => {
             out.push(TRANSACT);
-            out.extend_from_slice(&client.to_le_bytes());
+            put(out, client);
             out.push(kind.to_byte());
-            out.extend_from_slice(&amount.to_le_bytes());
+            put(out, amount);
             out.extend_from_slice(description.get().as_str().as_bytes());
         }
         Command::Statement { client } => {
             out.push(STATEMENT);
-            out.extend_from_slice(&client.to_le_bytes());
+            put(out, client);
         }
         Command::Pay { id, cents } => {
             out.push(PAY);
-            out.extend_from_slice(&id.0.to_le_bytes());
-            out.extend_from_slice(&cents.to_le_bytes());
+            put(out, id.0);
+            put(out, cents);
         }
         Command::Show { id } => {
             out.push(SHOW);
-            out.extend_from_slice(&id.0.to_le_bytes());
+            put(out, id.0);
         }
     }
 }
@@ -113,8 +113,8 @@ pub fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
     let kind = match outcome {
         Outcome::Posted(Posted { limit, balance }) => {
             out.push(POSTED);
-            out.extend_from_slice(&limit.to_le_bytes());
-            out.extend_from_slice(&balance.to_le_bytes());
+            put(out, limit);
+            put(out, balance);
             return;
         }
         Outcome::Statement(statement) => return write_statement(out, statement),
@@ -167,12 +167,12 @@ pub fn read_outcome<'a>(fields: &mut Fields<'a>) -> Option<Outcome<'a>> {
 
 fn write_statement(out: &mut Vec<u8>, statement: &Statement<'_>) {
     out.push(OF_ACCOUNT);
-    out.extend_from_slice(&statement.limit.to_le_bytes());
-    out.extend_from_slice(&statement.balance.to_le_bytes());
-    out.extend_from_slice(&statement.moment_us.to_le_bytes());
+    put(out, statement.limit);
+    put(out, statement.balance);
+    put(out, statement.moment_us);
     for line in statement.lines() {
-        out.extend_from_slice(&line.amount.to_le_bytes());
-        out.extend_from_slice(&line.time_us.to_le_bytes());
+        put(out, line.amount);
+        put(out, line.time_us);
         out.push(line.kind.to_byte());
         out.push(line.description.len() as u8);
         out.extend_from_slice(line.description.as_bytes());
@@ -243,10 +243,10 @@ fn read_cents(fields: &mut Fields<'_>) -> Option<u64> {
 
 /// Appends the bytes of `payment` to `out`, as in the table above.
 pub fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
-    out.extend_from_slice(&payment.id.0.to_le_bytes());
-    out.extend_from_slice(&payment.cents.to_le_bytes());
-    out.extend_from_slice(&payment.accepted_us.to_le_bytes());
-    out.extend_from_slice(&payment.attempts.to_le_bytes());
+    put(out, payment.id.0);
+    put(out, payment.cents);
+    put(out, payment.accepted_us);
+    put(out, payment.attempts);
     match payment.state {
         PaymentState::Free => out.push(FREE),
         PaymentState::Bound {
@@ -255,12 +255,12 @@ pub fn write_payment(out: &mut Vec<u8>, payment: &Payment) {
             in_doubt,
         } => {
             out.extend_from_slice(&[BOUND, to as u8]);
-            out.extend_from_slice(&requested_us.to_le_bytes());
+            put(out, requested_us);
             out.push(u8::from(in_doubt));
         }
         PaymentState::Processed { by, requested_us } => {
             out.extend_from_slice(&[PROCESSED, by as u8]);
-            out.extend_from_slice(&requested_us.to_le_bytes());
+            put(out, requested_us);
         }
     }
 }

@@ -19,6 +19,7 @@ mod senders;
 use siphasher::sip::SipHasher24;
 
 use crate::bank::{Order, Posted, Refusal};
+use crate::codec::put_at;
 use crate::command::{ForwardId, Ids};
 use keys::{Key, Keys};
 use senders::SenderWindows;
@@ -233,9 +234,9 @@ impl DedupTable {
     fn fingerprint(&self, order: &Order<'_>) -> u64 {
         let text = order.description.as_str().as_bytes();
         let mut bytes = [0; 4 + 1 + 8 + crate::limits::DESCRIPTION_BYTES_MAX];
-        bytes[..4].copy_from_slice(&order.client.to_le_bytes());
+        put_at(&mut bytes, 0, order.client);
         bytes[4] = order.kind.to_byte();
-        bytes[5..13].copy_from_slice(&order.amount.to_le_bytes());
+        put_at(&mut bytes, 5, order.amount);
         bytes[13..13 + text.len()].copy_from_slice(text);
         SipHasher24::new_with_key(&self.directory.to_le_bytes()).hash(&bytes[..13 + text.len()])
     }

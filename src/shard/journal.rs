@@ -66,7 +66,7 @@ pub use record::{
 };
 
 use super::Identity;
-use crate::codec::{u128_at, u32_at, u64_at};
+use crate::codec::{is_sealed, put_at, seal, u128_at, u32_at, u64_at};
 
 /// The version that this code writes, and the only one that it reads.
 pub const VERSION: u32 = 3;
@@ -111,13 +111,12 @@ impl SegmentHeader {
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..HEADER_VERSION].copy_from_slice(MAGIC);
-        bytes[HEADER_VERSION..HEADER_SHARD].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[HEADER_SHARD..HEADER_DIRECTORY].copy_from_slice(&self.shard.to_le_bytes());
-        bytes[HEADER_DIRECTORY..HEADER_FIRST].copy_from_slice(&self.directory.to_le_bytes());
-        bytes[HEADER_FIRST..HEADER_CHAIN].copy_from_slice(&self.first.to_le_bytes());
-        bytes[HEADER_CHAIN..HEADER_ZERO].copy_from_slice(&self.chain.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..HEADER_CRC]);
-        bytes[HEADER_CRC..].copy_from_slice(&crc.to_le_bytes());
+        put_at(&mut bytes, HEADER_VERSION, VERSION);
+        put_at(&mut bytes, HEADER_SHARD, self.shard);
+        put_at(&mut bytes, HEADER_DIRECTORY, self.directory);
+        put_at(&mut bytes, HEADER_FIRST, self.first);
+        put_at(&mut bytes, HEADER_CHAIN, self.chain);
+        seal(&mut bytes);
         bytes
     }
 
@@ -129,7 +128,7 @@ impl SegmentHeader {
         if &bytes[..HEADER_VERSION] != MAGIC {
             return Err(HeaderError::Damaged("it does not begin with GALOJRNL"));
         }
-        if crc32c::crc32c(&bytes[..HEADER_CRC]) != u32_at(bytes, HEADER_CRC) {
+        if !is_sealed(bytes) {
             return Err(HeaderError::Damaged("the header's checksum is wrong"));
         }
         match u32_at(bytes, HEADER_VERSION) {

@@ -20,7 +20,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
 use super::journal::HEADER_BYTES;
 use super::{layout, Identity};
-use crate::codec::{u128_at, u32_at};
+use crate::codec::{is_sealed, put_at, seal, u128_at, u32_at};
 use crate::limits::SHARDS_MAX;
 
 /// The version that this code writes, and the only one that it reads.
@@ -79,9 +79,9 @@ impl Meta {
     pub fn to_bytes(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..SHARDS].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[SHARDS..DIRECTORY].copy_from_slice(&self.shards.to_le_bytes());
-        bytes[DIRECTORY..PROCESSORS].copy_from_slice(&self.directory.to_le_bytes());
+        put_at(&mut bytes, 8, VERSION);
+        put_at(&mut bytes, SHARDS, self.shards);
+        put_at(&mut bytes, DIRECTORY, self.directory);
         seal(&mut bytes);
         bytes
     }
@@ -112,7 +112,7 @@ impl Meta {
         if &bytes[..8] != MAGIC {
             return Err(damaged("it does not begin with GALOMETA"));
         }
-        if crc32c::crc32c(&bytes[..CRC]) != u32_at(&bytes, CRC) {
+        if !is_sealed(&bytes) {
             return Err(damaged("its checksum is wrong"));
         }
         let version = u32_at(&bytes, 8);
@@ -179,11 +179,6 @@ impl Meta {
         disk.rename(&temporary, &file).at("replace", &file)?;
         disk.sync_dir(dir).at("sync", dir)
     }
-}
-
-fn seal(bytes: &mut [u8; BYTES]) {
-    let crc = crc32c::crc32c(&bytes[..CRC]);
-    bytes[CRC..].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Refuses unless a data directory holds nothing but what an interrupted creation leaves: above all,

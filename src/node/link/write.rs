@@ -1,6 +1,7 @@
 //! From a frame to its bytes.
 
 use super::*;
+use crate::codec::{put, put_at};
 use crate::command::wire;
 use crate::limits::LINK_FRAME_BYTES_MAX;
 
@@ -12,26 +13,26 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
         Frame::Hello(hello) => {
             out.push(HELLO);
             out.extend_from_slice(MAGIC);
-            out.extend_from_slice(&VERSION.to_le_bytes());
-            out.extend_from_slice(&hello.directory.to_le_bytes());
+            put(out, VERSION);
+            put(out, hello.directory);
             for number in [hello.shards, hello.cores, hello.nodes, hello.member] {
-                out.extend_from_slice(&number.to_le_bytes());
+                put(out, number);
             }
-            out.extend_from_slice(&hello.epoch.to_le_bytes());
+            put(out, hello.epoch);
         }
         Frame::OtherVersion(_) => unreachable!("read, never written"),
         Frame::Owns(shard) => {
             out.push(OWNS);
-            out.extend_from_slice(&shard.to_le_bytes());
+            put(out, shard);
         }
         Frame::Released { shard, to } => {
             out.push(RELEASED);
-            out.extend_from_slice(&shard.to_le_bytes());
-            out.extend_from_slice(&to.to_le_bytes());
+            put(out, shard);
+            put(out, to);
         }
         Frame::Who(shard) => {
             out.push(WHO);
-            out.extend_from_slice(&shard.to_le_bytes());
+            put(out, shard);
         }
         Frame::Leaving => out.push(LEAVING),
         Frame::Command {
@@ -40,10 +41,10 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             command,
         } => {
             out.push(COMMAND);
-            out.extend_from_slice(&counter.to_le_bytes());
+            put(out, counter);
             out.push(u8::from(key.is_some()));
             if let Some(key) = key {
-                out.extend_from_slice(&key.to_le_bytes());
+                put(out, key);
             }
             wire::write_command(out, command);
         }
@@ -53,8 +54,8 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             scope,
         } => {
             out.push(RESET);
-            out.extend_from_slice(&counter.to_le_bytes());
-            out.extend_from_slice(&shard.to_le_bytes());
+            put(out, counter);
+            put(out, shard);
             out.push(*scope as u8);
         }
         Frame::Reply {
@@ -67,17 +68,17 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
         }
         Frame::NotOwner { shard, counter } => {
             out.push(NOT_OWNER);
-            out.extend_from_slice(&shard.to_le_bytes());
-            out.extend_from_slice(&counter.to_le_bytes());
+            put(out, shard);
+            put(out, counter);
         }
         Frame::Goodbye => out.push(GOODBYE),
         Frame::Begun(shard) => {
             out.push(BEGUN);
-            out.extend_from_slice(&shard.to_le_bytes());
+            put(out, shard);
         }
         Frame::Again(shard) => {
             out.push(AGAIN);
-            out.extend_from_slice(&shard.to_le_bytes());
+            put(out, shard);
         }
         Frame::Query {
             number,
@@ -85,13 +86,13 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             query,
         } => {
             out.push(QUERY);
-            out.extend_from_slice(&number.to_le_bytes());
-            out.extend_from_slice(&shard.to_le_bytes());
+            put(out, number);
+            put(out, shard);
             write_query(out, query);
         }
         Frame::Answer { number, answer } => {
             out.push(ANSWER);
-            out.extend_from_slice(&number.to_le_bytes());
+            put(out, number);
             write_answer(out, answer);
         }
         Frame::Health {
@@ -102,7 +103,7 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             out.push(HEALTH);
             out.push(*processor as u8);
             out.push(u8::from(*failing));
-            out.extend_from_slice(&response_min_ms.to_le_bytes());
+            put(out, response_min_ms);
         }
     }
     end(out, start);
@@ -119,27 +120,27 @@ pub fn write_reply(out: &mut Vec<u8>, shard: u32, counter: u64, outcome: &[u8]) 
 
 fn begin_reply(out: &mut Vec<u8>, shard: u32, counter: u64) {
     out.push(REPLY);
-    out.extend_from_slice(&shard.to_le_bytes());
-    out.extend_from_slice(&counter.to_le_bytes());
+    put(out, shard);
+    put(out, counter);
 }
 
 /// Puts the length of a frame that begins at `start` into its first bytes.
 fn end(out: &mut [u8], start: usize) {
     let length = out.len() - start - LENGTH_BYTES;
     assert!(length <= LINK_FRAME_BYTES_MAX);
-    out[start..start + LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
+    put_at(out, start, length as u32);
 }
 
 fn write_query(out: &mut Vec<u8>, query: &Query) {
     match query {
         Query::Summary(window) => {
             out.push(OF_SUMMARY);
-            out.extend_from_slice(&window.from_us.to_le_bytes());
-            out.extend_from_slice(&window.to_us.to_le_bytes());
+            put(out, window.from_us);
+            put(out, window.to_us);
         }
         Query::Outcome(id) => {
             out.push(OF_OUTCOME);
-            out.extend_from_slice(&id.0.to_le_bytes());
+            put(out, id.0);
         }
     }
 }
@@ -149,8 +150,8 @@ fn write_answer(out: &mut Vec<u8>, answer: &QueryAnswer) {
         QueryAnswer::Summary(summary) => {
             out.push(OF_SUMMARY);
             for totals in &summary.0 {
-                out.extend_from_slice(&totals.count.to_le_bytes());
-                out.extend_from_slice(&totals.cents.to_le_bytes());
+                put(out, totals.count);
+                put(out, totals.cents);
             }
         }
         QueryAnswer::Outcome(payment) => {

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use super::{from_stored, to_stored, DedupCounts, Remembered};
-use crate::codec::{u32_at, u64_at};
+use crate::codec::{put, u32_at, u64_at};
 use crate::limits::{
     JOURNAL_BATCH_BYTES_MAX, KEYS_MAX, KEY_NS_MAX, SECOND_NS, SECOND_US, SNAPSHOT_SLICE_BYTES,
 };
@@ -99,11 +99,11 @@ impl KeyEntry {
     }
 
     fn write(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&self.key[0].to_le_bytes());
-        into.extend_from_slice(&self.key[1].to_le_bytes());
-        into.extend_from_slice(&self.balance.to_le_bytes());
-        into.extend_from_slice(&self.fingerprint.to_le_bytes());
-        into.extend_from_slice(&self.time_s.to_le_bytes());
+        put(into, self.key[0]);
+        put(into, self.key[1]);
+        put(into, self.balance);
+        put(into, self.fingerprint);
+        put(into, self.time_s);
         into.extend_from_slice(&[self.code, 0, 0, 0]);
     }
 

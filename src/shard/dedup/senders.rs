@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use super::{from_stored, to_stored, DedupCounts, Remembered};
-use crate::codec::Fields;
+use crate::codec::{put, Fields};
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 use crate::limits::{SHARD_COMMANDS_MAX, SNAPSHOT_SLICE_BYTES};
 
@@ -227,12 +227,12 @@ impl SenderWindows {
             if into.len() + window.bytes() > SNAPSHOT_SLICE_BYTES {
                 break;
             }
-            into.extend_from_slice(&window.origin.to_bits().to_le_bytes());
-            into.extend_from_slice(&sequence.to_le_bytes());
-            into.extend_from_slice(&(window.entries.len() as u64).to_le_bytes());
+            put(into, window.origin.to_bits());
+            put(into, sequence);
+            put(into, window.entries.len() as u64);
             for entry in &window.entries {
-                into.extend_from_slice(&entry.tagged.to_le_bytes());
-                into.extend_from_slice(&entry.balance.to_le_bytes());
+                put(into, entry.tagged);
+                put(into, entry.balance);
             }
             counts.windows += 1;
             counts.forwarded += window.entries.len() as u64;

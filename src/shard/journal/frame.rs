@@ -1,6 +1,6 @@
 //! The frame of a record: the fields that every record has, and the optional forward id behind them.
 
-use crate::codec::u64_at;
+use crate::codec::{put_at, u64_at};
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 
 pub(super) const CRC: usize = 0;
@@ -58,14 +58,14 @@ pub(super) fn append<const BYTES: usize>(
     debug_assert!(bytes % 8 == 0 && (RECORD_BYTES_MIN..=BYTES).contains(&bytes));
     debug_assert!(stamp.unsynced > 0 && stamp.sequence > 0);
     let record = &mut buffer.0;
-    record[CHAIN..LENGTH].copy_from_slice(&stamp.chain.to_le_bytes());
-    record[LENGTH..KIND].copy_from_slice(&(bytes as u16).to_le_bytes());
+    put_at(record, CHAIN, stamp.chain);
+    put_at(record, LENGTH, bytes as u16);
     record[KIND] = kind;
-    record[UNSYNCED..SEQUENCE].copy_from_slice(&stamp.unsynced.to_le_bytes());
-    record[SEQUENCE..TIME].copy_from_slice(&stamp.sequence.to_le_bytes());
-    record[TIME..RECORD_BYTES_MIN].copy_from_slice(&stamp.time_us.to_le_bytes());
+    put_at(record, UNSYNCED, stamp.unsynced);
+    put_at(record, SEQUENCE, stamp.sequence);
+    put_at(record, TIME, stamp.time_us);
     let crc = crc32c::crc32c_append(seed, &record[CHAIN..bytes]);
-    record[CRC..CHAIN].copy_from_slice(&crc.to_le_bytes());
+    put_at(record, CRC, crc);
     let end = into.len() + bytes;
     into.extend_from_slice(record);
     into.truncate(end);
@@ -79,8 +79,8 @@ pub(super) fn put_forward(record: &mut [u8], bytes: usize, forward: Option<Forwa
     };
     debug_assert!((1..=COUNTER_MAX).contains(&counter));
     record[FLAGS] |= FLAG_FORWARD;
-    record[bytes..bytes + 8].copy_from_slice(&origin.to_bits().to_le_bytes());
-    record[bytes + 8..bytes + FORWARD_BYTES].copy_from_slice(&counter.to_le_bytes());
+    put_at(record, bytes, origin.to_bits());
+    put_at(record, bytes + 8, counter);
     bytes + FORWARD_BYTES
 }
 

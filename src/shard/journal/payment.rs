@@ -3,7 +3,7 @@
 use super::frame::{
     append, forward_of, put_forward, Buffer, Stamp, FLAGS, FORWARD_BYTES, RECORD_BYTES_MIN,
 };
-use crate::codec::{u128_at, u16_at, u64_at};
+use crate::codec::{put_at, u128_at, u16_at, u64_at};
 use crate::command::ids::ForwardId;
 use crate::payments::{PaymentId, Processor};
 use crate::shard::payments::Settled;
@@ -77,10 +77,6 @@ pub enum PaymentEvent {
     },
 }
 
-fn put(record: &mut [u8], offset: usize, bytes: &[u8]) {
-    record[offset..offset + bytes.len()].copy_from_slice(bytes);
-}
-
 /// Appends the record of a payment that was accepted; its checksum.
 pub fn append_accepted(
     into: &mut Vec<u8>,
@@ -92,8 +88,8 @@ pub fn append_accepted(
     debug_assert!(cents > 0);
     let mut buffer = Buffer([0; ACCEPTED_BYTES]);
     let record = &mut buffer.0;
-    put(record, ID, &id.0.to_le_bytes());
-    put(record, ACCEPTED_CENTS, &cents.to_le_bytes());
+    put_at(record, ID, id.0);
+    put_at(record, ACCEPTED_CENTS, cents);
     append(
         into,
         seed,
@@ -115,8 +111,8 @@ pub fn append_bound(
 ) -> u32 {
     let mut buffer = Buffer([0; BOUND_BYTES]);
     let record = &mut buffer.0;
-    put(record, ID, &id.0.to_le_bytes());
-    put(record, BOUND_REQUESTED, &requested_us.to_le_bytes());
+    put_at(record, ID, id.0);
+    put_at(record, BOUND_REQUESTED, requested_us);
     record[BOUND_PROCESSOR] = to as u8;
     append(into, seed, KIND_BOUND, stamp, &mut buffer, BOUND_BYTES)
 }
@@ -132,17 +128,13 @@ pub fn append_settled(
     debug_assert!(settled.cents > 0);
     let mut buffer = Buffer([0; SETTLED_BYTES]);
     let record = &mut buffer.0;
-    put(record, ID, &settled.id.0.to_le_bytes());
-    put(record, SETTLED_NUMBER, &number.to_le_bytes());
-    put(record, SETTLED_CENTS, &settled.cents.to_le_bytes());
-    put(record, SETTLED_ACCEPTED, &settled.accepted_us.to_le_bytes());
-    put(
-        record,
-        SETTLED_REQUESTED,
-        &settled.requested_us.to_le_bytes(),
-    );
+    put_at(record, ID, settled.id.0);
+    put_at(record, SETTLED_NUMBER, number);
+    put_at(record, SETTLED_CENTS, settled.cents);
+    put_at(record, SETTLED_ACCEPTED, settled.accepted_us);
+    put_at(record, SETTLED_REQUESTED, settled.requested_us);
     record[SETTLED_PROCESSOR] = settled.by as u8;
-    put(record, SETTLED_ATTEMPTS, &settled.attempts.to_le_bytes());
+    put_at(record, SETTLED_ATTEMPTS, settled.attempts);
     append(into, seed, KIND_SETTLED, stamp, &mut buffer, SETTLED_BYTES)
 }
 
@@ -155,7 +147,7 @@ pub fn append_purged(
     forward: Option<ForwardId>,
 ) -> u32 {
     let mut buffer = Buffer([0; PURGED_BYTES + FORWARD_BYTES]);
-    put(&mut buffer.0, PURGED_NUMBER, &number.to_le_bytes());
+    put_at(&mut buffer.0, PURGED_NUMBER, number);
     let bytes = put_forward(&mut buffer.0, PURGED_BYTES, forward);
     append(into, seed, KIND_PURGED, stamp, &mut buffer, bytes)
 }

@@ -6,7 +6,7 @@ use super::frame::{
 };
 use super::payment::{self, PaymentEvent};
 use crate::bank::{Description, Kind, Order, Refusal};
-use crate::codec::{u128_at, u16_at, u32_at, u64_at};
+use crate::codec::{put_at, u128_at, u16_at, u32_at, u64_at};
 use crate::command::ids::COUNTER_MAX;
 use crate::command::{ForwardId, Ids};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
@@ -54,10 +54,10 @@ const _: () = {
 fn fill(record: &mut [u8], order: &Order<'_>, description: usize) -> usize {
     debug_assert!(order.amount > 0);
     let text = order.description.as_str().as_bytes();
-    record[ACCOUNT..DIRECTION].copy_from_slice(&order.client.to_le_bytes());
+    put_at(record, ACCOUNT, order.client);
     record[DIRECTION] = order.kind.to_byte();
     record[DESCRIPTION_LENGTH] = text.len() as u8;
-    record[AMOUNT..IDS].copy_from_slice(&order.amount.to_le_bytes());
+    put_at(record, AMOUNT, order.amount);
     record[description..description + text.len()].copy_from_slice(text);
     (description + text.len()).next_multiple_of(8)
 }
@@ -83,22 +83,21 @@ pub fn append_remembered(
     let mut buffer = Buffer([0; REMEMBERED_BYTES_MAX]);
     let record = &mut buffer.0;
     let mut end = IDS;
-    let mut put = |bytes: &[u8]| {
-        record[end..end + bytes.len()].copy_from_slice(bytes);
-        end += bytes.len();
-    };
     let mut flags = 0;
     if let Some(forward) = &ids.forward {
         debug_assert!((1..=COUNTER_MAX).contains(&forward.counter));
         flags |= FLAG_FORWARD;
-        put(&forward.origin.to_bits().to_le_bytes());
-        put(&forward.counter.to_le_bytes());
+        put_at(record, end, forward.origin.to_bits());
+        put_at(record, end + 8, forward.counter);
+        end += FORWARD_BYTES;
     }
     if let Some(key) = ids.key {
         flags |= FLAG_KEY;
-        put(&key.to_le_bytes());
+        put_at(record, end, key);
+        end += KEY_BYTES;
     }
-    put(&outcome.unwrap_or(0).to_le_bytes());
+    put_at(record, end, outcome.unwrap_or(0));
+    end += 8;
     let bytes = fill(record, order, end);
     record[FLAGS] = flags;
     let kind = match outcome {
@@ -126,8 +125,8 @@ pub fn append_reset(
 /// Appends the record of how real time goes on; its checksum.
 pub fn append_clock(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, reading: Reading) -> u32 {
     let mut buffer = Buffer([0; CLOCK_BYTES]);
-    buffer.0[CLOCK_OFFSET..CLOCK_GAP].copy_from_slice(&reading.offset_us.to_le_bytes());
-    buffer.0[CLOCK_GAP..].copy_from_slice(&reading.gap_us.to_le_bytes());
+    put_at(&mut buffer.0, CLOCK_OFFSET, reading.offset_us);
+    put_at(&mut buffer.0, CLOCK_GAP, reading.gap_us);
     append(into, seed, KIND_CLOCK, stamp, &mut buffer, CLOCK_BYTES)
 }
 

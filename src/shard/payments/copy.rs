@@ -51,7 +51,7 @@ use super::in_flight::{Course, InFlightPayment, Stand};
 use super::memtable::{Memtable, Settled};
 use super::queue::{self, QueuedPayment};
 use super::Payments;
-use crate::codec::{u128_at, u16_at, u32_at, u32s, u64_at};
+use crate::codec::{put, put_at, u128_at, u16_at, u32_at, u32s, u64_at};
 use crate::limits::{SETTLED_RUN, SNAPSHOT_SLICE_BYTES};
 use crate::payments::{PaymentId, Processor};
 
@@ -141,8 +141,8 @@ struct PaymentCounts {
 impl PaymentCounts {
     fn to_bytes(&self) -> [u8; COUNTS_BYTES] {
         let mut bytes = [0; COUNTS_BYTES];
-        bytes[..8].copy_from_slice(&self.floor.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
+        put_at(&mut bytes, 0, self.floor);
+        put_at(&mut bytes, 8, self.first);
         let counts = [
             self.queued,
             self.settled,
@@ -154,9 +154,9 @@ impl PaymentCounts {
             self.settled_gone,
         ];
         for (bytes, count) in bytes[16..48].chunks_exact_mut(4).zip(counts) {
-            bytes.copy_from_slice(&count.to_le_bytes());
+            put_at(bytes, 0, count);
         }
-        bytes[48..56].copy_from_slice(&self.through.to_le_bytes());
+        put_at(&mut bytes, 48, self.through);
         bytes
     }
 
@@ -200,11 +200,11 @@ pub(super) fn settled_elsewhere(settled: u64) -> [u8; COUNTS_BYTES] {
 }
 
 fn write_entry(into: &mut Vec<u8>, settled: &Settled) {
-    into.extend_from_slice(&settled.id.0.to_le_bytes());
-    into.extend_from_slice(&settled.cents.to_le_bytes());
-    into.extend_from_slice(&settled.accepted_us.to_le_bytes());
-    into.extend_from_slice(&settled.requested_us.to_le_bytes());
-    into.extend_from_slice(&settled.attempts.to_le_bytes());
+    put(into, settled.id.0);
+    put(into, settled.cents);
+    put(into, settled.accepted_us);
+    put(into, settled.requested_us);
+    put(into, settled.attempts);
     into.extend_from_slice(&[settled.by as u8, 0, 0, 0, 0, 0]);
 }
 
@@ -317,7 +317,7 @@ impl Payments {
         (queued_first, counts.queued_gone) = copying.queued.gone(self.queue.first_position());
         for position in left.iter().filter(|position| **position >= queued_first) {
             let place = (position - queued_first) as u32;
-            bytes.extend_from_slice(&place.to_le_bytes());
+            put(bytes, place);
             counts.left += 1;
         }
         for entry in self.in_flight.iter() {

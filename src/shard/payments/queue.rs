@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use super::hash::Hasher;
-use crate::codec::{u128_at, u64_at};
+use crate::codec::{put_at, u128_at, u64_at};
 use crate::payments::PaymentId;
 use crate::shard::mapping::Mapping;
 
@@ -47,9 +47,9 @@ pub struct QueuedPayment {
 impl QueuedPayment {
     pub fn to_bytes(self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
-        bytes[..CENTS].copy_from_slice(&self.id.0.to_le_bytes());
-        bytes[CENTS..ACCEPTED].copy_from_slice(&self.cents.to_le_bytes());
-        bytes[ACCEPTED..].copy_from_slice(&self.accepted_us.to_le_bytes());
+        put_at(&mut bytes, 0, self.id.0);
+        put_at(&mut bytes, CENTS, self.cents);
+        put_at(&mut bytes, ACCEPTED, self.accepted_us);
         bytes
     }
 

@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 use super::filter::Filter;
 use super::memtable::Settled;
 use super::{hash::Hasher, Unreadable};
-use crate::codec::{u32_at, u64_at};
+use crate::codec::{is_sealed, u32_at, u64_at};
 use crate::payments::{PaymentId, Summary, Window};
 use crate::shard::disk::Disk;
 use crate::shard::error::{At, RecoveryError};
@@ -61,7 +61,7 @@ use crate::shard::mapping::Mapping;
 use crate::shard::{layout as names, Identity};
 use layout::{
     id_at, Block, IdBlock, Places, RunEntry, RunHeader, BLOCK, BLOCK_INDEX_BYTES, ENTRY_BYTES,
-    HEADER_BYTES, HEADER_COUNT, HEADER_CRC, HEADER_DIRECTORY, HEADER_FILTER_CRC, HEADER_FIRST,
+    HEADER_BYTES, HEADER_COUNT, HEADER_DIRECTORY, HEADER_FILTER_CRC, HEADER_FIRST,
     HEADER_INDEX_CRC, HEADER_SEQUENCE, HEADER_SHARD, ID_BYTES, ID_INDEX_BYTES, MAGIC, VERSION,
 };
 
@@ -108,7 +108,7 @@ impl Run {
         if &bytes[..8] != MAGIC {
             return Err(damaged(0, "it does not begin with GALOPAYS"));
         }
-        if crc32c::crc32c(&bytes[..HEADER_CRC]) != u32_at(bytes, HEADER_CRC) {
+        if !is_sealed(bytes) {
             return Err(damaged(0, "the header's checksum is wrong"));
         }
         let version = u32_at(bytes, 8);

@@ -1,6 +1,6 @@
 //! The parts of a run's file and their offsets; the tables are at the top of `run.rs`.
 
-use crate::codec::{u128_at, u16_at, u32_at, u64_at};
+use crate::codec::{put, put_at, seal, u128_at, u16_at, u32_at, u64_at};
 use crate::payments::{PaymentId, Processor, Summary, Totals};
 use crate::shard::payments::filter::{self, Filter};
 
@@ -15,8 +15,7 @@ pub const HEADER_SEQUENCE: usize = 40;
 pub const HEADER_COUNT: usize = 48;
 pub const HEADER_INDEX_CRC: usize = 52;
 pub const HEADER_FILTER_CRC: usize = 56;
-pub const HEADER_CRC: usize = 60;
-/// Bytes before the index.
+/// Bytes before the index; the last four are the checksum of the others.
 pub const HEADER_BYTES: usize = 64;
 
 pub const BLOCK_INDEX_BYTES: usize = 48;
@@ -92,16 +91,15 @@ impl RunHeader {
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..HEADER_SHARD].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[HEADER_SHARD..HEADER_DIRECTORY].copy_from_slice(&self.shard.to_le_bytes());
-        bytes[HEADER_DIRECTORY..HEADER_FIRST].copy_from_slice(&self.directory.to_le_bytes());
-        bytes[HEADER_FIRST..HEADER_SEQUENCE].copy_from_slice(&self.first.to_le_bytes());
-        bytes[HEADER_SEQUENCE..HEADER_COUNT].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes[HEADER_COUNT..HEADER_INDEX_CRC].copy_from_slice(&self.count.to_le_bytes());
-        bytes[HEADER_INDEX_CRC..HEADER_FILTER_CRC].copy_from_slice(&self.index_crc.to_le_bytes());
-        bytes[HEADER_FILTER_CRC..HEADER_CRC].copy_from_slice(&self.filter_crc.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..HEADER_CRC]);
-        bytes[HEADER_CRC..].copy_from_slice(&crc.to_le_bytes());
+        put_at(&mut bytes, 8, VERSION);
+        put_at(&mut bytes, HEADER_SHARD, self.shard);
+        put_at(&mut bytes, HEADER_DIRECTORY, self.directory);
+        put_at(&mut bytes, HEADER_FIRST, self.first);
+        put_at(&mut bytes, HEADER_SEQUENCE, self.sequence);
+        put_at(&mut bytes, HEADER_COUNT, self.count);
+        put_at(&mut bytes, HEADER_INDEX_CRC, self.index_crc);
+        put_at(&mut bytes, HEADER_FILTER_CRC, self.filter_crc);
+        seal(&mut bytes);
         bytes
     }
 }
@@ -133,15 +131,11 @@ impl Block {
     }
 
     pub fn write(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&self.first_us.to_le_bytes());
-        into.extend_from_slice(&self.last_us.to_le_bytes());
-        self.counts
-            .iter()
-            .for_each(|count| into.extend_from_slice(&count.to_le_bytes()));
-        self.cents
-            .iter()
-            .for_each(|cents| into.extend_from_slice(&cents.to_le_bytes()));
-        into.extend_from_slice(&u64::from(self.crc).to_le_bytes());
+        put(into, self.first_us);
+        put(into, self.last_us);
+        self.counts.iter().for_each(|count| put(into, count));
+        self.cents.iter().for_each(|cents| put(into, cents));
+        put(into, u64::from(self.crc));
     }
 
     pub fn read(bytes: &[u8]) -> Block {
@@ -172,8 +166,8 @@ pub struct IdBlock {
 
 impl IdBlock {
     pub fn write(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&self.first.0.to_le_bytes());
-        into.extend_from_slice(&u64::from(self.crc).to_le_bytes());
+        put(into, self.first.0);
+        put(into, u64::from(self.crc));
     }
 }
 
@@ -189,10 +183,10 @@ pub struct RunEntry {
 
 impl RunEntry {
     pub fn write(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&self.requested_us.to_le_bytes());
-        into.extend_from_slice(&self.cents.to_le_bytes());
-        into.extend_from_slice(&self.accepted_us.to_le_bytes());
-        into.extend_from_slice(&self.attempts.to_le_bytes());
+        put(into, self.requested_us);
+        put(into, self.cents);
+        put(into, self.accepted_us);
+        put(into, self.attempts);
         into.extend_from_slice(&[self.by as u8, 0, 0, 0, 0, 0]);
     }
 

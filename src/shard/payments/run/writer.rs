@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::layout::{Block, IdBlock, Places, RunEntry, RunHeader, BLOCK};
+use crate::codec::put;
 use crate::shard::disk::{Disk, DiskFile};
 use crate::shard::payments::filter::Filter;
 use crate::shard::payments::hash::Hasher;
@@ -117,8 +118,8 @@ fn write_parts<F: DiskFile>(
         let begin = output.bytes.len();
         for (at, place) in block {
             let id = settled[*at as usize].id;
-            output.bytes.extend_from_slice(&id.0.to_le_bytes());
-            output.bytes.extend_from_slice(&place.to_le_bytes());
+            put(&mut output.bytes, id.0);
+            put(&mut output.bytes, place);
             filter.add(hasher.both(id));
         }
         let id_block = IdBlock {
