@@ -188,7 +188,7 @@ mod tests {
         let mut appended = Vec::new();
         put(&mut appended, 0x1122_u16);
         put(&mut appended, 0x3344_5566_u32);
-        put(&mut appended, &-2_i64);
+        put(&mut appended, -2_i64);
         put(&mut appended, u128::MAX - 1);
         assert_eq!(appended[..6], [0x22, 0x11, 0x66, 0x55, 0x44, 0x33]);
         let mut fields = Fields::new(&appended);

@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use log::LevelFilter;
 
 use crate::cluster::Cluster;
-use crate::io::{Address, Choice, Driver};
+use crate::io::{Address, Driver, DriverChoice};
 use crate::limits::{
     CORES_MAX, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, SHARDS_MAX, SOCKET_PATH_BYTES_MAX,
 };
 use crate::log::Format;
 use crate::node::Durability;
 use flags::{set_listen, Flag, Given, LISTEN_DEFAULT, SERVE_FLAGS};
-pub use help::{flags, help, FlagText, Page};
+pub use help::{flags, help, FlagText, HelpPage};
 use nearest::nearest;
 pub use payments::{PaymentFlags, ProcessorUrl};
 
@@ -51,7 +51,7 @@ pub enum CliCommand {
         url: String,
     },
     /// Print a page of [`help()`], and exit.
-    Help(Page),
+    Help(HelpPage),
     /// Print [`version()`], and exit.
     Version,
 }
@@ -70,7 +70,7 @@ pub struct Serve {
     /// `--pin`: each thread stays on a CPU of its own.
     pub pin: bool,
     /// `--io`: the I/O driver.
-    pub io: Choice,
+    pub io: DriverChoice,
     /// `--durability`: when a reply may leave.
     pub durability: Durability,
     /// `--clients`: the file with the clients of a new directory; `None`: those of the contest.
@@ -119,7 +119,7 @@ pub fn parse(
         data: PathBuf::from("./data"),
         cores: 0, // Not given.
         pin: false,
-        io: Choice::Auto,
+        io: DriverChoice::Auto,
         durability: Durability::Process,
         clients: None,
         shards: None,
@@ -319,12 +319,12 @@ fn health_url(address: &Address) -> String {
 const COMMANDS: [&str; 5] = ["serve", "check", "healthcheck", "help", "version"];
 
 /// Of a command; without one, in short.
-fn page(command: Option<&str>) -> Page {
+fn page(command: Option<&str>) -> HelpPage {
     match command {
-        Some("serve") => Page::Serve,
-        Some("check") => Page::Check,
-        Some("healthcheck") => Page::Healthcheck,
-        _ => Page::Short,
+        Some("serve") => HelpPage::Serve,
+        Some("check") => HelpPage::Check,
+        Some("healthcheck") => HelpPage::Healthcheck,
+        _ => HelpPage::Short,
     }
 }
 
@@ -334,7 +334,7 @@ fn help_about(parser: &mut lexopt::Parser) -> Result<CliCommand, UsageError> {
         .next()
         .map_err(|error| UsageError(error.to_string()))?;
     let Some(lexopt::Arg::Value(word)) = next else {
-        return Ok(CliCommand::Help(Page::Short));
+        return Ok(CliCommand::Help(HelpPage::Short));
     };
     let word = utf8("command", word)?;
     match COMMANDS.contains(&word.as_str()) {

@@ -59,12 +59,12 @@ pub fn run(url: &str) -> Result<(), HealthError> {
 
 fn ask(url: &str) -> Result<String, HealthError> {
     let failed = |error| HealthError::Io(url.to_owned(), error);
-    match Target::parse(url).map_err(HealthError::Url)? {
-        Target::Unix(path) => {
+    match ProbeTarget::parse(url).map_err(HealthError::Url)? {
+        ProbeTarget::Unix(path) => {
             let stream = UnixStream::connect(path).map_err(failed)?;
             exchange(stream, "localhost", "/health").map_err(failed)
         }
-        Target::Tcp { host, path } => {
+        ProbeTarget::Tcp { host, path } => {
             let has_port = host
                 .rsplit_once(':')
                 .is_some_and(|(_, port)| !port.contains(']'));
@@ -79,7 +79,7 @@ fn ask(url: &str) -> Result<String, HealthError> {
 
 /// The server's address, taken apart from the URL.
 #[derive(Debug, PartialEq)]
-enum Target<'a> {
+enum ProbeTarget<'a> {
     Unix(&'a str),
     /// A host, with a port or without.
     Tcp {
@@ -88,15 +88,15 @@ enum Target<'a> {
     },
 }
 
-impl<'a> Target<'a> {
+impl<'a> ProbeTarget<'a> {
     /// As curl takes it: the scheme, the port (80) and the path (`/health`) may be left out.
-    fn parse(text: &'a str) -> Result<Target<'a>, String> {
+    fn parse(text: &'a str) -> Result<ProbeTarget<'a>, String> {
         let url = text.trim();
         if let Some(path) = url.strip_prefix("unix:") {
             return match path {
                 "" => Err(format!("'{url}' lacks a path: unix:/PATH")),
                 path if address::is_abstract(path) => Err(address::abstract_refused(url)),
-                path => Ok(Target::Unix(path)),
+                path => Ok(ProbeTarget::Unix(path)),
             };
         }
         let accepted = "[http://]HOST[:PORT][/PATH] or unix:/PATH";
@@ -118,7 +118,7 @@ impl<'a> Target<'a> {
         if host.is_empty() || host.starts_with(':') || !is_sound(host) || !is_sound(path) {
             return Err(format!("'{text}' is not accepted: {accepted}"));
         }
-        Ok(Target::Tcp { host, path })
+        Ok(ProbeTarget::Tcp { host, path })
     }
 }
 
@@ -173,9 +173,16 @@ mod tests {
             (" http://[::1]:9999/health\n", "[::1]:9999", "/health"),
             ("[::1]", "[::1]", "/health"),
         ] {
-            assert_eq!(Target::parse(url), Ok(Target::Tcp { host, path }), "{url}");
+            assert_eq!(
+                ProbeTarget::parse(url),
+                Ok(ProbeTarget::Tcp { host, path }),
+                "{url}"
+            );
         }
-        assert_eq!(Target::parse("unix:/a b"), Ok(Target::Unix("/a b")));
+        assert_eq!(
+            ProbeTarget::parse("unix:/a b"),
+            Ok(ProbeTarget::Unix("/a b"))
+        );
         for (url, rule) in [
             ("", "[http://]HOST[:PORT][/PATH] or unix:/PATH"),
             ("/run/galo.sock", "unix:/PATH"),

@@ -14,14 +14,14 @@ use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Targe
 use crate::node::{Durability, Node, Settings};
 use crate::probes;
 use crate::shard::{
-    Acquired, AppendError, Directory, Disk, Done, Job, Owned, RecoveryError, Shard, Store,
+    Acquired, AppendError, Directory, Disk, Done, Owned, RecoveryError, Shard, Store, StoreJob,
 };
 use crate::system::with_limit;
 
 /// Blocking work that a runtime hands out.
 pub enum Work<D: Disk> {
     /// Of a shard's files.
-    Store(Job<D>),
+    Store(StoreJob<D>),
     /// Becomes the owner of a shard.
     Acquire(Directory<D>, u32),
 }

@@ -30,7 +30,7 @@ use crate::machine::Exit;
 use crate::members::Members;
 use crate::node::{link, Durability};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
-use crate::shard::ownership::Ownership;
+use crate::shard::lock::ShardLock;
 use crate::shard::{
     self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
 };
@@ -39,7 +39,7 @@ use crate::systemd;
 
 use cores::{Cores, Engines};
 use made::Made;
-use signals::Received;
+use signals::ReceivedSignal;
 
 const LISTEN_WAIT_MAX: Duration = Duration::from_nanos(LISTEN_WAIT_NS_MAX);
 const LISTEN_RETRY: Duration = Duration::from_nanos(LISTEN_RETRY_NS);
@@ -207,7 +207,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         for address in listeners.addresses() {
             log::info!("listening on {address}");
         }
-        systemd::notify(systemd::State::Ready);
+        systemd::notify(systemd::ServiceState::Ready);
     }
     let stopped = watch::watch(&inbox, &control, settings.cores);
     drop((listeners, link_files)); // Removes the sockets' files.
@@ -235,7 +235,7 @@ fn take_engines(
     shards: usize,
     inherited: usize,
     control: &Arc<Control>,
-    events: &Sender<Event>,
+    events: &Sender<ProcessEvent>,
 ) -> Result<(Chosen, Engines), ServeError> {
     needs::expect_files(settings, shards, inherited).map_err(ServeError::Driver)?;
     needs::expect_all_threads(settings).map_err(ServeError::Driver)?;
@@ -307,7 +307,7 @@ fn create(
     // Whoever is second waits here, and finds the directory made.
     let lock = data.join(CREATION_LOCK);
     let descriptor = format!("process {}", std::process::id());
-    let _lock = Ownership::wait(&lock, &descriptor).map_err(|error| RecoveryError::Io {
+    let _lock = ShardLock::wait(&lock, &descriptor).map_err(|error| RecoveryError::Io {
         action: "lock",
         path: lock,
         error,
@@ -443,7 +443,7 @@ fn abort_on_panic() {
 }
 
 /// Events that end or change what [`watch`] does.
-enum Event {
-    Signal(Received),
+enum ProcessEvent {
+    Signal(ReceivedSignal),
     Ended(usize, Exit),
 }

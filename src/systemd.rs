@@ -20,7 +20,7 @@ const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 /// A state that the manager is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ServiceState {
     /// The start is over, and all went well.
     Ready,
     /// The end has begun.
@@ -30,7 +30,7 @@ pub enum State {
 }
 
 /// Tells the manager, if there is one that wants to know. What goes wrong is logged: nothing here depends on it.
-pub fn notify(state: State) {
+pub fn notify(state: ServiceState) {
     let Some(socket) = env::var_os(NOTIFY_SOCKET) else {
         return;
     };
@@ -42,15 +42,15 @@ pub fn notify(state: State) {
 }
 
 /// With a socket of its own, as `sd_notify(3)` does. (The crate's `notify` knows no abstract sockets.)
-fn send(socket: &OsStr, state: State) -> io::Result<()> {
+fn send(socket: &OsStr, state: ServiceState) -> io::Result<()> {
     let address = match socket.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
     let text = match state {
-        State::Ready => NotifyState::Ready,
-        State::Stopping => NotifyState::Stopping,
-        State::Alive => NotifyState::Watchdog,
+        ServiceState::Ready => NotifyState::Ready,
+        ServiceState::Stopping => NotifyState::Stopping,
+        ServiceState::Alive => NotifyState::Watchdog,
     };
     let from = UnixDatagram::unbound()?;
     from.set_write_timeout(Some(Duration::from_nanos(NOTIFY_WAIT_NS_MAX)))?;

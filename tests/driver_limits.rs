@@ -4,7 +4,7 @@
 #[path = "driver_support/mod.rs"]
 mod support;
 
-use galo::io::{bind_link, probe, Address, Choice, Driver, Probe};
+use galo::io::{bind_link, probe, Address, Driver, DriverChoice, Probe};
 use galo_testkit::process::cpu_ticks;
 use galo_testkit::{Connection, PATIENCE};
 use nix::sys::resource::{setrlimit, Resource};
@@ -77,8 +77,8 @@ fn refused_io_uring_falls_back_and_says_why() {
         let (_, errno) = errnos.into_iter().find(|(name, _)| *name == role).unwrap();
         refuse_call(libc::SYS_io_uring_setup, errno);
         assert!(matches!(probe(), Probe::Refused(_)));
-        assert!(Choice::Uring.decide().is_err());
-        let chosen = Choice::Auto.decide().unwrap();
+        assert!(DriverChoice::Uring.decide().is_err());
+        let chosen = DriverChoice::Auto.decide().unwrap();
         assert!(chosen.fallback);
         let server = Server::start(chosen.driver, "127.0.0.1:0");
         assert_eq!(server.connect().ask_line("echo served"), "served");
@@ -99,8 +99,8 @@ fn little_locked_memory_is_epoll_and_named_with_its_fix() {
     const TEST: &str = "little_locked_memory_is_epoll_and_named_with_its_fix";
     if std::env::var(CHILD).is_ok() {
         setrlimit(Resource::RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024).unwrap();
-        let text = Choice::Uring.decide().unwrap_err();
-        let chosen = Choice::Auto.decide().unwrap();
+        let text = DriverChoice::Uring.decide().unwrap_err();
+        let chosen = DriverChoice::Auto.decide().unwrap();
         assert_eq!((chosen.driver, chosen.fallback), (Driver::Epoll, true));
         assert_eq!(text, format!("--io uring: {}", chosen.reason));
         return println!("child: {text}");

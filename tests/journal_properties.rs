@@ -9,7 +9,7 @@ use std::path::Path;
 use galo::bank::{Account, Description, Kind};
 use galo::command::{ForwardId, Ids, Origin};
 use galo::machine::Job as _;
-use galo::shard::journal::{self, Reader, Record, SegmentHeader, Stop};
+use galo::shard::journal::{self, ReadStop, Reader, Record, SegmentHeader};
 use galo::shard::{
     create, layout, open, Client, DedupResult, Disk, DiskFile, Meta, RealDisk, Recovered,
     RecoveryError, Shard, Store,
@@ -259,7 +259,7 @@ impl Damage {
     }
 }
 
-fn read(segment: &[u8]) -> (Vec<Record<'_>>, Option<Stop>) {
+fn read(segment: &[u8]) -> (Vec<Record<'_>>, Option<ReadStop>) {
     let header = SegmentHeader::read(segment).unwrap();
     let mut records = Vec::new();
     for record in Reader::new(segment, &header, journal::seed(&META.identity(0))) {

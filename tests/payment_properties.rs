@@ -7,8 +7,8 @@ use std::path::Path;
 use galo::machine::Job as _;
 use galo::payments::{Payment, PaymentId, PaymentState, Processor, Summary, Window};
 use galo::shard::{
-    create, layout, open, Accepted, Client, Disk, DiskFile, Job, Meta, RealDisk, Recovered, Shard,
-    Store,
+    create, layout, open, Accepted, Client, Disk, DiskFile, Meta, RealDisk, Recovered, Shard,
+    Store, StoreJob,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -114,7 +114,7 @@ struct Incarnation {
     time_us: u64,
     forgets: bool,
     /// A job about runs.
-    making: Option<Job<RealDisk>>,
+    making: Option<StoreJob<RealDisk>>,
 }
 
 impl Incarnation {

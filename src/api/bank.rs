@@ -13,7 +13,7 @@ use crate::http::{iso8601, BadKey};
 /// The body of `POST /clientes/{id}/transacoes`. Its number is judged by its digits: `1.0` and `1e2`
 /// are no integers here.
 #[derive(Deserialize)]
-struct Body<'a> {
+struct TransactionBody<'a> {
     #[serde(borrow)]
     valor: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -36,7 +36,7 @@ pub fn transaction<'a>(
 }
 
 fn parse(client: u32, body: &[u8]) -> Result<Command, Problem> {
-    let body: Body<'_> = json::object(body, NO_TRANSACTION)?;
+    let body: TransactionBody<'_> = json::object(body, NO_TRANSACTION)?;
     let amount = body
         .valor
         .and_then(|raw| integer(raw.get()))

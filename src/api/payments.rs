@@ -14,13 +14,15 @@ use super::problem::{
 };
 use super::{refused, Call};
 use crate::command::Command;
-use crate::http::{iso8601, iso8601_ms, parse_iso8601, BadKey, Query, Request, Round, Status};
+use crate::http::{
+    iso8601, iso8601_ms, parse_iso8601, BadKey, QueryString, Request, Round, Status,
+};
 use crate::payments::{amount, Payment, PaymentId, PaymentState, Processor, Summary, Window};
 
 /// The body of `POST /payments`, in both forms. The number is judged by its digits.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct PaymentBody<'a> {
     #[serde(borrow)]
     correlation_id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -35,7 +37,7 @@ pub fn pay<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Call<'a> {
 
 fn parse<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Result<Call<'a>, Problem> {
     let key = key.transpose().map_err(|BadKey| KEY)?;
-    let members: Body<'_> = json::object(body, NO_PAYMENT)?;
+    let members: PaymentBody<'_> = json::object(body, NO_PAYMENT)?;
     let id = match members.correlation_id {
         Some(raw) => {
             let id = text(raw).and_then(|text| PaymentId::parse(text.as_bytes()));
@@ -64,7 +66,7 @@ pub(super) fn show<'a>(id: &[u8]) -> Call<'a> {
 
 /// A [`Call`] of `GET /payments-summary`.
 pub(super) fn summary<'a>(request: &Request<'_>) -> Call<'a> {
-    match window(Query::new(request.query)) {
+    match window(QueryString::new(request.query)) {
         Ok(window) => Call::Summary(window),
         Err(problem) => refused(problem),
     }
@@ -72,7 +74,7 @@ pub(super) fn summary<'a>(request: &Request<'_>) -> Call<'a> {
 
 /// Either bound may be missing, and neither may be there twice: which of the two would count? Other
 /// parameters do not matter.
-fn window(query: Query<'_>) -> Result<Window, Problem> {
+fn window(query: QueryString<'_>) -> Result<Window, Problem> {
     let (mut from, mut to) = (None, None);
     for (name, value) in query.parameters() {
         let (bound, problem) = match name.as_deref() {

@@ -19,7 +19,7 @@ pub struct Stored {
 
 /// A processor's answer about its health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct Health {
+pub struct HealthReport {
     /// The processor says that it carries nothing out.
     pub failing: bool,
     /// What a payment takes at least. Milliseconds.
@@ -29,7 +29,7 @@ pub struct Health {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct HealthBody<'a> {
     #[serde(borrow)]
     correlation_id: &'a RawValue,
     #[serde(borrow)]
@@ -59,7 +59,7 @@ pub fn is_done(body: &[u8]) -> bool {
 
 /// Reads the body of a processor's `GET /payments/{id}`, whose `requestedAt` may lack its `Z`.
 pub fn read_payment(body: &[u8]) -> Option<Stored> {
-    let body: Body = serde_json::from_slice(body).ok()?;
+    let body: HealthBody = serde_json::from_slice(body).ok()?;
     Some(Stored {
         id: PaymentId::parse(text(body.correlation_id)?)?,
         cents: amount::parse(body.amount.get())?,
@@ -68,7 +68,7 @@ pub fn read_payment(body: &[u8]) -> Option<Stored> {
 }
 
 /// Reads the body of a processor's `GET /payments/service-health`.
-pub fn read_health(body: &[u8]) -> Option<Health> {
+pub fn read_health(body: &[u8]) -> Option<HealthReport> {
     serde_json::from_slice(body).ok()
 }
 
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn health_is_read() {
         let body = b"{\"failing\":true,\"minResponseTime\":100}";
-        let health = Health {
+        let health = HealthReport {
             failing: true,
             response_min_ms: 100,
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::{Cluster, Disagreement, NodeDescriptor};
 use crate::limits::{JOIN_RETRY_NS, JOIN_WAIT_NS_MAX};
 use crate::shard::layout::{shard_dir, SHARD_LOCK};
-use crate::shard::ownership::Ownership;
+use crate::shard::lock::ShardLock;
 use crate::shard::{Acquired, Directory, Locked, Owned, RealDisk, RecoveryError};
 use crate::system::with_limit;
 
@@ -112,11 +112,11 @@ pub fn prepare(cluster: &Cluster) -> Result<(), JoinError> {
 }
 
 /// Becomes the node that the descriptor says, for as long as the lock is kept, if all that live are alike.
-pub fn join(cluster: &Cluster, descriptor: &NodeDescriptor) -> Result<Ownership, JoinError> {
+pub fn join(cluster: &Cluster, descriptor: &NodeDescriptor) -> Result<ShardLock, JoinError> {
     let path = cluster.lock_path(cluster.node);
     let line = descriptor.to_string();
     let lock = patiently(
-        || Ownership::acquire(&path, &line).map_err(io_error("lock", &path)),
+        || ShardLock::acquire(&path, &line).map_err(io_error("lock", &path)),
         |locked| matches!(locked, Locked::Ours(_)),
     )?;
     let mut lock = match lock {
@@ -144,7 +144,7 @@ fn disagreement(
 ) -> Result<Option<Disagreement>, JoinError> {
     let path = cluster.lock_path(other);
     let ask = || {
-        let holder = Ownership::holder(&path).map_err(io_error("read", &path))?;
+        let holder = ShardLock::holder(&path).map_err(io_error("read", &path))?;
         Ok(holder.and_then(|theirs| match theirs.parse() {
             Ok(theirs) => descriptor.disagreement(&theirs),
             Err(_) => Some(Disagreement::unreadable(&cluster.nodes[other], &theirs)),
@@ -197,7 +197,7 @@ fn peer(
 ) -> Result<Option<NodeDescriptor>, JoinError> {
     let path = shard_dir(&directory.path, shard).join(SHARD_LOCK);
     let ask = || {
-        let holder = Ownership::holder(&path).map_err(io_error("read", &path))?;
+        let holder = ShardLock::holder(&path).map_err(io_error("read", &path))?;
         Ok(match holder {
             None => Ok(None),
             Some(text) => match text.parse::<NodeDescriptor>() {
@@ -295,7 +295,7 @@ mod tests {
             (other.to_string(), "has link protocol 99, this one"),
             ("process 12".to_owned(), "'process 12'"),
         ] {
-            let lock = Ownership::wait(&path, &theirs).unwrap();
+            let lock = ShardLock::wait(&path, &theirs).unwrap();
             let line = join(&cluster, &descriptor(1)).unwrap_err().to_string();
             assert!(
                 line.contains("node api01") && line.contains(words),
@@ -304,7 +304,7 @@ mod tests {
             drop(lock);
             join(&cluster, &descriptor(1)).unwrap();
         }
-        let _lock = Ownership::wait(&path, &descriptor(0).to_string()).unwrap();
+        let _lock = ShardLock::wait(&path, &descriptor(0).to_string()).unwrap();
         join(&cluster, &descriptor(1)).unwrap();
     }
 
@@ -319,11 +319,11 @@ mod tests {
             cores: 9,
             ..descriptor(0)
         };
-        let _lock = Ownership::wait(&path, &stale.to_string()).unwrap();
+        let _lock = ShardLock::wait(&path, &stale.to_string()).unwrap();
         std::thread::scope(|scope| {
             let joining = scope.spawn(|| join(&cluster, &descriptor(1)).map(drop));
             // Not before it has begun to ask.
-            while Ownership::holder(&cluster.lock_path(1)).unwrap().is_none() {
+            while ShardLock::holder(&cluster.lock_path(1)).unwrap().is_none() {
                 std::thread::yield_now();
             }
             fs::write(&path, descriptor(0).to_string()).unwrap();

@@ -6,7 +6,7 @@ use log::LevelFilter;
 
 use super::{payments, ProcessorUrl, Serve};
 use crate::cluster;
-use crate::io::{Address, Choice};
+use crate::io::{Address, DriverChoice};
 use crate::limits::{CORES_MAX, PAYMENT_QUEUE_MAX, SHARDS_MAX};
 use crate::log::Format;
 use crate::node::Durability;
@@ -71,10 +71,10 @@ pub(super) struct Given {
 
 pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
 
-const IO: [(&str, Choice); 3] = [
-    ("auto", Choice::Auto),
-    ("uring", Choice::Uring),
-    ("epoll", Choice::Epoll),
+const IO: [(&str, DriverChoice); 3] = [
+    ("auto", DriverChoice::Auto),
+    ("uring", DriverChoice::Uring),
+    ("epoll", DriverChoice::Epoll),
 ];
 
 const DURABILITY: [(&str, Durability); 2] =

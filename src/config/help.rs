@@ -4,7 +4,7 @@ use super::flags::{Flag, SERVE_FLAGS};
 
 /// A page of help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub enum HelpPage {
     /// `galo --help`: the commands, and the flags that come first.
     Short,
     /// `galo help serve`: every flag, with its variable and default.
@@ -49,12 +49,12 @@ pub fn flags() -> Vec<FlagText> {
 }
 
 /// The page that `galo help` prints.
-pub fn help(page: Page) -> String {
+pub fn help(page: HelpPage) -> String {
     match page {
-        Page::Short => short(),
-        Page::Serve => serve(),
-        Page::Check => CHECK.to_owned(),
-        Page::Healthcheck => HEALTHCHECK.to_owned(),
+        HelpPage::Short => short(),
+        HelpPage::Serve => serve(),
+        HelpPage::Check => CHECK.to_owned(),
+        HelpPage::Healthcheck => HEALTHCHECK.to_owned(),
     }
 }
 

@@ -30,7 +30,7 @@ fn no_arguments_mean_serve_with_the_defaults() {
     assert_eq!(serve.data, PathBuf::from("./data"));
     assert_eq!(
         (serve.io, serve.durability),
-        (Choice::Auto, Durability::Process)
+        (DriverChoice::Auto, Durability::Process)
     );
     assert!(serve.cores >= 1 && !serve.pin && !serve.allow_reset && serve.shards.is_none());
     assert_eq!(serve.payments, None);
@@ -48,7 +48,7 @@ fn a_flag_beats_its_variable_and_a_variable_the_default() {
     let by_variable = serve(&[], &variables);
     assert_eq!(
         (by_variable.cores, by_variable.io, by_variable.pin),
-        (3, Choice::Epoll, true)
+        (3, DriverChoice::Epoll, true)
     );
     assert_eq!(by_variable.listen.len(), 2);
     assert_eq!(by_variable.data, PathBuf::from("./data"));
@@ -63,7 +63,7 @@ fn a_flag_beats_its_variable_and_a_variable_the_default() {
         ],
         &variables,
     );
-    assert_eq!((by_flag.cores, by_flag.io), (2, Choice::Uring));
+    assert_eq!((by_flag.cores, by_flag.io), (2, DriverChoice::Uring));
     assert_eq!(by_flag.listen, ["127.0.0.1:2".parse().unwrap()]);
 }
 
@@ -74,7 +74,7 @@ fn a_bad_variable_stops_serve_and_nothing_else() {
     assert!(error.starts_with("GALO_IO: "), "{error}");
     assert_eq!(
         parse_with(&["--help"], &variables),
-        Ok(CliCommand::Help(Page::Short))
+        Ok(CliCommand::Help(HelpPage::Short))
     );
     assert!(parse_with(&["check"], &variables).is_ok());
     assert!(parse_with(&["healthcheck"], &variables).is_ok());
@@ -123,7 +123,7 @@ fn a_value_is_taken_as_its_kind_is_usually_written() {
     );
     assert_eq!(
         (words.io, words.durability),
-        (Choice::Uring, Durability::Disk)
+        (DriverChoice::Uring, Durability::Disk)
     );
     assert_eq!((words.log, words.cores), (Format::Json, 2));
     for (text, level) in [
@@ -404,19 +404,19 @@ fn the_other_commands_take_their_one_flag() {
         assert_eq!(parse_with(args, &[]), Ok(CliCommand::Version), "{args:?}");
     }
     for (args, page) in [
-        (&["--help"][..], Page::Short),
-        (&["-h"], Page::Short),
-        (&["help"], Page::Short),
-        (&["--cores", "1", "--help"], Page::Short),
-        (&["help", "version"], Page::Short),
-        (&["help", "help"], Page::Short),
-        (&["serve", "--help"], Page::Serve),
-        (&["serve", "--cores", "1", "-h"], Page::Serve),
-        (&["help", "serve"], Page::Serve),
-        (&["check", "--help"], Page::Check),
-        (&["help", "check"], Page::Check),
-        (&["healthcheck", "-h"], Page::Healthcheck),
-        (&["help", "healthcheck"], Page::Healthcheck),
+        (&["--help"][..], HelpPage::Short),
+        (&["-h"], HelpPage::Short),
+        (&["help"], HelpPage::Short),
+        (&["--cores", "1", "--help"], HelpPage::Short),
+        (&["help", "version"], HelpPage::Short),
+        (&["help", "help"], HelpPage::Short),
+        (&["serve", "--help"], HelpPage::Serve),
+        (&["serve", "--cores", "1", "-h"], HelpPage::Serve),
+        (&["help", "serve"], HelpPage::Serve),
+        (&["check", "--help"], HelpPage::Check),
+        (&["help", "check"], HelpPage::Check),
+        (&["healthcheck", "-h"], HelpPage::Healthcheck),
+        (&["help", "healthcheck"], HelpPage::Healthcheck),
     ] {
         assert_eq!(
             parse_with(args, &[]),

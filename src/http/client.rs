@@ -95,17 +95,17 @@ impl RetryAfter {
 }
 
 /// The fields of a reply's head that matter here.
-struct Head {
+struct ReplyHead {
     /// Bytes of the head.
     length: usize,
     status: u16,
     retry_after: RetryAfter,
     keep_alive: bool,
-    body: Body,
+    body: ReplyBody,
 }
 
 /// How a body is delimited (RFC 9112, section 6.3).
-enum Body {
+enum ReplyBody {
     Length(usize),
     Chunked,
     UntilEnd,
@@ -127,7 +127,7 @@ pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -
     let window = &input[..input.len().min(HEAD_BYTES_MAX)];
     let mut start = 0;
     let head = loop {
-        match Head::parse(&window[start..]) {
+        match ReplyHead::parse(&window[start..]) {
             Ok(Some(head)) => {
                 start += head.length;
                 // 101 answers a wish that nobody has.
@@ -148,7 +148,7 @@ pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -
         status: Some(status),
     };
     let (body, framed) = match head.body {
-        Body::Length(length) => {
+        ReplyBody::Length(length) => {
             if length > PROCESSOR_REPLY_BYTES_MAX - start || received.len() > length {
                 return Response::Bad;
             }
@@ -157,7 +157,7 @@ pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -
             }
             (received, true)
         }
-        Body::Chunked => {
+        ReplyBody::Chunked => {
             decoded.clear();
             match Decoder::default().advance(received, |data| decoded.extend_from_slice(data)) {
                 Ok(Some(length)) if length == received.len() => (&decoded[..], true),
@@ -165,8 +165,8 @@ pub fn parse_reply<'a>(input: &'a [u8], ended: bool, decoded: &'a mut Vec<u8>) -
                 Ok(Some(_)) | Err(_) => return Response::Bad,
             }
         }
-        Body::UntilEnd if ended => (received, false),
-        Body::UntilEnd => return incomplete,
+        ReplyBody::UntilEnd if ended => (received, false),
+        ReplyBody::UntilEnd => return incomplete,
     };
     Response::Complete {
         status,
@@ -185,9 +185,9 @@ fn http_date_s(text: &[u8]) -> Option<u64> {
     Some(since.as_secs())
 }
 
-impl Head {
+impl ReplyHead {
     /// Judges the head at the front of `window`; `None` while it has no end.
-    fn parse(window: &[u8]) -> Result<Option<Head>, BadHead> {
+    fn parse(window: &[u8]) -> Result<Option<ReplyHead>, BadHead> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut headers);
         let length = match response.parse(window) {
@@ -243,12 +243,12 @@ impl Head {
         let body = match (content_length, chunked) {
             // Two readers could frame it differently.
             (Some(_), Some(())) => return Err(BadHead),
-            _ if matches!(status, 100..=199 | 204 | 304) => Body::Length(0),
-            (Some(length), None) => Body::Length(length),
-            (None, Some(())) => Body::Chunked,
-            (None, None) => Body::UntilEnd,
+            _ if matches!(status, 100..=199 | 204 | 304) => ReplyBody::Length(0),
+            (Some(length), None) => ReplyBody::Length(length),
+            (None, Some(())) => ReplyBody::Chunked,
+            (None, None) => ReplyBody::UntilEnd,
         };
-        Ok(Some(Head {
+        Ok(Some(ReplyHead {
             length,
             status,
             retry_after,

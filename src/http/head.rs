@@ -29,7 +29,7 @@ pub struct BadKey;
 
 /// How a body is delimited (RFC 9112, section 6.3). Without either header it has length 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(super) enum BodyFraming {
     /// Bytes, at most [`BODY_BYTES_MAX`].
     Length(u32),
     /// Chunks, by `Transfer-Encoding: chunked`.
@@ -38,7 +38,7 @@ pub(super) enum Body {
 
 /// What is kept of a head while the body arrives: no borrow of the input, which may move meanwhile.
 #[derive(Clone, Debug)]
-pub(super) struct Head {
+pub(super) struct RequestHead {
     pub method: Method,
     pub close: bool,
     pub http10: bool,
@@ -48,7 +48,7 @@ pub(super) struct Head {
     pub body_coded: bool,
     /// `Expect: 100-continue`, from a client that speaks HTTP/1.1.
     pub expects_continue: bool,
-    pub body: Body,
+    pub body: BodyFraming,
     end: u16,
     /// Offsets of the path; empty when an absolute-form has none.
     path: (u16, u16),
@@ -60,7 +60,7 @@ pub(super) struct Head {
 
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize && BODY_BYTES_MAX <= u32::MAX as usize);
 
-impl Head {
+impl RequestHead {
     /// Offset of the body.
     pub fn end(&self) -> usize {
         self.end.into()
@@ -91,7 +91,7 @@ impl Head {
 /// 431 for too many fields, 505 for another version, 400 for whatever is malformed, 413 if
 /// `Content-Length` announces too much, 501 for transfer codings, 417. Where several apply, the one
 /// that is met first in this order of work, which depends on the head alone.
-pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Status> {
+pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<RequestHead, Status> {
     let head = &input[start..end];
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
@@ -112,7 +112,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
         return Err(Status::BadRequest);
     };
 
-    let mut fields = Fields::default();
+    let mut fields = HeaderFields::default();
     for header in request.headers.iter() {
         fields.take(header.name.as_bytes(), header.value)?;
     }
@@ -129,7 +129,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
         }
         false => Accepts::default(),
     };
-    let target = Target::parse(method, target.as_bytes())?;
+    let target = RequestTarget::parse(method, target.as_bytes())?;
     let body = fields.body(http10)?;
     if fields.unmet_expectation {
         return Err(Status::ExpectationFailed);
@@ -142,7 +142,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
         let start = value.as_ptr() as usize - input.as_ptr() as usize;
         (start as u16, (start + value.len()) as u16)
     };
-    Ok(Head {
+    Ok(RequestHead {
         method: match method {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
@@ -168,7 +168,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<Head, Stat
 /// taken as 1.1 (RFC 9110, section 2.5), any other version refused with 505, all else with 400.
 #[cold]
 #[inline(never)]
-fn judge_other_version(input: &[u8], start: usize, end: usize) -> Result<Head, Status> {
+fn judge_other_version(input: &[u8], start: usize, end: usize) -> Result<RequestHead, Status> {
     let head = &input[start..end];
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let version = line.splitn(3, |&byte| byte == b' ').nth(2);
@@ -189,24 +189,24 @@ fn judge_other_version(input: &[u8], start: usize, end: usize) -> Result<Head, S
 }
 
 /// A request target (RFC 9112, section 3.2), as offsets into it.
-struct Target {
+struct RequestTarget {
     path: (usize, usize),
     query: Option<(usize, usize)>,
 }
 
-impl Target {
+impl RequestTarget {
     /// # Errors
     /// 400 for authority-form and whatever else is not one of the other three forms, for characters
     /// that RFC 3986 has not (`#` begins a fragment, which never travels), and for an authority that
     /// is empty or holds user information (RFC 9110, sections 4.2.1 and 4.2.4).
-    fn parse(method: &str, target: &[u8]) -> Result<Target, Status> {
+    fn parse(method: &str, target: &[u8]) -> Result<RequestTarget, Status> {
         if method == "CONNECT" {
             return Err(Status::BadRequest);
         }
         let start = match target {
             [b'/', ..] => 0,
             b"*" if method == "OPTIONS" => {
-                return Ok(Target {
+                return Ok(RequestTarget {
                     path: (0, 1),
                     query: None,
                 })
@@ -221,7 +221,7 @@ impl Target {
         if mark.is_some_and(|mark| !all(&target[mark + 1..], QUERY)) {
             return Err(Status::BadRequest);
         }
-        Ok(Target {
+        Ok(RequestTarget {
             path: (start, path_end),
             query: mark.map(|mark| (mark + 1, target.len())),
         })
@@ -255,7 +255,7 @@ fn is_authority(value: &[u8]) -> bool {
 
 /// The header fields that matter, gathered in one pass.
 #[derive(Default)]
-struct Fields<'a> {
+struct HeaderFields<'a> {
     hosts: u8,
     close: bool,
     keep_alive: bool,
@@ -281,7 +281,7 @@ enum Transfer {
     Unknown,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> HeaderFields<'a> {
     #[inline]
     fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Status> {
         // The length rules out nearly all names with one comparison.
@@ -339,15 +339,15 @@ impl<'a> Fields<'a> {
     }
 
     /// RFC 9112, section 6.3.
-    fn body(&self, http10: bool) -> Result<Body, Status> {
+    fn body(&self, http10: bool) -> Result<BodyFraming, Status> {
         match (self.transfer, self.content_length) {
-            (None, None) => Ok(Body::Length(0)),
+            (None, None) => Ok(BodyFraming::Length(0)),
             (None, Some(length)) if length > BODY_BYTES_MAX => Err(Status::BodyTooLarge),
-            (None, Some(length)) => Ok(Body::Length(length as u32)),
+            (None, Some(length)) => Ok(BodyFraming::Length(length as u32)),
             (Some(_), Some(_)) => Err(Status::BadRequest),
             // HTTP/1.0 has no transfer codings; a proxy of that time would pass the field on unseen.
             (Some(_), None) if http10 => Err(Status::BadRequest),
-            (Some(Transfer::Chunked), None) => Ok(Body::Chunked),
+            (Some(Transfer::Chunked), None) => Ok(BodyFraming::Chunked),
             (Some(Transfer::UnknownThenChunked), None) => Err(Status::NotImplemented),
             // Nobody can tell where the body ends (section 6.3, rule 4).
             (Some(Transfer::Unknown), None) => Err(Status::BadRequest),

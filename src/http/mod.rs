@@ -36,4 +36,4 @@ pub use gzip::Gzip;
 pub use head::{BadKey, Method};
 pub use request::{parse, ParseState, Parsed, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
-pub use target::{BadEscape, Path, Query};
+pub use target::{BadEscape, Path, QueryString};

@@ -10,7 +10,7 @@ use memchr::memchr_iter;
 use super::accept::Accepts;
 use super::chunked::Decoder;
 use super::grammar::is_token_byte;
-use super::head::{self, BadKey, Body, Head, Method};
+use super::head::{self, BadKey, BodyFraming, Method, RequestHead};
 use super::response::Status;
 use crate::limits::{BODY_BYTES_MAX, EMPTY_LINES_MAX, HEAD_BYTES_MAX};
 
@@ -73,7 +73,7 @@ pub struct ParseState {
     /// A line of the head ended in LF without CR.
     bare_lf: bool,
     /// Set while the body is awaited.
-    head: Option<Head>,
+    head: Option<RequestHead>,
     /// Where a chunked body stands.
     decoder: Option<Decoder>,
 }
@@ -184,7 +184,7 @@ pub fn parse<'a>(
 /// `fresh`: the head was completed by this very call.
 #[inline]
 fn take_body<'a>(
-    head: Head,
+    head: RequestHead,
     fresh: bool,
     input: &'a [u8],
     progress: &mut ParseState,
@@ -192,11 +192,11 @@ fn take_body<'a>(
 ) -> Parsed<'a> {
     let received = &input[head.end()..];
     let (body, encoded) = match head.body {
-        Body::Length(length) => match received.get(..length as usize) {
+        BodyFraming::Length(length) => match received.get(..length as usize) {
             Some(body) => (body, body.len()),
             None => return await_body(head, fresh, received, progress),
         },
-        Body::Chunked => {
+        BodyFraming::Chunked => {
             let decoder = progress.decoder.get_or_insert_default();
             let encoded = match decoder.advance(received, |_| ()) {
                 Ok(None) => return await_body(head, fresh, received, progress),
@@ -232,7 +232,7 @@ fn take_body<'a>(
 }
 
 fn await_body<'a>(
-    head: Head,
+    head: RequestHead,
     fresh: bool,
     received: &[u8],
     progress: &mut ParseState,

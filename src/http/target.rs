@@ -31,20 +31,20 @@ impl<'a> Path<'a> {
 
 /// The query of a request target, as parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Query<'a>(&'a [u8]);
+pub struct QueryString<'a>(&'a [u8]);
 
-/// A name or a value of a [`Query`]: decoded, arbitrary bytes.
-pub type Part<'a> = Result<Cow<'a, [u8]>, BadEscape>;
+/// A name or a value of a [`QueryString`]: decoded, arbitrary bytes.
+pub type PathPart<'a> = Result<Cow<'a, [u8]>, BadEscape>;
 
-impl<'a> Query<'a> {
+impl<'a> QueryString<'a> {
     /// A query as [`Request::query`](super::Request::query) has it, still encoded.
-    pub fn new(raw: Option<&'a [u8]>) -> Query<'a> {
-        Query(raw.unwrap_or_default())
+    pub fn new(raw: Option<&'a [u8]>) -> QueryString<'a> {
+        QueryString(raw.unwrap_or_default())
     }
 
     /// Names and values, in order; without a `=` the value is empty. A `+` is one: timestamps have it,
     /// and only forms of HTML make a blank of it. Only what has an escape is allocated.
-    pub fn parameters(self) -> impl Iterator<Item = (Part<'a>, Part<'a>)> {
+    pub fn parameters(self) -> impl Iterator<Item = (PathPart<'a>, PathPart<'a>)> {
         let parameters = self.0.split(|&byte| byte == b'&');
         parameters
             .filter(|parameter| !parameter.is_empty())
@@ -148,11 +148,11 @@ mod tests {
             (Some("a=b%26c%3Dd&%61%3d=%c3%a7"), "a:b&c=d a=:ç"),
             (Some("a=%&%4=b&c=%zz"), "a:? ?:b c:?"),
         ] {
-            let text = |part: Part<'_>| match part {
+            let text = |part: PathPart<'_>| match part {
                 Ok(bytes) => String::from_utf8(bytes.into_owned()).unwrap(),
                 Err(BadEscape) => "?".to_owned(),
             };
-            let parameters: Vec<_> = Query::new(query.map(str::as_bytes))
+            let parameters: Vec<_> = QueryString::new(query.map(str::as_bytes))
                 .parameters()
                 .map(|(name, value)| format!("{}:{}", text(name), text(value)))
                 .collect();

@@ -20,10 +20,10 @@ pub(super) trait Backend<J: Job> {
     /// Whether something else runs on this thread, too.
     const HAS_OTHERS: bool = false;
 
-    /// Accepts from a listener, until it says that it does not ([`Event::Accepted`]).
+    /// Accepts from a listener, until it says that it does not ([`SocketEvent::Accepted`]).
     fn listen(&mut self, index: u32, socket: &OwnedFd) -> Result<(), Error>;
 
-    /// Ceases to accept. Whether there will be an [`Event::Accepted`] yet that says so.
+    /// Ceases to accept. Whether there will be an [`SocketEvent::Accepted`] yet that says so.
     fn stop_listening(&mut self, index: u32, socket: &OwnedFd) -> Result<bool, Error>;
 
     /// Begins to read a socket that is to become a connection.
@@ -38,7 +38,7 @@ pub(super) trait Backend<J: Job> {
     /// Sends, as far as there is room; see [`SocketConnection::sent`].
     ///
     /// # Safety
-    /// `bytes` must stay where and as they are until [`Event::Sent`], until the connection is among [`Sockets::closed`],
+    /// `bytes` must stay where and as they are until [`SocketEvent::Sent`], until the connection is among [`Sockets::closed`],
     /// or until [`finish`](Self::finish).
     unsafe fn send(
         &mut self,
@@ -49,7 +49,7 @@ pub(super) trait Backend<J: Job> {
     /// Gives up what is in flight of a connection that is closing, and removes it when nothing is.
     fn close(&mut self, sockets: &mut Sockets<Self::State>, id: ConnectionId) -> Result<(), Error>;
 
-    /// Begins to connect; in the end there is an [`Event::Connected`].
+    /// Begins to connect; in the end there is an [`SocketEvent::Connected`].
     ///
     /// # Safety
     /// The dial must stay in its slot until then, or until [`finish`](Self::finish).
@@ -72,7 +72,7 @@ pub(super) trait Backend<J: Job> {
         &mut self,
         sockets: &mut Sockets<Self::State>,
         receive_bytes_max: usize,
-    ) -> Result<Option<Event<'_>>, Error>;
+    ) -> Result<Option<SocketEvent<'_>>, Error>;
 
     /// Between two ticks: lets go on what else runs on this thread.
     async fn run_others(&mut self) {}
@@ -84,7 +84,7 @@ pub(super) trait Backend<J: Job> {
 }
 
 /// What the kernel reports of a socket.
-pub(super) enum Event<'a> {
+pub(super) enum SocketEvent<'a> {
     /// A completion that nothing depends on.
     Nothing,
     /// A connection to this listener, or the failure to accept one; and whether it goes on accepting.

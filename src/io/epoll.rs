@@ -3,7 +3,7 @@
 //! Level-triggered: a socket is read once per tick, into one buffer that all share, and is reported
 //! again if there is more. It is watched for room only while a send is stuck.
 
-use super::backend::{Backend, Event, Next};
+use super::backend::{Backend, Next, SocketEvent};
 use super::dials::Dial;
 use super::error::{Error, Lack};
 use super::jobs::{thread_name, Task};
@@ -31,7 +31,7 @@ pub(super) struct Engine<J: Job> {
     control: Arc<Control>,
     core: usize,
     /// Events that needed no waiting; the next tick tells.
-    queued: VecDeque<Event<'static>>,
+    queued: VecDeque<SocketEvent<'static>>,
     /// What the last [`gather`](Backend::gather) found, and which of it is next.
     found: Vec<EpollEvent>,
     found_count: usize,
@@ -93,10 +93,10 @@ impl<J: Job> Engine<J> {
         id: ConnectionId,
         flags: EpollFlags,
         bytes_max: usize,
-    ) -> Result<Event<'_>, Error> {
+    ) -> Result<SocketEvent<'_>, Error> {
         let told_writable = std::mem::take(&mut self.told_writable);
         let Some(connection) = sockets.get(id) else {
-            return Ok(Event::Nothing);
+            return Ok(SocketEvent::Nothing);
         };
         let broken = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         let is_writable = broken || flags.contains(EpollFlags::EPOLLOUT);
@@ -105,37 +105,41 @@ impl<J: Job> Engine<J> {
             // It may be readable, too.
             self.told_writable = true;
             self.next -= 1;
-            return Ok(Event::Writable(id));
+            return Ok(SocketEvent::Writable(id));
         }
         let is_readable = broken || flags.contains(EpollFlags::EPOLLIN);
         if !is_readable || !connection.reading || connection.ended {
-            return Ok(Event::Nothing);
+            return Ok(SocketEvent::Nothing);
         }
         let socket = connection.socket.as_raw_fd();
         let bytes_max = bytes_max.min(self.buffer.len());
         let reset = match recv(socket, &mut self.buffer[..bytes_max], MsgFlags::empty()) {
             Ok(0) => false,
-            Ok(count) => return Ok(Event::Received(id, &self.buffer[..count])),
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Event::Nothing),
+            Ok(count) => return Ok(SocketEvent::Received(id, &self.buffer[..count])),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(SocketEvent::Nothing),
             Err(_) => true,
         };
         connection.ended = true;
         self.watch(connection)?;
-        Ok(Event::InputEnded(id, reset))
+        Ok(SocketEvent::InputEnded(id, reset))
     }
 
-    fn on_listener(&mut self, sockets: &mut Sockets, index: u32) -> Result<Event<'static>, Error> {
+    fn on_listener(
+        &mut self,
+        sockets: &mut Sockets,
+        index: u32,
+    ) -> Result<SocketEvent<'static>, Error> {
         let listener = &sockets.listeners[index as usize];
         let socket = listener.socket.as_ref().filter(|_| listener.armed);
         let (Some(socket), 1..) = (socket, self.accepts_left) else {
-            return Ok(Event::Nothing);
+            return Ok(SocketEvent::Nothing);
         };
         self.accepts_left -= 1;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let result = match accept4(socket.as_raw_fd(), flags) {
             // SAFETY: the kernel has just made this descriptor for us.
             Ok(fd) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-            Err(Errno::EAGAIN) => return Ok(Event::Nothing),
+            Err(Errno::EAGAIN) => return Ok(SocketEvent::Nothing),
             Err(errno) => Err(errno),
         };
         let armed = !matches!(result, Err(errno) if !accept_goes_on(errno));
@@ -144,10 +148,10 @@ impl<J: Job> Engine<J> {
             true => self.next -= 1,
             false => self.unwatch(socket)?,
         }
-        Ok(Event::Accepted(index, result, armed))
+        Ok(SocketEvent::Accepted(index, result, armed))
     }
 
-    fn on_dial(&mut self, sockets: &mut Sockets, slot: u32) -> Result<Event<'static>, Error> {
+    fn on_dial(&mut self, sockets: &mut Sockets, slot: u32) -> Result<SocketEvent<'static>, Error> {
         let socket = &sockets.dials.get(slot).socket;
         let error = getsockopt(socket, sockopt::SocketError).map_err(Error::of("getsockopt"))?;
         let result = match error {
@@ -155,7 +159,7 @@ impl<J: Job> Engine<J> {
             error => Err(Errno::from_raw(error)),
         };
         self.unwatch(socket)?;
-        Ok(Event::Connected(slot, result))
+        Ok(SocketEvent::Connected(slot, result))
     }
 
     /// Has epoll watch for the events that matter in the connection's present state.
@@ -234,7 +238,8 @@ impl<J: Job> Backend<J> for Engine<J> {
             Err(_) => Err(()),
         };
         connection.sent(sent);
-        self.queued.push_back(Event::Sent(connection.id, sent));
+        self.queued
+            .push_back(SocketEvent::Sent(connection.id, sent));
         self.watch(connection)
     }
 
@@ -242,7 +247,7 @@ impl<J: Job> Backend<J> for Engine<J> {
         drop(sockets.remove(id));
         // A send that is through and not yet told was given up with it.
         self.queued
-            .retain(|event| !matches!(event, Event::Sent(other, _) if *other == id));
+            .retain(|event| !matches!(event, SocketEvent::Sent(other, _) if *other == id));
         Ok(())
     }
 
@@ -254,7 +259,8 @@ impl<J: Job> Backend<J> for Engine<J> {
                 self.watch_for(&dial.socket, EpollFlags::EPOLLOUT, tag)
             }
             Err(errno) => {
-                self.queued.push_back(Event::Connected(slot, Err(errno)));
+                self.queued
+                    .push_back(SocketEvent::Connected(slot, Err(errno)));
                 Ok(())
             }
         }
@@ -296,7 +302,7 @@ impl<J: Job> Backend<J> for Engine<J> {
         &mut self,
         sockets: &mut Sockets,
         receive_bytes_max: usize,
-    ) -> Result<Option<Event<'_>>, Error> {
+    ) -> Result<Option<SocketEvent<'_>>, Error> {
         if let Some(event) = self.queued.pop_front() {
             return Ok(Some(event));
         }
@@ -313,7 +319,7 @@ impl<J: Job> Backend<J> for Engine<J> {
             Operation::Connect => self.on_dial(sockets, tag.index)?,
             _ => {
                 self.control.clear(self.core);
-                Event::Nothing
+                SocketEvent::Nothing
             }
         }))
     }

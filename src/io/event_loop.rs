@@ -1,6 +1,6 @@
 //! The loop of a core: gather what is ready, feed it to the machine, end the tick, carry out the effects.
 
-use super::backend::{Backend, Event, Next};
+use super::backend::{Backend, Next, SocketEvent};
 use super::dials::Dials;
 use super::error::Error;
 use super::jobs::Jobs;
@@ -141,13 +141,15 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 break;
             };
             match event {
-                Event::Nothing => {}
-                Event::Received(id, bytes) => self.machine.received(id, bytes),
-                Event::InputEnded(id, reset) => self.machine.input_ended(id, reset),
-                Event::Writable(id) => self.send(id)?,
-                Event::Sent(id, sent) => self.machine.sent(id, sent),
-                Event::Accepted(index, result, armed) => self.accepted(index, result, armed)?,
-                Event::Connected(slot, result) => {
+                SocketEvent::Nothing => {}
+                SocketEvent::Received(id, bytes) => self.machine.received(id, bytes),
+                SocketEvent::InputEnded(id, reset) => self.machine.input_ended(id, reset),
+                SocketEvent::Writable(id) => self.send(id)?,
+                SocketEvent::Sent(id, sent) => self.machine.sent(id, sent),
+                SocketEvent::Accepted(index, result, armed) => {
+                    self.accepted(index, result, armed)?
+                }
+                SocketEvent::Connected(slot, result) => {
                     let (target, socket) = self.sockets.dials.end(slot, result);
                     self.connected(target, socket)?;
                 }

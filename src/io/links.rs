@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 pub(super) struct Links {
     paths: Vec<PathBuf>,
     /// By member number: the failure last logged, until a link is made.
-    last_logged: Vec<Option<Failure>>,
+    last_logged: Vec<Option<LinkFailure>>,
     /// When a refused connection was last logged, monotonic.
     foreign_logged_ns: Option<u64>,
 }
 
 /// Why there is no link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
+enum LinkFailure {
     /// The other end is a process of this user.
     ForeignUser(u32),
     System(Errno),
@@ -76,44 +76,44 @@ impl Links {
     }
 }
 
-impl Failure {
+impl LinkFailure {
     /// Whether it is what a node causes that is not there, starts, or is slow.
     fn is_ordinary(self) -> bool {
         matches!(
             self,
-            Failure::System(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN)
+            LinkFailure::System(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN)
         )
     }
 }
 
-impl From<Errno> for Failure {
-    fn from(errno: Errno) -> Failure {
-        Failure::System(errno)
+impl From<Errno> for LinkFailure {
+    fn from(errno: Errno) -> LinkFailure {
+        LinkFailure::System(errno)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for LinkFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::ForeignUser(uid) => write!(
+            LinkFailure::ForeignUser(uid) => write!(
                 f,
                 "the other end is user {uid}'s, and not our own user's ({}); all nodes run as one user",
                 geteuid()
             ),
-            Failure::System(errno) => f.write_str(errno.desc()),
+            LinkFailure::System(errno) => f.write_str(errno.desc()),
         }
     }
 }
 
-fn connect_link(path: &Path) -> Result<OwnedFd, Failure> {
+fn connect_link(path: &Path) -> Result<OwnedFd, LinkFailure> {
     let socket = connect_unix(path)?;
     check_user(&socket)?;
     Ok(socket)
 }
 
-fn check_user(socket: &OwnedFd) -> Result<(), Failure> {
+fn check_user(socket: &OwnedFd) -> Result<(), LinkFailure> {
     match getsockopt(socket, PeerCredentials)?.uid() {
         uid if uid == geteuid().as_raw() => Ok(()),
-        uid => Err(Failure::ForeignUser(uid)),
+        uid => Err(LinkFailure::ForeignUser(uid)),
     }
 }

@@ -32,6 +32,6 @@ pub use engine::Engine;
 pub use error::Lack;
 pub use inherited::{Inherited, Unfit};
 pub use listen::{bind_link, ListenError, ListenSocket, Listeners, SocketFile};
-pub use probe::{probe, Choice, Chosen, Probe};
+pub use probe::{probe, Chosen, DriverChoice, Probe};
 pub use setup::{Driver, Setup};
 pub use upstream::Upstream;

@@ -28,7 +28,7 @@ pub enum Probe {
 
 /// The driver that `--io` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
+pub enum DriverChoice {
     /// uring where it is allowed and supported, else epoll.
     #[default]
     Auto,
@@ -38,7 +38,7 @@ pub enum Choice {
     Epoll,
 }
 
-/// The driver that a [`Choice`] came to.
+/// The driver that a [`DriverChoice`] came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// The driver that cores are to use.
@@ -49,25 +49,25 @@ pub struct Chosen {
     pub fallback: bool,
 }
 
-impl FromStr for Choice {
+impl FromStr for DriverChoice {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Choice, String> {
+    fn from_str(text: &str) -> Result<DriverChoice, String> {
         match text.to_ascii_lowercase().as_str() {
-            "auto" => Ok(Choice::Auto),
-            "uring" => Ok(Choice::Uring),
-            "epoll" => Ok(Choice::Epoll),
+            "auto" => Ok(DriverChoice::Auto),
+            "uring" => Ok(DriverChoice::Uring),
+            "epoll" => Ok(DriverChoice::Epoll),
             _ => Err(format!("`{text}` is none of auto, uring, epoll")),
         }
     }
 }
 
-impl Choice {
+impl DriverChoice {
     /// Probes where that is needed, and decides. `Err`: the text to exit with.
     pub fn decide(self) -> Result<Chosen, String> {
         match self {
-            Choice::Epoll => self.decide_with(Probe::Available),
-            Choice::Auto | Choice::Uring => self.decide_with(probe()),
+            DriverChoice::Epoll => self.decide_with(Probe::Available),
+            DriverChoice::Auto | DriverChoice::Uring => self.decide_with(probe()),
         }
     }
 
@@ -80,9 +80,11 @@ impl Choice {
             })
         };
         match (self, probe) {
-            (Choice::Epoll, _) => chosen(Driver::Epoll, "--io epoll".into(), false),
-            (Choice::Uring, Probe::Available) => chosen(Driver::Uring, "--io uring".into(), false),
-            (Choice::Auto, Probe::Available) => {
+            (DriverChoice::Epoll, _) => chosen(Driver::Epoll, "--io epoll".into(), false),
+            (DriverChoice::Uring, Probe::Available) => {
+                chosen(Driver::Uring, "--io uring".into(), false)
+            }
+            (DriverChoice::Auto, Probe::Available) => {
                 chosen(Driver::Uring, "io_uring is available".into(), false)
             }
             (_, Probe::Refused(cause) | Probe::Unsupported(cause) | Probe::Exhausted(cause)) => {
@@ -94,8 +96,8 @@ impl Choice {
     /// What to do when uring cannot be had.
     fn without_uring(self, cause: String) -> Result<Chosen, String> {
         match self {
-            Choice::Uring => Err(format!("--io uring: {cause}")),
-            Choice::Auto | Choice::Epoll => Ok(Chosen {
+            DriverChoice::Uring => Err(format!("--io uring: {cause}")),
+            DriverChoice::Auto | DriverChoice::Epoll => Ok(Chosen {
                 driver: Driver::Epoll,
                 reason: cause,
                 fallback: true,
@@ -106,7 +108,12 @@ impl Choice {
 
 impl Chosen {
     /// Decides anew when a core cannot have what it needs, though the probe was good. `Err`: the text to exit with.
-    pub fn lacking(&self, lack: Lack, choice: Choice, cores: usize) -> Result<Chosen, String> {
+    pub fn lacking(
+        &self,
+        lack: Lack,
+        choice: DriverChoice,
+        cores: usize,
+    ) -> Result<Chosen, String> {
         let cause = match lack {
             Lack::Memory(cause) => {
                 let (need, soft) = (memlock_need(cores), memlock_limit());
@@ -319,16 +326,16 @@ mod tests {
 
     #[test]
     fn cores_without_memory_to_lock_run_on_epoll_unless_told_otherwise() {
-        let chosen = Choice::Auto.decide_with(Probe::Available).unwrap();
+        let chosen = DriverChoice::Auto.decide_with(Probe::Available).unwrap();
         let lack = || {
             Lack::from(Error {
                 call: "io_uring_setup",
                 errno: Errno::ENOMEM,
             })
         };
-        let fallback = chosen.lacking(lack(), Choice::Auto, 2).unwrap();
+        let fallback = chosen.lacking(lack(), DriverChoice::Auto, 2).unwrap();
         assert_eq!((fallback.driver, fallback.fallback), (Driver::Epoll, true));
-        let text = chosen.lacking(lack(), Choice::Uring, 4).unwrap_err();
+        let text = chosen.lacking(lack(), DriverChoice::Uring, 4).unwrap_err();
         assert!(
             text.starts_with("--io uring: io_uring_setup failed (ENOMEM)"),
             "{text}"
@@ -340,7 +347,7 @@ mod tests {
         // epoll has nothing to fall back to.
         let lack = Lack::Other("no thread".into());
         assert_eq!(
-            fallback.lacking(lack, Choice::Auto, 2),
+            fallback.lacking(lack, DriverChoice::Auto, 2),
             Err("no thread".into())
         );
         assert_eq!(memlock_need(1), 512 * 1024, "glommio's own minimum");
@@ -349,18 +356,21 @@ mod tests {
     #[test]
     fn auto_falls_back_where_uring_cannot_be_had() {
         for probe in [Probe::Refused, Probe::Unsupported, Probe::Exhausted] {
-            let chosen = Choice::Auto.decide_with(probe("no".into())).unwrap();
+            let chosen = DriverChoice::Auto.decide_with(probe("no".into())).unwrap();
             assert_eq!((chosen.driver, chosen.fallback), (Driver::Epoll, true));
             assert_eq!(chosen.reason, "no");
         }
         assert_eq!(
-            Choice::Uring.decide_with(Probe::Refused("no".into())),
+            DriverChoice::Uring.decide_with(Probe::Refused("no".into())),
             Err("--io uring: no".into())
         );
         assert_eq!(
-            Choice::Auto.decide_with(Probe::Available).unwrap().driver,
+            DriverChoice::Auto
+                .decide_with(Probe::Available)
+                .unwrap()
+                .driver,
             Driver::Uring
         );
-        assert!("poll".parse::<Choice>().unwrap_err().contains("auto"));
+        assert!("poll".parse::<DriverChoice>().unwrap_err().contains("auto"));
     }
 }

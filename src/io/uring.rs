@@ -13,7 +13,7 @@ mod buffers;
 mod executor;
 pub(super) mod ring;
 
-use super::backend::{Backend, Event, Next};
+use super::backend::{Backend, Next, SocketEvent};
 use super::dials::Dial;
 use super::error::{Error, Lack};
 use super::jobs::Task;
@@ -166,7 +166,7 @@ impl Uring {
         tag: Tag,
         completion: &cqueue::Entry,
         more: bool,
-    ) -> Result<Event<'_>, Error> {
+    ) -> Result<SocketEvent<'_>, Error> {
         let id = tag.id();
         let result = completion.result();
         let connection = in_flight(sockets, id);
@@ -204,11 +204,11 @@ impl Uring {
         let received = self.ring.received(completion, group);
         self.buffer = received.map(|(buffer, _)| (buffer, group));
         Ok(match (reset, received) {
-            (Some(reset), _) if is_wanted => Event::InputEnded(id, reset),
+            (Some(reset), _) if is_wanted => SocketEvent::InputEnded(id, reset),
             (None, Some((_, bytes))) if is_wanted && !bytes.is_empty() => {
-                Event::Received(id, bytes)
+                SocketEvent::Received(id, bytes)
             }
-            _ => Event::Nothing,
+            _ => SocketEvent::Nothing,
         })
     }
 
@@ -217,12 +217,12 @@ impl Uring {
         sockets: &mut Sockets,
         id: ConnectionId,
         result: i32,
-    ) -> Result<Event<'static>, Error> {
+    ) -> Result<SocketEvent<'static>, Error> {
         let connection = in_flight(sockets, id);
         if connection.closing {
             connection.sending = false;
             self.close_if_idle(sockets, id)?;
-            return Ok(Event::Nothing);
+            return Ok(SocketEvent::Nothing);
         }
         let sent = match result_of(result) {
             Ok(count) => Ok(count as usize),
@@ -230,7 +230,7 @@ impl Uring {
             Err(_) => Err(()),
         };
         connection.sent(sent);
-        Ok(Event::Sent(id, sent))
+        Ok(SocketEvent::Sent(id, sent))
     }
 
     // ---- Arming ------------------------------------------------------------
@@ -426,7 +426,7 @@ impl<J: Job> Backend<J> for Uring {
         &mut self,
         sockets: &mut Sockets,
         receive_bytes_max: usize,
-    ) -> Result<Option<Event<'_>>, Error> {
+    ) -> Result<Option<SocketEvent<'_>>, Error> {
         if let Some((buffer, group)) = self.buffer.take() {
             self.ring.give_back(buffer, group);
         }
@@ -447,21 +447,21 @@ impl<J: Job> Backend<J> for Uring {
             Operation::Accept => {
                 // SAFETY: the kernel has just made this descriptor for us.
                 let socket = result_of(result).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                Event::Accepted(tag.index, socket, more)
+                SocketEvent::Accepted(tag.index, socket, more)
             }
-            Operation::Connect => Event::Connected(tag.index, result_of(result).map(drop)),
+            Operation::Connect => SocketEvent::Connected(tag.index, result_of(result).map(drop)),
             Operation::Wake => {
                 self.control.clear(self.core);
                 self.tasks.woken();
                 self.arm_wake()?;
-                Event::Nothing
+                SocketEvent::Nothing
             }
             Operation::Timeout => {
                 self.timeout
                     .take_if(|(_, generation)| *generation == tag.generation);
-                Event::Nothing
+                SocketEvent::Nothing
             }
-            Operation::Forgotten => Event::Nothing,
+            Operation::Forgotten => SocketEvent::Nothing,
         }))
     }
 

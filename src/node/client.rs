@@ -1,6 +1,6 @@
 //! Requests of clients: from what a connection has received, one by one.
 
-use super::transport::connections::{Arriving, Input, State};
+use super::transport::connections::{ConnectionState, ExpectedInput, Input};
 use super::transport::encoder::ReplyTarget;
 use super::transport::{Progress, Transport};
 use crate::http::{self, Framing, ParseState, Parsed, Request};
@@ -63,9 +63,9 @@ impl<'a> Requests<'a> {
                 // A line end too many behind a body is not the beginning of a head.
                 let is_idle = rest.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                 let part = match self.parse.in_body() {
-                    true => Arriving::Body,
-                    false if is_idle => Arriving::Nothing,
-                    false => Arriving::Head,
+                    true => ExpectedInput::Body,
+                    false if is_idle => ExpectedInput::Nothing,
+                    false => ExpectedInput::Head,
                 };
                 arriving(io, index, part);
                 if send_continue {
@@ -92,7 +92,7 @@ impl<'a> Requests<'a> {
         let connection = &mut io.connections[self.index];
         connection.turn.1 += work;
         connection.progress_ns = now_ns;
-        connection.input.arriving = Arriving::Nothing;
+        connection.input.arriving = ExpectedInput::Nothing;
         self.consumed += bytes;
         self.is_served = true;
     }
@@ -112,18 +112,20 @@ impl<'a> Requests<'a> {
 fn takes_requests(io: &Transport, index: usize) -> bool {
     let scarce = io.connections.scarce();
     let connection = &io.connections[index];
-    connection.state == State::Open && !connection.postponed && !connection.output.is_full(scarce)
+    connection.state == ConnectionState::Open
+        && !connection.postponed
+        && !connection.output.is_full(scarce)
 }
 
 /// The request at the front is not all there yet: its time is running, anew once its head is there. Who drips
 /// bytes gains nothing.
-fn arriving(io: &mut Transport, index: usize, part: Arriving) {
+fn arriving(io: &mut Transport, index: usize, part: ExpectedInput) {
     let Input { arriving, .. } = &mut io.connections[index].input;
     if std::mem::replace(arriving, part) != part {
         let within_ns = match part {
-            Arriving::Nothing => IDLE_NS_MAX,
-            Arriving::Head => HEAD_NS_MAX,
-            Arriving::Body => BODY_NS_MAX,
+            ExpectedInput::Nothing => IDLE_NS_MAX,
+            ExpectedInput::Head => HEAD_NS_MAX,
+            ExpectedInput::Body => BODY_NS_MAX,
         };
         io.expect_arrival(index, within_ns);
     }

@@ -12,7 +12,7 @@
 
 use std::convert::Infallible;
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::gateway::Gateway;
 use super::link::Frame;
 use super::ownership::{self, Ownership};
@@ -207,68 +207,72 @@ impl Node {
             let (io, shards) = (&mut self.io, &mut self.shards);
             let (peers, router) = (&mut self.peers, &mut self.router);
             match event {
-                Event::Closing(id, Peer::Client) => self.queries.drop_of(io, id),
-                Event::Closing(id, Peer::Upstream(number)) => {
+                NodeEvent::Closing(id, Peer::Client) => self.queries.drop_of(io, id),
+                NodeEvent::Closing(id, Peer::Upstream(number)) => {
                     if let Some(gateway) = &mut self.gateway {
                         let processor = Processor::ALL[number];
                         gateway.processor_closed(io, shards, id.index as usize, processor);
                     }
                 }
-                Event::Resumable(id) if io.connections.get(id).is_some() => {
+                NodeEvent::Resumable(id) if io.connections.get(id).is_some() => {
                     self.resume(id.index as usize);
                 }
-                Event::RequestLeaves(id, monotonic_ns) => {
+                NodeEvent::RequestLeaves(id, monotonic_ns) => {
                     if let Some(gateway) = &mut self.gateway {
                         gateway.request_leaves(id, monotonic_ns);
                     }
                 }
-                Event::Linked(member) => {
+                NodeEvent::Linked(member) => {
                     peers.introduce(io, shards, member);
-                    io.events.push_back(Event::GiveAway);
+                    io.events.push_back(NodeEvent::GiveAway);
                 }
-                Event::GiveAway => self.give_away(),
-                Event::LinkLost(member) => {
+                NodeEvent::GiveAway => self.give_away(),
+                NodeEvent::LinkLost(member) => {
                     self.queries.forget_queries_of(member);
                     self.ownership.member_lost(io, peers, router, member);
                     // It may have another link already, of which the next event tells.
                     self.ownership
                         .successor_lost(io, peers, router, shards, member);
                 }
-                Event::NoSuccessor(member) => {
+                NodeEvent::NoSuccessor(member) => {
                     self.ownership
                         .successor_lost(io, peers, router, shards, member);
                 }
-                Event::Owned(shard) if shards.serves(shard) => {
+                NodeEvent::Owned(shard) if shards.serves(shard) => {
                     if let Some(gateway) = &mut self.gateway {
                         gateway.payments_owned(io, shards, shard);
                     }
                     router.carry_out(io, shards, shard);
                 }
-                Event::OwnerChanged(shard) => {
+                NodeEvent::OwnerChanged(shard) => {
                     let (queries, mut context) = self.queries();
                     queries.owner_changed(&mut context, shard);
                 }
-                Event::Forgotten(shard) => self.queries.forgotten(shard),
-                Event::ResetHere(client, shard, scope) => self.resets.here(client, shard, scope),
-                Event::ResetThere(client, shard, scope) => {
+                NodeEvent::Forgotten(shard) => self.queries.forgotten(shard),
+                NodeEvent::ResetHere(client, shard, scope) => {
+                    self.resets.here(client, shard, scope)
+                }
+                NodeEvent::ResetThere(client, shard, scope) => {
                     let what = (&client, shard, scope);
                     self.resets.done(io, peers, router, shards, what);
                 }
-                Event::PaymentAccepted(client, id, cents) => {
+                NodeEvent::PaymentAccepted(client, id, cents) => {
                     let (queries, mut context) = self.queries();
                     queries.await_outcome(&mut context, &client, id, cents);
                 }
-                Event::Settled(shard, id) if self.queries.wake_ns != u64::MAX => {
+                NodeEvent::Settled(shard, id) if self.queries.wake_ns != u64::MAX => {
                     self.queries.settled(shard, id);
                 }
-                Event::StatusKnown(shard, id, query, found) => {
+                NodeEvent::StatusKnown(shard, id, query, found) => {
                     let (queries, mut context) = self.queries();
                     queries.status_known(&mut context, shard, id, query, found);
                 }
-                Event::Announce(frame) => peers.tell_all(io, &frame),
+                NodeEvent::Announce(frame) => peers.tell_all(io, &frame),
                 // Of no concern to anybody by now.
-                Event::Closing(..) | Event::Resumable(_) | Event::Settled(..) | Event::Owned(_) => {
-                }
+                NodeEvent::Closing(..)
+                | NodeEvent::Resumable(_)
+                | NodeEvent::Settled(..)
+                | NodeEvent::Owned(_) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::command::Scope;
 use crate::machine::{ConnectionId, Peer};
 use crate::payments::PaymentId;
 
-pub(super) enum Event {
+pub(super) enum NodeEvent {
     /// The driver was told to close a connection.
     Closing(ConnectionId, Peer),
     /// What a connection has sent may be gone on with.

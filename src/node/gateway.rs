@@ -15,7 +15,7 @@ mod status_queries;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::shards::Shards;
 use super::transport::Transport;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
@@ -26,7 +26,7 @@ use crate::machine::{ConnectionId, Effect, Target};
 use crate::payments::circuit::{AttemptOutcome, Circuit};
 use crate::payments::{PaymentId, Processor};
 use attempts::Attempt;
-use health::Health;
+use health::ProcessorHealth;
 use settlement::Confirmation;
 use status_queries::{StatusQueries, StatusQuery};
 
@@ -36,9 +36,9 @@ const TLS_ALERT: [u8; 2] = [21, 3];
 /// What this core knows of the processors, and wants of them.
 pub(in crate::node) struct Gateway {
     /// Indexed by `Processor as usize`.
-    pub(in crate::node) upstreams: [Upstream; 2],
+    pub(in crate::node) upstreams: [UpstreamState; 2],
     /// What is under way, by the connection's index.
-    work: Vec<Option<Work>>,
+    work: Vec<Option<UpstreamWork>>,
     /// Bound in this tick: to be sent once the journal has that, each on its connection.
     pub(in crate::node) unsent: Vec<(Attempt, ConnectionId)>,
     /// Payments that a processor has, and that are not settled: the batch had no room.
@@ -46,7 +46,7 @@ pub(in crate::node) struct Gateway {
     /// Settled in this tick's batches: shard, processor, cents.
     pub(in crate::node) confirmed: Vec<(usize, Processor, u64)>,
     /// Answers to queries about payments that need no processor, for the next tick.
-    pub(in crate::node) told: Vec<Event>,
+    pub(in crate::node) told: Vec<NodeEvent>,
     /// By shard: nothing of it is sent before this. Monotonic.
     pub(in crate::node) paused_ns: Vec<u64>,
     /// The shard whose turn is first.
@@ -64,7 +64,7 @@ pub(in crate::node) struct Gateway {
 }
 
 /// What is known of one processor, and under way there.
-pub(in crate::node) struct Upstream {
+pub(in crate::node) struct UpstreamState {
     pub(in crate::node) circuit: Circuit,
     pub(in crate::node) window_max: u32,
     pool: Pool,
@@ -86,7 +86,7 @@ pub(in crate::node) struct Upstream {
     /// Requests without an answer, one after the other.
     pub(in crate::node) silent: u32,
     pub(in crate::node) status_queries: StatusQueries,
-    pub(in crate::node) health: Health,
+    pub(in crate::node) health: ProcessorHealth,
 }
 
 /// The connections to one processor.
@@ -104,7 +104,7 @@ struct Pool {
 }
 
 /// What a connection carries.
-pub(in crate::node) enum Work {
+pub(in crate::node) enum UpstreamWork {
     Pay(Attempt),
     Status(StatusQuery),
     Health,
@@ -130,9 +130,9 @@ pub(in crate::node) enum Answer<'a> {
     None,
 }
 
-impl Upstream {
-    fn new(window_max: u32) -> Upstream {
-        Upstream {
+impl UpstreamState {
+    fn new(window_max: u32) -> UpstreamState {
+        UpstreamState {
             circuit: Circuit::new(window_max),
             window_max,
             pool: Pool::default(),
@@ -145,7 +145,7 @@ impl Upstream {
             understood: false,
             silent: 0,
             status_queries: StatusQueries::default(),
-            health: Health::default(),
+            health: ProcessorHealth::default(),
         }
     }
 
@@ -170,7 +170,10 @@ impl Gateway {
     pub(in crate::node) fn new(members: usize, shards: usize) -> Gateway {
         let window_max = (PROCESSOR_PARALLEL_MAX / members).max(1) as u32;
         Gateway {
-            upstreams: [Upstream::new(window_max), Upstream::new(window_max)],
+            upstreams: [
+                UpstreamState::new(window_max),
+                UpstreamState::new(window_max),
+            ],
             work: Vec::new(),
             unsent: Vec::new(),
             confirmations: VecDeque::new(),
@@ -186,18 +189,18 @@ impl Gateway {
         }
     }
 
-    pub(in crate::node) fn upstream(&mut self, processor: Processor) -> &mut Upstream {
+    pub(in crate::node) fn upstream(&mut self, processor: Processor) -> &mut UpstreamState {
         &mut self.upstreams[processor as usize]
     }
 
     /// What is under way on connections.
-    pub(in crate::node) fn work(&self) -> impl Iterator<Item = &Work> {
+    pub(in crate::node) fn work(&self) -> impl Iterator<Item = &UpstreamWork> {
         self.work.iter().flatten()
     }
 
     /// What a connection carries leaves now: the journal may have taken its time since it was made.
     pub(in crate::node) fn request_leaves(&mut self, id: ConnectionId, now_ns: u64) {
-        if let Some(Work::Pay(attempt)) = &mut self.work[id.index as usize] {
+        if let Some(UpstreamWork::Pay(attempt)) = &mut self.work[id.index as usize] {
             let circuit = &mut self.upstreams[attempt.order.to as usize].circuit;
             circuit.leaves(&mut attempt.ticket, now_ns);
         }
@@ -322,7 +325,7 @@ impl Gateway {
         io: &mut Transport,
         id: ConnectionId,
         processor: Processor,
-        work: Work,
+        work: UpstreamWork,
         within_ns: u64,
     ) {
         let index = id.index as usize;
@@ -332,20 +335,20 @@ impl Gateway {
         scratch.clear();
         scratch.extend_from_slice(payments.prefixes[number].as_bytes());
         let method = match &work {
-            Work::Pay(_) => "POST",
-            Work::Status(_) | Work::Health => "GET",
+            UpstreamWork::Pay(_) => "POST",
+            UpstreamWork::Status(_) | UpstreamWork::Health => "GET",
         };
         scratch.extend_from_slice(b"/payments");
         match &work {
-            Work::Pay(_) => {}
-            Work::Status(status_query) => {
+            UpstreamWork::Pay(_) => {}
+            UpstreamWork::Status(status_query) => {
                 scratch.push(b'/');
                 scratch.extend_from_slice(&status_query.id.text());
             }
-            Work::Health => scratch.extend_from_slice(b"/service-health"),
+            UpstreamWork::Health => scratch.extend_from_slice(b"/service-health"),
         }
         let path_bytes = scratch.len();
-        if let Work::Pay(attempt) = &work {
+        if let UpstreamWork::Pay(attempt) = &work {
             attempt.order.write_body(&mut scratch);
         }
         let (path, body) = scratch.split_at(path_bytes);
@@ -358,7 +361,7 @@ impl Gateway {
         let (connection, buffers) = io.connections.with_buffers(index);
         debug_assert!(connection.id == id && connection.output.is_empty());
         write_request(connection.output.writer(buffers), &request);
-        if !matches!(work, Work::Pay(_)) {
+        if !matches!(work, UpstreamWork::Pay(_)) {
             // It rests on nothing that may be lost.
             connection.output.release(connection.output.end());
         }
@@ -451,11 +454,11 @@ impl Gateway {
             return false;
         };
         match self.work[index].take().expect("it was asked") {
-            Work::Pay(attempt) => self.attempt_over(io, shards, &attempt, answer),
-            Work::Status(status_query) => {
+            UpstreamWork::Pay(attempt) => self.attempt_over(io, shards, &attempt, answer),
+            UpstreamWork::Status(status_query) => {
                 self.status_answered(io, shards, processor, status_query, answer)
             }
-            Work::Health => self.health_over(io, shards, processor, answer),
+            UpstreamWork::Health => self.health_over(io, shards, processor, answer),
         }
         io.decoded = decoded;
         let connection = &io.connections[index];

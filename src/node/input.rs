@@ -6,7 +6,7 @@ use super::link::Frame;
 use super::peers::Received;
 use super::resets;
 use super::transport::commit::Dependency;
-use super::transport::connections::{Arriving, State};
+use super::transport::connections::{ConnectionState, ExpectedInput};
 use super::transport::encoder::{Caller, ReplyTarget};
 use super::transport::Progress;
 use super::Node;
@@ -75,11 +75,11 @@ impl Node {
             return;
         };
         let index = id.index as usize;
-        if connection.state == State::Finishing {
+        if connection.state == ConnectionState::Finishing {
             // It is still sending: closing at once would reset it before it has read its reply.
-            connection.state = State::Refusing;
+            connection.state = ConnectionState::Refusing;
         }
-        if connection.state != State::Open {
+        if connection.state != ConnectionState::Open {
             return; // Read and thrown away.
         }
         if connection.input.bytes.is_empty() || connection.is_upstream() {
@@ -129,7 +129,7 @@ impl Node {
         let is_client = connection.is_client();
         let has_input = !connection.input.bytes.is_empty();
         // Who has yet to greet gains no time by being greeted.
-        if is_client && connection.input.arriving == Arriving::Nothing {
+        if is_client && connection.input.arriving == ExpectedInput::Nothing {
             self.io.expect_arrival(index, IDLE_NS_MAX);
         } else {
             self.io.sweep_by(connection.arrival_deadline_ns);
@@ -176,7 +176,7 @@ impl Node {
     /// Goes on with what is in a connection's own buffer.
     pub(super) fn resume(&mut self, index: usize) {
         let connection = &mut self.io.connections[index];
-        if connection.state != State::Open || connection.is_upstream() {
+        if connection.state != ConnectionState::Open || connection.is_upstream() {
             return;
         }
         let input = std::mem::take(&mut connection.input.bytes);
@@ -218,7 +218,7 @@ impl Node {
     /// A peer has a bounded number of commands open, which bounds what is written for it here.
     fn frames(&mut self, index: usize, input: &[u8]) -> usize {
         let mut consumed = 0;
-        while self.io.connections[index].state == State::Open {
+        while self.io.connections[index].state == ConnectionState::Open {
             let received = self.peers.read(&mut self.io, index, &input[consumed..]);
             let progress = match received {
                 Ok(None) => break,
@@ -250,8 +250,11 @@ impl Node {
         }
         let progress = self.call(&caller, &call);
         let connection = &mut self.io.connections[index];
-        if progress == Progress::Done && reply_to.closes() && connection.state == State::Open {
-            connection.state = State::Finishing;
+        if progress == Progress::Done
+            && reply_to.closes()
+            && connection.state == ConnectionState::Open
+        {
+            connection.state = ConnectionState::Finishing;
         }
         progress
     }

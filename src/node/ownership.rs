@@ -19,7 +19,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::link::Frame;
 use super::peers::Peers;
 use super::router::Router;
@@ -136,7 +136,7 @@ impl Ownership {
         stats.shard_owned(number, io.now.realtime_us);
         peers.tell_all(io, &Frame::Owns(number as u32));
         router.owned_by_us(io, number);
-        io.events.push_back(Event::GiveAway);
+        io.events.push_back(NodeEvent::GiveAway);
     }
 
     /// A shard is not ours; `failed`: nobody else has it either, but it cannot be recovered.

@@ -4,7 +4,7 @@
 //! between processes the member of the node with the higher number connects, and tries again until it
 //! succeeds. A link is used once both have greeted; who comes again replaces its earlier link.
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::link::{self, BadFrame, Frame, Hello};
 use super::shards::Shards;
 use super::transport::Transport;
@@ -274,7 +274,7 @@ impl Peers {
             log::warn!("link with {} lost", members.name(member));
         }
         self.changed(io, member);
-        io.events.push_back(Event::LinkLost(member));
+        io.events.push_back(NodeEvent::LinkLost(member));
     }
 
     /// Gives up a link's connection, and logs what is wrong with the peer: one that tries again and again is not
@@ -374,7 +374,7 @@ impl Peers {
             }
             Frame::Leaving => {
                 link.leaving = true;
-                let event = Event::NoSuccessor(origin.member as usize);
+                let event = NodeEvent::NoSuccessor(origin.member as usize);
                 io.events.push_back(event);
             }
             Frame::Goodbye => link.goodbye_received = true,
@@ -436,7 +436,7 @@ impl Peers {
         if !members.is_in_process(member) {
             log::info!("linked with {}", members.name(member));
         }
-        io.events.push_back(Event::Linked(member));
+        io.events.push_back(NodeEvent::Linked(member));
         Ok(Received::Done)
     }
 

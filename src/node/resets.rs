@@ -5,7 +5,7 @@
 //! whether the journal took it.
 
 use super::peers::Peers;
-use super::router::{Router, Work};
+use super::router::{RoutedWork, Router};
 use super::shards::Shards;
 use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
@@ -74,7 +74,7 @@ impl Resets {
             shards.forget(io, shard, scope, None);
             self.here(*client, shard, scope);
         } else {
-            router.forward_alone(io, peers, client, shard, Work::Reset(scope));
+            router.forward_alone(io, peers, client, shard, RoutedWork::Reset(scope));
         }
     }
 

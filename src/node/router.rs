@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::link::Frame;
 use super::peers::Peers;
 use super::shards::Shards;
@@ -54,12 +54,12 @@ struct Pending {
     /// Some owner may have carried it out.
     tried: bool,
     key: Option<u128>,
-    work: Work,
+    work: RoutedWork,
 }
 
 /// What is to be done.
 #[derive(Clone, Copy)]
-pub(super) enum Work {
+pub(super) enum RoutedWork {
     Command(Command),
     /// A payment whose outcome its client waits for.
     PayNow {
@@ -69,13 +69,13 @@ pub(super) enum Work {
     Reset(Scope),
 }
 
-impl Work {
+impl RoutedWork {
     /// `None` for a reset.
     fn command(self) -> Option<Command> {
         match self {
-            Work::Command(command) => Some(command),
-            Work::PayNow { id, cents } => Some(Command::Pay { id, cents }),
-            Work::Reset(_) => None,
+            RoutedWork::Command(command) => Some(command),
+            RoutedWork::PayNow { id, cents } => Some(Command::Pay { id, cents }),
+            RoutedWork::Reset(_) => None,
         }
     }
 }
@@ -169,7 +169,7 @@ impl Router {
     /// We serve a shard from now on.
     pub(super) fn owned_by_us(&mut self, io: &mut Transport, shard: usize) {
         self.set_owner(io, shard, Owner::Us);
-        io.events.push_back(Event::Owned(shard));
+        io.events.push_back(NodeEvent::Owned(shard));
     }
 
     /// Nobody is known to serve a shard any more.
@@ -181,7 +181,7 @@ impl Router {
     fn set_owner(&mut self, io: &mut Transport, shard: usize, owner: Owner) {
         let route = &mut self.routes[shard];
         (route.owner, route.sent) = (owner, 0);
-        io.events.push_back(Event::OwnerChanged(shard));
+        io.events.push_back(NodeEvent::OwnerChanged(shard));
     }
 
     // ---- Commands of clients -------------------------------------------------------------
@@ -208,7 +208,7 @@ impl Router {
         }
         if has_room {
             connection.waiting_for = Some(shard);
-            self.enqueue(io, peers, caller, shard, Work::Command(*command), key);
+            self.enqueue(io, peers, caller, shard, RoutedWork::Command(*command), key);
         } else {
             io.answer(caller, &UNAVAILABLE);
         }
@@ -222,7 +222,7 @@ impl Router {
         peers: &mut Peers,
         caller: &Caller,
         shard: usize,
-        work: Work,
+        work: RoutedWork,
     ) {
         if self.has_room(shard) {
             io.connections[caller.index()].waiting_for = None;
@@ -242,7 +242,7 @@ impl Router {
         peers: &mut Peers,
         caller: &Caller,
         shard: usize,
-        work: Work,
+        work: RoutedWork,
         key: Option<u128>,
     ) {
         io.connections[caller.index()].waiting += 1;
@@ -278,7 +278,7 @@ impl Router {
             count += 1;
             let Pending { counter, key, .. } = *pending;
             let frame = match (pending.work, pending.work.command()) {
-                (Work::Reset(scope), _) => Frame::Reset {
+                (RoutedWork::Reset(scope), _) => Frame::Reset {
                     counter,
                     shard: shard as u32,
                     scope,
@@ -342,11 +342,11 @@ impl Router {
                 counter: pending.counter,
             });
             let Some(command) = pending.work.command() else {
-                let Work::Reset(scope) = pending.work else {
+                let RoutedWork::Reset(scope) = pending.work else {
                     unreachable!("all else is a command");
                 };
                 shards.forget(io, shard, scope, forward);
-                let event = Event::ResetHere(pending.caller, shard, scope);
+                let event = NodeEvent::ResetHere(pending.caller, shard, scope);
                 io.events.push_back(event);
                 continue;
             };
@@ -419,14 +419,14 @@ fn settle(
         return io.encoder.body.clear();
     }
     match pending.work {
-        Work::Reset(scope) if status == Status::Ok => {
+        RoutedWork::Reset(scope) if status == Status::Ok => {
             io.encoder.body.clear();
-            let event = Event::ResetThere(caller, shard, scope);
+            let event = NodeEvent::ResetThere(caller, shard, scope);
             io.events.push_back(event);
         }
-        Work::PayNow { id, cents } if status == Status::Accepted => {
+        RoutedWork::PayNow { id, cents } if status == Status::Accepted => {
             io.encoder.body.clear();
-            let event = Event::PaymentAccepted(caller, id, cents);
+            let event = NodeEvent::PaymentAccepted(caller, id, cents);
             io.events.push_back(event);
         }
         _ => io.reply(&caller, status, dependency),

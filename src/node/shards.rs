@@ -1,6 +1,6 @@
 //! The shards that are ours, and what is done to them.
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::Transport;
@@ -147,7 +147,7 @@ impl Shards {
             Scope::Everything => shard.reset(forward, time_us),
             Scope::Payments => shard.purge(forward, time_us),
         }
-        io.events.push_back(Event::Forgotten(number));
+        io.events.push_back(NodeEvent::Forgotten(number));
         true
     }
 }

@@ -13,7 +13,7 @@ pub(super) mod encoder;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
-use super::event::Event;
+use super::event::NodeEvent;
 use super::link::{self, Frame};
 use super::settings::{Durability, Settings};
 use super::shutdown::Stop;
@@ -28,7 +28,7 @@ use crate::machine::{ConnectionId, Effect, Now, Peer};
 use crate::stats::CoreStats;
 use buffers::Budget;
 use commit::{CommitGate, Dependency, Op};
-use connections::{Connections, State};
+use connections::{ConnectionState, Connections};
 use encoder::{Caller, Encoder, ReplyTarget};
 
 /// What became of a request at the front of a connection's input.
@@ -39,8 +39,8 @@ pub(super) enum Progress {
     ///
     /// | why | until |
     /// |---|---|
-    /// | a reply from another member must come before (`waiting`) | it is there: `router::settle`, [`Event::Resumable`] |
-    /// | a reset must come before (`waiting`) | all shards are through: `Resets::resume`, [`Event::Resumable`] |
+    /// | a reply from another member must come before (`waiting`) | it is there: `router::settle`, [`NodeEvent::Resumable`] |
+    /// | a reset must come before (`waiting`) | all shards are through: `Resets::resume`, [`NodeEvent::Resumable`] |
     /// | a reply that takes time must come before (`waiting`) | the tick after `Queries::end` |
     /// | it is not its turn (`postponed`) | [`Transport::next_turn`] |
     /// | the shard takes no more in this tick (`postponed`) | the same |
@@ -86,7 +86,7 @@ pub(super) struct Transport {
     /// For the driver, in order.
     pub(super) effects: VecDeque<Effect<Infallible>>,
     /// For other parts, in order.
-    pub(super) events: VecDeque<Event>,
+    pub(super) events: VecDeque<NodeEvent>,
     /// Connections that this tick has to look at before it ends.
     dirty: Vec<ConnectionId>,
     turns: Turns,
@@ -152,7 +152,7 @@ impl Transport {
 
     /// What a connection has sent may be gone on with, once the part that says so is done.
     pub(super) fn resume_later(&mut self, id: ConnectionId) {
-        self.events.push_back(Event::Resumable(id));
+        self.events.push_back(NodeEvent::Resumable(id));
     }
 
     // ---- Connections ------------------------------------------------------------
@@ -173,18 +173,18 @@ impl Transport {
         self.sweep_by(deadline_ns);
     }
 
-    /// Has the driver close a connection; ends in [`Event::Closing`] for whom that concerns.
+    /// Has the driver close a connection; ends in [`NodeEvent::Closing`] for whom that concerns.
     pub(super) fn close(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        if connection.state != State::Closing {
-            debug_assert_ne!(connection.state, State::Free);
-            connection.state = State::Closing;
+        if connection.state != ConnectionState::Closing {
+            debug_assert_ne!(connection.state, ConnectionState::Free);
+            connection.state = ConnectionState::Closing;
             let (id, peer) = (connection.id, connection.peer);
             self.effects.push_back(Effect::Close(id));
             if peer == Peer::Client {
                 self.connections.drop_unsent(index);
             }
-            self.events.push_back(Event::Closing(id, peer));
+            self.events.push_back(NodeEvent::Closing(id, peer));
         }
     }
 
@@ -209,7 +209,7 @@ impl Transport {
     pub(super) fn keep(&mut self, index: usize, rest: &[u8]) {
         let scarce = self.connections.scarce();
         let (connection, buffers) = self.connections.with_buffers(index);
-        if rest.is_empty() || connection.state != State::Open {
+        if rest.is_empty() || connection.state != ConnectionState::Open {
             return;
         }
         debug_assert!(connection.input.bytes.is_empty());
@@ -224,7 +224,7 @@ impl Transport {
     pub(super) fn keep_rest(&mut self, index: usize, mut input: Vec<u8>, consumed: usize) {
         let scarce = self.connections.scarce();
         let (connection, buffers) = self.connections.with_buffers(index);
-        if connection.state != State::Open || consumed == input.len() {
+        if connection.state != ConnectionState::Open || consumed == input.len() {
             buffers.give(input);
         } else {
             input.drain(..consumed);
@@ -254,7 +254,7 @@ impl Transport {
         if stuck && !input.paused && input.bytes.len() >= input_max {
             input.paused = true;
             self.effects.push_back(Effect::Pause(connection.id));
-        } else if input.paused && !stuck && connection.state == State::Open {
+        } else if input.paused && !stuck && connection.state == ConnectionState::Open {
             input.paused = false;
             self.effects.push_back(Effect::Resume(connection.id));
         }
@@ -378,7 +378,7 @@ impl Transport {
         };
         let caller = self.caller(index, reply_to, Endpoint::None);
         self.answer(&caller, &Problem::of_framing(status));
-        self.connections[index].state = State::Refusing;
+        self.connections[index].state = ConnectionState::Refusing;
         Progress::Done
     }
 
@@ -409,7 +409,10 @@ impl Transport {
     fn begin_op(&mut self, caller: &Caller, status: Status, dependency: Dependency) {
         self.mark_dirty(caller.index());
         let connection = &self.connections[caller.index()];
-        debug_assert!(!matches!(connection.state, State::Free | State::Closing));
+        debug_assert!(!matches!(
+            connection.state,
+            ConnectionState::Free | ConnectionState::Closing
+        ));
         self.commit.ops.push(Op {
             caller: *caller,
             start: connection.output.end(),
@@ -461,7 +464,10 @@ impl Transport {
     fn flush(&mut self, index: usize, monotonic_ns: u64) {
         let scarce = self.connections.scarce();
         let (connection, buffers) = self.connections.with_buffers(index);
-        if matches!(connection.state, State::Free | State::Closing) {
+        if matches!(
+            connection.state,
+            ConnectionState::Free | ConnectionState::Closing
+        ) {
             return;
         }
         let started = connection.output.start(buffers, scarce);
@@ -473,7 +479,7 @@ impl Transport {
             connection.send_deadline_ns = self.now.monotonic_ns + SEND_NS_MAX;
             let deadline_ns = connection.send_deadline_ns;
             if connection.is_upstream() {
-                let event = Event::RequestLeaves(id, monotonic_ns);
+                let event = NodeEvent::RequestLeaves(id, monotonic_ns);
                 self.events.push_back(event);
             }
             self.sweep_by(deadline_ns);
@@ -485,13 +491,15 @@ impl Transport {
         let stops = self.stop.is_some() && connection.is_idle() && self.is_past_grace();
         let connection = &mut self.connections[index];
         match connection.state {
-            State::Finishing => self.close(index),
-            State::Open | State::Lingering | State::Refusing if connection.input.ended => {
+            ConnectionState::Finishing => self.close(index),
+            ConnectionState::Open | ConnectionState::Lingering | ConnectionState::Refusing
+                if connection.input.ended =>
+            {
                 self.close(index);
             }
-            State::Open if stops => self.close(index),
-            State::Refusing => {
-                connection.state = State::Lingering;
+            ConnectionState::Open if stops => self.close(index),
+            ConnectionState::Refusing => {
+                connection.state = ConnectionState::Lingering;
                 if std::mem::take(&mut connection.input.paused) {
                     self.effects.push_back(Effect::Resume(id));
                 }

@@ -2,7 +2,7 @@
 //! (GET).
 //!
 //! Never twice stands above all: a payment is free for another processor only where this one has refused it
-//! for certain, and no earlier attempt of it is in doubt ([`Next::Free`] is [`Next::Bound`] then). Never lost
+//! for certain, and no earlier attempt of it is in doubt ([`NextState::Free`] is [`NextState::Bound`] then). Never lost
 //! comes next: it is settled only by what can be read as a processor's word for it.
 
 use super::Processor;
@@ -67,7 +67,7 @@ impl Said {
 
 /// The state of a payment after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextState {
     /// It is settled, with what was sent.
     Paid,
     /// It is settled, with what the processor has stored.
@@ -82,26 +82,26 @@ pub enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// The payment's next state.
-    pub next: Next,
+    pub next: NextState,
     /// The two answers contradict each other.
     pub contradiction: bool,
 }
 
-const fn ruling(next: Next, contradiction: bool) -> Ruling {
+const fn ruling(next: NextState, contradiction: bool) -> Ruling {
     Ruling {
         next,
         contradiction,
     }
 }
 
-const P: Ruling = ruling(Next::Paid, false);
-const S: Ruling = ruling(Next::Stored, false);
-const F: Ruling = ruling(Next::Free, false);
-const B: Ruling = ruling(Next::Bound, false);
+const P: Ruling = ruling(NextState::Paid, false);
+const S: Ruling = ruling(NextState::Stored, false);
+const F: Ruling = ruling(NextState::Free, false);
+const B: Ruling = ruling(NextState::Bound, false);
 /// Stored, by a processor that has refused the payment before: an anomaly.
-const S_X: Ruling = ruling(Next::Stored, true);
+const S_X: Ruling = ruling(NextState::Stored, true);
 /// It knows what it does not have, or cannot tell what it has.
-const B_X: Ruling = ruling(Next::Bound, true);
+const B_X: Ruling = ruling(NextState::Bound, true);
 
 /// By what was said to the payment; then by what was said when the processor was asked about it: nothing yet, and
 /// [`Said::ALL`].
@@ -255,7 +255,7 @@ mod tests {
             for asked in columns() {
                 let frees = certain && asked != Some(Said::Done);
                 let next = rule(said, asked).next;
-                assert_eq!(next == Next::Free, frees, "{said:?} {asked:?}");
+                assert_eq!(next == NextState::Free, frees, "{said:?} {asked:?}");
             }
         }
     }
@@ -265,7 +265,7 @@ mod tests {
     fn only_what_can_be_read_settles() {
         for said in Said::ALL {
             for asked in columns() {
-                let settles = matches!(rule(said, asked).next, Next::Paid | Next::Stored);
+                let settles = matches!(rule(said, asked).next, NextState::Paid | NextState::Stored);
                 let readable = said == Said::Done || asked == Some(Said::Done);
                 assert_eq!(settles, readable, "{said:?} {asked:?}");
             }
@@ -276,7 +276,7 @@ mod tests {
     fn who_is_asked_about_is_bound_meanwhile() {
         for said in Said::ALL {
             if said.is_asked_about() {
-                assert_eq!(rule(said, None).next, Next::Bound);
+                assert_eq!(rule(said, None).next, NextState::Bound);
             }
             assert!(!rule(said, None).contradiction, "{said:?}");
         }

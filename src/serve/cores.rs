@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{random, Event, ServeError};
+use super::{random, ProcessEvent, ServeError};
 use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
 use crate::io::{Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
@@ -39,7 +39,7 @@ impl Engines {
         settings: &Serve,
         driver: Driver,
         control: &Arc<Control>,
-        events: &Sender<Event>,
+        events: &Sender<ProcessEvent>,
     ) -> Result<Engines, Lack> {
         let cpus = allowed_cpus().map_err(|errno| format!("cannot read the CPU set: {errno}"))?;
         let (start, started) = mpsc::channel();
@@ -71,7 +71,7 @@ impl Engines {
                 let serves = move || start.send(()).unwrap_or_default();
                 let exit = engine.run(setup, serves);
                 // Nobody listens any more when the process is ending.
-                let _ = events.send(Event::Ended(core, exit));
+                let _ = events.send(ProcessEvent::Ended(core, exit));
             };
             let thread = std::thread::Builder::new()
                 .name(format!("galo/{core}"))
@@ -85,7 +85,7 @@ impl Engines {
         Ok(engines)
     }
 
-    /// Gives each core what it is to serve, and waits until all do. `Err`: one does not; [`Event::Ended`] says why.
+    /// Gives each core what it is to serve, and waits until all do. `Err`: one does not; [`ProcessEvent::Ended`] says why.
     pub fn run(mut self, setups: Vec<Setup<Runtime<RealDisk>>>) -> Result<(), RecvError> {
         let cores = setups.len();
         for (waiting, setup) in self.waiting.drain(..).zip(setups) {

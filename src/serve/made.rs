@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::shard::ownership::Ownership;
+use crate::shard::lock::ShardLock;
 use crate::shard::{self, Locked};
 
 /// See the module: dropped before [`keep`](Self::keep), it takes everything away again, as far as nobody else has
@@ -69,7 +69,7 @@ impl Drop for Made {
         }
         if let Some(path) = &self.lock {
             // Unless another has it by now.
-            if let Ok(Locked::Ours(_lock)) = Ownership::acquire(path, "") {
+            if let Ok(Locked::Ours(_lock)) = ShardLock::acquire(path, "") {
                 let _ = fs::remove_file(path);
             }
         }

@@ -1,7 +1,7 @@
 //! Checks before a start makes anything that the system allows it enough open files and threads.
 
 use crate::config::Serve;
-use crate::io::{Address, Choice, Driver};
+use crate::io::{Address, Driver, DriverChoice};
 use crate::limits::{
     CLIENT_FILES, CORE_FILES_EPOLL, CORE_FILES_URING, JOB_FILES, JOB_THREADS, PROCESS_FILES,
 };
@@ -20,8 +20,8 @@ pub(super) fn expect_files(
     };
     // Where uring turns out to be refused, epoll needs less.
     let driver = match settings.io {
-        Choice::Epoll => Driver::Epoll,
-        Choice::Auto | Choice::Uring => Driver::Uring,
+        DriverChoice::Epoll => Driver::Epoll,
+        DriverChoice::Auto | DriverChoice::Uring => Driver::Uring,
     };
     // Where /proc is not to be read: standard input, output and error.
     let needed = open_files().unwrap_or(3) + files(settings, driver, shards, inherited) as u64;

@@ -5,8 +5,8 @@ use super::ServeError;
 use crate::config::PaymentFlags;
 use crate::payments::Processor;
 use crate::shard::layout::CREATION_LOCK;
+use crate::shard::lock::ShardLock;
 use crate::shard::meta::ProcessorMarks;
-use crate::shard::ownership::Ownership;
 use crate::shard::{bound_payments, Directory, Meta, Owned, RealDisk, RecoveryError};
 
 /// Refuses other processors than before while payments are with those, unless that is meant; and remembers these.
@@ -27,7 +27,7 @@ pub(super) fn expect(
     // One node after the other; the next one finds what this one has left.
     let lock = path.join(CREATION_LOCK);
     let _lock =
-        Ownership::wait(&lock, &directory.descriptor).map_err(|error| RecoveryError::Io {
+        ShardLock::wait(&lock, &directory.descriptor).map_err(|error| RecoveryError::Io {
             action: "lock",
             path: lock,
             error,

@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 
 use nix::sys::signal::Signal;
 
-use super::{Event, ServeError};
+use super::{ProcessEvent, ServeError};
 
 /// Signals that stop the server gracefully.
 const STOPS: [Signal; 5] = [
@@ -38,9 +38,9 @@ const IGNORED: [Signal; 4] = [
 
 /// A signal by its number: one with a name, or a real-time one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Received(libc::c_int);
+pub(super) struct ReceivedSignal(libc::c_int);
 
-impl Received {
+impl ReceivedSignal {
     /// Whether it asks to stop.
     pub fn stops(self) -> bool {
         STOPS.iter().any(|signal| *signal as libc::c_int == self.0)
@@ -57,7 +57,7 @@ impl Received {
     }
 }
 
-impl fmt::Display for Received {
+impl fmt::Display for ReceivedSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Signal::try_from(self.0) {
             Ok(signal) => f.write_str(signal.as_str()),
@@ -96,7 +96,7 @@ pub(super) fn without_stops<T>(start: impl FnOnce() -> T) -> Result<T, ServeErro
 }
 
 /// Takes them all, in a thread.
-pub(super) fn take(events: Sender<Event>) -> Result<(), ServeError> {
+pub(super) fn take(events: Sender<ProcessEvent>) -> Result<(), ServeError> {
     let real_time = libc::SIGRTMIN()..=libc::SIGRTMAX();
     let named = STOPS.into_iter().chain(NOTED);
     let set = set(named.map(|signal| signal as libc::c_int).chain(real_time));
@@ -104,7 +104,11 @@ pub(super) fn take(events: Sender<Event>) -> Result<(), ServeError> {
         let mut signal = 0;
         // SAFETY: both are ours; the signals of the set are blocked, here and in all threads.
         let error = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
-        if error == 0 && events.send(Event::Signal(Received(signal))).is_err() {
+        if error == 0
+            && events
+                .send(ProcessEvent::Signal(ReceivedSignal(signal)))
+                .is_err()
+        {
             return;
         }
     };

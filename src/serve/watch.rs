@@ -3,18 +3,18 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::{Event, ServeError};
+use super::{ProcessEvent, ServeError};
 use crate::io::Control;
 use crate::limits::{STOP_REPEAT_NS_MIN, STOP_WAIT_NS_MAX, WATCHDOG_PARTS, WATCHDOG_RETRY_PARTS};
 use crate::machine::Exit;
-use crate::systemd::{self, State};
+use crate::systemd::{self, ServiceState};
 
 const STOP_WAIT_MAX: Duration = Duration::from_nanos(STOP_WAIT_NS_MAX);
 const STOP_REPEAT_MIN: Duration = Duration::from_nanos(STOP_REPEAT_NS_MIN);
 
 /// Waits for the end: of all cores after a signal, or of one that failed.
 pub(super) fn watch(
-    inbox: &Receiver<Event>,
+    inbox: &Receiver<ProcessEvent>,
     control: &Control,
     cores: usize,
 ) -> Result<(), ServeError> {
@@ -32,22 +32,22 @@ pub(super) fn watch(
             (None, None) => inbox.recv().map_err(RecvTimeoutError::from),
         };
         match event {
-            Ok(Event::Signal(signal)) if !signal.stops() => {
+            Ok(ProcessEvent::Signal(signal)) if !signal.stops() => {
                 log::info!("{signal}: {}", signal.note());
             }
-            Ok(Event::Signal(signal)) if stopping.is_none() => {
+            Ok(ProcessEvent::Signal(signal)) if stopping.is_none() => {
                 log::info!("{signal}: finishing what was received; once more stops at once");
                 stopping = Some(Instant::now());
                 control.stop();
-                systemd::notify(State::Stopping);
+                systemd::notify(ServiceState::Stopping);
             }
-            Ok(Event::Signal(_)) if is_repeated(stopping) => {}
-            Ok(Event::Signal(signal)) => {
+            Ok(ProcessEvent::Signal(_)) if is_repeated(stopping) => {}
+            Ok(ProcessEvent::Signal(signal)) => {
                 log::warn!("{signal} again: stopped at once");
                 return Ok(());
             }
-            Ok(Event::Ended(_, Exit::Stopped)) => running -= 1,
-            Ok(Event::Ended(core, Exit::Failed(reason))) => {
+            Ok(ProcessEvent::Ended(_, Exit::Stopped)) => running -= 1,
+            Ok(ProcessEvent::Ended(core, Exit::Failed(reason))) => {
                 return Err(ServeError::Core(format!(
                     "core {core} cannot go on: {reason}"
                 )));
@@ -96,7 +96,7 @@ impl Watchdog {
         let silent = control.silent();
         let wait = match silent {
             None => {
-                systemd::notify(State::Alive);
+                systemd::notify(ServiceState::Alive);
                 control.ask();
                 self.within / WATCHDOG_PARTS
             }

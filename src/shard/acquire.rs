@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::disk::Disk;
 use super::error::{At, RecoveryError};
 use super::layout::{shard_dir, SHARD_LOCK};
-use super::ownership::Locked;
+use super::lock::Locked;
 use super::{Meta, Recovered};
 use crate::probes;
 

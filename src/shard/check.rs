@@ -16,7 +16,7 @@ const ATTEMPTS_MAX: usize = 5;
 
 /// What a data directory holds, all shards together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct CheckSummary {
     /// Shards that were checked.
     pub shards: u32,
     /// Accounts in all shards.
@@ -34,7 +34,7 @@ pub struct Summary {
 /// Verifies the data directory: every snapshot, every account, outcome and payment in it, every run of settled
 /// payments, every record, the chain, and that the journal applies to the snapshots. Prints what is in it, a line for each shard. `Err`:
 /// the first damage. A torn tail is none.
-pub fn check(dir: &Path, output: &mut impl Write) -> Result<Summary, RecoveryError> {
+pub fn check(dir: &Path, output: &mut impl Write) -> Result<CheckSummary, RecoveryError> {
     check_on(&RealDisk, dir, output)
 }
 
@@ -43,13 +43,13 @@ pub fn check_on<D: Disk>(
     disk: &D,
     dir: &Path,
     output: &mut impl Write,
-) -> Result<Summary, RecoveryError> {
+) -> Result<CheckSummary, RecoveryError> {
     let meta = Meta::read(disk, dir)?.ok_or_else(|| RecoveryError::NotMade {
         dir: dir.to_owned(),
     })?;
-    let mut summary = Summary {
+    let mut summary = CheckSummary {
         shards: meta.shards,
-        ..Summary::default()
+        ..CheckSummary::default()
     };
     for shard in 0..meta.shards {
         let mut attempt = 1;
@@ -72,7 +72,7 @@ pub fn check_on<D: Disk>(
         summary.bytes += found.bytes;
         print(output, format_args!("shard {shard}: {found}"))?;
     }
-    let Summary {
+    let CheckSummary {
         shards,
         accounts,
         payments_open,
@@ -95,7 +95,7 @@ fn print(output: &mut impl Write, line: std::fmt::Arguments<'_>) -> Result<(), R
     writeln!(output, "{line}").at("write to", Path::new("the output"))
 }
 
-struct Found {
+struct FoundInShard {
     accounts: u64,
     snapshots: usize,
     segments: usize,
@@ -107,7 +107,7 @@ struct Found {
     torn: Option<super::chain::Torn>,
 }
 
-impl std::fmt::Display for Found {
+impl std::fmt::Display for FoundInShard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
@@ -136,7 +136,11 @@ impl std::fmt::Display for Found {
     }
 }
 
-fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Found, RecoveryError> {
+fn check_shard<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    identity: &Identity,
+) -> Result<FoundInShard, RecoveryError> {
     let dir = layout::shard_dir(dir, identity.shard);
     let listing = recovery::list(disk, &dir)?;
     let mut snapshot_bytes = 0;
@@ -184,7 +188,7 @@ fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Fou
             });
         }
     }
-    Ok(Found {
+    Ok(FoundInShard {
         open: shard.payments().open() as u64,
         settled: shard.payments().settled(),
         accounts,

@@ -14,8 +14,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::lock::{Locked, ShardLock};
 use super::mapping::Mapping;
-use super::ownership::{Locked, Ownership};
 use crate::system::with_limit;
 
 /// The operations on files that a shard needs, so that tests can put another file system in place of the
@@ -100,10 +100,10 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     type File = File;
-    type Lock = Ownership;
+    type Lock = ShardLock;
 
-    fn lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<Ownership>> {
-        let mut locked = Ownership::acquire(path, descriptor)?;
+    fn lock(&self, path: &Path, descriptor: &str) -> io::Result<Locked<ShardLock>> {
+        let mut locked = ShardLock::acquire(path, descriptor)?;
         if let Locked::Ours(lock) = &mut locked {
             if let Err(error) = lock.expect_descriptor() {
                 let (path, error) = (path.display(), with_limit(&error));

@@ -12,7 +12,7 @@ use super::{layout, Identity};
 use crate::probes;
 
 /// Blocking work of a [`Store`](super::Store), to be given back through [`Store::done`](super::Store::done).
-pub enum Job<D: Disk> {
+pub enum StoreJob<D: Disk> {
     /// Makes the journal durable.
     Sync(Sync<D>),
     /// Writes some accounts or dedup entries of a snapshot.
@@ -25,7 +25,7 @@ pub enum Job<D: Disk> {
     RemoveRuns(RemoveRuns<D>),
 }
 
-/// Syncs what was written to segments and directories: [`Job::Sync`].
+/// Syncs what was written to segments and directories: [`StoreJob::Sync`].
 pub struct Sync<D: Disk> {
     pub(super) shard: u32,
     /// The last record written when this was handed out.
@@ -52,14 +52,14 @@ impl<D: Disk> Default for Unsynced<D> {
     }
 }
 
-/// Appends a slice to a snapshot's file: [`Job::Slice`].
+/// Appends a slice to a snapshot's file: [`StoreJob::Slice`].
 pub struct Slice<D: Disk> {
     pub(super) shard: u32,
     pub(super) writer: Writer<D>,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Syncs and names a snapshot, and removes what it covers: [`Job::Finish`].
+/// Syncs and names a snapshot, and removes what it covers: [`StoreJob::Finish`].
 pub struct Finish<D: Disk> {
     pub(super) shard: u32,
     pub(super) disk: D,
@@ -69,7 +69,7 @@ pub struct Finish<D: Disk> {
     pub(super) covered: Vec<PathBuf>,
 }
 
-/// Writes, syncs and names a run of settled payments: [`Job::Run`].
+/// Writes, syncs and names a run of settled payments: [`StoreJob::Run`].
 pub struct WriteRun<D: Disk> {
     pub(super) identity: Identity,
     pub(super) disk: D,
@@ -77,14 +77,14 @@ pub struct WriteRun<D: Disk> {
     pub(super) full: Full,
 }
 
-/// Removes the files of forgotten runs: [`Job::RemoveRuns`].
+/// Removes the files of forgotten runs: [`StoreJob::RemoveRuns`].
 pub struct RemoveRuns<D: Disk> {
     pub(super) shard: u32,
     pub(super) disk: D,
     pub(super) paths: Vec<PathBuf>,
 }
 
-/// The result of a [`Job`].
+/// The result of a [`StoreJob`].
 pub enum Done<D: Disk> {
     /// Records up to `sequence` are durable.
     Synced {
@@ -179,16 +179,16 @@ impl<D: Disk> Done<D> {
     }
 }
 
-impl<D: Disk> crate::machine::Job for Job<D> {
+impl<D: Disk> crate::machine::Job for StoreJob<D> {
     type Done = Done<D>;
 
     fn run(self) -> Done<D> {
         match self {
-            Job::Sync(job) => job.run(),
-            Job::Slice(job) => job.run(),
-            Job::Finish(job) => job.run(),
-            Job::Run(job) => job.run(),
-            Job::RemoveRuns(job) => job.run(),
+            StoreJob::Sync(job) => job.run(),
+            StoreJob::Slice(job) => job.run(),
+            StoreJob::Finish(job) => job.run(),
+            StoreJob::Run(job) => job.run(),
+            StoreJob::RemoveRuns(job) => job.run(),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - [`recovery`]: from files to a shard; [`creation`]: the files of a new directory;
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
 //! - [`clock`]: a shard's time, by which its records are told apart from the moments that clients see.
-//! - [`ownership`]: at most one process serves a shard; [`acquire`]: becoming that process.
+//! - [`lock`]: at most one process serves a shard; [`acquire`]: becoming that process.
 //! - [`payments`]: open payments in memory, settled ones in files.
 //! - [`dedup`]: earlier commands and their outcomes, by which a repeated command is recognised.
 
@@ -24,9 +24,9 @@ pub(crate) mod error;
 pub(crate) mod job;
 pub mod journal;
 pub mod layout;
+pub(crate) mod lock;
 pub mod mapping;
 pub(crate) mod meta;
-pub(crate) mod ownership;
 pub mod payments;
 pub mod recovery;
 pub(crate) mod snapshot;
@@ -42,9 +42,9 @@ pub use creation::{create, unmake, Client};
 pub use dedup::DedupResult;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::RecoveryError;
-pub use job::{Done, Job};
+pub use job::{Done, StoreJob};
+pub use lock::Locked;
 pub use meta::Meta;
-pub use ownership::Locked;
 pub use payments::{Accepted, Payments};
 pub use recovery::{bound_payments, open, Recovered};
 pub use state::Shard;

@@ -117,7 +117,7 @@ pub enum JournalCase {
 }
 
 /// Opens one shard of a data directory that [`Meta::read`] found. Hold the shard's
-/// [`Ownership`](super::ownership::Ownership).
+/// [`ShardLock`](super::lock::ShardLock).
 pub fn open<D: Disk>(
     disk: &D,
     dir: &Path,

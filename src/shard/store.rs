@@ -1,7 +1,7 @@
 //! The files of one shard while it serves.
 //!
 //! Writing the journal happens on the core ([`Store::append`], one `pwrite` a tick); whatever waits
-//! for a device is handed out as a [`Job`] and comes back through [`Store::done`]. At most one sync, one
+//! for a device is handed out as a [`StoreJob`] and comes back through [`Store::done`]. At most one sync, one
 //! step of a snapshot and one job about runs are under way at a time.
 
 use std::io;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{is_full, is_out_of_descriptors, Disk, DiskFile};
-use super::job::{Done, Finish, Job, RemoveRuns, Slice, Sync, Unsynced, WriteRun};
+use super::job::{Done, Finish, RemoveRuns, Slice, StoreJob, Sync, Unsynced, WriteRun};
 use super::journal::{self, SegmentHeader};
 use super::snapshot::{self, Writer};
 use super::{layout, Identity, Shard};
@@ -255,12 +255,12 @@ impl<D: Disk> Store<D> {
 
     /// Makes everything written so far durable; `None`: it is, or a sync is under way (ask again
     /// when that is done).
-    pub fn sync(&mut self) -> Option<Job<D>> {
+    pub fn sync(&mut self) -> Option<StoreJob<D>> {
         if self.syncing || !self.needs_sync() {
             return None;
         }
         self.syncing = true;
-        Some(Job::Sync(Sync {
+        Some(StoreJob::Sync(Sync {
             shard: self.identity.shard,
             sequence: self.written,
             by: self.mark.clone(),
@@ -322,7 +322,7 @@ impl<D: Disk> Store<D> {
 
     /// The next step of the snapshot under way, if it can be taken now. Between ticks: what the tick
     /// journalled was written or refused.
-    pub fn snapshot_step(&mut self, shard: &mut Shard) -> Option<Job<D>> {
+    pub fn snapshot_step(&mut self, shard: &mut Shard) -> Option<StoreJob<D>> {
         if let SnapshotProgress::Copying(_) = &self.snapshot {
             let SnapshotProgress::Copying(writer) =
                 std::mem::replace(&mut self.snapshot, SnapshotProgress::Away)
@@ -331,7 +331,7 @@ impl<D: Disk> Store<D> {
             };
             match shard.snapshot_slice() {
                 Some(bytes) => {
-                    return Some(Job::Slice(Slice {
+                    return Some(StoreJob::Slice(Slice {
                         shard: self.identity.shard,
                         writer,
                         bytes,
@@ -353,7 +353,7 @@ impl<D: Disk> Store<D> {
         else {
             unreachable!("just seen");
         };
-        Some(Job::Finish(Finish {
+        Some(StoreJob::Finish(Finish {
             shard: self.identity.shard,
             covered: self.covered(header.position().end),
             disk: self.disk.clone(),
@@ -383,7 +383,7 @@ impl<D: Disk> Store<D> {
 
     /// The next job about runs of settled payments: removing those that were forgotten, or writing one;
     /// `None`: nothing is to be done, or the journal is not durable so far, or one is under way. Between ticks.
-    pub fn run_step(&mut self, shard: &Shard) -> Option<Job<D>> {
+    pub fn run_step(&mut self, shard: &Shard) -> Option<StoreJob<D>> {
         if self.run_away {
             return None;
         }
@@ -394,14 +394,14 @@ impl<D: Disk> Store<D> {
             if full.sequence > synced {
                 return None;
             }
-            Job::Run(WriteRun {
+            StoreJob::Run(WriteRun {
                 identity: self.identity,
                 disk: self.disk.clone(),
                 dir: self.dir.clone(),
                 full,
             })
         } else {
-            Job::RemoveRuns(RemoveRuns {
+            StoreJob::RemoveRuns(RemoveRuns {
                 shard: self.identity.shard,
                 disk: self.disk.clone(),
                 paths: removable.to_vec(),

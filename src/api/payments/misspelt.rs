@@ -14,31 +14,31 @@ const SLIPS_MAX: usize = 2;
 /// Whether a body, which is an object, has such a member. One that is null is none, like a
 /// `correlationId` of null.
 pub(super) fn has_misspelt_id(body: &[u8]) -> bool {
-    serde_json::from_slice(body).is_ok_and(|Found(found)| found)
+    serde_json::from_slice(body).is_ok_and(|FoundName(found)| found)
 }
 
-struct Found(bool);
+struct FoundName(bool);
 
-impl<'de> Deserialize<'de> for Found {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Found, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Found;
+impl<'de> Deserialize<'de> for FoundName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FoundName, D::Error> {
+        struct JsonMembers;
+        impl<'de> Visitor<'de> for JsonMembers {
+            type Value = FoundName;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Found, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<FoundName, A::Error> {
                 let mut found = false;
                 while let Some(Misspelt(misspelt)) = members.next_key()? {
                     let value: Option<IgnoredAny> = members.next_value()?;
                     found |= misspelt && value.is_some();
                 }
-                Ok(Found(found))
+                Ok(FoundName(found))
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(JsonMembers)
     }
 }
 

@@ -230,7 +230,7 @@ fn a_window_has_the_bounds_that_were_given() {
             0,
         ),
     ] {
-        let window = window(Query::new(query.map(str::as_bytes)));
+        let window = window(QueryString::new(query.map(str::as_bytes)));
         assert_eq!(window, Ok(Window { from_us, to_us }), "{query:?}");
     }
 }
@@ -255,7 +255,7 @@ fn a_bad_bound_is_a_400_that_names_it() {
             OUT_OF_ORDER,
         ),
     ] {
-        let window = window(Query::new(Some(query.as_bytes())));
+        let window = window(QueryString::new(Some(query.as_bytes())));
         assert_eq!(window, Err(problem), "{query}");
     }
 }

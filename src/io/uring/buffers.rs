@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// One mapping: the buffer ring (whole pages), then the buffers.
-pub(super) struct Buffers {
+pub(super) struct ReceiveBuffers {
     mapping: NonNull<c_void>,
     mapping_bytes: NonZeroUsize,
     ring_bytes: usize,
@@ -22,9 +22,9 @@ pub(super) struct Buffers {
 
 const PAGE_BYTES: usize = 4096;
 
-impl Buffers {
+impl ReceiveBuffers {
     /// All of them lent. `count` is a power of two.
-    pub(super) fn new(count: u16, buffer_bytes: usize) -> Result<Buffers, Errno> {
+    pub(super) fn new(count: u16, buffer_bytes: usize) -> Result<ReceiveBuffers, Errno> {
         assert!(count.is_power_of_two() && buffer_bytes > 0);
         let ring_bytes =
             (usize::from(count) * size_of::<BufRingEntry>()).next_multiple_of(PAGE_BYTES);
@@ -39,7 +39,7 @@ impl Buffers {
                 MapFlags::MAP_PRIVATE,
             )
         }?;
-        let mut buffers = Buffers {
+        let mut buffers = ReceiveBuffers {
             mapping,
             mapping_bytes,
             ring_bytes,
@@ -107,7 +107,7 @@ impl Buffers {
     }
 }
 
-impl Drop for Buffers {
+impl Drop for ReceiveBuffers {
     fn drop(&mut self) {
         // SAFETY: mapped in `new` with this length; the ring that used it is gone (see `Ring`).
         let _ = unsafe { munmap(self.mapping, self.mapping_bytes.get()) };

@@ -2,7 +2,7 @@
 
 use super::super::error::Error;
 use super::super::tag::{Operation, Tag};
-use super::buffers::Buffers;
+use super::buffers::ReceiveBuffers;
 use crate::limits::{
     COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
     RECEIVE_BUFFER_LARGE_BYTES, RING_ENTRIES,
@@ -60,7 +60,7 @@ pub(in crate::io) struct Ring {
     /// First, so that it is gone before the memory that it writes to.
     uring: IoUring,
     /// Receive buffers by [`Group`].
-    buffers: [Buffers; 2],
+    buffers: [ReceiveBuffers; 2],
     /// Read by the kernel when a timeout is submitted, which is before the next is armed.
     timespec: Box<Timespec>,
     enter_flags: EnterFlags,
@@ -80,7 +80,7 @@ impl Ring {
             .setup_cqsize(size.completions)
             .build(size.submissions)
             .map_err(Error::of("io_uring_setup"))?;
-        let map = |count, bytes| Buffers::new(count, bytes).map_err(Error::of("mmap"));
+        let map = |count, bytes| ReceiveBuffers::new(count, bytes).map_err(Error::of("mmap"));
         let buffers = [
             map(size.buffers, RECEIVE_BUFFER_BYTES)?,
             map(size.buffers_large, RECEIVE_BUFFER_LARGE_BYTES)?,
@@ -198,7 +198,7 @@ impl Ring {
 
     /// Makes the buffers that were given back visible to the kernel.
     pub(super) fn publish(&mut self) {
-        self.buffers.iter_mut().for_each(Buffers::publish);
+        self.buffers.iter_mut().for_each(ReceiveBuffers::publish);
     }
 
     /// # Safety

@@ -9,7 +9,7 @@ use crate::payments::{PaymentId, Processor};
 
 /// What a processor has said to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::node) struct Heard {
+pub(in crate::node) struct HeardAnswer {
     pub(in crate::node) said: Said,
     /// Of a reply that has one.
     pub(in crate::node) status: Option<u16>,
@@ -17,9 +17,9 @@ pub(in crate::node) struct Heard {
     pub(in crate::node) wait_ns: Option<u64>,
 }
 
-impl Heard {
+impl HeardAnswer {
     /// No connection could be made, so nothing was sent.
-    pub(in crate::node) const UNREACHABLE: Heard = Heard {
+    pub(in crate::node) const UNREACHABLE: HeardAnswer = HeardAnswer {
         said: Said::Unreachable,
         status: None,
         wait_ns: None,
@@ -37,7 +37,7 @@ impl Gateway {
         id: Option<PaymentId>,
         answer: Answer<'_>,
         readable: impl FnOnce(&[u8]) -> bool,
-    ) -> Heard {
+    ) -> HeardAnswer {
         let (status, wait_ns, readable, is_whole) = match answer {
             Answer::Whole {
                 status,
@@ -53,16 +53,16 @@ impl Gateway {
             Answer::Bad { tls } => {
                 let what = if tls { "a record of TLS" } else { "no HTTP" };
                 self.makes_no_sense(io, from, Anomaly::Protocol, (asked, id), None, what);
-                return Heard {
+                return HeardAnswer {
                     said: Said::Nothing,
-                    ..Heard::UNREACHABLE
+                    ..HeardAnswer::UNREACHABLE
                 };
             }
             Answer::None => {
                 self.heard_nothing(io, from, asked, id);
-                return Heard {
+                return HeardAnswer {
                     said: Said::Nothing,
-                    ..Heard::UNREACHABLE
+                    ..HeardAnswer::UNREACHABLE
                 };
             }
         };
@@ -81,7 +81,7 @@ impl Gateway {
             let what = "a body that is no processor's";
             self.makes_no_sense(io, from, Anomaly::Body, (asked, id), Some(status), what);
         }
-        Heard {
+        HeardAnswer {
             said,
             status: Some(status),
             wait_ns: wait_ns.map(|wait_ns| wait_ns.min(RETRY_AFTER_NS_MAX)),

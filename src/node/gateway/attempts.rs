@@ -8,16 +8,16 @@
 
 use super::super::shards::Shards;
 use super::super::transport::Transport;
-use super::anomalies::Heard;
+use super::anomalies::HeardAnswer;
 use super::settlement::Confirmation;
 use super::Gateway;
-use super::{Answer, Work};
+use super::{Answer, UpstreamWork};
 use crate::api::processors::{is_done, write_payment, Stored};
 use crate::limits::{
     ATTEMPT_NS_MAX, PROBE_NS_MAX, PROBE_NS_MIN, REFUSALS_SPARED_MAX, RETRY_NS_MIN, SECOND_NS,
 };
 use crate::machine::ConnectionId;
-use crate::payments::answers::{rule, Asked, Next, Said};
+use crate::payments::answers::{rule, Asked, NextState, Said};
 use crate::payments::circuit::{AttemptOutcome, CircuitState, Ticket};
 use crate::payments::{backoff, choice, Payment, PaymentId, PaymentState, Processor};
 use crate::probes;
@@ -25,7 +25,7 @@ use crate::shard::payments::Course;
 
 /// What a processor is sent, word for word the same however often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::node) struct Order {
+pub(in crate::node) struct PaymentOrder {
     pub(in crate::node) shard: usize,
     pub(in crate::node) id: PaymentId,
     pub(in crate::node) cents: u64,
@@ -33,7 +33,7 @@ pub(in crate::node) struct Order {
     pub(in crate::node) to: Processor,
 }
 
-impl Order {
+impl PaymentOrder {
     pub(in crate::node) fn write_body(&self, out: &mut Vec<u8>) {
         let payment = Stored {
             id: self.id,
@@ -47,12 +47,12 @@ impl Order {
 /// A payment under way, or about to be.
 #[derive(Clone, Copy)]
 pub(in crate::node) struct Attempt {
-    pub(in crate::node) order: Order,
+    pub(in crate::node) order: PaymentOrder,
     pub(in crate::node) ticket: Ticket,
 }
 
 /// What an answer to a payment says of its processor.
-fn outcome(heard: &Heard) -> AttemptOutcome {
+fn outcome(heard: &HeardAnswer) -> AttemptOutcome {
     match heard.said {
         Said::Done => AttemptOutcome::Done,
         Said::Busy => {
@@ -68,7 +68,7 @@ fn outcome(heard: &Heard) -> AttemptOutcome {
 
 impl Gateway {
     /// A payment is to be sent in this tick.
-    pub(in crate::node) fn attempt(&mut self, io: &Transport, order: Order) -> Attempt {
+    pub(in crate::node) fn attempt(&mut self, io: &Transport, order: PaymentOrder) -> Attempt {
         let now_ns = io.now.monotonic_ns;
         let upstream = self.upstream(order.to);
         upstream.under_way += 1;
@@ -84,7 +84,13 @@ impl Gateway {
         connection: ConnectionId,
     ) {
         let to = attempt.order.to;
-        self.ask_processor(io, connection, to, Work::Pay(attempt), ATTEMPT_NS_MAX);
+        self.ask_processor(
+            io,
+            connection,
+            to,
+            UpstreamWork::Pay(attempt),
+            ATTEMPT_NS_MAX,
+        );
     }
 
     /// How an attempt ended.
@@ -96,7 +102,7 @@ impl Gateway {
         answer: Answer<'_>,
     ) {
         let Attempt { order, ticket } = *attempt;
-        let Order { shard, id, to, .. } = order;
+        let PaymentOrder { shard, id, to, .. } = order;
         let heard = self.hear(io, to, Asked::Payment, Some(id), answer, is_done);
         let said = heard.said;
         if !self.is_as_sent(shards, &order) {
@@ -107,7 +113,7 @@ impl Gateway {
             self.ticket_over(io, to, ticket, outcome, false, heard.wait_ns);
             // What may be there of a payment that was forgotten is there of its successor, too.
             let successor = self.bound_to(shards, shard, id).filter(|it| it.to == to);
-            if successor.is_some() && rule(said, None).next != Next::Free {
+            if successor.is_some() && rule(said, None).next != NextState::Free {
                 shards.shard(shard).payment_in_doubt(id);
             }
             return;
@@ -124,7 +130,7 @@ impl Gateway {
             outcome != AttemptOutcome::Done && self.is_suspect(shards, shard, id, to, said);
         self.ticket_over(io, to, ticket, outcome, suspect, heard.wait_ns);
         match rule(said, None).next {
-            Next::Paid | Next::Stored => self.settle(
+            NextState::Paid | NextState::Stored => self.settle(
                 io,
                 shards,
                 Confirmation {
@@ -135,7 +141,7 @@ impl Gateway {
                     queries: Vec::new(),
                 },
             ),
-            Next::Free => {
+            NextState::Free => {
                 probes::payment_refused(shard, to as usize, id.0);
                 // Of two attempts, one says nothing of the other.
                 if self.is_under_way(&order) {
@@ -146,7 +152,7 @@ impl Gateway {
                     false => self.retry_later(io, shards, shard, id, to, &heard),
                 }
             }
-            Next::Bound => {
+            NextState::Bound => {
                 shards.shard(shard).payment_in_doubt(id);
                 self.retry_later(io, shards, shard, id, to, &heard);
             }
@@ -240,16 +246,16 @@ impl Gateway {
 
     /// Whether a payment is ours, and bound as it was when it was sent: it may be settled by now, or have
     /// been forgotten, and perhaps accepted anew.
-    fn is_as_sent(&self, shards: &Shards, order: &Order) -> bool {
+    fn is_as_sent(&self, shards: &Shards, order: &PaymentOrder) -> bool {
         let bound = self.bound_to(shards, order.shard, order.id);
         bound.is_some_and(|now| now == *order)
     }
 
     /// Whether its processor is being asked to carry out a payment of this id.
-    fn is_under_way(&self, order: &Order) -> bool {
-        let is_its = |other: &Order| (other.id, other.to) == (order.id, order.to);
+    fn is_under_way(&self, order: &PaymentOrder) -> bool {
+        let is_its = |other: &PaymentOrder| (other.id, other.to) == (order.id, order.to);
         let mut work = self.work();
-        work.any(|work| matches!(work, Work::Pay(attempt) if is_its(&attempt.order)))
+        work.any(|work| matches!(work, UpstreamWork::Pay(attempt) if is_its(&attempt.order)))
     }
 
     /// A payment of a shard of ours that is bound, as it is to be sent.
@@ -258,7 +264,7 @@ impl Gateway {
         shards: &Shards,
         shard: usize,
         id: PaymentId,
-    ) -> Option<Order> {
+    ) -> Option<PaymentOrder> {
         if !shards.serves(shard) {
             return None;
         }
@@ -269,7 +275,7 @@ impl Gateway {
         else {
             return None;
         };
-        Some(Order {
+        Some(PaymentOrder {
             shard,
             id,
             cents: payment.cents,
@@ -286,7 +292,7 @@ impl Gateway {
         shard: usize,
         id: PaymentId,
         to: Processor,
-        heard: &Heard,
+        heard: &HeardAnswer,
     ) -> Course {
         let now_ns = io.now.monotonic_ns;
         let (payment, course) = self.tried(shards, shard, id).expect("it was sent");
@@ -325,7 +331,7 @@ impl Gateway {
         shard: usize,
         id: PaymentId,
         to: Processor,
-        heard: &Heard,
+        heard: &HeardAnswer,
     ) {
         let now = io.now;
         let mut course = self.went_wrong(io, shards, shard, id, to, heard);
@@ -353,7 +359,7 @@ impl Gateway {
         shard: usize,
         id: PaymentId,
         to: Processor,
-        heard: &Heard,
+        heard: &HeardAnswer,
     ) {
         let now_ns = io.now.monotonic_ns;
         let mut course = self.went_wrong(io, shards, shard, id, to, heard);
@@ -380,8 +386,8 @@ impl Gateway {
         for upstream in &mut self.upstreams {
             upstream.retries.retain(|_, shard| *shard != number);
         }
-        let under_way = |work: &Work| match work {
-            Work::Pay(Attempt { order, .. }) if order.shard == number => {
+        let under_way = |work: &UpstreamWork| match work {
+            UpstreamWork::Pay(Attempt { order, .. }) if order.shard == number => {
                 Some((order.requested_us, order.id, order.to))
             }
             _ => None,

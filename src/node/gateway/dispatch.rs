@@ -7,7 +7,7 @@
 
 use super::super::shards::Shards;
 use super::super::transport::Transport;
-use super::attempts::{Attempt, Order};
+use super::attempts::{Attempt, PaymentOrder};
 use super::Gateway;
 use crate::limits::{
     DISPATCH_NS_MAX, DISPATCH_RETRY_NS, PAYMENTS_OLD_COUNT_NS, PAYMENT_OLD_NS,
@@ -207,7 +207,7 @@ impl Gateway {
         let shard = shards.shard(number);
         let requested_us = shard.bind_payment(payment.id, to, time_us);
         probes::payment_bound(number, to as usize, payment.id.0);
-        let order = Order {
+        let order = PaymentOrder {
             shard: number,
             id: payment.id,
             cents: payment.cents,

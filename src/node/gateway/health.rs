@@ -1,13 +1,13 @@
 //! What processors say of their health: whoever serves shard 0 asks, not more often than they allow, and
 //! only while there are payments; and tells the others.
 
-use super::super::event::Event;
+use super::super::event::NodeEvent;
 use super::super::link::Frame;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::Gateway;
-use super::{Answer, Work};
-use crate::api::processors::{read_health, Health as Told};
+use super::{Answer, UpstreamWork};
+use crate::api::processors::{read_health, HealthReport};
 use crate::limits::{HEALTH_NS_MIN, HEALTH_REPLY_NS_MAX};
 use crate::payments::answers::Asked;
 use crate::payments::Processor;
@@ -17,7 +17,7 @@ const SHARD: usize = 0;
 
 /// When one processor is asked, and what it said last.
 #[derive(Default)]
-pub(in crate::node) struct Health {
+pub(in crate::node) struct ProcessorHealth {
     /// It is not asked before this. Monotonic.
     due_ns: u64,
     /// To be asked once there is a connection.
@@ -27,7 +27,7 @@ pub(in crate::node) struct Health {
     failing: bool,
 }
 
-impl Health {
+impl ProcessorHealth {
     /// Somebody has asked just now, or may have: not again before the time that a processor asks for.
     fn put_off(&mut self, now_ns: u64) {
         self.due_ns = self.due_ns.max(now_ns + HEALTH_NS_MIN);
@@ -76,7 +76,13 @@ impl Gateway {
         upstream.health.under_way = true;
         upstream.health.put_off(now_ns);
         self.busy[processor as usize] = false;
-        self.ask_processor(io, connection, processor, Work::Health, HEALTH_REPLY_NS_MAX);
+        self.ask_processor(
+            io,
+            connection,
+            processor,
+            UpstreamWork::Health,
+            HEALTH_REPLY_NS_MAX,
+        );
     }
 
     /// When it will be time to ask; `u64::MAX`: nobody needs to know, or it is not for us to ask.
@@ -108,7 +114,7 @@ impl Gateway {
         });
         if let Some(told) = told {
             self.health_known(io, shards, processor, told);
-            io.events.push_back(Event::Announce(Frame::Health {
+            io.events.push_back(NodeEvent::Announce(Frame::Health {
                 processor,
                 failing: told.failing,
                 response_min_ms: told.response_min_ms,
@@ -126,7 +132,7 @@ impl Gateway {
     ) {
         let now_ns = io.now.monotonic_ns;
         self.upstream(processor).health.put_off(now_ns);
-        let told = Told {
+        let told = HealthReport {
             failing,
             response_min_ms,
         };
@@ -138,9 +144,9 @@ impl Gateway {
         io: &Transport,
         shards: &mut Shards,
         processor: Processor,
-        told: Told,
+        told: HealthReport,
     ) {
-        let Told {
+        let HealthReport {
             failing,
             response_min_ms,
         } = told;

@@ -1,6 +1,6 @@
 //! Payments that a processor has, however that is known: from its answer to the payment, or to a status query.
 
-use super::super::event::Event;
+use super::super::event::NodeEvent;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::Gateway;
@@ -77,7 +77,7 @@ impl Gateway {
         debug_assert!(settled, "it was bound");
         probes::payment_settled(shard, by as usize, id.0);
         self.confirmed.push((shard, by, cents));
-        io.events.push_back(Event::Settled(shard, id));
+        io.events.push_back(NodeEvent::Settled(shard, id));
         tell_queries(io, shard, id, &confirmation.queries, Some(true));
     }
 
@@ -99,5 +99,5 @@ pub(super) fn tell_queries(
 ) {
     let told = queries.iter();
     io.events
-        .extend(told.map(|query| Event::StatusKnown(shard, id, *query, found)));
+        .extend(told.map(|query| NodeEvent::StatusKnown(shard, id, *query, found)));
 }

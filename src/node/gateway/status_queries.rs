@@ -8,15 +8,15 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::super::event::Event;
+use super::super::event::NodeEvent;
 use super::super::shards::Shards;
 use super::super::transport::Transport;
-use super::anomalies::Heard;
+use super::anomalies::HeardAnswer;
 use super::settlement::{tell_queries, Confirmation};
-use super::{Answer, Gateway, Work};
+use super::{Answer, Gateway, UpstreamWork};
 use crate::api::processors::{read_payment, Stored};
 use crate::limits::{PROCESSOR_LOOKUPS_MAX, SUMMARY_NS_MAX};
-use crate::payments::answers::{rule, Anomaly, Asked, Next, Said};
+use crate::payments::answers::{rule, Anomaly, Asked, NextState, Said};
 use crate::payments::circuit::{AttemptOutcome, Ticket};
 use crate::payments::{PaymentId, PaymentState, Processor};
 use crate::shard::payments::Unreadable;
@@ -131,7 +131,8 @@ impl Gateway {
                     Some(_) => None,
                     None => self.is_settled_here(shards, shard, id),
                 };
-                self.told.push(Event::StatusKnown(shard, id, query, found));
+                self.told
+                    .push(NodeEvent::StatusKnown(shard, id, query, found));
             }
         }
     }
@@ -187,7 +188,7 @@ impl Gateway {
                 io,
                 connection,
                 processor,
-                Work::Status(status_query),
+                UpstreamWork::Status(status_query),
                 within_ns,
             );
         }
@@ -233,7 +234,7 @@ impl Gateway {
             shards,
             processor,
             status_query,
-            &Heard::UNREACHABLE,
+            &HeardAnswer::UNREACHABLE,
             None,
         );
     }
@@ -245,7 +246,7 @@ impl Gateway {
         shards: &mut Shards,
         processor: Processor,
         status_query: StatusQuery,
-        heard: &Heard,
+        heard: &HeardAnswer,
         stored: Option<Stored>,
     ) {
         let StatusQuery {
@@ -305,7 +306,7 @@ impl Gateway {
             && self
                 .bound_to(shards, shard, id)
                 .is_some_and(|it| it.to == processor);
-        if retries && ruling.next == Next::Bound {
+        if retries && ruling.next == NextState::Bound {
             if ruling.contradiction {
                 let what = match sent {
                     Said::Known => "nothing of it, and 422 to the payment: that it knows it",
@@ -321,7 +322,7 @@ impl Gateway {
                 );
             }
             // What it said to the payment stays.
-            let heard = Heard {
+            let heard = HeardAnswer {
                 said: sent,
                 ..*heard
             };

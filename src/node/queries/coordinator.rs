@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use super::super::link::{Frame, Query, QueryAnswer};
-use super::super::router::Work;
+use super::super::router::RoutedWork;
 use super::super::transport::commit::Dependency;
 use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
-use super::participant::{From, Heard};
+use super::participant::{Answering, From};
 use super::{Context, Queries};
 use crate::api::payments;
 use crate::api::problem::{
@@ -24,7 +24,7 @@ use crate::machine::ConnectionId;
 use crate::payments::{Payment, PaymentId, PaymentState, Summary, Window};
 
 /// What a client wants to know, and what is known of it.
-enum About {
+enum QuerySubject {
     Summary {
         window: Window,
         /// Of the parts that are there.
@@ -41,16 +41,16 @@ struct ClientQuery {
     client: Caller,
     /// From then on it is answered as it stands. Monotonic.
     deadline_ns: u64,
-    about: About,
+    about: QuerySubject,
     /// Why it will not be known.
-    failure: Option<Failure>,
+    failure: Option<QueryFailure>,
     /// Those that are not there, by number.
     parts: Vec<u64>,
 }
 
 /// Why something will not be known.
 #[derive(Clone, Copy)]
-enum Failure {
+enum QueryFailure {
     /// A shard's files are damaged.
     Unreadable,
     /// The payment was purged meanwhile.
@@ -61,13 +61,13 @@ enum Failure {
     Incomplete,
 }
 
-impl Failure {
+impl QueryFailure {
     fn problem(self) -> Problem {
         match self {
-            Failure::Unreadable => UNREADABLE,
-            Failure::Forgotten => FORGOTTEN,
-            Failure::StorageFull => STORAGE_FULL,
-            Failure::Incomplete => NO_SUMMARY,
+            QueryFailure::Unreadable => UNREADABLE,
+            QueryFailure::Forgotten => FORGOTTEN,
+            QueryFailure::StorageFull => STORAGE_FULL,
+            QueryFailure::Incomplete => NO_SUMMARY,
         }
     }
 }
@@ -76,12 +76,12 @@ impl Failure {
 struct Part {
     query: u64,
     shard: usize,
-    asked: Asked,
+    asked: AskedOwner,
 }
 
 /// Where a part stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum AskedOwner {
     /// Nobody is known to serve the shard.
     Nobody,
     /// We were: the query's number.
@@ -132,7 +132,7 @@ impl Coordinator {
 
     pub(super) fn deadline_ns(&self) -> u64 {
         let again = self.parts.values().filter_map(|part| match part.asked {
-            Asked::Later(again_ns) => Some(again_ns),
+            AskedOwner::Later(again_ns) => Some(again_ns),
             _ => None,
         });
         let deadlines = self.open.values().map(|query| query.deadline_ns);
@@ -140,11 +140,11 @@ impl Coordinator {
     }
 }
 
-impl About {
+impl QuerySubject {
     fn query(&self) -> Query {
         match self {
-            About::Summary { window, .. } => Query::Summary(*window),
-            About::Outcome { payment, .. } => Query::Outcome(payment.id),
+            QuerySubject::Summary { window, .. } => Query::Summary(*window),
+            QuerySubject::Outcome { payment, .. } => Query::Outcome(payment.id),
         }
     }
 
@@ -152,11 +152,11 @@ impl About {
     fn fits(&self, answer: &QueryAnswer) -> bool {
         match (self, answer) {
             (_, QueryAnswer::Refused | QueryAnswer::Unreadable) => true,
-            (About::Summary { .. }, QueryAnswer::Summary(_)) => true,
-            (About::Outcome { payment, .. }, QueryAnswer::Outcome(Some(settled))) => {
+            (QuerySubject::Summary { .. }, QueryAnswer::Summary(_)) => true,
+            (QuerySubject::Outcome { payment, .. }, QueryAnswer::Outcome(Some(settled))) => {
                 settled.id == payment.id && matches!(settled.state, PaymentState::Processed { .. })
             }
-            (About::Outcome { .. }, QueryAnswer::Outcome(None)) => true,
+            (QuerySubject::Outcome { .. }, QueryAnswer::Outcome(None)) => true,
             _ => false,
         }
     }
@@ -166,11 +166,14 @@ impl ClientQuery {
     /// Takes up an answer that fits, and is no refusal.
     fn take_answer(&mut self, answer: &QueryAnswer) {
         match (&mut self.about, answer) {
-            (_, QueryAnswer::Unreadable) => self.failure = Some(Failure::Unreadable),
-            (About::Summary { summary, .. }, QueryAnswer::Summary(part)) => summary.merge(part),
-            (About::Outcome { payment, .. }, QueryAnswer::Outcome(outcome)) => match outcome {
+            (_, QueryAnswer::Unreadable) => self.failure = Some(QueryFailure::Unreadable),
+            (QuerySubject::Summary { summary, .. }, QueryAnswer::Summary(part)) => {
+                summary.merge(part)
+            }
+            (QuerySubject::Outcome { payment, .. }, QueryAnswer::Outcome(outcome)) => match outcome
+            {
                 Some(settled) => *payment = *settled,
-                None => self.failure = Some(Failure::Forgotten),
+                None => self.failure = Some(QueryFailure::Forgotten),
             },
             _ => unreachable!("it fits"),
         }
@@ -195,7 +198,12 @@ impl Queries {
             false => 0..0,
         };
         let summary = Summary::default();
-        self.begin(context, client, About::Summary { window, summary }, shards);
+        self.begin(
+            context,
+            client,
+            QuerySubject::Summary { window, summary },
+            shards,
+        );
     }
 
     /// Accepts a payment that has no id, and is answered when it is carried out.
@@ -218,7 +226,7 @@ impl Queries {
         let shard = id.shard(shards.count());
         if !shards.serves(shard) {
             let router = &mut context.router;
-            let work = Work::PayNow { id, cents };
+            let work = RoutedWork::PayNow { id, cents };
             router.forward_alone(io, context.peers, client, shard, work);
             return Progress::Done;
         }
@@ -252,7 +260,7 @@ impl Queries {
         cents: u64,
     ) {
         let shard = id.shard(context.shards.count());
-        let about = About::Outcome {
+        let about = QuerySubject::Outcome {
             shard,
             payment: Payment {
                 id,
@@ -270,14 +278,14 @@ impl Queries {
         &mut self,
         context: &mut Context<'_>,
         client: &Caller,
-        about: About,
+        about: QuerySubject,
         shards: std::ops::Range<usize>,
     ) {
         let stop = context.io.stop.as_ref();
         let stop_ns = stop.map_or(u64::MAX, |stop| stop.queries_ns);
         let within_ns = match about {
-            About::Summary { .. } => COMMAND_NS_MAX,
-            About::Outcome { .. } => PAY_NOW_NS_MAX,
+            QuerySubject::Summary { .. } => COMMAND_NS_MAX,
+            QuerySubject::Outcome { .. } => PAY_NOW_NS_MAX,
         };
         let mut query = ClientQuery {
             client: *client,
@@ -320,11 +328,11 @@ impl Queries {
         shard: usize,
         number: u64,
         query: Query,
-    ) -> Result<QueryAnswer, Asked> {
+    ) -> Result<QueryAnswer, AskedOwner> {
         if context.shards.serves(shard) {
             return match self.query(context, From::Here(number), shard, query) {
-                Heard::Now(answer) => Ok(answer),
-                Heard::Later(query) => Err(Asked::Us(query)),
+                Answering::Now(answer) => Ok(answer),
+                Answering::Later(query) => Err(AskedOwner::Us(query)),
             };
         }
         let ask = Frame::Query {
@@ -334,7 +342,7 @@ impl Queries {
         };
         let member = context.router.member(shard);
         let told = member.filter(|member| context.peers.tell(context.io, *member, &ask));
-        Err(told.map_or(Asked::Nobody, Asked::Member))
+        Err(told.map_or(AskedOwner::Nobody, AskedOwner::Member))
     }
 
     /// Asks for a part once more.
@@ -352,14 +360,14 @@ impl Queries {
         }
     }
 
-    fn part_asked(&mut self, number: u64, asked: Asked) {
+    fn part_asked(&mut self, number: u64, asked: AskedOwner) {
         let part = self
             .coordinator
             .parts
             .get_mut(&number)
             .expect("it is there");
         part.asked = asked;
-        if let Asked::Later(again_ns) = asked {
+        if let AskedOwner::Later(again_ns) = asked {
             self.wake_by(again_ns);
         }
     }
@@ -382,7 +390,7 @@ impl Queries {
         answer: QueryAnswer,
     ) -> Result<(), String> {
         let part = self.coordinator.parts.get(&number);
-        let Some(part) = part.filter(|part| part.asked == Asked::Member(member)) else {
+        let Some(part) = part.filter(|part| part.asked == AskedOwner::Member(member)) else {
             return Ok(()); // Nobody waits for it any more.
         };
         if !self.coordinator.open[&part.query].about.fits(&answer) {
@@ -401,7 +409,7 @@ impl Queries {
     ) {
         if *answer == QueryAnswer::Refused {
             let again_ns = context.io.now_ns() + ASK_AGAIN_NS;
-            return self.part_asked(number, Asked::Later(again_ns));
+            return self.part_asked(number, AskedOwner::Later(again_ns));
         }
         let part = self.coordinator.parts.remove(&number);
         let part = part.expect("a query goes with its part");
@@ -419,17 +427,17 @@ impl Queries {
     /// released in the same tick.
     pub(super) fn queries_refused(&mut self, context: &mut Context<'_>, shard: usize) {
         let payments = context.shards.shard(shard).payments();
-        let is_gone = |about: &About| match about {
-            About::Outcome { shard: of, payment } => {
+        let is_gone = |about: &QuerySubject| match about {
+            QuerySubject::Outcome { shard: of, payment } => {
                 *of == shard && payments.find(payment.id) == Ok(None)
             }
-            About::Summary { .. } => false,
+            QuerySubject::Summary { .. } => false,
         };
         let open = self.coordinator.open.iter();
         let gone = open.filter(|(_, query)| is_gone(&query.about));
         for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
             let query = self.coordinator.open.get_mut(&number);
-            query.expect("just listed").failure = Some(Failure::StorageFull);
+            query.expect("just listed").failure = Some(QueryFailure::StorageFull);
             self.end(context, number);
         }
     }
@@ -439,7 +447,7 @@ impl Queries {
         let query = self.coordinator.open.remove(&number).expect("it is open");
         for part in &query.parts {
             let part = self.coordinator.parts.remove(part).expect("it is its part");
-            if let Asked::Us(query) = part.asked {
+            if let AskedOwner::Us(query) = part.asked {
                 self.participant.remove(query);
             }
         }
@@ -481,8 +489,9 @@ impl Queries {
     pub(super) fn expire_queries(&mut self, context: &mut Context<'_>) {
         let now_ns = context.io.now_ns();
         let parts = self.coordinator.parts.iter();
-        let due = parts
-            .filter(|(_, part)| matches!(part.asked, Asked::Later(again_ns) if again_ns <= now_ns));
+        let due = parts.filter(
+            |(_, part)| matches!(part.asked, AskedOwner::Later(again_ns) if again_ns <= now_ns),
+        );
         for number in due.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.ask(context, number);
         }
@@ -502,17 +511,17 @@ fn too_many(io: &mut Transport, client: &Caller) {
 fn conclude(context: &mut Context<'_>, query: &ClientQuery) {
     let io = &mut *context.io;
     let lacks = match query.about {
-        About::Summary { .. } if !query.parts.is_empty() => Some(Failure::Incomplete),
+        QuerySubject::Summary { .. } if !query.parts.is_empty() => Some(QueryFailure::Incomplete),
         _ => None,
     };
     let mut dependency = Dependency::Written;
     let status = match (query.failure.or(lacks), &query.about) {
         (Some(failure), _) => io.encoder.problem(&query.client, &failure.problem()),
-        (None, About::Summary { summary, .. }) => {
+        (None, QuerySubject::Summary { summary, .. }) => {
             payments::write_summary(&mut io.encoder.body, summary);
             Status::Ok
         }
-        (None, About::Outcome { shard, payment }) => {
+        (None, QuerySubject::Outcome { shard, payment }) => {
             // Who stops may tell of it in the tick that accepts it.
             let ours = context.shards.get(*shard);
             if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {

@@ -25,13 +25,13 @@ pub(super) enum From {
 }
 
 /// What comes of a query at once.
-pub(super) enum Heard {
+pub(super) enum Answering {
     Now(QueryAnswer),
     /// The answer follows. The number that the query has here.
     Later(u64),
 }
 
-enum About {
+enum OpenSubject {
     Summary {
         window: Window,
         /// Of the payments whose processor is known to have them.
@@ -48,7 +48,7 @@ pub(super) struct OpenQuery {
     shard: usize,
     /// From then on it is answered with what is known. Monotonic.
     deadline_ns: u64,
-    about: About,
+    about: OpenSubject,
 }
 
 /// See the top of this file.
@@ -82,7 +82,7 @@ impl Participant {
         if let From::Member(member, _) = open.from {
             self.of_members[member] += 1;
         }
-        if let About::Outcome(id) = open.about {
+        if let OpenSubject::Outcome(id) = open.about {
             self.outcomes.insert((id, self.counter));
         }
         self.open.insert(self.counter, open);
@@ -94,7 +94,7 @@ impl Participant {
         if let From::Member(member, _) = open.from {
             self.of_members[member] -= 1;
         }
-        if let About::Outcome(id) = open.about {
+        if let OpenSubject::Outcome(id) = open.about {
             self.outcomes.remove(&(id, number));
         }
         Some(open.from)
@@ -144,8 +144,8 @@ impl Queries {
         let has_room = self.participant.of_members[member] < QUERY_PARTS_MAX;
         let answer = if has_room && context.shards.serves(shard) {
             match self.query(context, From::Member(member, number), shard, query) {
-                Heard::Now(answer) => answer,
-                Heard::Later(_) => return Ok(()),
+                Answering::Now(answer) => answer,
+                Answering::Later(_) => return Ok(()),
             }
         } else {
             QueryAnswer::Refused
@@ -161,7 +161,7 @@ impl Queries {
         from: From,
         shard: usize,
         query: Query,
-    ) -> Heard {
+    ) -> Answering {
         match query {
             Query::Summary(window) => self.query_summary(context, from, shard, window),
             Query::Outcome(id) => self.query_outcome(context, from, shard, id),
@@ -174,23 +174,23 @@ impl Queries {
         from: From,
         shard: usize,
         window: Window,
-    ) -> Heard {
+    ) -> Answering {
         let payments = context.shards.shard(shard).payments();
         let Ok(summary) = payments.summary(&window) else {
-            return Heard::Now(QueryAnswer::Unreadable);
+            return Answering::Now(QueryAnswer::Unreadable);
         };
         let is_within = |state| matches!(state, PaymentState::Bound { requested_us, .. } if window.contains(requested_us));
         let unknown = payments.bound().filter(|it| is_within(it.state));
         let unknown: Vec<PaymentId> = unknown.map(|it| it.id).collect();
         let gateway = context.gateway.as_mut().filter(|_| !unknown.is_empty());
         let Some(gateway) = gateway else {
-            return Heard::Now(QueryAnswer::Summary(summary));
+            return Answering::Now(QueryAnswer::Summary(summary));
         };
         let number = self.open_query(OpenQuery {
             from,
             shard,
             deadline_ns: context.io.now_ns() + SUMMARY_NS_MAX,
-            about: About::Summary {
+            about: OpenSubject::Summary {
                 window,
                 summary,
                 status_queries: unknown.len(),
@@ -199,7 +199,7 @@ impl Queries {
         for id in unknown {
             gateway.query_status(context.io, context.shards, shard, id, number);
         }
-        Heard::Later(number)
+        Answering::Later(number)
     }
 
     fn query_outcome(
@@ -208,29 +208,29 @@ impl Queries {
         from: From,
         shard: usize,
         id: PaymentId,
-    ) -> Heard {
+    ) -> Answering {
         let its_shard = context.shards.shard(shard);
         let payment = match its_shard.payments().find(id) {
             Ok(Some(payment)) => payment,
-            Ok(None) => return Heard::Now(QueryAnswer::Outcome(None)),
-            Err(Unreadable) => return Heard::Now(QueryAnswer::Unreadable),
+            Ok(None) => return Answering::Now(QueryAnswer::Outcome(None)),
+            Err(Unreadable) => return Answering::Now(QueryAnswer::Unreadable),
         };
         let is_settled = matches!(payment.state, PaymentState::Processed { .. });
         if is_settled && its_shard.batch().is_empty() {
-            return Heard::Now(QueryAnswer::Outcome(Some(payment)));
+            return Answering::Now(QueryAnswer::Outcome(Some(payment)));
         }
         let number = self.open_query(OpenQuery {
             from,
             shard,
             deadline_ns: context.io.now_ns() + PAY_NOW_NS_MAX,
-            about: About::Outcome(id),
+            about: OpenSubject::Outcome(id),
         });
         if is_settled {
             // Perhaps only in this tick's batch.
             self.participant.settled.push((shard, number));
             self.has_notes = true;
         }
-        Heard::Later(number)
+        Answering::Later(number)
     }
 
     fn open_query(&mut self, open: OpenQuery) -> u64 {
@@ -265,7 +265,7 @@ impl Queries {
             // It was not sent any more. Who has the shard next can find out.
             return self.answer_query(context, query, QueryAnswer::Refused);
         }
-        let About::Summary {
+        let OpenSubject::Summary {
             window,
             summary,
             status_queries,
@@ -313,7 +313,7 @@ impl Queries {
             let Some(open) = self.participant.open.get(&number) else {
                 continue;
             };
-            let About::Outcome(id) = open.about else {
+            let OpenSubject::Outcome(id) = open.about else {
                 unreachable!("it is about an outcome");
             };
             let answer = match context.shards.shard(shard).payments().find(id) {
@@ -386,10 +386,10 @@ impl Queries {
         let now_ns = context.io.now_ns();
         for number in self.participant.those(|open| open.deadline_ns <= now_ns) {
             match self.participant.open[&number].about {
-                About::Summary { summary, .. } => {
+                OpenSubject::Summary { summary, .. } => {
                     self.answer_query(context, number, QueryAnswer::Summary(summary));
                 }
-                About::Outcome(_) => {
+                OpenSubject::Outcome(_) => {
                     self.participant.remove(number);
                 }
             }
@@ -407,7 +407,7 @@ impl Queries {
     #[track_caller]
     pub(crate) fn open_queries(&self) -> usize {
         let open = &self.participant.open;
-        let is_outcome = |open: &&OpenQuery| matches!(open.about, About::Outcome(_));
+        let is_outcome = |open: &&OpenQuery| matches!(open.about, OpenSubject::Outcome(_));
         let outcomes = open.values().filter(is_outcome).count();
         assert_eq!(self.participant.outcomes.len(), outcomes);
         for (member, count) in self.participant.of_members.iter().enumerate() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::{SNAPSHOT_RETRY_NS, SYNC_DELAY_NS_MAX};
 use crate::payments::{PaymentId, Processor, Window};
 use crate::runtime::Work;
-use crate::shard::{Accepted, Job, Shard};
+use crate::shard::{Accepted, Shard, StoreJob};
 
 /// Settled payments of a run here.
 const RUN: usize = 4;
@@ -55,7 +55,7 @@ fn expect_runs(rig: &Rig, payments: u64) {
 }
 
 fn is_run(job: &Work<Faulty>) -> bool {
-    matches!(job, Work::Store(Job::Run(_)))
+    matches!(job, Work::Store(StoreJob::Run(_)))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::http::Date;
 use crate::limits::{
     MILLISECOND_NS, PAYMENT_OLD_NS, PROCESSOR_PARALLEL_MAX, RETRY_NS_MAX, RETRY_NS_MIN,
 };
-use crate::payments::answers::{rule, Anomaly, Next, Said};
+use crate::payments::answers::{rule, Anomaly, NextState, Said};
 use crate::payments::{PaymentState, Processor};
 
 const PAGE: &str = "<!doctype html><title>It works!</title>";
@@ -96,10 +96,10 @@ fn a_pair(said: Said, asked: Said) {
     let requested_us = found.requested_us;
     let by = Processor::Default;
     let expected = match ruling.next {
-        Next::Paid => processed(&call),
-        Next::Stored => PaymentState::Processed { by, requested_us },
-        Next::Free => PaymentState::Free,
-        Next::Bound => in_doubt(&call),
+        NextState::Paid => processed(&call),
+        NextState::Stored => PaymentState::Processed { by, requested_us },
+        NextState::Free => PaymentState::Free,
+        NextState::Bound => in_doubt(&call),
     };
     assert_eq!(state(&rig, id), expected, "{said:?} {asked:?}");
     let contradictions = u64::from(ruling.contradiction);
@@ -120,7 +120,7 @@ fn a_pair(said: Said, asked: Said) {
     }
     assert_eq!(
         elsewhere,
-        ruling.next == Next::Free,
+        ruling.next == NextState::Free,
         "{said:?} {asked:?}: {:?}",
         state(&rig, id)
     );

@@ -8,7 +8,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::connections::State;
+use super::connections::ConnectionState;
 use super::Transport;
 use crate::limits::{
     BUFFER_BYTES, CLIENT_BUFFERS_BYTES_CALM, CLIENT_BUFFERS_BYTES_FULL, CLIENT_BUFFERS_BYTES_MAX,
@@ -55,7 +55,7 @@ impl Transport {
             if connection.peer != Peer::Client || connection.held == 0 {
                 continue;
             }
-            if connection.state == State::Closing {
+            if connection.state == ConnectionState::Closing {
                 held -= connection.held as usize;
                 continue;
             }

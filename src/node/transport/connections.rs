@@ -174,7 +174,7 @@ impl Output {
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ConnectionState {
     /// The slot waits for a connection.
     Free,
     /// Requests are taken up.
@@ -184,7 +184,7 @@ pub enum State {
     /// The same, but the peer may still be sending: FIN first, then its bytes are read and thrown
     /// away until it closes or the time for that is over, so that it gets to see the reply.
     Refusing,
-    /// FIN is sent; see [`Refusing`](State::Refusing).
+    /// FIN is sent; see [`Refusing`](ConnectionState::Refusing).
     Lingering,
     /// The driver was told to close.
     Closing,
@@ -192,7 +192,7 @@ pub enum State {
 
 /// What of a request is there, where it is not all there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Arriving {
+pub enum ExpectedInput {
     /// No byte of it.
     #[default]
     Nothing,
@@ -210,7 +210,7 @@ pub struct Input {
     /// Where the request at the front stands.
     pub parse: http::ParseState,
     /// What the peer is in the middle of sending.
-    pub arriving: Arriving,
+    pub arriving: ExpectedInput,
     /// The driver was told to stop reading.
     pub paused: bool,
     /// The peer will send no more.
@@ -222,7 +222,7 @@ pub struct Connection {
     pub peer: Peer,
     /// It came in as a [`Peer::Linker`].
     pub accepted_link: bool,
-    pub state: State,
+    pub state: ConnectionState,
     pub input: Input,
     pub output: Output,
     /// Replies that another node, or a query, owes this connection.
@@ -254,7 +254,7 @@ impl Connection {
             id,
             peer: Peer::Client,
             accepted_link: false,
-            state: State::Free,
+            state: ConnectionState::Free,
             input: Input::default(),
             output: Output::default(),
             waiting: 0,
@@ -275,7 +275,7 @@ impl Connection {
             && self.waiting == 0
             && !self.postponed
             && self.output.is_empty()
-            && self.input.arriving == Arriving::Nothing
+            && self.input.arriving == ExpectedInput::Nothing
     }
 
     /// Output of an earlier tick waits for a sync.
@@ -303,7 +303,7 @@ impl Connection {
 
     /// The driver was told to close it.
     pub fn is_closing(&self) -> bool {
-        matches!(self.state, State::Closing)
+        matches!(self.state, ConnectionState::Closing)
     }
 
     /// The deadline that counts.
@@ -358,8 +358,8 @@ impl Connections {
             index
         });
         let connection = &mut self.slots[index as usize];
-        debug_assert_eq!(connection.state, State::Free);
-        connection.state = State::Open;
+        debug_assert_eq!(connection.state, ConnectionState::Free);
+        connection.state = ConnectionState::Open;
         connection.peer = peer;
         connection.accepted_link = peer == Peer::Linker;
         connection.arrival_deadline_ns = deadline_ns;
@@ -369,7 +369,7 @@ impl Connections {
     /// Frees a slot; what still names it by the old id finds nothing.
     pub fn free(&mut self, index: usize) {
         let connection = &mut self.slots[index];
-        debug_assert_eq!(connection.state, State::Closing);
+        debug_assert_eq!(connection.state, ConnectionState::Closing);
         if connection.is_client() {
             self.clients -= 1;
         }
@@ -388,9 +388,9 @@ impl Connections {
 
     /// The connection of this id, if it is still that one.
     pub fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.slots
-            .get_mut(id.index as usize)
-            .filter(|it| it.id.generation == id.generation && !matches!(it.state, State::Free))
+        self.slots.get_mut(id.index as usize).filter(|it| {
+            it.id.generation == id.generation && !matches!(it.state, ConnectionState::Free)
+        })
     }
 
     /// A connection and the buffers that it writes with.
@@ -401,7 +401,10 @@ impl Connections {
     /// Forgets free buffers and free slots, as far as none in use lies behind them.
     pub fn trim(&mut self) {
         self.buffers = Buffers::default();
-        let last = self.slots.iter().rposition(|it| it.state != State::Free);
+        let last = self
+            .slots
+            .iter()
+            .rposition(|it| it.state != ConnectionState::Free);
         for slot in self.slots.drain(last.map_or(0, |last| last + 1)..) {
             self.generation = self.generation.max(slot.id.generation);
         }

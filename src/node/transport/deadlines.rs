@@ -1,6 +1,6 @@
 //! Deadlines of connections: for the peer to send something, or to take something.
 
-use super::connections::{Arriving, State};
+use super::connections::{ConnectionState, ExpectedInput};
 use super::Transport;
 use crate::http::Status;
 use crate::limits::{IDLE_NS_MAX, LINGER_NS, SWEEP_NS_MIN};
@@ -30,7 +30,10 @@ impl Transport {
         for index in 0..self.connections.len() {
             let connection = &self.connections[index];
             if matches!(connection.peer, Peer::Member(_))
-                || matches!(connection.state, State::Free | State::Closing)
+                || matches!(
+                    connection.state,
+                    ConnectionState::Free | ConnectionState::Closing
+                )
             {
                 continue;
             }
@@ -39,7 +42,7 @@ impl Transport {
             } else if now_ns >= connection.deadline_ns() {
                 self.timed_out(index);
             }
-            if self.connections[index].state != State::Closing {
+            if self.connections[index].state != ConnectionState::Closing {
                 next_ns = next_ns.min(self.connections[index].deadline_ns());
             }
         }
@@ -49,13 +52,16 @@ impl Transport {
     fn timed_out(&mut self, index: usize) {
         let connection = &self.connections[index];
         let is_processor = matches!(connection.peer, Peer::Upstream(_));
-        if is_processor || connection.state == State::Lingering || !connection.output.is_idle() {
+        if is_processor
+            || connection.state == ConnectionState::Lingering
+            || !connection.output.is_idle()
+        {
             self.close(index); // The peer does not answer, does not close, or does not read.
         } else if connection.waiting > 0 || connection.postponed || !connection.output.is_empty() {
             self.expect_arrival(index, IDLE_NS_MAX); // It is we who owe something.
         } else if connection.peer == Peer::Linker
-            || connection.input.arriving == Arriving::Nothing
-            || connection.state != State::Open
+            || connection.input.arriving == ExpectedInput::Nothing
+            || connection.state != ConnectionState::Open
         {
             self.close(index);
         } else {

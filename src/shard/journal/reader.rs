@@ -7,7 +7,7 @@ use crate::codec::u16_at;
 
 /// Where reading ended before the end of the segment, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stop {
+pub struct ReadStop {
     /// Byte offset in the segment at which good records end.
     pub offset: usize,
     /// The rule that the bytes there break.
@@ -59,9 +59,9 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Iterator for Reader<'a> {
-    type Item = Result<Record<'a>, Stop>;
+    type Item = Result<Record<'a>, ReadStop>;
 
-    fn next(&mut self) -> Option<Result<Record<'a>, Stop>> {
+    fn next(&mut self) -> Option<Result<Record<'a>, ReadStop>> {
         if self.stopped || self.offset == self.segment.len() {
             return None;
         }
@@ -86,7 +86,7 @@ impl<'a> Iterator for Reader<'a> {
             }
             Err(reason) => {
                 self.stopped = true;
-                Err(Stop {
+                Err(ReadStop {
                     offset: self.offset,
                     reason,
                 })

@@ -4,7 +4,12 @@ use super::recovery::{edit_snapshot, with_dedup_table, DEDUP, KEYS};
 use super::*;
 use crate::shard::check::check;
 
-fn lines(directory: &Directory) -> (Result<crate::shard::check::Summary, RecoveryError>, String) {
+fn lines(
+    directory: &Directory,
+) -> (
+    Result<crate::shard::check::CheckSummary, RecoveryError>,
+    String,
+) {
     let mut output = Vec::new();
     let summary = check(directory.path(), &mut output);
     (summary, String::from_utf8(output).unwrap())

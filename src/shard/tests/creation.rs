@@ -1,7 +1,7 @@
 //! Unmaking a directory that was made in vain.
 
 use super::*;
-use crate::shard::ownership::Ownership;
+use crate::shard::lock::ShardLock;
 use crate::shard::{unmake, Locked};
 
 fn names(dir: &Path) -> Vec<String> {
@@ -19,7 +19,7 @@ fn what_nobody_has_served_goes_and_what_is_nobodys_stays() {
     fs::write(directory.path().join(".gitkeep"), "").unwrap();
     // Recovered, and owned for a while.
     drop(directory.open());
-    drop(Ownership::wait(&directory.shard_dir().join(layout::SHARD_LOCK), "us").unwrap());
+    drop(ShardLock::wait(&directory.shard_dir().join(layout::SHARD_LOCK), "us").unwrap());
     assert!(unmake(directory.path()).unwrap());
     assert_eq!(names(directory.path()), [".gitkeep"]);
     // And again, half-made by then.
@@ -35,7 +35,7 @@ fn what_nobody_has_served_goes_and_what_is_nobodys_stays() {
 fn what_another_serves_is_left_alone() {
     let directory = Directory::new();
     let lock = directory.shard_dir().join(layout::SHARD_LOCK);
-    let Locked::Ours(owner) = Ownership::acquire(&lock, "another").unwrap() else {
+    let Locked::Ours(owner) = ShardLock::acquire(&lock, "another").unwrap() else {
         panic!("nobody has it");
     };
     assert!(!unmake(directory.path()).unwrap());

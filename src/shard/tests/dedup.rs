@@ -504,7 +504,7 @@ fn keys_may_be_forgotten_while_they_are_copied() {
     // The accounts; the first keys.
     for _ in 0..2 {
         let job = store.snapshot_step(&mut shard);
-        let Some(Job::Slice(slice)) = &job else {
+        let Some(StoreJob::Slice(slice)) = &job else {
             panic!("a slice");
         };
         assert!((5 * 704..=SNAPSHOT_SLICE_BYTES).contains(&slice.bytes.len()));
@@ -518,7 +518,7 @@ fn keys_may_be_forgotten_while_they_are_copied() {
     sync(&mut shard, &mut store);
     let mut keys = 0;
     while let Some(job) = store.snapshot_step(&mut shard) {
-        if let Job::Slice(slice) = &job {
+        if let StoreJob::Slice(slice) = &job {
             assert!(slice.bytes.len() <= SNAPSHOT_SLICE_BYTES);
             keys += slice.bytes.len() / 40;
         }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::shard::disk::{Disk, DiskFile, RealDisk};
+use crate::shard::lock::{Locked, ShardLock};
 use crate::shard::mapping::Mapping;
-use crate::shard::ownership::{Locked, Ownership};
 
 /// What becomes of one write.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub struct Plan {
     locks: Vec<Held>,
 }
 
-type Held = Arc<Mutex<Option<Ownership>>>;
+type Held = Arc<Mutex<Option<ShardLock>>>;
 
 /// A lock that a test can take away: a process that ends gives up even those that it forgot.
 pub struct Lock(Held);

@@ -196,7 +196,7 @@ fn reads_until_the_chain_breaks() {
     assert_eq!(reader.by_ref().filter(Result::is_ok).count(), 2);
     assert_eq!(reader.sequence(), 6);
     let stop = Reader::new(&bytes, &header, seed).last().unwrap();
-    let expected = Stop {
+    let expected = ReadStop {
         offset: 64 + 2 * 32,
         reason: Reason::Chain,
     };

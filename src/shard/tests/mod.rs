@@ -6,8 +6,8 @@ mod creation;
 mod dedup;
 pub(crate) mod faulty;
 mod journal;
+mod lock;
 mod mapping;
-mod ownership;
 mod payment_runs;
 mod payments;
 mod recovery;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::disk::{Disk, RealDisk};
-use super::{create, layout, open, Client, Job, Meta, Recovered, RecoveryError, Shard, Store};
+use super::{create, layout, open, Client, Meta, Recovered, RecoveryError, Shard, Store, StoreJob};
 use crate::bank::{Description, Kind, Order};
 use crate::command::Ids;
 use crate::machine::Job as _;
@@ -126,7 +126,7 @@ fn write<D: Disk>(shard: &mut Shard, store: &mut Store<D>) {
     shard.written();
 }
 
-fn run<D: Disk>(shard: &mut Shard, store: &mut Store<D>, job: Option<Job<D>>) {
+fn run<D: Disk>(shard: &mut Shard, store: &mut Store<D>, job: Option<StoreJob<D>>) {
     let done = job.expect("a job").run();
     store.done(shard, done).unwrap();
 }

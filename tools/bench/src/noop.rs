@@ -4,7 +4,7 @@
 //! Usage: `galo-noop [--io auto|uring|epoll] [--listen host:port|unix:/path]...`
 
 use galo::http::{self, Parsed};
-use galo::io::{Address, Choice, Control, Listeners, Setup};
+use galo::io::{Address, Control, DriverChoice, Listeners, Setup};
 use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
 use galo::system::raise_limits;
 use galo_output::{complain, print};
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), String> {
-    let mut choice = Choice::Auto;
+    let mut choice = DriverChoice::Auto;
     let mut addresses: Vec<Address> = Vec::new();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {

@@ -15,13 +15,13 @@ use crate::shard::{layout, Identity};
 const WRITE_BYTES: usize = 256 * crate::limits::KIB;
 
 /// A file that is written from front to back.
-struct Output<'a, F> {
+struct RunOutput<'a, F> {
     file: &'a F,
     bytes: Vec<u8>,
     offset: u64,
 }
 
-impl<F: DiskFile> Output<'_, F> {
+impl<F: DiskFile> RunOutput<'_, F> {
     fn flush(&mut self, at_least: usize) -> io::Result<()> {
         if self.bytes.len() < at_least {
             return Ok(());
@@ -78,7 +78,7 @@ fn write_parts<F: DiskFile>(
     identity: &Identity,
     settled: &[Settled],
 ) -> io::Result<(Vec<u8>, u32)> {
-    let mut output = Output {
+    let mut output = RunOutput {
         file,
         bytes: Vec::with_capacity(WRITE_BYTES + BLOCK * size_of::<Settled>()),
         offset: places.entries as u64,

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use galo::io::Choice;
+use galo::io::DriverChoice;
 use galo_load::measure::Tally;
 use galo_output::complain;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
@@ -158,7 +158,7 @@ impl Bench {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         galo::system::raise_limits();
-        let chosen = Choice::Auto.decide().map_err(anyhow::Error::msg)?;
+        let chosen = DriverChoice::Auto.decide().map_err(anyhow::Error::msg)?;
         let cpus = Cpus::choose()?;
         if cpus.load == cpus.server {
             complain(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
 use galo::machine::Job as _;
-use galo::shard::{self, Accepted, Job, Meta, RealDisk, Recovered, Shard, Store};
+use galo::shard::{self, Accepted, Meta, RealDisk, Recovered, Shard, Store, StoreJob};
 
 use super::payments_large::id;
 use super::{megabytes, spread, Bench, Row};
@@ -101,6 +101,10 @@ fn append(shard: &mut Shard, store: &mut Store<RealDisk>) -> Result<()> {
     Ok(())
 }
 
-fn run(shard: &mut Shard, store: &mut Store<RealDisk>, job: Option<Job<RealDisk>>) -> Result<()> {
+fn run(
+    shard: &mut Shard,
+    store: &mut Store<RealDisk>,
+    job: Option<StoreJob<RealDisk>>,
+) -> Result<()> {
     job.map_or(Ok(()), |job| Ok(store.done(shard, job.run())?))
 }

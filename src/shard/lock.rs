@@ -28,21 +28,21 @@ pub enum Locked<L> {
 
 /// The lock, held until this is dropped or the process ends.
 #[derive(Debug)]
-pub struct Ownership {
+pub struct ShardLock {
     _file: File,
     /// Why its descriptor is not there.
     unwritten: Option<io::Error>,
 }
 
-impl Ownership {
+impl ShardLock {
     /// Takes the lock on a file (created if need be, its directory must be there), or says who has it.
-    pub fn acquire(path: &Path, descriptor: &str) -> io::Result<Locked<Ownership>> {
-        Ownership::lock(path, descriptor, false)
+    pub fn acquire(path: &Path, descriptor: &str) -> io::Result<Locked<ShardLock>> {
+        ShardLock::lock(path, descriptor, false)
     }
 
     /// [`acquire`](Self::acquire), waiting for as long as another process has the lock.
-    pub fn wait(path: &Path, descriptor: &str) -> io::Result<Ownership> {
-        match Ownership::lock(path, descriptor, true)? {
+    pub fn wait(path: &Path, descriptor: &str) -> io::Result<ShardLock> {
+        match ShardLock::lock(path, descriptor, true)? {
             Locked::Ours(lock) => Ok(lock),
             Locked::Held(_) => unreachable!("F_OFD_SETLKW waits"),
         }
@@ -62,7 +62,7 @@ impl Ownership {
         read_descriptor(&mut file).map(Some)
     }
 
-    fn lock(path: &Path, descriptor: &str, wait: bool) -> io::Result<Locked<Ownership>> {
+    fn lock(path: &Path, descriptor: &str, wait: bool) -> io::Result<Locked<ShardLock>> {
         let file = loop {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -83,7 +83,7 @@ impl Ownership {
         let line = format!("{descriptor}\n");
         let written = file.write_all_at(line.as_bytes(), 0);
         let written = written.and_then(|()| file.set_len(line.len() as u64));
-        Ok(Locked::Ours(Ownership {
+        Ok(Locked::Ours(ShardLock {
             _file: file,
             unwritten: written.err(),
         }))
