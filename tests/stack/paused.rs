@@ -136,9 +136,9 @@ const CONNECTION_REQUESTS: usize = 64;
 /// Beyond those that fill the queue.
 const MORE_CONNECTIONS: usize = 16;
 const ROUNDS: usize = 5;
-/// From the end of the third round, when each connection has had its buffers, to that of the last: less than 256 bytes
-/// for each request.
-const GROWTH_KIB_MAX: u64 = 2048;
+/// In one of the rounds behind the third: less than 256 bytes for each request. What is not given back grows in all of them;
+/// buffers that connections get for the first time, when others take the CPU, in one.
+const GROWTH_KIB_MAX: u64 = 1024;
 
 #[test]
 fn beyond_the_queue_requests_are_refused_at_once_and_memory_does_not_grow() {
@@ -189,8 +189,9 @@ fn beyond_the_queue_requests_are_refused_at_once_and_memory_does_not_grow() {
         // The other shard is as it was.
         node.transact(AWAKE, 'c', 1, "um").posted();
     }
-    let grown = resident[ROUNDS - 1].saturating_sub(resident[2]);
-    assert!(grown < GROWTH_KIB_MAX, "{resident:?} KiB");
+    let rounds = resident[2..].windows(2);
+    let least = rounds.map(|pair| pair[1].saturating_sub(pair[0])).min();
+    assert!(least < Some(GROWTH_KIB_MAX), "{resident:?} KiB");
     drop(pause);
     wait_until("an answer of its shard", || {
         node.transact(PAUSED, 'c', 1, "fim").status == 200
