@@ -1,12 +1,10 @@
 //! The probes, as bpftrace sees them.
 
-use std::time::Instant;
-
 use galo_testkit::markdown::{code, table};
 use galo_testkit::process::LogStream;
 use galo_testkit::{
     data_dir, new_id, on_both_drivers, payment, processed, transaction, wait_until, Connection,
-    Launch, Processor, Random, Server, PATIENCE,
+    Launch, Processor, Random, Server,
 };
 
 use crate::{manual, Tracer};
@@ -56,42 +54,32 @@ impl Probes {
         probes
     }
 
-    /// All so far, in the order of their times: each CPU has a buffer of its own.
     fn told(&self) -> Vec<Told> {
-        let mut events: Vec<(u64, Told)> = self
-            .0
-             .0
-            .log()
-            .iter()
-            .filter_map(|line| read(line))
-            .collect();
-        events.sort_by_key(|(time, _)| *time);
-        events.into_iter().map(|(_, told)| told).collect()
+        told(&self.0 .0.log())
     }
 
     /// Waits until these come, in this order, among others, behind the first `skip`.
     #[track_caller]
     fn expect(&self, skip: usize, expected: &[&str]) {
-        let began = Instant::now();
-        loop {
-            let told = self.told();
-            let mut lines = told[skip..]
-                .iter()
-                .map(|(name, arguments)| [&[name.clone()][..], arguments].concat().join(" "));
-            if expected
+        let is_seen = self.0 .0.wait_for_lines(|lines| {
+            let told = told(lines);
+            let mut lines = told[skip..].iter().map(|(name, arguments)| {
+                let words = [std::slice::from_ref(name), arguments].concat();
+                words.join(" ")
+            });
+            expected
                 .iter()
                 .all(|expected| lines.any(|line| matches(&line, expected)))
-            {
-                return;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "not {expected:?}, but {:#?}",
-                &told[skip..]
-            );
-            std::thread::yield_now();
-        }
+        });
+        assert!(is_seen, "not {expected:?}, but {:#?}", &self.told()[skip..]);
     }
+}
+
+/// All in these lines, in the order of their times: each CPU has a buffer of its own.
+fn told(lines: &[String]) -> Vec<Told> {
+    let mut events: Vec<(u64, Told)> = lines.iter().filter_map(|line| read(line)).collect();
+    events.sort_by_key(|(time, _)| *time);
+    events.into_iter().map(|(_, told)| told).collect()
 }
 
 /// Word by word; `_` is any.
