@@ -7,7 +7,7 @@ use crate::limits::HEAD_BYTES_MAX;
 
 /// Bodies that there are in a second form, for who asks for it: who names that in `Accept`, with a weight above zero and
 /// not below what the header gives the usual form, by the range that fits this best.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepts {
     /// Errors as `application/problem+json` (RFC 9457), where `application/json` is usual.
     pub problem_details: bool,
@@ -16,6 +16,12 @@ pub struct Accepts {
 }
 
 impl Accepts {
+    /// Of a head that asks for neither.
+    pub const USUAL: Accepts = Accepts {
+        problem_details: false,
+        openmetrics: false,
+    };
+
     /// Whether a field's value may name one of these at all: most are `*/*` or `application/json`, and not worth reading.
     #[inline]
     pub(super) fn may_be_named_in(value: &[u8]) -> bool {
@@ -322,6 +328,6 @@ mod tests {
             "GET / HTTP/1.1\r\nx: {}\r\n{ACCEPT}",
             "x".repeat(HEAD_BYTES_MAX)
         );
-        assert_eq!(Accepts::of_fragment(far.as_bytes()), Accepts::default());
+        assert_eq!(Accepts::of_fragment(far.as_bytes()), Accepts::USUAL);
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<RequestHea
             let named = headers.filter(|header| same(header.name.as_bytes(), b"Accept"));
             Accepts::of(named.map(|header| header.value))
         }
-        false => Accepts::default(),
+        false => Accepts::USUAL,
     };
     let target = RequestTarget::parse(method, target.as_bytes())?;
     let body = fields.body(http10)?;
@@ -152,7 +152,7 @@ pub(super) fn judge(input: &[u8], start: usize, end: usize) -> Result<RequestHea
         },
         close: fields.close || (http10 && !fields.keep_alive),
         http10,
-        accepts_gzip: fields.codings.accept_gzip(),
+        accepts_gzip: fields.codings.is_some_and(|it| it.accept_gzip()),
         accepts,
         body_coded: fields.body_coded,
         expects_continue: fields.expects_continue && !http10,
@@ -263,7 +263,8 @@ struct HeaderFields<'a> {
     unmet_expectation: bool,
     content_length: Option<usize>,
     transfer: Option<Transfer>,
-    codings: Codings,
+    /// `None`: it names none.
+    codings: Option<Codings>,
     /// There is an `Accept` to be read.
     accept: bool,
     body_coded: bool,
@@ -314,7 +315,9 @@ impl<'a> HeaderFields<'a> {
                 }
                 self.content_length = Some(decimal(value).ok_or(Status::BadRequest)?);
             }
-            15 if same(name, b"Accept-Encoding") => self.codings.take(value),
+            15 if same(name, b"Accept-Encoding") => {
+                self.codings.get_or_insert_default().take(value)
+            }
             15 if same(name, b"Idempotency-Key") => {
                 self.idempotency_key = Some(match self.idempotency_key {
                     None if is_key(value) => Ok(value),

@@ -87,7 +87,7 @@ fn a_request_has_these_parts() {
         close: false,
         http10: false,
         accepts_gzip: false,
-        accepts: Accepts::default(),
+        accepts: Accepts::USUAL,
         body_coded: false,
         idempotency_key: None,
     };

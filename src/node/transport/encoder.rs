@@ -48,7 +48,7 @@ impl Caller {
     pub(in crate::node) fn accepts(&self) -> Accepts {
         match self.reply_to {
             ReplyTarget::Client { accepts, .. } => accepts,
-            ReplyTarget::Member { .. } => Accepts::default(),
+            ReplyTarget::Member { .. } => Accepts::USUAL,
         }
     }
 }
