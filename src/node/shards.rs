@@ -4,7 +4,6 @@ use super::event::NodeEvent;
 use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::Transport;
-use crate::api;
 use crate::command::{Command, ForwardId, Ids, Outcome, Scope};
 use crate::http::Status;
 use crate::probes;
@@ -123,9 +122,8 @@ impl Shards {
             true => Dependency::Written,
             false => Dependency::of(number, command),
         };
-        let http_status = api::status(&applied.outcome);
         let status = io.encoder.outcome(caller, &applied.outcome);
-        probes::command(number, shard.sequence(), http_status.code());
+        probes::command(number, shard.sequence(), status.code());
         (status, dependency)
     }
 

@@ -71,14 +71,14 @@ impl Encoder {
         }
     }
 
-    /// Writes what came of a command into the body, as its caller reads it; the reply's status.
+    /// Writes what came of a command into the body, as its caller reads it; the status of the client's reply.
     pub(in crate::node) fn outcome(&mut self, caller: &Caller, outcome: &Outcome<'_>) -> Status {
         match caller.reply_to {
             ReplyTarget::Client { .. } => api::write_outcome(&mut self.body, outcome)
                 .unwrap_or_else(|problem| self.problem(caller, &problem)),
             ReplyTarget::Member { .. } => {
                 wire::write_outcome(&mut self.body, outcome);
-                Status::Ok
+                api::status(outcome)
             }
         }
     }
