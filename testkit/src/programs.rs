@@ -5,6 +5,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+/// Programs of the system, and the Debian package of each: that they are there.
+#[track_caller]
+pub fn expect_programs(programs: &[(&str, &str)]) {
+    for (program, package) in programs {
+        assert!(
+            is_on_path(program),
+            "{program} is missing: apt-get install {package}"
+        );
+    }
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).is_file())
+}
+
 /// The program of this package, with the profile of the running test. It is built first, once, if it is another package's:
 /// testing one package does not build the programs of another. Who has tested the whole workspace has them and says so with
 /// `GALO_PROGRAMS_BUILT` (`.ci/run`): building one alone means other features of what it depends on, and all of that once more.

@@ -6,21 +6,6 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// Programs, and the Debian package of each: that they are there.
-pub fn expect_programs(programs: &[(&str, &str)]) {
-    for (program, package) in programs {
-        assert!(
-            is_on_path(program),
-            "{program} is missing: apt-get install {package}"
-        );
-    }
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).is_file())
-}
-
 /// Runs it to its end, which must be good: what it prints, without the line's end.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {

@@ -8,7 +8,8 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::{geteuid, Pid};
 use tempfile::TempDir;
 
-use crate::debian_support::{expect_programs, run};
+use crate::debian_support::run;
+use galo_testkit::programs::expect_programs;
 
 /// For an engine to start, and to stop.
 const ENGINE_MAX: Duration = Duration::from_secs(60);

@@ -11,9 +11,9 @@ use std::os::unix::fs::{chown, DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use debian_support::{base_tar, expect_programs, run};
+use debian_support::{base_tar, run};
 use galo_testkit::process::LogStream;
-use galo_testkit::programs::program;
+use galo_testkit::programs::{expect_programs, program};
 use galo_testkit::{data_dir, get, transaction, Connection, Process, PATIENCE};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;

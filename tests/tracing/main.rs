@@ -10,6 +10,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use galo_testkit::process::LogStream;
+use galo_testkit::programs::expect_programs;
 use galo_testkit::{Process, PATIENCE};
 
 /// A tracer that is attached, or about to be.
@@ -17,12 +18,7 @@ struct Tracer(Process);
 
 impl Tracer {
     fn start(program: &str, log: LogStream, arrange: impl FnOnce(&mut Command)) -> Tracer {
-        let paths = std::env::var_os("PATH").unwrap_or_default();
-        let is_there = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
-        assert!(
-            is_there,
-            "these tests need {program}: apt-get install {program}"
-        );
+        expect_programs(&[(program, program)]);
         // A tracefs of its own: not every system has one mounted.
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c"]);
