@@ -49,7 +49,7 @@ pub use processor::{stored, Processor, ProcessorApi, FAULTS};
 pub use random::Random;
 pub use scripted::{Answer, Scripted};
 pub use service::Service;
-pub use socket::{free_address, Address, Socket};
+pub use socket::{Address, ReservedPort, Socket};
 pub use writer::Writer;
 
 use std::thread::sleep;

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+
+use nix::sys::socket::{
+    bind, getsockname, setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrIn,
+};
 
 use crate::PATIENCE;
 
@@ -51,10 +55,45 @@ impl fmt::Display for Address {
     }
 }
 
-/// `host:port` on loopback that nobody had a moment ago.
-pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("it is bound").to_string()
+/// A port on loopback that the system gives to nobody else for as long as this lives. It refuses connections, until
+/// somebody who was told the number listens there (with `SO_REUSEADDR`, as servers do).
+pub struct ReservedPort {
+    address: SocketAddr,
+    _socket: OwnedFd,
+}
+
+impl ReservedPort {
+    pub fn new() -> ReservedPort {
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .expect("a socket");
+        setsockopt(&socket, sockopt::ReuseAddr, &true).expect("a TCP socket");
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).expect("a port");
+        let bound: SockaddrIn = getsockname(socket.as_raw_fd()).expect("it is bound");
+        ReservedPort {
+            address: SocketAddrV4::from(bound).into(),
+            _socket: socket,
+        }
+    }
+
+    pub fn number(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl Default for ReservedPort {
+    fn default() -> ReservedPort {
+        ReservedPort::new()
+    }
 }
 
 /// A connected stream.

@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixListener;
 
-use galo_testkit::{data_dir, free_address, get, on_both_drivers, Address, Connection, Launch};
+use galo_testkit::{data_dir, get, on_both_drivers, Address, Connection, Launch, ReservedPort};
 
 #[test]
 fn tcp_and_unix_at_once_and_the_file_goes_at_the_end() {
@@ -102,8 +102,11 @@ fn an_address_that_another_one_has_in_it_is_named() {
     std::fs::create_dir(dir.path().join("d")).unwrap();
     let unix = ["galo.sock", "d/../galo.sock"];
     let unix = unix.map(|name| format!("unix:{}", dir.path().join(name).display()));
-    let free = free_address();
-    let tcp = [free.replace("127.0.0.1", "0.0.0.0"), free];
+    let free = ReservedPort::new();
+    let tcp = [
+        free.address().replace("127.0.0.1", "0.0.0.0"),
+        free.address(),
+    ];
     for [first, second] in [unix, tcp] {
         let launch = Launch::serve(&data).flag("listen", &first);
         let outcome = launch.flag("listen", &second).run();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use galo_testkit::{
-    data_dir, free_address, new_id, now_us, on_both_drivers, payment, processed, us_of, Answer,
-    Driver, Launch, Random, Request, Scripted, Server, Summary,
+    data_dir, new_id, now_us, on_both_drivers, payment, processed, us_of, Answer, Driver, Launch,
+    Random, Request, ReservedPort, Scripted, Server, Summary,
 };
 
 fn serve(data: &std::path::Path, driver: Driver, processors: [&Scripted; 2]) -> Launch {
@@ -164,7 +164,8 @@ fn a_payment_that_was_refused_is_free() {
 fn a_processor_that_is_not_there_has_nothing() {
     on_both_drivers(|driver| {
         let dir = data_dir();
-        let url = format!("http://{}", free_address());
+        let closed = ReservedPort::new();
+        let url = format!("http://{}", closed.address());
         let second = Scripted::good();
         let server = Launch::driver(dir.path(), driver)
             .flag("payment-deadline", "1s")

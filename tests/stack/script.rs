@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use galo_testkit::process::LogStream;
-use galo_testkit::{data_dir, free_address, get, Address, Connection, Process, PATIENCE};
+use galo_testkit::{data_dir, get, Address, Connection, Process, ReservedPort, PATIENCE};
 
 /// The script with what it needs, in a directory of its own.
 fn copy(to: &Path) {
@@ -18,31 +18,36 @@ fn copy(to: &Path) {
 }
 
 /// Ended with its three when it is dropped.
-struct Script(Process);
+struct Script {
+    process: Process,
+    _port: ReservedPort,
+}
 
 impl Script {
     fn start(project: &Path, dir: &Path, lb: &str) -> Script {
-        let free = free_address();
-        let (_, port) = free.split_once(':').unwrap();
+        let port = ReservedPort::new();
         let bin = Path::new(env!("CARGO_BIN_EXE_galo")).parent().unwrap();
         let mut command = Command::new(project.join("tools/stack"));
         command
-            .args(["--lb", lb, "--port", port, "--dir"])
+            .args(["--lb", lb, "--port", &port.number().to_string(), "--dir"])
             .arg(dir)
             .arg("--bin")
             .arg(bin);
-        Script(Process::start(command, LogStream::Stdout))
+        Script {
+            process: Process::start(command, LogStream::Stdout),
+            _port: port,
+        }
     }
 
     fn stop(&mut self) -> Option<i32> {
-        self.0.signal(Signal::SIGTERM);
-        self.0.wait(PATIENCE).code()
+        self.process.signal(Signal::SIGTERM);
+        self.process.wait(PATIENCE).code()
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
-        if self.0.is_running() {
+        if self.process.is_running() {
             self.stop();
         }
     }
@@ -57,8 +62,8 @@ fn paths_may_have_any_characters() {
     let dir = parent.path().join("$x {b}; \"c\" | #d\\1");
     for lb in ["stream", "http"] {
         let mut script = Script::start(&project, &dir, lb);
-        script.0.wait_for_log("ready");
-        let log = script.0.log();
+        script.process.wait_for_log("ready");
+        let log = script.process.log();
         let [of_dir, nodes @ .., url, ready] = &log[..] else {
             panic!("{log:?}");
         };
@@ -80,7 +85,7 @@ fn paths_may_have_any_characters() {
     // A comma would make two addresses of it: said before anything is made.
     let comma = parent.path().join("a,b");
     let mut script = Script::start(&project, &comma, "stream");
-    assert_eq!(script.0.wait(PATIENCE).code(), Some(2));
-    assert!(script.0.log().is_empty());
+    assert_eq!(script.process.wait(PATIENCE).code(), Some(2));
+    assert!(script.process.log().is_empty());
     assert!(!comma.exists());
 }

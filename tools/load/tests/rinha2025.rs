@@ -14,7 +14,7 @@ use galo_load::target::Target;
 use galo_processor::fault::Plan;
 use galo_processor::model::Config;
 use galo_processor::server::Server;
-use galo_testkit::{data_dir, free_address, Launch};
+use galo_testkit::{data_dir, Launch, ReservedPort};
 use nix::sys::signal::Signal;
 use tokio::runtime::{Builder, Runtime};
 
@@ -381,8 +381,8 @@ fn a_port_in_use_is_no_run() {
 
 #[test]
 fn a_target_that_never_answers_is_no_run() {
-    let closed = free_address();
+    let closed = ReservedPort::new();
     let flags = format!("--listen-default {ANY} --listen-fallback {ANY} --wait 300ms");
-    let done = official(&closed, SCALE, &flags).done();
-    done.expect_no_run(&["never answered within 300ms", &closed]);
+    let done = official(&closed.address(), SCALE, &flags).done();
+    done.expect_no_run(&["never answered within 300ms", &closed.address()]);
 }

@@ -104,8 +104,8 @@ fn what_is_wrong_is_said() {
         assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
-    let closed = galo_testkit::free_address();
-    let (stdout, _, code) = run(&["-n", "1", &closed]);
+    let closed = galo_testkit::ReservedPort::new();
+    let (stdout, _, code) = run(&["-n", "1", &closed.address()]);
     assert_eq!(code, Some(1), "{stdout}");
-    assert!(stdout.contains(&closed), "{stdout}");
+    assert!(stdout.contains(&closed.address()), "{stdout}");
 }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use galo_testkit::free_address;
+use galo_testkit::ReservedPort;
 
 use crate::server::{Bad, Fault, Server};
 use crate::support::run::Run;
@@ -52,8 +52,9 @@ fn a_target_that_never_answers_is_said_so() {
     let deaf_url = deaf.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let none = format!("unix:{}/none", dir.path().display());
+    let closed = ReservedPort::new();
     for (url, part) in [
-        (free_address(), "connection refused"),
+        (closed.address(), "connection refused"),
         (deaf_url, "time-out"),
         (none, "connection refused"),
     ] {
