@@ -194,6 +194,11 @@ pub const CONNECTION_FORWARDS_MAX: u32 = 64;
 /// One frame. A longer one is no frame of ours: the link is closed. The longest outcome is a statement with ten
 /// transactions.
 pub const LINK_FRAME_BYTES_MAX: usize = KIB;
+/// What one core has written for another and the other has not read, where they share memory. Beyond: it waits with the
+/// one who writes. Some hundred commands.
+pub const CHANNEL_RING_BYTES: usize = 32 * KIB;
+/// The memory that two cores share: a page, and a ring each way.
+pub const CHANNEL_BYTES: usize = 4 * KIB + 2 * CHANNEL_RING_BYTES;
 
 // ---- Payments --------------------------------------------------------------
 
@@ -353,6 +358,8 @@ pub const CORE_FILES_EPOLL: usize = 2;
 pub const JOB_FILES: usize = JOB_THREADS;
 /// Clients of one core without which a start makes no sense. Beyond what is left: accepting pauses.
 pub const CLIENT_FILES: usize = 1;
+/// Of a channel between two cores: a doorbell for each, which cores of one process have in common.
+pub const CHANNEL_FILES: usize = 2;
 /// For room at the service manager's socket. Beyond: it is not told.
 pub const NOTIFY_WAIT_NS_MAX: u64 = SECOND_NS;
 /// Of the time within which the service manager wants a sign of life: how often it gets one, and how soon a core that has

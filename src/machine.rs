@@ -101,7 +101,9 @@ pub trait Machine {
 
     /// Starts a tick. What timed out by `now` is dealt with here.
     fn tick_begin(&mut self, now: Now);
-    /// A connection is there. `Err`: at the bound; send these bytes if that can be done at once (an
+    /// A connection is there. Over a link each side sends a greeting at once, of one frame
+    /// ([`crate::limits::LINK_FRAME_BYTES_MAX`]), and nothing else before it has the other's: until then the driver
+    /// chooses what is to carry the frames. `Err`: at the bound; send these bytes if that can be done at once (an
     /// upstream gets none), and close.
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]>;
     /// No process listens there, its queue is full, it is another user's, or it did not answer in time.

@@ -195,6 +195,7 @@ fn links_out_of_descriptors(test: &str, driver: Driver) {
     link.send(b"echo linked\n");
     assert_eq!(clients[0].ask_line("deaf"), "deaf");
     drop(clients);
+    assert_eq!(link.line(), "hello");
     assert_eq!(link.line(), "linked");
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());

@@ -3,10 +3,10 @@
 use super::dials::Dial;
 use super::error::Error;
 use super::jobs::Task;
-use super::sockets::{SocketConnection, Sockets};
+use super::sockets::{Carrier, SocketConnection, Sockets};
 use crate::machine::{ConnectionId, Job};
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The operations of a driver that differ between io_uring and epoll. The loop around them is `event_loop.rs`.
 pub(super) trait Backend<J: Job> {
@@ -26,8 +26,23 @@ pub(super) trait Backend<J: Job> {
     /// Ceases to accept. Whether there will be an [`SocketEvent::Accepted`] yet that says so.
     fn stop_listening(&mut self, index: u32, socket: &OwnedFd) -> Result<bool, Error>;
 
-    /// Begins to read a socket that is to become a connection.
-    fn open(&mut self, id: ConnectionId, socket: &OwnedFd) -> Result<Self::State, Error>;
+    /// Begins to read a socket that is to become a connection. `greeting`: not yet; its first bytes are told by
+    /// [`SocketEvent::Greeting`].
+    fn open(
+        &mut self,
+        id: ConnectionId,
+        socket: &OwnedFd,
+        greeting: bool,
+    ) -> Result<Self::State, Error>;
+
+    /// Wakes the core whenever the doorbell of a connection's channel is rung.
+    fn watch_doorbell(&mut self, id: ConnectionId, doorbell: impl AsFd) -> Result<(), Error>;
+
+    /// Rings another core's doorbell, which stays open until [`gather`](Self::gather) has been called.
+    fn ring(&mut self, doorbell: impl AsFd) -> Result<(), Error>;
+
+    /// Is no longer woken by it.
+    fn unwatch_doorbell(&mut self, id: ConnectionId, doorbell: impl AsFd) -> Result<(), Error>;
 
     /// Reads, or stops reading: what [`SocketConnection::reading`] says has changed.
     fn update_reading(
@@ -93,12 +108,26 @@ pub(super) enum SocketEvent<'a> {
     Connected(u32, Result<(), Errno>),
     /// Bytes have arrived: [`crate::machine::Machine::received`].
     Received(ConnectionId, &'a [u8]),
+    /// The same, of a connection that has a channel, or may have.
+    LinkReceived(ConnectionId, &'a [u8]),
+    /// The first bytes of a link are there to be read.
+    Greeting(ConnectionId),
     /// The peer has sent its last: [`crate::machine::Machine::input_ended`].
     InputEnded(ConnectionId, bool),
     /// There is room for what was to be sent, and had none: it is to be sent again.
     Writable(ConnectionId),
     /// Bytes were sent, or cannot be: [`crate::machine::Machine::sent`].
     Sent(ConnectionId, Result<usize, ()>),
+}
+
+impl<'a> SocketEvent<'a> {
+    /// Bytes have arrived at the socket of this connection.
+    pub(super) fn received<S>(connection: &SocketConnection<S>, bytes: &'a [u8]) -> Self {
+        match connection.carrier {
+            Carrier::Socket => SocketEvent::Received(connection.id, bytes),
+            _ => SocketEvent::LinkReceived(connection.id, bytes),
+        }
+    }
 }
 
 /// What a core goes on with after a tick.

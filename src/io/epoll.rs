@@ -17,9 +17,10 @@ use crate::system::with_limit;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{accept4, connect, getsockopt, recv, send, sockopt, MsgFlags, SockFlag};
+use nix::unistd::write;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::pin::pin;
 use std::sync::{mpsc, Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -49,6 +50,8 @@ pub(super) struct Engine<J: Job> {
 pub(super) struct EpollState {
     /// The events for which epoll watches the socket now.
     watched: EpollFlags,
+    /// Its first bytes are not read here.
+    greeting: bool,
 }
 
 type SocketConnection = sockets::SocketConnection<EpollState>;
@@ -111,11 +114,14 @@ impl<J: Job> Engine<J> {
         if !is_readable || !connection.reading || connection.ended {
             return Ok(SocketEvent::Nothing);
         }
+        if std::mem::take(&mut connection.state.greeting) {
+            return Ok(SocketEvent::Greeting(id));
+        }
         let socket = connection.socket.as_raw_fd();
         let bytes_max = bytes_max.min(self.buffer.len());
         let reset = match recv(socket, &mut self.buffer[..bytes_max], MsgFlags::empty()) {
             Ok(0) => false,
-            Ok(count) => return Ok(SocketEvent::Received(id, &self.buffer[..count])),
+            Ok(count) => return Ok(SocketEvent::received(connection, &self.buffer[..count])),
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(SocketEvent::Nothing),
             Err(_) => true,
         };
@@ -186,13 +192,13 @@ impl<J: Job> Engine<J> {
         modified.map_err(Error::of("epoll_ctl"))
     }
 
-    fn watch_for(&self, socket: &OwnedFd, flags: EpollFlags, tag: Tag) -> Result<(), Error> {
+    fn watch_for(&self, socket: impl AsFd, flags: EpollFlags, tag: Tag) -> Result<(), Error> {
         let event = EpollEvent::new(flags, tag.pack());
         let added = self.epoll.add(socket, event);
         added.map_err(Error::of("epoll_ctl"))
     }
 
-    fn unwatch(&self, socket: &OwnedFd) -> Result<(), Error> {
+    fn unwatch(&self, socket: impl AsFd) -> Result<(), Error> {
         self.epoll.delete(socket).map_err(Error::of("epoll_ctl"))
     }
 }
@@ -214,10 +220,31 @@ impl<J: Job> Backend<J> for Engine<J> {
         Ok(false)
     }
 
-    fn open(&mut self, id: ConnectionId, socket: &OwnedFd) -> Result<EpollState, Error> {
+    fn open(
+        &mut self,
+        id: ConnectionId,
+        socket: &OwnedFd,
+        greeting: bool,
+    ) -> Result<EpollState, Error> {
         let watched = EpollFlags::EPOLLIN;
         self.watch_for(socket, watched, Tag::of(Operation::Receive, id))?;
-        Ok(EpollState { watched })
+        Ok(EpollState { watched, greeting })
+    }
+
+    fn watch_doorbell(&mut self, id: ConnectionId, doorbell: impl AsFd) -> Result<(), Error> {
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        self.watch_for(doorbell, flags, Tag::of(Operation::Doorbell, id))
+    }
+
+    fn ring(&mut self, doorbell: impl AsFd) -> Result<(), Error> {
+        // Fails only if the counter is full: who has filled its own doorbell does not want to hear it.
+        let _ = write(doorbell, &1_u64.to_ne_bytes());
+        Ok(())
+    }
+
+    fn unwatch_doorbell(&mut self, _id: ConnectionId, doorbell: impl AsFd) -> Result<(), Error> {
+        // Closing it is not enough: the other end has it, too.
+        self.unwatch(doorbell)
     }
 
     fn update_reading(&mut self, connection: &mut SocketConnection) -> Result<(), Error> {
@@ -317,6 +344,7 @@ impl<J: Job> Backend<J> for Engine<J> {
             }
             Operation::Accept => self.on_listener(sockets, tag.index)?,
             Operation::Connect => self.on_dial(sockets, tag.index)?,
+            Operation::Doorbell => SocketEvent::Nothing,
             _ => {
                 self.control.clear(self.core);
                 SocketEvent::Nothing

@@ -1,15 +1,18 @@
 //! The loop of a core: gather what is ready, feed it to the machine, end the tick, carry out the effects.
 
+mod channels;
+
 use super::backend::{Backend, Next, SocketEvent};
 use super::dials::Dials;
 use super::error::Error;
 use super::jobs::Jobs;
 use super::links::Links;
 use super::socket::{accept_goes_on, refuse, set_nonblocking, AcceptLog};
-use super::sockets::{Listener, Sockets};
+use super::sockets::{Carrier, Listener, Sockets};
 use super::{clock, memory, Control, Setup};
 use crate::limits::ACCEPT_RETRY_NS;
 use crate::machine::{ConnectionId, Effect, Exit, Machine, Peer, Target};
+use channels::Channels;
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
@@ -24,8 +27,10 @@ struct Core<M: Machine, B: Backend<M::Job>> {
     /// It has a listener in common with other cores.
     shares: bool,
     links: Links,
-    /// Those that were to be connected to between ticks: a socket, or `None` if that has failed. The next tick tells.
-    connected: Vec<(Target, Option<OwnedFd>)>,
+    channels: Channels,
+    /// Those that were to be connected to between ticks: a socket and what carries its bytes, or `None` if that has
+    /// failed. The next tick tells.
+    connected: Vec<(Target, Option<(OwnedFd, Carrier)>)>,
     jobs: Jobs<M::Job>,
     control: Arc<Control>,
     stop_told: bool,
@@ -67,7 +72,10 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         });
         let listeners: Vec<Listener> = listeners.collect();
         let peers = setup.peers.into_iter();
-        let connected = peers.map(|(member, socket)| (Target::Member(member), Some(socket)));
+        let connected = peers.map(|(member, socket, channel)| {
+            let carrier = Carrier::Channel(Box::new(channel));
+            (Target::Member(member), Some((socket, carrier)))
+        });
         Core {
             back,
             core: setup.core,
@@ -75,6 +83,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             sockets: Sockets::new(listeners, Dials::new(setup.upstreams)),
             machine: setup.machine,
             links: Links::new(setup.link_paths),
+            channels: Channels::default(),
             connected: connected.collect(),
             jobs: Jobs::new(setup.control.clone(), setup.core),
             control: setup.control,
@@ -111,8 +120,10 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             }
         }
         let next = self.next(now.monotonic_ns);
+        let next = self.channels_wait(next)?;
         self.back
             .gather(&mut self.sockets, next, now.monotonic_ns)?;
+        self.channels_awake();
         Ok(None)
     }
 
@@ -120,17 +131,21 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
 
     /// Tells the machine what has happened.
     fn feed(&mut self, now_ns: u64) -> Result<(), Error> {
-        for (target, socket) in std::mem::take(&mut self.connected) {
-            self.connected(target, socket)?;
+        for (target, link) in std::mem::take(&mut self.connected) {
+            match link {
+                Some((socket, carrier)) => self.connected(target, socket, carrier)?,
+                None => self.machine.connect_failed(target),
+            }
         }
         for id in self.sockets.closed.drain(..) {
             self.machine.closed(id);
         }
         if self.shares {
             for socket in self.control.handed(self.core) {
-                self.open(Peer::Client, socket)?;
+                self.open(Peer::Client, socket, Carrier::Socket)?;
             }
         }
+        self.tell_channels_sent();
         if self.accept_retry_ns.is_some_and(|at| at <= now_ns) {
             self.accept_retry_ns = None;
             self.arm_listeners()?;
@@ -143,7 +158,20 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             match event {
                 SocketEvent::Nothing => {}
                 SocketEvent::Received(id, bytes) => self.machine.received(id, bytes),
-                SocketEvent::InputEnded(id, reset) => self.machine.input_ended(id, reset),
+                SocketEvent::LinkReceived(id, bytes) => {
+                    let connection = self.sockets.get(id);
+                    if connection.is_some_and(|it| it.channel().is_some()) {
+                        self.senseless(id);
+                    } else {
+                        self.machine.received(id, bytes);
+                        self.link_received(id)?;
+                    }
+                }
+                SocketEvent::Greeting(id) => self.greeted(id)?,
+                SocketEvent::InputEnded(id, reset) => {
+                    self.drain_channel(id);
+                    self.machine.input_ended(id, reset);
+                }
                 SocketEvent::Writable(id) => self.send(id)?,
                 SocketEvent::Sent(id, sent) => self.machine.sent(id, sent),
                 SocketEvent::Accepted(index, result, armed) => {
@@ -151,10 +179,14 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 }
                 SocketEvent::Connected(slot, result) => {
                     let (target, socket) = self.sockets.dials.end(slot, result);
-                    self.connected(target, socket)?;
+                    match socket {
+                        Some(socket) => self.connected(target, socket, Carrier::Socket)?,
+                        None => self.machine.connect_failed(target),
+                    }
                 }
             }
         }
+        self.feed_channels()?;
         while self.jobs.outstanding > 0 {
             let Some(done) = self.jobs.next_done() else {
                 break;
@@ -190,8 +222,10 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 let Some(socket) = ours else {
                     return self.arm_again(armed);
                 };
-                if peer == Peer::Client || self.links.admits(&socket) {
-                    self.open(peer, socket)?;
+                if peer == Peer::Client {
+                    self.open(peer, socket, Carrier::Socket)?;
+                } else if self.links.admits(&socket) {
+                    self.open(peer, socket, Carrier::Expected { held: false })?;
                 }
             }
             Err(errno) if closing || accept_goes_on(errno) => {}
@@ -223,19 +257,21 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         Ok(())
     }
 
-    fn connected(&mut self, target: Target, socket: Option<OwnedFd>) -> Result<(), Error> {
-        match (target, socket) {
-            (Target::Member(member), Some(socket)) => self.open(Peer::Member(member), socket),
-            (Target::Upstream(number), Some(socket)) => self.open(Peer::Upstream(number), socket),
-            (target, None) => {
-                self.machine.connect_failed(target);
-                Ok(())
-            }
-        }
+    fn connected(
+        &mut self,
+        target: Target,
+        socket: OwnedFd,
+        carrier: Carrier,
+    ) -> Result<(), Error> {
+        let peer = match target {
+            Target::Member(member) => Peer::Member(member),
+            Target::Upstream(number) => Peer::Upstream(number),
+        };
+        self.open(peer, socket, carrier)
     }
 
     /// Takes over a connected socket, or refuses it.
-    fn open(&mut self, peer: Peer, socket: OwnedFd) -> Result<(), Error> {
+    fn open(&mut self, peer: Peer, socket: OwnedFd, carrier: Carrier) -> Result<(), Error> {
         let id = match self.machine.opened(peer) {
             Ok(id) => id,
             Err(words) => {
@@ -246,8 +282,12 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         if let Peer::Member(_) = peer {
             set_nonblocking(&socket, B::NONBLOCKING)?;
         }
-        let state = self.back.open(id, &socket)?;
-        self.sockets.insert(id, socket, state);
+        let greeting = matches!(carrier, Carrier::Expected { .. });
+        let state = self.back.open(id, &socket, greeting)?;
+        if let Carrier::Channel(channel) = &carrier {
+            self.watch_channel(id, channel.doorbell())?;
+        }
+        self.sockets.insert(id, socket, carrier, state);
         Ok(())
     }
 
@@ -266,12 +306,15 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             Effect::Close(id) => {
                 if let Some(connection) = self.sockets.get(id) {
                     connection.closing = true;
+                    if !matches!(connection.carrier, Carrier::Socket) {
+                        self.close_channel(id)?;
+                    }
                     self.back.close(&mut self.sockets, id)?;
                 }
             }
             Effect::Connect(Target::Member(member)) => {
-                let socket = self.links.connect(member);
-                self.connected.push((Target::Member(member), socket));
+                let link = self.links.connect(member);
+                self.connected.push((Target::Member(member), link));
             }
             Effect::Connect(Target::Upstream(number)) => {
                 match self.sockets.dials.begin(number, B::NONBLOCKING) {
@@ -293,6 +336,16 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         let Some(connection) = self.sockets.get(id) else {
             return Ok(());
         };
+        if !matches!(connection.carrier, Carrier::Socket) {
+            return self.send_to_link(id);
+        }
+        self.send_to_socket(id)
+    }
+
+    fn send_to_socket(&mut self, id: ConnectionId) -> Result<(), Error> {
+        let Some(connection) = self.sockets.get(id) else {
+            return Ok(());
+        };
         let bytes = self.machine.output(id);
         connection.send(bytes.len());
         // SAFETY: the machine keeps its output in place until it is told `sent` or `closed` (`Effect::Send`); and it is
@@ -304,6 +357,11 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         let Some(connection) = self.sockets.get(id) else {
             return Ok(());
         };
+        if let Some(channel) = connection.channel() {
+            // Its socket is read in any case: the end of that is the channel's.
+            channel.reading = reading;
+            return Ok(());
+        }
         connection.reading = reading;
         self.back.update_reading(connection)
     }
@@ -326,7 +384,10 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
 
     /// The reason for the next tick.
     fn next(&self, now_ns: u64) -> Next {
-        if !self.sockets.closed.is_empty() || !self.connected.is_empty() {
+        if !self.sockets.closed.is_empty()
+            || !self.connected.is_empty()
+            || self.channels.is_urgent(self.stop_told)
+        {
             return Next::Events;
         }
         let deadline_ns = self.machine.deadline_ns();

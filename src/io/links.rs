@@ -3,8 +3,10 @@
 //! A link socket is for this user's processes only. Its directory and its mode say so, and both ends
 //! ask the kernel (`SO_PEERCRED`, unix(7)): a directory may be a volume that others can write to.
 
+use super::channel::{Channel, NoChannel};
 use super::clock;
 use super::socket::connect_unix;
+use super::sockets::{Carrier, Offer};
 use crate::limits::FAULT_LOG_NS;
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -20,6 +22,7 @@ pub(super) struct Links {
     last_logged: Vec<Option<LinkFailure>>,
     /// When a refused connection was last logged, monotonic.
     foreign_logged_ns: Option<u64>,
+    no_channel_logged: Option<NoChannel>,
 }
 
 /// Why there is no link.
@@ -37,17 +40,28 @@ impl Links {
             last_logged: vec![None; paths.len()],
             paths,
             foreign_logged_ns: None,
+            no_channel_logged: None,
         }
     }
 
-    /// Makes a link, or not: a socket that does not block.
-    pub(super) fn connect(&mut self, member: usize) -> Option<OwnedFd> {
+    /// Makes a link, or not: a socket that does not block, and what carries its bytes.
+    pub(super) fn connect(&mut self, member: usize) -> Option<(OwnedFd, Carrier)> {
         let path = &self.paths[member];
         let last_logged = &mut self.last_logged[member];
         match connect_link(path) {
             Ok(socket) => {
                 *last_logged = None;
-                Some(socket)
+                let carrier = match Channel::offer() {
+                    Ok((channel, parts)) => {
+                        let parts = Some(parts);
+                        Carrier::Offered(Box::new(Offer { channel, parts }))
+                    }
+                    Err(reason) => {
+                        self.log_no_channel(&reason);
+                        Carrier::Socket
+                    }
+                };
+                Some((socket, carrier))
             }
             Err(failure) => {
                 // Connecting is repeated at short intervals: only a change is logged.
@@ -56,6 +70,13 @@ impl Links {
                 }
                 None
             }
+        }
+    }
+
+    /// A link has no channel, which makes it slower, and nothing else. Connecting is repeated: only a change is logged.
+    pub(super) fn log_no_channel(&mut self, reason: &NoChannel) {
+        if self.no_channel_logged.replace(*reason) != Some(*reason) {
+            log::warn!("a link's frames go over its socket, not through shared memory: {reason}");
         }
     }
 

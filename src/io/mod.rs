@@ -5,6 +5,7 @@
 
 pub(crate) mod address;
 mod backend;
+mod channel;
 mod clock;
 mod control;
 mod dials;
@@ -26,6 +27,7 @@ mod upstream;
 mod uring;
 
 pub use address::Address;
+pub use channel::Channel;
 pub use clock::monotonic_ns;
 pub use control::Control;
 pub use engine::Engine;

@@ -1,6 +1,6 @@
 //! The drivers there are, and everything that a driver is started with.
 
-use super::{Control, ListenSocket, Upstream};
+use super::{Channel, Control, ListenSocket, Upstream};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub struct Setup<M> {
     /// Listening sockets of this core; see [`super::Listeners::take`]. Closed on
     /// [`crate::machine::Effect::StopAccepting`].
     pub listeners: Vec<ListenSocket>,
-    /// Connected stream sockets to other cores of the process, by the other's member number. They
-    /// are opened before anything else happens, in this order.
-    pub peers: Vec<(usize, OwnedFd)>,
+    /// The other cores of the process, by member number: a connected stream socket, whose end says that the other core
+    /// is gone, and the channel. They are opened before anything else happens, in this order.
+    pub peers: Vec<(usize, OwnedFd, Channel)>,
     /// Where other members of this cluster connect to this one, see [`super::bind_link`]; only this
     /// user's processes are let in (SO_PEERCRED). Stays open on [`crate::machine::Effect::StopAccepting`].
     pub link_listener: Option<OwnedFd>,

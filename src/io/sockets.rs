@@ -1,5 +1,6 @@
 //! The sockets of a core, as both back ends see them: listeners and connections.
 
+use super::channel::{Channel, Parts};
 use super::dials::Dials;
 use super::socket::shutdown_write;
 use crate::machine::{ConnectionId, Peer};
@@ -43,7 +44,28 @@ pub(super) struct SocketConnection<S> {
     shutdown_after_send: bool,
     /// Closed as soon as nothing is in flight.
     pub closing: bool,
+    pub carrier: Carrier,
     pub state: S,
+}
+
+/// What carries a connection's bytes. All but clients' and upstreams' have a channel, if it can be had; the socket's end
+/// is the connection's in any case.
+pub(super) enum Carrier {
+    Socket,
+    /// The socket, to begin with: what is sent first takes the channel's parts along, and when the peer's first bytes
+    /// are there it has taken the channel or not.
+    Offered(Box<Offer>),
+    /// The peer's first bytes bring a channel or not; until then nothing is sent. `held`: something is to be.
+    Expected {
+        held: bool,
+    },
+    Channel(Box<Channel>),
+}
+
+pub(super) struct Offer {
+    pub channel: Channel,
+    /// `None`: they were sent.
+    pub parts: Option<Parts>,
 }
 
 impl<S> Sockets<S> {
@@ -57,7 +79,7 @@ impl<S> Sockets<S> {
     }
 
     /// Takes a connected socket, which is to be read.
-    pub(super) fn insert(&mut self, id: ConnectionId, socket: OwnedFd, state: S) {
+    pub(super) fn insert(&mut self, id: ConnectionId, socket: OwnedFd, carrier: Carrier, state: S) {
         let index = id.index as usize;
         if index >= self.connections.len() {
             self.connections.resize_with(index + 1, || None);
@@ -71,6 +93,7 @@ impl<S> Sockets<S> {
             unsent: 0,
             shutdown_after_send: false,
             closing: false,
+            carrier,
             state,
         });
         assert!(before.is_none(), "an index is free after closed()");
@@ -99,6 +122,14 @@ impl<S> Sockets<S> {
 }
 
 impl<S> SocketConnection<S> {
+    /// Its channel, if that carries it.
+    pub(super) fn channel(&mut self) -> Option<&mut Channel> {
+        match &mut self.carrier {
+            Carrier::Channel(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
     /// So many bytes are to be sent.
     pub(super) fn send(&mut self, count: usize) {
         assert!(!self.sending, "one send at a time");

@@ -28,13 +28,19 @@ pub(super) enum Operation {
     Timeout = 5,
     /// Index: the dial's slot.
     Connect = 6,
+    /// The first bytes of a link are there; index and generation: the connection's.
+    Greeting = 7,
+    /// A channel's doorbell was rung; index and generation: the connection's.
+    Doorbell = 8,
 }
 
 impl Operation {
     /// All operations, by their numbers.
-    const ALL: [Operation; 7] = {
+    const ALL: [Operation; 9] = {
         use Operation::*;
-        [Forgotten, Accept, Receive, Send, Wake, Timeout, Connect]
+        [
+            Forgotten, Accept, Receive, Send, Wake, Timeout, Connect, Greeting, Doorbell,
+        ]
     };
 }
 

@@ -30,7 +30,7 @@ use io_uring::cqueue;
 use nix::errno::Errno;
 use ring::{Group, Ring, Size};
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,8 @@ type Sockets = sockets::Sockets<UringState>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Receive {
+    /// Its first bytes are waited for, and not read here.
+    Greeting,
     Idle,
     Armed,
     Cancelling,
@@ -206,10 +208,41 @@ impl Uring {
         Ok(match (reset, received) {
             (Some(reset), _) if is_wanted => SocketEvent::InputEnded(id, reset),
             (None, Some((_, bytes))) if is_wanted && !bytes.is_empty() => {
-                SocketEvent::Received(id, bytes)
+                SocketEvent::received(in_flight(sockets, id), bytes)
             }
             _ => SocketEvent::Nothing,
         })
+    }
+
+    fn on_greeting(
+        &mut self,
+        sockets: &mut Sockets,
+        id: ConnectionId,
+    ) -> Result<SocketEvent<'static>, Error> {
+        let connection = in_flight(sockets, id);
+        connection.state.receive = Receive::Idle;
+        if !connection.closing {
+            return Ok(SocketEvent::Greeting(id));
+        }
+        self.close_if_idle(sockets, id)?;
+        Ok(SocketEvent::Nothing)
+    }
+
+    fn on_doorbell(
+        &mut self,
+        sockets: &mut Sockets,
+        id: ConnectionId,
+        more: bool,
+    ) -> Result<SocketEvent<'static>, Error> {
+        // The kernel ends it when there was no room for a completion.
+        if let Some(channel) = sockets
+            .get(id)
+            .filter(|_| !more)
+            .and_then(|it| it.channel())
+        {
+            self.arm_doorbell(id, channel.doorbell())?;
+        }
+        Ok(SocketEvent::Nothing)
     }
 
     fn on_send(
@@ -300,6 +333,12 @@ impl Uring {
         self.ring.poll(fd, Tag::new(Operation::Wake, 0, 0))
     }
 
+    fn arm_doorbell(&mut self, id: ConnectionId, doorbell: impl AsFd) -> Result<(), Error> {
+        self.in_flight += 1;
+        let tag = Tag::of(Operation::Doorbell, id);
+        self.ring.poll_edges(doorbell.as_fd().as_raw_fd(), tag)
+    }
+
     /// One that is armed for earlier stays: it costs one tick more than was asked for.
     fn arm_timeout(&mut self, deadline_ns: u64) -> Result<(), Error> {
         if let Some((armed_ns, generation)) = self.timeout {
@@ -344,15 +383,41 @@ impl<J: Job> Backend<J> for Uring {
         Ok(true)
     }
 
-    fn open(&mut self, id: ConnectionId, _socket: &OwnedFd) -> Result<UringState, Error> {
-        // Before those that are heavy: it has not been read at all.
-        self.to_read.push_back(id);
+    fn open(
+        &mut self,
+        id: ConnectionId,
+        socket: &OwnedFd,
+        greeting: bool,
+    ) -> Result<UringState, Error> {
+        if greeting {
+            self.in_flight += 1;
+            let tag = Tag::of(Operation::Greeting, id);
+            self.ring.poll(socket.as_raw_fd(), tag)?;
+        } else {
+            // Before those that are heavy: it has not been read at all.
+            self.to_read.push_back(id);
+        }
         Ok(UringState {
-            receive: Receive::Idle,
+            receive: match greeting {
+                true => Receive::Greeting,
+                false => Receive::Idle,
+            },
             group: Group::Small,
             heavy: 1,
-            queued: true,
+            queued: !greeting,
         })
+    }
+
+    fn watch_doorbell(&mut self, id: ConnectionId, doorbell: impl AsFd) -> Result<(), Error> {
+        self.arm_doorbell(id, doorbell)
+    }
+
+    fn ring(&mut self, doorbell: impl AsFd) -> Result<(), Error> {
+        self.ring.ring(doorbell.as_fd().as_raw_fd())
+    }
+
+    fn unwatch_doorbell(&mut self, id: ConnectionId, _doorbell: impl AsFd) -> Result<(), Error> {
+        self.ring.cancel(Tag::of(Operation::Doorbell, id))
     }
 
     fn update_reading(&mut self, connection: &mut SocketConnection) -> Result<(), Error> {
@@ -385,8 +450,10 @@ impl<J: Job> Backend<J> for Uring {
         if connection.sending {
             self.ring.cancel(Tag::of(Operation::Send, id))?;
         }
-        if connection.state.receive == Receive::Armed {
-            self.ring.cancel(Tag::of(Operation::Receive, id))?;
+        match connection.state.receive {
+            Receive::Greeting => self.ring.cancel(Tag::of(Operation::Greeting, id))?,
+            Receive::Armed => self.ring.cancel(Tag::of(Operation::Receive, id))?,
+            Receive::Idle | Receive::Cancelling => {}
         }
         self.close_if_idle(sockets, id)
     }
@@ -450,6 +517,8 @@ impl<J: Job> Backend<J> for Uring {
                 SocketEvent::Accepted(tag.index, socket, more)
             }
             Operation::Connect => SocketEvent::Connected(tag.index, result_of(result).map(drop)),
+            Operation::Greeting => self.on_greeting(sockets, tag.id())?,
+            Operation::Doorbell => self.on_doorbell(sockets, tag.id(), more)?,
             Operation::Wake => {
                 self.control.clear(self.core);
                 self.tasks.woken();

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{random, ProcessEvent, ServeError};
 use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
-use crate::io::{Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
+use crate::io::{Channel, Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
 use crate::members::Members;
 use crate::node::{PaymentSettings, Settings};
 use crate::runtime::Runtime;
@@ -201,16 +201,17 @@ fn node_payments(payments: &config::PaymentFlags) -> PaymentSettings {
     }
 }
 
-/// A socket pair for every pair of our cores, by core: the other's member number, and our end.
-fn pair(members: &Members) -> io::Result<Vec<Vec<(usize, OwnedFd)>>> {
+/// By core: the other's member number, and our ends of what the two have in common ([`Setup::peers`]).
+fn pair(members: &Members) -> io::Result<Vec<Vec<(usize, OwnedFd, Channel)>>> {
     let cores = members.cores;
     let member = |core: usize| members.node * cores + core;
-    let mut pairs: Vec<Vec<(usize, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
+    let mut pairs: Vec<Vec<_>> = (0..cores).map(|_| Vec::new()).collect();
     for one in 0..cores {
         for other in one + 1..cores {
             let (ours, theirs) = UnixStream::pair()?;
-            pairs[one].push((member(other), ours.into()));
-            pairs[other].push((member(one), theirs.into()));
+            let (our_end, their_end) = Channel::pair()?;
+            pairs[one].push((member(other), ours.into(), our_end));
+            pairs[other].push((member(one), theirs.into(), their_end));
         }
     }
     Ok(pairs)

@@ -3,7 +3,8 @@
 use crate::config::Serve;
 use crate::io::{Address, Driver, DriverChoice};
 use crate::limits::{
-    CLIENT_FILES, CORE_FILES_EPOLL, CORE_FILES_URING, JOB_FILES, JOB_THREADS, PROCESS_FILES,
+    CHANNEL_FILES, CLIENT_FILES, CORE_FILES_EPOLL, CORE_FILES_URING, JOB_FILES, JOB_THREADS,
+    PROCESS_FILES,
 };
 use crate::system::{expect_threads, open_files};
 use nix::sys::resource::{getrlimit, Resource};
@@ -48,14 +49,15 @@ fn files(settings: &Serve, driver: Driver, shards: usize, inherited: usize) -> u
     };
     let listeners: usize = settings.listen.iter().map(listener).sum();
     let nodes = settings.cluster.as_ref().map_or(1, |all| all.nodes.len());
-    // To each member of another node, and from it; our own listener and its path, and the lock of the node's name.
+    // For each member of another node a link and its channel; our own listener and its path, and the lock of the
+    // node's name.
     let links = match nodes {
         1 => 0,
-        _ => cores * (2 * (nodes - 1) * cores + 2),
+        _ => cores * ((1 + CHANNEL_FILES) * (nodes - 1) * cores + 2),
     };
     let name = usize::from(settings.cluster.is_some());
     let processors = settings.payments.as_ref().map_or(0, |_| 2 * cores);
-    let pairs = cores * (cores - 1);
+    let pairs = cores * (cores - 1) / 2 * (2 + CHANNEL_FILES);
     PROCESS_FILES
         + cores * (core + JOB_FILES + CLIENT_FILES)
         + listeners

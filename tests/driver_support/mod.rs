@@ -13,7 +13,7 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
-use galo::io::{Address, Control, Driver, Listeners, Setup, Upstream};
+use galo::io::{Address, Channel, Control, Driver, Listeners, Setup, Upstream};
 use galo::machine::{ConnectionId, Effect, Exit, Job, Machine, Now, Peer, Target};
 use galo_testkit::{Connection as Client, PATIENCE};
 use std::collections::VecDeque;
@@ -74,6 +74,7 @@ struct Connection {
     sending: bool,
     next: Vec<u8>,
     ended: bool,
+    broken: bool,
     closing: bool,
     fin: bool,
 }
@@ -260,9 +261,13 @@ impl Machine for Scripted {
             sending: false,
             next: Vec::new(),
             ended: false,
+            broken: false,
             closing: false,
             fin: false,
         });
+        if matches!(peer, Peer::Member(_) | Peer::Linker) {
+            self.get(id).next.extend_from_slice(b"hello\n");
+        }
         Ok(id)
     }
 
@@ -305,7 +310,7 @@ impl Machine for Scripted {
             Err(()) => {
                 connection.sent = connection.output.len();
                 connection.next.clear();
-                connection.ended = true;
+                connection.broken = true;
             }
         }
         assert!(connection.sent <= connection.output.len());
@@ -355,7 +360,7 @@ impl Machine for Scripted {
             }
             if std::mem::take(&mut connection.fin) {
                 self.effects.push_back(Effect::ShutdownWrite(id));
-            } else if connection.ended && !connection.sending {
+            } else if connection.broken || connection.ended && !connection.sending {
                 closing.push(id);
             }
         }
@@ -383,7 +388,7 @@ impl Machine for Scripted {
     }
 }
 
-/// One core in a thread, or more of them, joined by socket pairs.
+/// One core in a thread, or more of them, joined by channels.
 pub struct Server {
     pub address: Address,
     pub events: mpsc::Receiver<Event>,
@@ -401,12 +406,14 @@ impl Server {
         let mut listeners = Listeners::bind(&[address.parse().unwrap()], cores).unwrap();
         let control = Control::new(cores).unwrap();
         let (sender, events) = mpsc::channel();
-        let mut peers: Vec<Vec<(usize, OwnedFd)>> = (0..cores).map(|_| Vec::new()).collect();
+        let mut peers: Vec<Vec<(usize, OwnedFd, Channel)>> =
+            (0..cores).map(|_| Vec::new()).collect();
         for a in 0..cores {
             for b in 0..a {
                 let (to_a, to_b) = UnixStream::pair().unwrap();
-                peers[a].push((b, to_b.into()));
-                peers[b].push((a, to_a.into()));
+                let (end_a, end_b) = Channel::pair().unwrap();
+                peers[a].push((b, to_b.into(), end_a));
+                peers[b].push((a, to_a.into(), end_b));
             }
         }
         let threads = peers

@@ -297,6 +297,23 @@ impl Ring {
         unsafe { self.push(entry, tag) }
     }
 
+    /// Polls a descriptor for input: once for whatever is there, and for each that is written from then on.
+    pub(super) fn poll_edges(&mut self, fd: RawFd, tag: Tag) -> Result<(), Error> {
+        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32)
+            .multi(true)
+            .build();
+        // SAFETY: points to nothing.
+        unsafe { self.push(entry, tag) }
+    }
+
+    /// Adds one to an eventfd, together with what is submitted next. Its failure is nobody's concern.
+    pub(super) fn ring(&mut self, eventfd: RawFd) -> Result<(), Error> {
+        static ONE: u64 = 1;
+        let entry = opcode::Write::new(Fd(eventfd), (&raw const ONE).cast(), 8).build();
+        // SAFETY: a static stays.
+        unsafe { self.push_forgotten(entry) }
+    }
+
     /// Cancels the operation with this tag.
     pub(super) fn cancel(&mut self, tag: Tag) -> Result<(), Error> {
         self.cancel_with(CancelBuilder::user_data(tag.pack()))
