@@ -122,7 +122,7 @@ impl Debian {
     }
 }
 
-const INSTALLED: [&str; 17] = [
+const INSTALLED: [&str; 21] = [
     "/usr/bin/galo",
     "/usr/bin/galo-load",
     "/usr/bin/galo-processor",
@@ -134,12 +134,16 @@ const INSTALLED: [&str; 17] = [
     "/usr/share/galo/grafana.json",
     "/usr/share/man/man1/galo.1.gz",
     "/usr/share/man/man1/galo-load.1.gz",
+    "/usr/share/man/man1/galo-top.1.gz",
     "/usr/share/bash-completion/completions/galo",
     "/usr/share/bash-completion/completions/galo-load",
+    "/usr/share/bash-completion/completions/galo-top",
     "/usr/share/zsh/vendor-completions/_galo",
     "/usr/share/zsh/vendor-completions/_galo-load",
+    "/usr/share/zsh/vendor-completions/_galo-top",
     "/usr/share/fish/vendor_completions.d/galo.fish",
     "/usr/share/fish/vendor_completions.d/galo-load.fish",
+    "/usr/share/fish/vendor_completions.d/galo-top.fish",
 ];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Manual pages and completions of `galo` and `galo-load`, made of what their help is made of.
+//! Manual pages and completions of `galo`, `galo-load` and `galo-top`, made of what their help is made of.
 
 mod manual;
 mod server;
@@ -7,23 +7,26 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 /// Every file of `dist/` that is made, and its contents.
-pub fn files() -> Vec<(&'static str, Vec<u8>)> {
-    let load = galo_load::cli::Cli::command;
-    let mut files = vec![
+pub fn files() -> Vec<(String, Vec<u8>)> {
+    let programs = [
+        (server::command(), server::sections()),
+        (galo_load::cli::Cli::command(), vec![]),
         (
-            "galo.1",
-            manual::page(server::command(), &server::sections()),
+            galo_top::cli::Arguments::command(),
+            vec![("SEE ALSO", "galo(1), galo-load(1)")],
         ),
-        ("galo-load.1", manual::page(load(), &[])),
     ];
-    let shells = [
-        (Shell::Bash, ["galo.bash", "galo-load.bash"]),
-        (Shell::Zsh, ["_galo", "_galo-load"]),
-        (Shell::Fish, ["galo.fish", "galo-load.fish"]),
-    ];
-    for (shell, [of_server, of_load]) in shells {
-        files.push((of_server, completion(shell, server::command())));
-        files.push((of_load, completion(shell, load())));
+    let mut files = Vec::new();
+    for (command, sections) in programs {
+        let name = command.get_name().to_owned();
+        for (shell, file) in [
+            (Shell::Bash, format!("{name}.bash")),
+            (Shell::Zsh, format!("_{name}")),
+            (Shell::Fish, format!("{name}.fish")),
+        ] {
+            files.push((file, completion(shell, command.clone())));
+        }
+        files.push((format!("{name}.1"), manual::page(command, &sections)));
     }
     files
 }

@@ -21,13 +21,15 @@ pub fn page(mut command: Command, sections: &[(&str, &str)]) -> Vec<u8> {
     ] {
         render(&man, &mut page).expect("memory takes all");
     }
-    let heading = Roff::new().control("SH", ["COMMANDS"]).render();
-    page.extend(heading.into_bytes());
     // That of the library has no command of ours to tell of.
-    let all = command.get_subcommands();
-    for of_it in all.filter(|it| {
+    let all = command.get_subcommands().filter(|it| {
         it.get_name() != "help" || it.get_arguments().any(|arg| arg.get_id() == "command")
-    }) {
+    });
+    for (of_it, number) in all.zip(0..) {
+        if number == 0 {
+            let heading = Roff::new().control("SH", ["COMMANDS"]).render();
+            page.extend(heading.into_bytes());
+        }
         page.extend(subcommand(&command, of_it));
     }
     for (heading, text) in sections {

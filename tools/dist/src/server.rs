@@ -111,7 +111,7 @@ pub fn sections() -> Vec<(&'static str, &'static str)> {
         ("EXAMPLES", EXAMPLES),
         (
             "SEE ALSO",
-            "galo-load(1), systemd.service(5), systemd.socket(5)",
+            "galo-load(1), galo-top(1), systemd.service(5), systemd.socket(5)",
         ),
     ]
 }
@@ -119,7 +119,8 @@ pub fn sections() -> Vec<(&'static str, &'static str)> {
 const ENDPOINTS: &str = "\
 POST /clientes/{id}/transacoes and GET /clientes/{id}/extrato are the bank's. POST /payments, GET /payments/{id}, \
 GET /payments-summary?from=…&to=… and POST /purge-payments are the gateway's. GET / or GET /health tells how a node is, \
-GET /metrics the same to Prometheus, and POST /reset sets all back, where --allow-reset permits it.";
+GET /metrics the same to Prometheus, and POST /reset sets all back, where --allow-reset permits it. GET /openapi.json describes \
+all of these, where --docs says so.";
 
 const SIGNALS: &str = "\
 At SIGTERM, SIGINT or SIGQUIT it finishes what was received, writes a snapshot, and ends with status 0 within two seconds; \

@@ -58,6 +58,16 @@ fn manual_pages_render_without_a_warning() {
                 "--settle",
             ],
         ),
+        (
+            "galo-top.1",
+            [
+                "--interval",
+                "--count",
+                "[URL]",
+                "status:",
+                "localhost:9999",
+            ],
+        ),
     ] {
         let (page, complaints) = rendered(&dist(name));
         assert_eq!(complaints, "", "{name}");
@@ -153,8 +163,10 @@ impl Drop for Terminal {
     }
 }
 
+const PROGRAMS: [&str; 3] = ["galo", "galo-load", "galo-top"];
+
 /// What is typed, up to the key that completes; and the words of the command that comes of it.
-const TYPED: [(&str, &str); 6] = [
+const TYPED: [(&str, &str); 7] = [
     ("galo --lis", "galo --listen"),
     ("galo serve --durability d", "galo serve --durability disk"),
     ("galo healthc", "galo healthcheck"),
@@ -164,15 +176,17 @@ const TYPED: [(&str, &str); 6] = [
         "galo-load rinha-2025 --sett",
         "galo-load rinha-2025 --settle",
     ),
+    ("galo-top --inter", "galo-top --interval"),
 ];
 
 /// Commands of these names say what they were called with.
 fn completes(package: &str, shell: &str, setup: &str) {
-    let functions = "galo() { echo \"[galo $*]\"; }; galo-load() { echo \"[galo-load $*]\"; }";
+    let functions = PROGRAMS.map(|name| format!("{name}() {{ echo \"[{name} $*]\"; }}; "));
+    let functions = functions.concat();
     let mut terminal = Terminal::open(
         package,
         shell,
-        &format!("{functions}; {setup}; P=what-now; PS1=\"$P> \""),
+        &format!("{functions}{setup}; P=what-now; PS1=\"$P> \""),
     );
     for (typed, expected) in TYPED {
         terminal.type_keys(&format!("{typed}\t\n"));
@@ -183,15 +197,16 @@ fn completes(package: &str, shell: &str, setup: &str) {
 
 #[test]
 fn bash_completes() {
-    let source = |name: &str| format!("source {}", dist(name).display());
-    let plain = [source("galo.bash"), source("galo-load.bash")].join("; ");
+    let file = |name: &str| dist(&format!("{name}.bash"));
+    let plain = PROGRAMS.map(|name| format!("source {}", file(name).display()));
+    let plain = plain.join("; ");
     completes("bash", "bash --norc --noprofile -i", &plain);
     // As a package is loaded: by the name of its file.
     let home = tempfile::tempdir().unwrap();
     let completions = home.path().join("bash-completion/completions");
     std::fs::create_dir_all(&completions).unwrap();
-    for name in ["galo", "galo-load"] {
-        std::fs::copy(dist(&format!("{name}.bash")), completions.join(name)).unwrap();
+    for name in PROGRAMS {
+        std::fs::copy(file(name), completions.join(name)).unwrap();
     }
     let by_package = format!(
         "export XDG_DATA_HOME={}; source /usr/share/bash-completion/bash_completion",

@@ -1,0 +1,3 @@
+//! What `galo-top` shares with those who describe it: its command line.
+
+pub mod cli;
