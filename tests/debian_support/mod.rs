@@ -6,6 +6,9 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
+/// With nginx, for whoever needs no more.
+pub const BASE: [&str; 2] = ["debian-base.tar", "nginx,libnginx-mod-stream"];
+
 /// Runs it to its end, which must be good: what it prints, without the line's end.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
@@ -22,10 +25,10 @@ pub fn run(command: &mut Command) -> String {
     stdout.trim_end().to_owned()
 }
 
-/// A bare Debian of this machine's release (the binary is linked to its glibc) with nginx, as an archive.
-/// Made once: `cargo clean` removes it.
-pub fn base_tar() -> PathBuf {
-    let tar = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-base.tar");
+/// A bare Debian of this machine's release (the binary is linked to its glibc) with these packages, as an archive of that
+/// name. Made once: `cargo clean` removes it.
+pub fn debian_tar([name, packages]: [&str; 2]) -> PathBuf {
+    let tar = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // One suite makes it, and another that runs meanwhile waits.
     let lock = File::create(tar.with_extension("lock")).expect("cargo's directory");
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).expect("a lock");
@@ -40,7 +43,8 @@ pub fn base_tar() -> PathBuf {
     let dir = tempfile::Builder::new().prefix("galo-debian-").tempdir();
     let dir = dir.expect("a temporary directory");
     run(Command::new("debootstrap")
-        .args(["--variant=minbase", "--include=nginx,libnginx-mod-stream"])
+        .arg("--variant=minbase")
+        .arg(format!("--include={packages}"))
         .arg(codename)
         .arg(dir.path()));
     let unfinished = tar.with_extension("tmp");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::debian_support::{base_tar, run};
+use crate::debian_support::{debian_tar, run, BASE};
 use crate::engine::Engine;
 
 /// The project's directory.
@@ -29,7 +29,7 @@ impl Images<'_> {
             galo: format!("{name}:galo"),
             processor: format!("{name}:processor"),
         };
-        let tar = base_tar();
+        let tar = debian_tar(BASE);
         engine.docker(&["import", path_text(&tar), &images.base]);
         // Who has made the release build says so (`.ci/run`): in a test's environment cargo would make it once more.
         if std::env::var_os("GALO_PROGRAMS_BUILT").is_none() {

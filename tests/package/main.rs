@@ -1,6 +1,8 @@
-//! The package for Debian: made, installed in a Debian of its own, served from, and removed.
-//! `cargo test --features package-tests --test package`, as root on Debian with its packages dpkg-dev, binutils and debootstrap.
+//! The package for Debian: made, installed in a Debian of its own, served from, and removed; its units under systemd.
+//! `cargo test --features package-tests --test package`, as root on Debian with its packages dpkg-dev, binutils, debootstrap and
+//! systemd-container.
 
+mod booted;
 #[path = "../debian_support/mod.rs"]
 mod debian_support;
 mod unit;
@@ -11,7 +13,7 @@ use std::os::unix::fs::{chown, DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use debian_support::{base_tar, run};
+use debian_support::{debian_tar, run, BASE};
 use galo_testkit::process::LogStream;
 use galo_testkit::programs::{expect_programs, program};
 use galo_testkit::{data_dir, get, transaction, Connection, Process, PATIENCE};
@@ -25,10 +27,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 struct Debian(PathBuf);
 
 impl Debian {
-    fn unpack(root: PathBuf) -> Debian {
+    /// `archive`: its name, and what is in it.
+    fn unpack(archive: [&str; 2], root: PathBuf) -> Debian {
         fs::create_dir(&root).unwrap();
         let mut tar = Command::new("tar");
-        tar.args(["--extract", "--file"]).arg(base_tar());
+        tar.args(["--extract", "--file"]).arg(debian_tar(archive));
         run(tar.arg("--directory").arg(&root));
         Debian(root)
     }
@@ -146,8 +149,8 @@ const INSTALLED: [&str; 21] = [
     "/usr/share/fish/vendor_completions.d/galo-top.fish",
 ];
 
-#[test]
-fn it_is_installed_served_from_and_removed() {
+/// Makes the package of the programs as they were built for tests.
+fn package(directory: &Path) -> PathBuf {
     assert!(geteuid().is_root(), "this test needs root");
     expect_programs(&[
         ("dpkg-shlibdeps", "dpkg-dev"),
@@ -155,16 +158,22 @@ fn it_is_installed_served_from_and_removed() {
         ("debootstrap", "debootstrap"),
     ]);
     let programs = ["galo", "galo-load", "galo-processor", "galo-top"].map(program);
-    let dir = data_dir();
     let package = run(Command::new(Path::new(ROOT).join("dist/deb"))
         .arg("--programs")
         .arg(programs[0].parent().unwrap())
         .arg("--output")
-        .arg(dir.path()));
-    let debian = Debian::unpack(dir.path().join("root"));
+        .arg(directory));
+    PathBuf::from(package)
+}
+
+#[test]
+fn it_is_installed_served_from_and_removed() {
+    let dir = data_dir();
+    let package = package(dir.path());
+    let debian = Debian::unpack(BASE, dir.path().join("root"));
     let (before, users) = (debian.files(), debian.read("/etc/passwd"));
 
-    debian.install(Path::new(&package));
+    debian.install(&package);
     for path in INSTALLED {
         assert!(debian.path(path).is_file(), "{path}");
     }
@@ -199,7 +208,7 @@ fn it_is_installed_served_from_and_removed() {
     assert_eq!(owner(&state.join("galo.meta")), debian.owner("galo"));
 
     // Again, over itself: it goes on with its data.
-    debian.install(Path::new(&package));
+    debian.install(&package);
     let mut service = debian.start(&unit);
     let address = service.listening(1).remove(0);
     let mut connection = Connection::open(&address).expect("it listens");
