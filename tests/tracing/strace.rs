@@ -12,6 +12,52 @@ use crate::{manual, Tracer};
 /// Whoever reads a table by hand sees the same.
 const TRIES: usize = 10;
 
+const RING: &str = "io_uring_enter";
+
+/// How much these move, or what number they give, is the client's affair, or that of what was open before.
+const VARIES: [&str; 3] = ["accept4", "recvfrom", "sendto"];
+
+/// A line of strace's, as far as it is the same each time.
+struct Call {
+    name: String,
+    /// None while it has not returned.
+    result: Option<String>,
+}
+
+impl Call {
+    /// None of a line that is no call.
+    fn read(line: &str) -> Option<Call> {
+        let (name, rest) = line.split_once('(')?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let name = name.bytes().all(is_name).then(|| name.to_owned())?;
+        let result = Call::result(&name, rest);
+        Some(Call { name, result })
+    }
+
+    /// What stands at the end of a line.
+    fn result(name: &str, line: &str) -> Option<String> {
+        let (_, result) = line.rsplit_once(" = ")?;
+        // What it means is in parentheses.
+        let result = result.split(" (").next()?.trim();
+        let is_some = result.parse::<i64>().is_ok_and(|number| number > 0);
+        match is_some && VARIES.contains(&name) {
+            true => Some("some".to_owned()),
+            false => Some(result.to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, text: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        text.write_str(&self.name)?;
+        match &self.result {
+            // How much is handed over at a time depends on what has come meanwhile, too.
+            Some(result) if self.name != RING => write!(text, " = {result}"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// By thread, in their order.
 type Calls = BTreeMap<String, Vec<String>>;
 
@@ -19,7 +65,11 @@ type Calls = BTreeMap<String, Vec<String>>;
 fn documented(driver: &str) -> Calls {
     let head = format!("| thread | call ({driver}) |");
     let rows = table(&manual(), &head).into_iter();
-    gathered(rows.map(|row| (code(&row[0]).remove(0), code(&row[1]).remove(0))))
+    gathered(rows.map(|row| {
+        let (thread, line) = (code(&row[0]).remove(0), code(&row[1]).remove(0));
+        let call = Call::read(&line).expect("a call");
+        (thread, call.to_string())
+    }))
 }
 
 /// How often in a row a ring is entered depends on how much has come meanwhile.
@@ -27,7 +77,7 @@ fn gathered(calls: impl Iterator<Item = (String, String)>) -> Calls {
     let mut gathered = Calls::new();
     for (thread, call) in calls {
         let of_thread = gathered.entry(thread).or_default();
-        if call != "io_uring_enter" || of_thread.last() != Some(&call) {
+        if call != RING || of_thread.last() != Some(&call) {
             of_thread.push(call);
         }
     }
@@ -44,19 +94,31 @@ fn seen(server: &Server, output: &Path) -> Calls {
     let tasks = Path::new("/proc")
         .join(server.pid().to_string())
         .join("task");
-    let calls = output.lines().filter_map(|line| {
-        let (task, rest) = line.split_once(' ')?;
-        let (call, _) = rest.trim_start().split_once('(')?;
-        let is_name = call
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_name || BESIDE.contains(&call) {
-            return None;
+    let mut calls: Vec<(&str, Call)> = Vec::new();
+    for line in output.lines() {
+        let Some((task, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let rest = rest.trim_start();
+        if let Some((name, rest)) = rest
+            .strip_prefix("<... ")
+            .and_then(|rest| rest.split_once(" resumed>"))
+        {
+            // Of a call whose beginning is further above, for another thread's came between.
+            let begun = calls.iter_mut().rev().find(|(other, _)| *other == task);
+            if let Some((_, call)) = begun.filter(|(_, call)| call.name == name) {
+                call.result = Call::result(name, rest);
+            }
+        } else if let Some(call) = Call::read(rest) {
+            calls.push((task, call));
         }
+    }
+    let calls = calls.into_iter();
+    let calls = calls.filter(|(_, call)| !BESIDE.contains(&call.name.as_str()));
+    gathered(calls.map(|(task, call)| {
         let name = std::fs::read_to_string(tasks.join(task).join("comm")).expect("a thread");
-        Some((name.trim_end().to_owned(), call.to_owned()))
-    });
-    gathered(calls)
+        (name.trim_end().to_owned(), call.to_string())
+    }))
 }
 
 /// Traces a request on a connection of its own, until its record is synced.
@@ -73,7 +135,7 @@ fn trace(server: &Server) -> Calls {
     wait_until("the core is told of the sync", || {
         let calls = seen(server, &output);
         let core = calls.get("galo/0");
-        let told = core.and_then(|calls| calls.iter().position(|call| call == "read"));
+        let told = core.and_then(|calls| calls.iter().position(|call| call == "read = 8"));
         told.is_some_and(|at| core.is_some_and(|calls| calls.len() > at + 1))
     });
     let calls = seen(server, &output);
