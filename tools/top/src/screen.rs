@@ -10,7 +10,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use ratatui::{DefaultTerminal, Frame};
 
-use crate::overview::{NodeRow, Overview, PaymentsRow};
+use crate::overview::{NodeFigures, NodeRow, Overview, PaymentsRow};
 use crate::text::{bytes, clock, count, or_dash, owners, time};
 
 /// From one look at keys and signals to the next.
@@ -124,50 +124,63 @@ fn table<'a>(title: &'a str, head: &'a [&'a str], rows: Vec<Row<'a>>, widths: &[
         .block(Block::bordered().title(title))
 }
 
+/// Of the table of nodes.
+struct Column {
+    head: &'static str,
+    width: u16,
+    /// Where there is not enough room for all, those with the highest go first.
+    rank: u8,
+    text: fn(&NodeFigures) -> String,
+}
+
+#[rustfmt::skip]
+const COLUMNS: [Column; 15] = [
+    Column { head: "node", width: 10, rank: 0, text: |node| node.name.clone() },
+    Column { head: "status", width: 9, rank: 1, text: |node| node.status.clone() },
+    Column { head: "up", width: 7, rank: 12, text: |node| clock(node.uptime_s) },
+    Column { head: "shards", width: 6, rank: 2, text: |node| node.shards.to_string() },
+    Column { head: "conns", width: 6, rank: 13, text: |node| count(node.connections) },
+    Column { head: "req/s", width: 7, rank: 3, text: |node| count(node.requests) },
+    Column { head: "4xx/s", width: 6, rank: 14, text: |node| count(node.refused) },
+    Column { head: "5xx/s", width: 6, rank: 5, text: |node| count(node.failed) },
+    Column { head: "p50", width: 8, rank: 10, text: |node| time(node.p50_s) },
+    Column { head: "p99", width: 8, rank: 4, text: |node| time(node.p99_s) },
+    Column { head: "batch", width: 6, rank: 11, text: |node| or_dash(node.batch) },
+    Column { head: "journal/s", width: 10, rank: 7, text: |node| bytes(node.journal_bytes) },
+    Column { head: "snapshot", width: 8, rank: 9, text: |node| clock(node.snapshot_age_s) },
+    Column { head: "memory", width: 8, rank: 8, text: |node| bytes(node.resident_bytes) },
+    Column { head: "link down", width: 12, rank: 6, text: |node| node.links_down.join(" ") },
+];
+
+/// Those that are whole in this width, in their order.
+fn fitting(width: u16) -> Vec<&'static Column> {
+    let needed = |rank: u8| -> u16 {
+        let kept = COLUMNS.iter().filter(|column| column.rank <= rank);
+        kept.map(|column| column.width + 1).sum::<u16>() - 1
+    };
+    let kept = COLUMNS.iter().filter(|column| needed(column.rank) <= width);
+    kept.collect()
+}
+
 fn draw_nodes(frame: &mut Frame<'_>, area: Rect, nodes: &[NodeRow]) {
-    let head = [
-        "node",
-        "status",
-        "up",
-        "shards",
-        "conns",
-        "req/s",
-        "4xx/s",
-        "5xx/s",
-        "p50",
-        "p99",
-        "batch",
-        "journal/s",
-        "snapshot",
-        "memory",
-        "link down",
-    ];
+    let inside = Block::bordered().inner(area);
+    let columns = fitting(inside.width);
+    let head: Vec<&str> = columns.iter().map(|column| column.head).collect();
+    let widths: Vec<u16> = columns.iter().map(|column| column.width).collect();
     let rows = nodes.iter().map(|row| match &row.node {
-        Err(why) => Row::new([row.target.clone(), why.clone()]).style(BAD),
-        Ok(node) => Row::new([
-            node.name.clone(),
-            node.status.clone(),
-            clock(node.uptime_s),
-            node.shards.to_string(),
-            count(node.connections),
-            count(node.requests),
-            count(node.refused),
-            count(node.failed),
-            time(node.p50_s),
-            time(node.p99_s),
-            or_dash(node.batch),
-            bytes(node.journal_bytes),
-            clock(node.snapshot_age_s),
-            bytes(node.resident_bytes),
-            node.links_down.join(" "),
-        ])
-        .style(if node.failed > 0.0 { BAD } else { Style::new() }),
+        Err(_) => Row::default(),
+        Ok(node) => Row::new(columns.iter().map(|column| (column.text)(node)))
+            .style(if node.failed > 0.0 { BAD } else { Style::new() }),
     });
-    // An answer that did not come takes the room of figures.
-    let down = nodes.iter().any(|row| row.node.is_err());
-    let (name, status) = if down { (24, 30) } else { (10, 9) };
-    let widths = [name, status, 7, 6, 6, 7, 6, 6, 8, 8, 6, 10, 8, 8, 12];
     frame.render_widget(table("Nodes", &head, rows.collect(), &widths), area);
+    // Who has not answered has no figures: the row is for the reason, below the head.
+    for (row, y) in nodes.iter().zip(inside.y + 1..inside.bottom()) {
+        if let Err(why) = &row.node {
+            let line = Line::styled(format!("{}: {why}", row.target), BAD);
+            let place = Rect::new(inside.x, y, inside.width, 1);
+            frame.render_widget(Paragraph::new(line), place);
+        }
+    }
 }
 
 fn draw_endpoints(frame: &mut Frame<'_>, area: Rect, overview: &Overview) {
@@ -208,7 +221,7 @@ fn draw_payments(frame: &mut Frame<'_>, area: Rect, payments: &PaymentsRow) {
         "failed/s",
     ];
     let title = format!(
-        "Payments: {} open, {} older than a minute, {} in doubt, {}/s accepted, {}/s refused",
+        "Payments: {} open, {} over a minute, {} in doubt, {}/s accepted, {}/s refused",
         payments.open,
         payments.old,
         payments.in_doubt,
@@ -254,10 +267,31 @@ mod tests {
             "extrato",
             "150",
             "default",
-            "open, 1 older than a minute",
+            "open, 1 over a minute",
             "1.5 ms",
         ] {
             assert!(screen.contains(words), "{words:?} is not in\n{screen}");
+        }
+        // A terminal as most are has less of it, and nothing that is cut off.
+        let heads: Vec<&str> = COLUMNS.iter().map(|column| column.head).collect();
+        for (width, least) in [(80, 8), (110, 11), (160, heads.len())] {
+            let screen = shown(width, 24, &overview);
+            let line = screen.lines().find(|line| line.contains("node "));
+            let mut line = line
+                .expect("a head")
+                .trim_matches(['"', '│', ' '])
+                .to_owned();
+            let mut whole = 0;
+            for head in &heads {
+                if line.contains(head) {
+                    line = line.replacen(head, "", 1);
+                    whole += 1;
+                }
+            }
+            assert_eq!(line.trim(), "", "{screen}");
+            assert!(whole >= least, "{whole} at {width}:\n{screen}");
+            let reason = "localhost:2: connection refused";
+            assert!(screen.contains(reason), "{screen}");
         }
         // However small: no panic.
         for (width, height) in [(1, 1), (20, 5), (80, 10)] {
