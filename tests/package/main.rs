@@ -178,6 +178,14 @@ fn it_is_installed_served_from_and_removed() {
         assert!(debian.path(path).is_file(), "{path}");
     }
     assert_eq!(debian.run(&["dpkg", "--verify", "galo"]), "");
+    // Without symbols, but not without its probes.
+    let notes = run(Command::new("readelf")
+        .arg("--notes")
+        .arg(debian.path("/usr/bin/galo")));
+    for probe in ["request", "snapshot__slice"] {
+        let note = format!("Provider: galo\n    Name: {probe}\n");
+        assert!(notes.contains(&note), "{probe} is not in {notes}");
+    }
     let version = format!("galo {} (", env!("CARGO_PKG_VERSION"));
     assert!(debian.run(&["galo", "version"]).starts_with(&version));
     for name in ["galo-load", "galo-processor", "galo-top"] {

@@ -35,7 +35,7 @@ use subject::Subject;
 /// four times --seconds. As root the page has all of its parts; otherwise it has what the kernel allows, and says what
 /// is missing and why.
 #[derive(Parser)]
-#[command(name = "tools/profile")]
+#[command(name = "tools/profile", bin_name = "tools/profile")]
 struct Arguments {
     /// A server that runs already; may be repeated.
     #[arg(long, value_name = "P", conflicts_with = "stack")]
