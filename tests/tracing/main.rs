@@ -19,10 +19,13 @@ struct Tracer(Process);
 impl Tracer {
     fn start(program: &str, log: LogStream, arrange: impl FnOnce(&mut Command)) -> Tracer {
         expect_programs(&[(program, program)]);
-        // A tracefs of its own: not every system has one mounted.
+        // A tracefs of its own where none is mounted.
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c"]);
-        command.arg("mount -t tracefs tracefs /sys/kernel/tracing && exec \"$@\"");
+        let path = "/sys/kernel/tracing";
+        command.arg(format!(
+            "mountpoint -q {path} || mount -t tracefs tracefs {path} && exec \"$@\""
+        ));
         command.args(["sh", program]);
         arrange(&mut command);
         Tracer(Process::start(command, log))

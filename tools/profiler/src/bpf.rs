@@ -74,10 +74,13 @@ pub fn trace(processes: &[Process], seconds: u64, scratch: &Path) -> Seen<Traced
     };
     let path = scratch.join("look.bt");
     std::fs::write(&path, script(&nodes, first, seconds)).map_err(|error| error.to_string())?;
-    // A tracefs of its own: not every system has one mounted.
+    // A tracefs of its own where none is mounted.
+    let tracefs = "/sys/kernel/tracing";
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c"])
-        .arg("mount -t tracefs tracefs /sys/kernel/tracing; exec bpftrace -f json -B line \"$1\"")
+        .arg(format!(
+            "mountpoint -q {tracefs} || mount -t tracefs tracefs {tracefs}; exec bpftrace -f json -B line \"$1\""
+        ))
         .arg("sh")
         .arg(&path)
         .stdin(Stdio::null())
