@@ -166,3 +166,26 @@ fn a_request_is_the_calls_that_the_manual_lists() {
         panic!("never {documented:#?}, but {seen:#?}");
     });
 }
+
+/// The transcript of perf, which is of a request on io_uring, too.
+#[test]
+fn perf_shows_what_strace_shows() {
+    let manual = manual();
+    let (_, transcript) = manual
+        .split_once("$ perf trace -p $(pidof galo)\n```\n\n```text\n")
+        .expect("a transcript");
+    let lines = transcript.lines().take_while(|line| *line != "```");
+    let calls = lines.map(|line| {
+        let (_, line) = line.split_once("): ").expect("a time, and how long");
+        let (thread, line) = line.split_once(' ').expect("a thread");
+        // What it means is behind more than a blank.
+        let (call, _) = line.trim_start().split_once("   ").expect("a meaning");
+        let call = Call::read(call).expect("a call");
+        (thread.to_owned(), call.to_string())
+    });
+    let mut documented = documented("uring");
+    // It ends where the job is done, before the core waits again.
+    let core = documented.get_mut("galo/0").expect("the core");
+    assert_eq!(core.pop().as_deref(), Some(RING));
+    assert_eq!(gathered(calls), documented);
+}
