@@ -31,9 +31,9 @@ use subject::Subject;
 
 /// Loads a server, looks at it from all sides, and leaves one HTML page.
 ///
-/// Without --pid a node is started (with --stack two behind nginx) in a directory that is removed at the end. Takes about
-/// four times --seconds. As root the page has all of its parts; otherwise it has what the kernel allows, and says what
-/// is missing and why.
+/// Without --pid a node is started (with --stack two behind nginx) in a directory that is removed at the end. It looks five
+/// times, each for --seconds: half a minute by default. As root the page has all of its parts; otherwise it has what the
+/// kernel allows, and says what is missing and why.
 #[derive(Parser)]
 #[command(name = "tools/profile", bin_name = "tools/profile")]
 struct Arguments {
