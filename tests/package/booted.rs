@@ -268,8 +268,12 @@ fn systemd_starts_it_watches_it_and_stops_it() {
         systemd.systemctl("stop", "galo.service");
     }
 
-    // Removed while it runs.
+    // Replaced while it runs, and removed.
     systemd.systemctl("start", "galo.service");
+    let pid = systemd.show("galo.service", "MainPID");
+    systemd.run(&["dpkg", "--install", "/galo.deb"]);
+    assert_eq!(systemd.show("galo.service", "ActiveState"), "active");
+    assert_ne!(systemd.show("galo.service", "MainPID"), pid);
     systemd.run(&["dpkg", "--remove", "galo"]);
     for unit in ["galo.service", "galo.socket"] {
         let state = ["ActiveState", "LoadState"].map(|property| systemd.show(unit, property));
