@@ -14,6 +14,9 @@ pub const BODY: &str = r#"{"valor":1,"tipo":"c","descricao":"bench"}"#;
 /// The account that it goes to, unless a row wants another.
 pub const CLIENT: u32 = 1;
 
+/// The contest's clients are 1 to this one.
+pub const CLIENTS: u32 = 5;
+
 /// Where it is posted.
 pub fn path(client: u32) -> String {
     format!("/clientes/{client}/transacoes")

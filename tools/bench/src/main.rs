@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `rows` | what is measured: one function for each row of the table |
-//! | `pair`, `nginx` | two servers side by side, and nginx before them |
+//! | `stack`, `nginx` | two servers, and nginx before them |
 //! | `paced` | load at a given pace |
 //! | `processor` | payment processors beside them |
 //! | `rounds` | load on several servers in turn, and the ratios between them |
@@ -16,11 +16,11 @@ mod crowd;
 mod machine;
 mod nginx;
 mod paced;
-mod pair;
 mod processor;
 mod report;
 mod rounds;
 mod rows;
+mod stack;
 mod wrk;
 
 use std::io::Write;

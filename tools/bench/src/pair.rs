@@ -1,25 +1,24 @@
-//! Two servers side by side, and the same behind nginx.
+//! Two servers side by side, and two nodes on one data directory.
 
-use std::net::SocketAddr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 use serde_json::Value;
 
-use crate::nginx::{Balancer, Nginx};
-use crate::rounds::{CpuTicks, Loaded};
-use galo_bench::client;
-use galo_bench::server::{cpu_ticks_of, Launch, Server};
+use crate::client;
+use crate::server::{Launch, Server};
 
 /// Their names, and those of their sockets.
-pub const NODES: [&str; 2] = ["api01", "api02"];
+const NODES: [&str; 2] = ["api01", "api02"];
 
 /// From the start of both until each has its shard. Beyond: given up.
 const HOME_MAX: Duration = Duration::from_secs(10);
 
 /// Two servers, each on a port and on a Unix socket of its own.
 pub struct Pair {
+    /// In the order of their names.
     pub servers: [Server; 2],
     /// Where the sockets are.
     run: PathBuf,
@@ -43,8 +42,27 @@ impl Pair {
         })
     }
 
+    /// The same with nodes on one data directory, each with its shard at home. `launch` does not say, either, what makes
+    /// nodes of them.
+    pub fn of_nodes<'a>(run: &Path, launch: impl Fn(usize) -> Launch<'a>) -> Result<Pair> {
+        let pair = Pair::start(run, |index| {
+            let mut launch = launch(index);
+            let flags = ["--node", NODES[index], "--nodes", &NODES.join(","), "--run"];
+            launch.arguments.extend(flags.map(OsString::from));
+            launch.arguments.push(run.into());
+            launch
+        })?;
+        pair.wait_until_home()?;
+        Ok(pair)
+    }
+
+    /// Where nginx finds the sockets.
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
     /// Until each node says that it has its own shard, and nothing else.
-    pub fn wait_until_home(&self) -> Result<()> {
+    fn wait_until_home(&self) -> Result<()> {
         let began = Instant::now();
         for (index, server) in self.servers.iter().enumerate() {
             loop {
@@ -62,46 +80,5 @@ impl Pair {
             }
         }
         Ok(())
-    }
-}
-
-/// nginx, and a pair behind it.
-pub struct Stack {
-    // First: ended before the servers.
-    nginx: Nginx,
-    pub pair: Pair,
-}
-
-impl Stack {
-    pub fn start(balancer: Balancer, pair: Pair, scratch: &Path) -> Result<Stack> {
-        std::fs::create_dir_all(scratch)?;
-        let nginx = Nginx::start(balancer, &pair.run, scratch).map_err(anyhow::Error::msg)?;
-        Ok(Stack { nginx, pair })
-    }
-
-    /// Everything that runs for it.
-    pub fn pids(&self) -> Vec<u32> {
-        let servers = self.pair.servers.iter().map(Server::pid);
-        self.nginx.pids().into_iter().chain(servers).collect()
-    }
-}
-
-impl Loaded for Stack {
-    fn address(&self) -> SocketAddr {
-        self.nginx.address
-    }
-
-    fn cpu_ticks(&self) -> Result<CpuTicks> {
-        let sum = |pids: &[u32]| {
-            pids.iter()
-                .map(|pid| cpu_ticks_of(*pid))
-                .sum::<Result<u64>>()
-        };
-        let servers = sum(&[0, 1].map(|index| self.pair.servers[index].pid()))?;
-        let nginx = sum(&self.nginx.pids())?;
-        Ok(CpuTicks {
-            servers,
-            all: servers + nginx,
-        })
     }
 }

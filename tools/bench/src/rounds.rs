@@ -11,8 +11,8 @@ use galo_bench::server::{ticks_per_second, Server};
 
 /// What load can be put on.
 pub trait Loaded {
-    /// Where it listens.
-    fn address(&self) -> SocketAddr;
+    /// Where it listens. With several addresses wrk has a thread for each, and no CPU of its own.
+    fn addresses(&self) -> Vec<SocketAddr>;
     /// What it took so far.
     fn cpu_ticks(&self) -> Result<CpuTicks>;
     /// Before each load: as if there had been none before.
@@ -22,8 +22,8 @@ pub trait Loaded {
 }
 
 impl Loaded for Server {
-    fn address(&self) -> SocketAddr {
-        self.address
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.address]
     }
 
     fn cpu_ticks(&self) -> Result<CpuTicks> {
@@ -98,7 +98,7 @@ pub fn rounds(
 pub fn sample(server: &dyn Loaded, wrk: &Wrk, load: Load) -> Result<Sample> {
     server.refresh()?;
     let before = server.cpu_ticks()?;
-    let run = wrk.run(server.address(), load)?;
+    let run = wrk.run_on(&server.addresses(), load)?;
     let after = server.cpu_ticks()?;
     let per_second = ticks_per_second()?;
     // A tick at least: it is a divisor.

@@ -84,6 +84,29 @@ impl Cpus {
     }
 }
 
+impl Cpus {
+    /// Until it is dropped, this thread, and what it starts and does not [`pin`], runs on these two.
+    pub fn confine(&self) -> Result<Confined> {
+        let this = Pid::from_raw(0);
+        let before = sched_getaffinity(this).context("sched_getaffinity")?;
+        let mut both = CpuSet::new();
+        both.set(self.server)?;
+        both.set(self.load)?;
+        sched_setaffinity(this, &both).context("sched_setaffinity")?;
+        Ok(Confined(before))
+    }
+}
+
+/// See [`Cpus::confine`].
+pub struct Confined(CpuSet);
+
+impl Drop for Confined {
+    fn drop(&mut self) {
+        // It was allowed before.
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
 /// Keeps a child on one CPU.
 pub fn pin(command: &mut Command, cpu: usize) {
     let mut set = CpuSet::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
-use galo_bench::client::{self, BODY};
+use galo_bench::client::{self, BODY, CLIENTS};
 use galo_bench::server::{pin, Guard};
 
 /// Beyond what it was told to take.
@@ -21,6 +21,8 @@ const OVERTIME_MAX: Duration = Duration::from_secs(20);
 pub enum Post {
     /// To this client's account.
     Transaction(u32),
+    /// To the account of one of the contest's five, at random.
+    AnyTransaction,
     /// With an id that no other has.
     Payment,
 }
@@ -29,6 +31,7 @@ pub enum Post {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     pub post: Post,
+    /// To all addresses together.
     pub connections: usize,
     /// Requests sent in one piece; 1: each waits for the reply before it.
     pub pipelined: usize,
@@ -66,19 +69,29 @@ impl Wrk {
         }
     }
 
-    /// Runs to the end. Anything but 2xx is an error: then it measured something else.
+    /// Runs to the end, on a CPU of its own. Anything but 2xx is an error: then it measured something else.
     pub fn run(&self, address: SocketAddr, load: Load) -> Result<Run> {
+        self.run_on(&[address], load)
+    }
+
+    /// The same with a thread for each of several addresses, which may be the same, on the CPUs that this thread may use.
+    pub fn run_on(&self, addresses: &[SocketAddr], load: Load) -> Result<Run> {
+        let address = addresses.first().context("wrk wants an address")?;
         let path = self.directory.join("load.lua");
         self.runs.set(self.runs.get() + 1);
-        let (script, target) = match load.post {
+        let (mut script, target) = match load.post {
             Post::Transaction(client) => (same(load.pipelined), client::path(client)),
+            Post::AnyTransaction => (any(), client::path(client::CLIENT)),
             Post::Payment => (payments(self.runs.get()), client::PAYMENTS.to_string()),
         };
+        if addresses.len() > 1 {
+            script += &each_thread_its_own(addresses);
+        }
         std::fs::write(&path, script)?;
         let output = self.directory.join("wrk.txt");
         let mut command = Command::new("wrk");
         command
-            .arg("-t1")
+            .arg(format!("-t{}", addresses.len()))
             .arg(format!("-c{}", load.connections))
             .arg(format!("-d{}s", load.seconds))
             .arg("--latency")
@@ -88,7 +101,9 @@ impl Wrk {
             .stdin(Stdio::null())
             .stdout(File::create(&output)?)
             .stderr(Stdio::inherit());
-        pin(&mut command, self.cpu);
+        if addresses.len() == 1 {
+            pin(&mut command, self.cpu);
+        }
         let mut guard = Guard(command.spawn().context("wrk does not start")?);
         let status = guard.wait_for(Duration::from_secs(load.seconds) + OVERTIME_MAX)?;
         let text = std::fs::read_to_string(&output)?;
@@ -105,12 +120,17 @@ impl Wrk {
     }
 }
 
-/// Without a `request` function wrk sends the same bytes again and again, which costs it least.
-fn same(pipelined: usize) -> String {
-    let mut script = format!(
+/// What is posted, without saying where.
+fn form() -> String {
+    format!(
         "wrk.method = \"POST\"\nwrk.body = '{BODY}'\n\
          wrk.headers[\"Content-Type\"] = \"application/json\"\n"
-    );
+    )
+}
+
+/// Without a `request` function wrk sends the same bytes again and again, which costs it least.
+fn same(pipelined: usize) -> String {
+    let mut script = form();
     if pipelined > 1 {
         script += &format!(
             "function init()\n  batch = string.rep(wrk.format(), {pipelined})\nend\n\
@@ -118,6 +138,31 @@ fn same(pipelined: usize) -> String {
         );
     }
     script
+}
+
+/// Each request to one of the five, whose requests are put together once.
+fn any() -> String {
+    let form = form();
+    format!(
+        "{form}local all = {{}}\n\
+         function init()\n  for client = 1, {CLIENTS} do\n    \
+         all[client] = wrk.format(nil, '/clientes/' .. client .. '/transacoes')\n  end\nend\n\
+         function request() return all[math.random({CLIENTS})] end\n"
+    )
+}
+
+/// Threads are set up one after the other: the n-th gets the n-th address.
+fn each_thread_its_own(addresses: &[SocketAddr]) -> String {
+    let each = addresses.iter().map(|address| {
+        let (host, port) = (address.ip(), address.port());
+        format!("wrk.lookup('{host}', '{port}')[1]")
+    });
+    let list = each.collect::<Vec<_>>().join(", ");
+    format!(
+        "local addresses = nil\nlocal threads = 0\n\
+         function setup(thread)\n  addresses = addresses or {{ {list} }}\n  \
+         threads = threads + 1\n  thread.addr = addresses[threads]\nend\n"
+    )
 }
 
 /// Each request with the next id; those of two runs differ in their first digits. What does not change is

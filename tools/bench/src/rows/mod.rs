@@ -4,6 +4,8 @@
 mod cluster;
 mod cost;
 mod crowds;
+mod full;
+mod hop;
 mod load;
 mod payments;
 mod payments_large;
@@ -56,6 +58,10 @@ pub enum Row {
     Durability,
     /// Pipelined transactions against the no-op server.
     Pipelined,
+    /// Transactions on two full CPUs: two cores, and two nodes, against two no-op servers.
+    Full,
+    /// Latency of requests that cross to another core or node, against those that do not.
+    Hop,
     /// Transactions through nginx and two nodes, against two no-op servers.
     Stack,
     /// Memory of nginx and two nodes under load.
@@ -187,6 +193,8 @@ impl Bench {
             Row::Idle => self.idle(),
             Row::Durability => self.durability(),
             Row::Pipelined => self.pipelined(),
+            Row::Full => self.full(),
+            Row::Hop => self.hop(),
             Row::Stack => self.stack(),
             Row::StackMemory => self.stack_memory(),
             Row::Paced => self.paced(),
@@ -212,7 +220,17 @@ impl Bench {
 
     /// galo with one core. `cpu`: see [`Launch::cpu`].
     fn galo_launch(&self, data: &Path, cpu: Option<usize>, more: &[(&str, &Path)]) -> Launch<'_> {
-        let mut arguments: Vec<OsString> = ["--cores", "1", "--data"].map(OsString::from).into();
+        self.galo_launch_with("1", data, cpu, more)
+    }
+
+    fn galo_launch_with(
+        &self,
+        cores: &str,
+        data: &Path,
+        cpu: Option<usize>,
+        more: &[(&str, &Path)],
+    ) -> Launch<'_> {
+        let mut arguments: Vec<OsString> = ["--cores", cores, "--data"].map(OsString::from).into();
         arguments.push(data.into());
         for (flag, value) in more {
             arguments.push(flag.into());

@@ -10,10 +10,10 @@ use galo_load::measure::Tally;
 use super::{compare, latencies, spread, Bench, Row};
 use crate::nginx::Balancer;
 use crate::paced::{self, Mix};
-use crate::pair::Stack;
 use crate::processor::Processors;
 use crate::report::Figure;
 use crate::rounds::{median, median_of, rounds, CpuTicks, Loaded, Sample};
+use crate::stack::Stack;
 use crate::wrk::{Load, Post};
 use galo_bench::client::{self, Connection};
 use galo_bench::server::{ticks_per_second, Launch, Server};
@@ -32,8 +32,8 @@ struct Gateway {
 }
 
 impl Loaded for Gateway {
-    fn address(&self) -> SocketAddr {
-        self.server.address
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.server.address]
     }
 
     fn cpu_ticks(&self) -> Result<CpuTicks> {
@@ -76,10 +76,10 @@ impl Bench {
         let servers: [&dyn Loaded; 3] = [&kept, &noop, &live];
         let [before, behind] = client::payment_around_id();
         let request = format!("{before}ffffffff-0000-4000-8000-000000000000{behind}");
-        let length = |server: &dyn Loaded| -> Result<usize> {
-            Ok(Connection::open(server.address())?.ask(&request)?.bytes)
+        let length = |server: &Server| -> Result<usize> {
+            Ok(Connection::open(server.address)?.ask(&request)?.bytes)
         };
-        let lengths = [length(&kept)?, length(&noop)?];
+        let lengths = [length(&kept.server)?, length(&noop)?];
         let samples = rounds(&servers, &self.wrk, load, self.scale.rounds)?;
         let what = format!(
             "POST payments, 1 core, 32 connections, {}: galo / no-op",
@@ -125,17 +125,30 @@ impl Bench {
         run(&stack, 1)?;
         run(&noop, 1)?;
         let mut tallies = [Tally::default(), Tally::default()];
-        let mut costs = Vec::new();
-        for _ in 0..self.scale.rounds.div_ceil(2) {
+        let (mut costs, mut beyond) = (Vec::new(), Vec::new());
+        for _ in 0..self.scale.rounds {
+            let mut of_galo = Tally::default();
             let cost = cost_of(&stack, &processors, || {
-                tallies[0].merge(&run(&stack, self.scale.seconds)?);
+                of_galo = run(&stack, self.scale.seconds)?;
                 Ok(u64::from(PACE_PER_S) * self.scale.seconds)
             })?;
             costs.push(cost);
-            tallies[1].merge(&run(&noop, self.scale.seconds)?);
+            let of_noop = run(&noop, self.scale.seconds)?;
+            beyond.push(p99_ms(&of_galo) - p99_ms(&of_noop));
+            tallies[0].merge(&of_galo);
+            tallies[1].merge(&of_noop);
         }
         let what = format!("{PACE_PER_S} payments/s through nginx");
         let mut figures = latencies(row, &what, &tallies, |p99| p99.must(2.0).aim(1.0));
+        let what = format!("{what}: p99 beyond the no-op servers'");
+        figures.push(
+            Figure::new(row, what, median(&beyond), "ms")
+                .lower_is_better()
+                .must(0.15)
+                .aim(0.05)
+                .note(spread(&beyond))
+                .samples(&beyond),
+        );
         figures.push(cost_figure(
             row,
             &format!("at {PACE_PER_S} payments/s"),
@@ -199,6 +212,10 @@ fn cost_of(
     }
     let seconds = (ticks()? - ticks_before) as f64 / ticks_per_second()?;
     Ok(seconds * 1e6 / count as f64)
+}
+
+fn p99_ms(tally: &Tally) -> f64 {
+    tally.latency().value_at_quantile(0.99) as f64 / 1e6
 }
 
 fn cost_figure(row: Row, when: &str, costs: &[f64]) -> Figure {

@@ -47,6 +47,13 @@ impl Bench {
             figure.note += &format!("; replies of {} and {} bytes", lengths[0], lengths[1]);
         }
         figures.push(figure);
+        let (by_cpu, each) = ratio(&samples[0], &samples[1], Sample::requests_per_cpu_s);
+        figures.push(
+            Figure::new(row, "the same, per CPU second", by_cpu, "×")
+                .must(0.90)
+                .aim(0.95)
+                .note(spread(&each)),
+        );
         if with_epoll {
             let what = "the same, epoll: galo / no-op";
             figures.push(compare(row, what, &samples[2], &samples[3]));
@@ -106,7 +113,9 @@ impl Bench {
         let what = format!("pipelined, {PIPELINED} at a time: galo / no-op");
         let speed = median_of(&samples[0], Sample::requests_per_s);
         Ok(vec![
-            compare(row, what, &samples[0], &samples[1]),
+            compare(row, what, &samples[0], &samples[1])
+                .must(0.75)
+                .aim(0.85),
             Figure::new(row, "galo, pipelined", speed, "requests/s"),
         ])
     }
