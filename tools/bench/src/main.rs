@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
 use clap::{Parser, ValueEnum};
+use galo_bench::callgrind;
 use galo_bench::server::Programs;
 use galo_output::{complain, unprinted, Report};
 
@@ -91,7 +92,10 @@ fn main() -> ExitCode {
 /// Whether the run is to count as passed.
 fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
     let programs = Programs::find()?;
-    for (tool, package) in [("wrk", "wrk"), ("strace", "strace")] {
+    for (tool, package) in [("wrk", "wrk"), ("strace", "strace")]
+        .into_iter()
+        .chain(callgrind::PROGRAMS)
+    {
         if nginx::on_path(tool).is_none() {
             bail!(
                 "{tool} is missing; install it (Debian, Ubuntu, Fedora, Arch: package {package})"

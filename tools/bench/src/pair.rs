@@ -14,7 +14,7 @@ use crate::server::{Launch, Server};
 const NODES: [&str; 2] = ["api01", "api02"];
 
 /// From the start of both until each has its shard. Beyond: given up.
-const HOME_MAX: Duration = Duration::from_secs(10);
+const HOME_MAX: Duration = Duration::from_secs(60);
 
 /// Two servers, each on a port and on a Unix socket of its own.
 pub struct Pair {

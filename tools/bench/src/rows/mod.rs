@@ -6,6 +6,7 @@ mod cost;
 mod crowds;
 mod full;
 mod hop;
+mod instructions;
 mod load;
 mod payments;
 mod payments_large;
@@ -46,6 +47,8 @@ pub enum Row {
     Transactions,
     /// System calls for each request.
     Syscalls,
+    /// Instructions in user space for each request.
+    Instructions,
     /// Resident memory with many connections.
     Memory,
     /// Start to the first 200, five accounts.
@@ -187,6 +190,7 @@ impl Bench {
         match row {
             Row::Transactions => self.transactions(),
             Row::Syscalls => self.syscalls(),
+            Row::Instructions => self.instructions(),
             Row::Memory => self.memory(),
             Row::Start => self.start(),
             Row::StartLarge => self.start_large(),
