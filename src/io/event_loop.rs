@@ -120,10 +120,15 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             }
         }
         let next = self.next(now.monotonic_ns);
-        let next = self.channels_wait(next)?;
-        self.back
-            .gather(&mut self.sockets, next, now.monotonic_ns)?;
-        self.channels_awake();
+        if self.channels.are_open() {
+            let next = self.channels_wait(next)?;
+            self.back
+                .gather(&mut self.sockets, next, now.monotonic_ns)?;
+            self.channels_awake();
+        } else {
+            self.back
+                .gather(&mut self.sockets, next, now.monotonic_ns)?;
+        }
         Ok(None)
     }
 
@@ -131,10 +136,12 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
 
     /// Tells the machine what has happened.
     fn feed(&mut self, now_ns: u64) -> Result<(), Error> {
-        for (target, link) in std::mem::take(&mut self.connected) {
-            match link {
-                Some((socket, carrier)) => self.connected(target, socket, carrier)?,
-                None => self.machine.connect_failed(target),
+        if !self.connected.is_empty() {
+            for (target, link) in std::mem::take(&mut self.connected) {
+                match link {
+                    Some((socket, carrier)) => self.connected(target, socket, carrier)?,
+                    None => self.machine.connect_failed(target),
+                }
             }
         }
         for id in self.sockets.closed.drain(..) {
@@ -145,7 +152,9 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 self.open(Peer::Client, socket, Carrier::Socket)?;
             }
         }
-        self.tell_channels_sent();
+        if self.channels.are_open() {
+            self.tell_channels_sent();
+        }
         if self.accept_retry_ns.is_some_and(|at| at <= now_ns) {
             self.accept_retry_ns = None;
             self.arm_listeners()?;
@@ -186,7 +195,9 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 }
             }
         }
-        self.feed_channels()?;
+        if self.channels.are_open() {
+            self.feed_channels()?;
+        }
         while self.jobs.outstanding > 0 {
             let Some(done) = self.jobs.next_done() else {
                 break;
@@ -336,17 +347,12 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         let Some(connection) = self.sockets.get(id) else {
             return Ok(());
         };
-        if !matches!(connection.carrier, Carrier::Socket) {
-            return self.send_to_link(id);
-        }
-        self.send_to_socket(id)
-    }
-
-    fn send_to_socket(&mut self, id: ConnectionId) -> Result<(), Error> {
-        let Some(connection) = self.sockets.get(id) else {
-            return Ok(());
-        };
         let bytes = self.machine.output(id);
+        if !matches!(connection.carrier, Carrier::Socket)
+            && self.channels.send(connection, bytes, &mut self.links)
+        {
+            return Ok(());
+        }
         connection.send(bytes.len());
         // SAFETY: the machine keeps its output in place until it is told `sent` or `closed` (`Effect::Send`); and it is
         // dropped after `Backend::finish`, or not at all.

@@ -362,7 +362,7 @@ fn a_channel_that_is_unfit_is_not_taken(driver: Driver) {
     [&short, &other, &fit].into_iter().for_each(seal);
     for parts in 0..8 {
         // Whether it is kept can be seen from the other end.
-        let (left, kept) = std::io::pipe().unwrap();
+        let (left, kept) = nix::unistd::pipe().unwrap();
         let parts: &[&dyn AsFd] = match parts {
             0 => &[&unsealed, &own, &kept],
             1 => &[&short, &own, &kept],
@@ -376,7 +376,7 @@ fn a_channel_that_is_unfit_is_not_taken(driver: Driver) {
         let socket = hello(&listening.path, parts);
         assert_eq!(line(&socket), "hello\n");
         drop(kept);
-        assert_eq!(std::io::read_to_string(left).unwrap(), "");
+        assert_eq!(std::io::read_to_string(File::from(left)).unwrap(), "");
         let mut attached = [0; 4];
         fit.read_exact_at(&mut attached, ATTACHED as u64).unwrap();
         assert_eq!(attached, [0; 4]);

@@ -3,7 +3,8 @@
 use super::super::backend::{Backend, Next};
 use super::super::channel::{self, BadChannel, Channel, NoChannel};
 use super::super::error::Error;
-use super::super::sockets::Carrier;
+use super::super::links::Links;
+use super::super::sockets::{Carrier, SocketConnection};
 use super::Core;
 use crate::limits::{CHANNEL_RING_BYTES, LINK_FRAME_BYTES_MAX};
 use crate::machine::{ConnectionId, Machine};
@@ -26,10 +27,54 @@ pub(super) struct Channels {
 }
 
 impl Channels {
+    /// Whether there is anything to do about them in a tick.
+    pub(super) fn are_open(&self) -> bool {
+        !self.open.is_empty() || !self.bells.is_empty() || !self.sent.is_empty()
+    }
+
     /// Whether what was written has to be told at once. It need not be if all was: a machine that has more to send by
     /// then has had a tick. (One that stops waits for it.)
     pub(super) fn is_urgent(&self, stopping: bool) -> bool {
         self.is_urgent || stopping && !self.sent.is_empty()
+    }
+
+    /// Sends the machine's output of a link, or keeps it back. `false`: it is to be sent over the socket.
+    pub(super) fn send<S>(
+        &mut self,
+        connection: &mut SocketConnection<S>,
+        bytes: &[u8],
+        links: &mut Links,
+    ) -> bool {
+        let sent = match &mut connection.carrier {
+            Carrier::Socket => return false,
+            Carrier::Expected { held } => {
+                *held = true;
+                return true;
+            }
+            Carrier::Offered(offer) => match offer.parts.take() {
+                None => return false,
+                Some(parts) => match channel::send(&connection.socket, bytes, &parts) {
+                    Ok(count) => Ok(count),
+                    Err(errno) => {
+                        connection.carrier = Carrier::Socket;
+                        links.log_no_channel(&NoChannel::System("sendmsg", errno));
+                        return false;
+                    }
+                },
+            },
+            Carrier::Channel(channel) => match channel.write(bytes) {
+                // Again when there is room.
+                Ok(0) => return true,
+                Ok(count) => Ok(count),
+                Err(BadChannel) => {
+                    log::error!("{SENSELESS}");
+                    Err(())
+                }
+            },
+        };
+        self.is_urgent |= sent != Ok(bytes.len());
+        self.sent.push((connection.id, sent));
+        true
     }
 }
 
@@ -130,45 +175,6 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
 
     // ---- Bytes ----------------------------------------------------------------
 
-    /// Sends the machine's output of a link.
-    pub(super) fn send_to_link(&mut self, id: ConnectionId) -> Result<(), Error> {
-        let Some(connection) = self.sockets.get(id) else {
-            return Ok(());
-        };
-        let bytes = self.machine.output(id);
-        let sent = match &mut connection.carrier {
-            Carrier::Socket => return self.send_to_socket(id),
-            Carrier::Expected { held } => {
-                *held = true;
-                return Ok(());
-            }
-            Carrier::Offered(offer) => match offer.parts.take() {
-                None => return self.send_to_socket(id),
-                Some(parts) => match channel::send(&connection.socket, bytes, &parts) {
-                    Ok(count) => Ok(count),
-                    Err(errno) => {
-                        connection.carrier = Carrier::Socket;
-                        self.links
-                            .log_no_channel(&NoChannel::System("sendmsg", errno));
-                        return self.send_to_socket(id);
-                    }
-                },
-            },
-            Carrier::Channel(channel) => match channel.write(bytes) {
-                // Again when there is room.
-                Ok(0) => return Ok(()),
-                Ok(count) => Ok(count),
-                Err(BadChannel) => {
-                    log::error!("{SENSELESS}");
-                    Err(())
-                }
-            },
-        };
-        self.channels.is_urgent |= sent != Ok(bytes.len());
-        self.channels.sent.push((id, sent));
-        Ok(())
-    }
-
     /// Tells the machine what was written between the ticks.
     pub(super) fn tell_channels_sent(&mut self) {
         self.channels.is_urgent = false;
@@ -241,9 +247,6 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
     /// The core is about to wait, or to look for events: rings for those that wait for what it has done, and says to the
     /// others if it waits, unless there is something to do.
     pub(super) fn channels_wait(&mut self, next: Next) -> Result<Next, Error> {
-        if self.channels.open.is_empty() && self.channels.bells.is_empty() {
-            return Ok(next);
-        }
         let mut bells = std::mem::take(&mut self.channels.bells);
         self.each_channel(|channel| bells.extend(channel.bell()));
         for bell in &bells {
