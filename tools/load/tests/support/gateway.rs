@@ -3,14 +3,14 @@
 //! Each payment is accepted at once and has a thread, which tries the default processor until that takes it. An attempt has
 //! all the time that it needs, so none is ever in doubt.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use galo_load::exchange::exchange;
 use galo_load::target::Target;
 use galo_testkit::http::reply;
-use galo_testkit::{Request, Service};
+use galo_testkit::{Request, Service, PATIENCE};
 use jiff::Timestamp;
 use serde_json::{json, Value};
 
@@ -57,6 +57,8 @@ pub struct Gateway {
 struct Shared {
     fault: Option<Fault>,
     state: Mutex<State>,
+    /// The processors are known.
+    can_pay: Condvar,
 }
 
 #[derive(Default)]
@@ -81,6 +83,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             fault,
             state: Mutex::default(),
+            can_pay: Condvar::new(),
         });
         let of_service = shared.clone();
         let service = Service::answering(move |request| {
@@ -98,6 +101,7 @@ impl Gateway {
     /// From now on it pays by these: the default one and the fallback.
     pub fn pay_by(&self, processors: [Target; 2]) {
         self.shared.state().processors = Some(processors);
+        self.shared.can_pay.notify_all();
     }
 
     /// It has made so many payments at the default processor, just now.
@@ -112,6 +116,15 @@ impl Gateway {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// The same once the processors are known: the first payments may be there before who started both has told.
+    fn state_to_pay(&self) -> MutexGuard<'_, State> {
+        let unknown = |state: &mut State| state.processors.is_none();
+        let waited = self
+            .can_pay
+            .wait_timeout_while(self.state(), PATIENCE, unknown);
+        waited.unwrap().0
     }
 
     /// Status and body.
@@ -138,7 +151,7 @@ impl Shared {
     fn accept(self: &Arc<Shared>, body: &Value) -> (u16, Value) {
         let mut id = body["correlationId"].as_str().unwrap().to_owned();
         let mut cents = (body["amount"].as_f64().unwrap() * 100.0).round() as u64;
-        let mut state = self.state();
+        let mut state = self.state_to_pay();
         state.accepted += 1;
         let number = state.accepted;
         let is_nth = |every: u64| number.is_multiple_of(every);
