@@ -118,15 +118,12 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             Ok(arrived) => (Ok(arrived.bytes), arrived.channel),
             Err(errno) => (Err(errno), None),
         };
-        let (channel, reason) = match channel {
-            Some(Ok(channel)) => (Some(channel), None),
-            Some(Err(reason)) => (None, Some(reason)),
-            // It says itself why it offers none.
-            None => (None, None),
-        };
-        if let Some(reason) = reason {
-            self.links.log_no_channel(&reason);
-        }
+        // Who offers none says itself why.
+        let channel = channel.and_then(|attached| {
+            attached
+                .map_err(|reason| self.links.log_no_channel(&reason))
+                .ok()
+        });
         connection.ended = matches!(count, Ok(0));
         self.back.update_reading(connection)?;
         let before = std::mem::replace(&mut connection.carrier, Carrier::Socket);
@@ -165,12 +162,19 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         }
     }
 
-    fn open_channel(&mut self, id: ConnectionId, channel: Box<Channel>) -> Result<(), Error> {
+    fn open_channel(&mut self, id: ConnectionId, mut channel: Box<Channel>) -> Result<(), Error> {
         self.watch_channel(id, channel.doorbell())?;
-        if let Some(connection) = self.sockets.get(id) {
-            connection.carrier = Carrier::Channel(channel);
+        let Some(connection) = self.sockets.get(id) else {
+            return Ok(());
+        };
+        // What was wanted of the socket is wanted of the channel; the socket is read for its end.
+        channel.reading = std::mem::replace(&mut connection.reading, true);
+        let was_read = channel.reading;
+        connection.carrier = Carrier::Channel(channel);
+        match was_read {
+            true => Ok(()),
+            false => self.back.update_reading(connection),
         }
-        Ok(())
     }
 
     // ---- Bytes ----------------------------------------------------------------
@@ -188,7 +192,8 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         let bytes_max = self.machine.receive_bytes_max();
         for at in 0..self.channels.open.len() {
             let id = self.channels.open[at];
-            let channel = self.sockets.get(id).and_then(|it| it.channel());
+            let connection = self.sockets.get(id).filter(|it| !it.ended);
+            let channel = connection.and_then(|it| it.channel());
             let Some((has_room, reading)) = channel.map(|it| (it.has_room_again(), it.reading))
             else {
                 continue;
