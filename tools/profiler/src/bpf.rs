@@ -11,7 +11,7 @@ use crate::Seen;
 
 /// Enough to have many ticks of any load, and no more than bpftrace prints without losing some.
 const EVENTS_MAX: usize = 4000;
-/// Rows of the tick that is shown.
+/// Rows of the tick that is shown, if there is one so short.
 const STEPS_MAX: usize = 100;
 
 /// Calls that a core makes, by their numbers.
@@ -268,9 +268,10 @@ fn ticks(events: &[(u64, String)]) -> Vec<Vec<Step>> {
     ticks
 }
 
-/// Of those that can be shown.
+/// Of those that are short enough to be shown; where all connections ask at once none is, and the shortest has to do.
 fn median(mut ticks: Vec<Vec<Step>>) -> Vec<Step> {
-    ticks.retain(|tick| tick.len() <= STEPS_MAX);
+    let shortest = ticks.iter().map(Vec::len).min().unwrap_or(0);
+    ticks.retain(|tick| tick.len() <= STEPS_MAX.max(shortest));
     let length = |tick: &Vec<Step>| tick.last().map_or(0.0, |step| step.at_us);
     ticks.sort_by(|one, other| length(one).total_cmp(&length(other)));
     let middle = ticks.len() / 2;
@@ -280,6 +281,23 @@ fn median(mut ticks: Vec<Vec<Step>>) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_tick_is_better_than_none() {
+        let tick = |steps: usize, length: usize| {
+            let at = (1..=steps).map(|step| Step {
+                at_us: (step * length) as f64 / steps as f64,
+                takes_us: None,
+                what: "request".to_owned(),
+            });
+            at.collect::<Vec<_>>()
+        };
+        let [long, longer] = [STEPS_MAX + 1, STEPS_MAX + 2];
+        let shown = |ticks: Vec<Vec<Step>>| median(ticks).len();
+        assert_eq!(shown(vec![tick(longer, 3), tick(long, 9)]), long);
+        assert_eq!(shown(vec![tick(longer, 3), tick(5, 9), tick(6, 10)]), 6);
+        assert_eq!(shown(vec![]), 0);
+    }
 
     #[test]
     fn a_tick_is_read_from_the_end_of_a_wait_to_the_end_of_its_sending() {
