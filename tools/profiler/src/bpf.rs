@@ -125,7 +125,10 @@ fn script(nodes: &[&Process], core: u32, seconds: u64) -> String {
              @{call} = hist(nsecs - @{call}_at[tid]); delete(@{call}_at[tid]) }}\n"
         );
     }
-    let shown = format!("/tid == {core} && @events < {EVENTS_MAX}/ {{ @events += 1; printf(");
+    // Probes are attached one by one, and the calls come first: what is before the last of them is no tick.
+    let shown = format!(
+        "/tid == {core} && @request && @command && @batch && @events < {EVENTS_MAX}/ {{ @events += 1; printf("
+    );
     script += &format!(
         "tracepoint:raw_syscalls:sys_enter {shown}\"%llu enter %d\\n\", nsecs, args->id) }}\n\
          tracepoint:raw_syscalls:sys_exit {shown}\"%llu exit %d\\n\", nsecs, args->id) }}\n"
@@ -135,6 +138,9 @@ fn script(nodes: &[&Process], core: u32, seconds: u64) -> String {
         .map(|node| node.program.display().to_string())
         .collect();
     for program in programs {
+        for probe in ["request", "command", "batch"] {
+            script += &format!("usdt:{program}:galo:{probe} /tid == {core}/ {{ @{probe} = 1 }}\n");
+        }
         for (probe, print) in [
             (
                 "request",
