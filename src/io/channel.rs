@@ -13,12 +13,11 @@ mod ring;
 
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, SealFlag};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use nix::sys::mman::{mmap, mmap_anonymous, munmap, MapFlags, ProtFlags};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
-use ring::{Indices, Reader, Senseless, Word, Writer};
+use ring::{Indices, Reader, Word, Writer};
 use std::fmt;
 use std::mem::{align_of, size_of};
 use std::num::NonZeroUsize;
@@ -28,7 +27,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 pub(super) use handover::{receive, send};
+pub(super) use ring::Senseless;
 
+use super::control::eventfd;
 use crate::limits::{CHANNEL_BYTES, CHANNEL_RING_BYTES};
 
 /// One end.
@@ -59,16 +60,6 @@ pub(super) enum NoChannel {
     Unfit(&'static str),
     /// It was offered, and the other end did not take it.
     Declined,
-}
-
-/// The other end has put into the shared memory what no end can have put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadChannel;
-
-impl From<Senseless> for BadChannel {
-    fn from(Senseless: Senseless) -> BadChannel {
-        BadChannel
-    }
 }
 
 /// What lies at the front of the memory; the rings' bytes follow. Native byte order: both ends are on this machine.
@@ -178,7 +169,7 @@ impl Channel {
     }
 
     /// Writes what there is room for; the number of bytes. The other end may have to be [rung for](Self::bell).
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize, BadChannel> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize, Senseless> {
         let shared = &self.memory.front().rings[self.writes];
         let room = self.writer.room(shared, RING_BYTES)?;
         let count = bytes.len().min(room as usize);
@@ -193,7 +184,7 @@ impl Channel {
     }
 
     /// Reads what is there, as far as it fits; the number of bytes. The other end may have to be [rung for](Self::bell).
-    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, BadChannel> {
+    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, Senseless> {
         let reads = 1 - self.writes;
         let shared = &self.memory.front().rings[reads];
         let available = self.reader.available(shared, RING_BYTES)?;
@@ -252,8 +243,7 @@ impl fmt::Display for NoChannel {
 }
 
 fn doorbell() -> Result<OwnedFd, Errno> {
-    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    EventFd::from_value_and_flags(0, flags).map(OwnedFd::from)
+    eventfd().map(OwnedFd::from)
 }
 
 fn seals() -> SealFlag {

@@ -5,6 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// To wake a core; neither reading nor writing blocks.
+pub(super) fn eventfd() -> nix::Result<EventFd> {
+    EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+}
+
 /// Shared by all cores of a process and by whoever stops them.
 #[derive(Debug)]
 pub struct Control {
@@ -21,9 +26,8 @@ pub struct Control {
 impl Control {
     /// For this many cores. Fails when descriptors have run out.
     pub fn new(cores: usize) -> std::io::Result<Arc<Control>> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wakes = (0..cores)
-            .map(|_| EventFd::from_value_and_flags(0, flags))
+            .map(|_| eventfd())
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Arc::new(Control {
             stopping: AtomicBool::new(false),

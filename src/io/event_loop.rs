@@ -120,14 +120,15 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             }
         }
         let next = self.next(now.monotonic_ns);
-        if self.channels.are_open() {
-            let next = self.channels_wait(next)?;
-            self.back
-                .gather(&mut self.sockets, next, now.monotonic_ns)?;
+        let has_channels = self.channels.are_open();
+        let next = match has_channels {
+            true => self.channels_wait(next)?,
+            false => next,
+        };
+        self.back
+            .gather(&mut self.sockets, next, now.monotonic_ns)?;
+        if has_channels {
             self.channels_awake();
-        } else {
-            self.back
-                .gather(&mut self.sockets, next, now.monotonic_ns)?;
         }
         Ok(None)
     }

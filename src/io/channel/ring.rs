@@ -51,7 +51,7 @@ struct Line<W>(W);
 
 /// The other end's index is one that it cannot have.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Senseless;
+pub(in crate::io) struct Senseless;
 
 /// The writing end of a ring of `capacity` bytes, a power of two.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Links whose bytes go through memory: they are looked at in each tick, and before the core waits.
 
 use super::super::backend::{Backend, Next};
-use super::super::channel::{self, BadChannel, Channel, NoChannel};
+use super::super::channel::{self, Channel, NoChannel, Senseless};
 use super::super::error::Error;
 use super::super::links::Links;
 use super::super::sockets::{Carrier, SocketConnection};
@@ -66,7 +66,7 @@ impl Channels {
                 // Again when there is room.
                 Ok(0) => return true,
                 Ok(count) => Ok(count),
-                Err(BadChannel) => {
+                Err(Senseless) => {
                     log::error!("{SENSELESS}");
                     Err(())
                 }
@@ -229,7 +229,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 self.machine.received(id, &buffer[..count]);
                 true
             }
-            Err(BadChannel) => {
+            Err(Senseless) => {
                 self.senseless(id);
                 false
             }

@@ -82,9 +82,7 @@ impl Cpus {
             load: allowed.next().unwrap_or(server),
         })
     }
-}
 
-impl Cpus {
     /// Until it is dropped, this thread, and what it starts and does not [`pin`], runs on these two.
     pub fn confine(&self) -> Result<Confined> {
         let this = Pid::from_raw(0);
