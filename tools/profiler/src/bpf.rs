@@ -13,6 +13,8 @@ use crate::Seen;
 const EVENTS_MAX: usize = 4000;
 /// Rows of the tick that is shown, if there is one so short.
 const STEPS_MAX: usize = 100;
+/// How much longer than asked for it looks at a node in which nothing happens.
+const IDLE_S: u64 = 10;
 
 /// Calls that a core makes, by their numbers.
 const CALLS: &[(i64, &str)] = &[
@@ -125,10 +127,10 @@ fn script(nodes: &[&Process], core: u32, seconds: u64) -> String {
              @{call} = hist(nsecs - @{call}_at[tid]); delete(@{call}_at[tid]) }}\n"
         );
     }
-    // Probes are attached one by one, and the calls come first: what is before the last of them is no tick.
-    let shown = format!(
-        "/tid == {core} && @request && @command && @batch && @events < {EVENTS_MAX}/ {{ @events += 1; printf("
-    );
+    // Probes are attached one by one, which takes seconds on a busy machine: the look begins behind the last of them.
+    let begun = "@request && @command && @batch";
+    let shown =
+        format!("/tid == {core} && {begun} && @events < {EVENTS_MAX}/ {{ @events += 1; printf(");
     script += &format!(
         "tracepoint:raw_syscalls:sys_enter {shown}\"%llu enter %d\\n\", nsecs, args->id) }}\n\
          tracepoint:raw_syscalls:sys_exit {shown}\"%llu exit %d\\n\", nsecs, args->id) }}\n"
@@ -163,7 +165,11 @@ fn script(nodes: &[&Process], core: u32, seconds: u64) -> String {
             script += &format!("usdt:{program}:galo:{probe} {shown}{print}) }}\n");
         }
     }
-    script += &format!("interval:s:{seconds} {{ exit() }}\n");
+    script += &format!(
+        "interval:s:1 /{begun}/ {{ @seconds += 1; if (@seconds >= {seconds}) {{ exit() }} }}\n\
+         interval:s:{} {{ exit() }}\n",
+        seconds + IDLE_S
+    );
     script
 }
 

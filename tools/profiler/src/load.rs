@@ -1,14 +1,16 @@
 //! galo-load, beside whatever looks.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 use galo_bench::server::Guard;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Longer than the look, so that it has load to its end.
-const LONGER_S: u64 = 3;
+/// Longer than any look: it is told to end.
+const LOOK_MAX_S: u64 = 3600;
 
 /// How a server is loaded.
 pub struct Load {
@@ -38,26 +40,21 @@ impl Load {
             return Ok((look(), None));
         };
         let json = self.scratch.join("load.json");
-        let mut child = self.start(url, self.seconds + LONGER_S, &json)?;
+        let mut child = self.start(url, LOOK_MAX_S, &json)?;
         let seen = look();
+        child.signal(Signal::SIGINT)?;
         let status = child.0.wait()?;
-        // Status 1: replies that are wrong, which the no-op server's are.
-        anyhow::ensure!(
-            matches!(status.code(), Some(0 | 1)),
-            "galo-load ended with {status}"
-        );
-        Ok((seen, Some(read(&json)?)))
+        // A look that is refused is over before the load has begun.
+        if status.signal() == Some(Signal::SIGINT as i32) {
+            return Ok((seen, None));
+        }
+        Ok((seen, Some(report(status, &json)?)))
     }
 
     /// Exactly as long as it is counted.
     pub fn run(&self, url: &str) -> Result<Run> {
         let json = self.scratch.join("load.json");
-        let status = self.start(url, self.seconds, &json)?.0.wait()?;
-        anyhow::ensure!(
-            matches!(status.code(), Some(0 | 1)),
-            "galo-load ended with {status}"
-        );
-        read(&json)
+        report(self.start(url, self.seconds, &json)?.0.wait()?, &json)
     }
 
     fn start(&self, url: &str, seconds: u64, json: &Path) -> Result<Guard> {
@@ -80,7 +77,12 @@ impl Load {
     }
 }
 
-fn read(json: &Path) -> Result<Run> {
+fn report(status: ExitStatus, json: &Path) -> Result<Run> {
+    // Status 1: replies that are wrong, which the no-op server's are.
+    anyhow::ensure!(
+        matches!(status.code(), Some(0 | 1)),
+        "galo-load ended with {status}"
+    );
     let report: Value = serde_json::from_slice(&std::fs::read(json)?)?;
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
     let run = || {
