@@ -4,15 +4,20 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::resource::Resource;
 use nix::unistd::{setgid, setgroups, setuid, Gid, Uid};
 
 use galo_testkit::{data_dir, Launch};
 
-/// Users whom nobody else is, one for each test: such limits count all that a user has.
-const MEMORY_USER: u32 = 3_141_592;
-const THREADS_USER: u32 = 3_141_593;
+/// A user whom nobody else is or was: such limits count all that a user has, and for a moment what a process had that is gone.
+fn new_user() -> u32 {
+    static USERS: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 1_000_000_000;
+    const OF_EACH_PROCESS: u32 = 64;
+    FIRST + std::process::id() * OF_EACH_PROCESS + USERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// The binary and a directory, where such a user gets at them.
 struct Place {
@@ -68,7 +73,7 @@ fn memory_to_lock_for_fewer_rings_than_cores_is_epoll_and_said() {
         let place = Place::new();
         let memlock = kibibytes * 1024;
         let launch = |io| {
-            let launch = place.launch(MEMORY_USER, io, cores);
+            let launch = place.launch(new_user(), io, cores);
             launch.limit(Resource::RLIMIT_MEMLOCK, memlock)
         };
         let server = launch("auto").start();
@@ -93,9 +98,9 @@ fn memory_to_lock_for_fewer_rings_than_cores_is_epoll_and_said() {
 /// What the refusal says is enough; and a node that was killed just now does not keep the next one from it.
 #[test]
 fn memory_to_lock_for_all_cores_is_uring_again_and_again() {
-    let place = Place::new();
+    let (place, user) = (Place::new(), new_user());
     let launch = |kibibytes: u64| {
-        let launch = place.launch(MEMORY_USER + 2, "uring", 2);
+        let launch = place.launch(user, "uring", 2);
         launch.limit(Resource::RLIMIT_MEMLOCK, kibibytes * 1024)
     };
     let line = launch(600).run().refused(1, &["2 cores need "]);
@@ -112,9 +117,9 @@ fn memory_to_lock_for_all_cores_is_uring_again_and_again() {
 #[test]
 fn too_few_threads_are_named_with_the_number_and_with_it_everything_works() {
     for (io, cores) in [("uring", 1), ("uring", 2), ("epoll", 2), ("auto", 3)] {
-        let place = Place::new();
+        let (place, user) = (Place::new(), new_user());
         let launch = |threads: u64| {
-            let launch = place.launch(THREADS_USER, io, cores);
+            let launch = place.launch(user, io, cores);
             launch.limit(Resource::RLIMIT_NPROC, threads)
         };
         let refused = |threads| {
