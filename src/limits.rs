@@ -83,6 +83,11 @@ pub const RECEIVE_BYTES_SCARCE: usize = KIB;
 /// Once buffers were scarce and no more than this is held, what the allocator keeps goes back to the system. (A
 /// small buffer that is in use keeps a page from going back.)
 pub const CLIENT_BUFFERS_BYTES_CALM: usize = 256 * KIB;
+/// What the kernel keeps of replies to a client of a Unix socket that does not read (`SO_SNDBUF`, which it doubles). It is
+/// the node's memory, for the kernel charges it to who sends.
+pub const UNIX_SEND_BUFFER_BYTES: usize = 8 * KIB;
+/// The same of a client by TCP: what is beyond the client's window (`TCP_NOTSENT_LOWAT`).
+pub const TCP_UNSENT_BYTES: usize = 16 * KIB;
 /// Between two log lines about clients that were closed for what they held.
 pub const EVICTION_LOG_NS: u64 = SECOND_NS;
 
@@ -325,6 +330,8 @@ pub const SYNC_DELAY_NS_MAX: u64 = 100 * MILLISECOND_NS;
 
 /// Memory of a node's container (`compose.yml`), with one core. Beyond: the kernel kills it.
 pub const CONTAINER_BYTES: usize = 64 * MIB;
+/// Clients that the balancer lets in at once (`lb.conf`), maybe all of them to one node.
+pub const BALANCER_CLIENTS_MAX: usize = 1024;
 /// What a node of the contest takes with idle connections and no payments, and the code that is mapped.
 pub const IDLE_BYTES: usize = 10 * MIB;
 
@@ -403,6 +410,11 @@ const _: () = {
             + 2 * JOURNAL_SEGMENT_BYTES as usize
             <= CONTAINER_BYTES * 3 / 4
     );
+    // So do clients that read nothing: the kernel begins a send below twice its bound.
+    assert!(
+        IDLE_BYTES + CLIENT_BUFFERS_BYTES_MAX + BALANCER_CLIENTS_MAX * 3 * UNIX_SEND_BUFFER_BYTES
+            <= CONTAINER_BYTES * 3 / 4
+    );
     assert!(
         LINK_COMMANDS_MAX <= COMMANDS_MAX
             && PROCESSOR_REPLY_BYTES_MAX < PROCESSOR_BUFFERS_BYTES_MAX
@@ -444,5 +456,15 @@ mod tests {
         let (_, behind) = compose.split_once("memory: ").expect("there is one");
         let (megabytes, _) = behind.split_once("M\n").expect("in megabytes");
         assert_eq!(megabytes.parse(), Ok(CONTAINER_BYTES / MIB));
+    }
+
+    #[test]
+    fn the_balancer_lets_in_as_many_clients_as_the_bounds_are_made_for() {
+        let balancer = include_str!("../lb.conf");
+        let (_, behind) = balancer
+            .split_once("worker_connections ")
+            .expect("there is one");
+        let (connections, _) = behind.split_once(';').expect("a number");
+        assert_eq!(connections.parse(), Ok(2 * BALANCER_CLIENTS_MAX));
     }
 }

@@ -1,5 +1,6 @@
 //! Connections to upstreams that a core is making. Each back end has its own way of waiting for them.
 
+use super::socket::set_tcp;
 use super::Upstream;
 use crate::limits::CONNECT_SYNS_REPEATED;
 use crate::machine::Target;
@@ -7,9 +8,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     setsockopt, socket, sockopt, AddressFamily, SockFlag, SockType, SockaddrStorage,
 };
-use std::ffi::c_int;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Connections to upstreams that are being made.
@@ -108,24 +108,8 @@ fn tcp_socket(address: SocketAddr, nonblocking: bool) -> Result<OwnedFd, Errno> 
     flags.set(SockFlag::SOCK_NONBLOCK, nonblocking);
     let socket = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
-    repeat_syns(&socket, CONNECT_SYNS_REPEATED)?;
+    set_tcp(&socket, libc::TCP_SYNCNT, CONNECT_SYNS_REPEATED)?;
     Ok(socket)
-}
-
-/// Sets `TCP_SYNCNT`, tcp(7), which nix does not know.
-fn repeat_syns(socket: &OwnedFd, count: c_int) -> Result<(), Errno> {
-    let length = size_of_val(&count) as libc::socklen_t;
-    // SAFETY: the value is an int of this length, as the option wants.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_SYNCNT,
-            (&raw const count).cast(),
-            length,
-        )
-    };
-    Errno::result(result).map(drop)
 }
 
 #[cfg(test)]

@@ -7,13 +7,16 @@ use super::dials::Dials;
 use super::error::Error;
 use super::jobs::Jobs;
 use super::links::Links;
+use super::listen::ListenSocket;
 use super::socket::{accept_goes_on, refuse, set_nonblocking, AcceptLog};
 use super::sockets::{Carrier, Listener, Sockets};
 use super::{clock, memory, Control, Setup};
-use crate::limits::ACCEPT_RETRY_NS;
+use crate::limits::{ACCEPT_RETRY_NS, UNIX_SEND_BUFFER_BYTES};
 use crate::machine::{ConnectionId, Effect, Exit, Machine, Peer, Target};
 use channels::Channels;
 use nix::errno::Errno;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SndBuf;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -61,12 +64,18 @@ pub(super) async fn run<M: Machine, B: Backend<M::Job>>(
 impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
     fn new(back: B, setup: Setup<M>) -> Core<M, B> {
         let clients = setup.listeners.into_iter();
-        let clients = clients.map(|it| (Peer::Client, it.socket, it.shared));
-        let link = setup.link_listener.map(|it| (Peer::Linker, it, false));
-        let listeners = clients.chain(link).map(|(peer, socket, shared)| Listener {
+        let clients = clients.map(|it| (Peer::Client, it));
+        let link = setup.link_listener.map(|socket| ListenSocket {
+            socket,
+            unix: true,
+            shared: false,
+        });
+        let link = link.map(|it| (Peer::Linker, it));
+        let listeners = clients.chain(link).map(|(peer, it)| Listener {
             peer,
-            shared,
-            socket: Some(socket),
+            unix: it.unix,
+            shared: it.shared,
+            socket: Some(it.socket),
             armed: false,
             closing: false,
         });
@@ -219,7 +228,8 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         armed: bool,
     ) -> Result<(), Error> {
         let listener = &mut self.sockets.listeners[index as usize];
-        let (peer, shared, closing) = (listener.peer, listener.shared, listener.closing);
+        let (peer, unix, shared) = (listener.peer, listener.unix, listener.shared);
+        let closing = listener.closing;
         listener.armed = armed;
         if closing && !armed {
             listener.socket = None;
@@ -227,6 +237,11 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         match result {
             Ok(socket) => {
                 self.accept_log.works();
+                if unix && peer == Peer::Client {
+                    // Not inherited from the listening socket.
+                    setsockopt(&socket, SndBuf, &UNIX_SEND_BUFFER_BYTES)
+                        .map_err(Error::of("SO_SNDBUF"))?;
+                }
                 let ours = match shared {
                     true => self.control.share(self.core, socket),
                     false => Some(socket),

@@ -1,10 +1,11 @@
 //! Listening sockets that a service manager has made, and passes on.
 
 use super::address::Address;
+use super::socket::set_inherited;
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{AcceptConn, SockType as Type, TcpNoDelay};
+use nix::sys::socket::sockopt::{AcceptConn, SockType as Type};
 use nix::sys::socket::{
-    getsockname, getsockopt, setsockopt, AddressFamily, SockType, SockaddrLike, SockaddrStorage,
+    getsockname, getsockopt, AddressFamily, SockType, SockaddrLike, SockaddrStorage,
 };
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -92,8 +93,7 @@ impl Inherited {
             Address::Unix(path.ok_or_else(|| unfit(Cause::Abstract))?.to_owned())
         };
         if let Address::Tcp(..) = address {
-            // Its connections inherit that.
-            setsockopt(&socket, TcpNoDelay, &true).map_err(failed("TCP_NODELAY"))?;
+            set_inherited(&socket).map_err(|(option, errno)| failed(option)(errno))?;
         }
         Ok(Inherited { address, socket })
     }

@@ -2,10 +2,10 @@
 
 use super::address::Address;
 use super::inherited::Inherited;
-use super::socket::connect_unix;
+use super::socket::{connect_unix, set_inherited};
 use crate::limits::BACKLOG;
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{ReuseAddr, ReusePort, TcpNoDelay};
+use nix::sys::socket::sockopt::{ReuseAddr, ReusePort};
 use nix::sys::socket::{
     bind, getsockname, listen, setsockopt, socket, AddressFamily, Backlog, SockFlag, SockProtocol,
     SockType, SockaddrStorage, UnixAddr,
@@ -70,6 +70,8 @@ impl std::error::Error for ListenError {}
 #[derive(Debug)]
 pub struct ListenSocket {
     pub(super) socket: OwnedFd,
+    /// It is a Unix socket.
+    pub(super) unix: bool,
     /// The other cores have it, too: whoever accepts a connection gives each its share of them.
     pub(super) shared: bool,
 }
@@ -128,10 +130,15 @@ impl Listeners {
 
     /// One for each core.
     fn add(&mut self, address: Address, sockets: Vec<OwnedFd>, shared: bool) {
+        let unix = matches!(address, Address::Unix(_));
         self.addresses.push(address);
         let shared = shared && self.cores.len() > 1;
         for (core, socket) in self.cores.iter_mut().zip(sockets) {
-            core.push(ListenSocket { socket, shared });
+            core.push(ListenSocket {
+                socket,
+                unix,
+                shared,
+            });
         }
     }
 
@@ -253,7 +260,7 @@ fn tcp_socket(address: &Address, at: SocketAddr, share: bool) -> Result<OwnedFd,
     )
     .map_err(failed("socket"))?;
     setsockopt(&socket, ReuseAddr, &true).map_err(failed("SO_REUSEADDR"))?;
-    setsockopt(&socket, TcpNoDelay, &true).map_err(failed("TCP_NODELAY"))?;
+    set_inherited(&socket).map_err(|(option, errno)| failed(option)(errno))?;
     if share {
         setsockopt(&socket, ReusePort, &true).map_err(failed("SO_REUSEPORT"))?;
     }

@@ -1,12 +1,15 @@
 //! The few calls on a single socket that the drivers have in common.
 
 use super::error::Error;
+use crate::limits::TCP_UNSENT_BYTES;
 use crate::machine::Peer;
+use libc::c_int;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
-    connect, recv, send, shutdown, socket, AddressFamily, MsgFlags, Shutdown, SockFlag, SockType,
-    UnixAddr,
+    connect, recv, send, setsockopt, shutdown, socket, AddressFamily, MsgFlags, Shutdown, SockFlag,
+    SockType, UnixAddr,
 };
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -28,6 +31,29 @@ pub(super) fn connect_unix(path: &Path) -> Result<OwnedFd, Errno> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(socket)
+}
+
+/// Of a listening TCP socket: what the connections to it inherit. An error comes with the option's name.
+pub(super) fn set_inherited(listener: &OwnedFd) -> Result<(), (&'static str, Errno)> {
+    setsockopt(listener, TcpNoDelay, &true).map_err(|errno| ("TCP_NODELAY", errno))?;
+    set_tcp(listener, libc::TCP_NOTSENT_LOWAT, TCP_UNSENT_BYTES as c_int)
+        .map_err(|errno| ("TCP_NOTSENT_LOWAT", errno))
+}
+
+/// Sets an option of tcp(7) that is an int, and that nix does not know.
+pub(super) fn set_tcp(socket: &OwnedFd, option: c_int, value: c_int) -> Result<(), Errno> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the value is an int of this length, as the option wants.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            option,
+            (&raw const value).cast(),
+            length,
+        )
+    };
+    Errno::result(result).map(drop)
 }
 
 /// Sends FIN. A socket that is already broken needs none.

@@ -21,6 +21,8 @@ pub(super) struct Listener {
     pub peer: Peer,
     /// The listening socket; `None` once it is closed.
     pub socket: Option<OwnedFd>,
+    /// It is a Unix socket.
+    pub unix: bool,
     /// Other cores accept from the same socket.
     pub shared: bool,
     /// The back end accepts.

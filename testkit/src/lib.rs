@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `process`, `programs` | a child process with its log; where the workspace's programs are |
 //! | `socket`, `http` | addresses and streams; requests and replies as bytes |
-//! | `client`, `service` | a connection to a server; a server for tests |
+//! | `client`, `crowd`, `service` | a connection to a server; many that do not read; a server for tests |
 //! | `galo`, `processor`, `load` | the server, the payment processor, the load tester |
 //! | `bank`, `writer` | transactions and statements; clients that know their balances |
 //! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
@@ -18,6 +18,7 @@
 mod bank;
 pub mod browser;
 mod client;
+mod crowd;
 mod galo;
 pub mod http;
 mod ledger;
@@ -36,6 +37,7 @@ mod writer;
 
 pub use bank::{keyed, transaction, Listed, Statement, CONTEST};
 pub use client::Connection;
+pub use crowd::{need_files, Crowd};
 pub use galo::{data_dir, on_both_drivers, Driver, Launch, Server};
 pub use http::{get, post, Reply, Request};
 pub use ledger::{amount, processed, PaymentLedger};

@@ -2,7 +2,7 @@
 
 use crate::project::{Project, SERVICES};
 
-const MEMORY_MB_MAX: u64 = 151;
+const MEMORY_MB_MAX: u64 = 350;
 const CPUS_MAX: f64 = 1.5;
 
 /// All three together stay within the budget, and none of them may do more than it has to.

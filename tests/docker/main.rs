@@ -38,6 +38,7 @@ fn two_containers_behind_nginx() {
     seccomp::allows_io_uring(&project);
     contest_2024(&project.address);
     memory::stays_below_its_limit(&project);
+    memory::suffices_for_a_crowd_that_does_not_read(&project);
     takeover::fits_with_all_keys_remembered(&project);
     drop(project);
 

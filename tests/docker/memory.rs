@@ -6,13 +6,45 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::project::{Project, SERVICES};
-use galo_testkit::{transaction, Connection};
+use galo_testkit::{get, transaction, Connection, Crowd};
 
 const RESIDENT_KIB_MAX: u64 = 30_000_000 / 1024;
 const CONNECTIONS: u32 = 32;
 const LOAD: Duration = Duration::from_secs(3);
 /// More than a client's statement shows: what is measured has been in use.
 const REQUESTS_MIN: u64 = 1_000;
+
+/// As many as nginx lets in, beside those that ask meanwhile.
+const CROWD: usize = 900;
+
+/// Clients that pipeline, and do not read, end no process: what the kernel keeps for them fits into the containers, too.
+pub fn suffices_for_a_crowd_that_does_not_read(project: &Project<'_>) {
+    let nginx = project.pids("nginx");
+    let mut crowd = Crowd::connect(&project.address, CROWD);
+    let mut polite = Connection::open(&project.address).expect("a connection");
+    crowd.flood(
+        &get("/clientes/1/extrato").repeat(8_000),
+        usize::MAX,
+        || {
+            assert_eq!(polite.ask(&get("/clientes/1/extrato")).status, 200);
+            false
+        },
+    );
+    drop(crowd);
+    // Its worker is started anew if it is ended.
+    let now = project.pids("nginx");
+    assert!(
+        nginx.iter().all(|pid| now.contains(pid)),
+        "{nginx:?} {now:?}"
+    );
+    for service in SERVICES {
+        assert_eq!(
+            project.inspect(service, "{{.RestartCount}}"),
+            "0",
+            "{service}"
+        );
+    }
+}
 
 /// The resident sets, added up, while requests are served.
 pub fn stays_below_its_limit(project: &Project<'_>) {

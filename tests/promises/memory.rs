@@ -4,11 +4,9 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{getrlimit, setrlimit, Resource};
-
 use galo_testkit::{
-    data_dir, get, on_both_drivers, transaction, Driver, Launch, PaymentLedger, Processor, Random,
-    PATIENCE,
+    data_dir, get, need_files, on_both_drivers, transaction, Crowd, Driver, Launch, PaymentLedger,
+    Processor, Random,
 };
 
 const CONNECTIONS: usize = 1_000;
@@ -44,15 +42,6 @@ fn a_thousand_connections_fit_in_ten_megabytes() {
     });
 }
 
-fn need_files(wanted: usize) {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    assert!(
-        hard >= wanted as u64,
-        "this test needs ulimit -Hn {wanted}, and has {hard}"
-    );
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-}
-
 /// What all clients together may add to a node's resident memory.
 const FLOOD_KIB_MAX: u64 = 24_000;
 /// What of it may stay when they have gone.
@@ -60,7 +49,7 @@ const AFTERWARDS_KIB_MAX: u64 = 8_000;
 /// From when they have gone.
 const AFTERWARDS_MAX: Duration = Duration::from_secs(15);
 
-/// Many connections that send what the kernel takes of `bytes`, at most `step` of each in a round, and read nothing.
+/// Many connections that send `bytes`, at most `step` of each in a round, and read nothing.
 fn flood(driver: Driver, connections: usize, bytes: &[u8], step: usize) {
     let dir = data_dir();
     let server = Launch::driver(dir.path(), driver).cores(1).start();
@@ -70,39 +59,19 @@ fn flood(driver: Driver, connections: usize, bytes: &[u8], step: usize) {
         polite.ask(&long).posted();
     }
     let before = server.resident_kib();
-    let address = server.address().tcp().to_owned();
-    let mut clients: Vec<(TcpStream, usize, bool)> = Vec::new();
-    for _ in 0..connections {
-        let client = TcpStream::connect(&address).expect("there is room");
-        client.set_nonblocking(true).unwrap();
-        clients.push((client, 0, true));
-    }
-    // Until nothing more is sent, and memory has not grown, for a second: some of it is answered by then.
-    let (mut last_change, mut most) = (Instant::now(), 0);
-    let began = Instant::now();
-    while last_change.elapsed() < Duration::from_secs(1) {
-        assert!(began.elapsed() < 3 * PATIENCE, "it never ends");
-        for (client, sent, open) in clients.iter_mut().filter(|(_, _, open)| *open) {
-            let rest = &bytes[*sent..];
-            match client.write(&rest[..rest.len().min(step)]) {
-                Ok(0) => *open = false, // All of it.
-                Ok(count) => {
-                    *sent += count;
-                    last_change = Instant::now();
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => *open = false,
-            }
-        }
+    let mut crowd = Crowd::connect(server.address(), connections);
+    // Until memory grows no more, either: some of it is answered by then.
+    let mut most = 0;
+    crowd.flood(bytes, step, || {
         assert_eq!(polite.ask(&get("/clientes/1/extrato")).status, 200);
         let resident = server.resident_kib();
-        if resident > most {
-            (most, last_change) = (resident, Instant::now());
-        }
-    }
+        let grows = resident > most;
+        most = most.max(resident);
+        grows
+    });
     let grown = most.saturating_sub(before);
     assert!(grown <= FLOOD_KIB_MAX, "{grown} KiB more");
-    drop(clients);
+    drop(crowd);
     let gone = Instant::now();
     loop {
         let left = server.resident_kib().saturating_sub(before);
@@ -120,9 +89,48 @@ fn flood(driver: Driver, connections: usize, bytes: &[u8], step: usize) {
     assert_eq!(polite.ask(&get("/clientes/1/extrato")).status, 200);
 }
 
+/// What the kernel may keep of replies beyond the client's window: what may be unsent, and the send that reached that.
+const KERNEL_BYTES_MAX: u64 = 100 << 10;
+
+#[test]
+fn the_kernel_keeps_little_for_a_client_that_does_not_read() {
+    on_both_drivers(|driver| {
+        let dir = data_dir();
+        let server = Launch::driver(dir.path(), driver).cores(1).start();
+        let mut client = TcpStream::connect(server.address().tcp()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let ports =
+            [client.peer_addr(), client.local_addr()].map(|address| address.unwrap().port());
+        let requests = get("/clientes/1/extrato").repeat(400);
+        let (mut sent, mut last_sent) = (0, Instant::now());
+        while last_sent.elapsed() < Duration::from_millis(500) {
+            match client.write(&requests[sent % requests.len()..]) {
+                Ok(count) => (sent, last_sent) = (sent + count, Instant::now()),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            assert_eq!(server.get("/health").status, 200);
+        }
+        let kept = send_queue_bytes(ports);
+        assert!(kept > 0, "it has room for all");
+        assert!(kept <= KERNEL_BYTES_MAX, "{kept} bytes");
+    });
+}
+
+/// What waits in the connection of a local and a remote port on the loopback, as /proc/net/tcp has it.
+fn send_queue_bytes(ports: [u16; 2]) -> u64 {
+    let [local, remote] = ports.map(|port| format!("0100007F:{port:04X}"));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut rows = table.lines().map(|line| line.split_whitespace());
+    let queues = rows.find_map(|mut row| {
+        let is_it = row.nth(1) == Some(&local) && row.next() == Some(&remote);
+        is_it.then(|| row.nth(1)).flatten()
+    });
+    let (send, _receive) = queues.expect("it is open").split_once(':').unwrap();
+    u64::from_str_radix(send, 16).unwrap()
+}
+
 #[test]
 fn pipelines_that_nobody_reads_are_bounded_together_and_memory_goes_back() {
-    need_files(10_500);
     for driver in [Driver::Uring, Driver::Epoll] {
         let (statement, credit) = (get("/clientes/1/extrato"), transaction(1, 'c', 1, "a"));
         flood(driver, 2_000, &statement.repeat(400), usize::MAX);
@@ -133,7 +141,6 @@ fn pipelines_that_nobody_reads_are_bounded_together_and_memory_goes_back() {
 
 #[test]
 fn bodies_that_never_end_are_bounded_together_and_memory_goes_back() {
-    need_files(2_500);
     let mut half =
         b"POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
             .to_vec();
@@ -150,7 +157,6 @@ fn bodies_that_never_end_are_bounded_together_and_memory_goes_back() {
 
 #[test]
 fn requests_that_come_byte_by_byte_are_bounded_together_and_memory_goes_back() {
-    need_files(2_500);
     let head = "POST /clientes/1/transacoes HTTP/1.1\r\nHost: x\r\n";
     let filler = "a".repeat(40);
     for driver in [Driver::Uring, Driver::Epoll] {

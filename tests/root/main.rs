@@ -3,6 +3,7 @@
 #[path = "../driver_support/mod.rs"]
 mod driver_support;
 
+mod container;
 mod foreign_user;
 mod full_disk;
 mod limits;
