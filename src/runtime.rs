@@ -379,15 +379,14 @@ impl<D: Disk> Runtime<D> {
             }
         }
         let done = self.closing && self.owned.iter().all(|it| it.store.is_idle());
-        if done {
-            self.exit(Exit::Stopped);
-        } else if self.node.now().monotonic_ns >= deadline_ns {
-            for owned_shard in self.owned.iter().filter(|it| !it.store.is_idle()) {
-                let dir = owned_shard.store.dir().display();
-                log::warn!("{dir}: no snapshot in time: the next start replays the journal");
-            }
-            self.exit(Exit::Stopped);
+        if !done && self.node.now().monotonic_ns < deadline_ns {
+            return;
         }
+        for owned_shard in self.owned.iter().filter(|it| !it.store.is_idle()) {
+            let dir = owned_shard.store.dir().display();
+            log::warn!("{dir}: no snapshot in time: the next start replays the journal");
+        }
+        self.exit(Exit::Stopped);
     }
 
     /// What came of trying to own a shard.
