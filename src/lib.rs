@@ -23,6 +23,7 @@ pub mod members;
 pub mod node;
 pub mod payments;
 pub(crate) mod probes;
+pub mod replicate;
 pub mod runtime;
 pub mod serve;
 pub mod shard;

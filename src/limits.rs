@@ -285,6 +285,28 @@ pub const QUERY_PARTS_MAX: usize = 16 * QUERIES_MAX;
 /// From a part that was refused to the next try.
 pub const ASK_AGAIN_NS: u64 = 10 * MILLISECOND_NS;
 
+// ---- Several machines --------------------------------------------------------
+
+/// A member's lease, from the moment its renewal was sent. Beyond: reads wait, and others may take its shards over.
+pub const LEASE_NS: u64 = 2 * SECOND_NS;
+/// From one renewal to the next.
+pub const LEASE_RENEWAL_NS: u64 = LEASE_NS / 4;
+/// How far a machine's clock may be from the true pace of time.
+pub const CLOCK_DRIFT_PERCENT: u64 = 10;
+/// Without a new record of a member's lease. Beyond, it is revoked: its holder's clock may be slow, and ours fast.
+pub const LEASE_SILENCE_NS: u64 =
+    LEASE_NS / (100 - CLOCK_DRIFT_PERCENT) * (100 + CLOCK_DRIFT_PERCENT) + MILLISECOND_NS;
+/// From a request to the engine that had no answer, or a fault of it, to the next.
+pub const ENGINE_RETRY_NS: u64 = 100 * MILLISECOND_NS;
+/// From a look at an engine that lacks records to the next.
+pub const ENGINE_FAULT_NS: u64 = SECOND_NS;
+/// Between two looks at the log's stream, if nothing is wrong with it.
+pub const INSPECTION_NS: u64 = 5 * SECOND_NS;
+/// How much longer each further candidate leaves a shard that is free to those before it.
+pub const CANDIDATE_NS: u64 = 250 * MILLISECOND_NS;
+/// Bytes of a batch's records: half of what the engine takes in a message (1 MiB unless it is told otherwise).
+pub const BATCH_BYTES_MAX: usize = MIB / 2;
+
 // ---- Shards ----------------------------------------------------------------
 
 /// Shards of one data directory.
@@ -443,6 +465,14 @@ const _: () = {
     assert!(HEAD_NS_MAX < IDLE_NS_MAX && LINGER_NS < HEAD_NS_MAX);
     assert!(PROBE_NS_MIN < PROBE_NS_MAX && SUMMARY_NS_MAX < ATTEMPT_NS_MAX);
     assert!(RETRY_NS_MIN <= PROBE_NS_MIN && PROBE_NS_MAX < RETRY_NS_MAX);
+    // A slow clock's lease ends before a fast one's silence.
+    assert!(
+        LEASE_NS * 100 / (100 - CLOCK_DRIFT_PERCENT)
+            < LEASE_SILENCE_NS * 100 / (100 + CLOCK_DRIFT_PERCENT)
+    );
+    // A renewal that has no answer is sent again before the lease ends.
+    assert!(LEASE_RENEWAL_NS + ENGINE_RETRY_NS < LEASE_NS);
+    assert!(CANDIDATE_NS * 2 < LEASE_NS && ENGINE_RETRY_NS < ENGINE_FAULT_NS);
 };
 
 #[cfg(test)]

@@ -1,0 +1,142 @@
+//! What leaves a replica: requests to the engine, and events for whoever serves the shards.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::engine::{Request, RequestId, Sequence, Subject};
+
+/// What happened, for whoever has the shards' copies. In the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The shard's next record: it goes into the local copy of its log, and, unless it is our own batch that was
+    /// appended last, is applied.
+    Record {
+        /// Whose.
+        shard: u32,
+        /// Its number in the log's stream.
+        sequence: Sequence,
+        /// Its bytes ([`super::record`]).
+        record: Vec<u8>,
+        /// It is the batch that was appended last here.
+        ours: bool,
+    },
+    /// The shard is ours, and its copy has everything: it may be served.
+    Owned(u32),
+    /// The shard is not ours any more. What its copy has beyond the last [`Event::Record`] is to be taken back: it may
+    /// have happened or not, which the records to come tell.
+    Lost(u32),
+    /// What a person should know of.
+    Alarm(Alarm),
+}
+
+/// What a person should know of. Each is told again for as long as it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// The server that leads the log's stream lacks records: no shard is taken over. It was asked to step down.
+    Holes {
+        /// How many.
+        missing: u64,
+        /// The first record that is there.
+        first: Sequence,
+    },
+    /// A shard's log ends before our copy of it does: the shard is not served, or not written to.
+    LogBehind {
+        /// The shard.
+        shard: u32,
+        /// The last record that the engine has.
+        last: Sequence,
+        /// The last one of our copy.
+        copy: Sequence,
+    },
+    /// A record of the log that is not delivered, though later ones are.
+    Gap {
+        /// Behind this one.
+        after: Sequence,
+        /// Before this one.
+        before: Sequence,
+    },
+    /// A record that no member of this version writes, or not there. The shard is closed here.
+    Unreadable {
+        /// The shard.
+        shard: u32,
+        /// The record.
+        sequence: Sequence,
+    },
+    /// A record that is in the log twice: a server that lacked it has taken it again. It was applied once, by everybody.
+    Repeated {
+        /// The shard.
+        shard: u32,
+        /// The second one.
+        sequence: Sequence,
+    },
+    /// A record of somebody who did not own the shard: the engine does not fence. It is not applied, by anybody.
+    NotTheOwners {
+        /// The shard.
+        shard: u32,
+        /// The record.
+        sequence: Sequence,
+    },
+}
+
+/// Which part of the replica an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Lease,
+    Follower,
+    Peer(u32),
+    Shard(u32),
+}
+
+/// What leaves a replica, and whose answers are to come.
+#[derive(Default)]
+pub(super) struct Outbox {
+    pub(super) requests: VecDeque<Request>,
+    pub(super) events: VecDeque<Event>,
+    last_id: RequestId,
+    waiting: BTreeMap<RequestId, Part>,
+}
+
+impl Outbox {
+    pub(super) fn append(
+        &mut self,
+        part: Part,
+        subject: Subject,
+        expected: Sequence,
+        record: Vec<u8>,
+    ) -> RequestId {
+        let id = self.id(part);
+        self.requests.push_back(Request::Append {
+            id,
+            subject,
+            expected,
+            record,
+        });
+        id
+    }
+
+    pub(super) fn last(&mut self, part: Part, subject: Subject) -> RequestId {
+        let id = self.id(part);
+        self.requests.push_back(Request::Last { id, subject });
+        id
+    }
+
+    pub(super) fn inspect(&mut self, part: Part) -> RequestId {
+        let id = self.id(part);
+        self.requests.push_back(Request::Inspect { id });
+        id
+    }
+
+    pub(super) fn alarm(&mut self, alarm: Alarm) {
+        self.events.push_back(Event::Alarm(alarm));
+    }
+
+    /// Whose answer this is; each is taken once.
+    pub(super) fn answered(&mut self, id: RequestId) -> Option<Part> {
+        self.waiting.remove(&id)
+    }
+
+    fn id(&mut self, part: Part) -> RequestId {
+        self.last_id += 1;
+        self.waiting.insert(self.last_id, part);
+        self.last_id
+    }
+}

@@ -1,0 +1,313 @@
+//! A member: its lease, what it sees of the others, its copies of all logs, and what it does when.
+
+use super::engine::{Answer, Request, RequestId, Sequence, Subject};
+use super::follower::Follower;
+use super::lease::Lease;
+use super::outbox::{Alarm, Event, Outbox, Part};
+use super::peers::Peer;
+use super::position::{Owner, Position};
+use super::record::{Record, Writer};
+use super::shard::ShardLog;
+use crate::limits::CANDIDATE_NS;
+
+/// What a replica is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Id of the data directory, which all members have in common.
+    pub cluster: u128,
+    /// Which member this is.
+    pub member: u32,
+    /// How many there are.
+    pub members: u32,
+    /// Random: tells this process from others that take themselves for the same member.
+    pub process: u64,
+    /// By shard: who may own it, whoever should first.
+    pub candidates: Vec<Vec<u32>>,
+}
+
+/// One member's part in a cluster on several machines.
+pub struct Replica {
+    settings: Settings,
+    now_ns: u64,
+    lease: Lease,
+    /// By member; our own, too.
+    peers: Vec<Peer>,
+    shards: Vec<ShardLog>,
+    out: Outbox,
+    follower: Follower,
+    stopping: bool,
+    /// When something is due.
+    wake_ns: u64,
+}
+
+impl Replica {
+    /// `positions`: how far our copies of the shards' logs have come.
+    pub fn new(settings: Settings, positions: &[Position]) -> Replica {
+        let Settings {
+            cluster,
+            member,
+            members,
+            process,
+            ..
+        } = settings;
+        assert!(member < members && positions.len() == settings.candidates.len());
+        let shards = positions.iter().zip(0..);
+        let shards = shards.map(|(position, shard)| ShardLog::new(cluster, shard, *position));
+        let after = positions.iter().map(|it| it.sequence).min().unwrap_or(0);
+        let mut out = Outbox::default();
+        Replica {
+            now_ns: 0,
+            lease: Lease::new(cluster, member, process),
+            peers: (0..members).map(Peer::new).collect(),
+            shards: shards.collect(),
+            follower: Follower::new(&mut out, after),
+            out,
+            stopping: false,
+            wake_ns: 0,
+            settings,
+        }
+    }
+
+    // ---- For whoever has the copies ----------------------------------------------------
+
+    /// Whether a shard is ours, and stays.
+    pub fn owns(&self, shard: u32) -> bool {
+        let tenure = self.shards[shard as usize].tenure();
+        tenure.is_some_and(|tenure| tenure.stays())
+    }
+
+    /// Whether what our copies of our shards say is true at `now_ns`: a reply that was made before, and rests on
+    /// nothing that is not in the log, may leave.
+    pub fn may_read(&self, now_ns: u64) -> bool {
+        self.lease.lasts(now_ns)
+    }
+
+    /// Whether the next batch of a shard may be sent: it is ours, and none is under way.
+    pub fn may_append(&self, shard: u32) -> bool {
+        let tenure = self.shards[shard as usize].tenure();
+        tenure.is_some_and(|tenure| tenure.may_append())
+    }
+
+    /// Sends a shard's next batch, while it [may be](Self::may_append): an [`Event::Record`] tells that it is in the log,
+    /// [`Event::Lost`] that this will never be known here.
+    pub fn append(&mut self, shard: u32, batch: Vec<u8>) {
+        self.shards[shard as usize].append(&mut self.out, batch);
+        self.wake_ns = 0;
+    }
+
+    /// Gives a shard of ours to another member, once the batch under way is in the log: ends in [`Event::Lost`]. It
+    /// is not to be served from now on.
+    pub fn hand_over(&mut self, shard: u32, to: u32) {
+        self.shards[shard as usize].hand_over(to);
+        self.wake_ns = 0;
+    }
+
+    /// Gives everything away; then nobody has to wait for our lease to end.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.wake_ns = 0;
+    }
+
+    /// Whether all is given away.
+    pub fn is_stopped(&self) -> bool {
+        self.lease.is_over()
+    }
+
+    /// Whether another member's lease was renewed lately.
+    pub fn is_alive(&self, member: u32) -> bool {
+        self.peers[member as usize].is_alive(self.now_ns)
+    }
+
+    /// How far our copy of a shard's log has come.
+    pub fn position(&self, shard: u32) -> &Position {
+        &self.shards[shard as usize].position
+    }
+
+    /// What the engine is to be asked next.
+    pub fn next_request(&mut self) -> Option<Request> {
+        self.out.requests.pop_front()
+    }
+
+    /// What happened next.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.out.events.pop_front()
+    }
+
+    // ---- What the engine says -------------------------------------------------------
+
+    /// The answer to a request. Then [`advance`](Self::advance).
+    pub fn answered(&mut self, id: RequestId, answer: &Answer, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.wake_ns = 0;
+        let out = &mut self.out;
+        match out.answered(id) {
+            None => {}
+            Some(Part::Lease) => {
+                if self.lease.answered(out, id, answer, now_ns) {
+                    self.resign();
+                }
+            }
+            Some(Part::Follower) => self.follower.answered(out, id, answer, now_ns),
+            Some(Part::Peer(member)) => {
+                self.peers[member as usize].answered(out, id, answer, now_ns);
+            }
+            Some(Part::Shard(shard)) => {
+                let (peers, us) = (&self.peers, self.lease.writer());
+                let is_free = |there: &Position| is_free(peers, us, &there.owner);
+                let lasts = self.lease.lasts(now_ns);
+                let shard = &mut self.shards[shard as usize];
+                shard.answered(out, id, answer, is_free, lasts, now_ns);
+            }
+        }
+    }
+
+    /// A record of a lease: the last of each when the engine is connected with, and each that is new. Then
+    /// [`advance`](Self::advance).
+    pub fn lease_delivered(&mut self, member: u32, sequence: Sequence, record: &[u8], now_ns: u64) {
+        self.now_ns = now_ns;
+        self.wake_ns = 0;
+        let Some(peer) = self.peers.get_mut(member as usize) else {
+            return;
+        };
+        let record = Record::read(Subject::Lease(member), record);
+        peer.seen(sequence, record.as_ref(), now_ns);
+        if let (true, Some(record)) = (member == self.settings.member, &record) {
+            if self.lease.delivered(sequence, record, now_ns) {
+                self.resign();
+            }
+        }
+    }
+
+    /// The next record of the log. Then [`advance`](Self::advance).
+    pub fn log_delivered(&mut self, shard: u32, sequence: Sequence, record: Vec<u8>, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.wake_ns = 0;
+        if !self.follower.is_next(&mut self.out, sequence, now_ns) {
+            return;
+        }
+        match self.shards.get_mut(shard as usize) {
+            Some(log) => log.delivered(&mut self.out, sequence, record, self.lease.writer()),
+            None => self.out.alarm(Alarm::Unreadable { shard, sequence }),
+        }
+    }
+
+    fn resign(&mut self) {
+        for shard in &mut self.shards {
+            shard.resign(&mut self.out);
+        }
+    }
+
+    // ---- What is due ------------------------------------------------------------------
+
+    /// When to be called again, though the engine says nothing; at once, if that is not later than now.
+    pub fn wake_ns(&self) -> u64 {
+        self.wake_ns
+    }
+
+    /// Does what is due at `now_ns`.
+    pub fn advance(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        if now_ns < self.wake_ns {
+            return;
+        }
+        self.wake_ns = u64::MAX;
+        if self.stopping {
+            self.give_away();
+        }
+        self.lease.advance(&mut self.out, now_ns);
+        self.follower.advance(&mut self.out, now_ns);
+        if let (Some(writer), Some(age_ns)) = (self.lease.writer(), self.lease.age_ns(now_ns)) {
+            if !self.stopping {
+                for shard in 0..self.shards.len() {
+                    self.consider(shard, writer, now_ns - age_ns);
+                }
+            }
+        }
+        for shard in &mut self.shards {
+            shard.advance(&mut self.out, now_ns);
+            self.wake_ns = self.wake_ns.min(shard.wake_ns());
+        }
+        let wake_ns = self.lease.wake_ns().min(self.follower.wake_ns());
+        self.wake_ns = self.wake_ns.min(wake_ns);
+    }
+
+    /// Of a stop: each shard goes to the first candidate that is there, and when none is left, so does the lease.
+    fn give_away(&mut self) {
+        let mut is_owner = false;
+        for shard in 0..self.shards.len() {
+            let candidates = &self.settings.candidates[shard];
+            let others = candidates.iter().filter(|it| **it != self.settings.member);
+            let successor = others.copied().find(|it| self.is_alive(*it));
+            // Without one it is free for whoever comes.
+            self.shards[shard].hand_over(successor.unwrap_or(candidates[0]));
+            is_owner |= self.shards[shard].tenure().is_some();
+        }
+        if !is_owner {
+            self.resign();
+            self.lease.end();
+        }
+    }
+
+    /// Takes a shard over, or does what has to be done before, if it is time to. `since_ns`: since when our lease
+    /// lasts.
+    fn consider(&mut self, shard: usize, us: Writer, since_ns: u64) {
+        let now_ns = self.now_ns;
+        let candidates = &self.settings.candidates[shard];
+        let Some(again_ns) = self.shards[shard].again_ns() else {
+            return;
+        };
+        if !candidates.contains(&us.member) {
+            return;
+        }
+        let owner = self.shards[shard].position.owner;
+        if !is_free(&self.peers, Some(us), &owner) {
+            self.shards[shard].free_ns = u64::MAX;
+            if let Owner::Member(owner) = owner {
+                self.suspect(owner, us, since_ns);
+            }
+            return;
+        }
+        let free_ns = &mut self.shards[shard].free_ns;
+        *free_ns = (*free_ns).min(now_ns);
+        let successor = match owner {
+            Owner::Released(to) => Some(to),
+            _ => None,
+        };
+        let before = |member: &&u32| **member != us.member;
+        let others = successor.iter().chain(candidates).take_while(before);
+        let there = others.filter(|it| self.peers[**it as usize].is_alive(now_ns));
+        let due_ns = *free_ns + there.count() as u64 * CANDIDATE_NS;
+        let due_ns = due_ns.max(again_ns);
+        if now_ns < due_ns {
+            self.wake_ns = self.wake_ns.min(due_ns);
+            return;
+        }
+        self.shards[shard].take_over(us);
+    }
+
+    /// An owner that is not known to be over: its lease is revoked when it is silent for too long.
+    fn suspect(&mut self, owner: Writer, us: Writer, since_ns: u64) {
+        let Some(peer) = self.peers.get_mut(owner.member as usize) else {
+            return;
+        };
+        let due_ns = peer.revocable_ns(since_ns);
+        if self.now_ns < due_ns {
+            self.wake_ns = self.wake_ns.min(due_ns);
+        } else {
+            peer.revoke(&mut self.out, self.settings.cluster, us);
+        }
+    }
+}
+
+/// Whether a shard may be taken from its owner, as far as is known here.
+fn is_free(peers: &[Peer], us: Option<Writer>, owner: &Owner) -> bool {
+    match owner {
+        Owner::Nobody | Owner::Released(_) => true,
+        // Of ours we know when we have lost it.
+        Owner::Member(owner) if us == Some(*owner) => true,
+        Owner::Member(owner) => {
+            let peer = peers.get(owner.member as usize);
+            peer.is_some_and(|peer| peer.is_over(owner.incarnation))
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a shard's log makes of records that are delivered, and what is done when some are not.
+
+use super::*;
+use crate::limits::{ENGINE_FAULT_NS, INSPECTION_NS};
+use crate::replicate::engine::{Answer, Inspection};
+use crate::replicate::follower::Follower;
+use crate::replicate::position::{Owner, Position};
+use crate::replicate::shard::ShardLog;
+
+const SHARD: u32 = 3;
+
+struct Rig {
+    log: ShardLog,
+    out: Outbox,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig {
+            log: ShardLog::new(CLUSTER, SHARD, Position::default()),
+            out: Outbox::default(),
+        }
+    }
+
+    fn deliver(&mut self, sequence: Sequence, writer: Writer, place: (u64, u64), kind: Kind) {
+        let record = record(Subject::Log(SHARD), writer, place, kind);
+        let bytes = record.to_bytes();
+        self.log.delivered(&mut self.out, sequence, bytes, Some(US));
+    }
+
+    /// What happened: the records' numbers, and the other events.
+    fn happened(&mut self) -> (Vec<(Sequence, bool)>, Vec<Event>) {
+        let (mut records, mut others) = (Vec::new(), Vec::new());
+        for event in self.out.events.drain(..) {
+            match event {
+                Event::Record { sequence, ours, .. } => records.push((sequence, ours)),
+                other => others.push(other),
+            }
+        }
+        (records, others)
+    }
+}
+
+fn batch() -> Kind {
+    Kind::Batch(b"a batch".to_vec())
+}
+
+#[test]
+fn records_of_owners_are_applied_in_their_order_once() {
+    let mut rig = Rig::new();
+    rig.deliver(1, THEM, (1, 0), Kind::Epoch);
+    rig.deliver(4, THEM, (1, 1), batch());
+    rig.deliver(4, THEM, (1, 1), batch());
+    rig.deliver(6, THEM, (1, 2), Kind::Handover(2));
+    let records = vec![(1, false), (4, false), (6, false)];
+    assert_eq!(rig.happened(), (records, Vec::new()));
+    let position = Position {
+        sequence: 6,
+        epoch: 1,
+        number: 2,
+        owner: Owner::Released(2),
+    };
+    assert_eq!(rig.log.position, position);
+}
+
+/// The last row of the table of `takeover.rs`.
+#[test]
+fn followed() {
+    let mut rig = Rig::new();
+    rig.deliver(1, THEM, (1, 0), Kind::Epoch);
+    rig.log.take_over(US);
+    rig.deliver(2, THEM, (1, 1), batch());
+    assert!(rig.log.tenure().is_none());
+    rig.deliver(5, US, (2, 0), Kind::Epoch);
+    let (records, others) = rig.happened();
+    assert_eq!(records.len(), 3);
+    assert_eq!(others, [Event::Owned(SHARD)]);
+    assert!(rig.log.tenure().is_some_and(|tenure| tenure.may_append()));
+}
+
+#[test]
+fn an_owner_learns_of_a_newer_one() {
+    let mut rig = Rig::new();
+    rig.deliver(1, US, (1, 0), Kind::Epoch);
+    rig.log.append(&mut rig.out, b"a batch".to_vec());
+    rig.happened();
+    rig.deliver(2, THEM, (2, 0), Kind::Epoch);
+    // First the shard is lost, then there is another's record.
+    assert_eq!(rig.out.events.front(), Some(&Event::Lost(SHARD)));
+    let (records, others) = rig.happened();
+    assert_eq!(
+        (records, others),
+        (vec![(2, false)], vec![Event::Lost(SHARD)])
+    );
+}
+
+#[test]
+fn the_batch_under_way_may_be_delivered_before_it_is_acknowledged() {
+    let mut rig = Rig::new();
+    rig.deliver(1, US, (1, 0), Kind::Epoch);
+    rig.log.append(&mut rig.out, b"a batch".to_vec());
+    rig.happened();
+    rig.deliver(2, US, (1, 1), batch());
+    assert_eq!(rig.happened(), (vec![(2, true)], Vec::new()));
+    assert!(rig.log.tenure().is_some_and(|tenure| tenure.may_append()));
+}
+
+#[test]
+fn a_record_of_a_former_owner_is_not_applied() {
+    let mut rig = Rig::new();
+    rig.deliver(1, THEM, (1, 0), Kind::Epoch);
+    rig.deliver(2, US, (2, 0), Kind::Epoch);
+    rig.happened();
+    rig.deliver(3, THEM, (1, 1), batch());
+    let alarm = Alarm::NotTheOwners {
+        shard: SHARD,
+        sequence: 3,
+    };
+    let others = vec![Event::Lost(SHARD), Event::Alarm(alarm)];
+    assert_eq!(rig.happened(), (Vec::new(), others));
+    assert_eq!(
+        rig.log.position.sequence, 3,
+        "the next one stands behind it"
+    );
+    assert_eq!(rig.log.position.epoch, 2);
+}
+
+#[test]
+fn a_record_that_is_there_twice_is_applied_once() {
+    let mut rig = Rig::new();
+    rig.deliver(1, THEM, (1, 0), Kind::Epoch);
+    rig.deliver(2, THEM, (1, 1), batch());
+    rig.happened();
+    rig.deliver(3, THEM, (1, 1), batch());
+    let alarm = Alarm::Repeated {
+        shard: SHARD,
+        sequence: 3,
+    };
+    assert_eq!(rig.happened(), (Vec::new(), vec![Event::Alarm(alarm)]));
+    rig.deliver(4, THEM, (1, 2), batch());
+    assert_eq!(rig.happened(), (vec![(4, false)], Vec::new()));
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_closed() {
+    let mut rig = Rig::new();
+    rig.deliver(1, US, (1, 0), Kind::Epoch);
+    rig.happened();
+    let bytes = b"from another version".to_vec();
+    rig.log.delivered(&mut rig.out, 2, bytes, Some(US));
+    let alarm = Alarm::Unreadable {
+        shard: SHARD,
+        sequence: 2,
+    };
+    let others = vec![Event::Lost(SHARD), Event::Alarm(alarm)];
+    assert_eq!(rig.happened(), (Vec::new(), others));
+    rig.deliver(3, THEM, (2, 0), Kind::Epoch);
+    assert_eq!(rig.happened(), (Vec::new(), Vec::new()));
+    assert_eq!(rig.log.again_ns(), None, "nor is it taken over");
+}
+
+// ---- The stream --------------------------------------------------------------------------
+
+#[test]
+fn a_gap_is_told_and_what_is_missing_is_asked_for() {
+    let mut out = Outbox::default();
+    let mut follower = Follower::new(&mut out, 4);
+    let follow = Request::Follow { after: 4 };
+    assert_eq!(out.requests.pop_front(), Some(follow.clone()));
+    assert!(!follower.is_next(&mut out, 4, 0), "that is known");
+    assert!(!follower.is_next(&mut out, 6, 0));
+    let (after, before) = (4, 6);
+    assert_eq!(alarm(&mut out), Alarm::Gap { after, before });
+    assert_eq!(out.requests, [Request::StepDown, follow.clone()]);
+    out.requests.clear();
+    assert!(!follower.is_next(&mut out, 7, ENGINE_FAULT_NS - 1));
+    nothing_is_asked(&out);
+    assert!(follower.is_next(&mut out, 5, ENGINE_FAULT_NS - 1));
+    assert!(follower.is_next(&mut out, 6, ENGINE_FAULT_NS - 1));
+    assert!(!follower.is_next(&mut out, 9, ENGINE_FAULT_NS));
+    let (after, before) = (6, 9);
+    assert_eq!(alarm(&mut out), Alarm::Gap { after, before });
+}
+
+#[test]
+fn the_newest_records_are_asked_for_when_none_comes() {
+    let mut out = Outbox::default();
+    let mut follower = Follower::new(&mut out, 4);
+    out.requests.clear();
+    let inspected = |last| {
+        let inspection = Inspection {
+            first: 1,
+            last,
+            missing: 0,
+        };
+        Answer::Inspected(inspection)
+    };
+    follower.advance(&mut out, 0);
+    let (id, _) = asked(&mut out);
+    follower.answered(&mut out, id, &inspected(4), 10);
+    nothing_is_asked(&out);
+    assert_eq!(follower.wake_ns(), 10 + INSPECTION_NS);
+    follower.advance(&mut out, 10 + INSPECTION_NS);
+    let (id, _) = asked(&mut out);
+    // Some come meanwhile: the rest is on its way.
+    assert!(follower.is_next(&mut out, 5, 20 + INSPECTION_NS));
+    follower.answered(&mut out, id, &inspected(8), 20 + INSPECTION_NS);
+    nothing_is_asked(&out);
+    follower.advance(&mut out, 20 + 2 * INSPECTION_NS);
+    let (id, _) = asked(&mut out);
+    follower.answered(&mut out, id, &inspected(8), 30 + 2 * INSPECTION_NS);
+    assert_eq!(out.requests, [Request::Follow { after: 5 }]);
+    assert_eq!(follower.wake_ns(), 30 + 2 * INSPECTION_NS + ENGINE_FAULT_NS);
+}
+
+#[test]
+fn a_stream_with_holes_is_told_of() {
+    let mut out = Outbox::default();
+    let mut follower = Follower::new(&mut out, 4);
+    out.requests.clear();
+    follower.advance(&mut out, 0);
+    let (id, _) = asked(&mut out);
+    let inspection = Inspection {
+        first: 1,
+        last: 4,
+        missing: 2,
+    };
+    follower.answered(&mut out, id, &Answer::Inspected(inspection), 10);
+    let (first, missing) = (1, 2);
+    assert_eq!(alarm(&mut out), Alarm::Holes { first, missing });
+    assert_eq!(out.requests, [Request::StepDown]);
+}
