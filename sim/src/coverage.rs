@@ -1,5 +1,7 @@
 //! What runs met: a simulator that meets nothing finds nothing.
 
+/// Declares `Coverage`, with what it counts.
+#[macro_export]
 macro_rules! coverage {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// See the module.
@@ -8,14 +10,12 @@ macro_rules! coverage {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        impl Coverage {
-            /// Adds another run's.
-            pub fn add(&mut self, other: &Coverage) {
+        impl $crate::many::Tally for Coverage {
+            fn add(&mut self, other: &Coverage) {
                 $(self.$name += other.$name;)*
             }
 
-            /// Names and numbers.
-            pub fn list(&self) -> Vec<(&'static str, u64)> {
+            fn list(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name)),*]
             }
         }

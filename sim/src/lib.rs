@@ -13,10 +13,12 @@
 //! - `model`: the oracle. `journals`: what it is told.
 //! - `payments`: the processors, what is asked of them, and whether it is right.
 //! - `trace`: what is told of a run. `stories`: runs that are written down, to be read.
+//! - `machines`: a world of its own, for what holds between several machines.
 //! - `sabotage`: known-wrong behaviour, to see that it is found.
 
 #![allow(missing_docs)]
 
+pub mod machines;
 pub mod many;
 pub mod run;
 pub mod sabotage;

@@ -1,14 +1,14 @@
 //! `galo-sim`: runs seeds, and says which of them broke a promise.
 
+use std::fmt::Debug;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use galo_output::{complain, print, unprinted, Report};
-use galo_sim::many::many;
-use galo_sim::run::Options;
-use galo_sim::sabotage::Sabotage;
+use galo_sim::many::{many, Outcome, Tally};
 use galo_sim::trace::Shown;
+use galo_sim::{machines, run, sabotage};
 
 const HELP: &str = "\
 galo-sim: a deterministic simulator for galo
@@ -18,6 +18,7 @@ galo-sim: a deterministic simulator for galo
   --steps             and how: every event and effect of a core
   --seeds N           runs N seeds, on all CPUs (default: 1000)
   --from S            beginning with this one (default: 0)
+  --machines          of the world of several machines, and what replicates between them
   --self-test         puts known-wrong behaviour in, and expects that it is found
   --sabotage NAME     puts one kind of wrong behaviour into the runs, as the self-test names it
   --coverage          prints what the runs met
@@ -34,8 +35,9 @@ struct Arguments {
     seeds: u64,
     from: u64,
     shown: Shown,
+    machines: bool,
     self_test: bool,
-    sabotage: Option<Sabotage>,
+    sabotage: Option<String>,
     coverage: bool,
 }
 
@@ -46,6 +48,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
         seeds: 1000,
         from: 0,
         shown: Shown::Nothing,
+        machines: false,
         self_test: false,
         sabotage: None,
         coverage: false,
@@ -58,14 +61,9 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
             Long("from") => arguments.from = parser.value()?.parse()?,
             Long("trace") => arguments.shown = arguments.shown.max(Shown::Events),
             Long("steps") => arguments.shown = Shown::Steps,
+            Long("machines") => arguments.machines = true,
             Long("self-test") => arguments.self_test = true,
-            Long("sabotage") => {
-                arguments.sabotage = Some(parser.value()?.parse_with(|name| {
-                    let named = |sabotage: &Sabotage| format!("{sabotage:?}") == name;
-                    let found = Sabotage::ALL.iter().copied().find(named);
-                    found.ok_or_else(|| format!("there is no sabotage {name:?}"))
-                })?);
-            }
+            Long("sabotage") => arguments.sabotage = Some(parser.value()?.parse()?),
             Long("coverage") => arguments.coverage = true,
             Long("help") | Short('h') => return Ok(None),
             _ => return Err(argument.unexpected()),
@@ -94,9 +92,9 @@ fn main() -> ExitCode {
     };
     // Runs go on when nobody reads: what they find is in the status, too.
     let mut report = Report::default();
-    let good = match arguments.self_test {
-        true => self_test(arguments.from, &mut report),
-        false => seeds(&arguments, &mut report),
+    let good = match arguments.machines {
+        true => one_or_all(&arguments, &mut report, &MACHINES),
+        false => one_or_all(&arguments, &mut report, &BANK_AND_GATEWAY),
     };
     match (good, report.finish()) {
         (Ok(true), Ok(())) => ExitCode::SUCCESS,
@@ -105,8 +103,70 @@ fn main() -> ExitCode {
     }
 }
 
+/// A world that seeds are of.
+struct World<S: 'static, C> {
+    /// How it is asked for.
+    flag: &'static str,
+    /// What can be wrong in it.
+    sabotages: &'static [S],
+    /// From which seed on one of these is soon met.
+    first_seed: fn(S) -> u64,
+    run: fn(u64, Shown, Option<S>) -> Outcome<C>,
+}
+
+const BANK_AND_GATEWAY: World<sabotage::Sabotage, run::Coverage> = World {
+    flag: "",
+    sabotages: sabotage::Sabotage::ALL,
+    first_seed: sabotage::Sabotage::first_seed,
+    run: |seed, shown, sabotage| run::run(seed, run::Options { shown, sabotage }),
+};
+
+const MACHINES: World<machines::sabotage::Sabotage, machines::Coverage> = World {
+    flag: "--machines ",
+    sabotages: machines::sabotage::Sabotage::ALL,
+    first_seed: |_| 0,
+    run: |seed, shown, sabotage| machines::run(seed, machines::Options { shown, sabotage }),
+};
+
+/// Whether what was to be shown was.
+fn one_or_all<S, C>(
+    arguments: &Arguments,
+    report: &mut Report,
+    world: &World<S, C>,
+) -> io::Result<bool>
+where
+    S: Copy + Debug + Send + Sync,
+    C: Tally,
+{
+    if arguments.self_test {
+        return self_test(arguments.from, report, world);
+    }
+    let sabotage = match &arguments.sabotage {
+        None => None,
+        Some(name) => {
+            let named = |sabotage: &S| format!("{sabotage:?}") == *name;
+            let found = world.sabotages.iter().copied().find(named);
+            if found.is_none() {
+                writeln!(report, "there is no sabotage {name:?}")?;
+                return Ok(false);
+            }
+            found
+        }
+    };
+    seeds(arguments, report, world, sabotage)
+}
+
 /// Whether no promise was broken.
-fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
+fn seeds<S, C>(
+    arguments: &Arguments,
+    report: &mut Report,
+    world: &World<S, C>,
+    sabotage: Option<S>,
+) -> io::Result<bool>
+where
+    S: Copy + Send + Sync,
+    C: Tally,
+{
     let (from, count) = match arguments.seed {
         Some(seed) => (seed, 1),
         None => (arguments.from, arguments.seeds),
@@ -115,16 +175,14 @@ fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
         Some(_) => arguments.shown,
         None => Shown::Nothing,
     };
-    let options = Options {
-        shown,
-        sabotage: arguments.sabotage,
-    };
     let begin = Instant::now();
-    let summary = many(from, count, options, false, |seed, violation| {
+    let (run, flag) = (world.run, world.flag);
+    let run = move |seed| run(seed, shown, sabotage);
+    let summary = many(from, count, run, false, |seed, violation| {
         // The report keeps its errors to itself.
         let _ = writeln!(
             report,
-            "seed {seed}: {violation}\n  replay: cargo run --release -p galo-sim -- --seed {seed} --trace"
+            "seed {seed}: {violation}\n  replay: cargo run --release -p galo-sim -- {flag}--seed {seed} --trace"
         );
     });
     if arguments.coverage {
@@ -140,15 +198,17 @@ fn seeds(arguments: &Arguments, report: &mut Report) -> io::Result<bool> {
 }
 
 /// Whether everything that was put in was found.
-fn self_test(from: u64, report: &mut Report) -> io::Result<bool> {
+fn self_test<S, C>(from: u64, report: &mut Report, world: &World<S, C>) -> io::Result<bool>
+where
+    S: Copy + Debug + Send + Sync,
+    C: Tally,
+{
     let mut missed = 0;
-    for &sabotage in Sabotage::ALL {
-        let options = Options {
-            shown: Shown::Nothing,
-            sabotage: Some(sabotage),
-        };
-        let first = from + sabotage.first_seed();
-        let summary = many(first, SELF_TEST_SEEDS, options, true, |_, _| {});
+    for &sabotage in world.sabotages {
+        let run = world.run;
+        let run = move |seed| run(seed, Shown::Nothing, Some(sabotage));
+        let first = from + (world.first_seed)(sabotage);
+        let summary = many(first, SELF_TEST_SEEDS, run, true, |_, _| {});
         match summary.failed.first_key_value() {
             Some((seed, violation)) => {
                 let short: String = violation.chars().take(100).collect();
@@ -163,7 +223,7 @@ fn self_test(from: u64, report: &mut Report) -> io::Result<bool> {
             }
         }
     }
-    let found = Sabotage::ALL.len() - missed;
+    let found = world.sabotages.len() - missed;
     writeln!(report, "{found} found, {missed} missed")?;
     Ok(missed == 0)
 }

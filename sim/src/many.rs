@@ -7,28 +7,46 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::coverage::Coverage;
-use crate::run::{run, Options, Outcome};
+/// Counts of what runs met.
+pub trait Tally: Clone + Default + Send + 'static {
+    /// Adds another run's.
+    fn add(&mut self, other: &Self);
+    /// Names and numbers.
+    fn list(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome<C> {
+    /// Of everything that happened.
+    pub hash: u64,
+    /// What was met on the way.
+    pub coverage: C,
+    /// The promise that was broken.
+    pub violation: Option<String>,
+}
 
 /// What came of all of them.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct Summary<C> {
     /// Runs in which every promise was kept.
     pub passed: u64,
     /// What went wrong, by seed.
     pub failed: BTreeMap<u64, String>,
     /// What all of them met.
-    pub coverage: Coverage,
+    pub coverage: C,
 }
+
+/// Tells of a panic.
+type Tell = Box<dyn FnOnce(String)>;
 
 std::thread_local! {
-    /// In a thread that runs seeds: the present one, and where a panic is to be told.
-    static PRESENT: std::cell::RefCell<Option<(u64, Sender<Message>)>> =
-        const { std::cell::RefCell::new(None) };
+    /// In a thread that runs a seed: how a panic in that is told.
+    static PRESENT: std::cell::RefCell<Option<Tell>> = const { std::cell::RefCell::new(None) };
 }
 
-enum Message {
-    Done(u64, Box<Outcome>),
+enum Message<C> {
+    Done(u64, Box<Outcome<C>>),
     /// The thread is of no use any more.
     Panicked(u64, String),
     /// There are no seeds left.
@@ -37,26 +55,26 @@ enum Message {
 
 /// Runs `count` seeds from `from` on; `progress` is told of every failure as it happens. Stops early
 /// at the first failure if `first`.
-pub fn many(
+pub fn many<C: Tally>(
     from: u64,
     count: u64,
-    options: Options,
+    run: impl Fn(u64) -> Outcome<C> + Send + Sync + 'static,
     first: bool,
     mut progress: impl FnMut(u64, &str),
-) -> Summary {
+) -> Summary<C> {
     tell_panics();
     let (sender, receiver) = mpsc::channel();
-    let next = Arc::new(AtomicU64::new(0));
+    let (next, run) = (Arc::new(AtomicU64::new(0)), Arc::new(run));
     let spawn = || {
-        let (sender, next) = (sender.clone(), next.clone());
-        thread::spawn(move || work(from, count, options, &sender, &next))
+        let (sender, next, run) = (sender.clone(), next.clone(), run.clone());
+        thread::spawn(move || work(from, count, &*run, &sender, &next))
     };
     let threads = thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
     let mut working = threads.min(count.max(1));
     for _ in 0..working {
         spawn();
     }
-    let mut summary = Summary::default();
+    let mut summary = Summary::<C>::default();
     while working > 0 {
         let (seed, violation) = match receiver.recv().expect("there is a sender") {
             Message::Idle => {
@@ -87,15 +105,23 @@ pub fn many(
     summary
 }
 
-fn work(from: u64, count: u64, options: Options, sender: &Sender<Message>, next: &AtomicU64) {
+fn work<C: Tally>(
+    from: u64,
+    count: u64,
+    run: &impl Fn(u64) -> Outcome<C>,
+    sender: &Sender<Message<C>>,
+    next: &AtomicU64,
+) {
     loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
         if index >= count {
             break;
         }
         let seed = from.wrapping_add(index);
-        PRESENT.replace(Some((seed, sender.clone())));
-        let outcome = run(seed, options);
+        let told = sender.clone();
+        let tell = move |panic| drop(told.send(Message::Panicked(seed, panic)));
+        PRESENT.replace(Some(Box::new(tell)));
+        let outcome = run(seed);
         PRESENT.replace(None);
         let _ = sender.send(Message::Done(seed, Box::new(outcome)));
     }
@@ -113,10 +139,10 @@ fn tell_panics() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         let present = PRESENT.try_with(|present| present.borrow_mut().take());
-        let Ok(Some((seed, sender))) = present else {
+        let Ok(Some(tell)) = present else {
             return usual(info);
         };
-        let _ = sender.send(Message::Panicked(seed, format!("panic: {info}")));
+        tell(format!("panic: {info}"));
         while cfg!(panic = "abort") {
             thread::park();
         }

@@ -1,6 +1,7 @@
 //! One run: what a seed does, and what came of it.
 
-use crate::coverage::Coverage;
+pub use crate::coverage::Coverage;
+use crate::many::Outcome;
 use crate::payments;
 use crate::plan::{Ending, Life, Plan};
 use crate::sabotage::Sabotage;
@@ -18,19 +19,8 @@ pub struct Options {
     pub sabotage: Option<Sabotage>,
 }
 
-/// What came of a run.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Of everything that happened.
-    pub hash: u64,
-    /// What was met on the way.
-    pub coverage: Coverage,
-    /// The promise that was broken.
-    pub violation: Option<String>,
-}
-
 /// Does what the seed says.
-pub fn run(seed: u64, options: Options) -> Outcome {
+pub fn run(seed: u64, options: Options) -> Outcome<Coverage> {
     let mut random = Random::new(seed);
     let mut odd = Random::new(seed ^ 0x6f64_6473_616e_6465);
     let plan = Plan::new(&mut random)

@@ -1,5 +1,7 @@
 //! Known-wrong behaviour, put in through the seams that the simulator owns: each one must be found.
 
+/// Declares `Sabotage`, with its kinds.
+#[macro_export]
 macro_rules! sabotages {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// What is wrong.

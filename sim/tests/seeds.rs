@@ -1,6 +1,6 @@
 //! The simulator as a test: some seeds, the ones that found something, and itself.
 
-use galo_sim::many::many;
+use galo_sim::many::{many, Tally};
 use galo_sim::run::{run, Options};
 use galo_sim::sabotage::Sabotage;
 
@@ -11,7 +11,8 @@ const SELF_TEST_SEEDS: u64 = 300;
 
 #[test]
 fn no_seed_breaks_a_promise() {
-    let summary = many(0, SEEDS, Options::default(), false, |_, _| {});
+    let run = |seed| run(seed, Options::default());
+    let summary = many(0, SEEDS, run, false, |_, _| {});
     assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
     assert_eq!(summary.passed, SEEDS);
     let coverage = summary.coverage;
@@ -54,7 +55,8 @@ fn every_sabotage_is_found() {
             ..Options::default()
         };
         let from = sabotage.first_seed();
-        let summary = many(from, SELF_TEST_SEEDS, options, true, |_, _| {});
+        let run = move |seed| run(seed, options);
+        let summary = many(from, SELF_TEST_SEEDS, run, true, |_, _| {});
         assert!(!summary.failed.is_empty(), "{sabotage:?} is not found");
     }
 }

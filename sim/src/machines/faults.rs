@@ -1,0 +1,217 @@
+//! What a seed decides beforehand, and what goes wrong.
+
+use galo::limits::{CLOCK_DRIFT_PERCENT, MILLISECOND_NS, SECOND_NS};
+use galo_testkit::Random;
+
+use super::sabotage::Sabotage;
+use super::world::{What, World};
+use crate::event;
+use crate::trace::{Checked, Who};
+
+pub struct Plan {
+    pub members: usize,
+    pub shards: usize,
+    /// Of each clock, permille of the true pace.
+    pub paces: Vec<u64>,
+    /// For so long things go wrong.
+    pub troubled_ns: u64,
+    /// Between two of them, at most; `None`: nothing goes wrong.
+    pub fault_every_ns: Option<u64>,
+    /// Half of them are of this kind.
+    pub often: Fault,
+    /// Between two things that clients do, at most.
+    pub act_every_ns: u64,
+    /// Of these, writes, percent. A read of a copy that has what is not acknowledged waits.
+    pub writes: u64,
+    /// Messages that are lost, percent.
+    pub loss: u64,
+    /// Messages that are late, percent.
+    pub late: u64,
+}
+
+impl Plan {
+    pub fn new(random: &mut Random, sabotage: Option<Sabotage>) -> Plan {
+        let members = *random.pick(&[1, 2, 3, 3, 3, 4]);
+        let drift = match sabotage {
+            Some(Sabotage::NoMargin) => 40,
+            _ => CLOCK_DRIFT_PERCENT,
+        };
+        let pace = |random: &mut Random| match random.percent(50) {
+            true => *random.pick(&[1000 - 10 * drift, 1000 + 10 * drift]),
+            false => random.between(1000 - 10 * drift, 1000 + 10 * drift),
+        };
+        let troubled_ns = random.between(10, 120) * SECOND_NS;
+        let act_every_ns = *random.pick(&[2, 20, 100, 500]) * MILLISECOND_NS;
+        Plan {
+            members,
+            shards: random.between(1, 4) as usize,
+            paces: (0..members).map(|_| pace(random)).collect(),
+            troubled_ns,
+            fault_every_ns: Some(*random.pick(&[1_000, 6_000, 15_000, 30_000]) * MILLISECOND_NS),
+            often: *random.pick(&Fault::ALL),
+            // Some thousand things at most.
+            act_every_ns: act_every_ns.max(troubled_ns / 3_000),
+            writes: *random.pick(&[50, 5, 1]),
+            loss: *random.pick(&[0, 0, 1, 5, 20]),
+            late: *random.pick(&[0, 1, 5, 20]),
+        }
+    }
+
+    /// Three members, right clocks, and nothing goes wrong.
+    pub fn calm(random: &mut Random) -> Plan {
+        Plan {
+            members: 3,
+            shards: 3,
+            paces: vec![1000; 3],
+            troubled_ns: 0,
+            fault_every_ns: None,
+            often: Fault::Kill,
+            act_every_ns: random.between(5, 50) * MILLISECOND_NS,
+            writes: 50,
+            loss: 0,
+            late: 0,
+        }
+    }
+}
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Kill,
+    Power,
+    Stop,
+    Pause,
+    /// A member and the engine do not hear each other.
+    Cut,
+    /// One of them does not hear the other.
+    HalfCut,
+    /// A member gets answers, and nothing new of the streams.
+    Stall,
+    Election,
+    LoseRecords,
+    HandOver,
+}
+
+impl Fault {
+    const ALL: [Fault; 10] = [
+        Fault::Kill,
+        Fault::Power,
+        Fault::Stop,
+        Fault::Pause,
+        Fault::Cut,
+        Fault::HalfCut,
+        Fault::Stall,
+        Fault::Election,
+        Fault::LoseRecords,
+        Fault::HandOver,
+    ];
+}
+
+impl World {
+    /// Something goes wrong.
+    pub fn fault(&mut self) -> Checked {
+        let fault = match self.random.percent(50) {
+            true => self.plan.often,
+            false => *self.random.pick(&Fault::ALL),
+        };
+        let member = self.random.index(self.members.len());
+        let for_ns = match self.random.percent(40) {
+            true => self.random.between(1, SECOND_NS),
+            false => self.random.between(1, 10 * SECOND_NS),
+        };
+        let until_ns = self.now_ns + for_ns;
+        match fault {
+            Fault::Kill => self.kill(member),
+            Fault::Power => {
+                event!(self.trace, Who::World, "the power fails");
+                self.coverage.power_losses += 1;
+                (0..self.members.len()).for_each(|member| self.kill(member));
+            }
+            Fault::Stop => self.stop(member)?,
+            Fault::Pause => {
+                event!(self.trace, Who::Node(member), "is paused for {for_ns} ns");
+                self.coverage.pauses += 1;
+                self.members[member].paused_until_ns = until_ns;
+                self.at(until_ns, What::Resume(member));
+            }
+            Fault::Cut | Fault::HalfCut => {
+                event!(self.trace, Who::Node(member), "{fault:?} for {for_ns} ns");
+                self.coverage.cuts += 1;
+                let is_mute = fault == Fault::Cut || self.random.percent(50);
+                let it = &mut self.members[member];
+                if is_mute {
+                    it.mute_until_ns = until_ns;
+                }
+                if !is_mute || fault == Fault::Cut {
+                    it.deaf_until_ns = until_ns;
+                }
+            }
+            Fault::Stall => {
+                event!(
+                    self.trace,
+                    Who::Node(member),
+                    "is told nothing for {for_ns} ns"
+                );
+                self.coverage.stalls += 1;
+                self.members[member].stalled_until_ns = until_ns;
+            }
+            Fault::Election => {
+                event!(self.trace, Who::World, "an election takes {for_ns} ns");
+                self.coverage.elections += 1;
+                self.engine.away_until_ns = until_ns;
+            }
+            Fault::LoseRecords => self.lose_records(until_ns),
+            Fault::HandOver => self.hand_over()?,
+        }
+        Ok(())
+    }
+
+    /// A server that has lost some records leads: the newest ones, or some in between.
+    fn lose_records(&mut self, until_ns: u64) {
+        let length = self.engine.log.len();
+        if length == 0 {
+            return;
+        }
+        let newest = self.random.percent(70);
+        let count = self.random.skewed(length.min(20) as u64) as usize;
+        let begin = match newest {
+            true => length - count,
+            false => self.random.index(length),
+        };
+        // Now and then only those of one shard.
+        let only = self.random.percent(50);
+        let shard = self.random.index(self.plan.shards) as u32;
+        let lost: Vec<bool> = self
+            .engine
+            .log
+            .iter()
+            .zip(0..)
+            .map(|(entry, at)| {
+                (begin..begin + count).contains(&at) && (!only || entry.number == shard)
+            })
+            .collect();
+        event!(
+            self.trace,
+            Who::World,
+            "a server without {count} records from {begin} on leads"
+        );
+        self.coverage.holes += 1;
+        self.engine.lose(|at| lost[at]);
+        self.at(until_ns, What::Heal);
+    }
+
+    /// A shard goes to another member.
+    fn hand_over(&mut self) -> Checked {
+        let shard = self.random.index(self.plan.shards);
+        let to = self.random.index(self.members.len());
+        if let Some(owner) = self.owner(shard).filter(|owner| *owner != to) {
+            event!(self.trace, Who::Node(owner), "gives shard {shard} to {to}");
+            self.coverage.handovers += 1;
+            self.members[owner].copies[shard].reads.clear();
+            self.with(owner, |replica, _| {
+                replica.hand_over(shard as u32, to as u32)
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,742 @@
+//! What happens when, and how it gets from one to the other. Time here is the true one; members see their clocks.
+
+use std::collections::BTreeMap;
+
+use galo::limits::{MILLISECOND_NS, SECOND_NS};
+use galo::replicate::engine::{Answer, Request, RequestId, Sequence, Subject};
+use galo::replicate::record::{Kind, Record};
+use galo::replicate::{Alarm, Event, Position, Replica, Settings};
+use galo_testkit::Random;
+
+use super::engine::{Done, Engine};
+use super::faults::Plan;
+use super::member::{Clock, Member, Read};
+use super::oracle::{writes, Oracle};
+use super::sabotage::Sabotage;
+use super::{Coverage, CLUSTER};
+use crate::trace::{Checked, Trace, Who};
+use crate::{event, require, step, violation};
+
+/// After this time a request has no answer, by its sender's clock.
+const ANSWER_NS_MAX: u64 = 700 * MILLISECOND_NS;
+/// A member that is behind is looked after so often.
+const PUMP_NS: u64 = 50 * MILLISECOND_NS;
+
+/// Something that has got to a member.
+pub enum Arrival {
+    Answer(RequestId, Answer),
+    Log(u32, Sequence, Vec<u8>),
+    Lease(u32, Sequence, Vec<u8>),
+}
+
+pub enum What {
+    /// A request gets to the engine.
+    Asked(usize, u64, Request),
+    /// An answer gets to a member.
+    Answered(usize, u64, RequestId, Answer),
+    /// It is waited for no longer.
+    Unanswered(usize, u64, RequestId),
+    /// A member's stream goes on.
+    Pump(usize, u64),
+    /// A member has something to do, it said.
+    Wake(usize, u64),
+    Start(usize, u64),
+    Resume(usize),
+    /// A client does something.
+    Act,
+    Fault,
+    /// A sound server leads again.
+    Heal,
+}
+
+pub struct World {
+    pub plan: Plan,
+    pub random: Random,
+    pub now_ns: u64,
+    queue: BTreeMap<(u64, u64), What>,
+    queued: u64,
+    pub engine: Engine,
+    pub members: Vec<Member>,
+    pub oracle: Oracle,
+    pub trace: Trace,
+    pub coverage: Coverage,
+    sabotage: Option<Sabotage>,
+    last_write: u64,
+    /// Nothing goes wrong any more.
+    healed: bool,
+}
+
+impl World {
+    pub fn new(plan: Plan, mut random: Random, trace: Trace, sabotage: Option<Sabotage>) -> World {
+        let members = plan.paces.iter().map(|permille| {
+            let clock = Clock {
+                begun_ns: random.below(1 << 50),
+                permille: *permille,
+            };
+            Member::new(clock, plan.shards, plan.members)
+        });
+        World {
+            members: members.collect(),
+            oracle: Oracle::new(plan.shards),
+            engine: Engine::new(sabotage),
+            plan,
+            random,
+            now_ns: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            trace,
+            coverage: Coverage::default(),
+            sabotage,
+            last_write: 0,
+            healed: false,
+        }
+    }
+
+    pub fn at(&mut self, at_ns: u64, what: What) {
+        self.queued += 1;
+        self.queue.insert((at_ns, self.queued), what);
+    }
+
+    pub fn begin(&mut self) -> Checked {
+        for member in 0..self.members.len() {
+            let after_ns = self.random.skewed(SECOND_NS);
+            self.at(after_ns, What::Start(member, 0));
+        }
+        self.at(0, What::Act);
+        if let Some(every_ns) = self.plan.fault_every_ns {
+            let after_ns = self.random.between(0, every_ns);
+            self.at(after_ns, What::Fault);
+        }
+        Ok(())
+    }
+
+    pub fn until(&mut self, until_ns: u64) -> Checked {
+        while self.now_ns < until_ns {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// The next thing happens.
+    pub fn step(&mut self) -> Checked {
+        let ((at_ns, _), what) = self.queue.pop_first().expect("clients go on for ever");
+        self.now_ns = at_ns;
+        self.trace.set_now(at_ns);
+        match what {
+            What::Asked(member, life, request) => self.asked(member, life, request),
+            What::Answered(member, life, id, answer) => {
+                if self.now_ns < self.members[member].deaf_until_ns {
+                    return Ok(());
+                }
+                self.arrived(member, life, Arrival::Answer(id, answer))
+            }
+            What::Unanswered(member, life, id) => {
+                self.arrived(member, life, Arrival::Answer(id, Answer::Unknown))
+            }
+            What::Pump(member, life) => self.pump(member, life),
+            What::Wake(member, life) => {
+                let it = &self.members[member];
+                if it.life == life && it.wake_ns <= at_ns && it.paused_until_ns <= at_ns {
+                    self.with(member, |_, _| ())?;
+                }
+                Ok(())
+            }
+            What::Start(member, life) => {
+                let it = &self.members[member];
+                match it.life == life && it.replica.is_none() {
+                    true => self.start(member),
+                    false => Ok(()),
+                }
+            }
+            What::Resume(member) => self.resume(member),
+            What::Act => {
+                let after_ns = self.random.skewed(self.plan.act_every_ns);
+                self.at(at_ns + after_ns, What::Act);
+                self.act()
+            }
+            What::Fault if self.healed => Ok(()),
+            What::Fault => {
+                let every_ns = self.plan.fault_every_ns.expect("there are faults");
+                let after_ns = self.random.between(1, every_ns);
+                self.at(at_ns + after_ns, What::Fault);
+                self.fault()
+            }
+            What::Heal => {
+                self.engine.heal();
+                Ok(())
+            }
+        }
+    }
+
+    // ---- Processes ----------------------------------------------------------------------
+
+    fn start(&mut self, member: usize) -> Checked {
+        let members = self.members.len() as u32;
+        let order = |shard: usize| {
+            let after = (0..members).map(|it| (shard as u32 + it) % members);
+            after.collect()
+        };
+        let settings = Settings {
+            cluster: CLUSTER,
+            member: member as u32,
+            members,
+            process: self.random.next(),
+            candidates: (0..self.plan.shards).map(order).collect(),
+        };
+        let it = &mut self.members[member];
+        let positions: Vec<Position> = it.copies.iter().map(|copy| copy.position()).collect();
+        it.replica = Some(Replica::new(settings, &positions));
+        it.leases.fill(0);
+        it.delivered = Sequence::MAX; // Nothing before it is asked for.
+        event!(self.trace, Who::Node(member), "starts");
+        let life = it.life;
+        self.at(self.now_ns, What::Pump(member, life));
+        self.with(member, |_, _| ())
+    }
+
+    pub fn kill(&mut self, member: usize) {
+        if self.members[member].replica.is_none() {
+            return;
+        }
+        event!(self.trace, Who::Node(member), "is killed");
+        self.coverage.kills += 1;
+        self.gone(member);
+        // The page cache may have got to the disk, or not.
+        let lost = self.random.percent(30);
+        for copy in &mut self.members[member].copies {
+            let lost = match lost {
+                true => self.random.skewed(40) as usize,
+                false => 0,
+            };
+            copy.crash(lost);
+        }
+    }
+
+    fn gone(&mut self, member: usize) {
+        let it = &mut self.members[member];
+        it.replica = None;
+        it.life += 1;
+        it.open.clear();
+        it.inbox.clear();
+        it.paused_until_ns = 0;
+        let life = it.life;
+        let after_ns = self.random.skewed(8 * SECOND_NS);
+        self.at(self.now_ns + after_ns, What::Start(member, life));
+    }
+
+    pub fn stop(&mut self, member: usize) -> Checked {
+        if self.members[member].replica.is_none() {
+            return Ok(());
+        }
+        event!(self.trace, Who::Node(member), "is to stop");
+        self.coverage.stops += 1;
+        for copy in &mut self.members[member].copies {
+            copy.reads.clear();
+        }
+        self.with(member, |replica, _| replica.stop())
+    }
+
+    fn resume(&mut self, member: usize) -> Checked {
+        if self.now_ns < self.members[member].paused_until_ns {
+            return Ok(());
+        }
+        while let Some(arrival) = self.members[member].inbox.pop_front() {
+            self.take(member, arrival)?;
+        }
+        self.with(member, |_, _| ())
+    }
+
+    /// Nothing goes wrong any more, and everybody comes back.
+    pub fn heal(&mut self) -> Checked {
+        event!(self.trace, Who::World, "no more faults");
+        self.healed = true;
+        self.engine.heal();
+        self.engine.away_until_ns = 0;
+        (self.plan.loss, self.plan.late) = (0, 0);
+        for member in 0..self.members.len() {
+            let it = &mut self.members[member];
+            (it.paused_until_ns, it.mute_until_ns) = (0, 0);
+            (it.deaf_until_ns, it.stalled_until_ns) = (0, 0);
+            match it.replica {
+                Some(_) => self.resume(member)?,
+                None => self.start(member)?,
+            }
+        }
+        Ok(())
+    }
+
+    // ---- Between members and the engine ----------------------------------------------------
+
+    fn delay_ns(&mut self) -> u64 {
+        match self.random.percent(self.plan.late) {
+            true => self.random.skewed(3 * SECOND_NS),
+            false => self.random.between(200_000, 3 * MILLISECOND_NS),
+        }
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.random.percent(self.plan.loss)
+    }
+
+    fn send(&mut self, member: usize, request: Request) {
+        step!(self.trace, Who::Node(member), "{}", shown(&request));
+        let it = &mut self.members[member];
+        let life = it.life;
+        let id = match &request {
+            Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => {
+                Some(*id)
+            }
+            Request::StepDown | Request::Follow { .. } => None,
+        };
+        if let Some(id) = id {
+            it.open.insert(id);
+            let shown_ns = it.clock.shows(self.now_ns) + ANSWER_NS_MAX;
+            let at_ns = it.clock.when(shown_ns);
+            self.at(at_ns, What::Unanswered(member, life, id));
+        }
+        let delay_ns = self.delay_ns();
+        // The client of the engine asks for its streams until it has them.
+        let is_lost = self.is_lost() || self.now_ns < self.members[member].mute_until_ns;
+        if !is_lost || matches!(request, Request::Follow { .. }) {
+            self.at(self.now_ns + delay_ns, What::Asked(member, life, request));
+        }
+    }
+
+    fn asked(&mut self, member: usize, life: u64, request: Request) -> Checked {
+        if let Request::Follow { after } = request {
+            let it = &mut self.members[member];
+            if it.life == life {
+                it.delivered = after;
+            }
+            return Ok(());
+        }
+        if self.now_ns < self.engine.away_until_ns {
+            return Ok(());
+        }
+        if matches!(request, Request::StepDown) && self.random.percent(70) {
+            self.engine.heal();
+        }
+        let done = self.engine.ask(&request);
+        self.count(&request, &done);
+        if let Some((subject, sequence)) = done.appended {
+            step!(self.trace, Who::World, "{subject:?} {sequence}");
+            if let (Subject::Log(shard), Request::Append { record, .. }) = (subject, &request) {
+                self.oracle.appended(shard, record)?;
+            }
+            for member in 0..self.members.len() {
+                let (life, delay_ns) = (self.members[member].life, self.delay_ns());
+                self.at(self.now_ns + delay_ns, What::Pump(member, life));
+            }
+        }
+        let id = match request {
+            Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => id,
+            Request::StepDown | Request::Follow { .. } => return Ok(()),
+        };
+        let delay_ns = self.delay_ns();
+        if let (Some(answer), false) = (done.answer, self.is_lost()) {
+            let answered = What::Answered(member, life, id, answer);
+            self.at(self.now_ns + delay_ns, answered);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, request: &Request, done: &Done) {
+        let Request::Append {
+            subject, record, ..
+        } = request
+        else {
+            return;
+        };
+        let kind = Record::read(*subject, record).map(|it| it.kind);
+        let is_revoked = done.appended.is_some() && kind == Some(Kind::Revoked);
+        self.coverage.revoked += u64::from(is_revoked);
+        let is_there = done.appended.is_none() && self.engine.has_last(*subject, record);
+        self.coverage.answers_lost += u64::from(is_there);
+    }
+
+    /// What is new of the streams gets to a member.
+    fn pump(&mut self, member: usize, life: u64) -> Checked {
+        let now_ns = self.now_ns;
+        let it = &self.members[member];
+        if it.life != life {
+            return Ok(());
+        }
+        let is_deaf = now_ns < it.deaf_until_ns.max(it.stalled_until_ns);
+        if it.replica.is_none() || is_deaf || now_ns < self.engine.away_until_ns {
+            self.at(now_ns + PUMP_NS, What::Pump(member, life));
+            return Ok(());
+        }
+        let mut arrivals = Vec::new();
+        for (owner, (sequence, record)) in &self.engine.leases {
+            if self.members[member].leases[*owner as usize] < *sequence {
+                self.members[member].leases[*owner as usize] = *sequence;
+                arrivals.push(Arrival::Lease(*owner, *sequence, record.clone()));
+            }
+        }
+        let it = &mut self.members[member];
+        let begin = (it.delivered as usize).min(self.engine.log.len());
+        for (entry, at) in self.engine.log.iter().zip(1..).skip(begin) {
+            it.delivered = at;
+            if !entry.missing {
+                arrivals.push(Arrival::Log(entry.number, at, entry.record.clone()));
+            }
+        }
+        for arrival in arrivals {
+            self.arrived(member, life, arrival)?;
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, member: usize, life: u64, arrival: Arrival) -> Checked {
+        let it = &mut self.members[member];
+        if it.life != life || it.replica.is_none() {
+            return Ok(());
+        }
+        if let Arrival::Answer(id, answer) = &arrival {
+            if !it.open.remove(id) {
+                return Ok(()); // It came too late, or in time.
+            }
+            self.coverage.unanswered += u64::from(*answer == Answer::Unknown);
+        }
+        if self.now_ns < it.paused_until_ns {
+            it.inbox.push_back(arrival);
+            return Ok(());
+        }
+        self.take(member, arrival)
+    }
+
+    fn take(&mut self, member: usize, arrival: Arrival) -> Checked {
+        self.with(member, |replica, now_ns| match arrival {
+            Arrival::Answer(id, answer) => replica.answered(id, &answer, now_ns),
+            Arrival::Log(shard, sequence, record) => {
+                replica.log_delivered(shard, sequence, record, now_ns);
+            }
+            Arrival::Lease(owner, sequence, record) => {
+                replica.lease_delivered(owner, sequence, &record, now_ns);
+            }
+        })
+    }
+
+    // ---- A member's tick -----------------------------------------------------------------
+
+    /// A member does something, and what follows from it.
+    pub fn with(&mut self, member: usize, act: impl FnOnce(&mut Replica, u64)) -> Checked {
+        let now_ns = self.members[member].clock.shows(self.now_ns);
+        let Some(mut replica) = self.members[member].replica.take() else {
+            return Ok(());
+        };
+        act(&mut replica, now_ns);
+        let result = self.tick(member, &mut replica, now_ns);
+        if replica.is_stopped() {
+            event!(self.trace, Who::Node(member), "has stopped");
+            for copy in &mut self.members[member].copies {
+                require!(copy.writes.len() == copy.safe, "a stop takes writes back");
+            }
+            self.gone(member);
+            return result;
+        }
+        let wake_ns = match replica.wake_ns() {
+            u64::MAX => u64::MAX,
+            wake_ns => self.members[member].clock.when(wake_ns).max(self.now_ns),
+        };
+        let it = &mut self.members[member];
+        it.replica = Some(replica);
+        it.wake_ns = wake_ns;
+        let life = it.life;
+        if wake_ns != u64::MAX {
+            self.at(wake_ns, What::Wake(member, life));
+        }
+        result
+    }
+
+    fn tick(&mut self, member: usize, replica: &mut Replica, now_ns: u64) -> Checked {
+        loop {
+            replica.advance(now_ns);
+            while let Some(event) = replica.next_event() {
+                self.event(member, event, replica.may_read(now_ns))?;
+            }
+            for shard in 0..self.plan.shards {
+                self.send_batch(member, replica, shard)?;
+                self.answer_reads(member, replica, shard, now_ns)?;
+            }
+            if replica.wake_ns() > now_ns {
+                break;
+            }
+        }
+        while let Some(request) = replica.next_request() {
+            self.send(member, request);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, member: usize, event: Event, may_read: bool) -> Checked {
+        match event {
+            Event::Record {
+                shard,
+                sequence,
+                record,
+                ours,
+            } => self.record(member, shard as usize, sequence, &record, ours)?,
+            Event::Owned(shard) => {
+                event!(self.trace, Who::Node(member), "owns shard {shard}");
+                self.coverage.owned += 1;
+                let floor = self.oracle.floor(shard as usize);
+                let copy = &self.members[member].copies[shard as usize];
+                // Without its lease it may have heard of this too late: the engine will tell it so.
+                require!(
+                    copy.safe >= floor || !may_read,
+                    "member {member} owns shard {shard} with {} writes of {floor}",
+                    copy.safe
+                );
+            }
+            Event::Lost(shard) => {
+                event!(self.trace, Who::Node(member), "has lost shard {shard}");
+                self.coverage.lost += 1;
+                let copy = &mut self.members[member].copies[shard as usize];
+                self.coverage.taken_back += (copy.writes.len() - copy.safe) as u64;
+                if self.sabotage == Some(Sabotage::NotTakenBack) {
+                    copy.safe = copy.writes.len();
+                }
+                copy.take_back();
+            }
+            Event::Alarm(alarm) => {
+                event!(self.trace, Who::Node(member), "{alarm:?}");
+                self.coverage.alarms += 1;
+                let expected = matches!(
+                    alarm,
+                    Alarm::Holes { .. }
+                        | Alarm::Gap { .. }
+                        | Alarm::LogBehind { .. }
+                        | Alarm::Repeated { .. }
+                        | Alarm::NotTheOwners { .. }
+                );
+                require!(
+                    expected && self.coverage.holes > 0,
+                    "member {member} finds what is not there: {alarm:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        member: usize,
+        shard: usize,
+        sequence: Sequence,
+        bytes: &[u8],
+        ours: bool,
+    ) -> Checked {
+        let record = Record::read(Subject::Log(shard as u32), bytes);
+        let record = record.expect("what it accepts can be read");
+        let copy = &mut self.members[member].copies[shard];
+        let mut confirmed = Vec::new();
+        if let Kind::Batch(batch) = &record.kind {
+            if ours {
+                confirmed = writes(batch).collect();
+                copy.safe += confirmed.len();
+            } else {
+                require!(
+                    copy.safe == copy.writes.len(),
+                    "member {member} has another's record of shard {shard} and writes of its own"
+                );
+                copy.writes.extend(writes(batch));
+                (copy.safe, copy.sent) = (copy.writes.len(), copy.writes.len());
+            }
+        }
+        let position = Position::behind(sequence, &record);
+        step!(
+            self.trace,
+            Who::Node(member),
+            "has {} of shard {shard}, ours: {ours}",
+            place(sequence, &record)
+        );
+        copy.records.push((position, copy.safe));
+        self.oracle
+            .copied(member, shard, &copy.writes[..copy.safe])?;
+        if self.sabotage != Some(Sabotage::ConfirmedWhenSent) {
+            for write in confirmed {
+                self.confirmed(shard, write)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn confirmed(&mut self, shard: usize, write: u64) -> Checked {
+        self.coverage.confirmed += 1;
+        self.oracle.confirmed(shard, write)
+    }
+
+    fn send_batch(&mut self, member: usize, replica: &mut Replica, shard: usize) -> Checked {
+        let copy = &mut self.members[member].copies[shard];
+        if copy.sent == copy.writes.len() || !replica.may_append(shard as u32) {
+            return Ok(());
+        }
+        let batch = copy.writes[copy.sent..].to_vec();
+        copy.sent = copy.writes.len();
+        let bytes = batch.iter().flat_map(|write| write.to_le_bytes());
+        replica.append(shard as u32, bytes.collect());
+        if self.sabotage == Some(Sabotage::ConfirmedWhenSent) {
+            for write in batch {
+                self.confirmed(shard, write)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_reads(
+        &mut self,
+        member: usize,
+        replica: &Replica,
+        shard: usize,
+        now_ns: u64,
+    ) -> Checked {
+        if self.members[member].copies[shard].reads.is_empty() || !replica.owns(shard as u32) {
+            return Ok(());
+        }
+        if !replica.may_read(now_ns) && self.sabotage != Some(Sabotage::ReadWithoutLease) {
+            self.coverage.read_late += 1;
+            return Ok(());
+        }
+        let copy = &mut self.members[member].copies[shard];
+        let hasty = self.sabotage == Some(Sabotage::ReadUnacknowledged);
+        let reads = std::mem::take(&mut copy.reads);
+        for read in reads {
+            let copy = &mut self.members[member].copies[shard];
+            if read.seen > copy.safe && !hasty {
+                copy.reads.push(read);
+                continue;
+            }
+            self.coverage.read += 1;
+            let seen = &self.members[member].copies[shard].writes[..read.seen];
+            self.oracle.read(shard, read.floor, seen)?;
+        }
+        Ok(())
+    }
+
+    // ---- Clients ---------------------------------------------------------------------------
+
+    /// A client writes, or reads, if it finds an owner. Most writers know the newest one; so a former owner may be
+    /// read that has nothing under way.
+    fn act(&mut self) -> Checked {
+        let mut member = self.random.index(self.members.len());
+        let shard = self.random.index(self.plan.shards);
+        if !self.random.percent(self.plan.writes) {
+            return self.read(member, shard);
+        }
+        if self.random.percent(95) {
+            let members = 0..self.members.len();
+            let serving = members.filter(|member| self.serves(*member, shard));
+            let epoch = |member: &usize| {
+                let replica = self.members[*member].replica.as_ref();
+                replica.map(|replica| replica.position(shard as u32).epoch)
+            };
+            member = serving.max_by_key(epoch).unwrap_or(member);
+        }
+        self.write(member, shard)
+    }
+
+    fn serves(&self, member: usize, shard: usize) -> bool {
+        let it = &self.members[member];
+        let owns = |replica: &Replica| replica.owns(shard as u32);
+        it.replica.as_ref().is_some_and(owns) && it.paused_until_ns <= self.now_ns
+    }
+
+    pub fn write(&mut self, member: usize, shard: usize) -> Checked {
+        if !self.serves(member, shard) {
+            return Ok(());
+        }
+        self.last_write += 1;
+        let write = self.last_write;
+        self.members[member].copies[shard].writes.push(write);
+        self.with(member, |_, _| ())
+    }
+
+    fn read(&mut self, member: usize, shard: usize) -> Checked {
+        if !self.serves(member, shard) {
+            return Ok(());
+        }
+        let floor = self.oracle.floor(shard);
+        let copy = &mut self.members[member].copies[shard];
+        let seen = copy.writes.len();
+        copy.reads.push(Read { seen, floor });
+        self.with(member, |_, _| ())
+    }
+
+    // ---- At the end --------------------------------------------------------------------------
+
+    /// The member that serves a shard.
+    pub fn owner(&self, shard: usize) -> Option<usize> {
+        (0..self.members.len()).find(|member| self.serves(*member, shard))
+    }
+
+    /// What is not as it should be in a world without faults.
+    pub fn missing(&self) -> Option<String> {
+        for shard in 0..self.plan.shards {
+            let members = 0..self.members.len();
+            let owners = members.filter(|member| self.serves(*member, shard));
+            match owners.count() {
+                1 => {}
+                count => return Some(format!("shard {shard} has {count} owners")),
+            }
+        }
+        let here = |member: &Member| member.replica.is_some();
+        (!self.members.iter().all(here)).then(|| "somebody is away".to_owned())
+    }
+
+    /// Each shard is written and read once more.
+    pub fn ask_all(&mut self) -> Checked {
+        self.plan.act_every_ns = SECOND_NS;
+        for shard in 0..self.plan.shards {
+            let Some(owner) = self.owner(shard) else {
+                violation!("shard {shard} has no owner");
+            };
+            self.write(owner, shard)?;
+            self.read(owner, shard)?;
+        }
+        Ok(())
+    }
+
+    /// What is not answered, or not copied everywhere.
+    pub fn unanswered(&self) -> Option<String> {
+        for (number, member) in self.members.iter().enumerate() {
+            for (shard, copy) in member.copies.iter().enumerate() {
+                let is_whole = copy.writes == self.oracle.writes(shard);
+                if !is_whole || copy.safe != copy.writes.len() || !copy.reads.is_empty() {
+                    return Some(format!("member {number}'s copy of shard {shard} is behind"));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A request without the bytes of its record.
+fn shown(request: &Request) -> String {
+    match request {
+        Request::Append {
+            id,
+            subject,
+            expected,
+            record,
+        } => {
+            let record = Record::read(*subject, record).expect("replicas write records");
+            format!("{id}: append {} to {subject:?}", place(*expected, &record))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn place(sequence: Sequence, record: &Record) -> String {
+    let kind = match &record.kind {
+        Kind::Batch(batch) => format!("Batch {:?}", writes(batch).collect::<Vec<_>>()),
+        kind => format!("{kind:?}"),
+    };
+    let Record {
+        writer,
+        epoch,
+        number,
+        ..
+    } = record;
+    format!("{sequence}: {kind} by {writer:?} epoch {epoch} number {number}")
+}
