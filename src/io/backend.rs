@@ -2,8 +2,8 @@
 
 use super::dials::Dial;
 use super::error::Error;
-use super::jobs::Task;
 use super::sockets::{Carrier, SocketConnection, Sockets};
+use super::threads::Task;
 use crate::machine::{ConnectionId, Job};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub(super) use handover::{receive, send};
 pub(super) use ring::Senseless;
 
-use super::control::eventfd;
+use super::threads::eventfd;
 use crate::limits::{CHANNEL_BYTES, CHANNEL_RING_BYTES};
 
 /// One end.

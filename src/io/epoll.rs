@@ -6,10 +6,10 @@
 use super::backend::{Backend, Next, SocketEvent};
 use super::dials::Dial;
 use super::error::{Error, Lack};
-use super::jobs::{thread_name, Task};
 use super::socket::accept_goes_on;
 use super::sockets;
 use super::tag::{Operation, Tag};
+use super::threads::{thread_name, Task};
 use super::{event_loop, Control, Setup};
 use crate::limits::{EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
 use crate::machine::{ConnectionId, Exit, Job, Machine};

@@ -16,9 +16,9 @@ pub(super) mod ring;
 use super::backend::{Backend, Next, SocketEvent};
 use super::dials::Dial;
 use super::error::{Error, Lack};
-use super::jobs::Task;
 use super::sockets;
 use super::tag::{Operation, Tag};
+use super::threads::Task;
 use super::{event_loop, Control, Setup};
 use crate::limits::{
     HEAVY_RECEIVES, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES, RING_RETRY_NS,

@@ -1,7 +1,7 @@
 //! glommio's executor, under which a core on io_uring runs, and which has the threads for its jobs.
 
 use super::super::error::{Error, Lack};
-use super::super::jobs::thread_name;
+use super::super::threads::thread_name;
 use crate::limits::{GLOMMIO_IO_MEMORY_BYTES, GLOMMIO_RING_ENTRIES, JOB_THREADS};
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 use nix::errno::Errno;
