@@ -2,10 +2,9 @@
 
 use super::dials::Dial;
 use super::error::Error;
-use super::sockets::{Carrier, SocketConnection, Sockets};
+use super::sockets::{SocketConnection, SocketEvent, Sockets};
 use super::threads::Task;
 use crate::machine::{ConnectionId, Job};
-use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The operations of a driver that differ between io_uring and epoll. The loop around them is `event_loop.rs`.
@@ -95,38 +94,6 @@ pub(super) trait Backend<J: Job> {
     /// Cancels everything and waits until the kernel has let go of all memory.
     fn finish(&mut self) -> Result<(), Error> {
         Ok(())
-    }
-}
-
-/// What the kernel reports of a socket.
-pub(super) enum SocketEvent<'a> {
-    /// A completion that nothing depends on.
-    Nothing,
-    /// A connection to this listener, or the failure to accept one; and whether it goes on accepting.
-    Accepted(u32, Result<OwnedFd, Errno>, bool),
-    /// The dial in this slot is over.
-    Connected(u32, Result<(), Errno>),
-    /// Bytes have arrived: [`crate::machine::Machine::received`].
-    Received(ConnectionId, &'a [u8]),
-    /// The same, of a connection that has a channel, or may have.
-    LinkReceived(ConnectionId, &'a [u8]),
-    /// The first bytes of a link are there to be read.
-    Greeting(ConnectionId),
-    /// The peer has sent its last: [`crate::machine::Machine::input_ended`].
-    InputEnded(ConnectionId, bool),
-    /// There is room for what was to be sent, and had none: it is to be sent again.
-    Writable(ConnectionId),
-    /// Bytes were sent, or cannot be: [`crate::machine::Machine::sent`].
-    Sent(ConnectionId, Result<usize, ()>),
-}
-
-impl<'a> SocketEvent<'a> {
-    /// Bytes have arrived at the socket of this connection.
-    pub(super) fn received<S>(connection: &SocketConnection<S>, bytes: &'a [u8]) -> Self {
-        match connection.carrier {
-            Carrier::Socket => SocketEvent::Received(connection.id, bytes),
-            _ => SocketEvent::LinkReceived(connection.id, bytes),
-        }
     }
 }
 

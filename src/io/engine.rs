@@ -1,9 +1,12 @@
 //! The resources of a core (rings or an epoll, threads), taken at the start, and the loop that runs on them.
 
 use super::error::Lack;
-use super::{epoll, uring, Control, Driver, Setup};
+use super::{epoll, event_loop, uring, Control, Driver, Setup};
 use crate::machine::{Exit, Job, Machine};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 /// What a core has of the system before it has anything to serve: rings or an epoll, and threads for what blocks.
 /// It stays on the thread that took it.
@@ -18,8 +21,8 @@ impl<J: Job> Engine<J> {
     /// Runs a core until its machine says [`crate::machine::Effect::Exit`]. `started` is called once it serves.
     pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
         match self.0 {
-            EngineKind::Uring(engine) => engine.run(setup, started),
-            EngineKind::Epoll(engine) => engine.run(setup, started),
+            EngineKind::Uring(engine) => engine.run(|uring| event_loop::run(uring, setup, started)),
+            EngineKind::Epoll(epoll) => alone(event_loop::run(*epoll, setup, started)),
         }
     }
 }
@@ -51,6 +54,14 @@ impl Driver {
             Ok(engine) => engine.run(setup, || {}),
             Err(Lack::Memory(text) | Lack::Other(text)) => Exit::Failed(text),
         }
+    }
+}
+
+/// Runs a core that has its thread to itself: it waits in its back end.
+fn alone(core: impl Future<Output = Exit>) -> Exit {
+    match pin!(core).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(exit) => exit,
+        Poll::Pending => unreachable!("nothing else runs on this thread"),
     }
 }
 

@@ -3,27 +3,23 @@
 //! Level-triggered: a socket is read once per tick, into one buffer that all share, and is reported
 //! again if there is more. It is watched for room only while a send is stuck.
 
-use super::backend::{Backend, Next, SocketEvent};
+use super::backend::{Backend, Next};
 use super::dials::Dial;
 use super::error::{Error, Lack};
 use super::socket::accept_goes_on;
-use super::sockets;
-use super::tag::{Operation, Tag};
+use super::sockets::{self, Operation, SocketEvent, Tag};
 use super::threads::{thread_name, Task};
-use super::{event_loop, Control, Setup};
+use super::Control;
 use crate::limits::{EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
-use crate::machine::{ConnectionId, Exit, Job, Machine};
+use crate::machine::{ConnectionId, Job};
 use crate::system::with_limit;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{accept4, connect, getsockopt, recv, send, sockopt, MsgFlags, SockFlag};
 use nix::unistd::write;
 use std::collections::VecDeque;
-use std::future::Future;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::pin::pin;
 use std::sync::{mpsc, Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 
 /// What a core has of the system before it has anything to serve.
 pub(super) struct Engine<J: Job> {
@@ -79,15 +75,6 @@ impl<J: Job> Engine<J> {
             looked_away: false,
             buffer: vec![0; EPOLL_RECEIVE_BYTES].into(),
         })
-    }
-
-    /// Runs a core to its end.
-    pub fn run<M: Machine<Job = J>>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
-        let core = pin!(event_loop::run(self, setup, started));
-        match core.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(exit) => exit,
-            Poll::Pending => unreachable!("nothing else runs on this thread"),
-        }
     }
 
     fn on_connection(

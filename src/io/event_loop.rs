@@ -2,13 +2,13 @@
 
 mod channels;
 
-use super::backend::{Backend, Next, SocketEvent};
+use super::backend::{Backend, Next};
 use super::dials::Dials;
 use super::error::Error;
 use super::links::Links;
 use super::listen::ListenSocket;
 use super::socket::{accept_goes_on, refuse, set_nonblocking, AcceptLog};
-use super::sockets::{Carrier, Listener, Sockets};
+use super::sockets::{Carrier, Listener, SocketEvent, Sockets};
 use super::threads::Jobs;
 use super::{clock, memory, Control, Setup};
 use crate::limits::{ACCEPT_RETRY_NS, UNIX_SEND_BUFFER_BYTES};

@@ -20,7 +20,6 @@ mod probe;
 mod setup;
 mod socket;
 mod sockets;
-mod tag;
 mod threads;
 mod upstream;
 mod uring;

@@ -1,9 +1,11 @@
-//! The sockets of a core, as both back ends see them: listeners and connections.
+//! The sockets of a core, as both back ends see them: listeners and connections, what the kernel reports of them, and the
+//! tags by which it does.
 
 use super::channel::{Channel, Parts};
 use super::dials::Dials;
 use super::socket::shutdown_write;
 use crate::machine::{ConnectionId, Peer};
+use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 
 /// All of them. `S`: what a back end keeps of each connection.
@@ -153,6 +155,136 @@ impl<S> SocketConnection<S> {
         match self.unsent {
             0 => shutdown_write(&self.socket),
             _ => self.shutdown_after_send = true,
+        }
+    }
+}
+
+/// What the kernel reports of a socket.
+pub(super) enum SocketEvent<'a> {
+    /// A completion that nothing depends on.
+    Nothing,
+    /// A connection to this listener, or the failure to accept one; and whether it goes on accepting.
+    Accepted(u32, Result<OwnedFd, Errno>, bool),
+    /// The dial in this slot is over.
+    Connected(u32, Result<(), Errno>),
+    /// Bytes have arrived: [`crate::machine::Machine::received`].
+    Received(ConnectionId, &'a [u8]),
+    /// The same, of a connection that has a channel, or may have.
+    LinkReceived(ConnectionId, &'a [u8]),
+    /// The first bytes of a link are there to be read.
+    Greeting(ConnectionId),
+    /// The peer has sent its last: [`crate::machine::Machine::input_ended`].
+    InputEnded(ConnectionId, bool),
+    /// There is room for what was to be sent, and had none: it is to be sent again.
+    Writable(ConnectionId),
+    /// Bytes were sent, or cannot be: [`crate::machine::Machine::sent`].
+    Sent(ConnectionId, Result<usize, ()>),
+}
+
+impl<'a> SocketEvent<'a> {
+    /// Bytes have arrived at the socket of this connection.
+    pub(super) fn received<S>(connection: &SocketConnection<S>, bytes: &'a [u8]) -> Self {
+        match connection.carrier {
+            Carrier::Socket => SocketEvent::Received(connection.id, bytes),
+            _ => SocketEvent::LinkReceived(connection.id, bytes),
+        }
+    }
+}
+
+/// The 64 bits of user data by which a completion or a ready socket is matched to its operation and connection:
+/// operation (8 bits), generation (24), index (32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub operation: Operation,
+    pub generation: u32,
+    pub index: u32,
+}
+
+/// Kinds of operations. `repr(u8)`: stored in a [`Tag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Operation {
+    /// An operation whose completion is ignored (cancelling, closing).
+    Forgotten = 0,
+    /// A listener accepts; index: its number.
+    Accept = 1,
+    /// Index and generation: the connection's. With epoll it stands for sending, too.
+    Receive = 2,
+    /// A connection sends; index and generation: the connection's.
+    Send = 3,
+    /// The control's eventfd is readable.
+    Wake = 4,
+    /// The timer; generation: how often it was armed.
+    Timeout = 5,
+    /// Index: the dial's slot.
+    Connect = 6,
+    /// The first bytes of a link are there; index and generation: the connection's.
+    Greeting = 7,
+    /// A channel's doorbell was rung; index and generation: the connection's.
+    Doorbell = 8,
+}
+
+impl Operation {
+    /// All operations, by their numbers.
+    const ALL: [Operation; 9] = {
+        use Operation::*;
+        [
+            Forgotten, Accept, Receive, Send, Wake, Timeout, Connect, Greeting, Doorbell,
+        ]
+    };
+}
+
+impl Tag {
+    const GENERATION_MASK: u32 = 0xff_ffff;
+
+    pub(super) fn new(operation: Operation, generation: u32, index: u32) -> Tag {
+        debug_assert!(generation <= Tag::GENERATION_MASK);
+        Tag {
+            operation,
+            generation,
+            index,
+        }
+    }
+
+    /// The tag of an operation on a connection.
+    pub(super) fn of(operation: Operation, id: ConnectionId) -> Tag {
+        Tag::new(operation, id.generation, id.index)
+    }
+
+    /// The connection that it is about.
+    pub(super) fn id(self) -> ConnectionId {
+        ConnectionId {
+            index: self.index,
+            generation: self.generation,
+        }
+    }
+
+    pub(super) fn pack(self) -> u64 {
+        (self.operation as u64) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(super) fn unpack(bits: u64) -> Tag {
+        Tag {
+            operation: *Operation::ALL
+                .get((bits >> 56) as usize)
+                .unwrap_or(&Operation::Forgotten),
+            generation: (bits >> 32) as u32 & Tag::GENERATION_MASK,
+            index: bits as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_survive_packing() {
+        for operation in Operation::ALL {
+            for (generation, index) in [(0, 0), (1, u32::MAX), (0xff_ffff, 7)] {
+                let tag = Tag::new(operation, generation, index);
+                assert_eq!(Tag::unpack(tag.pack()), tag);
+            }
         }
     }
 }

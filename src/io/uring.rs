@@ -13,23 +13,23 @@ mod buffers;
 mod executor;
 pub(super) mod ring;
 
-use super::backend::{Backend, Next, SocketEvent};
+use super::backend::{Backend, Next};
 use super::dials::Dial;
 use super::error::{Error, Lack};
-use super::sockets;
-use super::tag::{Operation, Tag};
+use super::sockets::{self, Operation, SocketEvent, Tag};
 use super::threads::Task;
-use super::{event_loop, Control, Setup};
+use super::Control;
 use crate::limits::{
     HEAVY_RECEIVES, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES, RING_RETRY_NS,
     RING_WAIT_NS_MAX, TICK_EVENTS_MAX,
 };
-use crate::machine::{ConnectionId, Exit, Job, Machine};
+use crate::machine::{ConnectionId, Job};
 use executor::{Executor, Tasks};
 use io_uring::cqueue;
 use nix::errno::Errno;
 use ring::{Group, Ring, Size};
 use std::collections::VecDeque;
+use std::future::Future;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,10 +51,9 @@ impl Engine {
         Ok(Engine { executor, uring })
     }
 
-    /// Runs a core to its end.
-    pub fn run<M: Machine>(self, setup: Setup<M>, started: impl FnOnce()) -> Exit {
-        let core = event_loop::run(self.uring, setup, started);
-        self.executor.run(core)
+    /// Runs a core to its end, on this thread.
+    pub fn run<F: Future>(self, core: impl FnOnce(Uring) -> F) -> F::Output {
+        self.executor.run(core(self.uring))
     }
 }
 
@@ -72,7 +71,7 @@ fn patiently<T>(mut take: impl FnMut() -> Result<T, Lack>) -> Result<T, Lack> {
 }
 
 /// The ring that carries a core's sockets, and what is in flight there.
-struct Uring {
+pub(super) struct Uring {
     ring: Ring,
     tasks: Tasks,
     control: Arc<Control>,
@@ -99,7 +98,7 @@ struct Uring {
 }
 
 /// What this back end keeps of a connection.
-struct UringState {
+pub(super) struct UringState {
     receive: Receive,
     /// Where to, while it is armed.
     group: Group,

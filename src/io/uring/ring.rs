@@ -1,7 +1,7 @@
 //! The socket ring: one io_uring with the flags, sizes and calls that the uring driver uses.
 
 use super::super::error::Error;
-use super::super::tag::{Operation, Tag};
+use super::super::sockets::{Operation, Tag};
 use super::buffers::ReceiveBuffers;
 use crate::limits::{
     COMPLETIONS_MAX, RECEIVE_BUFFERS, RECEIVE_BUFFERS_LARGE, RECEIVE_BUFFER_BYTES,
