@@ -1,4 +1,4 @@
-//! The loop of a core: gather what is ready, feed it to the machine, end the tick, carry out the effects.
+//! The loop of a core: gather what is ready, read the clock, feed it to the machine, end the tick, carry out the effects.
 
 mod channels;
 
@@ -10,16 +10,23 @@ use super::listen::ListenSocket;
 use super::socket::{accept_goes_on, refuse, set_nonblocking, AcceptLog};
 use super::sockets::{Carrier, Listener, SocketEvent, Sockets};
 use super::threads::Jobs;
-use super::{clock, memory, Control, Setup};
+use super::{memory, Control, Setup};
 use crate::limits::{ACCEPT_RETRY_NS, UNIX_SEND_BUFFER_BYTES};
-use crate::machine::{ConnectionId, Effect, Exit, Machine, Peer, Target};
+use crate::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use channels::Channels;
 use nix::errno::Errno;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::SndBuf;
+use nix::time::{clock_gettime, ClockId};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
+
+/// Readings of the clocks until they are close together: this thread may be kept from the CPU in between, and
+/// that is not to look like a step.
+const READINGS: usize = 3;
+/// Two readings at most this far apart are of one moment. Nanoseconds.
+const CLOSE_NS: u64 = 100_000;
 
 struct Core<M: Machine, B: Backend<M::Job>> {
     /// Before the machine, whose output the kernel may be reading.
@@ -30,6 +37,8 @@ struct Core<M: Machine, B: Backend<M::Job>> {
     /// It has a listener in common with other cores.
     shares: bool,
     links: Links,
+    /// There has been a link: until then there is nothing to do for channels.
+    has_links: bool,
     channels: Channels,
     /// Those that were to be connected to between ticks: a socket and what carries its bytes, or `None` if that has
     /// failed. The next tick tells.
@@ -92,6 +101,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             sockets: Sockets::new(listeners, Dials::new(setup.upstreams)),
             machine: setup.machine,
             links: Links::new(setup.link_paths),
+            has_links: false,
             channels: Channels::default(),
             connected: connected.collect(),
             jobs: Jobs::new(setup.control.clone(), setup.core),
@@ -119,7 +129,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
     }
 
     fn tick(&mut self) -> Result<Option<Exit>, Error> {
-        let now = clock::now();
+        let now = now();
         self.machine.tick_begin(now);
         self.feed(now.monotonic_ns)?;
         self.machine.tick_end();
@@ -129,7 +139,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             }
         }
         let next = self.next(now.monotonic_ns);
-        let has_channels = self.channels.are_open();
+        let has_channels = self.has_links && self.channels.are_open();
         let next = match has_channels {
             true => self.channels_wait(next)?,
             false => next,
@@ -162,7 +172,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 self.open(Peer::Client, socket, Carrier::Socket)?;
             }
         }
-        if self.channels.are_open() {
+        if self.has_links && self.channels.are_open() {
             self.tell_channels_sent();
         }
         if self.accept_retry_ns.is_some_and(|at| at <= now_ns) {
@@ -194,7 +204,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 SocketEvent::Writable(id) => self.send(id)?,
                 SocketEvent::Sent(id, sent) => self.machine.sent(id, sent),
                 SocketEvent::Accepted(index, result, armed) => {
-                    self.accepted(index, result, armed)?
+                    self.accepted(index, result, armed, now_ns)?
                 }
                 SocketEvent::Connected(slot, result) => {
                     let (target, socket) = self.sockets.dials.end(slot, result);
@@ -205,7 +215,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 }
             }
         }
-        if self.channels.are_open() {
+        if self.has_links && self.channels.are_open() {
             self.feed_channels()?;
         }
         while self.jobs.outstanding > 0 {
@@ -226,6 +236,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         index: u32,
         result: Result<OwnedFd, Errno>,
         armed: bool,
+        now_ns: u64,
     ) -> Result<(), Error> {
         let listener = &mut self.sockets.listeners[index as usize];
         let (peer, unix, shared) = (listener.peer, listener.unix, listener.shared);
@@ -251,14 +262,14 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 };
                 if peer == Peer::Client {
                     self.open(peer, socket, Carrier::Socket)?;
-                } else if self.links.admits(&socket) {
+                } else if self.links.admits(&socket, now_ns) {
                     self.open(peer, socket, Carrier::Expected { held: false })?;
                 }
             }
             Err(errno) if closing || accept_goes_on(errno) => {}
             Err(errno) => {
                 self.accept_log.pauses(errno);
-                self.accept_retry_ns = Some(clock::monotonic_ns() + ACCEPT_RETRY_NS);
+                self.accept_retry_ns = Some(now_ns + ACCEPT_RETRY_NS);
             }
         }
         self.arm_again(armed)
@@ -309,6 +320,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         if let Peer::Member(_) = peer {
             set_nonblocking(&socket, B::NONBLOCKING)?;
         }
+        self.has_links |= !matches!(carrier, Carrier::Socket);
         let greeting = matches!(carrier, Carrier::Expected { .. });
         let state = self.back.open(id, &socket, greeting)?;
         if let Carrier::Channel(channel) = &carrier {
@@ -408,7 +420,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
     fn next(&self, now_ns: u64) -> Next {
         if !self.sockets.closed.is_empty()
             || !self.connected.is_empty()
-            || self.channels.is_urgent(self.stop_told)
+            || self.has_links && self.channels.is_urgent(self.stop_told)
         {
             return Next::Events;
         }
@@ -421,4 +433,35 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             (deadline, retry) => deadline.or(retry),
         })
     }
+}
+
+/// Reads both clocks (through the vDSO: no system call).
+fn now() -> Now {
+    let mut monotonic_before_ns = monotonic_ns();
+    for reading in 1.. {
+        let realtime_us = realtime_us();
+        let monotonic_ns = monotonic_ns();
+        if monotonic_ns - monotonic_before_ns <= CLOSE_NS || reading == READINGS {
+            return Now {
+                monotonic_ns,
+                realtime_us,
+            };
+        }
+        monotonic_before_ns = monotonic_ns;
+    }
+    unreachable!("the last reading is taken as it is")
+}
+
+/// `CLOCK_REALTIME`, microseconds since 1970; before that, 0.
+fn realtime_us() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_REALTIME).expect("CLOCK_REALTIME exists");
+    u64::try_from(time.tv_sec()).map_or(0, |seconds| {
+        seconds * 1_000_000 + time.tv_nsec() as u64 / 1_000
+    })
+}
+
+/// The time by `CLOCK_MONOTONIC`, nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }

@@ -4,7 +4,6 @@
 //! ask the kernel (`SO_PEERCRED`, unix(7)): a directory may be a volume that others can write to.
 
 use super::channel::{Channel, NoChannel};
-use super::clock;
 use super::socket::connect_unix;
 use super::sockets::{Carrier, Offer};
 use crate::limits::FAULT_LOG_NS;
@@ -81,11 +80,10 @@ impl Links {
     }
 
     /// Whether a connection to our link socket is accepted: the other end is a process of our user.
-    pub(super) fn admits(&mut self, socket: &OwnedFd) -> bool {
+    pub(super) fn admits(&mut self, socket: &OwnedFd, now_ns: u64) -> bool {
         let Err(failure) = check_user(socket) else {
             return true;
         };
-        let now_ns = clock::monotonic_ns();
         if self
             .foreign_logged_ns
             .is_none_or(|at| now_ns >= at + FAULT_LOG_NS)

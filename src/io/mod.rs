@@ -6,7 +6,6 @@
 pub(crate) mod address;
 mod backend;
 mod channel;
-mod clock;
 mod dials;
 mod engine;
 mod epoll;
@@ -26,9 +25,9 @@ mod uring;
 
 pub use address::Address;
 pub use channel::Channel;
-pub use clock::monotonic_ns;
 pub use engine::Engine;
 pub use error::Lack;
+pub use event_loop::monotonic_ns;
 pub use inherited::{Inherited, Unfit};
 pub use listen::{bind_link, ListenError, ListenSocket, Listeners, SocketFile};
 pub use probe::{probe, Chosen, DriverChoice, Probe};
