@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{self, text, write_integer};
 use super::problem::{Problem, DESCRICAO, KEY, LIMIT, NO_TRANSACTION, OVERFLOW, TIPO, VALOR};
-use super::{refused, Call};
+use super::{object, refused, text, write_integer, Call};
 use crate::bank::{Description, Kind, Posted, Refusal};
 use crate::command::{Command, Statement};
 use crate::http::{iso8601, BadKey};
@@ -36,7 +35,7 @@ pub fn transaction<'a>(
 }
 
 fn parse(client: u32, body: &[u8]) -> Result<Command, Problem> {
-    let body: TransactionBody<'_> = json::object(body, NO_TRANSACTION)?;
+    let body: TransactionBody<'_> = object(body, NO_TRANSACTION)?;
     let amount = body
         .valor
         .and_then(|raw| integer(raw.get()))

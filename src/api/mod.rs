@@ -1,26 +1,28 @@
 //! From the bytes of a request to a command, and from an outcome to the bytes of a reply.
 //!
-//! One file per family of endpoints; this one holds the routes.
+//! One file per family of endpoints; this one holds what they have in common: the routes, bodies that are JSON objects, and
+//! what an outcome is to a client.
 
 pub mod bank;
 pub mod operations;
-mod outcome;
 pub mod payments;
 pub mod problem;
 pub(crate) mod processors;
 
-mod json;
-
+use std::borrow::Cow;
 use std::ffi::CStr;
 
-use crate::http::{BadEscape, Method, Path, Request};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-pub use outcome::{status, write_outcome};
-use problem::{Problem, BAD_TARGET, CODED, METHOD, NOT_FOUND, NO_SUCH_CLIENT};
-
-use crate::command::Command;
-
+use crate::command::{Command, Outcome, Scope};
+use crate::http::{BadEscape, Method, Path, Request, Status};
 use crate::payments::Window;
+use problem::{
+    Problem, BAD_TARGET, CODED, METHOD, NOT_CONFIGURED, NOT_FOUND, NOT_JSON, NO_SUCH_CLIENT,
+    NO_SUCH_PAYMENT, OTHER_AMOUNT, OTHER_REQUEST, PURGE_INCOMPLETE, QUEUE_FULL, RESET_INCOMPLETE,
+    STORAGE_FULL, UNREADABLE,
+};
 
 /// Endpoints, as `/metrics` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,212 +276,95 @@ fn client<'a>(id: &[u8], call: impl FnOnce(u32) -> Call<'a>) -> Call<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::{parse, ParseState, Parsed};
+// ---- Bodies of requests ------------------------------------------------------
 
-    /// What a request with these header lines asks for, as text: it borrows what is gone by then.
-    fn asked(line: &str, headers: &str, body: &str) -> (Endpoint, String) {
-        let length = body.len();
-        let input = format!(
-            "{line} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
-        );
-        let mut scratch = Vec::new();
-        match parse(input.as_bytes(), &mut ParseState::default(), &mut scratch) {
-            Parsed::Request { request, .. } => {
-                let (endpoint, call) = route(&request, true);
-                let text = match call {
-                    Call::Command(
-                        Command::Transact { client, .. } | Command::Statement { client },
-                        key,
-                    ) => format!("client {client} key {:?}", key.map(String::from_utf8_lossy)),
-                    Call::Refused(refused) => {
-                        let mut body = Vec::new();
-                        refused.problem.write(&mut body);
-                        let body = String::from_utf8(body).unwrap();
-                        format!("{} {body}", refused.problem.status.code())
-                    }
-                    other => format!("{other:?}"),
-                };
-                (endpoint, text)
-            }
-            other => panic!("{other:?}: {input:?}"),
+/// Reads a body that is a JSON object; `T` says which members count, and has each as an `Option<&RawValue>`: raw, because
+/// what is wrong with a member (422) is not what is wrong with the JSON (400), and because a number is judged by its digits.
+///
+/// # Errors
+/// 400 for what is no JSON; 422, with `not_this`, for other values than objects, and for a member that
+/// is there twice.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8], not_this: Problem) -> Result<T, Problem> {
+    // The JSON reader takes strings that it skips without looking at their bytes.
+    let body = std::str::from_utf8(body).map_err(|_| NOT_JSON)?;
+    let members = serde_json::from_str(body).map_err(|_| {
+        // Of the wrong shape, or no JSON at all: the error's kind does not tell reliably.
+        match serde_json::from_str::<&RawValue>(body) {
+            Ok(_) => not_this,
+            Err(_) => NOT_JSON,
         }
-    }
-
-    const TRANSACTION: &str = r#"{"valor":1,"tipo":"c","descricao":"x"}"#;
-    const BAD_KEYS: [&str; 4] = [
-        "Idempotency-Key:\r\n",
-        "Idempotency-Key: a b\r\n",
-        "Idempotency-Key: a\r\nidempotency-key: a\r\n",
-        "Idempotency-Key: 0123456789012345678901234567890123456789012345678901234567890123x\r\n",
-    ];
-
-    #[test]
-    fn a_transaction_comes_with_its_key() {
-        let line = "POST /clientes/7/transacoes";
-        for (headers, expected) in [
-            ("", "client 7 key None"),
-            ("Idempotency-Key: a-1\r\n", r#"client 7 key Some("a-1")"#),
-        ] {
-            let asked = asked(line, headers, TRANSACTION);
-            assert_eq!(asked, (Endpoint::Transactions, expected.to_owned()));
-        }
-        for headers in BAD_KEYS {
-            // Whatever the body is.
-            for body in [TRANSACTION, "", "{}"] {
-                let (endpoint, text) = asked(line, headers, body);
-                assert_eq!(endpoint, Endpoint::Transactions);
-                assert_eq!(
-                    text,
-                    concat!(
-                        r#"400 {"error":"bad request","field":"Idempotency-Key","#,
-                        r#""rule":"1 to 64 visible ASCII characters, once"}"#
-                    ),
-                    "{headers:?}"
-                );
-            }
-        }
-        let (_, text) = asked(line, "Idempotency-Key: a\r\n", "{}");
-        assert!(text.starts_with("422 "), "{text}");
-    }
-
-    const PATHS: [(&str, &str); 11] = [
-        ("/", "GET, HEAD, OPTIONS"),
-        ("/health", "GET, HEAD, OPTIONS"),
-        ("/metrics", "GET, HEAD, OPTIONS"),
-        ("/openapi.json", "GET, HEAD, OPTIONS"),
-        ("/clientes/7/extrato", "GET, HEAD, OPTIONS"),
-        ("/clientes/7/transacoes", "POST, OPTIONS"),
-        ("/payments", "POST, OPTIONS"),
-        ("/payments/x", "GET, HEAD, OPTIONS"),
-        ("/payments-summary", "GET, HEAD, OPTIONS"),
-        ("/purge-payments", "POST, OPTIONS"),
-        ("/reset", "POST, OPTIONS"),
-    ];
-
-    #[test]
-    fn every_path_tells_its_methods() {
-        for (path, allow) in PATHS {
-            let told = format!("Options({allow:?})");
-            assert_eq!(asked(&format!("OPTIONS {path}"), "", "").1, told);
-            for method in [
-                "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "options",
-            ] {
-                let (_, text) = asked(&format!("{method} {path}"), "", "");
-                let is_told = allow.split(", ").any(|one| one == method);
-                assert_eq!(
-                    !text.starts_with("405 "),
-                    is_told,
-                    "{method} {path}: {text}"
-                );
-            }
-        }
-        let of_server = r#"Options("GET, HEAD, POST, OPTIONS")"#.to_owned();
-        assert_eq!(asked("OPTIONS *", "", ""), (Endpoint::None, of_server));
-        for path in ["/nada", "//", "/health/", "/clientes", "/clientes/1", "/*"] {
-            for method in ["OPTIONS", "GET", "HEAD"] {
-                let (endpoint, text) = asked(&format!("{method} {path}"), "", "");
-                assert_eq!(endpoint, Endpoint::None);
-                assert!(text.starts_with("404 "), "{method} {path}: {text}");
-            }
-        }
-        for line in [
-            "GET /",
-            "HEAD /",
-            "GET /?x=1",
-            "GET http://a",
-            "HEAD http://a/",
-        ] {
-            assert_eq!(asked(line, "", ""), (Endpoint::Health, "Health".to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_body_that_is_coded_is_not_read() {
-        let refusal = concat!(
-            r#"415 {"error":"unsupported media type","field":"Content-Encoding","#,
-            r#""rule":"identity, or no such header: the body is read as it comes"}"#
-        );
-        const PAYMENT: &str =
-            r#"{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","amount":1}"#;
-        for (line, body) in [
-            ("POST /clientes/7/transacoes", TRANSACTION),
-            ("POST /payments", PAYMENT),
-            ("POST /payments", r#"{"amount":1}"#),
-        ] {
-            let plain = asked(line, "", body);
-            assert!(!plain.1.starts_with('4'), "{plain:?}");
-            for value in [
-                "gzip",
-                "GZIP",
-                "x-gzip",
-                "deflate",
-                "br",
-                "zstd",
-                "identity, gzip",
-                "gzip, identity",
-                "identity;q=1",
-                "aws-chunked",
-                "*",
-                "identity\r\ncontent-encoding: gzip",
-                "gzip\r\nContent-Encoding: identity",
-            ] {
-                for body in [body, "", "{"] {
-                    let (endpoint, text) =
-                        asked(line, &format!("Content-Encoding: {value}\r\n"), body);
-                    assert_eq!((endpoint, text.as_str()), (plain.0, refusal), "{value}");
-                }
-            }
-            for value in [
-                "identity",
-                "IDENTITY",
-                "",
-                "identity, identity",
-                ",identity",
-            ] {
-                assert_eq!(
-                    asked(line, &format!("content-encoding: {value}\r\n"), body),
-                    plain
-                );
-            }
-        }
-        // What is wrong before the body counts first; whose body nobody reads may have any.
-        for (line, expected) in [
-            ("POST /clientes/x/transacoes", "404 "),
-            ("GET /clientes/1/transacoes", "405 "),
-            ("OPTIONS /payments", "Options"),
-            ("POST /nada", "404 "),
-            ("GET /health", "Health"),
-            ("GET /", "Health"),
-            ("POST /reset", "Reset"),
-            ("POST /purge-payments", "Purge"),
-        ] {
-            let (_, text) = asked(line, "Content-Encoding: gzip\r\n", "x");
-            assert!(text.starts_with(expected), "{line}: {text}");
-        }
-    }
-
-    #[test]
-    fn other_endpoints_do_not_mind_a_key() {
-        for (line, expected) in [
-            ("GET /clientes/7/extrato", "client 7 key None"),
-            ("GET /health", "Health"),
-            ("GET /metrics", "Metrics"),
-            ("POST /reset", "Reset"),
-        ] {
-            for headers in BAD_KEYS.iter().chain(&["Idempotency-Key: a\r\n"]) {
-                assert_eq!(asked(line, headers, "").1, expected, "{line} {headers:?}");
-            }
-        }
-        for (line, status) in [
-            ("GET /clientes/7/transacoes", "405 "),
-            ("POST /clientes/x/transacoes", "404 "),
-            ("POST /clientes", "404 "),
-        ] {
-            let (_, text) = asked(line, BAD_KEYS[0], TRANSACTION);
-            assert!(text.starts_with(status), "{line}: {text}");
-        }
+    })?;
+    // It would also read the members from a list, in their order.
+    if body.trim_ascii_start().starts_with('{') {
+        Ok(members)
+    } else {
+        Err(not_this)
     }
 }
+
+/// A string; borrowed unless it holds escapes. `None` for other values, and for escapes that are no
+/// characters (a lone surrogate).
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let raw = raw.get();
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
+}
+
+// ---- Replies -------------------------------------------------------------------
+
+/// The status of the reply.
+pub fn status(outcome: &Outcome<'_>) -> Status {
+    match verdict(outcome) {
+        Ok(status) => status,
+        Err(problem) => problem.status,
+    }
+}
+
+/// Appends the reply's body; its status.
+///
+/// # Errors
+/// What is wrong; its body, in whichever form, is for the caller to write.
+pub fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome<'_>) -> Result<Status, Problem> {
+    let status = verdict(outcome)?;
+    match outcome {
+        Outcome::Posted(posted) => bank::write_posted(body, *posted),
+        Outcome::Statement(statement) => bank::write_statement(body, statement),
+        Outcome::Accepted => body.extend_from_slice(b"{\"status\":\"accepted\"}"),
+        Outcome::Payment(payment) => payments::write_payment(body, payment),
+        Outcome::Forgotten(Scope::Everything) => body.extend_from_slice(b"{\"status\":\"reset\"}"),
+        Outcome::Forgotten(Scope::Payments) => body.extend_from_slice(b"{\"status\":\"purged\"}"),
+        _ => unreachable!("it was refused"),
+    }
+    Ok(status)
+}
+
+/// The status of what was carried out, or what was wrong.
+fn verdict(outcome: &Outcome<'_>) -> Result<Status, Problem> {
+    Err(match outcome {
+        Outcome::Posted(_) | Outcome::Statement(_) | Outcome::Payment(_) => return Ok(Status::Ok),
+        Outcome::Forgotten(_) => return Ok(Status::Ok),
+        Outcome::Accepted => return Ok(Status::Accepted),
+        Outcome::Refused(refusal) => bank::refusal(*refusal),
+        Outcome::KeyReused => OTHER_REQUEST,
+        Outcome::NoSuchClient => NO_SUCH_CLIENT,
+        Outcome::OtherAmount => OTHER_AMOUNT,
+        Outcome::QueueFull => QUEUE_FULL,
+        Outcome::Unreadable => UNREADABLE,
+        Outcome::NoSuchPayment => NO_SUCH_PAYMENT,
+        Outcome::NotConfigured => NOT_CONFIGURED,
+        Outcome::StorageFull => STORAGE_FULL,
+        Outcome::NotForgotten(Scope::Everything) => RESET_INCOMPLETE,
+        Outcome::NotForgotten(Scope::Payments) => PURGE_INCOMPLETE,
+    })
+}
+
+/// Appends a whole number.
+fn write_integer(body: &mut Vec<u8>, number: impl itoa::Integer) {
+    body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

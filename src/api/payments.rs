@@ -7,12 +7,11 @@ use std::io::Write as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{self, text, write_integer};
 use super::problem::{
     Problem, AMOUNT, CORRELATION_ID, FROM, KEY, MISSPELT, NO_PAYMENT, NO_SUCH_PAYMENT,
     OUT_OF_ORDER, TO,
 };
-use super::{refused, Call};
+use super::{object, refused, text, write_integer, Call};
 use crate::command::Command;
 use crate::http::{
     iso8601, iso8601_ms, parse_iso8601, BadKey, QueryString, Request, Round, Status,
@@ -37,7 +36,7 @@ pub fn pay<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Call<'a> {
 
 fn parse<'a>(key: Option<Result<&'a [u8], BadKey>>, body: &[u8]) -> Result<Call<'a>, Problem> {
     let key = key.transpose().map_err(|BadKey| KEY)?;
-    let members: PaymentBody<'_> = json::object(body, NO_PAYMENT)?;
+    let members: PaymentBody<'_> = object(body, NO_PAYMENT)?;
     let id = match members.correlation_id {
         Some(raw) => {
             let id = text(raw).and_then(|text| PaymentId::parse(text.as_bytes()));

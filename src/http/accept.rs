@@ -2,8 +2,12 @@
 
 use memchr::memchr;
 
-use super::grammar::list;
 use crate::limits::HEAD_BYTES_MAX;
+
+/// The elements of a comma-separated list, without the blanks around them; maybe empty.
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
 
 /// Bodies that there are in a second form, for who asks for it: who names that in `Accept`, with a weight above zero and
 /// not below what the header gives the usual form, by the range that fits this best.

@@ -9,7 +9,7 @@
 //!
 //! Extensions and trailers are checked for their characters, bounded, and dropped.
 
-use super::grammar::{is_token_byte, is_value_byte};
+use super::head::{is_token_byte, is_value_byte};
 use super::response::Status;
 use crate::limits::{
     BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, CHUNK_SIZE_LINE_BYTES_MAX,

@@ -4,8 +4,8 @@
 //! comes whole. So the verdict is a function of the bytes; and once it is [`Response::Bad`], more
 //! bytes do not mend it.
 
+use super::accept::list;
 use super::chunked::Decoder;
-use super::grammar::list;
 use super::head::decimal;
 use crate::limits::{
     BODY_BYTES_MAX, HEADERS_MAX, HEAD_BYTES_MAX, PROCESSOR_REPLY_BYTES_MAX, SECOND_NS,

@@ -15,7 +15,8 @@ const MONTHS: [&[u8; 3]; 12] = [
 #[derive(Clone, Debug)]
 pub struct Date {
     second: u64,
-    text: [u8; 29],
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`
+    pub text: [u8; 29],
 }
 
 impl Date {
@@ -33,11 +34,6 @@ impl Date {
         if realtime_us / SECOND_US != self.second {
             *self = Date::new(realtime_us);
         }
-    }
-
-    /// `Sun, 06 Nov 1994 08:49:37 GMT`
-    pub fn as_bytes(&self) -> &[u8; 29] {
-        &self.text
     }
 }
 
@@ -205,7 +201,7 @@ mod tests {
     use super::*;
 
     fn fixdate(second: u64) -> String {
-        String::from_utf8(Date::new(second * SECOND_US).as_bytes().to_vec()).unwrap()
+        String::from_utf8(Date::new(second * SECOND_US).text.to_vec()).unwrap()
     }
 
     fn iso(realtime_us: u64) -> String {
@@ -396,7 +392,7 @@ mod tests {
             (5_000_000, "Thu, 01 Jan 1970 00:00:05 GMT"),
         ] {
             date.update(realtime_us);
-            assert_eq!(date.as_bytes(), expected.as_bytes());
+            assert_eq!(date.text, expected.as_bytes());
         }
     }
 }

@@ -8,10 +8,9 @@
 //! | file | what |
 //! |---|---|
 //! | `request` | framing: where a request begins and ends, resumably |
-//! | `head` | judging a complete head: request line and header fields |
+//! | `head` | judging a complete head: request line and header fields; which bytes may stand where |
 //! | `accept` | which form of a body a client takes |
 //! | `chunked` | the chunked transfer coding |
-//! | `grammar` | which bytes may stand where |
 //! | `target` | segments of a path, parameters of a query, percent-decoded |
 //! | `response` | status lines, replies |
 //! | `client` | requests to other servers, and their replies |
@@ -27,7 +26,6 @@ pub(crate) mod target;
 
 mod accept;
 mod chunked;
-mod grammar;
 mod head;
 
 pub use accept::Accepts;

@@ -9,8 +9,7 @@ use memchr::memchr_iter;
 
 use super::accept::Accepts;
 use super::chunked::Decoder;
-use super::grammar::is_token_byte;
-use super::head::{self, BadKey, BodyFraming, Method, RequestHead};
+use super::head::{self, is_token_byte, BadKey, BodyFraming, Method, RequestHead};
 use super::response::Status;
 use crate::limits::{BODY_BYTES_MAX, EMPTY_LINES_MAX, HEAD_BYTES_MAX};
 

@@ -169,7 +169,7 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply<'_>, date: &Date, framing: Framing
     let body = if framing.head_only { &[] } else { reply.body };
     out.reserve(HEAD_BYTES + reply.allow.map_or(0, str::len) + body.len());
     out.extend_from_slice(reply.status.prefix().as_bytes());
-    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(&date.text);
     out.extend_from_slice(reply.content_type.infix().as_bytes());
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(digits.format(reply.body.len()).as_bytes());

@@ -323,7 +323,7 @@ fn a_processor_that_makes_no_sense_of_any_payment_gets_few() {
 fn retry_after_counts_whatever_the_status_and_however_it_is_written() {
     let date = |rig: &Rig| {
         let at = Date::new(rig.now().realtime_us + 5_000_000);
-        String::from_utf8(at.as_bytes().to_vec()).unwrap()
+        String::from_utf8(at.text.to_vec()).unwrap()
     };
     for status in [429, 500, 503, 404] {
         for dated in [false, true] {
