@@ -36,9 +36,10 @@ impl Driver {
         core: usize,
         pin_to: Option<usize>,
     ) -> Result<Engine<J>, Lack> {
-        let control = control.clone();
         let kind = match self {
-            Driver::Uring => EngineKind::Uring(Box::new(uring::Engine::take(control, core)?)),
+            Driver::Uring => {
+                EngineKind::Uring(Box::new(uring::Engine::take(control.clone(), core)?))
+            }
             Driver::Epoll => EngineKind::Epoll(Box::new(epoll::Engine::take(control, core)?)),
         };
         // After its background threads have started, which are to stay free.

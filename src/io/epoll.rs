@@ -8,9 +8,9 @@ use super::dials::Dial;
 use super::error::{Error, Lack};
 use super::socket::accept_goes_on;
 use super::sockets::{self, Operation, SocketEvent, Tag};
-use super::threads::{thread_name, Task};
+use super::threads::{start_job_threads, Task};
 use super::Control;
-use crate::limits::{EPOLL_RECEIVE_BYTES, JOB_THREADS, TICK_EVENTS_MAX};
+use crate::limits::{EPOLL_RECEIVE_BYTES, TICK_EVENTS_MAX};
 use crate::machine::{ConnectionId, Job};
 use crate::system::with_limit;
 use nix::errno::Errno;
@@ -19,14 +19,12 @@ use nix::sys::socket::{accept4, connect, getsockopt, recv, send, sockopt, MsgFla
 use nix::unistd::write;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::sync::{mpsc, Arc, Mutex};
+use std::sync::mpsc;
 
 /// What a core has of the system before it has anything to serve.
 pub(super) struct Engine<J: Job> {
     epoll: Epoll,
     jobs: mpsc::Sender<Task<J>>,
-    control: Arc<Control>,
-    core: usize,
     /// Events that needed no waiting; the next tick tells.
     queued: VecDeque<SocketEvent<'static>>,
     /// What the last [`gather`](Backend::gather) found, and which of it is next.
@@ -55,7 +53,7 @@ type Sockets = sockets::Sockets<EpollState>;
 
 impl<J: Job> Engine<J> {
     /// Makes the epoll of a core on this thread.
-    pub fn take(control: Arc<Control>, core: usize) -> Result<Engine<J>, Lack> {
+    pub fn take(control: &Control, core: usize) -> Result<Engine<J>, Lack> {
         let refused = |errno: Errno| format!("epoll: {}", with_limit(&errno.into()));
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(refused)?;
         let wake = Tag::new(Operation::Wake, 0, 0).pack();
@@ -63,9 +61,7 @@ impl<J: Job> Engine<J> {
         epoll.add(control.wake_fd(core), event).map_err(refused)?;
         Ok(Engine {
             epoll,
-            jobs: start_threads(core)?,
-            control,
-            core,
+            jobs: start_job_threads(core)?,
             queued: VecDeque::new(),
             found: vec![EpollEvent::empty(); TICK_EVENTS_MAX],
             found_count: 0,
@@ -332,29 +328,7 @@ impl<J: Job> Backend<J> for Engine<J> {
             Operation::Accept => self.on_listener(sockets, tag.index)?,
             Operation::Connect => self.on_dial(sockets, tag.index)?,
             Operation::Doorbell => SocketEvent::Nothing,
-            _ => {
-                self.control.clear(self.core);
-                SocketEvent::Nothing
-            }
+            _ => SocketEvent::Woken,
         }))
     }
-}
-
-/// Background threads, which take jobs in turn. They end when the sender is gone.
-fn start_threads<J: Job>(core: usize) -> Result<mpsc::Sender<Task<J>>, String> {
-    let (jobs, waiting) = mpsc::channel::<Task<J>>();
-    let waiting = Arc::new(Mutex::new(waiting));
-    for _ in 0..JOB_THREADS {
-        let waiting = waiting.clone();
-        let next = move || waiting.lock().expect("no job runs under it").recv();
-        std::thread::Builder::new()
-            .name(thread_name(core))
-            .spawn(move || {
-                while let Ok(task) = next() {
-                    task.run();
-                }
-            })
-            .map_err(|error| format!("cannot start a thread: {error}"))?;
-    }
-    Ok(jobs)
 }

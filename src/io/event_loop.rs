@@ -186,6 +186,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             };
             match event {
                 SocketEvent::Nothing => {}
+                SocketEvent::Woken => self.control.clear(self.core),
                 SocketEvent::Received(id, bytes) => self.machine.received(id, bytes),
                 SocketEvent::LinkReceived(id, bytes) => {
                     let connection = self.sockets.get(id);

@@ -159,10 +159,12 @@ impl<S> SocketConnection<S> {
     }
 }
 
-/// What the kernel reports of a socket.
+/// What the kernel reports of a socket, or of the eventfd that wakes a core.
 pub(super) enum SocketEvent<'a> {
     /// A completion that nothing depends on.
     Nothing,
+    /// Another thread has woken the core.
+    Woken,
     /// A connection to this listener, or the failure to accept one; and whether it goes on accepting.
     Accepted(u32, Result<OwnedFd, Errno>, bool),
     /// The dial in this slot is over.

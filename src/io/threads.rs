@@ -1,5 +1,6 @@
 //! How other threads reach a core: a flag to stop, one eventfd per core that wakes it, and the jobs that they do for it.
 
+use crate::limits::JOB_THREADS;
 use crate::machine::Job;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -163,4 +164,23 @@ impl<J: Job> Task<J> {
         let _ = self.sender.send(self.job.run());
         self.control.wake(self.core);
     }
+}
+
+/// Threads for a back end that has none of its own. They take jobs in turn, and end when the sender is gone.
+pub(super) fn start_job_threads<J: Job>(core: usize) -> Result<mpsc::Sender<Task<J>>, String> {
+    let (jobs, waiting) = mpsc::channel::<Task<J>>();
+    let waiting = Arc::new(Mutex::new(waiting));
+    for _ in 0..JOB_THREADS {
+        let waiting = waiting.clone();
+        let next = move || waiting.lock().expect("no job runs under it").recv();
+        std::thread::Builder::new()
+            .name(thread_name(core))
+            .spawn(move || {
+                while let Ok(task) = next() {
+                    task.run();
+                }
+            })
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+    }
+    Ok(jobs)
 }

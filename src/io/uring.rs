@@ -519,10 +519,9 @@ impl<J: Job> Backend<J> for Uring {
             Operation::Greeting => self.on_greeting(sockets, tag.id())?,
             Operation::Doorbell => self.on_doorbell(sockets, tag.id(), more)?,
             Operation::Wake => {
-                self.control.clear(self.core);
                 self.tasks.woken();
                 self.arm_wake()?;
-                SocketEvent::Nothing
+                SocketEvent::Woken
             }
             Operation::Timeout => {
                 self.timeout
