@@ -7,11 +7,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `request` | framing: where a request begins and ends, resumably |
+//! | `request` | framing: where a request begins and ends, resumably; segments of its path, parameters of its query |
 //! | `head` | judging a complete head: request line and header fields; which bytes may stand where |
 //! | `accept` | which form of a body a client takes |
 //! | `chunked` | the chunked transfer coding |
-//! | `target` | segments of a path, parameters of a query, percent-decoded |
 //! | `response` | status lines, replies |
 //! | `client` | requests to other servers, and their replies |
 //! | `date` | `Date` of a reply, timestamps in bodies |
@@ -22,7 +21,6 @@ pub(crate) mod date;
 pub(crate) mod gzip;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod target;
 
 mod accept;
 mod chunked;
@@ -32,6 +30,5 @@ pub use accept::Accepts;
 pub use date::{iso8601, iso8601_ms, parse_iso8601, Date, Round};
 pub use gzip::Gzip;
 pub use head::{BadKey, Method};
-pub use request::{parse, ParseState, Parsed, Request};
+pub use request::{parse, BadEscape, ParseState, Parsed, Path, QueryString, Request};
 pub use response::{write, ContentType, Framing, Reply, Status, CONTINUE};
-pub use target::{BadEscape, Path, QueryString};

@@ -1,9 +1,11 @@
 //! Where a request begins and ends (RFC 9112, sections 2.2 and 6): finds the end of the head, has it
-//! judged, and waits for the body.
+//! judged, and waits for the body. And what a request's path and query are made of.
 //!
 //! A head is judged only when its end, or its bound, has been seen, and a body byte by byte in
 //! order. So the verdict is a function of the stream, and not of how it was cut; and each byte is
 //! looked at a fixed number of times, so that a sender of single bytes costs no more in all.
+
+use std::borrow::Cow;
 
 use memchr::memchr_iter;
 
@@ -20,7 +22,7 @@ pub struct Request<'a> {
     pub method: Method,
     /// Raw: the path of a target in origin-form, or in absolute-form after the authority (`/` when
     /// there is none); `*` for `OPTIONS *`. Only characters that RFC 3986 allows in a path, but
-    /// percent signs are yet to be checked: see [`Path`](super::Path).
+    /// percent signs are yet to be checked: see [`Path`].
     pub path: &'a [u8],
     /// Raw, what follows `?`.
     pub query: Option<&'a [u8]>,
@@ -240,6 +242,96 @@ fn await_body<'a>(
     let send_continue = fresh && head.expects_continue && received.is_empty();
     progress.head = Some(head);
     Parsed::Incomplete { send_continue }
+}
+
+// ---- Path and query ------------------------------------------------------------
+//
+// Split at `/`, or at `&` and `=`, first, percent-decoded after (RFC 3986, section 2.4), so that `%2F` in a segment never makes
+// two of it.
+
+/// A percent sign without two hexadecimal digits after it; the request gets 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadEscape;
+
+/// The path of a request target.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<'a>(&'a [u8]);
+
+impl<'a> Path<'a> {
+    /// A path as [`Request::path`](Request::path) has it, still encoded.
+    pub fn new(raw: &'a [u8]) -> Path<'a> {
+        Path(raw)
+    }
+
+    /// The segments, decoded: arbitrary bytes, maybe none. `/a/b` has two, `/` one that is empty,
+    /// `/a/` two of which the last is empty, and `*` has none. Nothing is normalised: `.` and `..`
+    /// are segments like others. Only a segment with an escape is allocated.
+    pub fn segments(self) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
+        let rooted = self.0.strip_prefix(b"/");
+        rooted
+            .into_iter()
+            .flat_map(|rest| rest.split(|&byte| byte == b'/'))
+            .map(decode)
+    }
+}
+
+/// The query of a request target, as parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryString<'a>(&'a [u8]);
+
+/// A name or a value of a [`QueryString`]: decoded, arbitrary bytes.
+pub type PathPart<'a> = Result<Cow<'a, [u8]>, BadEscape>;
+
+impl<'a> QueryString<'a> {
+    /// A query as [`Request::query`](Request::query) has it, still encoded.
+    pub fn new(raw: Option<&'a [u8]>) -> QueryString<'a> {
+        QueryString(raw.unwrap_or_default())
+    }
+
+    /// Names and values, in order; without a `=` the value is empty. A `+` is one: timestamps have it,
+    /// and only forms of HTML make a blank of it. Only what has an escape is allocated.
+    pub fn parameters(self) -> impl Iterator<Item = (PathPart<'a>, PathPart<'a>)> {
+        let parameters = self.0.split(|&byte| byte == b'&');
+        parameters
+            .filter(|parameter| !parameter.is_empty())
+            .map(|parameter| {
+                let equals = memchr::memchr(b'=', parameter);
+                let (name, value) = match equals {
+                    Some(at) => (&parameter[..at], &parameter[at + 1..]),
+                    None => (parameter, &[][..]),
+                };
+                (decode(name), decode(value))
+            })
+    }
+}
+
+fn decode(segment: &[u8]) -> Result<Cow<'_, [u8]>, BadEscape> {
+    let Some(first) = memchr::memchr(b'%', segment) else {
+        return Ok(Cow::Borrowed(segment));
+    };
+    let (plain, mut rest) = segment.split_at(first);
+    let mut decoded = Vec::with_capacity(segment.len());
+    decoded.extend_from_slice(plain);
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte != b'%' {
+            decoded.push(*byte);
+            continue;
+        }
+        let [high, low, after @ ..] = rest else {
+            return Err(BadEscape);
+        };
+        decoded.push(digit(*high)? << 4 | digit(*low)?);
+        rest = after;
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+fn digit(byte: u8) -> Result<u8, BadEscape> {
+    match (byte as char).to_digit(16) {
+        Some(digit) => Ok(digit as u8),
+        None => Err(BadEscape),
+    }
 }
 
 #[cfg(test)]

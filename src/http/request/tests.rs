@@ -4,6 +4,7 @@
 mod body;
 mod fields;
 mod request_line;
+mod target;
 
 use super::*;
 use crate::limits::{BODY_ENCODED_BYTES_MAX, HEADERS_MAX, KEY_CHARS_MAX};
