@@ -22,7 +22,6 @@ pub mod machine;
 pub mod members;
 pub mod node;
 pub mod payments;
-pub(crate) mod probes;
 pub mod replicate;
 pub mod runtime;
 pub mod serve;

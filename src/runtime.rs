@@ -12,11 +12,11 @@ use crate::limits::{
 };
 use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, Settings};
-use crate::probes;
 use crate::shard::{
     Acquired, AppendError, Directory, Disk, Done, Owned, RecoveryError, Shard, Store, StoreJob,
 };
 use crate::system::with_limit;
+use probe::probe;
 
 /// Blocking work that a runtime hands out.
 pub enum Work<D: Disk> {
@@ -235,7 +235,7 @@ impl<D: Disk> Runtime<D> {
                     stats.journal_writes.add(1);
                     stats.journal_records.add(records);
                     stats.journal_bytes.add(bytes);
-                    probes::batch(owned_shard.shard, records, bytes);
+                    probe!(galo, batch, owned_shard.shard, records, bytes);
                 }
                 Err(AppendError::Full(error)) => {
                     if !std::mem::replace(&mut owned_shard.full, true) {

@@ -17,7 +17,7 @@ use crate::http::{Request, Status};
 use crate::limits::{IDLE_NS_MAX, LINKERS_MAX, RECEIVE_BYTES_SCARCE};
 use crate::machine::{ConnectionId, Peer, Target};
 use crate::payments::Processor;
-use crate::probes;
+use probe::probe;
 
 /// Sent, without looking at what it asks, to a client beyond the bound.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -246,7 +246,7 @@ impl Node {
         let (endpoint, call) = api::route(request, self.io.settings.docs);
         let caller = self.io.caller(index, reply_to, endpoint);
         if !matches!(call, Call::Command(..)) {
-            probes::request(endpoint.c_name(), None);
+            probe!(galo, request, endpoint.c_name().as_ptr(), -1);
         }
         let progress = self.call(&caller, &call);
         let connection = &mut self.io.connections[index];
@@ -266,7 +266,7 @@ impl Node {
             call if call.needs_payments() && !has_payments => return self.not_configured(caller),
             Call::Command(command, key) => {
                 let shard = command.shard(self.shards.count());
-                probes::request(caller.endpoint.c_name(), Some(shard));
+                probe!(galo, request, caller.endpoint.c_name().as_ptr(), shard);
                 let key = key.map(|text| ids::key(io.settings.directory, text));
                 if self.shards.serves(shard) {
                     let ids = Ids { forward: None, key };
@@ -380,7 +380,7 @@ impl Node {
                 else {
                     return Ok(Progress::Done);
                 };
-                probes::hop_received(member, shard, counter);
+                probe!(galo, hop__received, member, shard, counter);
                 let forward = Some(ForwardId {
                     origin: from,
                     counter,

@@ -24,7 +24,7 @@ use crate::limits::{
 #[cfg(test)]
 use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
-use crate::probes;
+use probe::probe;
 
 /// Who serves a shard, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,7 +290,7 @@ impl Router {
                 },
             };
             io.write_frame(link, &frame);
-            probes::hop_sent(member, shard, counter);
+            probe!(galo, hop__sent, member, shard, counter);
         }
         route.sent += count;
         peers.commands_sent(member, count);

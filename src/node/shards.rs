@@ -6,8 +6,8 @@ use super::transport::encoder::Caller;
 use super::transport::Transport;
 use crate::command::{Command, ForwardId, Ids, Outcome, Scope};
 use crate::http::Status;
-use crate::probes;
 use crate::shard::Shard;
+use probe::probe;
 
 /// A place for each shard of the directory.
 #[derive(Default)]
@@ -123,7 +123,7 @@ impl Shards {
             false => Dependency::of(number, command),
         };
         let status = io.encoder.outcome(caller, &applied.outcome);
-        probes::command(number, shard.sequence(), status.code());
+        probe!(galo, command, number, shard.sequence(), status.code());
         (status, dependency)
     }
 

@@ -7,7 +7,7 @@ use super::error::{At, RecoveryError};
 use super::layout::{shard_dir, SHARD_LOCK};
 use super::lock::Locked;
 use super::{Meta, Recovered};
-use crate::probes;
+use probe::probe;
 
 /// A data directory, for somebody who may own shards of it.
 #[derive(Clone)]
@@ -41,14 +41,14 @@ pub enum Acquired<D: Disk> {
 impl<D: Disk> Directory<D> {
     /// Takes a shard's lock and recovers it, unless somebody else has the lock. Blocks.
     pub fn acquire(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
-        probes::takeover_begin(shard);
+        probe!(galo, takeover__begin, shard);
         let acquired = self.try_acquire(shard);
         let outcome = match &acquired {
             Ok(Acquired::Ours(_)) => 1,
             Ok(Acquired::Held(_)) => 0,
             Err(_) => -1,
         };
-        probes::takeover_done(shard, outcome);
+        probe!(galo, takeover__done, shard, outcome);
         acquired
     }
 

@@ -9,7 +9,7 @@ use super::error::{At, RecoveryError};
 use super::payments::{self, Full, Run};
 use super::snapshot::{Position, SnapshotHeader, Writer};
 use super::{layout, Identity};
-use crate::probes;
+use probe::probe;
 
 /// Blocking work of a [`Store`](super::Store), to be given back through [`Store::done`](super::Store::done).
 pub enum StoreJob<D: Disk> {
@@ -203,13 +203,13 @@ impl<D: Disk> Sync<D> {
         } = self;
         // Oldest first: a record is never durable before the one that it follows, segment by segment.
         let Unsynced { files, dirs } = &self.unsynced;
-        probes::sync_begin(shard);
+        probe!(galo, sync__begin, shard);
         let synced = files
             .iter()
             .try_for_each(|file| file.sync())
             .and_then(|()| dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir)));
         let errno = synced.as_ref().err().and_then(io::Error::raw_os_error);
-        probes::sync_done(shard, errno.unwrap_or(0));
+        probe!(galo, sync__done, shard, errno.unwrap_or(0));
         match synced {
             Ok(()) => Done::Synced {
                 shard,
@@ -230,7 +230,7 @@ impl<D: Disk> Sync<D> {
 impl<D: Disk> Slice<D> {
     fn run(mut self) -> Done<D> {
         let shard = self.shard;
-        probes::snapshot_slice(shard, self.bytes.len());
+        probe!(galo, snapshot__slice, shard, self.bytes.len());
         match self.writer.slice(&self.bytes) {
             Ok(()) => Done::SnapshotSlice {
                 shard,

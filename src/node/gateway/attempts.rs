@@ -20,8 +20,8 @@ use crate::machine::ConnectionId;
 use crate::payments::answers::{rule, Asked, NextState, Said};
 use crate::payments::circuit::{AttemptOutcome, CircuitState, Ticket};
 use crate::payments::{backoff, choice, Payment, PaymentId, PaymentState, Processor};
-use crate::probes;
 use crate::shard::payments::Course;
+use probe::probe;
 
 /// What a processor is sent, word for word the same however often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Gateway {
                 },
             ),
             NextState::Free => {
-                probes::payment_refused(shard, to as usize, id.0);
+                probe!(galo, payment__refused, shard, to as usize, id.0 >> 64, id.0);
                 // Of two attempts, one says nothing of the other.
                 if self.is_under_way(&order) {
                     shards.shard(shard).payment_in_doubt(id);

@@ -17,9 +17,9 @@ use crate::machine::ConnectionId;
 use crate::payments::choice::{self, Backlog, Choice, Outlook};
 use crate::payments::circuit::CircuitState;
 use crate::payments::{PaymentId, Processor};
-use crate::probes;
 use crate::shard::payments::Course;
 use crate::shard::Shard;
+use probe::probe;
 
 impl Gateway {
     /// Sends what may be sent, and finds out when to look again.
@@ -206,7 +206,8 @@ impl Gateway {
         }
         let shard = shards.shard(number);
         let requested_us = shard.bind_payment(payment.id, to, time_us);
-        probes::payment_bound(number, to as usize, payment.id.0);
+        let id = payment.id.0;
+        probe!(galo, payment__bound, number, to as usize, id >> 64, id);
         let order = PaymentOrder {
             shard: number,
             id: payment.id,

@@ -5,8 +5,8 @@ use super::super::shards::Shards;
 use super::super::transport::Transport;
 use super::Gateway;
 use crate::payments::{PaymentId, PaymentState, Processor};
-use crate::probes;
 use crate::shard::payments::Course;
+use probe::probe;
 
 /// A payment that a processor has.
 pub(in crate::node) struct Confirmation {
@@ -75,7 +75,7 @@ impl Gateway {
         let time_us = its_shard.tell_time(now);
         let settled = its_shard.settle_payment(id, requested_us, time_us);
         debug_assert!(settled, "it was bound");
-        probes::payment_settled(shard, by as usize, id.0);
+        probe!(galo, payment__settled, shard, by as usize, id.0 >> 64, id.0);
         self.confirmed.push((shard, by, cents));
         io.events.push_back(NodeEvent::Settled(shard, id));
         tell_queries(io, shard, id, &confirmation.queries, Some(true));
