@@ -1,5 +1,5 @@
-//! The rooms of `src/` name only those that the table of `docs/design.md` lets them, and no files of `src/` name
-//! each other in a circle.
+//! The rooms of `src/` name only those that the table of `docs/design.md` lets them, and no files of `src/`, of a tool or of
+//! `testkit/` name each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ type Module = Vec<String>;
 /// The modules of a crate that are compiled when nothing is tested, by name.
 #[derive(Default)]
 struct Crate {
+    /// As others name it, its binary among them.
+    name: String,
     modules: BTreeMap<Module, Source>,
 }
 
@@ -41,8 +43,11 @@ fn is_test_only(attributes: &[Attribute]) -> bool {
 
 impl Crate {
     /// `read`: a file's text, by its path under `src`; `None`: there is none.
-    fn read(read: &dyn Fn(&Path) -> Option<String>) -> Crate {
-        let mut whole = Crate::default();
+    fn read(name: &str, read: &dyn Fn(&Path) -> Option<String>) -> Crate {
+        let mut whole = Crate {
+            name: name.to_owned(),
+            ..Crate::default()
+        };
         for root in ["lib.rs", "main.rs"] {
             if let Some(text) = read(Path::new(root)) {
                 let module = match root {
@@ -119,7 +124,11 @@ impl Crate {
         let mut is_known = false;
         while let Some((first, behind)) = rest.split_first() {
             match first.as_str() {
-                "crate" | "galo" if !is_known => module.clear(),
+                // A binary's own modules are below `main`.
+                "crate" if !is_known => {
+                    module.truncate(usize::from(module.first().is_some_and(|it| it == "main")));
+                }
+                name if !is_known && name == self.name => module.clear(),
                 "self" => {}
                 "super" => drop(module.pop()?),
                 name => {
@@ -373,10 +382,39 @@ fn circles(whole: &Crate) -> Vec<BTreeSet<PathBuf>> {
 }
 
 fn of_galo() -> Crate {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let whole = Crate::read(&|path: &Path| std::fs::read_to_string(root.join(path)).ok());
+    let whole = crate_in("galo", Path::new(env!("CARGO_MANIFEST_DIR")));
     assert!(whole.modules.len() > 50, "src/ is not read");
     whole
+}
+
+fn crate_in(name: &str, folder: &Path) -> Crate {
+    let root = folder.join("src");
+    Crate::read(name, &|path: &Path| {
+        std::fs::read_to_string(root.join(path)).ok()
+    })
+}
+
+/// The tools, and what tests share.
+fn of_tools() -> Vec<Crate> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tools = std::fs::read_dir(root.join("tools")).unwrap();
+    let folders = tools.map(|entry| entry.unwrap().path());
+    let folders = folders.chain([root.join("testkit")]);
+    let mut crates = Vec::new();
+    for folder in folders {
+        // Some are scripts.
+        let Ok(manifest) = std::fs::read_to_string(folder.join("Cargo.toml")) else {
+            continue;
+        };
+        let name = manifest.split('"').nth(1).expect("the name comes first");
+        crates.push(crate_in(&name.replace('-', "_"), &folder));
+    }
+    for name in ["galo_bench", "galo_load", "galo_testkit"] {
+        let found = crates.iter().find(|it| it.name == name);
+        let read = found.is_some_and(|it| it.modules.len() > 10);
+        assert!(read, "{name} is not read");
+    }
+    crates
 }
 
 #[test]
@@ -389,8 +427,10 @@ fn rooms_name_whom_the_table_lets_them() {
 
 #[test]
 fn no_files_name_each_other_in_a_circle() {
-    let circles = circles(&of_galo());
-    assert!(circles.is_empty(), "{circles:#?}");
+    for whole in of_tools().iter().chain([&of_galo()]) {
+        let circles = circles(whole);
+        assert!(circles.is_empty(), "{}: {circles:#?}", whole.name);
+    }
 }
 
 // ---- Planted violations ------------------------------------------------------------
@@ -403,7 +443,7 @@ const ROOMS: &str = "
 ";
 
 fn planted(files: &'static [(&str, &str)]) -> Crate {
-    Crate::read(&|path: &Path| {
+    Crate::read("galo", &|path: &Path| {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
         found.map(|(_, text)| (*text).to_owned())
     })
@@ -482,4 +522,13 @@ fn circles_are_found_through_what_a_module_makes_known() {
         ("c.rs", "fn f() { crate::a::f(); }"),
     ]);
     assert_eq!(ring, ["a.rs", "b.rs", "c.rs"]);
+    // Two of a binary, which has a library beside it with a file of the same name.
+    let binary = circle(&[
+        ("lib.rs", "pub mod a;"),
+        ("a.rs", "pub fn f() {}"),
+        ("main.rs", "mod b; mod c; fn f() { galo::a::f(); }"),
+        ("b.rs", "fn f() { crate::c::f(); galo::a::f(); }"),
+        ("c.rs", "fn f() { crate::b::f(); }"),
+    ]);
+    assert_eq!(binary, ["b.rs", "c.rs"]);
 }

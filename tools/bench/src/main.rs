@@ -19,6 +19,7 @@ mod paced;
 mod processor;
 mod report;
 mod rounds;
+mod row;
 mod rows;
 mod stack;
 mod wrk;

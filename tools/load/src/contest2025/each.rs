@@ -17,7 +17,8 @@ use super::totals::{payments, shares};
 use super::users::Users;
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
-use crate::traffic::payments::{Fate, Summary, AMOUNT_CENTS};
+use crate::traffic::payments::{Fate, AMOUNT_CENTS};
+use crate::traffic::totals::Summary;
 
 /// For what is at a processor when the users have gone: the longest delay of the last stage.
 const INSIDE_MAX: Duration = {

@@ -7,6 +7,7 @@
 //! | `timetable` | stages and comparisons, each at its time |
 //! | `users` | who pays, and what they are told |
 //! | `totals` | the target's summary beside the processors' own |
+//! | `window` | from when to when totals are asked for |
 //! | `each` | each payment, by its id, at both processors |
 //! | `processors` | their admin endpoints; two of its own |
 //! | `calls` | requests of the script beside those of the users |
@@ -24,6 +25,7 @@ mod stages;
 mod timetable;
 mod totals;
 mod users;
+mod window;
 
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -45,8 +47,8 @@ use calls::Calls;
 use processors::{Own, Processor};
 use score::Score;
 use timetable::{follow_stages, follow_totals, Clock};
-use totals::Window;
 use users::Users;
+use window::Window;
 
 /// Of a user, from a reply to the next payment.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::calls::{Calls, TIMEOUT};
 use super::score::{FEES_PPM, PROCESSORS};
 use super::stages::State;
-use super::totals::Window;
+use super::window::Window;
 use crate::exchange::{Connection, Reply};
 use crate::measure::{Failure, FailureKind, Kind};
 use crate::target::Target;

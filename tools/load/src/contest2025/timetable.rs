@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::calls::Calls;
 use super::processors::Processor;
 use super::stages::{State, LENGTH, STAGES};
-use super::totals::{compare, shares, Window};
+use super::totals::{compare, shares};
+use super::window::Window;
 use crate::target::Target;
 
 /// From one comparison to the next, at full length.

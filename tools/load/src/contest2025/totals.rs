@@ -3,61 +3,22 @@
 use std::fmt;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
 
 use galo_processor::decimal;
-use jiff::Timestamp;
 
 use super::calls::Calls;
 use super::processors::Processor;
 use super::score::PROCESSORS;
+use super::window::Window;
 use crate::measure::{Failure, Kind};
 use crate::report::checks::Checks;
 use crate::report::CheckExample;
 use crate::target::Target;
 use crate::traffic::totals::{parse_summary, Summary, Totals};
 
-/// From the end of a window to now, whatever the scale: how long a payment may take to be known is no part of the script's
-/// times.
-const CONFIRMED: Duration = Duration::from_millis(1_500);
-/// Of a window at full length.
-const WINDOW: Duration = Duration::from_millis(13_500);
-
 const READABLE: &str = "summary: 200, and readable";
 const AGREE: &str = "summaries agree";
 const NOT_MORE: &str = "no more payments than requested";
-
-/// From when to when, both inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    from: Timestamp,
-    to: Timestamp,
-}
-
-impl Window {
-    /// What is compared at this moment: at full length the script's `[now - 15 s, now - 1.5 s]`. Nothing before `earliest`: at
-    /// first this moment alone.
-    pub fn compared(now: Timestamp, scale: f64, earliest: Timestamp) -> Window {
-        let to = now - CONFIRMED;
-        Window {
-            from: (to - WINDOW.mul_f64(scale)).max(earliest),
-            to: to.max(earliest),
-        }
-    }
-
-    /// What counts at the end: at full length the script's last 70 s.
-    pub fn counted(now: Timestamp, length: Duration, earliest: Timestamp) -> Window {
-        Window {
-            from: (now - length - Duration::from_secs(10)).max(earliest),
-            to: now,
-        }
-    }
-
-    /// With its question mark.
-    pub fn query(&self) -> String {
-        format!("?from={:.3}&to={:.3}", self.from, self.to)
-    }
-}
 
 /// Summaries of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,33 +159,11 @@ impl fmt::Display for Comparison {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::contest2025::stages::LENGTH;
     use crate::traffic::payments::AMOUNT_CENTS;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_752_582_896 + second).unwrap()
-    }
-
-    #[test]
-    fn windows_are_the_scripts_and_their_length_is_scaled() {
-        let (now, always) = (at(0), Timestamp::UNIX_EPOCH);
-        assert_eq!(
-            Window::compared(now, 1.0, always).query(),
-            "?from=2025-07-15T12:34:41.000Z&to=2025-07-15T12:34:54.500Z"
-        );
-        assert_eq!(
-            Window::compared(now, 0.1, always).query(),
-            "?from=2025-07-15T12:34:53.150Z&to=2025-07-15T12:34:54.500Z"
-        );
-        // Never one that ends before it begins.
-        for (earliest, window) in [(-3, (-3, -1)), (0, (0, 0))] {
-            let compared = Window::compared(at(0) + Duration::from_millis(500), 1.0, at(earliest));
-            assert_eq!((compared.from, compared.to), (at(window.0), at(window.1)));
-        }
-        assert_eq!(Window::counted(now, LENGTH, always).from, at(-70));
-        assert_eq!(Window::counted(now, LENGTH, at(-61)).from, at(-61));
-    }
 
     const fn totals(count: u64) -> Totals {
         Totals {
@@ -286,7 +225,8 @@ mod tests {
     #[test]
     fn what_nobody_requested_is_found() {
         let mut checks = Checks::default();
-        let window = Window::counted(at(0), LENGTH, Timestamp::UNIX_EPOCH);
+        let now = Timestamp::from_second(1_752_582_896).unwrap();
+        let window = Window::counted(now, LENGTH, Timestamp::UNIX_EPOCH);
         look_for_more(&mut checks, &summary(5, 3), &window, 8);
         look_for_more(&mut checks, &summary(5, 3), &window, 7);
         let check = &checks.into_vec()[0];

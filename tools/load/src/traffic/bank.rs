@@ -11,16 +11,9 @@ use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
 use crate::target::Target;
 
+pub use super::ledger::{limit_cents, CLIENTS};
 pub use super::statement::{judge_statement, Statement, Transaction};
 
-/// The contest's clients: number, and limit in cents.
-pub const CLIENTS: [(u32, i64); 5] = [
-    (1, 100_000),
-    (2, 80_000),
-    (3, 1_000_000),
-    (4, 10_000_000),
-    (5, 500_000),
-];
 /// The largest amount of a mix, in cents; the least is 1.
 pub const AMOUNT_CENTS_MAX: i64 = 10_000;
 /// Of 34 requests of the mix, in the contest's proportions: debits, credits, statements.
@@ -29,12 +22,6 @@ const DECK: usize = PARTS[0].1 + PARTS[1].1 + PARTS[2].1;
 const _: () = assert!(DECK == 34 && AMOUNT_CENTS_MAX <= i16::MAX as i64);
 /// Holds the body of any transaction: its fixed parts, 20 digits, 10 characters that are all escaped.
 const BODY_BYTES_MAX: usize = 128;
-
-/// The limit of one of the contest's clients.
-pub fn limit_cents(client: u32) -> Option<i64> {
-    let found = CLIENTS.iter().find(|(number, _)| *number == client);
-    found.map(|(_, limit)| *limit)
-}
 
 /// A transaction that was carried out, as its reply says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -24,9 +24,23 @@
 
 use siphasher::sip128::SipHasher13;
 
-use super::bank::CLIENTS;
 use super::subset_sum;
 use crate::report::{Verification, VerificationLine};
+
+/// The contest's clients: number, and limit in cents.
+pub const CLIENTS: [(u32, i64); 5] = [
+    (1, 100_000),
+    (2, 80_000),
+    (3, 1_000_000),
+    (4, 10_000_000),
+    (5, 500_000),
+];
+
+/// The limit of one of the contest's clients.
+pub fn limit_cents(client: u32) -> Option<i64> {
+    let found = CLIENTS.iter().find(|(number, _)| *number == client);
+    found.map(|(_, limit)| *limit)
+}
 
 /// Changes of unknown outcome that are kept for each account. With more, only the least and the largest sum are looked at;
 /// so many random amounts make nearly every sum between them anyway.

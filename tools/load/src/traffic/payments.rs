@@ -10,11 +10,6 @@ use crate::engine::Traffic;
 use crate::measure::{Failure, Kind};
 use crate::target::Target;
 
-pub use super::totals::{
-    judge_totals, parse_payment, parse_processor_summary, parse_summary, ProcessorSummary, Summary,
-    Totals,
-};
-
 /// Of every payment, as in the contest.
 pub const AMOUNT_CENTS: u64 = 1990;
 

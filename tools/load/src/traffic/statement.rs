@@ -7,7 +7,7 @@ use jiff::tz::Offset;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::bank::limit_cents;
+use super::ledger::limit_cents;
 use super::reply::{object, wrong_content, wrong_status, Object};
 use crate::measure::{Failure, Kind};
 

@@ -2,7 +2,7 @@
 
 use maud::{html, Markup};
 
-use super::head::moment;
+use super::moment;
 use crate::report::compare::{differences, Row};
 use crate::report::{units, Report};
 

@@ -2,6 +2,7 @@
 
 use maud::{html, Markup};
 
+use super::moment;
 use crate::report::compare::Row;
 use crate::report::{units, Report};
 
@@ -33,14 +34,6 @@ pub fn head(report: &Report, rows: &[Row]) -> Markup {
                 @for chip in chips(report) { (draw(&chip, rows)) }
             }
         }
-    }
-}
-
-/// `2026-11-22 10:02:11 UTC`, of RFC 3339.
-pub fn moment(began_at: &str) -> String {
-    match (began_at.get(..10), began_at.get(11..19)) {
-        (Some(date), Some(time)) if began_at.ends_with('Z') => format!("{date} {time} UTC"),
-        _ => began_at.to_owned(),
     }
 }
 

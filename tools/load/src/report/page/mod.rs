@@ -71,3 +71,11 @@ pub fn page(report: &Report, base: Option<&Report>) -> String {
     };
     page.into_string()
 }
+
+/// `2026-11-22 10:02:11 UTC`, of RFC 3339.
+fn moment(began_at: &str) -> String {
+    match (began_at.get(..10), began_at.get(11..19)) {
+        (Some(date), Some(time)) if began_at.ends_with('Z') => format!("{date} {time} UTC"),
+        _ => began_at.to_owned(),
+    }
+}
