@@ -1,6 +1,8 @@
 //! The loop of a core: gather what is ready, read the clock, feed it to the machine, end the tick, carry out the effects.
 
 mod channels;
+#[cfg(test)]
+mod tests;
 
 use super::backend::{Backend, Next};
 use super::dials::Dials;
@@ -167,11 +169,6 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         for id in self.sockets.closed.drain(..) {
             self.machine.closed(id);
         }
-        if self.shares {
-            for socket in self.control.handed(self.core) {
-                self.open(Peer::Client, socket, Carrier::Socket)?;
-            }
-        }
         if self.has_links && self.channels.are_open() {
             self.tell_channels_sent();
         }
@@ -218,6 +215,12 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
         }
         if self.has_links && self.channels.are_open() {
             self.feed_channels()?;
+        }
+        // Behind the wake that tells of them: what comes from here on wakes the core again.
+        if self.shares {
+            for socket in self.control.handed(self.core) {
+                self.open(Peer::Client, socket, Carrier::Socket)?;
+            }
         }
         while self.jobs.outstanding > 0 {
             let Some(done) = self.jobs.next_done() else {
