@@ -129,6 +129,8 @@ pub const RECEIVE_BUFFER_LARGE_BYTES: usize = 16 * KIB;
 pub const HEAVY_RECEIVES: u8 = 32;
 /// The epoll driver's one receive buffer.
 pub const EPOLL_RECEIVE_BYTES: usize = 16 * KIB;
+/// Connections that one core has accepted for another, which has not taken them yet. Beyond: it keeps them.
+pub const HANDED_MAX: usize = 256;
 /// Accepting pauses for this long when descriptors run out.
 pub const ACCEPT_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// Between two log lines about other users at a link socket, or about the same fault of a peer.

@@ -1,6 +1,6 @@
 //! How other threads reach a core: a flag to stop, one eventfd per core that wakes it, and the jobs that they do for it.
 
-use crate::limits::JOB_THREADS;
+use crate::limits::{HANDED_MAX, JOB_THREADS};
 use crate::machine::Job;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -75,7 +75,8 @@ impl Control {
     }
 
     /// A core has accepted this connection from a socket that all share. They take turns: gives it back if it is this core's,
-    /// or hands it over. (Who is woken first would have all of them.)
+    /// or hands it over, unless the other one has not taken the last [`HANDED_MAX`] yet. (Who is woken first would have all
+    /// of them.)
     pub(super) fn share(&self, core: usize, socket: OwnedFd) -> Option<OwnedFd> {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed) % self.wakes.len();
         // One that stops may have left already.
@@ -83,6 +84,9 @@ impl Control {
             return Some(socket);
         }
         let mut handed = self.handed[turn].lock().expect("nobody panics with it");
+        if handed.len() == HANDED_MAX {
+            return Some(socket);
+        }
         handed.push(socket);
         drop(handed);
         self.wake(turn);
@@ -183,4 +187,24 @@ pub(super) fn start_job_threads<J: Job>(core: usize) -> Result<mpsc::Sender<Task
             .map_err(|error| format!("cannot start a thread: {error}"))?;
     }
     Ok(jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_takes_no_connections_is_given_a_bounded_number() {
+        let control = Control::new(2).unwrap();
+        let socket = || OwnedFd::from(eventfd().unwrap());
+        // Every second turn is the other core's.
+        let kept = |count: usize| {
+            let kept = (0..count).filter(|_| control.share(1, socket()).is_some());
+            kept.count()
+        };
+        assert_eq!(kept(2 * HANDED_MAX), HANDED_MAX);
+        assert_eq!(kept(10), 10);
+        assert_eq!(control.handed(0).len(), HANDED_MAX);
+        assert_eq!(kept(10), 5);
+    }
 }
