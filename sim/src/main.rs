@@ -27,9 +27,6 @@ Exit status 1: a promise was broken (or, with --self-test, none was);
 2: wrong usage, or the output could not be written.
 ";
 
-/// Seeds within which every kind of sabotage must be found.
-const SELF_TEST_SEEDS: u64 = 400;
-
 struct Arguments {
     seed: Option<u64>,
     seeds: u64,
@@ -109,6 +106,8 @@ struct World<S: 'static, C> {
     flag: &'static str,
     /// What can be wrong in it.
     sabotages: &'static [S],
+    /// Within so many seeds each of them must be found.
+    self_test_seeds: u64,
     /// From which seed on one of these is soon met.
     first_seed: fn(S) -> u64,
     run: fn(u64, Shown, Option<S>) -> Outcome<C>,
@@ -117,6 +116,7 @@ struct World<S: 'static, C> {
 const BANK_AND_GATEWAY: World<sabotage::Sabotage, run::Coverage> = World {
     flag: "",
     sabotages: sabotage::Sabotage::ALL,
+    self_test_seeds: 400,
     first_seed: sabotage::Sabotage::first_seed,
     run: |seed, shown, sabotage| run::run(seed, run::Options { shown, sabotage }),
 };
@@ -124,6 +124,7 @@ const BANK_AND_GATEWAY: World<sabotage::Sabotage, run::Coverage> = World {
 const MACHINES: World<machines::sabotage::Sabotage, machines::Coverage> = World {
     flag: "--machines ",
     sabotages: machines::sabotage::Sabotage::ALL,
+    self_test_seeds: 1000,
     first_seed: |_| 0,
     run: |seed, shown, sabotage| machines::run(seed, machines::Options { shown, sabotage }),
 };
@@ -203,12 +204,12 @@ where
     S: Copy + Debug + Send + Sync,
     C: Tally,
 {
-    let mut missed = 0;
+    let (mut missed, seeds) = (0, world.self_test_seeds);
     for &sabotage in world.sabotages {
         let run = world.run;
         let run = move |seed| run(seed, Shown::Nothing, Some(sabotage));
         let first = from + (world.first_seed)(sabotage);
-        let summary = many(first, SELF_TEST_SEEDS, run, true, |_, _| {});
+        let summary = many(first, seeds, run, true, |_, _| {});
         match summary.failed.first_key_value() {
             Some((seed, violation)) => {
                 let short: String = violation.chars().take(100).collect();
@@ -216,10 +217,7 @@ where
             }
             None => {
                 missed += 1;
-                writeln!(
-                    report,
-                    "{sabotage:?}: NOT FOUND with {SELF_TEST_SEEDS} seeds"
-                )?;
+                writeln!(report, "{sabotage:?}: NOT FOUND with {seeds} seeds")?;
             }
         }
     }

@@ -17,6 +17,10 @@ pub(super) struct Follower {
     last_asked: Sequence,
     /// When to ask; `u64::MAX`: an answer is to come.
     ask_ns: u64,
+    /// When it asked last.
+    asked_ns: u64,
+    /// The same, if the stream was sound.
+    sound_ns: Option<u64>,
 }
 
 impl Follower {
@@ -29,6 +33,8 @@ impl Follower {
             asked: None,
             last_asked: 0,
             ask_ns: 0,
+            sound_ns: None,
+            asked_ns: 0,
         }
     }
 
@@ -42,10 +48,21 @@ impl Follower {
             self.gap_ns = now_ns + ENGINE_FAULT_NS;
             let (after, before) = (self.last, sequence);
             out.alarm(Alarm::Gap { after, before });
-            out.requests.push_back(Request::StepDown);
+            out.step_down(now_ns);
             out.requests.push_back(Request::Follow { after });
         }
         false
+    }
+
+    /// Whether the stream was sound a moment ago; if that is not known, it is looked at.
+    pub(super) fn is_sound(&mut self, now_ns: u64) -> bool {
+        let is_sound = self
+            .sound_ns
+            .is_some_and(|at_ns| now_ns < at_ns + ENGINE_FAULT_NS);
+        if !is_sound && self.asked.is_none() {
+            self.ask_ns = self.ask_ns.min(self.asked_ns + ENGINE_FAULT_NS);
+        }
+        is_sound
     }
 
     pub(super) fn wake_ns(&self) -> u64 {
@@ -58,6 +75,7 @@ impl Follower {
         }
         self.ask_ns = u64::MAX;
         self.last_asked = self.last;
+        self.asked_ns = now_ns;
         self.asked = Some(out.inspect(Part::Follower));
     }
 
@@ -77,24 +95,35 @@ impl Follower {
             return;
         };
         let stands_still = self.last == self.last_asked && self.last < inspection.last;
-        let is_sound = is_sound(out, inspection);
+        let fault = self.fault(inspection);
+        self.sound_ns = match fault {
+            None => Some(self.asked_ns),
+            Some(alarm) => {
+                out.alarm(alarm);
+                out.step_down(now_ns);
+                None
+            }
+        };
         if stands_still {
             out.requests.push_back(Request::Follow { after: self.last });
         }
-        self.ask_ns = match is_sound && !stands_still {
+        self.ask_ns = match fault.is_none() && !stands_still {
             true => now_ns + INSPECTION_NS,
             false => now_ns + ENGINE_FAULT_NS,
         };
     }
-}
 
-/// Whether the server that leads the log's stream has all of it. If not, it is asked to step down.
-pub(super) fn is_sound(out: &mut Outbox, inspection: &Inspection) -> bool {
-    let Inspection { first, missing, .. } = *inspection;
-    if missing == 0 && first <= 1 {
-        return true;
+    /// What the server that leads the log's stream lacks.
+    fn fault(&self, inspection: &Inspection) -> Option<Alarm> {
+        let Inspection {
+            first,
+            last,
+            missing,
+        } = *inspection;
+        if missing > 0 || first > 1 {
+            return Some(Alarm::Holes { missing, first });
+        }
+        let copy = self.last_asked;
+        (last < copy).then_some(Alarm::StreamBehind { last, copy })
     }
-    out.alarm(Alarm::Holes { missing, first });
-    out.requests.push_back(Request::StepDown);
-    false
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::engine::{Request, RequestId, Sequence, Subject};
+use crate::limits::ENGINE_FAULT_NS;
 
 /// What happened, for whoever has the shards' copies. In the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,13 @@ pub enum Alarm {
         /// The first record that is there.
         first: Sequence,
     },
+    /// The log's stream ends before our copy of it does: no shard is taken over.
+    StreamBehind {
+        /// The last record that the engine has.
+        last: Sequence,
+        /// The last one that was delivered.
+        copy: Sequence,
+    },
     /// A shard's log ends before our copy of it does: the shard is not served, or not written to.
     LogBehind {
         /// The shard.
@@ -68,7 +76,8 @@ pub enum Alarm {
         /// The second one.
         sequence: Sequence,
     },
-    /// A record of somebody who did not own the shard: the engine does not fence. It is not applied, by anybody.
+    /// A record of somebody who did not own the shard: a server took it that lacked the newer epoch. It is not applied, by
+    /// anybody.
     NotTheOwners {
         /// The shard.
         shard: u32,
@@ -93,6 +102,8 @@ pub(super) struct Outbox {
     pub(super) events: VecDeque<Event>,
     last_id: RequestId,
     waiting: BTreeMap<RequestId, Part>,
+    /// Not before that another server is asked to lead again.
+    step_down_ns: u64,
 }
 
 impl Outbox {
@@ -123,6 +134,14 @@ impl Outbox {
         let id = self.id(part);
         self.requests.push_back(Request::Inspect { id });
         id
+    }
+
+    /// Another server is to lead the log's stream, however many ask for it.
+    pub(super) fn step_down(&mut self, now_ns: u64) {
+        if now_ns >= self.step_down_ns {
+            self.step_down_ns = now_ns + ENGINE_FAULT_NS;
+            self.requests.push_back(Request::StepDown);
+        }
     }
 
     pub(super) fn alarm(&mut self, alarm: Alarm) {

@@ -46,7 +46,7 @@ impl Position {
     pub(super) fn fits(&self, record: &Record) -> Fit {
         let place = (record.epoch, record.number);
         let next = match record.kind {
-            Kind::Epoch => record.epoch > self.epoch && record.number == 0,
+            Kind::Epoch => self.epoch.checked_add(1) == Some(record.epoch) && record.number == 0,
             _ => {
                 self.owner == Owner::Member(record.writer) && place == (self.epoch, self.number + 1)
             }
@@ -61,9 +61,9 @@ impl Position {
 
 /// What a record is at a position.
 pub(super) enum Fit {
-    /// Of the owner and the next in its epoch, or of a new owner.
+    /// Of the owner and the next in its epoch, or of the next epoch.
     Next,
-    /// Of the owner, and there already.
+    /// There already, or of an epoch that another had begun.
     Repeated,
     NotTheOwners,
 }

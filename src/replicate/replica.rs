@@ -51,6 +51,9 @@ impl Replica {
             ..
         } = settings;
         assert!(member < members && positions.len() == settings.candidates.len());
+        for candidates in &settings.candidates {
+            assert!(!candidates.is_empty() && candidates.iter().all(|it| *it < members));
+        }
         let shards = positions.iter().zip(0..);
         let shards = shards.map(|(position, shard)| ShardLog::new(cluster, shard, *position));
         let after = positions.iter().map(|it| it.sequence).min().unwrap_or(0);
@@ -115,7 +118,8 @@ impl Replica {
 
     /// Whether another member's lease was renewed lately.
     pub fn is_alive(&self, member: u32) -> bool {
-        self.peers[member as usize].is_alive(self.now_ns)
+        let peer = self.peers.get(member as usize);
+        peer.is_some_and(|peer| peer.is_alive(self.now_ns))
     }
 
     /// How far our copy of a shard's log has come.
@@ -143,7 +147,8 @@ impl Replica {
         match out.answered(id) {
             None => {}
             Some(Part::Lease) => {
-                if self.lease.answered(out, id, answer, now_ns) {
+                let is_lost = self.lease.answered(out, id, answer, now_ns);
+                if is_lost {
                     self.resign();
                 }
             }
@@ -153,7 +158,7 @@ impl Replica {
             }
             Some(Part::Shard(shard)) => {
                 let (peers, us) = (&self.peers, self.lease.writer());
-                let is_free = |there: &Position| is_free(peers, us, &there.owner);
+                let is_free = |owner: &Owner| is_free(peers, us, owner);
                 let lasts = self.lease.lasts(now_ns);
                 let shard = &mut self.shards[shard as usize];
                 shard.answered(out, id, answer, is_free, lasts, now_ns);
@@ -269,20 +274,23 @@ impl Replica {
         }
         let free_ns = &mut self.shards[shard].free_ns;
         *free_ns = (*free_ns).min(now_ns);
+        let free_ns = *free_ns;
         let successor = match owner {
             Owner::Released(to) => Some(to),
             _ => None,
         };
         let before = |member: &&u32| **member != us.member;
         let others = successor.iter().chain(candidates).take_while(before);
-        let there = others.filter(|it| self.peers[**it as usize].is_alive(now_ns));
-        let due_ns = *free_ns + there.count() as u64 * CANDIDATE_NS;
+        let there = others.filter(|it| self.is_alive(**it));
+        let due_ns = free_ns + there.count() as u64 * CANDIDATE_NS;
         let due_ns = due_ns.max(again_ns);
         if now_ns < due_ns {
             self.wake_ns = self.wake_ns.min(due_ns);
             return;
         }
-        self.shards[shard].take_over(us);
+        if self.follower.is_sound(now_ns) {
+            self.shards[shard].take_over(us);
+        }
     }
 
     /// An owner that is not known to be over: its lease is revoked when it is silent for too long.

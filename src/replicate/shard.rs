@@ -2,7 +2,7 @@
 
 use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Event, Outbox, Part};
-use super::position::{Fit, Position};
+use super::position::{Fit, Owner, Position};
 use super::record::{Kind, Record, Writer};
 use super::takeover::{Progress, Takeover};
 use super::tenure::{Fate, Tenure};
@@ -125,7 +125,7 @@ impl ShardLog {
         out: &mut Outbox,
         id: RequestId,
         answer: &Answer,
-        is_free: impl Fn(&Position) -> bool,
+        is_free: impl Fn(&Owner) -> bool,
         lease_lasts: bool,
         now_ns: u64,
     ) {
@@ -138,7 +138,8 @@ impl ShardLog {
                 Fate::ShardLost => self.lose(out),
             },
             Role::Takeover(takeover) => {
-                let progress = takeover.answered(out, id, answer, is_free, now_ns);
+                let position = &self.position;
+                let progress = takeover.answered(out, id, answer, position, is_free, now_ns);
                 if let Progress::BeginAnew(at_ns) = progress {
                     self.role = Role::Standby;
                     self.again_ns = at_ns;
@@ -172,8 +173,9 @@ impl ShardLog {
             // Not applied, by anybody. Behind it nothing can be appended but with its number.
             Fit::Repeated => {
                 self.position.sequence = sequence;
-                if self.tenure().is_some_and(|it| !it.is_idle()) {
-                    self.lose(out); // What is under way expects another.
+                // What is under way expects another, or is that record.
+                if self.tenure().is_none_or(|it| !it.is_idle()) {
+                    self.resign(out);
                 }
                 return out.alarm(Alarm::Repeated { shard, sequence });
             }

@@ -1,34 +1,32 @@
-//! Taking a shard over: what is asked in which order, and what each answer leads to. Exactly one row matches; each has a
-//! test of its label.
+//! Taking a shard over: what is asked in which order, and what each answer leads to. It is begun when the shard is free, and
+//! the log's stream was found sound just now ([`super::follower`]). Exactly one row matches; each has a test of its label.
 //!
 //! | label | step | what is known | next |
 //! |---|---|---|---|
-//! | holes | inspect | records are missing in the log's stream | alarm, another server is to lead; begun anew after a while |
-//! | sound | inspect | none is | read |
-//! | behind | read | the shard's last record is older than our copy's | the same as holes |
-//! | owned | read | it is of an owner whose lease may last | begun anew after a while |
-//! | unreadable | read | nobody of this version has written it | alarm; begun anew after a while |
-//! | free | read | there is none, or it is of an owner whose lease is over, or it gives the shard away | claim: an epoch record, behind exactly that |
+//! | behind | read | the shard's last record is older than our copy's | alarm, another server is to lead; begun anew after a while |
+//! | ahead | read | it is newer: our copy is to come to it first | begun anew after a while |
+//! | owned | read | our copy has come to it, and by that the shard is not free | begun anew after a while |
+//! | free | read | our copy has come to it, and the shard is free | claim: the next epoch's record, behind exactly that |
 //! | claimed | claim | the epoch record is acknowledged | follow |
 //! | refused | claim | it is refused | check |
 //! | unanswered | any | there was no answer | the same again after a while |
 //! | lost_answer | check | the last record is our epoch record | follow |
 //! | beaten | check | it is another's | begun anew after a while |
-//! | followed | any | our epoch record was delivered, and so was all before it | served |
+//! | void | any | a record was delivered that counts for nothing: ours may be that | begun anew |
+//! | followed | any | our epoch record was delivered, as the next epoch's | served |
 //!
 //! Only the last row makes an owner. Records are followed without a gap, so a copy that has come as far as its own epoch record
-//! has everything that was acknowledged by any owner before; what a server may have lost shows as a gap.
+//! has everything that was acknowledged by any owner before; what a server may have lost shows as a gap. What a record
+//! says counts only in our copy: by itself it may be void, taken by a server that lacked what was before.
 
-use super::engine::{Answer, Request, RequestId, Sequence, Subject};
-use super::follower::is_sound;
+use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Outbox, Part};
-use super::position::Position;
+use super::position::{Owner, Position};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Inspect,
     Read,
     Claim,
     Check,
@@ -64,7 +62,7 @@ impl Takeover {
             cluster,
             writer,
             shard,
-            step: Step::Inspect,
+            step: Step::Read,
             asked: None,
             ask_ns: 0,
             copied: 0,
@@ -90,7 +88,6 @@ impl Takeover {
         self.ask_ns = u64::MAX;
         let (part, subject) = (Part::Shard(self.shard), Subject::Log(self.shard));
         self.asked = match (self.step, &self.claim) {
-            (Step::Inspect, _) => Some(out.inspect(part)),
             (Step::Claim, Some(claim)) => {
                 Some(out.append(part, subject, claim.previous, claim.to_bytes()))
             }
@@ -99,13 +96,14 @@ impl Takeover {
         };
     }
 
-    /// `is_free`: whether the shard may be taken from who is its owner at a position.
+    /// `position`: our copy's. `is_free`: whether the shard may be taken from its owner there.
     pub(super) fn answered(
         &mut self,
         out: &mut Outbox,
         id: RequestId,
         answer: &Answer,
-        is_free: impl Fn(&Position) -> bool,
+        position: &Position,
+        is_free: impl Fn(&Owner) -> bool,
         now_ns: u64,
     ) -> Progress {
         if self.asked != Some(id) {
@@ -114,35 +112,21 @@ impl Takeover {
         self.asked = None;
         self.ask_ns = now_ns;
         match (self.step, answer) {
-            (Step::Inspect, Answer::Inspected(inspection)) => {
-                if !is_sound(out, inspection) {
-                    return Progress::BeginAnew(now_ns + ENGINE_FAULT_NS);
-                }
-                self.step = Step::Read;
-            }
             (Step::Read, Answer::Last(last)) => {
-                let last = last.as_ref();
-                let sequence = last.map_or(0, |(sequence, _)| *sequence);
-                if sequence < self.copied {
+                let last = last.as_ref().map_or(0, |(sequence, _)| *sequence);
+                if last < self.copied {
                     out.alarm(Alarm::LogBehind {
                         shard: self.shard,
-                        last: sequence,
+                        last,
                         copy: self.copied,
                     });
-                    out.requests.push_back(Request::StepDown);
+                    out.step_down(now_ns);
                     return Progress::BeginAnew(now_ns + ENGINE_FAULT_NS);
                 }
-                let Some(there) = self.owner_behind(last) else {
-                    out.alarm(Alarm::Unreadable {
-                        shard: self.shard,
-                        sequence,
-                    });
-                    return Progress::BeginAnew(now_ns + ENGINE_FAULT_NS);
-                };
-                if !is_free(&there) {
+                if last > position.sequence || !is_free(&position.owner) {
                     return Progress::BeginAnew(now_ns + ENGINE_RETRY_NS);
                 }
-                self.claim = Some(self.epoch_record(&there));
+                self.claim = Some(self.epoch_record(position));
                 self.step = Step::Claim;
             }
             (Step::Claim, Answer::Acknowledged(_)) => self.step = Step::Follow,
@@ -160,15 +144,6 @@ impl Takeover {
             _ => self.ask_ns = now_ns + ENGINE_RETRY_NS,
         }
         Progress::GoesOn
-    }
-
-    /// Where the log stands behind its last record; `None`: it cannot be read.
-    fn owner_behind(&self, last: Option<&(Sequence, Vec<u8>)>) -> Option<Position> {
-        let Some((sequence, bytes)) = last else {
-            return Some(Position::default());
-        };
-        let record = Record::read(Subject::Log(self.shard), bytes)?;
-        (record.cluster == self.cluster).then(|| Position::behind(*sequence, &record))
     }
 
     fn epoch_record(&self, there: &Position) -> Record {

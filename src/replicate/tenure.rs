@@ -12,7 +12,7 @@
 //! While the lease lasts, nobody else has claimed the shard. Beyond that an acknowledgement is not enough: a server that lacks
 //! the newer epoch takes the batch of the former owner. What is delivered has no gap ([`super::Replica`]).
 
-use super::engine::{Answer, Request, RequestId, Sequence, Subject};
+use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Outbox, Part};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
@@ -156,7 +156,10 @@ impl Tenure {
         it.ask_ns = now_ns;
         let expected = it.record.previous;
         match answer {
-            Answer::Acknowledged(sequence) => return self.in_log(*sequence, lease_lasts),
+            // A number of the past is no answer: the stream is not the one that it was.
+            Answer::Acknowledged(sequence) if *sequence > expected => {
+                return self.in_log(*sequence, lease_lasts);
+            }
             Answer::Refused(_) => it.checking = true,
             Answer::Last(last) => {
                 it.checking = false;
@@ -167,7 +170,7 @@ impl Tenure {
                         last: sequence,
                         copy: expected,
                     });
-                    out.requests.push_back(Request::StepDown);
+                    out.step_down(now_ns);
                     it.ask_ns = now_ns + ENGINE_FAULT_NS;
                 } else if sequence == expected {
                     it.ask_ns = now_ns + ENGINE_RETRY_NS;
@@ -180,7 +183,9 @@ impl Tenure {
                     };
                 }
             }
-            Answer::Unknown | Answer::Inspected(_) => it.ask_ns = now_ns + ENGINE_RETRY_NS,
+            Answer::Acknowledged(_) | Answer::Unknown | Answer::Inspected(_) => {
+                it.ask_ns = now_ns + ENGINE_RETRY_NS
+            }
         }
         Fate::Open
     }

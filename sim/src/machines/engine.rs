@@ -115,6 +115,12 @@ impl Engine {
         }
     }
 
+    /// Whether a request to append would be done.
+    pub fn accepts(&self, request: &Request) -> bool {
+        matches!(request, Request::Append { subject, expected, .. }
+            if self.last(*subject).map_or(0, |(sequence, _)| sequence) == *expected)
+    }
+
     /// Whether this is a subject's last record.
     pub fn has_last(&self, subject: Subject, record: &[u8]) -> bool {
         self.last(subject).is_some_and(|(_, last)| last == record)

@@ -1,10 +1,12 @@
 //! What a seed decides beforehand, and what goes wrong.
 
 use galo::limits::{CLOCK_DRIFT_PERCENT, MILLISECOND_NS, SECOND_NS};
+use galo::replicate::engine::Request;
 use galo_testkit::Random;
 
+use super::engine::Entry;
 use super::sabotage::Sabotage;
-use super::world::{What, World};
+use super::world::{What, World, LATE_COPY};
 use crate::event;
 use crate::trace::{Checked, Who};
 
@@ -33,7 +35,7 @@ impl Plan {
     pub fn new(random: &mut Random, sabotage: Option<Sabotage>) -> Plan {
         let members = *random.pick(&[1, 2, 3, 3, 3, 4]);
         let drift = match sabotage {
-            Some(Sabotage::NoMargin) => 40,
+            Some(Sabotage::NoMargin) => 60,
             _ => CLOCK_DRIFT_PERCENT,
         };
         let pace = |random: &mut Random| match random.percent(50) {
@@ -190,6 +192,7 @@ impl World {
                 (begin..begin + count).contains(&at) && (!only || entry.number == shard)
             })
             .collect();
+        let lost = self.lost_behind_refused().unwrap_or(lost);
         event!(
             self.trace,
             Who::World,
@@ -197,7 +200,36 @@ impl World {
         );
         self.coverage.holes += 1;
         self.engine.lose(|at| lost[at]);
+        self.copy_refused();
         self.at(until_ns, What::Heal);
+    }
+
+    /// All of a shard behind what an append expected that was refused, if there was one.
+    fn lost_behind_refused(&mut self) -> Option<Vec<bool>> {
+        if self.refused.is_empty() || !self.random.percent(50) {
+            return None;
+        }
+        let at = self.random.index(self.refused.len());
+        let Request::Append {
+            subject, expected, ..
+        } = &self.refused[at].1
+        else {
+            return None;
+        };
+        let log = self.engine.log.iter().zip(1..);
+        let is_lost = |(entry, sequence): (&Entry, u64)| {
+            sequence > *expected && entry.number == subject.number()
+        };
+        Some(log.map(is_lost).collect())
+    }
+
+    /// Copies of appends that were refused get there only now, and are what a server expects that has lost records.
+    fn copy_refused(&mut self) {
+        for (member, request) in self.refused.clone() {
+            if self.engine.accepts(&request) {
+                self.at(self.now_ns + 1, What::Asked(member, LATE_COPY, request));
+            }
+        }
     }
 
     /// A shard goes to another member.

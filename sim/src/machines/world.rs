@@ -1,6 +1,6 @@
 //! What happens when, and how it gets from one to the other. Time here is the true one; members see their clocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use galo::limits::{MILLISECOND_NS, SECOND_NS};
 use galo::replicate::engine::{Answer, Request, RequestId, Sequence, Subject};
@@ -21,6 +21,11 @@ use crate::{event, require, step, violation};
 const ANSWER_NS_MAX: u64 = 700 * MILLISECOND_NS;
 /// A member that is behind is looked after so often.
 const PUMP_NS: u64 = 50 * MILLISECOND_NS;
+
+/// The life of requests whose answer nobody waits for.
+pub const LATE_COPY: u64 = u64::MAX;
+/// Appends of which late copies may come.
+const REFUSED_MAX: usize = 20;
 
 /// Something that has got to a member.
 pub enum Arrival {
@@ -62,6 +67,8 @@ pub struct World {
     pub coverage: Coverage,
     sabotage: Option<Sabotage>,
     last_write: u64,
+    /// Appends to the log that were refused: copies of them may be under way yet.
+    pub refused: VecDeque<(usize, Request)>,
     /// Nothing goes wrong any more.
     healed: bool,
 }
@@ -88,6 +95,7 @@ impl World {
             coverage: Coverage::default(),
             sabotage,
             last_write: 0,
+            refused: VecDeque::new(),
             healed: false,
         }
     }
@@ -318,6 +326,7 @@ impl World {
         }
         let done = self.engine.ask(&request);
         self.count(&request, &done);
+        self.note_refused(member, life, &request, &done);
         if let Some((subject, sequence)) = done.appended {
             step!(self.trace, Who::World, "{subject:?} {sequence}");
             if let (Subject::Log(shard), Request::Append { record, .. }) = (subject, &request) {
@@ -338,6 +347,24 @@ impl World {
             self.at(self.now_ns + delay_ns, answered);
         }
         Ok(())
+    }
+
+    /// A copy of an append that was refused may get there once more, much later ([`LATE_COPY`]).
+    fn note_refused(&mut self, member: usize, life: u64, request: &Request, done: &Done) {
+        let is_log = matches!(
+            request,
+            Request::Append {
+                subject: Subject::Log(_),
+                ..
+            }
+        );
+        let is_refused = matches!(done.answer, Some(Answer::Refused(_)));
+        if is_log && is_refused && life != LATE_COPY {
+            self.refused.push_back((member, request.clone()));
+            if self.refused.len() > REFUSED_MAX {
+                self.refused.pop_front();
+            }
+        }
     }
 
     fn count(&mut self, request: &Request, done: &Done) {
@@ -507,6 +534,7 @@ impl World {
                     Alarm::Holes { .. }
                         | Alarm::Gap { .. }
                         | Alarm::LogBehind { .. }
+                        | Alarm::StreamBehind { .. }
                         | Alarm::Repeated { .. }
                         | Alarm::NotTheOwners { .. }
                 );

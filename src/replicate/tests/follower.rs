@@ -78,6 +78,37 @@ fn followed() {
     assert!(rig.log.tenure().is_some_and(|tenure| tenure.may_append()));
 }
 
+/// The row before it: our claim went behind an epoch that the server lacked.
+#[test]
+fn void() {
+    let mut rig = Rig::new();
+    rig.deliver(1, THEM, (1, 0), Kind::Epoch);
+    rig.log.take_over(US);
+    rig.deliver(2, THEM, (2, 0), Kind::Epoch);
+    rig.log.take_over(US);
+    rig.happened();
+    rig.deliver(3, US, (2, 0), Kind::Epoch);
+    let alarm = Alarm::Repeated {
+        shard: SHARD,
+        sequence: 3,
+    };
+    assert_eq!(rig.happened(), (Vec::new(), vec![Event::Alarm(alarm)]));
+    assert!(rig.log.tenure().is_none());
+    assert!(rig.log.again_ns().is_some(), "it may be begun anew");
+    assert_eq!(rig.log.position.owner, Owner::Member(THEM));
+}
+
+#[test]
+fn an_epoch_follows_the_one_before_it() {
+    let mut rig = Rig::new();
+    for epoch in [0, 2, u64::MAX] {
+        rig.deliver(epoch.min(3) + 1, THEM, (epoch, 0), Kind::Epoch);
+        assert_eq!(rig.log.position.owner, Owner::Nobody);
+    }
+    rig.deliver(9, THEM, (1, 0), Kind::Epoch);
+    assert_eq!(rig.log.position.owner, Owner::Member(THEM));
+}
+
 #[test]
 fn an_owner_learns_of_a_newer_one() {
     let mut rig = Rig::new();
@@ -214,19 +245,66 @@ fn the_newest_records_are_asked_for_when_none_comes() {
 }
 
 #[test]
-fn a_stream_with_holes_is_told_of() {
-    let mut out = Outbox::default();
-    let mut follower = Follower::new(&mut out, 4);
-    out.requests.clear();
-    follower.advance(&mut out, 0);
-    let (id, _) = asked(&mut out);
-    let inspection = Inspection {
-        first: 1,
-        last: 4,
-        missing: 2,
+fn a_stream_is_sound_while_nothing_is_known_to_be_missing() {
+    let (first, last, missing) = (1, 4, 0);
+    let sound = Inspection {
+        first,
+        last,
+        missing,
     };
-    follower.answered(&mut out, id, &Answer::Inspected(inspection), 10);
-    let (first, missing) = (1, 2);
-    assert_eq!(alarm(&mut out), Alarm::Holes { first, missing });
+    for (inspection, fault) in [
+        (sound, None),
+        (
+            Inspection {
+                missing: 2,
+                ..sound
+            },
+            Some(Alarm::Holes { missing: 2, first }),
+        ),
+        (
+            Inspection { first: 2, ..sound },
+            Some(Alarm::Holes { missing, first: 2 }),
+        ),
+        (
+            Inspection { last: 3, ..sound },
+            Some(Alarm::StreamBehind { last: 3, copy: 4 }),
+        ),
+    ] {
+        let mut out = Outbox::default();
+        let mut follower = Follower::new(&mut out, 4);
+        out.requests.clear();
+        assert!(!follower.is_sound(1), "nothing is known");
+        follower.advance(&mut out, 1);
+        let (id, _) = asked(&mut out);
+        follower.answered(&mut out, id, &Answer::Inspected(inspection), 10);
+        assert_eq!(follower.is_sound(10), fault.is_none());
+        match fault {
+            None => nothing_is_asked(&out),
+            Some(fault) => {
+                assert_eq!(alarm(&mut out), fault);
+                assert_eq!(out.requests, [Request::StepDown]);
+            }
+        }
+        // Later that is looked at again, for whoever asks, once.
+        assert!(!follower.is_sound(1 + ENGINE_FAULT_NS));
+        out.requests.clear();
+        follower.advance(&mut out, 1 + ENGINE_FAULT_NS);
+        asked(&mut out);
+        assert!(!follower.is_sound(2 + ENGINE_FAULT_NS));
+        follower.advance(&mut out, 2 + ENGINE_FAULT_NS);
+        nothing_is_asked(&out);
+    }
+}
+
+#[test]
+fn another_server_is_asked_to_lead_once_in_a_while_however_many_want_it() {
+    let mut out = Outbox::default();
+    for _ in 0..1000 {
+        out.step_down(5);
+    }
     assert_eq!(out.requests, [Request::StepDown]);
+    out.step_down(4 + ENGINE_FAULT_NS);
+    assert_eq!(out.requests.len(), 1);
+    out.step_down(5 + ENGINE_FAULT_NS);
+    assert_eq!(out.requests.len(), 2);
 }

@@ -4,6 +4,7 @@ mod follower;
 mod lease;
 mod peers;
 mod record;
+mod replica;
 mod takeover;
 mod tenure;
 

@@ -1,18 +1,12 @@
-//! One test for each row of the table of `takeover.rs`, by its label; `followed` is in `tests/follower.rs`.
+//! One test for each row of the table of `takeover.rs`, by its label; `followed` and `void` are in `tests/follower.rs`.
 
 use super::*;
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
-use crate::replicate::engine::{Answer, Inspection};
+use crate::replicate::engine::Answer;
 use crate::replicate::position::{Owner, Position};
 use crate::replicate::takeover::{Progress, Takeover};
 
 const SHARD: u32 = 3;
-const SOUND: Answer = Answer::Inspected(Inspection {
-    first: 1,
-    last: 20,
-    missing: 0,
-});
-
 struct Rig {
     takeover: Takeover,
     out: Outbox,
@@ -23,11 +17,17 @@ struct Rig {
 }
 
 impl Rig {
+    /// At the step where the last record is read. Our copy stands behind the record 9, of another's epoch 4.
     fn new() -> Rig {
         let mut rig = Rig {
             takeover: Takeover::new(CLUSTER, US, SHARD),
             out: Outbox::default(),
-            position: Position::default(),
+            position: Position {
+                sequence: 9,
+                epoch: 4,
+                number: 2,
+                owner: Owner::Member(THEM),
+            },
             now_ns: 1,
             over: vec![THEM],
         };
@@ -35,37 +35,28 @@ impl Rig {
         rig
     }
 
-    /// At the step where the last record is read.
-    fn reading() -> Rig {
-        let mut rig = Rig::new();
-        let (id, request) = asked(&mut rig.out);
-        assert_eq!(request, Request::Inspect { id });
-        assert_eq!(rig.answer(id, &SOUND), Progress::GoesOn);
-        rig
-    }
-
-    /// At the step where an epoch record is under way, behind the record 9 of another's epoch 4.
+    /// At the step where an epoch record is under way.
     fn claiming() -> Rig {
-        let mut rig = Rig::reading();
+        let mut rig = Rig::new();
         let (id, _) = asked(&mut rig.out);
-        let batch = record(Subject::Log(SHARD), THEM, (4, 2), Kind::Batch(Vec::new()));
-        assert_eq!(rig.last(id, 9, &batch), Progress::GoesOn);
+        assert_eq!(rig.last(id, 9, &batch()), Progress::GoesOn);
         rig
     }
 
     fn advance(&mut self) {
-        self.takeover
-            .advance(&mut self.out, &self.position, self.now_ns);
+        let position = &self.position;
+        self.takeover.advance(&mut self.out, position, self.now_ns);
     }
 
     fn answer(&mut self, id: RequestId, answer: &Answer) -> Progress {
         let over = self.over.clone();
-        let is_free = |there: &Position| match there.owner {
+        let is_free = |owner: &Owner| match owner {
             Owner::Nobody | Owner::Released(_) => true,
-            Owner::Member(owner) => over.contains(&owner),
+            Owner::Member(owner) => over.contains(owner),
         };
-        let takeover = &mut self.takeover;
-        let progress = takeover.answered(&mut self.out, id, answer, is_free, self.now_ns);
+        let (takeover, position) = (&mut self.takeover, &self.position);
+        let (out, now_ns) = (&mut self.out, self.now_ns);
+        let progress = takeover.answered(out, id, answer, position, is_free, now_ns);
         if progress == Progress::GoesOn {
             self.advance();
         }
@@ -75,117 +66,89 @@ impl Rig {
     fn last(&mut self, id: RequestId, sequence: Sequence, record: &Record) -> Progress {
         self.answer(id, &Answer::Last(Some((sequence, record.to_bytes()))))
     }
-
-    fn steps_down(&mut self) {
-        assert_eq!(self.out.requests, [Request::StepDown]);
-    }
 }
 
-#[test]
-fn holes() {
-    for (first, missing) in [(1, 1), (2, 0), (5, 7)] {
-        let mut rig = Rig::new();
-        let (id, _) = asked(&mut rig.out);
-        let inspection = Inspection {
-            first,
-            last: 20,
-            missing,
-        };
-        let progress = rig.answer(id, &Answer::Inspected(inspection));
-        assert_eq!(progress, Progress::BeginAnew(1 + ENGINE_FAULT_NS));
-        assert_eq!(alarm(&mut rig.out), Alarm::Holes { missing, first });
-        rig.steps_down();
-    }
-}
-
-#[test]
-fn sound() {
-    let mut rig = Rig::reading();
-    let (id, request) = asked(&mut rig.out);
-    let subject = Subject::Log(SHARD);
-    assert_eq!(request, Request::Last { id, subject });
+fn batch() -> Record {
+    record(Subject::Log(SHARD), THEM, (4, 2), Kind::Batch(Vec::new()))
 }
 
 #[test]
 fn behind() {
-    let batch = record(Subject::Log(SHARD), THEM, (4, 2), Kind::Batch(Vec::new()));
-    for last in [Some((9, batch.to_bytes())), None] {
+    for last in [Some((8, batch().to_bytes())), None] {
         let mut rig = Rig::new();
-        rig.position.sequence = 10;
-        let (id, _) = asked(&mut rig.out);
-        rig.answer(id, &SOUND);
-        let (id, _) = asked(&mut rig.out);
+        let (id, request) = asked(&mut rig.out);
+        let subject = Subject::Log(SHARD);
+        assert_eq!(request, Request::Last { id, subject });
         let sequence = last.as_ref().map_or(0, |it| it.0);
         let progress = rig.answer(id, &Answer::Last(last));
         assert_eq!(progress, Progress::BeginAnew(1 + ENGINE_FAULT_NS));
         let expected = Alarm::LogBehind {
             shard: SHARD,
             last: sequence,
-            copy: 10,
+            copy: 9,
         };
         assert_eq!(alarm(&mut rig.out), expected);
-        rig.steps_down();
+        assert_eq!(rig.out.requests, [Request::StepDown]);
     }
 }
 
 #[test]
 fn behind_what_has_been_delivered_since_it_was_asked_is_not_behind() {
-    let mut rig = Rig::reading();
+    let mut rig = Rig::new();
     let (id, _) = asked(&mut rig.out);
-    rig.position.sequence = 10;
-    let batch = record(Subject::Log(SHARD), THEM, (4, 2), Kind::Batch(Vec::new()));
-    assert_eq!(rig.last(id, 9, &batch), Progress::GoesOn);
+    (rig.position.sequence, rig.position.number) = (10, 3);
+    assert_eq!(rig.last(id, 9, &batch()), Progress::GoesOn);
     assert!(rig.out.events.is_empty());
+    let (_, behind, _) = appended(&mut rig.out);
+    assert_eq!(behind, 10);
+}
+
+/// Whatever the record says: it may be void.
+#[test]
+fn ahead() {
+    let foreign = b"from another version".to_vec();
+    let handover = record(Subject::Log(SHARD), THEM, (4, 3), Kind::Handover(0));
+    for bytes in [handover.to_bytes(), foreign] {
+        let mut rig = Rig::new();
+        let (id, _) = asked(&mut rig.out);
+        let progress = rig.answer(id, &Answer::Last(Some((10, bytes))));
+        assert_eq!(progress, Progress::BeginAnew(1 + ENGINE_RETRY_NS));
+        nothing_is_asked(&rig.out);
+        assert!(rig.out.events.is_empty());
+    }
 }
 
 #[test]
 fn owned() {
-    let mut rig = Rig::reading();
+    let mut rig = Rig::new();
     rig.over.clear();
     let (id, _) = asked(&mut rig.out);
-    let epoch = record(Subject::Log(SHARD), THEM, (4, 0), Kind::Epoch);
-    let progress = rig.last(id, 9, &epoch);
+    let progress = rig.last(id, 9, &batch());
     assert_eq!(progress, Progress::BeginAnew(1 + ENGINE_RETRY_NS));
     nothing_is_asked(&rig.out);
 }
 
 #[test]
-fn unreadable() {
-    let other_cluster = Record {
-        cluster: CLUSTER + 1,
-        ..record(Subject::Log(SHARD), THEM, (4, 0), Kind::Epoch)
-    };
-    for bytes in [b"from another version".to_vec(), other_cluster.to_bytes()] {
-        let mut rig = Rig::reading();
-        let (id, _) = asked(&mut rig.out);
-        let progress = rig.answer(id, &Answer::Last(Some((9, bytes))));
-        assert_eq!(progress, Progress::BeginAnew(1 + ENGINE_FAULT_NS));
-        let expected = Alarm::Unreadable {
-            shard: SHARD,
-            sequence: 9,
-        };
-        assert_eq!(alarm(&mut rig.out), expected);
-        nothing_is_asked(&rig.out);
-    }
-}
-
-#[test]
 fn free() {
-    let subject = Subject::Log(SHARD);
-    let handover = record(subject, THEM, (4, 3), Kind::Handover(2));
-    let batch = record(subject, THEM, (4, 2), Kind::Batch(Vec::new()));
-    for (last, expected, epoch) in [
-        (None, 0, 1),
-        (Some((9, batch.to_bytes())), 9, 5),
-        (Some((12, handover.to_bytes())), 12, 5),
-    ] {
-        let mut rig = Rig::reading();
+    let nobody = Position::default();
+    let over = Rig::new().position;
+    let released = Position {
+        owner: Owner::Released(2),
+        ..over
+    };
+    for (position, epoch) in [(nobody, 1), (over, 5), (released, 5)] {
+        let mut rig = Rig::new();
+        asked(&mut rig.out);
+        rig.takeover = Takeover::new(CLUSTER, US, SHARD);
+        rig.position = position;
+        rig.advance();
         let (id, _) = asked(&mut rig.out);
+        let last = (position.sequence > 0).then(|| (position.sequence, batch().to_bytes()));
         assert_eq!(rig.answer(id, &Answer::Last(last)), Progress::GoesOn);
         let (_, behind, claim) = appended(&mut rig.out);
-        assert_eq!(behind, expected);
+        assert_eq!(behind, position.sequence);
         assert_eq!((claim.writer, claim.epoch, claim.number), (US, epoch, 0));
-        assert_eq!((claim.kind, claim.previous), (Kind::Epoch, expected));
+        assert_eq!((claim.kind, claim.previous), (Kind::Epoch, behind));
         assert_eq!(rig.takeover.epoch(), Some(epoch));
     }
 }
@@ -212,13 +175,12 @@ fn refused() {
 
 #[test]
 fn unanswered() {
-    for steps in 0..4 {
+    for steps in 0..3 {
         let mut rig = match steps {
             0 => Rig::new(),
-            1 => Rig::reading(),
             _ => Rig::claiming(),
         };
-        if steps == 3 {
+        if steps == 2 {
             let (id, ..) = appended(&mut rig.out);
             rig.answer(id, &Answer::Refused(10));
         }
@@ -243,7 +205,6 @@ fn unanswered() {
                 record,
             },
             Request::Last { subject, .. } => Request::Last { id, subject },
-            Request::Inspect { .. } => Request::Inspect { id },
             other => panic!("{other:?}"),
         };
         assert_eq!(with_id(repeated, 0), with_id(request, 0));

@@ -77,6 +77,15 @@ fn acknowledged() {
 }
 
 #[test]
+fn acknowledged_with_a_number_of_the_past() {
+    for sequence in [0, 9] {
+        let (mut rig, id, record) = Rig::new();
+        assert_eq!(rig.answer(id, &Answer::Acknowledged(sequence)), Fate::Open);
+        rig.is_sent_again(&record, ENGINE_RETRY_NS);
+    }
+}
+
+#[test]
 fn acknowledged_when_the_lease_has_run_out() {
     let (mut rig, id, record) = Rig::new();
     let fate = rig.answer_with(id, &Answer::Acknowledged(10), false);
