@@ -17,13 +17,6 @@ pub struct Ids {
     pub key: Option<u128>,
 }
 
-impl Ids {
-    /// Whether there is none, and so nothing to remember.
-    pub fn is_empty(&self) -> bool {
-        self.forward.is_none() && self.key.is_none()
-    }
-}
-
 /// What the owner of a shard is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -58,16 +51,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// The shard, of so many, that it is for.
-    pub fn shard(&self, shards: usize) -> usize {
-        match *self {
-            Command::Transact { client, .. } | Command::Statement { client } => {
-                client as usize % shards
-            }
-            Command::Pay { id, .. } | Command::Show { id } => id.shard(shards),
-        }
-    }
-
     /// Whether it is about a payment.
     pub fn is_payment(&self) -> bool {
         matches!(self, Command::Pay { .. } | Command::Show { .. })

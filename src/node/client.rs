@@ -1,10 +1,10 @@
 //! Requests of clients: from what a connection has received, one by one.
 
-use super::transport::connections::{ConnectionState, ExpectedInput, Input};
+use super::transport::connections::{ExpectedInput, Input};
 use super::transport::encoder::ReplyTarget;
 use super::transport::{Progress, Transport};
 use crate::http::{self, Framing, ParseState, Parsed, Request};
-use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, KIB, TICK_WORK_MAX, TURN_WORK};
+use crate::limits::{BODY_NS_MAX, HEAD_NS_MAX, IDLE_NS_MAX, TICK_WORK_MAX};
 
 /// The requests at the front of a connection's input, one by one, as far as the tick's bounds allow.
 pub(super) struct Requests<'a> {
@@ -21,11 +21,12 @@ pub(super) struct Requests<'a> {
 
 impl<'a> Requests<'a> {
     pub(super) fn begin(io: &mut Transport, index: usize, input: &'a [u8]) -> Requests<'a> {
+        let (parse, decoded) = io.requests_begin(index);
         Requests {
             index,
             input,
-            decoded: std::mem::take(&mut io.decoded),
-            parse: std::mem::take(&mut io.connections[index].input.parse),
+            decoded,
+            parse,
             consumed: 0,
             request: (0, 0),
             is_served: false,
@@ -35,7 +36,7 @@ impl<'a> Requests<'a> {
     /// The next one, which [`done`](Self::done) follows; and whether nothing is received behind it.
     pub(super) fn next(&mut self, io: &mut Transport) -> Option<(Request<'_>, bool)> {
         let index = self.index;
-        if self.consumed == self.input.len() || !takes_requests(io, index) {
+        if self.consumed == self.input.len() || !io.takes_requests(index) {
             return None;
         }
         if !io.has_turn(index) {
@@ -86,35 +87,16 @@ impl<'a> Requests<'a> {
     /// The request was answered, or is on its way to be.
     pub(super) fn done(&mut self, io: &mut Transport) {
         let (bytes, work_before) = self.request;
-        io.add_work((bytes / KIB) as u32);
-        let work = (io.work() - work_before).max(1);
-        let now_ns = io.now_ns();
-        let connection = &mut io.connections[self.index];
-        connection.turn.1 += work;
-        connection.progress_ns = now_ns;
-        connection.input.arriving = ExpectedInput::Nothing;
+        io.request_done(self.index, bytes, work_before);
         self.consumed += bytes;
         self.is_served = true;
     }
 
     /// How many bytes of the input are done with.
     pub(super) fn end(self, io: &mut Transport) -> usize {
-        if self.is_served {
-            io.add_work(TURN_WORK);
-        }
-        io.connections[self.index].input.parse = self.parse;
-        io.decoded = self.decoded;
+        io.requests_end(self.index, self.parse, self.decoded, self.is_served);
         self.consumed
     }
-}
-
-/// Whether the next request of this connection may be looked at.
-fn takes_requests(io: &Transport, index: usize) -> bool {
-    let scarce = io.connections.scarce();
-    let connection = &io.connections[index];
-    connection.state == ConnectionState::Open
-        && !connection.postponed
-        && !connection.output.is_full(scarce)
 }
 
 /// The request at the front is not all there yet: its time is running, anew once its head is there. Who drips
@@ -135,7 +117,7 @@ fn arriving(io: &mut Transport, index: usize, part: ExpectedInput) {
 pub(super) fn reply_target(io: &Transport, request: &Request<'_>, last: bool) -> ReplyTarget {
     ReplyTarget::Client {
         framing: Framing {
-            head_only: request.method == http::Method::Head,
+            head_only: matches!(request.method, http::Method::Head),
             // What was received is finished before a stop closes.
             close: request.close || (last && io.stop.is_some()),
             http10: request.http10,

@@ -249,12 +249,8 @@ impl Node {
             probe!(galo, request, endpoint.c_name().as_ptr(), -1);
         }
         let progress = self.call(&caller, &call);
-        let connection = &mut self.io.connections[index];
-        if progress == Progress::Done
-            && reply_to.closes()
-            && connection.state == ConnectionState::Open
-        {
-            connection.state = ConnectionState::Finishing;
+        if progress == Progress::Done {
+            self.io.finish_behind(&caller);
         }
         progress
     }
@@ -263,9 +259,9 @@ impl Node {
         let io = &mut self.io;
         let has_payments = io.settings.payments.is_some();
         match call {
-            call if call.needs_payments() && !has_payments => return self.not_configured(caller),
+            call if !has_payments && call.needs_payments() => return self.not_configured(caller),
             Call::Command(command, key) => {
-                let shard = command.shard(self.shards.count());
+                let shard = self.shards.number_for(command);
                 probe!(galo, request, caller.endpoint.c_name().as_ptr(), shard);
                 let key = key.map(|text| ids::key(io.settings.directory, text));
                 if self.shards.serves(shard) {
@@ -276,7 +272,7 @@ impl Node {
                 return router.forward(io, peers, caller, shard, command, key);
             }
             // What needs no shard still waits for its turn among the connection's replies.
-            _ if io.connections[caller.index()].waiting > 0 => return Progress::Blocked,
+            _ if io.must_wait(caller) => return Progress::Blocked,
             Call::Reset => self.reset(caller, Scope::Everything),
             Call::Purge => self.reset(caller, Scope::Payments),
             Call::Summary(window) => {
@@ -319,14 +315,11 @@ impl Node {
     /// Carries out a command for a shard that is served here.
     fn command(&mut self, caller: &Caller, shard: usize, command: &Command, ids: &Ids) -> Progress {
         let (io, shards) = (&mut self.io, &mut self.shards);
-        if io.connections[caller.index()].waiting > 0 && caller.is_client() {
+        if io.must_wait(caller) {
             return Progress::Blocked;
         }
         if !shards.accepts(shard) {
             return io.postpone(caller.index());
-        }
-        if command.is_payment() && io.settings.payments.is_none() {
-            return self.not_configured(caller); // For a member that has processors.
         }
         let (status, dependency) = shards.execute(io, shard, caller, command, ids);
         io.reply(caller, status, dependency);
@@ -335,7 +328,7 @@ impl Node {
 
     fn not_configured(&mut self, caller: &Caller) -> Progress {
         let io = &mut self.io;
-        if io.connections[caller.index()].waiting > 0 && caller.is_client() {
+        if io.must_wait(caller) {
             return Progress::Blocked;
         }
         let status = io.encoder.outcome(caller, &Outcome::NotConfigured);
@@ -374,13 +367,16 @@ impl Node {
                 key,
                 command,
             } => {
-                let shard = command.shard(shards.count());
+                let shard = shards.number_for(&command);
                 let endpoint = Endpoint::of(&command);
                 let Some(caller) = self.member_calls(index, member, shard, counter, endpoint)
                 else {
                     return Ok(Progress::Done);
                 };
                 probe!(galo, hop__received, member, shard, counter);
+                if command.is_payment() && self.io.settings.payments.is_none() {
+                    return Ok(self.not_configured(&caller)); // The member has processors.
+                }
                 let forward = Some(ForwardId {
                     origin: from,
                     counter,

@@ -1,7 +1,7 @@
 //! The shards that are ours, and what is done to them.
 
 use super::event::NodeEvent;
-use super::transport::commit::Dependency;
+use super::transport::commit::{Dependency, Read};
 use super::transport::encoder::Caller;
 use super::transport::Transport;
 use crate::command::{Command, ForwardId, Ids, Outcome, Scope};
@@ -34,6 +34,17 @@ impl Shards {
     /// Those of the directory.
     pub(super) fn count(&self) -> usize {
         self.places.len()
+    }
+
+    /// The shard that a command is for.
+    pub(super) fn number_for(&self, command: &Command) -> usize {
+        let shards = self.count();
+        match *command {
+            Command::Transact { client, .. } | Command::Statement { client } => {
+                client as usize % shards
+            }
+            Command::Pay { id, .. } | Command::Show { id } => id.shard(shards),
+        }
     }
 
     pub(super) fn put(&mut self, shard: Shard) {
@@ -120,7 +131,7 @@ impl Shards {
         }
         let dependency = match applied.is_written {
             true => Dependency::Written,
-            false => Dependency::of(number, command),
+            false => dependency_of(number, command),
         };
         let status = io.encoder.outcome(caller, &applied.outcome);
         probe!(galo, command, number, shard.sequence(), status.code());
@@ -147,5 +158,20 @@ impl Shards {
         }
         io.events.push_back(NodeEvent::Forgotten(number));
         true
+    }
+}
+
+/// What the reply to a command rests on, once a shard has carried it out.
+fn dependency_of(shard: usize, command: &Command) -> Dependency {
+    match command {
+        Command::Statement { client } => Dependency::Read {
+            shard,
+            of: Read::Statement(*client),
+        },
+        Command::Show { id } => Dependency::Read {
+            shard,
+            of: Read::Payment(*id),
+        },
+        Command::Transact { .. } | Command::Pay { .. } => Dependency::Write { shard },
     }
 }

@@ -19,16 +19,16 @@ use super::settings::{Durability, Settings};
 use super::shutdown::Stop;
 use crate::api::problem::Problem;
 use crate::api::Endpoint;
-use crate::http::{Accepts, Framing, Status};
+use crate::http::{Accepts, Framing, ParseState, Status};
 use crate::limits::{
     CLIENT_BUFFERS_BYTES_SCARCE, CONNECTION_WORK_MAX, KIB, LATE_NS, LINGER_NS, SEND_NS_MAX,
-    STUCK_INPUT_BYTES_MAX, TICK_WORK_TURNS,
+    STUCK_INPUT_BYTES_MAX, TICK_WORK_TURNS, TURN_WORK,
 };
 use crate::machine::{ConnectionId, Effect, Now, Peer};
 use crate::stats::CoreStats;
 use buffers::Budget;
 use commit::{CommitGate, Dependency, Op};
-use connections::{ConnectionState, Connections};
+use connections::{ConnectionState, Connections, ExpectedInput};
 use encoder::{Caller, Encoder, ReplyTarget};
 
 /// What became of a request at the front of a connection's input.
@@ -322,8 +322,43 @@ impl Transport {
         self.turns.work
     }
 
-    pub(super) fn add_work(&mut self, work: u32) {
-        self.turns.work += work;
+    // ---- Requests of a client, one by one (`client.rs`) ----------------------------------
+
+    /// How far the request at the front was parsed, and the buffer for a body that came in chunks.
+    pub(super) fn requests_begin(&mut self, index: usize) -> (ParseState, Vec<u8>) {
+        let parse = std::mem::take(&mut self.connections[index].input.parse);
+        (parse, std::mem::take(&mut self.decoded))
+    }
+
+    /// Whether the next request of this connection may be looked at.
+    pub(super) fn takes_requests(&self, index: usize) -> bool {
+        let scarce = self.connections.scarce();
+        let connection = &self.connections[index];
+        connection.state == ConnectionState::Open
+            && !connection.postponed
+            && !connection.output.is_full(scarce)
+    }
+
+    /// A request of so many bytes was answered, or is on its way to be. `work_before`: what the tick had done then.
+    pub(super) fn request_done(&mut self, index: usize, bytes: usize, work_before: u32) {
+        self.turns.work += (bytes / KIB) as u32;
+        let connection = &mut self.connections[index];
+        connection.turn.1 += (self.turns.work - work_before).max(1);
+        connection.progress_ns = self.now.monotonic_ns;
+        connection.input.arriving = ExpectedInput::Nothing;
+    }
+
+    /// Takes back what [`requests_begin`](Self::requests_begin) gave. `is_served`: there was a request.
+    pub(super) fn requests_end(
+        &mut self,
+        index: usize,
+        parse: ParseState,
+        decoded: Vec<u8>,
+        is_served: bool,
+    ) {
+        self.turns.work += if is_served { TURN_WORK } else { 0 };
+        self.connections[index].input.parse = parse;
+        self.decoded = decoded;
     }
 
     // ---- Replies ----------------------------------------------------------------------
@@ -335,6 +370,19 @@ impl Transport {
             reply_to,
             endpoint,
             began_ns: self.now.monotonic_ns,
+        }
+    }
+
+    /// Whether replies that a client is owed must come before this one. (A member's have numbers.)
+    pub(super) fn must_wait(&self, caller: &Caller) -> bool {
+        caller.is_client() && self.connections[caller.index()].waiting > 0
+    }
+
+    /// A connection takes no further request, if this one said so.
+    pub(super) fn finish_behind(&mut self, caller: &Caller) {
+        let connection = &mut self.connections[caller.index()];
+        if caller.reply_to.closes() && connection.state == ConnectionState::Open {
+            connection.state = ConnectionState::Finishing;
         }
     }
 

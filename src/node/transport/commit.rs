@@ -47,22 +47,6 @@ impl Read {
     }
 }
 
-impl Dependency {
-    pub(in crate::node) fn of(shard: usize, command: &Command) -> Dependency {
-        match command {
-            Command::Statement { client } => Dependency::Read {
-                shard,
-                of: Read::Statement(*client),
-            },
-            Command::Show { id } => Dependency::Read {
-                shard,
-                of: Read::Payment(*id),
-            },
-            Command::Transact { .. } | Command::Pay { .. } => Dependency::Write { shard },
-        }
-    }
-}
-
 /// One thing that this tick wrote to a connection.
 pub(in crate::node) struct Op {
     pub(in crate::node) caller: Caller,
