@@ -230,11 +230,8 @@ impl<D: Disk> Runtime<D> {
                     if std::mem::take(&mut owned_shard.full) {
                         log::info!("{}: there is room again", owned_shard.store.dir().display());
                     }
-                    self.node.journal_written(owned_shard.shard);
-                    let stats = self.node.core_stats();
-                    stats.journal_writes.add(1);
-                    stats.journal_records.add(records);
-                    stats.journal_bytes.add(bytes);
+                    let number = owned_shard.shard;
+                    self.node.journal_written(number, records, bytes);
                     probe!(galo, batch, owned_shard.shard, records, bytes);
                 }
                 Err(AppendError::Full(error)) => {
@@ -245,7 +242,6 @@ impl<D: Disk> Runtime<D> {
                             "{dir}: journal: {error}; writes are refused until there is room"
                         );
                     }
-                    self.node.core_stats().journal_full.add(1);
                     self.node.journal_refused(owned_shard.shard);
                 }
                 Err(AppendError::Fatal(error)) => {
@@ -336,6 +332,7 @@ impl<D: Disk> Runtime<D> {
                 let OwnedShard { store, lock, .. } = self.owned.swap_remove(at);
                 drop(store);
                 drop(lock);
+                self.note_oldest_snapshot();
                 self.node.released(shard);
             }
         }
@@ -403,6 +400,7 @@ impl<D: Disk> Runtime<D> {
                     shard.set_settled_run(payments);
                 }
                 self.owned.push(owned_shard);
+                self.note_oldest_snapshot();
                 self.node.acquired(shard);
             }
             Ok(Acquired::Held(_)) => self.node.not_acquired(shard, false),
@@ -410,6 +408,14 @@ impl<D: Disk> Runtime<D> {
                 log::error!("shard {shard} cannot be served: {error}");
                 self.node.not_acquired(shard, true);
             }
+        }
+    }
+
+    /// Without a shard it stays as it was.
+    fn note_oldest_snapshot(&self) {
+        let times = self.owned.iter().map(|it| it.snapshot_ns);
+        if let Some(oldest_ns) = times.min() {
+            self.node.core_stats().snapshot_ns.set(oldest_ns);
         }
     }
 
@@ -460,18 +466,13 @@ impl<D: Disk> Machine for Runtime<D> {
             WorkDone::Store(done) => done,
         };
         let now = self.node.now();
-        let stats = self.node.core_stats();
         let mut owned = self.owned.iter_mut();
         let is_its = |it: &&mut OwnedShard<D>| it.shard == shard && it.store.is_from(&done);
         let Some(owned_shard) = owned.find(is_its) else {
             return; // A sync that was under way when its shard was released.
         };
         match &done {
-            Done::Synced { .. } => stats.journal_syncs.add(1),
-            Done::SnapshotDone { .. } => {
-                stats.snapshots.add(1);
-                owned_shard.snapshot_ns = now.monotonic_ns;
-            }
+            Done::SnapshotDone { .. } => owned_shard.snapshot_ns = now.monotonic_ns,
             Done::SyncLater { .. } => {
                 owned_shard.sync_retry_ns = now.monotonic_ns + SYNC_DELAY_NS_MAX;
             }
@@ -483,7 +484,8 @@ impl<D: Disk> Machine for Runtime<D> {
             }
             _ => {}
         }
-        let synced = matches!(done, Done::Synced { .. });
+        let is_sync = matches!(done, Done::Synced { .. });
+        let is_snapshot = matches!(done, Done::SnapshotDone { .. });
         if let Err(error) = owned_shard.store.done(self.node.shard_mut(shard), done) {
             let reason = format!(
                 "{}: fdatasync: {error}; what it covered may be lost",
@@ -491,12 +493,13 @@ impl<D: Disk> Machine for Runtime<D> {
             );
             return self.exit(Exit::Failed(reason));
         }
-        if synced {
+        if is_sync {
             self.node.synced(shard);
         }
-        let times = self.owned.iter().map(|it| it.snapshot_ns);
-        let oldest = times.min().unwrap_or(now.monotonic_ns);
-        self.node.core_stats().snapshot_ns.set(oldest);
+        if is_snapshot {
+            self.node.core_stats().snapshots.add(1);
+            self.note_oldest_snapshot();
+        }
     }
 
     fn stop(&mut self) {

@@ -150,10 +150,10 @@ impl Node {
         }
     }
 
-    /// The tick's batch of a shard is in the journal.
-    pub fn journal_written(&mut self, shard: usize) {
-        self.shards.shard(shard).written();
-        self.io.commit.written();
+    /// The tick's batch of a shard, so many records of so many bytes together, is in the journal.
+    pub fn journal_written(&mut self, shard: usize, records: u64, bytes: u64) {
+        self.shards.written(shard);
+        self.io.journal_written(records, bytes);
         if self.queries.has_notes {
             let (queries, mut context) = self.queries();
             queries.written(&mut context, shard);
@@ -167,6 +167,7 @@ impl Node {
     /// written anew.
     pub fn journal_refused(&mut self, shard: usize) {
         let (io, shards) = (&mut self.io, &mut self.shards);
+        io.stats().journal_full.add(1);
         shards.shard(shard).refused();
         if let Some(gateway) = &mut self.gateway {
             gateway.payments_refused(io, shards, shard);
@@ -301,12 +302,12 @@ impl Node {
 
     /// An `fdatasync` of a shard begins; it covers everything written so far.
     pub fn sync_started(&mut self, shard: usize) {
-        self.io.commit.sync_started(shard);
+        self.io.sync_started(shard);
     }
 
     /// That sync is done: replies that waited for it may leave.
     pub fn synced(&mut self, shard: usize) {
-        self.io.commit.synced(shard);
+        self.io.synced(shard);
     }
 
     /// A shard to try for: ends in [`acquired`](Self::acquired) or [`not_acquired`](Self::not_acquired).

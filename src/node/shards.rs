@@ -97,6 +97,11 @@ impl Shards {
         self.places[number].ours.as_mut().expect("it is ours")
     }
 
+    /// The tick's batch of a shard of ours is in the journal.
+    pub(super) fn written(&mut self, number: usize) {
+        self.shard(number).written();
+    }
+
     /// Whether commands for a shard are carried out here.
     pub(super) fn serves(&self, number: usize) -> bool {
         let place = &self.places[number];

@@ -477,7 +477,27 @@ impl Transport {
         self.encoder.write(out, caller, status, allow);
     }
 
-    // ---- The end of a tick --------------------------------------------------------------
+    // ---- The journal, and the end of a tick -------------------------------------------------
+
+    /// A batch of the tick is in the journal.
+    pub(super) fn journal_written(&mut self, records: u64, bytes: u64) {
+        self.commit.written();
+        let stats = self.stats();
+        stats.journal_writes.add(1);
+        stats.journal_records.add(records);
+        stats.journal_bytes.add(bytes);
+    }
+
+    /// A sync of a shard begins.
+    pub(super) fn sync_started(&mut self, shard: usize) {
+        self.commit.sync_started(shard);
+    }
+
+    /// It is done.
+    pub(super) fn synced(&mut self, shard: usize) {
+        self.commit.synced(shard);
+        self.stats().journal_syncs.add(1);
+    }
 
     /// Counts the tick's replies, releases what may leave, and sends it. `synced`: up to which ticket every
     /// journal write is synced; `monotonic_ns`: the present, after the journal writes.
@@ -486,9 +506,7 @@ impl Transport {
             Durability::Process => u64::MAX,
             Durability::Disk => synced(&self.commit),
         };
-        let stats = self.settings.process.stats.core(self.settings.members.core);
-        self.commit
-            .count(&mut self.connections, safe, stats, monotonic_ns);
+        self.count_replies(safe, monotonic_ns);
         let mut dirty = std::mem::take(&mut self.dirty);
         self.commit
             .release_held(&mut self.connections, safe, &mut dirty);
@@ -505,6 +523,23 @@ impl Transport {
         self.stats().client_buffers.set(held as u64);
         if held > CLIENT_BUFFERS_BYTES_SCARCE || self.budget.untrimmed {
             self.bound_buffers(held);
+        }
+    }
+
+    /// Counts the tick's replies, and notes where those begin that must wait. `safe`: the ticket up to which
+    /// everything may leave.
+    fn count_replies(&mut self, safe: u64, now_ns: u64) {
+        let stats = self.settings.process.stats.core(self.settings.members.core);
+        let all_safe = self.commit.is_synced(safe);
+        for op in self.commit.ops.drain(..) {
+            if !all_safe {
+                op.hold_back(&mut self.connections);
+            }
+            // A command from another core is counted where its request came in.
+            if matches!(op.caller.reply_to, ReplyTarget::Client { .. }) {
+                let took_ns = now_ns.saturating_sub(op.caller.began_ns);
+                stats.replied(op.caller.endpoint as usize, op.status as usize, took_ns);
+            }
         }
     }
 

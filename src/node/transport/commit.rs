@@ -7,13 +7,12 @@
 use std::collections::VecDeque;
 
 use super::connections::{Connection, Connections};
-use super::encoder::{Caller, ReplyTarget};
+use super::encoder::Caller;
 use crate::command::Command;
 use crate::http::Status;
 use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
 use crate::shard::Shard;
-use crate::stats::CoreStats;
 
 /// What a reply rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +53,15 @@ pub(in crate::node) struct Op {
     pub(in crate::node) start: u64,
     pub(in crate::node) dependency: Dependency,
     pub(in crate::node) status: Status,
+}
+
+impl Op {
+    /// Notes on its connection where it begins, and whether it has to wait.
+    pub(in crate::node) fn hold_back(&self, connections: &mut Connections) {
+        if let Some(connection) = connections.get(self.caller.connection) {
+            connection.holds_back(self.start, self.dependency != Dependency::Nothing);
+        }
+    }
 }
 
 /// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
@@ -116,28 +124,9 @@ impl CommitGate {
         tickets.min().unwrap_or(self.ticket)
     }
 
-    /// Counts the tick's replies, and notes where those begin that must wait. `safe`: the ticket up to which
-    /// everything may leave.
-    pub(in crate::node) fn count(
-        &mut self,
-        connections: &mut Connections,
-        safe: u64,
-        stats: &CoreStats,
-        now_ns: u64,
-    ) {
-        let all_safe = self.ticket <= safe;
-        for op in self.ops.drain(..) {
-            if !all_safe {
-                if let Some(connection) = connections.get(op.caller.connection) {
-                    connection.holds_back(op.start, op.dependency != Dependency::Nothing);
-                }
-            }
-            // A command from another core is counted where its request came in.
-            if matches!(op.caller.reply_to, ReplyTarget::Client { .. }) {
-                let took_ns = now_ns.saturating_sub(op.caller.began_ns);
-                stats.replied(op.caller.endpoint as usize, op.status as usize, took_ns);
-            }
-        }
+    /// Whether all that was written so far may leave, if everything up to `safe` may.
+    pub(in crate::node) fn is_synced(&self, safe: u64) -> bool {
+        self.ticket <= safe
     }
 
     /// Lets replies of earlier ticks go, and lists their connections. They come before this tick's: a connection's
