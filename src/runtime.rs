@@ -13,7 +13,8 @@ use crate::limits::{
 use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, Settings};
 use crate::shard::{
-    Acquired, AppendError, Directory, Disk, Done, Owned, RecoveryError, Shard, Store, StoreJob,
+    Acquired, AppendError, Appended, Directory, Disk, Done, Owned, RecoveryError, Shard, Store,
+    StoreJob,
 };
 use crate::system::with_limit;
 use probe::probe;
@@ -216,17 +217,14 @@ impl<D: Disk> Runtime<D> {
     fn commit(&mut self) {
         for at in 0..self.owned.len() {
             let OwnedShard { shard, store, .. } = &mut self.owned[at];
-            let shard = self.node.shard_mut(*shard);
-            if shard.batch().is_empty() {
+            if !self.node.has_batch(*shard) {
                 continue;
             }
             self.touched = true;
-            let written = store.append(shard);
-            let records = shard.sequence() - shard.written_end().sequence;
-            let bytes = shard.batch().len() as u64;
+            let appended = store.append(self.node.shard_mut(*shard));
             let owned_shard = &mut self.owned[at];
-            match written {
-                Ok(()) => {
+            match appended {
+                Ok(Appended { records, bytes }) => {
                     if std::mem::take(&mut owned_shard.full) {
                         log::info!("{}: there is room again", owned_shard.store.dir().display());
                     }
@@ -299,7 +297,7 @@ impl<D: Disk> Runtime<D> {
             if !slow && store.snapshot_due() && now_ns >= owned_shard.snapshot_retry_ns {
                 slow = store.snapshot_begin(shard);
             }
-            let run = match slow || owned_shard.run_retry_ns.is_some() || !shard.has_payments() {
+            let run = match slow || owned_shard.run_retry_ns.is_some() {
                 true => None,
                 false => store.run_step(shard),
             };

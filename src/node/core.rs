@@ -290,6 +290,11 @@ impl Node {
         self.shards.shard(shard)
     }
 
+    /// Whether the tick has journalled anything for one of them.
+    pub fn has_batch(&self, shard: usize) -> bool {
+        self.shards.has_batch(shard)
+    }
+
     /// Counters of this core.
     pub fn core_stats(&self) -> &CoreStats {
         self.io.stats()

@@ -97,6 +97,12 @@ impl Shards {
         self.places[number].ours.as_mut().expect("it is ours")
     }
 
+    /// Whether the tick has journalled anything for a shard.
+    pub(super) fn has_batch(&self, number: usize) -> bool {
+        let shard = self.get(number);
+        shard.is_some_and(|shard| !shard.batch().is_empty())
+    }
+
     /// The tick's batch of a shard of ours is in the journal.
     pub(super) fn written(&mut self, number: usize) {
         self.shard(number).written();

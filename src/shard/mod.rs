@@ -48,7 +48,7 @@ pub use meta::Meta;
 pub use payments::{Accepted, Payments};
 pub use recovery::{bound_payments, open, Recovered};
 pub use state::Shard;
-pub use store::{AppendError, Store};
+pub use store::{AppendError, Appended, Store};
 
 /// Which shard of which directory a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -61,6 +61,15 @@ enum SnapshotProgress<D: Disk> {
     Away,
 }
 
+/// A batch that is in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// How many records it has.
+    pub records: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
 /// What recovery found, for [`Store::new`].
 pub(super) struct Files<D: Disk> {
     /// First sequences, ascending; the last one is written on.
@@ -159,7 +168,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Writes the shard's batch behind the journal: one `pwrite`, and now and then a new segment before it.
-    pub fn append(&mut self, shard: &Shard) -> Result<(), AppendError> {
+    pub fn append(&mut self, shard: &Shard) -> Result<Appended, AppendError> {
         let (before, bytes) = (shard.written_end(), shard.batch());
         assert_eq!(before.sequence, self.written, "no gap and no overlap");
         if self.current_bytes >= self.segment_bytes {
@@ -172,13 +181,17 @@ impl<D: Disk> Store<D> {
             return Err(self.cut_back(error, written));
         }
         self.mark_unsynced();
-        self.current_bytes += bytes.len() as u64;
         self.written = shard.sequence();
-        self.uncovered_bytes += bytes.len() as u64;
-        self.uncovered_by_next_bytes += bytes.len() as u64;
-        self.counters.journal_bytes += bytes.len() as u64;
-        self.counters.records += shard.sequence() - before.sequence;
-        Ok(())
+        let appended = Appended {
+            records: self.written - before.sequence,
+            bytes: bytes.len() as u64,
+        };
+        self.current_bytes += appended.bytes;
+        self.uncovered_bytes += appended.bytes;
+        self.uncovered_by_next_bytes += appended.bytes;
+        self.counters.journal_bytes += appended.bytes;
+        self.counters.records += appended.records;
+        Ok(appended)
     }
 
     /// After a write that failed: what it left behind is cut off, durably, because its clients are
@@ -384,7 +397,7 @@ impl<D: Disk> Store<D> {
     /// The next job about runs of settled payments: removing those that were forgotten, or writing one;
     /// `None`: nothing is to be done, or the journal is not durable so far, or one is under way. Between ticks.
     pub fn run_step(&mut self, shard: &Shard) -> Option<StoreJob<D>> {
-        if self.run_away {
+        if self.run_away || !shard.has_payments() {
             return None;
         }
         let synced = shard.synced_sequence();
@@ -425,7 +438,7 @@ impl<D: Disk> Store<D> {
     /// Takes back what a job brought. `Err`: fatal; the process must exit, for nothing may be assumed
     /// about what was written and not yet synced.
     pub fn done(&mut self, shard: &mut Shard, done: Done<D>) -> io::Result<()> {
-        debug_assert_eq!(done.shard(), self.identity.shard);
+        debug_assert_eq!(shard.identity().shard, self.identity.shard);
         match done {
             Done::Synced { sequence, .. } => {
                 self.syncing = false;
