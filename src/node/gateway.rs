@@ -16,6 +16,7 @@ mod status_queries;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::event::NodeEvent;
+use super::settings::{PaymentSettings, Settings};
 use super::shards::Shards;
 use super::transport::Transport;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
@@ -29,6 +30,14 @@ use attempts::Attempt;
 use health::ProcessorHealth;
 use settlement::Confirmation;
 use status_queries::{StatusQueries, StatusQuery};
+
+impl Settings {
+    /// How payments are carried out, where they are.
+    fn payments(&self) -> &PaymentSettings {
+        let payments = self.payments.as_ref();
+        payments.expect("nothing is sent to processors that are not set")
+    }
+}
 
 /// How a record begins with which TLS refuses what is none (RFC 8446, section 5.1): an alert, of any version.
 const TLS_ALERT: [u8; 2] = [21, 3];
@@ -359,7 +368,8 @@ impl Gateway {
             body,
         };
         let (connection, buffers) = io.connections.with_buffers(index);
-        debug_assert!(connection.id == id && connection.output.is_empty());
+        debug_assert_eq!(connection.id.generation, id.generation);
+        debug_assert!(connection.output.is_empty());
         write_request(connection.output.writer(buffers), &request);
         if !matches!(work, UpstreamWork::Pay(_)) {
             // It rests on nothing that may be lost.

@@ -45,11 +45,3 @@ pub struct Settings {
     /// What `/health` and `/metrics` tell.
     pub process: Process,
 }
-
-impl Settings {
-    /// How payments are carried out, where they are.
-    pub(super) fn payments(&self) -> &PaymentSettings {
-        let payments = self.payments.as_ref();
-        payments.expect("nothing is sent to processors that are not set")
-    }
-}

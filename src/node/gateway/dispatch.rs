@@ -31,7 +31,9 @@ impl Gateway {
         }
         if io.stop.is_none() {
             for processor in Processor::ALL {
-                self.send_status_queries(io, shards, processor);
+                if !self.upstream(processor).status_queries.order.is_empty() {
+                    self.send_status_queries(io, shards, processor);
+                }
                 self.ask_health(io, shards, processor);
                 self.retry(io, shards, processor);
             }
@@ -389,7 +391,9 @@ impl Gateway {
         }
         for processor in Processor::ALL {
             let status_queries = &upstreams[processor as usize].status_queries;
-            next_ns = next_ns.min(status_queries.deadline_ns());
+            if !status_queries.order.is_empty() {
+                next_ns = next_ns.min(status_queries.deadline_ns());
+            }
             next_ns = next_ns.min(self.health_due_ns(shards, processor));
         }
         next_ns

@@ -40,7 +40,7 @@ pub(in crate::node) struct StatusQuery {
 pub(in crate::node) struct StatusQueries {
     waiting: HashMap<PaymentId, StatusQuery>,
     /// Those, as they came.
-    order: VecDeque<PaymentId>,
+    pub(in crate::node) order: VecDeque<PaymentId>,
     under_way: usize,
 }
 
