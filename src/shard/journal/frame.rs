@@ -1,6 +1,6 @@
 //! The frame of a record: the fields that every record has, and the optional forward id behind them.
 
-use crate::codec::{put_at, u64_at};
+use crate::codec::{put_at, u64_at, Number};
 use crate::command::ids::{ForwardId, Origin, COUNTER_MAX};
 
 pub(super) const CRC: usize = 0;
@@ -46,6 +46,14 @@ impl Stamp {
 /// one size, because copying that is faster than copying what is used of it.
 #[repr(C, align(8))]
 pub(super) struct Buffer<const BYTES: usize>(pub(super) [u8; BYTES]);
+
+impl<const BYTES: usize> Buffer<BYTES> {
+    /// Writes a field at an offset.
+    #[inline]
+    pub(super) fn put(&mut self, offset: usize, number: impl Number) {
+        put_at(&mut self.0, offset, number);
+    }
+}
 
 pub(super) fn append<const BYTES: usize>(
     into: &mut Vec<u8>,

@@ -3,7 +3,7 @@
 use super::frame::{
     append, forward_of, put_forward, Buffer, Stamp, FLAGS, FORWARD_BYTES, RECORD_BYTES_MIN,
 };
-use crate::codec::{put_at, u128_at, u16_at, u64_at};
+use crate::codec::{u128_at, u16_at, u64_at};
 use crate::command::ids::ForwardId;
 use crate::payments::{PaymentId, Processor};
 use crate::shard::payments::Settled;
@@ -87,9 +87,8 @@ pub fn append_accepted(
 ) -> u32 {
     debug_assert!(cents > 0);
     let mut buffer = Buffer([0; ACCEPTED_BYTES]);
-    let record = &mut buffer.0;
-    put_at(record, ID, id.0);
-    put_at(record, ACCEPTED_CENTS, cents);
+    buffer.put(ID, id.0);
+    buffer.put(ACCEPTED_CENTS, cents);
     append(
         into,
         seed,
@@ -110,10 +109,9 @@ pub fn append_bound(
     requested_us: u64,
 ) -> u32 {
     let mut buffer = Buffer([0; BOUND_BYTES]);
-    let record = &mut buffer.0;
-    put_at(record, ID, id.0);
-    put_at(record, BOUND_REQUESTED, requested_us);
-    record[BOUND_PROCESSOR] = to as u8;
+    buffer.put(ID, id.0);
+    buffer.put(BOUND_REQUESTED, requested_us);
+    buffer.0[BOUND_PROCESSOR] = to as u8;
     append(into, seed, KIND_BOUND, stamp, &mut buffer, BOUND_BYTES)
 }
 
@@ -127,14 +125,13 @@ pub fn append_settled(
 ) -> u32 {
     debug_assert!(settled.cents > 0);
     let mut buffer = Buffer([0; SETTLED_BYTES]);
-    let record = &mut buffer.0;
-    put_at(record, ID, settled.id.0);
-    put_at(record, SETTLED_NUMBER, number);
-    put_at(record, SETTLED_CENTS, settled.cents);
-    put_at(record, SETTLED_ACCEPTED, settled.accepted_us);
-    put_at(record, SETTLED_REQUESTED, settled.requested_us);
-    record[SETTLED_PROCESSOR] = settled.by as u8;
-    put_at(record, SETTLED_ATTEMPTS, settled.attempts);
+    buffer.put(ID, settled.id.0);
+    buffer.put(SETTLED_NUMBER, number);
+    buffer.put(SETTLED_CENTS, settled.cents);
+    buffer.put(SETTLED_ACCEPTED, settled.accepted_us);
+    buffer.put(SETTLED_REQUESTED, settled.requested_us);
+    buffer.0[SETTLED_PROCESSOR] = settled.by as u8;
+    buffer.put(SETTLED_ATTEMPTS, settled.attempts);
     append(into, seed, KIND_SETTLED, stamp, &mut buffer, SETTLED_BYTES)
 }
 
@@ -147,7 +144,7 @@ pub fn append_purged(
     forward: Option<ForwardId>,
 ) -> u32 {
     let mut buffer = Buffer([0; PURGED_BYTES + FORWARD_BYTES]);
-    put_at(&mut buffer.0, PURGED_NUMBER, number);
+    buffer.put(PURGED_NUMBER, number);
     let bytes = put_forward(&mut buffer.0, PURGED_BYTES, forward);
     append(into, seed, KIND_PURGED, stamp, &mut buffer, bytes)
 }

@@ -6,7 +6,7 @@ use super::frame::{
 };
 use super::payment::{self, PaymentEvent};
 use crate::bank::{Description, Kind, Order, Refusal};
-use crate::codec::{put_at, u128_at, u16_at, u32_at, u64_at};
+use crate::codec::{u128_at, u16_at, u32_at, u64_at};
 use crate::command::ids::COUNTER_MAX;
 use crate::command::{ForwardId, Ids};
 use crate::limits::{DESCRIPTION_BYTES_MAX, RECORD_BYTES_MAX};
@@ -51,21 +51,25 @@ const _: () = {
 };
 
 /// Fills in what was ordered, the description from `description` on; bytes of the record.
-fn fill(record: &mut [u8], order: &Order<'_>, description: usize) -> usize {
+fn fill<const BYTES: usize>(
+    buffer: &mut Buffer<BYTES>,
+    order: &Order<'_>,
+    description: usize,
+) -> usize {
     debug_assert!(order.amount > 0);
     let text = order.description.as_str().as_bytes();
-    put_at(record, ACCOUNT, order.client);
-    record[DIRECTION] = order.kind.to_byte();
-    record[DESCRIPTION_LENGTH] = text.len() as u8;
-    put_at(record, AMOUNT, order.amount);
-    record[description..description + text.len()].copy_from_slice(text);
+    buffer.put(ACCOUNT, order.client);
+    buffer.0[DIRECTION] = order.kind.to_byte();
+    buffer.0[DESCRIPTION_LENGTH] = text.len() as u8;
+    buffer.put(AMOUNT, order.amount);
+    buffer.0[description..description + text.len()].copy_from_slice(text);
     (description + text.len()).next_multiple_of(8)
 }
 
 /// Appends a transaction's record; its checksum.
 pub fn append_transaction(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, order: &Order<'_>) -> u32 {
     let mut buffer = Buffer([0; TRANSACTION_BYTES_MAX]);
-    let bytes = fill(&mut buffer.0, order, IDS);
+    let bytes = fill(&mut buffer, order, IDS);
     append(into, seed, KIND_TRANSACTION, stamp, &mut buffer, bytes)
 }
 
@@ -81,29 +85,28 @@ pub fn append_remembered(
 ) -> u32 {
     debug_assert!(ids.key.is_some() || (outcome.is_ok() && ids.forward.is_some()));
     let mut buffer = Buffer([0; REMEMBERED_BYTES_MAX]);
-    let record = &mut buffer.0;
     let mut end = IDS;
     let mut flags = 0;
     if let Some(forward) = &ids.forward {
         debug_assert!((1..=COUNTER_MAX).contains(&forward.counter));
         flags |= FLAG_FORWARD;
-        put_at(record, end, forward.origin.to_bits());
-        put_at(record, end + 8, forward.counter);
+        buffer.put(end, forward.origin.to_bits());
+        buffer.put(end + 8, forward.counter);
         end += FORWARD_BYTES;
     }
     if let Some(key) = ids.key {
         flags |= FLAG_KEY;
-        put_at(record, end, key);
+        buffer.put(end, key);
         end += KEY_BYTES;
     }
-    put_at(record, end, outcome.unwrap_or(0));
+    buffer.put(end, outcome.unwrap_or(0));
     end += 8;
-    let bytes = fill(record, order, end);
-    record[FLAGS] = flags;
+    let bytes = fill(&mut buffer, order, end);
+    buffer.0[FLAGS] = flags;
     let kind = match outcome {
         Ok(_) => KIND_TRANSACTION,
         Err(refusal) => {
-            record[REFUSAL] = refusal.to_byte();
+            buffer.0[REFUSAL] = refusal.to_byte();
             KIND_REFUSED
         }
     };
@@ -125,8 +128,8 @@ pub fn append_reset(
 /// Appends the record of how real time goes on; its checksum.
 pub fn append_clock(into: &mut Vec<u8>, seed: u32, stamp: &Stamp, reading: Reading) -> u32 {
     let mut buffer = Buffer([0; CLOCK_BYTES]);
-    put_at(&mut buffer.0, CLOCK_OFFSET, reading.offset_us);
-    put_at(&mut buffer.0, CLOCK_GAP, reading.gap_us);
+    buffer.put(CLOCK_OFFSET, reading.offset_us);
+    buffer.put(CLOCK_GAP, reading.gap_us);
     append(into, seed, KIND_CLOCK, stamp, &mut buffer, CLOCK_BYTES)
 }
 
