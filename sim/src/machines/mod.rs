@@ -2,7 +2,7 @@
 //! lists of numbers: what is looked at is who owns them, what is confirmed, and what is read.
 //!
 //! - `engine`: the streams. `member`: a replica with its copies and its clock. `oracle`: what is promised.
-//! - `world`: what happens when, and how it gets from one to the other. `faults`: what goes wrong.
+//! - `world`: what happens when, and what members do about it. `wire`: between them and the engine. `faults`: what goes wrong.
 //! - `sabotage`: known-wrong behaviour.
 
 /// The id of all of them.
@@ -13,6 +13,7 @@ mod faults;
 mod member;
 mod oracle;
 pub mod sabotage;
+mod wire;
 mod world;
 
 use galo::limits::SECOND_NS;
