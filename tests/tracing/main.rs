@@ -34,7 +34,7 @@ impl Tracer {
     /// It lets go of what it traces.
     fn stop(mut self) -> Vec<String> {
         self.0.signal(Signal::SIGINT);
-        self.0.wait(PATIENCE);
+        self.0.wait(3 * PATIENCE); // Probe after probe, each when the kernel is sure that no CPU is in it.
         self.0.log()
     }
 }
