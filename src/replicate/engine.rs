@@ -59,6 +59,18 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Of its answer; `None`: there will be none.
+    pub fn id(&self) -> Option<RequestId> {
+        match self {
+            Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => {
+                Some(*id)
+            }
+            Request::StepDown | Request::Follow { .. } => None,
+        }
+    }
+}
+
 /// What the engine answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

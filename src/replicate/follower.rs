@@ -4,7 +4,7 @@
 //! so now and then the stream is looked at. Either way what is missing is asked for again, of another server.
 
 use super::engine::{Answer, Inspection, Request, RequestId, Sequence};
-use super::outbox::{Alarm, Outbox, Part};
+use super::outbox::{Alarm, Outbox, Question};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS, INSPECTION_NS};
 
 pub(super) struct Follower {
@@ -12,11 +12,9 @@ pub(super) struct Follower {
     last: Sequence,
     /// Not before that a gap is told again.
     gap_ns: u64,
-    asked: Option<RequestId>,
+    question: Question,
     /// How far it had come when it asked.
     last_asked: Sequence,
-    /// When to ask; `u64::MAX`: an answer is to come.
-    ask_ns: u64,
     /// When it asked last.
     asked_ns: u64,
     /// The same, if the stream was sound.
@@ -30,9 +28,8 @@ impl Follower {
         Follower {
             last: after,
             gap_ns: 0,
-            asked: None,
+            question: Question::default(),
             last_asked: 0,
-            ask_ns: 0,
             sound_ns: None,
             asked_ns: 0,
         }
@@ -59,24 +56,23 @@ impl Follower {
         let is_sound = self
             .sound_ns
             .is_some_and(|at_ns| now_ns < at_ns + ENGINE_FAULT_NS);
-        if !is_sound && self.asked.is_none() {
-            self.ask_ns = self.ask_ns.min(self.asked_ns + ENGINE_FAULT_NS);
+        if !is_sound && !self.question.is_open() {
+            let due_ns = self.asked_ns + ENGINE_FAULT_NS;
+            self.question.drop_at(self.question.due_ns().min(due_ns));
         }
         is_sound
     }
 
     pub(super) fn wake_ns(&self) -> u64 {
-        self.ask_ns
+        self.question.due_ns()
     }
 
     pub(super) fn advance(&mut self, out: &mut Outbox, now_ns: u64) {
-        if now_ns < self.ask_ns {
-            return;
+        if self.question.comes_due(now_ns) {
+            self.last_asked = self.last;
+            self.asked_ns = now_ns;
+            self.question.ask(out.inspect());
         }
-        self.ask_ns = u64::MAX;
-        self.last_asked = self.last;
-        self.asked_ns = now_ns;
-        self.asked = Some(out.inspect(Part::Follower));
     }
 
     pub(super) fn answered(
@@ -86,13 +82,11 @@ impl Follower {
         answer: &Answer,
         now_ns: u64,
     ) {
-        if self.asked != Some(id) {
+        if !self.question.takes(id, now_ns) {
             return;
         }
-        self.asked = None;
         let Answer::Inspected(inspection) = answer else {
-            self.ask_ns = now_ns + ENGINE_RETRY_NS;
-            return;
+            return self.question.drop_at(now_ns + ENGINE_RETRY_NS);
         };
         let stands_still = self.last == self.last_asked && self.last < inspection.last;
         let fault = self.fault(inspection);
@@ -107,10 +101,11 @@ impl Follower {
         if stands_still {
             out.requests.push_back(Request::Follow { after: self.last });
         }
-        self.ask_ns = match fault.is_none() && !stands_still {
-            true => now_ns + INSPECTION_NS,
-            false => now_ns + ENGINE_FAULT_NS,
-        };
+        self.question
+            .drop_at(match fault.is_none() && !stands_still {
+                true => now_ns + INSPECTION_NS,
+                false => now_ns + ENGINE_FAULT_NS,
+            });
     }
 
     /// What the server that leads the log's stream lacks.

@@ -14,7 +14,7 @@
 //! | over | the lease was given up | |
 
 use super::engine::{Answer, RequestId, Sequence, Subject};
-use super::outbox::{Outbox, Part};
+use super::outbox::{Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS};
 
@@ -34,9 +34,7 @@ pub(super) struct Lease {
     /// Tells our records from those of a process that takes itself for the same member.
     process: u64,
     state: State,
-    asked: Option<RequestId>,
-    /// When to ask; `u64::MAX`: an answer is to come.
-    ask_ns: u64,
+    question: Question,
     /// 0: none yet.
     incarnation: u64,
     /// Of the renewal that is under way, or was the last.
@@ -61,8 +59,7 @@ impl Lease {
             member,
             process,
             state: State::Reading,
-            asked: None,
-            ask_ns: 0,
+            question: Question::default(),
             incarnation: 0,
             number: 0,
             sent_ns: 0,
@@ -97,7 +94,7 @@ impl Lease {
     pub(super) fn end(&mut self) {
         self.ending = true;
         if matches!(self.state, State::Held | State::Waiting) {
-            self.ask_ns = 0;
+            self.question.drop_at(0);
         }
     }
 
@@ -107,17 +104,17 @@ impl Lease {
 
     /// When to be called again.
     pub(super) fn wake_ns(&self) -> u64 {
-        self.ask_ns
+        self.question.due_ns()
     }
 
     pub(super) fn advance(&mut self, out: &mut Outbox, now_ns: u64) {
-        if now_ns < self.ask_ns {
+        if !self.question.comes_due(now_ns) {
             return;
         }
-        self.ask_ns = u64::MAX;
         match self.state {
             State::Reading | State::Checking => {
-                self.asked = Some(out.last(Part::Lease, Subject::Lease(self.member)));
+                let id = out.last(Part::Lease, Subject::Lease(self.member));
+                self.question.ask(id);
             }
             State::Waiting if self.ending => self.state = State::Over,
             State::Waiting => self.renew(out, now_ns),
@@ -143,7 +140,8 @@ impl Lease {
     fn send(&mut self, out: &mut Outbox) {
         let bytes = self.record().to_bytes();
         let subject = Subject::Lease(self.member);
-        self.asked = Some(out.append(Part::Lease, subject, self.last, bytes));
+        let id = out.append(Part::Lease, subject, self.last, bytes);
+        self.question.ask(id);
     }
 
     /// The renewal that is under way.
@@ -173,37 +171,29 @@ impl Lease {
         answer: &Answer,
         now_ns: u64,
     ) -> bool {
-        if self.asked != Some(id) {
+        if !self.question.takes(id, now_ns) {
             return false;
         }
-        self.asked = None;
-        self.ask_ns = now_ns;
         match (self.state, answer) {
             (State::Appending, Answer::Acknowledged(sequence)) => self.renewed(*sequence, now_ns),
             (State::Appending, Answer::Refused(_)) => self.state = State::Checking,
             (State::Reading, Answer::Last(last)) => self.found(last.as_ref(), now_ns),
             (State::Checking, Answer::Last(last)) => {
-                let ours = self.record();
-                match last {
-                    Some((sequence, bytes)) if *sequence > self.last => {
-                        let found = Record::read(ours.subject, bytes);
-                        match found.is_some_and(|it| it.is_same(&ours)) {
-                            true => self.renewed(*sequence, now_ns),
-                            false => {
-                                self.revoked();
-                                self.advance(out, now_ns);
-                                return true;
-                            }
-                        }
-                    }
+                let last = last.as_ref();
+                let sequence = last.map_or(0, |(sequence, _)| *sequence);
+                if sequence <= self.last {
                     // The engine lacks what it had: the lease ends, unless that comes back.
-                    _ => {
-                        self.state = State::Appending;
-                        self.ask_ns = now_ns + ENGINE_RETRY_NS;
-                    }
+                    self.state = State::Appending;
+                    self.question.drop_at(now_ns + ENGINE_RETRY_NS);
+                } else if self.record().is_last(last) {
+                    self.renewed(sequence, now_ns);
+                } else {
+                    self.revoked();
+                    self.advance(out, now_ns);
+                    return true;
                 }
             }
-            _ => self.ask_ns = now_ns + ENGINE_RETRY_NS,
+            _ => self.question.drop_at(now_ns + ENGINE_RETRY_NS),
         }
         self.advance(out, now_ns);
         false
@@ -220,8 +210,6 @@ impl Lease {
                 false
             }
             State::Appending | State::Checking if record.is_same(&self.record()) => {
-                self.asked = None;
-                self.ask_ns = now_ns;
                 self.renewed(sequence, now_ns);
                 false
             }
@@ -237,7 +225,7 @@ impl Lease {
         self.last = sequence;
         if self.gives_up {
             self.state = State::Over;
-            self.ask_ns = u64::MAX;
+            self.question.drop_at(u64::MAX);
             return;
         }
         if self.incarnation == 0 {
@@ -248,10 +236,10 @@ impl Lease {
         }
         self.until_ns = self.sent_ns + LEASE_NS;
         self.state = State::Held;
-        self.ask_ns = match self.ending {
+        self.question.drop_at(match self.ending {
             true => now_ns,
             false => self.sent_ns + LEASE_RENEWAL_NS,
-        };
+        });
     }
 
     /// What is in our subject before we have written anything.
@@ -267,17 +255,18 @@ impl Lease {
     fn wait(&mut self, last: Sequence, is_held: bool, now_ns: u64) {
         self.last = last;
         self.state = State::Waiting;
-        self.ask_ns = match is_held && !self.ending {
+        self.question.drop_at(match is_held && !self.ending {
             true => now_ns + LEASE_SILENCE_NS,
             false => now_ns,
-        };
+        });
     }
 
     fn revoked(&mut self) {
         let over = self.ending;
         *self = Lease::new(self.cluster, self.member, self.process);
         if over {
-            (self.state, self.ask_ns) = (State::Over, u64::MAX);
+            self.state = State::Over;
+            self.question.drop_at(u64::MAX);
         }
     }
 }

@@ -95,6 +95,54 @@ pub(super) enum Part {
     Shard(u32),
 }
 
+/// A part's question to the engine, one at a time: when it is to be asked, and which answer counts.
+#[derive(Default)]
+pub(super) struct Question {
+    asked: Option<RequestId>,
+    /// `u64::MAX`: an answer is to come, or there is nothing to ask.
+    due_ns: u64,
+}
+
+impl Question {
+    pub(super) fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// Whether it is time to ask; that is said once.
+    pub(super) fn comes_due(&mut self, now_ns: u64) -> bool {
+        let is_due = now_ns >= self.due_ns;
+        if is_due {
+            self.due_ns = u64::MAX;
+        }
+        is_due
+    }
+
+    /// It is asked; earlier answers do not count any more.
+    pub(super) fn ask(&mut self, id: RequestId) {
+        self.asked = Some(id);
+        self.due_ns = u64::MAX;
+    }
+
+    /// Whether its answer is to come.
+    pub(super) fn is_open(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Whether an answer is this question's. Then the next may be asked at once.
+    pub(super) fn takes(&mut self, id: RequestId, now_ns: u64) -> bool {
+        let is_its = self.asked == Some(id);
+        if is_its {
+            self.drop_at(now_ns);
+        }
+        is_its
+    }
+
+    /// No answer counts any more; the next question is due then.
+    pub(super) fn drop_at(&mut self, due_ns: u64) {
+        (self.asked, self.due_ns) = (None, due_ns);
+    }
+}
+
 /// What leaves a replica, and whose answers are to come.
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -130,8 +178,8 @@ impl Outbox {
         id
     }
 
-    pub(super) fn inspect(&mut self, part: Part) -> RequestId {
-        let id = self.id(part);
+    pub(super) fn inspect(&mut self) -> RequestId {
+        let id = self.id(Part::Follower);
         self.requests.push_back(Request::Inspect { id });
         id
     }

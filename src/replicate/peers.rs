@@ -5,17 +5,9 @@
 //! engine is away, everybody is silent.
 
 use super::engine::{Answer, RequestId, Sequence, Subject};
-use super::outbox::{Outbox, Part};
+use super::outbox::{Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_RETRY_NS, LEASE_SILENCE_NS};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Doing {
-    Nothing,
-    Revoking,
-    /// What the subject's last record is.
-    Reading,
-}
 
 /// A member's lease.
 pub(super) struct Peer {
@@ -25,9 +17,9 @@ pub(super) struct Peer {
     /// Whose renewal that is, if it is one.
     held_by: Option<u64>,
     seen_ns: u64,
-    doing: Doing,
-    asked: Option<RequestId>,
-    retry_ns: u64,
+    /// The revocation, or behind it what the subject's last record is.
+    question: Question,
+    is_reading: bool,
 }
 
 impl Peer {
@@ -37,9 +29,8 @@ impl Peer {
             sequence: 0,
             held_by: None,
             seen_ns: 0,
-            doing: Doing::Nothing,
-            asked: None,
-            retry_ns: 0,
+            question: Question::default(),
+            is_reading: false,
         }
     }
 
@@ -77,12 +68,12 @@ impl Peer {
     /// When an incarnation's lease may be revoked. `since_ns`: since when our own lease lasts.
     pub(super) fn revocable_ns(&self, since_ns: u64) -> u64 {
         let silent_ns = self.seen_ns.max(since_ns) + LEASE_SILENCE_NS;
-        silent_ns.max(self.retry_ns)
+        silent_ns.max(self.question.due_ns())
     }
 
     /// Revokes the lease that we have seen last. Call it once that is [revocable](Self::revocable_ns).
     pub(super) fn revoke(&mut self, out: &mut Outbox, cluster: u128, us: Writer) {
-        if self.doing != Doing::Nothing {
+        if self.question.is_open() {
             return;
         }
         let subject = Subject::Lease(self.member);
@@ -96,8 +87,8 @@ impl Peer {
             kind: Kind::Revoked,
         };
         let part = Part::Peer(self.member);
-        self.doing = Doing::Revoking;
-        self.asked = Some(out.append(part, subject, self.sequence, record.to_bytes()));
+        let id = out.append(part, subject, self.sequence, record.to_bytes());
+        self.question.ask(id);
     }
 
     pub(super) fn answered(
@@ -107,29 +98,28 @@ impl Peer {
         answer: &Answer,
         now_ns: u64,
     ) {
-        if self.asked != Some(id) {
+        if !self.question.takes(id, now_ns) {
             return;
         }
-        self.asked = None;
-        match (self.doing, answer) {
-            (Doing::Revoking, Answer::Acknowledged(sequence)) => {
+        match (self.is_reading, answer) {
+            (false, Answer::Acknowledged(sequence)) => {
                 self.sequence = *sequence;
                 self.held_by = None;
-                self.doing = Doing::Nothing;
             }
             // It lives, or our own record had no answer before: its last record tells.
-            (Doing::Revoking, _) => {
-                self.doing = Doing::Reading;
+            (false, _) => {
+                self.is_reading = true;
                 let part = Part::Peer(self.member);
-                self.asked = Some(out.last(part, Subject::Lease(self.member)));
+                self.question
+                    .ask(out.last(part, Subject::Lease(self.member)));
             }
-            (_, answer) => {
+            (true, answer) => {
                 if let Answer::Last(Some((sequence, bytes))) = answer {
                     let record = Record::read(Subject::Lease(self.member), bytes);
                     self.seen(*sequence, record.as_ref(), now_ns);
                 }
-                self.doing = Doing::Nothing;
-                self.retry_ns = now_ns + ENGINE_RETRY_NS;
+                self.is_reading = false;
+                self.question.drop_at(now_ns + ENGINE_RETRY_NS);
             }
         }
     }

@@ -149,6 +149,12 @@ impl Record {
         (fields.is_empty() && number == subject.number()).then_some(record)
     }
 
+    /// Whether a subject's last record is this one.
+    pub(super) fn is_last(&self, last: Option<&(Sequence, Vec<u8>)>) -> bool {
+        let last = last.and_then(|(_, bytes)| Record::read(self.subject, bytes));
+        last.is_some_and(|it| it.is_same(self))
+    }
+
     /// Whether two records are the same: of one writer, and with the same place in what it wrote.
     pub fn is_same(&self, other: &Record) -> bool {
         let place = |it: &Record| (it.subject, it.writer, it.epoch, it.number);

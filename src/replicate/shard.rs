@@ -225,10 +225,8 @@ impl ShardLog {
             let tenure = Tenure::new(self.cluster, record.writer, record.epoch);
             self.role = Role::Tenure(tenure);
             out.events.push_back(Event::Owned(self.shard));
-        } else if let Role::Takeover(takeover) = &self.role {
-            if takeover.epoch().is_none_or(|epoch| epoch <= record.epoch) {
-                self.role = Role::Standby;
-            }
+        } else {
+            self.role = Role::Standby; // A claim of ours would have been for this epoch.
         }
     }
 }

@@ -20,7 +20,7 @@
 //! says counts only in our copy: by itself it may be void, taken by a server that lacked what was before.
 
 use super::engine::{Answer, RequestId, Sequence, Subject};
-use super::outbox::{Alarm, Outbox, Part};
+use super::outbox::{Alarm, Outbox, Part, Question};
 use super::position::{Owner, Position};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
@@ -39,9 +39,7 @@ pub(super) struct Takeover {
     writer: Writer,
     shard: u32,
     step: Step,
-    asked: Option<RequestId>,
-    /// When to ask; `u64::MAX`: an answer is to come.
-    ask_ns: u64,
+    question: Question,
     /// How far our copy had come when the last record was asked for.
     copied: Sequence,
     /// From the claim on: the epoch record.
@@ -63,37 +61,30 @@ impl Takeover {
             writer,
             shard,
             step: Step::Read,
-            asked: None,
-            ask_ns: 0,
+            question: Question::default(),
             copied: 0,
             claim: None,
         }
     }
 
     pub(super) fn wake_ns(&self) -> u64 {
-        self.ask_ns
-    }
-
-    /// The epoch that it is about, once that is known.
-    pub(super) fn epoch(&self) -> Option<u64> {
-        self.claim.as_ref().map(|it| it.epoch)
+        self.question.due_ns()
     }
 
     /// `position`: our copy's.
     pub(super) fn advance(&mut self, out: &mut Outbox, position: &Position, now_ns: u64) {
-        if now_ns < self.ask_ns {
+        if !self.question.comes_due(now_ns) {
             return;
         }
         self.copied = position.sequence;
-        self.ask_ns = u64::MAX;
         let (part, subject) = (Part::Shard(self.shard), Subject::Log(self.shard));
-        self.asked = match (self.step, &self.claim) {
+        self.question.ask(match (self.step, &self.claim) {
+            (Step::Follow, _) => return,
             (Step::Claim, Some(claim)) => {
-                Some(out.append(part, subject, claim.previous, claim.to_bytes()))
+                out.append(part, subject, claim.previous, claim.to_bytes())
             }
-            (Step::Read | Step::Check | Step::Claim, _) => Some(out.last(part, subject)),
-            (Step::Follow, _) => None,
-        };
+            _ => out.last(part, subject),
+        });
     }
 
     /// `position`: our copy's. `is_free`: whether the shard may be taken from its owner there.
@@ -106,11 +97,9 @@ impl Takeover {
         is_free: impl Fn(&Owner) -> bool,
         now_ns: u64,
     ) -> Progress {
-        if self.asked != Some(id) {
+        if !self.question.takes(id, now_ns) {
             return Progress::GoesOn;
         }
-        self.asked = None;
-        self.ask_ns = now_ns;
         match (self.step, answer) {
             (Step::Read, Answer::Last(last)) => {
                 let last = last.as_ref().map_or(0, |(sequence, _)| *sequence);
@@ -132,16 +121,13 @@ impl Takeover {
             (Step::Claim, Answer::Acknowledged(_)) => self.step = Step::Follow,
             (Step::Claim, Answer::Refused(_)) => self.step = Step::Check,
             (Step::Check, Answer::Last(last)) => {
-                let subject = Subject::Log(self.shard);
-                let found = last.as_ref();
-                let found = found.and_then(|(_, bytes)| Record::read(subject, bytes));
                 let claim = self.claim.as_ref();
-                if !found.is_some_and(|it| claim.is_some_and(|claim| claim.is_same(&it))) {
+                if !claim.is_some_and(|claim| claim.is_last(last.as_ref())) {
                     return Progress::BeginAnew(now_ns + ENGINE_RETRY_NS);
                 }
                 self.step = Step::Follow;
             }
-            _ => self.ask_ns = now_ns + ENGINE_RETRY_NS,
+            _ => self.question.drop_at(now_ns + ENGINE_RETRY_NS),
         }
         Progress::GoesOn
     }

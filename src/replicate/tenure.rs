@@ -13,7 +13,7 @@
 //! the newer epoch takes the batch of the former owner. What is delivered has no gap ([`super::Replica`]).
 
 use super::engine::{Answer, RequestId, Sequence, Subject};
-use super::outbox::{Alarm, Outbox, Part};
+use super::outbox::{Alarm, Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
 
@@ -22,9 +22,7 @@ struct UnderWay {
     bytes: Vec<u8>,
     /// It was refused: what is there instead?
     checking: bool,
-    asked: Option<RequestId>,
-    /// When to ask; `u64::MAX`: an answer is to come.
-    ask_ns: u64,
+    question: Question,
 }
 
 /// What became of the record under way.
@@ -106,15 +104,16 @@ impl Tenure {
             bytes: record.to_bytes(),
             record,
             checking: false,
-            asked: None,
-            ask_ns: 0,
+            question: Question::default(),
         };
         assert!(self.under_way.replace(under_way).is_none(), "one at a time");
         self.advance(out, part, last, 0);
     }
 
     pub(super) fn wake_ns(&self) -> u64 {
-        self.under_way.as_ref().map_or(u64::MAX, |it| it.ask_ns)
+        self.under_way
+            .as_ref()
+            .map_or(u64::MAX, |it| it.question.due_ns())
     }
 
     pub(super) fn advance(
@@ -130,12 +129,11 @@ impl Tenure {
             }
             return;
         };
-        if now_ns < it.ask_ns {
+        if !it.question.comes_due(now_ns) {
             return;
         }
-        it.ask_ns = u64::MAX;
         let (subject, expected) = (it.record.subject, it.record.previous);
-        it.asked = Some(match it.checking {
+        it.question.ask(match it.checking {
             true => out.last(part, subject),
             false => out.append(part, subject, expected, it.bytes.clone()),
         });
@@ -149,11 +147,12 @@ impl Tenure {
         lease_lasts: bool,
         now_ns: u64,
     ) -> Fate {
-        let Some(it) = self.under_way.as_mut().filter(|it| it.asked == Some(id)) else {
+        let Some(it) = &mut self.under_way else {
             return Fate::Open;
         };
-        it.asked = None;
-        it.ask_ns = now_ns;
+        if !it.question.takes(id, now_ns) {
+            return Fate::Open;
+        }
         let expected = it.record.previous;
         match answer {
             // A number of the past is no answer: the stream is not the one that it was.
@@ -163,7 +162,8 @@ impl Tenure {
             Answer::Refused(_) => it.checking = true,
             Answer::Last(last) => {
                 it.checking = false;
-                let sequence = last.as_ref().map_or(0, |(sequence, _)| *sequence);
+                let last = last.as_ref();
+                let sequence = last.map_or(0, |(sequence, _)| *sequence);
                 if sequence < expected {
                     out.alarm(Alarm::LogBehind {
                         shard: it.record.subject.number(),
@@ -171,20 +171,17 @@ impl Tenure {
                         copy: expected,
                     });
                     out.step_down(now_ns);
-                    it.ask_ns = now_ns + ENGINE_FAULT_NS;
+                    it.question.drop_at(now_ns + ENGINE_FAULT_NS);
                 } else if sequence == expected {
-                    it.ask_ns = now_ns + ENGINE_RETRY_NS;
+                    it.question.drop_at(now_ns + ENGINE_RETRY_NS);
+                } else if it.record.is_last(last) {
+                    return self.in_log(sequence, lease_lasts);
                 } else {
-                    let bytes = last.as_ref().map_or(&[][..], |(_, bytes)| bytes);
-                    let found = Record::read(it.record.subject, bytes);
-                    return match found.is_some_and(|found| found.is_same(&it.record)) {
-                        true => self.in_log(sequence, lease_lasts),
-                        false => Fate::ShardLost,
-                    };
+                    return Fate::ShardLost;
                 }
             }
             Answer::Acknowledged(_) | Answer::Unknown | Answer::Inspected(_) => {
-                it.ask_ns = now_ns + ENGINE_RETRY_NS
+                it.question.drop_at(now_ns + ENGINE_RETRY_NS);
             }
         }
         Fate::Open
@@ -192,7 +189,7 @@ impl Tenure {
 
     fn in_log(&mut self, sequence: Sequence, lease_lasts: bool) -> Fate {
         if let (false, Some(it)) = (lease_lasts, &mut self.under_way) {
-            it.ask_ns = u64::MAX;
+            it.question.drop_at(u64::MAX);
             return Fate::Open;
         }
         let it = self.under_way.take().expect("it was asked for");

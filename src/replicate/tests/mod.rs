@@ -38,10 +38,7 @@ fn record(subject: Subject, writer: Writer, place: (u64, u64), kind: Kind) -> Re
 fn asked(out: &mut Outbox) -> (RequestId, Request) {
     let request = out.requests.pop_front().expect("something is asked");
     assert_eq!(out.requests.pop_front(), None, "and nothing else");
-    let id = match &request {
-        Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => *id,
-        Request::StepDown | Request::Follow { .. } => panic!("{request:?} has no answer"),
-    };
+    let id = request.id().expect("it has an answer");
     (id, request)
 }
 
