@@ -21,7 +21,7 @@
 pub mod machines;
 pub mod many;
 pub mod run;
-pub mod sabotage;
+mod sabotage;
 pub mod stories;
 pub mod trace;
 

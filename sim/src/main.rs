@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use galo_output::{complain, print, unprinted, Report};
-use galo_sim::many::{many, Outcome, Tally};
+use galo_sim::machines::MACHINES;
+use galo_sim::many::{Options, Simulation, Tally};
+use galo_sim::run::BANK_AND_GATEWAY;
 use galo_sim::trace::Shown;
-use galo_sim::{machines, run, sabotage};
 
 const HELP: &str = "\
 galo-sim: a deterministic simulator for galo
@@ -87,11 +88,32 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    match arguments.machines {
+        true => execute(&arguments, &MACHINES),
+        false => execute(&arguments, &BANK_AND_GATEWAY),
+    }
+}
+
+fn execute<S, C>(arguments: &Arguments, simulation: &Simulation<S, C>) -> ExitCode
+where
+    S: Copy + Debug + Send + Sync,
+    C: Tally,
+{
+    let mut sabotage = None;
+    if let Some(name) = &arguments.sabotage {
+        let mut all = simulation.sabotages.iter().copied();
+        sabotage = all.find(|sabotage| format!("{sabotage:?}") == *name);
+        if sabotage.is_none() {
+            let error = format_args!("there is no sabotage {name:?}; see --help");
+            complain(PROGRAM, error);
+            return ExitCode::from(2);
+        }
+    }
     // Runs go on when nobody reads: what they find is in the status, too.
     let mut report = Report::default();
-    let good = match arguments.machines {
-        true => one_or_all(&arguments, &mut report, &MACHINES),
-        false => one_or_all(&arguments, &mut report, &BANK_AND_GATEWAY),
+    let good = match arguments.self_test {
+        true => self_test(arguments.from, &mut report, simulation),
+        false => seeds(arguments, &mut report, simulation, sabotage),
     };
     match (good, report.finish()) {
         (Ok(true), Ok(())) => ExitCode::SUCCESS,
@@ -100,68 +122,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// A world that seeds are of.
-struct World<S: 'static, C> {
-    /// How it is asked for.
-    flag: &'static str,
-    /// What can be wrong in it.
-    sabotages: &'static [S],
-    /// Within so many seeds each of them must be found.
-    self_test_seeds: u64,
-    /// From which seed on one of these is soon met.
-    first_seed: fn(S) -> u64,
-    run: fn(u64, Shown, Option<S>) -> Outcome<C>,
-}
-
-const BANK_AND_GATEWAY: World<sabotage::Sabotage, run::Coverage> = World {
-    flag: "",
-    sabotages: sabotage::Sabotage::ALL,
-    self_test_seeds: 400,
-    first_seed: sabotage::Sabotage::first_seed,
-    run: |seed, shown, sabotage| run::run(seed, run::Options { shown, sabotage }),
-};
-
-const MACHINES: World<machines::sabotage::Sabotage, machines::Coverage> = World {
-    flag: "--machines ",
-    sabotages: machines::sabotage::Sabotage::ALL,
-    self_test_seeds: 1000,
-    first_seed: |_| 0,
-    run: |seed, shown, sabotage| machines::run(seed, machines::Options { shown, sabotage }),
-};
-
-/// Whether what was to be shown was.
-fn one_or_all<S, C>(
-    arguments: &Arguments,
-    report: &mut Report,
-    world: &World<S, C>,
-) -> io::Result<bool>
-where
-    S: Copy + Debug + Send + Sync,
-    C: Tally,
-{
-    if arguments.self_test {
-        return self_test(arguments.from, report, world);
-    }
-    let sabotage = match &arguments.sabotage {
-        None => None,
-        Some(name) => {
-            let named = |sabotage: &S| format!("{sabotage:?}") == *name;
-            let found = world.sabotages.iter().copied().find(named);
-            if found.is_none() {
-                writeln!(report, "there is no sabotage {name:?}")?;
-                return Ok(false);
-            }
-            found
-        }
-    };
-    seeds(arguments, report, world, sabotage)
-}
-
 /// Whether no promise was broken.
 fn seeds<S, C>(
     arguments: &Arguments,
     report: &mut Report,
-    world: &World<S, C>,
+    simulation: &Simulation<S, C>,
     sabotage: Option<S>,
 ) -> io::Result<bool>
 where
@@ -176,10 +141,10 @@ where
         Some(_) => arguments.shown,
         None => Shown::Nothing,
     };
+    let options = Options { shown, sabotage };
     let begin = Instant::now();
-    let (run, flag) = (world.run, world.flag);
-    let run = move |seed| run(seed, shown, sabotage);
-    let summary = many(from, count, run, false, |seed, violation| {
+    let flag = simulation.flag;
+    let summary = simulation.many(from, count, options, false, |seed, violation| {
         // The report keeps its errors to itself.
         let _ = writeln!(
             report,
@@ -199,17 +164,18 @@ where
 }
 
 /// Whether everything that was put in was found.
-fn self_test<S, C>(from: u64, report: &mut Report, world: &World<S, C>) -> io::Result<bool>
+fn self_test<S, C>(
+    from: u64,
+    report: &mut Report,
+    simulation: &Simulation<S, C>,
+) -> io::Result<bool>
 where
     S: Copy + Debug + Send + Sync,
     C: Tally,
 {
-    let (mut missed, seeds) = (0, world.self_test_seeds);
-    for &sabotage in world.sabotages {
-        let run = world.run;
-        let run = move |seed| run(seed, Shown::Nothing, Some(sabotage));
-        let first = from + (world.first_seed)(sabotage);
-        let summary = many(first, seeds, run, true, |_, _| {});
+    let (mut missed, seeds) = (0, simulation.self_test_seeds);
+    for &sabotage in simulation.sabotages {
+        let summary = simulation.self_test(from, sabotage);
         match summary.failed.first_key_value() {
             Some((seed, violation)) => {
                 let short: String = violation.chars().take(100).collect();
@@ -221,7 +187,7 @@ where
             }
         }
     }
-    let found = world.sabotages.len() - missed;
+    let found = simulation.sabotages.len() - missed;
     writeln!(report, "{found} found, {missed} missed")?;
     Ok(missed == 0)
 }

@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::trace::Shown;
+
 /// Counts of what runs met.
 pub trait Tally: Clone + Default + Send + 'static {
     /// Adds another run's.
@@ -24,6 +26,63 @@ pub struct Outcome<C> {
     pub coverage: C,
     /// The promise that was broken.
     pub violation: Option<String>,
+}
+
+/// How a run is done. `S`: what can be wrong in its world.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<S> {
+    /// What of it is shown.
+    pub shown: Shown,
+    /// What is wrong.
+    pub sabotage: Option<S>,
+}
+
+impl<S> Default for Options<S> {
+    fn default() -> Options<S> {
+        Options {
+            shown: Shown::Nothing,
+            sabotage: None,
+        }
+    }
+}
+
+/// A world that seeds are of.
+pub struct Simulation<S: 'static, C> {
+    /// How `galo-sim` is asked for it.
+    pub flag: &'static str,
+    /// What can be wrong in it.
+    pub sabotages: &'static [S],
+    /// From which seed on one of these is soon met.
+    pub first_seed: fn(S) -> u64,
+    /// Within so many seeds from there on it must be found.
+    pub self_test_seeds: u64,
+    /// One run.
+    pub run: fn(u64, Options<S>) -> Outcome<C>,
+}
+
+impl<S: Copy + Send + Sync, C: Tally> Simulation<S, C> {
+    /// See [`many`].
+    pub fn many(
+        &self,
+        from: u64,
+        count: u64,
+        options: Options<S>,
+        first: bool,
+        progress: impl FnMut(u64, &str),
+    ) -> Summary<C> {
+        let run = self.run;
+        many(from, count, move |seed| run(seed, options), first, progress)
+    }
+
+    /// Runs seeds with something wrong, until that is found.
+    pub fn self_test(&self, from: u64, sabotage: S) -> Summary<C> {
+        let from = from + (self.first_seed)(sabotage);
+        let options = Options {
+            sabotage: Some(sabotage),
+            ..Options::default()
+        };
+        self.many(from, self.self_test_seeds, options, true, |_, _| {})
+    }
 }
 
 /// What came of all of them.
@@ -55,7 +114,7 @@ enum Message<C> {
 
 /// Runs `count` seeds from `from` on; `progress` is told of every failure as it happens. Stops early
 /// at the first failure if `first`.
-pub fn many<C: Tally>(
+fn many<C: Tally>(
     from: u64,
     count: u64,
     run: impl Fn(u64) -> Outcome<C> + Send + Sync + 'static,

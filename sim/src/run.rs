@@ -1,26 +1,26 @@
 //! One run: what a seed does, and what came of it.
 
-pub use crate::coverage::Coverage;
-use crate::many::Outcome;
+use crate::coverage::Coverage;
+use crate::many::{Options, Outcome, Simulation};
 use crate::payments;
 use crate::plan::{Ending, Life, Plan};
 use crate::sabotage::Sabotage;
 use crate::step;
-use crate::trace::{Checked, Shown, Who};
+use crate::trace::{Checked, Who};
 use crate::world::World;
 use galo_testkit::Random;
 
-/// How a run is done.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// What of it is shown.
-    pub shown: Shown,
-    /// What is wrong in this world.
-    pub sabotage: Option<Sabotage>,
-}
+/// The bank and the gateway: clusters of processes on one machine.
+pub const BANK_AND_GATEWAY: Simulation<Sabotage, Coverage> = Simulation {
+    flag: "",
+    sabotages: Sabotage::ALL,
+    first_seed: Sabotage::first_seed,
+    self_test_seeds: 300,
+    run,
+};
 
 /// Does what the seed says.
-pub fn run(seed: u64, options: Options) -> Outcome<Coverage> {
+fn run(seed: u64, options: Options<Sabotage>) -> Outcome<Coverage> {
     let mut random = Random::new(seed);
     let mut odd = Random::new(seed ^ 0x6f64_6473_616e_6465);
     let plan = Plan::new(&mut random)

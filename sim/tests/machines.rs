@@ -1,48 +1,23 @@
 //! The world of several machines as a test: some seeds, planted bugs, and how long a takeover takes.
 
-use galo::limits::{LEASE_SILENCE_NS, SECOND_NS};
-use galo_sim::machines::sabotage::Sabotage;
-use galo_sim::machines::{run, takeover_ns, Options};
-use galo_sim::many::{many, Tally};
+mod promises;
 
-/// Few, because debug builds are slow: CI runs some thousands with an optimised one.
-const SEEDS: u64 = 100;
-/// Within these every kind of sabotage must be found.
-const SELF_TEST_SEEDS: u64 = 1000;
+use galo::limits::{LEASE_SILENCE_NS, SECOND_NS};
+use galo_sim::machines::{takeover_ns, MACHINES};
 
 #[test]
 fn no_seed_breaks_a_promise() {
-    let run = |seed| run(seed, Options::default());
-    let summary = many(0, SEEDS, run, false, |_, _| {});
-    assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
-    assert_eq!(summary.passed, SEEDS);
-    for (name, count) in summary.coverage.list() {
-        assert!(count > 0, "{SEEDS} seeds met no {name}");
-    }
+    promises::are_kept(&MACHINES, &[]);
 }
 
 #[test]
 fn a_seed_decides_everything() {
-    for seed in 100..110 {
-        let runs = [(); 2].map(|()| run(seed, Options::default()));
-        assert_eq!(runs[0].hash, runs[1].hash, "seed {seed}");
-        assert_eq!(runs[0].coverage, runs[1].coverage, "seed {seed}");
-    }
-    let hashes = [110, 111].map(|seed| run(seed, Options::default()).hash);
-    assert_ne!(hashes[0], hashes[1]);
+    promises::a_seed_decides_everything(&MACHINES);
 }
 
 #[test]
 fn every_sabotage_is_found() {
-    for &sabotage in Sabotage::ALL {
-        let options = Options {
-            sabotage: Some(sabotage),
-            ..Options::default()
-        };
-        let run = move |seed| run(seed, options);
-        let summary = many(0, SELF_TEST_SEEDS, run, true, |_, _| {});
-        assert!(!summary.failed.is_empty(), "{sabotage:?} is not found");
-    }
+    promises::every_sabotage_is_found(&MACHINES);
 }
 
 #[test]

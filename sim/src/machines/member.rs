@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use galo::replicate::engine::{RequestId, Sequence};
+use galo::replicate::engine::{Answer, RequestId, Sequence};
 use galo::replicate::{Position, Replica};
 
-use super::world::Arrival;
+/// Something that has got to a member.
+pub enum Arrival {
+    Answer(RequestId, Answer),
+    Log(u32, Sequence, Vec<u8>),
+    Lease(u32, Sequence, Vec<u8>),
+}
 
 /// A clock that goes too fast or too slow.
 pub struct Clock {

@@ -2,7 +2,8 @@
 //! lists of numbers: what is looked at is who owns them, what is confirmed, and what is read.
 //!
 //! - `engine`: the streams. `member`: a replica with its copies and its clock. `oracle`: what is promised.
-//! - `world`: what happens when, and what members do about it. `wire`: between them and the engine. `faults`: what goes wrong.
+//! - `world`: what happens when, and what members do about it. `wire`: between them and the engine. `plan`: what a seed
+//!   decides beforehand. `faults`: what goes wrong. `writes`: what is in the log.
 //! - `sabotage`: known-wrong behaviour.
 
 /// The id of all of them.
@@ -12,27 +13,20 @@ mod engine;
 mod faults;
 mod member;
 mod oracle;
-pub mod sabotage;
+mod plan;
+mod sabotage;
 mod wire;
 mod world;
+mod writes;
 
 use galo::limits::SECOND_NS;
 use galo_testkit::Random;
 
-use crate::many::Outcome;
+use crate::many::{Options, Outcome, Simulation};
 use crate::trace::{Checked, Shown, Trace};
 use crate::{event, require};
 use sabotage::Sabotage;
 use world::World;
-
-/// How a run is done.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// What of it is shown.
-    pub shown: Shown,
-    /// What is wrong in this world.
-    pub sabotage: Option<Sabotage>,
-}
 
 crate::coverage! {
     /// Records in the log at the end.
@@ -80,10 +74,19 @@ crate::coverage! {
 /// Within this time without faults every shard is served again, and every copy is up to date.
 const QUIESCENCE_NS: u64 = 20 * SECOND_NS;
 
+/// Replicas and the engine between them.
+pub const MACHINES: Simulation<Sabotage, Coverage> = Simulation {
+    flag: "--machines ",
+    sabotages: Sabotage::ALL,
+    first_seed: |_| 0,
+    self_test_seeds: 1000,
+    run,
+};
+
 /// Does what the seed says.
-pub fn run(seed: u64, options: Options) -> Outcome<Coverage> {
+fn run(seed: u64, options: Options<Sabotage>) -> Outcome<Coverage> {
     let mut random = Random::new(seed);
-    let plan = faults::Plan::new(&mut random, options.sabotage);
+    let plan = plan::Plan::new(&mut random, options.sabotage);
     let mut world = World::new(plan, random, Trace::new(options.shown), options.sabotage);
     let result = live(&mut world);
     world.coverage.records = world.engine.log.len() as u64;
@@ -128,7 +131,7 @@ fn live(world: &mut World) -> Checked {
 /// kill to the first write that is confirmed, nanoseconds.
 pub fn takeover_ns(seed: u64) -> Checked<u64> {
     let mut random = Random::new(seed);
-    let plan = faults::Plan::calm(&mut random);
+    let plan = plan::Plan::calm(&mut random);
     let mut world = World::new(plan, random, Trace::new(Shown::Nothing), None);
     world.begin()?;
     while world.missing().is_some() {

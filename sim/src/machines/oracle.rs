@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use galo::replicate::engine::Subject;
 use galo::replicate::record::{Kind, Record, Writer};
 
+use super::writes::writes;
 use crate::require;
 use crate::trace::Checked;
-
-/// What a write puts into the log: a number of its own.
-pub const WRITE_BYTES: usize = 8;
 
 /// A shard, by what the engine has in its log: told at each append, with rules of its own.
 #[derive(Default)]
@@ -106,12 +104,6 @@ impl Oracle {
     pub fn writes(&self, shard: usize) -> &[u64] {
         &self.shards[shard].writes
     }
-}
-
-/// The writes of a batch.
-pub fn writes(batch: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    let writes = batch.chunks_exact(WRITE_BYTES);
-    writes.map(|it| u64::from_le_bytes(it.try_into().expect("of that size")))
 }
 
 fn first_difference(truth: &[u64], copy: &[u64]) -> String {

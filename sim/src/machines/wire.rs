@@ -1,12 +1,13 @@
 //! What gets from members to the engine and back: late, or not at all.
 
 use galo::limits::{MILLISECOND_NS, SECOND_NS};
-use galo::replicate::engine::{Answer, Request, Sequence, Subject};
+use galo::replicate::engine::{Answer, Request, Subject};
 use galo::replicate::record::{Kind, Record};
 
 use super::engine::Done;
-use super::oracle::writes;
-use super::world::{Arrival, What, World, LATE_COPY};
+use super::member::Arrival;
+use super::world::{What, World, LATE_COPY};
+use super::writes::place;
 use crate::step;
 use crate::trace::{Checked, Who};
 
@@ -33,13 +34,7 @@ impl World {
         step!(self.trace, Who::Node(member), "{}", shown(&request));
         let it = &mut self.members[member];
         let life = it.life;
-        let id = match &request {
-            Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => {
-                Some(*id)
-            }
-            Request::StepDown | Request::Follow { .. } => None,
-        };
-        if let Some(id) = id {
+        if let Some(id) = request.id() {
             it.open.insert(id);
             let shown_ns = it.clock.shows(self.now_ns) + ANSWER_NS_MAX;
             let at_ns = it.clock.when(shown_ns);
@@ -80,12 +75,11 @@ impl World {
                 self.at(self.now_ns + delay_ns, What::Pump(member, life));
             }
         }
-        let id = match request {
-            Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => id,
-            Request::StepDown | Request::Follow { .. } => return Ok(()),
+        let (Some(id), Some(answer)) = (request.id(), done.answer) else {
+            return Ok(());
         };
         let delay_ns = self.delay_ns();
-        if let (Some(answer), false) = (done.answer, self.is_lost()) {
+        if !self.is_lost() {
             let answered = What::Answered(member, life, id, answer);
             self.at(self.now_ns + delay_ns, answered);
         }
@@ -202,18 +196,4 @@ fn shown(request: &Request) -> String {
         }
         other => format!("{other:?}"),
     }
-}
-
-pub fn place(sequence: Sequence, record: &Record) -> String {
-    let kind = match &record.kind {
-        Kind::Batch(batch) => format!("Batch {:?}", writes(batch).collect::<Vec<_>>()),
-        kind => format!("{kind:?}"),
-    };
-    let Record {
-        writer,
-        epoch,
-        number,
-        ..
-    } = record;
-    format!("{sequence}: {kind} by {writer:?} epoch {epoch} number {number}")
 }

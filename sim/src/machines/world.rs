@@ -9,24 +9,17 @@ use galo::replicate::{Alarm, Event, Position, Replica, Settings};
 use galo_testkit::Random;
 
 use super::engine::Engine;
-use super::faults::Plan;
-use super::member::{Clock, Member, Read};
-use super::oracle::{writes, Oracle};
+use super::member::{Arrival, Clock, Member, Read};
+use super::oracle::Oracle;
+use super::plan::Plan;
 use super::sabotage::Sabotage;
-use super::wire::place;
+use super::writes::{place, writes};
 use super::{Coverage, CLUSTER};
 use crate::trace::{Checked, Trace, Who};
 use crate::{event, require, step, violation};
 
 /// The life of requests whose answer nobody waits for.
 pub const LATE_COPY: u64 = u64::MAX;
-
-/// Something that has got to a member.
-pub enum Arrival {
-    Answer(RequestId, Answer),
-    Log(u32, Sequence, Vec<u8>),
-    Lease(u32, Sequence, Vec<u8>),
-}
 
 pub enum What {
     /// A request gets to the engine.
