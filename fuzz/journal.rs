@@ -104,12 +104,9 @@ fn append_order(
     ids: &Ids,
     outcome: Remembered,
 ) -> u32 {
-    match ids {
-        Ids {
-            forward: None,
-            key: None,
-        } => journal::append_transaction(into, SEED, stamp, order),
-        _ => journal::append_remembered(into, SEED, stamp, order, ids, outcome),
+    match ids.is_empty() {
+        true => journal::append_transaction(into, SEED, stamp, order),
+        false => journal::append_remembered(into, SEED, stamp, order, ids, outcome),
     }
 }
 

@@ -131,12 +131,9 @@ impl Call<'_> {
     /// Whether it needs payment processors.
     pub fn needs_payments(&self) -> bool {
         match self {
-            Call::Command(Command::Pay { .. } | Command::Show { .. }, _)
-            | Call::PayNow(..)
-            | Call::Summary(_)
-            | Call::Purge => true,
-            Call::Command(Command::Transact { .. } | Command::Statement { .. }, _)
-            | Call::Health
+            Call::Command(command, _) => command.is_payment(),
+            Call::PayNow(..) | Call::Summary(_) | Call::Purge => true,
+            Call::Health
             | Call::Metrics
             | Call::Docs
             | Call::Reset

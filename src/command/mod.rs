@@ -17,6 +17,13 @@ pub struct Ids {
     pub key: Option<u128>,
 }
 
+impl Ids {
+    /// Whether there is none, and so nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.forward.is_none() && self.key.is_none()
+    }
+}
+
 /// What the owner of a shard is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {

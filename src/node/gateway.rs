@@ -368,8 +368,7 @@ impl Gateway {
             body,
         };
         let (connection, buffers) = io.connections.with_buffers(index);
-        debug_assert_eq!(connection.id.generation, id.generation);
-        debug_assert!(connection.output.is_empty());
+        debug_assert!(connection.id == id && connection.output.is_empty());
         write_request(connection.output.writer(buffers), &request);
         if !matches!(work, UpstreamWork::Pay(_)) {
             // It rests on nothing that may be lost.

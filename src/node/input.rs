@@ -89,9 +89,7 @@ impl Node {
             connection.input.bytes.extend_from_slice(bytes);
             self.resume(index);
         }
-        if !self.io.events.is_empty() {
-            self.hand_on();
-        }
+        self.hand_on();
     }
 
     /// See [`crate::machine::Machine::input_ended`].
@@ -122,9 +120,7 @@ impl Node {
             Ok(bytes) if !is_closing && self.io.sent(index, bytes) => self.all_sent(index),
             Ok(_) => {}
         }
-        if !self.io.events.is_empty() {
-            self.hand_on();
-        }
+        self.hand_on();
     }
 
     /// A connection has nothing in the kernel's hands any more.

@@ -179,7 +179,7 @@ impl Shard {
         time_us: u64,
         ids: &Ids,
     ) -> DedupResult {
-        if are_none(ids) {
+        if ids.is_empty() {
             return DedupResult::New;
         }
         let account = &self.accounts[index];
@@ -214,7 +214,7 @@ impl Shard {
         }
         let order = order(&self.accounts[index], kind, amount, description);
         let stamp = self.stamp(time_us);
-        let crc = match are_none(ids) {
+        let crc = match ids.is_empty() {
             true => journal::append_transaction(&mut self.batch, self.seed, &stamp, &order),
             false => self.remember(&stamp, &order, ids, checked),
         };
@@ -568,11 +568,6 @@ impl Shard {
 }
 
 const NO_SUCH_ACCOUNT: &str = "there is no such account";
-
-/// Whether a command came without any id, so that nothing is to be remembered.
-fn are_none(ids: &Ids) -> bool {
-    ids.forward.is_none() && ids.key.is_none()
-}
 
 fn order<'a>(
     account: &Account,

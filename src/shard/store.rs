@@ -438,7 +438,7 @@ impl<D: Disk> Store<D> {
     /// Takes back what a job brought. `Err`: fatal; the process must exit, for nothing may be assumed
     /// about what was written and not yet synced.
     pub fn done(&mut self, shard: &mut Shard, done: Done<D>) -> io::Result<()> {
-        debug_assert_eq!(shard.identity().shard, self.identity.shard);
+        debug_assert_eq!(done.shard(), self.identity.shard);
         match done {
             Done::Synced { sequence, .. } => {
                 self.syncing = false;

@@ -83,7 +83,7 @@ pub fn append_remembered(
     ids: &Ids,
     outcome: Remembered,
 ) -> u32 {
-    debug_assert!(ids.key.is_some() || (outcome.is_ok() && ids.forward.is_some()));
+    debug_assert!(!ids.is_empty() && (outcome.is_ok() || ids.key.is_some()));
     let mut buffer = Buffer([0; REMEMBERED_BYTES_MAX]);
     let mut end = IDS;
     let mut flags = 0;
