@@ -298,6 +298,11 @@ pub const CLOCK_DRIFT_PERCENT: u64 = 10;
 /// Without a new record of a member's lease. Beyond, it is revoked: its holder's clock may be slow, and ours fast.
 pub const LEASE_SILENCE_NS: u64 =
     LEASE_NS / (100 - CLOCK_DRIFT_PERCENT) * (100 + CLOCK_DRIFT_PERCENT) + MILLISECOND_NS;
+/// Bytes of a record of the engine, or of a message to another member. Half of what a server takes by default, so that
+/// an operator may lower that.
+pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
+/// How long an answer of the engine may take; without one, another of its servers is connected with.
+pub const ENGINE_ANSWER_NS: u64 = 700 * MILLISECOND_NS;
 /// From a request to the engine that had no answer, or a fault of it, to the next.
 pub const ENGINE_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// From a look at an engine that lacks records to the next.

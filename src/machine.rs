@@ -1,6 +1,9 @@
 //! The seam between a deterministic machine and its driver: events and the time go in, effects come out.
 //!
+//! A machine whose journals are kept elsewhere asks for that in the same way: [`engine`].
 //! Drivers are in [`crate::io`], the machine that the server runs in [`crate::runtime`]; the simulator drives the same one.
+
+pub mod engine;
 
 /// The time, as a driver reads it once at the start of each tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub enum Effect<Job> {
     Connect(Target),
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
+    /// Ask the engine; what it says comes in a later tick ([`Machine::engine_says`]).
+    Ask(engine::Request),
     /// Give memory that is free back to the system.
     TrimMemory,
     /// Close the listeners, but for the link socket: others may have to be answered while we stop.
@@ -121,6 +126,8 @@ pub trait Machine {
     fn closed(&mut self, id: ConnectionId);
     /// The result of a job that [`Effect::Start`] handed out.
     fn job_done(&mut self, done: <Self::Job as Job>::Done);
+    /// What the engine says. Never, where [`Effect::Ask`] is never asked for.
+    fn engine_says(&mut self, _event: engine::EngineEvent) {}
     /// Begin to stop: ends in [`Effect::Exit`].
     fn stop(&mut self);
     /// Ends the tick: what it journalled is written, and its replies are released.

@@ -555,6 +555,7 @@ fn with_jobs<Job>(effect: Effect<Infallible>) -> Effect<Job> {
         Effect::Close(id) => Effect::Close(id),
         Effect::Connect(target) => Effect::Connect(target),
         Effect::Start(never) => match never {},
+        Effect::Ask(request) => Effect::Ask(request),
         Effect::TrimMemory => Effect::TrimMemory,
         Effect::StopAccepting => Effect::StopAccepting,
         Effect::Exit(exit) => Effect::Exit(exit),

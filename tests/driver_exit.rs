@@ -77,6 +77,7 @@ fn leaving_right_after_a_job_leaves_no_panic_behind() {
                 link_listener: None,
                 link_paths: Vec::new(),
                 upstreams: None,
+                engine: None,
                 control: Control::new(1).unwrap(),
                 core: 0,
             };

@@ -517,6 +517,7 @@ impl World {
                     require!(!alone, "nobody is there to connect to");
                     core.connecting.push(to);
                 }
+                Effect::Ask(request) => violation!("nobody asks for an engine: {request:?}"),
                 Effect::TrimMemory => {}
                 Effect::StopAccepting => core.accepts = false,
                 Effect::Exit(exit) => {

@@ -14,6 +14,7 @@ use super::sockets::{Carrier, Listener, SocketEvent, Sockets};
 use super::threads::Jobs;
 use super::{memory, Control, Setup};
 use crate::limits::{ACCEPT_RETRY_NS, UNIX_SEND_BUFFER_BYTES};
+use crate::machine::engine::EnginePort;
 use crate::machine::{ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use channels::Channels;
 use nix::errno::Errno;
@@ -46,6 +47,7 @@ struct Core<M: Machine, B: Backend<M::Job>> {
     /// failed. The next tick tells.
     connected: Vec<(Target, Option<(OwnedFd, Carrier)>)>,
     jobs: Jobs<M::Job>,
+    engine: Option<Box<dyn EnginePort>>,
     control: Arc<Control>,
     stop_told: bool,
     /// When those listeners that paused are armed anew.
@@ -107,6 +109,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             channels: Channels::default(),
             connected: connected.collect(),
             jobs: Jobs::new(setup.control.clone(), setup.core),
+            engine: setup.engine,
             control: setup.control,
             stop_told: false,
             accept_retry_ns: None,
@@ -227,6 +230,11 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 break;
             };
             self.machine.job_done(done);
+        }
+        if let Some(engine) = &mut self.engine {
+            while let Some(event) = engine.next_event() {
+                self.machine.engine_says(event);
+            }
         }
         let stopping = self.control.stopping.load(Ordering::Acquire);
         if stopping && !std::mem::replace(&mut self.stop_told, true) {
@@ -367,6 +375,11 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
                 }
             }
             Effect::Start(job) => self.back.start(self.jobs.begin(job)),
+            Effect::Ask(request) => {
+                if let Some(engine) = &mut self.engine {
+                    engine.ask(request);
+                }
+            }
             Effect::TrimMemory => memory::trim(),
             Effect::StopAccepting => self.stop_accepting()?,
             Effect::Exit(exit) => return Ok(Some(exit)),

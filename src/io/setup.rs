@@ -1,6 +1,7 @@
 //! The drivers there are, and everything that a driver is started with.
 
 use super::{Channel, Control, ListenSocket, Upstream};
+use crate::machine::engine::EnginePort;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Setup<M> {
     /// Where the servers that this side connects to are, by number; `None`: there are none, and the machine connects to
     /// none.
     pub upstreams: Option<[Arc<Upstream>; 2]>,
+    /// The engine; `None`: the machine asks for nothing of it.
+    pub engine: Option<Box<dyn EnginePort>>,
     /// Shared with the thread that stops the cores.
     pub control: Arc<Control>,
     /// This core's number in its process.

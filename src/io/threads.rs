@@ -69,6 +69,12 @@ impl Control {
         let _ = self.wakes[core].write(1);
     }
 
+    /// Wakes a core, from any thread.
+    pub fn waker(self: &Arc<Self>, core: usize) -> impl Fn() + Send + Sync + 'static {
+        let control = self.clone();
+        move || control.wake(core)
+    }
+
     /// The core's eventfd, which its driver polls.
     pub(super) fn wake_fd(&self, core: usize) -> BorrowedFd<'_> {
         self.wakes[core].as_fd()

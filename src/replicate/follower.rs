@@ -3,9 +3,9 @@
 //! A server that has lost records delivers what it has. That shows as a gap, or, when the newest are lost, as nothing at all;
 //! so now and then the stream is looked at. Either way what is missing is asked for again, of another server.
 
-use super::engine::{Answer, Inspection, Request, RequestId, Sequence};
 use super::outbox::{Alarm, Outbox, Question};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS, INSPECTION_NS};
+use crate::machine::engine::{Answer, Inspection, Request, RequestId, Sequence};
 
 pub(super) struct Follower {
     /// The last record that was delivered, with all before it.

@@ -13,10 +13,10 @@
 //! | held | | the next renewal |
 //! | over | the lease was given up | |
 
-use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS};
+use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {

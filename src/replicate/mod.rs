@@ -2,7 +2,7 @@
 //! answer a read. Deterministic like [`crate::machine`]: what the engine says and the time go in, requests to it and
 //! [`Event`]s come out.
 //!
-//! The engine ([`engine`]) keeps two streams of records, numbered in the order in which it took them: the log, with a
+//! The engine ([`crate::machine::engine`]) keeps two streams of records, numbered in the order in which it took them: the log, with a
 //! subject for each shard, and the leases, with a subject for each member. It appends a record only if the last one of
 //! its subject has the number that the writer expects; all that is promised here rests on that.
 //!
@@ -19,7 +19,6 @@
 //! [`record`]: the records, as bytes. [`position`]: places in a log. [`shard`]: one log as a member has it. [`replica`]: the
 //! whole of a member. [`outbox`]: what leaves it.
 
-pub mod engine;
 mod follower;
 mod lease;
 mod outbox;

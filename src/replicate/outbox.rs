@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::engine::{Request, RequestId, Sequence, Subject};
 use crate::limits::ENGINE_FAULT_NS;
+use crate::machine::engine::{Request, RequestId, Sequence, Subject};
 
 /// What happened, for whoever has the shards' copies. In the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

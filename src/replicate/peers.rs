@@ -4,10 +4,10 @@
 //! is *silent* when no new record was seen for [`LEASE_SILENCE_NS`], while our own lease was renewed all the time: when the
 //! engine is away, everybody is silent.
 
-use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_RETRY_NS, LEASE_SILENCE_NS};
+use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
 /// A member's lease.
 pub(super) struct Peer {

@@ -1,7 +1,7 @@
 //! Places in a shard's log.
 
-use super::engine::Sequence;
 use super::record::{Kind, Record, Writer};
+use crate::machine::engine::Sequence;
 
 /// Who owns a shard, by its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -24,8 +24,8 @@
 //! | 5 `ended` | lease | the writer has given its lease up |
 //! | 6 `revoked` | lease | the writer has found that the member's lease has run out |
 
-use super::engine::{Sequence, Subject};
 use crate::codec::{is_sealed, put, seal, Fields};
+use crate::machine::engine::{Sequence, Subject};
 
 const MAGIC: [u8; 4] = *b"GREC";
 const VERSION: u16 = 1;

@@ -1,6 +1,5 @@
 //! A member: its lease, what it sees of the others, its copies of all logs, and what it does when.
 
-use super::engine::{Answer, Request, RequestId, Sequence, Subject};
 use super::follower::Follower;
 use super::lease::Lease;
 use super::outbox::{Alarm, Event, Outbox, Part};
@@ -9,6 +8,7 @@ use super::position::{Owner, Position};
 use super::record::{Record, Writer};
 use super::shard::ShardLog;
 use crate::limits::CANDIDATE_NS;
+use crate::machine::engine::{Answer, Request, RequestId, Sequence, Subject};
 
 /// What a replica is told at its start.
 #[derive(Clone, Debug)]

@@ -1,11 +1,11 @@
 //! A shard's log as one member has it: how far its copy has come, who owns it, and what we do about that.
 
-use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Event, Outbox, Part};
 use super::position::{Fit, Owner, Position};
 use super::record::{Kind, Record, Writer};
 use super::takeover::{Progress, Takeover};
 use super::tenure::{Fate, Tenure};
+use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
 enum Role {
     Standby,

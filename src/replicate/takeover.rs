@@ -19,11 +19,11 @@
 //! has everything that was acknowledged by any owner before; what a server may have lost shows as a gap. What a record
 //! says counts only in our copy: by itself it may be void, taken by a server that lacked what was before.
 
-use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Outbox, Part, Question};
 use super::position::{Owner, Position};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
+use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {

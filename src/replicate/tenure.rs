@@ -12,10 +12,10 @@
 //! While the lease lasts, nobody else has claimed the shard. Beyond that an acknowledgement is not enough: a server that lacks
 //! the newer epoch takes the batch of the former owner. What is delivered has no gap ([`super::Replica`]).
 
-use super::engine::{Answer, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
+use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
 struct UnderWay {
     record: Record,

@@ -182,6 +182,7 @@ impl Cores<'_> {
                 link_listener: links.next(),
                 link_paths: cluster.map_or_else(Vec::new, |cluster| cluster.socket_paths(cores)),
                 upstreams: upstreams.clone(),
+                engine: None,
                 control: self.control.clone(),
                 core,
             });

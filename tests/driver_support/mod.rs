@@ -431,6 +431,7 @@ impl Server {
                         link_listener: None,
                         link_paths: Vec::new(),
                         upstreams: None,
+                        engine: None,
                         control,
                         core,
                     })
@@ -479,6 +480,7 @@ impl Server {
             link_listener,
             link_paths,
             upstreams,
+            engine: None,
             control: control.clone(),
             core: 0,
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use galo::replicate::engine::{Answer, Inspection, Request, Sequence, Subject};
+use galo::machine::engine::{Answer, Inspection, Request, Sequence, Subject};
 use galo::replicate::record::{Kind, Record};
 
 use super::sabotage::Sabotage;
@@ -66,7 +66,7 @@ impl Engine {
             }
             Request::Last { subject, .. } => Some(Answer::Last(self.last(*subject))),
             Request::Inspect { .. } => Some(Answer::Inspected(self.inspect())),
-            Request::StepDown | Request::Follow { .. } => None,
+            Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => None,
         };
         Done { answer, appended }
     }

@@ -1,7 +1,7 @@
 //! What goes wrong.
 
 use galo::limits::SECOND_NS;
-use galo::replicate::engine::Request;
+use galo::machine::engine::Request;
 
 use super::engine::Entry;
 use super::plan::Fault;

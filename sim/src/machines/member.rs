@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use galo::replicate::engine::{Answer, RequestId, Sequence};
+use galo::machine::engine::{Answer, RequestId, Sequence};
 use galo::replicate::{Position, Replica};
 
 /// Something that has got to a member.

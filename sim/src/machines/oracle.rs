@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use galo::replicate::engine::Subject;
+use galo::machine::engine::Subject;
 use galo::replicate::record::{Kind, Record, Writer};
 
 use super::writes::writes;

@@ -1,7 +1,7 @@
 //! What gets from members to the engine and back: late, or not at all.
 
 use galo::limits::{MILLISECOND_NS, SECOND_NS};
-use galo::replicate::engine::{Answer, Request, Subject};
+use galo::machine::engine::{Answer, Request, Subject};
 use galo::replicate::record::{Kind, Record};
 
 use super::engine::Done;

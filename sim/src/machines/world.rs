@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use galo::limits::SECOND_NS;
-use galo::replicate::engine::{Answer, Request, RequestId, Sequence, Subject};
+use galo::machine::engine::{Answer, Request, RequestId, Sequence, Subject};
 use galo::replicate::record::{Kind, Record};
 use galo::replicate::{Alarm, Event, Position, Replica, Settings};
 use galo_testkit::Random;

@@ -1,6 +1,6 @@
 //! What clients write, and how records that have it are shown.
 
-use galo::replicate::engine::Sequence;
+use galo::machine::engine::Sequence;
 use galo::replicate::record::{Kind, Record};
 
 /// What a write puts into the log: a number of its own.

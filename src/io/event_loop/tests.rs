@@ -160,6 +160,7 @@ fn a_connection_that_is_handed_over_while_a_wake_is_taken_is_not_forgotten() {
         link_listener: None,
         link_paths: Vec::new(),
         upstreams: None,
+        engine: None,
         control: control.clone(),
         core: 0,
     };

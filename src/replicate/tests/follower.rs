@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{ENGINE_FAULT_NS, INSPECTION_NS};
-use crate::replicate::engine::{Answer, Inspection};
+use crate::machine::engine::{Answer, Inspection};
 use crate::replicate::follower::Follower;
 use crate::replicate::position::{Owner, Position};
 use crate::replicate::shard::ShardLog;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS};
-use crate::replicate::engine::Answer;
+use crate::machine::engine::Answer;
 use crate::replicate::lease::Lease;
 
 const PROCESS: u64 = 77;

@@ -8,9 +8,9 @@ mod replica;
 mod takeover;
 mod tenure;
 
-use super::engine::{Request, RequestId, Sequence, Subject};
 use super::outbox::{Alarm, Event, Outbox};
 use super::record::{Kind, Record, Writer};
+use crate::machine::engine::{Request, RequestId, Sequence, Subject};
 
 const CLUSTER: u128 = 7;
 const US: Writer = Writer {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::limits::{CANDIDATE_NS, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS, SECOND_NS};
-use crate::replicate::engine::{Answer, Inspection};
+use crate::machine::engine::{Answer, Inspection};
 use crate::replicate::{Position, Replica, Settings};
 
 const BEGIN_NS: u64 = SECOND_NS;
@@ -125,7 +125,7 @@ impl Rig {
                 };
                 (id, Answer::Inspected(inspection))
             }
-            Request::StepDown | Request::Follow { .. } => return,
+            Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => return,
         };
         self.replica.answered(id, &answer, self.now_ns);
     }

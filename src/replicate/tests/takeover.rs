@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
-use crate::replicate::engine::Answer;
+use crate::machine::engine::Answer;
 use crate::replicate::position::{Owner, Position};
 use crate::replicate::takeover::{Progress, Takeover};
 

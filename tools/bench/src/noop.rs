@@ -62,6 +62,7 @@ fn serve() -> Result<(), String> {
         link_listener: None,
         link_paths: Vec::new(),
         upstreams: None,
+        engine: None,
         control,
         core: 0,
     });

@@ -70,6 +70,7 @@ impl Rig {
                 self.tell_peer_of_end(index, at);
             }
             Effect::Start(job) => core.jobs.push_back(job),
+            Effect::Ask(request) => panic!("nobody asks for an engine: {request:?}"),
             Effect::TrimMemory => core.trims += 1,
             Effect::StopAccepting => core.accepting = false,
             Effect::Exit(exit) => {

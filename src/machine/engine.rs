@@ -1,4 +1,7 @@
-//! The seam to the engine: what it is asked, and what it says.
+//! The seam to an engine that keeps the journals on several machines: what it is asked, and what it says.
+//!
+//! It keeps two streams of records, numbered in the order in which it took them: the log, with a subject for each shard,
+//! and the leases, with a subject for each member.
 
 /// The number that a stream gave a record: from 1, ascending. Of 0 it is said where there is none.
 pub type Sequence = u64;
@@ -57,6 +60,14 @@ pub enum Request {
         /// The last one that is not to be delivered.
         after: Sequence,
     },
+    /// Tell another member something, once, if it is there. It has no answer; messages of one member to another may be
+    /// lost, and keep their order.
+    Publish {
+        /// To whom.
+        member: u32,
+        /// Its bytes, at most [`crate::limits::MESSAGE_BYTES_MAX`].
+        message: Vec<u8>,
+    },
 }
 
 impl Request {
@@ -66,7 +77,7 @@ impl Request {
             Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => {
                 Some(*id)
             }
-            Request::StepDown | Request::Follow { .. } => None,
+            Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => None,
         }
     }
 }
@@ -96,4 +107,41 @@ pub struct Inspection {
     pub last: Sequence,
     /// Records between the first and the last that are not there. Nobody deletes any: they are lost.
     pub missing: u64,
+}
+
+/// What the engine says to a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// To a request.
+    Answered(RequestId, Answer),
+    /// The next record of the log ([`Request::Follow`]).
+    LogDelivered {
+        /// The shard of its subject.
+        shard: u32,
+        /// Its number in the log's stream.
+        sequence: Sequence,
+        /// Its bytes.
+        record: Vec<u8>,
+    },
+    /// A record of a lease: the last of each when the engine is connected with, and each that is new.
+    LeaseDelivered {
+        /// The member of its subject.
+        member: u32,
+        /// Its number in the leases' stream.
+        sequence: Sequence,
+        /// Its bytes.
+        record: Vec<u8>,
+    },
+    /// Another member's ([`Request::Publish`]).
+    Message(Vec<u8>),
+    /// The engine can be asked (again), or, `false`, not (any more). At first it cannot.
+    Connected(bool),
+}
+
+/// A core's way to the engine that keeps its journals. Neither function blocks.
+pub trait EnginePort: Send {
+    /// Passes a request on.
+    fn ask(&mut self, request: Request);
+    /// What the engine says next, if it has said anything. The core is woken when there is more.
+    fn next_event(&mut self) -> Option<EngineEvent>;
 }
