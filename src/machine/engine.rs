@@ -55,7 +55,8 @@ pub enum Request {
     },
     /// Let another server lead the log's stream. It has no answer.
     StepDown,
-    /// From now on deliver the log's records behind this one, and no others. It has no answer.
+    /// From now on deliver the log's records behind this one, and no others, not even those under way of the last such
+    /// request. It has no answer.
     Follow {
         /// The last one that is not to be delivered.
         after: Sequence,

@@ -51,6 +51,14 @@ impl Follower {
         false
     }
 
+    /// The records behind this one come again.
+    pub(super) fn go_back(&mut self, out: &mut Outbox, after: Sequence) {
+        if after < self.last {
+            self.last = after;
+            out.requests.push_back(Request::Follow { after });
+        }
+    }
+
     /// Whether the stream was sound a moment ago; if that is not known, it is looked at.
     pub(super) fn is_sound(&mut self, now_ns: u64) -> bool {
         let is_sound = self

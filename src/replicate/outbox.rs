@@ -22,8 +22,8 @@ pub enum Event {
     },
     /// The shard is ours, and its copy has everything: it may be served.
     Owned(u32),
-    /// The shard is not ours any more. What its copy has beyond the last [`Event::Record`] is to be taken back: it may
-    /// have happened or not, which the records to come tell.
+    /// The shard is not ours any more. What its copy has beyond the last [`Event::Record`] is to be taken back, then
+    /// [`Replica::resume`](super::Replica::resume): it may have happened or not, which the records to come tell.
     Lost(u32),
     /// What a person should know of.
     Alarm(Alarm),

@@ -98,6 +98,19 @@ impl Replica {
         self.wake_ns = 0;
     }
 
+    /// The copy of a shard that was [lost](Event::Lost) is back at what the log has had of it: the records that came
+    /// meanwhile come again.
+    pub fn resume(&mut self, shard: u32) {
+        let after = self.shards[shard as usize].resume();
+        self.follower.go_back(&mut self.out, after);
+        self.wake_ns = 0;
+    }
+
+    /// A shard's copy cannot be trusted: it is not served here until the next start.
+    pub fn close(&mut self, shard: u32) {
+        self.shards[shard as usize].close(&mut self.out);
+    }
+
     /// Gives a shard of ours to another member, once the batch under way is in the log: ends in [`Event::Lost`]. It
     /// is not to be served from now on.
     pub fn hand_over(&mut self, shard: u32, to: u32) {

@@ -11,6 +11,8 @@ enum Role {
     Standby,
     Takeover(Takeover),
     Tenure(Tenure),
+    /// It was ours; its copy is not at [`ShardLog::position`] yet.
+    Lost,
     /// Its log holds what this version does not understand.
     Closed,
 }
@@ -91,13 +93,28 @@ impl ShardLog {
         match &self.role {
             Role::Tenure(_) => self.lose(out),
             Role::Takeover(_) => self.role = Role::Standby,
-            Role::Standby | Role::Closed => {}
+            Role::Standby | Role::Lost | Role::Closed => {}
         }
     }
 
     fn lose(&mut self, out: &mut Outbox) {
-        self.role = Role::Standby;
+        self.role = Role::Lost;
         out.events.push_back(Event::Lost(self.shard));
+    }
+
+    /// The copy of a shard that was lost is at its position again, which is returned.
+    pub(super) fn resume(&mut self) -> Sequence {
+        if matches!(self.role, Role::Lost) {
+            self.role = Role::Standby;
+            self.free_ns = u64::MAX;
+        }
+        self.position.sequence
+    }
+
+    /// Nobody here owns it, nor takes it over, until the next start.
+    pub(super) fn close(&mut self, out: &mut Outbox) {
+        self.resign(out);
+        self.role = Role::Closed;
     }
 
     // ---- What happens ------------------------------------------------------------------
@@ -106,7 +123,7 @@ impl ShardLog {
         match &self.role {
             Role::Tenure(tenure) => tenure.wake_ns(),
             Role::Takeover(takeover) => takeover.wake_ns(),
-            Role::Standby | Role::Closed => u64::MAX,
+            Role::Standby | Role::Lost | Role::Closed => u64::MAX,
         }
     }
 
@@ -115,7 +132,7 @@ impl ShardLog {
         match &mut self.role {
             Role::Tenure(tenure) => tenure.advance(out, part, last, now_ns),
             Role::Takeover(takeover) => takeover.advance(out, &self.position, now_ns),
-            Role::Standby | Role::Closed => {}
+            Role::Standby | Role::Lost | Role::Closed => {}
         }
     }
 
@@ -145,7 +162,7 @@ impl ShardLog {
                     self.again_ns = at_ns;
                 }
             }
-            Role::Standby | Role::Closed => {}
+            Role::Standby | Role::Lost | Role::Closed => {}
         }
     }
 
@@ -157,13 +174,12 @@ impl ShardLog {
         bytes: Vec<u8>,
         us: Option<Writer>,
     ) {
-        if sequence <= self.position.sequence || matches!(self.role, Role::Closed) {
+        if sequence <= self.position.sequence || matches!(self.role, Role::Lost | Role::Closed) {
             return;
         }
         let record = Record::read(Subject::Log(self.shard), &bytes);
         let Some(record) = record.filter(|it| it.cluster == self.cluster) else {
-            self.resign(out);
-            self.role = Role::Closed;
+            self.close(out);
             let shard = self.shard;
             return out.alarm(Alarm::Unreadable { shard, sequence });
         };
@@ -190,7 +206,7 @@ impl ShardLog {
             _ => false,
         };
         if self.tenure().is_some() && !ours {
-            self.lose(out);
+            return self.lose(out); // It comes again once the copy is back.
         }
         self.accept(out, sequence, &record, bytes, ours);
         if record.kind == Kind::Epoch {

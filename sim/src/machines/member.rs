@@ -86,6 +86,8 @@ pub struct Member {
     pub open: BTreeSet<RequestId>,
     /// The last record of the log that was sent to it.
     pub delivered: Sequence,
+    /// Behind which record it has asked for more, the last time.
+    pub follow: Sequence,
     /// By member: the same of the leases.
     pub leases: Vec<Sequence>,
     /// It does nothing before that.
@@ -110,6 +112,7 @@ impl Member {
             copies: (0..shards).map(|_| Copy::default()).collect(),
             open: BTreeSet::new(),
             delivered: 0,
+            follow: 0,
             leases: vec![0; members],
             paused_until_ns: 0,
             inbox: VecDeque::new(),

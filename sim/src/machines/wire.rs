@@ -1,7 +1,7 @@
 //! What gets from members to the engine and back: late, or not at all.
 
 use galo::limits::{MILLISECOND_NS, SECOND_NS};
-use galo::machine::engine::{Answer, Request, Subject};
+use galo::machine::engine::{Answer, Request, Sequence, Subject};
 use galo::replicate::record::{Kind, Record};
 
 use super::engine::Done;
@@ -42,6 +42,12 @@ impl World {
         }
         let delay_ns = self.delay_ns();
         // The client of the engine asks for its streams until it has them.
+        if let Request::Follow { after } = request {
+            let it = &mut self.members[member];
+            it.delivered = Sequence::MAX; // Nothing more until it gets there.
+            it.follow = after;
+            it.inbox.retain(|it| !matches!(it, Arrival::Log(..)));
+        }
         let is_lost = self.is_lost() || self.now_ns < self.members[member].mute_until_ns;
         if !is_lost || matches!(request, Request::Follow { .. }) {
             self.at(self.now_ns + delay_ns, What::Asked(member, life, request));
@@ -51,7 +57,7 @@ impl World {
     pub fn asked(&mut self, member: usize, life: u64, request: Request) -> Checked {
         if let Request::Follow { after } = request {
             let it = &mut self.members[member];
-            if it.life == life {
+            if it.life == life && it.follow == after {
                 it.delivered = after;
             }
             return Ok(());
@@ -161,6 +167,9 @@ impl World {
                 return Ok(()); // It came too late, or in time.
             }
             self.coverage.unanswered += u64::from(*answer == Answer::Unknown);
+        }
+        if matches!(arrival, Arrival::Log(..)) && it.delivered == Sequence::MAX {
+            return Ok(()); // It has asked for others meanwhile.
         }
         if self.now_ns < it.paused_until_ns {
             it.inbox.push_back(arrival);

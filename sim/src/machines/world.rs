@@ -296,7 +296,14 @@ impl World {
         loop {
             replica.advance(now_ns);
             while let Some(event) = replica.next_event() {
+                let lost = match event {
+                    Event::Lost(shard) => Some(shard),
+                    _ => None,
+                };
                 self.event(member, event, replica.may_read(now_ns))?;
+                if let Some(shard) = lost {
+                    replica.resume(shard);
+                }
             }
             for shard in 0..self.plan.shards {
                 self.send_batch(member, replica, shard)?;

@@ -94,6 +94,9 @@ impl Rig {
                 self.ask(request);
             }
             while let Some(event) = self.replica.next_event() {
+                if let Event::Lost(shard) = event {
+                    self.replica.resume(shard);
+                }
                 self.events.push(event);
             }
             if self.replica.wake_ns() > self.now_ns {
