@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
+use crate::command::Outcome;
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
@@ -240,7 +241,8 @@ impl<D: Disk> Runtime<D> {
                             "{dir}: journal: {error}; writes are refused until there is room"
                         );
                     }
-                    self.node.journal_refused(owned_shard.shard);
+                    self.node
+                        .journal_refused(owned_shard.shard, &Outcome::StorageFull);
                 }
                 Err(AppendError::Fatal(error)) => {
                     let reason = format!("{}: journal: {error}", owned_shard.store.dir().display());
@@ -279,7 +281,7 @@ impl<D: Disk> Runtime<D> {
                 if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
                         owned_shard.sync_due_ns = None;
-                        self.node.sync_started(owned_shard.shard);
+                        self.node.safety_begun(owned_shard.shard);
                         self.effects.push_back(Effect::Start(Work::Store(job)));
                     }
                 }
@@ -492,7 +494,8 @@ impl<D: Disk> Machine for Runtime<D> {
             return self.exit(Exit::Failed(reason));
         }
         if is_sync {
-            self.node.synced(shard);
+            self.node.core_stats().journal_syncs.add(1);
+            self.node.safe(shard);
         }
         if is_snapshot {
             self.node.core_stats().snapshots.add(1);
@@ -516,7 +519,7 @@ impl<D: Disk> Machine for Runtime<D> {
             return;
         }
         self.let_go();
-        self.node.release((self.clock)());
+        self.node.release((self.clock)(), true);
         self.close_down();
         self.schedule();
     }

@@ -396,6 +396,7 @@ fn announce(
     let durability = match settings.durability {
         Durability::Process => "process: acknowledged means written, synced within 100 ms",
         Durability::Disk => "disk: acknowledged means synced",
+        Durability::Replicated => "replicated: acknowledged means that a quorum has it",
     };
     log::info!("durability {durability}");
     if let Some(cluster) = &settings.cluster {

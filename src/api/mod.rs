@@ -21,7 +21,7 @@ use crate::payments::Window;
 use problem::{
     Problem, BAD_TARGET, CODED, METHOD, NOT_CONFIGURED, NOT_FOUND, NOT_JSON, NO_SUCH_CLIENT,
     NO_SUCH_PAYMENT, OTHER_AMOUNT, OTHER_REQUEST, PURGE_INCOMPLETE, QUEUE_FULL, RESET_INCOMPLETE,
-    STORAGE_FULL, UNREADABLE,
+    STORAGE_FULL, UNAVAILABLE, UNREADABLE,
 };
 
 /// Endpoints, as `/metrics` names them.
@@ -356,6 +356,7 @@ fn verdict(outcome: &Outcome<'_>) -> Result<Status, Problem> {
         Outcome::NoSuchPayment => NO_SUCH_PAYMENT,
         Outcome::NotConfigured => NOT_CONFIGURED,
         Outcome::StorageFull => STORAGE_FULL,
+        Outcome::Unavailable => UNAVAILABLE,
         Outcome::NotForgotten(Scope::Everything) => RESET_INCOMPLETE,
         Outcome::NotForgotten(Scope::Payments) => PURGE_INCOMPLETE,
     })

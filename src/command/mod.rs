@@ -105,6 +105,8 @@ pub enum Outcome<'a> {
     NotConfigured,
     /// The journal had no room; nothing was changed.
     StorageFull,
+    /// The shard is kept elsewhere, which takes nothing now; nothing was changed.
+    Unavailable,
     /// The journal had no room to forget.
     NotForgotten(Scope),
 }

@@ -18,7 +18,7 @@
 //! | 5 statement | limit i64, balance i64, moment_us u64, and for each transaction, newest first: amount i64, time_us u64, kind byte, length of the description byte, description |
 //! | 11 payment | a payment |
 //! | 12 forgotten, 15 not forgotten | scope byte (0 everything, 1 payments) |
-//! | 3, 4, 6 to 10, 13, 14: the other outcomes | nothing |
+//! | 3, 4, 6 to 10, 13, 14, 16: the other outcomes | nothing |
 //!
 //! A payment: id u128, cents u64, accepted_us u64, attempts u16, then 0 (free); 1 (bound), processor byte,
 //! requested_us u64, in doubt byte; or 2 (processed), processor byte, requested_us u64.
@@ -49,6 +49,7 @@ const FORGOTTEN: u8 = 12;
 const NOT_CONFIGURED: u8 = 13;
 const STORAGE_FULL: u8 = 14;
 const NOT_FORGOTTEN: u8 = 15;
+const UNAVAILABLE: u8 = 16;
 
 const FREE: u8 = 0;
 const BOUND: u8 = 1;
@@ -136,6 +137,7 @@ pub fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
         Outcome::NoSuchPayment => NO_SUCH_PAYMENT,
         Outcome::NotConfigured => NOT_CONFIGURED,
         Outcome::StorageFull => STORAGE_FULL,
+        Outcome::Unavailable => UNAVAILABLE,
     };
     out.push(kind);
 }
@@ -160,6 +162,7 @@ pub fn read_outcome<'a>(fields: &mut Fields<'a>) -> Option<Outcome<'a>> {
         FORGOTTEN => Outcome::Forgotten(read_scope(fields)?),
         NOT_CONFIGURED => Outcome::NotConfigured,
         STORAGE_FULL => Outcome::StorageFull,
+        UNAVAILABLE => Outcome::Unavailable,
         NOT_FORGOTTEN => Outcome::NotForgotten(read_scope(fields)?),
         _ => return None,
     })

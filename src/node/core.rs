@@ -25,6 +25,7 @@ use super::settings::Settings;
 use super::shards::Shards;
 use super::shutdown::Stop;
 use super::transport::{is_due, Transport};
+use crate::command::Outcome;
 use crate::machine::{Effect, Now, Peer};
 use crate::payments::Processor;
 use crate::shard::Shard;
@@ -62,7 +63,7 @@ impl Node {
         let members = &io.settings.members;
         let mut node = Node {
             peers: Peers::new(members),
-            ownership: Ownership::new(members, &shards),
+            ownership: Ownership::new(&io.settings, &shards),
             gateway: has_payments.then(|| Gateway::new(count, places)),
             queries: Queries::new(count),
             resets: Resets::default(),
@@ -135,6 +136,9 @@ impl Node {
             self.io.sweep();
             self.hand_on();
         }
+        if self.io.commit.over_ns() <= now_ns {
+            refused::answer_late(&mut self.io);
+        }
         if is_due(&mut self.router.expire_ns, now_ns) {
             self.router.expire(&mut self.io);
             self.hand_on();
@@ -153,7 +157,7 @@ impl Node {
     /// The tick's batch of a shard, so many records of so many bytes together, is in the journal.
     pub fn journal_written(&mut self, shard: usize, records: u64, bytes: u64) {
         self.shards.written(shard);
-        self.io.journal_written(records, bytes);
+        self.io.journal_written(shard, records, bytes);
         if self.queries.has_notes {
             let (queries, mut context) = self.queries();
             queries.written(&mut context, shard);
@@ -163,29 +167,31 @@ impl Node {
         }
     }
 
-    /// The tick's journal write for a shard found no room: what the shard did is undone, and its replies are
-    /// written anew.
-    pub fn journal_refused(&mut self, shard: usize) {
+    /// The tick's batch of a shard was not taken: what the shard did is undone, and its replies are written anew, as
+    /// `refused` (of its kind: nothing was changed).
+    pub fn journal_refused(&mut self, shard: usize, refused: &Outcome<'static>) {
         let (io, shards) = (&mut self.io, &mut self.shards);
-        io.stats().journal_full.add(1);
+        if *refused == Outcome::StorageFull {
+            io.stats().journal_full.add(1);
+        }
         shards.shard(shard).refused();
         if let Some(gateway) = &mut self.gateway {
             gateway.payments_refused(io, shards, shard);
         }
         self.resets.refused(shard);
-        refused::rewrite_replies(io, shards, shard);
+        refused::rewrite_replies(io, shards, shard, refused);
         let (queries, mut context) = self.queries();
         queries.refused(&mut context, shard);
     }
 
-    /// Ends the tick: its replies leave. `monotonic_ns`: the present, after the journal writes.
-    pub fn release(&mut self, monotonic_ns: u64) {
+    /// Ends the tick: its replies leave. `monotonic_ns`: the present, after the journal writes; `lease_lasts`: by then,
+    /// where journals are kept by an engine.
+    pub fn release(&mut self, monotonic_ns: u64, lease_lasts: bool) {
         let io = &mut self.io;
         if io.stop.is_some() && io.is_past_grace() && io.connections.clients() == 0 {
             self.peers.say_goodbye(io);
         }
-        let shards = &self.shards;
-        io.release(|commit| commit.synced_ticket(shards.ours()), monotonic_ns);
+        io.release(monotonic_ns, lease_lasts);
         self.hand_on();
     }
 
@@ -305,14 +311,14 @@ impl Node {
         self.io.now
     }
 
-    /// An `fdatasync` of a shard begins; it covers everything written so far.
-    pub fn sync_started(&mut self, shard: usize) {
-        self.io.sync_started(shard);
+    /// What makes the batches of a shard safe begins (an `fdatasync`, an append to the engine): all that there are.
+    pub fn safety_begun(&mut self, shard: usize) {
+        self.io.commit.begun(shard);
     }
 
-    /// That sync is done: replies that waited for it may leave.
-    pub fn synced(&mut self, shard: usize) {
-        self.io.synced(shard);
+    /// That is done: replies that waited for it may leave.
+    pub fn safe(&mut self, shard: usize) {
+        self.io.commit.done(shard);
     }
 
     /// A shard to try for: ends in [`acquired`](Self::acquired) or [`not_acquired`](Self::not_acquired).
@@ -346,10 +352,30 @@ impl Node {
 
     /// A shard's lock was dropped.
     pub fn released(&mut self, shard: usize) {
+        self.not_ours(shard);
+    }
+
+    /// A shard of ours is not ours any more, between ticks: what rests on it, and has not been told, is told to nobody.
+    /// As it was here.
+    pub fn lost(&mut self, shard: usize) -> Shard {
+        refused::withdraw(&mut self.io, shard);
+        if let Some(gateway) = &self.gateway {
+            gateway.withdraw(&mut self.io, shard);
+        }
+        self.not_ours(shard)
+    }
+
+    fn not_ours(&mut self, shard: usize) -> Shard {
         let (io, shards) = (&mut self.io, &mut self.shards);
         let (peers, router) = (&self.peers, &mut self.router);
-        self.ownership.released(io, peers, router, shards, shard);
+        let taken = self.ownership.released(io, peers, router, shards, shard);
         self.hand_on();
+        taken
+    }
+
+    /// To whom a shard of ours is to go.
+    pub fn successor(&self, shard: usize) -> Option<usize> {
+        self.shards.releasing_to(shard)
     }
 
     /// See [`crate::machine::Machine::stop`].
@@ -394,6 +420,7 @@ impl Node {
             self.router.expire_ns,
             self.queries.wake_ns,
             self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
+            self.io.commit.over_ns(),
         ];
         times.into_iter().filter(|at_ns| *at_ns != u64::MAX).min()
     }

@@ -314,6 +314,16 @@ impl Gateway {
         io.connections.buffers.give(input);
     }
 
+    /// A shard is not ours any more: requests for its payments that have not left do not leave.
+    pub(in crate::node) fn withdraw(&self, io: &mut Transport, shard: usize) {
+        for (index, work) in self.work.iter().enumerate() {
+            let is_its = matches!(work, Some(UpstreamWork::Pay(attempt)) if attempt.order.shard == shard);
+            if is_its && io.connections[index].output.has_unreleased() {
+                io.close(index);
+            }
+        }
+    }
+
     /// Of a stop: nothing is sent any more, and what is under way may end.
     pub(in crate::node) fn stop_processors(&mut self, io: &mut Transport, shards: &mut Shards) {
         for processor in Processor::ALL {

@@ -101,7 +101,7 @@ impl Node {
         let peer = connection.peer;
         // A client may close one half and read on; a core that says nothing more is gone.
         if reset || !matches!(peer, Peer::Client) {
-            self.broken(id, peer);
+            self.broken(id.index as usize);
         } else {
             self.io.mark_dirty(id.index as usize);
         }
@@ -113,10 +113,10 @@ impl Node {
         let Some(connection) = self.io.connections.get(id) else {
             return;
         };
-        let (index, peer) = (id.index as usize, connection.peer);
+        let index = id.index as usize;
         let is_closing = connection.is_closing();
         match bytes {
-            Err(()) => self.broken(id, peer),
+            Err(()) => self.broken(index),
             Ok(bytes) if !is_closing && self.io.sent(index, bytes) => self.all_sent(index),
             Ok(_) => {}
         }
@@ -144,11 +144,13 @@ impl Node {
     }
 
     /// A connection is of no use any more.
-    fn broken(&mut self, id: ConnectionId, peer: Peer) {
+    pub(super) fn broken(&mut self, index: usize) {
+        let connection = &self.io.connections[index];
+        let (id, peer) = (connection.id, connection.peer);
         if let Peer::Member(member) = peer {
             self.peers.lost(&mut self.io, member, id);
         }
-        self.io.close(id.index as usize);
+        self.io.close(index);
     }
 
     /// See [`crate::machine::Machine::output`].

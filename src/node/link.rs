@@ -43,8 +43,9 @@ pub use read::read;
 pub use write::{write, write_reply};
 
 /// The version of the protocol that this code speaks, and the only one. It is also one of what nodes expect of each
-/// other's journals: since 3 a reset has its id there, and steps of the clock are told; since 4 replies are typed.
-pub const VERSION: u32 = 4;
+/// other's journals: since 3 a reset has its id there, and steps of the clock are told; since 4 replies are typed; 5 has one outcome
+/// more.
+pub const VERSION: u32 = 5;
 const MAGIC: &[u8; 8] = b"GALOLINK";
 
 const HELLO: u8 = 1;

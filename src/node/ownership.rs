@@ -13,6 +13,8 @@
 //!
 //! and again, at growing intervals, for as long as nobody is known to have it.
 //!
+//! Where an engine keeps the journals there are no locks, and the replica ([`crate::replicate`]) tries for shards.
+//!
 //! It releases a shard when the shard's home has come back, and all of them when it stops and
 //! somebody else is there: no command is begun any more, background work is done (with durability `disk`
 //! what was journalled is synced, for replies wait for it), the lock is dropped, and the others are told.
@@ -23,6 +25,7 @@ use super::event::NodeEvent;
 use super::link::Frame;
 use super::peers::Peers;
 use super::router::Router;
+use super::settings::{Durability, Settings};
 use super::shards::Shards;
 use super::transport::Transport;
 use crate::limits::{
@@ -60,10 +63,12 @@ pub(super) struct Ownership {
 
 impl Ownership {
     /// `ours`: what this node owns at its start. Times are counted from the first tick.
-    pub(super) fn new(members: &Members, ours: &Shards) -> Ownership {
+    pub(super) fn new(settings: &Settings, ours: &Shards) -> Ownership {
+        let members = &settings.members;
+        let is_replicated = settings.durability == Durability::Replicated;
         let mut candidacies = vec![NEW; members.shards];
         for (shard, candidacy) in candidacies.iter_mut().enumerate() {
-            if members.is_candidate(shard) && ours.get(shard).is_none() {
+            if !is_replicated && members.is_candidate(shard) && ours.get(shard).is_none() {
                 let at_home = members.home(shard) == members.own();
                 candidacy.try_ns = if at_home { 0 } else { ACQUIRE_GRACE_NS };
             }
@@ -162,6 +167,9 @@ impl Ownership {
     }
 
     fn try_at(&mut self, io: &mut Transport, shard: usize, at_ns: u64) {
+        if io.settings.durability == Durability::Replicated {
+            return; // The replica tries.
+        }
         let candidacy = &mut self.candidacies[shard];
         candidacy.try_ns = candidacy.try_ns.min(at_ns);
         io.wake_by(at_ns);
@@ -241,7 +249,7 @@ impl Ownership {
 
     // ---- Handing over ----------------------------------------------------------------
 
-    /// A shard's lock was dropped.
+    /// A shard is not ours any more: its lock was dropped, or it was lost. As it was.
     pub(super) fn released(
         &mut self,
         io: &mut Transport,
@@ -249,17 +257,18 @@ impl Ownership {
         router: &mut Router,
         shards: &mut Shards,
         shard: usize,
-    ) {
-        let to = shards.take(shard);
-        self.candidacies[shard].given_to = Some(to);
+    ) -> Shard {
+        let (taken, to) = shards.take(shard);
+        io.commit.disowned(shard);
+        self.candidacies[shard].given_to = to;
         io.settings.process.stats.shard_lost(shard);
-        let (number, to_member) = (shard as u32, to as u32);
         let released = Frame::Released {
-            shard: number,
-            to: to_member,
+            shard: shard as u32,
+            to: to.map_or(u32::MAX, |to| to as u32), // There is no such member.
         };
         peers.tell_all(io, &released);
-        self.owner_lost(io, peers, router, shard, Some(to));
+        self.owner_lost(io, peers, router, shard, to);
+        taken
     }
 
     /// A member takes no shard any more: what was to go to it goes to another, or stays.

@@ -10,6 +10,8 @@ pub enum Durability {
     Process,
     /// After the `fdatasync`: survives a power loss.
     Disk,
+    /// After a quorum of the engine's servers has it: survives the loss of a machine.
+    Replicated,
 }
 
 /// How payments are carried out.

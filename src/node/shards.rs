@@ -53,12 +53,11 @@ impl Shards {
         place.ours = Some(shard);
     }
 
-    /// A shard was released; to whom.
-    pub(super) fn take(&mut self, number: usize) -> usize {
+    /// A shard is not ours any more; to whom it was to go.
+    pub(super) fn take(&mut self, number: usize) -> (Shard, Option<usize>) {
         let place = std::mem::take(&mut self.places[number]);
-        let to = place.releasing_to.expect("it was being released");
-        self.releasing -= 1;
-        to
+        self.releasing -= usize::from(place.releasing_to.is_some());
+        (place.ours.expect("it was ours"), place.releasing_to)
     }
 
     /// To whom a shard of ours goes as soon as nothing is under way for it.

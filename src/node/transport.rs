@@ -479,32 +479,25 @@ impl Transport {
 
     // ---- The journal, and the end of a tick -------------------------------------------------
 
-    /// A batch of the tick is in the journal.
-    pub(super) fn journal_written(&mut self, records: u64, bytes: u64) {
-        self.commit.written();
+    /// A batch of the tick is in the journal of a shard.
+    pub(super) fn journal_written(&mut self, shard: usize, records: u64, bytes: u64) {
+        self.commit.written(shard);
         let stats = self.stats();
         stats.journal_writes.add(1);
         stats.journal_records.add(records);
         stats.journal_bytes.add(bytes);
     }
 
-    /// A sync of a shard begins.
-    pub(super) fn sync_started(&mut self, shard: usize) {
-        self.commit.sync_started(shard);
-    }
-
-    /// It is done.
-    pub(super) fn synced(&mut self, shard: usize) {
-        self.commit.synced(shard);
-        self.stats().journal_syncs.add(1);
-    }
-
-    /// Counts the tick's replies, releases what may leave, and sends it. `synced`: up to which ticket every
-    /// journal write is synced; `monotonic_ns`: the present, after the journal writes.
-    pub(super) fn release(&mut self, synced: impl FnOnce(&CommitGate) -> u64, monotonic_ns: u64) {
+    /// Counts the tick's replies, releases what may leave, and sends it. `monotonic_ns`: the present, after the
+    /// journal writes; `lease_lasts`: by then, where that counts.
+    pub(super) fn release(&mut self, monotonic_ns: u64, lease_lasts: bool) {
         let safe = match self.settings.durability {
             Durability::Process => u64::MAX,
-            Durability::Disk => synced(&self.commit),
+            Durability::Disk => self.commit.safe(),
+            Durability::Replicated => {
+                self.commit.lease(lease_lasts);
+                self.commit.safe()
+            }
         };
         self.count_replies(safe, monotonic_ns);
         let mut dirty = std::mem::take(&mut self.dirty);
@@ -531,7 +524,9 @@ impl Transport {
     fn count_replies(&mut self, safe: u64, now_ns: u64) {
         let stats = self.settings.process.stats.core(self.settings.members.core);
         let all_safe = self.commit.is_synced(safe);
-        for op in self.commit.ops.drain(..) {
+        let is_kept = !all_safe && self.settings.durability == Durability::Replicated;
+        let mut ops = std::mem::take(&mut self.commit.ops);
+        for op in ops.drain(..) {
             if !all_safe {
                 op.hold_back(&mut self.connections);
             }
@@ -540,7 +535,12 @@ impl Transport {
                 let took_ns = now_ns.saturating_sub(op.caller.began_ns);
                 stats.replied(op.caller.endpoint as usize, op.status as usize, took_ns);
             }
+            let connection = self.connections.get(op.caller.connection);
+            if is_kept && connection.is_some_and(|it| it.is_client() && it.waits()) {
+                self.commit.keep(op, self.now.monotonic_ns);
+            }
         }
+        self.commit.ops = ops;
     }
 
     /// Sends what may leave, and moves a connection on that has nothing left to send.

@@ -1,8 +1,10 @@
 //! The commit gate: a reply leaves when what it rests on is safe.
 //!
 //! A tick's replies are written behind their connections' earlier output and noted here. Once the journal has the
-//! tick's batches they may leave, with durability `process`; with `disk` they wait for an `fdatasync`, by ticket:
-//! each journal write of the core has the next number, and a sync covers all that were written when it began.
+//! tick's batches they may leave, with durability `process`; otherwise they wait, by ticket: each batch of the core has
+//! the next number, and what makes a shard's batches safe covers all that there were when it began. With `disk` that
+//! is an `fdatasync`. With `replicated` it is the engine's acknowledgement; replies wait for the lease in the same way,
+//! and those that have waited for too long are answered anew, for which they are kept.
 
 use std::collections::VecDeque;
 
@@ -10,6 +12,7 @@ use super::connections::{Connection, Connections};
 use super::encoder::Caller;
 use crate::command::Command;
 use crate::http::Status;
+use crate::limits::COMMAND_NS_MAX;
 use crate::machine::ConnectionId;
 use crate::payments::PaymentId;
 use crate::shard::Shard;
@@ -76,10 +79,30 @@ pub(in crate::node) struct CommitGate {
     pub(in crate::node) ops: Vec<Op>,
     /// Replies that wait for a sync, oldest first.
     pending: VecDeque<PendingReply>,
-    /// Of the last journal write.
+    /// What waits of that for clients, reply by reply, oldest first: with durability `replicated` only.
+    pub(in crate::node) held: VecDeque<HeldOp>,
+    /// Of the last batch.
     ticket: u64,
-    /// By shard: the ticket when its running sync was started, and when its last one was.
-    syncs: Vec<(u64, u64)>,
+    /// By shard; behind them, the lease's.
+    safety: Vec<Safety>,
+}
+
+/// A reply that waits, and may have to be written anew.
+pub(in crate::node) struct HeldOp {
+    pub(in crate::node) op: Op,
+    ticket: u64,
+    /// When it was written. Monotonic.
+    pub(in crate::node) since_ns: u64,
+}
+
+/// How far what a shard did is safe: tickets.
+#[derive(Clone, Copy, Default)]
+struct Safety {
+    /// Of its last batch.
+    written: u64,
+    /// Covered by what is under way, and by what was done last.
+    begun: u64,
+    done: u64,
 }
 
 impl CommitGate {
@@ -87,41 +110,92 @@ impl CommitGate {
         CommitGate {
             ops: Vec::new(),
             pending: VecDeque::new(),
+            held: VecDeque::new(),
             ticket: 0,
-            syncs: vec![(0, 0); shards],
+            safety: vec![Safety::default(); shards + 1],
         }
     }
 
-    /// The tick's batch of a shard is in the journal.
-    pub(in crate::node) fn written(&mut self) {
+    /// The tick's batch of a shard is there, and stays.
+    pub(in crate::node) fn written(&mut self, shard: usize) {
         self.ticket += 1;
+        self.safety[shard].written = self.ticket;
     }
 
     /// A shard is ours. What was recovered may be in the page cache only: with durability `disk` even a read of it
     /// waits for the first sync.
     pub(in crate::node) fn owned(&mut self, shard: &Shard) {
-        self.syncs[shard.identity().shard as usize] = (self.ticket, self.ticket);
-        self.ticket += u64::from(shard.synced_sequence() < shard.sequence());
+        let number = shard.identity().shard as usize;
+        self.disowned(number);
+        if shard.synced_sequence() < shard.sequence() {
+            self.written(number);
+        }
     }
 
-    /// A sync of a shard begins; it covers everything written so far.
-    pub(in crate::node) fn sync_started(&mut self, shard: usize) {
-        self.syncs[shard].0 = self.ticket;
+    /// A shard is not ours: nothing waits for it.
+    pub(in crate::node) fn disowned(&mut self, shard: usize) {
+        self.safety[shard] = Safety {
+            written: self.ticket,
+            begun: self.ticket,
+            done: self.ticket,
+        };
     }
 
-    /// The sync is done: what was written when it began is durable.
-    pub(in crate::node) fn synced(&mut self, shard: usize) {
-        self.syncs[shard].1 = self.syncs[shard].0;
+    /// What makes a shard's batches safe begins; it covers all that there are.
+    pub(in crate::node) fn begun(&mut self, shard: usize) {
+        self.safety[shard].begun = self.ticket;
     }
 
-    /// Up to which ticket every journal write of our shards is synced.
-    pub(in crate::node) fn synced_ticket<'a>(
-        &self,
-        shards: impl Iterator<Item = &'a Shard>,
-    ) -> u64 {
-        let unsynced = shards.filter(|shard| shard.synced_sequence() < shard.sequence());
-        let tickets = unsynced.map(|shard| self.syncs[shard.identity().shard as usize].1);
+    /// It is done.
+    pub(in crate::node) fn done(&mut self, shard: usize) {
+        self.safety[shard].done = self.safety[shard].begun;
+    }
+
+    /// This tick's replies wait for the lease, or nothing does any more.
+    pub(in crate::node) fn lease(&mut self, lasts: bool) {
+        let lease = self.safety.len() - 1;
+        if lasts {
+            self.disowned(lease);
+        } else if self.ops.iter().any(|op| op.dependency != Dependency::Nothing) {
+            self.written(lease);
+        }
+    }
+
+    /// Up to which ticket everything is safe.
+    pub(in crate::node) fn safe(&self) -> u64 {
+        let unsafe_ones = self.safety.iter().filter(|it| it.done < it.written);
+        let tickets = unsafe_ones.map(|it| it.done);
         tickets.min().unwrap_or(self.ticket)
+    }
+
+    /// Keeps what waits, to be written anew.
+    pub(in crate::node) fn keep(&mut self, op: Op, since_ns: u64) {
+        self.held.push_back(HeldOp {
+            op,
+            ticket: self.ticket,
+            since_ns,
+        });
+    }
+
+    /// A member's frames were written anew, up to `end`: they wait for all that there is.
+    pub(in crate::node) fn wait_again(&mut self, connection: ConnectionId, end: u64) {
+        self.give_up(&[connection]);
+        self.pending.push_back(PendingReply {
+            connection,
+            end,
+            ticket: self.ticket,
+        });
+    }
+
+    /// When the oldest has waited for too long; `u64::MAX`: none waits. Monotonic.
+    pub(in crate::node) fn over_ns(&self) -> u64 {
+        let oldest = self.held.front();
+        oldest.map_or(u64::MAX, |it| it.since_ns + COMMAND_NS_MAX)
+    }
+
+    /// The replies of some connections, which are sorted by index, wait for nothing any more.
+    pub(in crate::node) fn give_up(&mut self, ids: &[ConnectionId]) {
+        self.pending.retain(|it| !is_among(ids, it.connection));
     }
 
     /// Whether all that was written so far may leave, if everything up to `safe` may.
@@ -137,6 +211,9 @@ impl CommitGate {
         safe: u64,
         dirty: &mut Vec<ConnectionId>,
     ) {
+        while self.held.front().is_some_and(|it| it.ticket <= safe) {
+            self.held.pop_front();
+        }
         while let Some(reply) = self.pending.front().filter(|reply| reply.ticket <= safe) {
             let (id, end) = (reply.connection, reply.end);
             self.pending.pop_front();
@@ -171,4 +248,10 @@ impl CommitGate {
     pub(in crate::node) fn held(&self) -> usize {
         self.pending.len()
     }
+}
+
+/// Whether a connection is one of these, which are sorted by index.
+pub(in crate::node) fn is_among(ids: &[ConnectionId], id: ConnectionId) -> bool {
+    let found = ids.binary_search_by_key(&id.index, |it| it.index);
+    found.is_ok_and(|at| ids[at] == id)
 }

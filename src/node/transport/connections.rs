@@ -88,6 +88,11 @@ impl Output {
         self.released = self.released.max(end);
     }
 
+    /// Everything before that may leave.
+    pub fn released(&self) -> u64 {
+        self.released
+    }
+
     /// Something was written that may not leave yet.
     pub fn has_unreleased(&self) -> bool {
         self.released < self.end()
@@ -283,10 +288,15 @@ impl Connection {
         self.output.released < self.output.held_to
     }
 
+    /// What was written last has to wait, or waits behind what has to.
+    pub fn waits(&self) -> bool {
+        self.output.waits || self.is_held()
+    }
+
     /// This tick wrote a reply, from `start` on, that has to wait for a sync, or not: those before it that need
     /// not, and wait behind none that has to, may leave. (Of what is not a client nobody knows it reply by reply.)
     pub fn holds_back(&mut self, start: u64, waits: bool) {
-        if !self.output.waits && !self.is_held() && self.is_client() {
+        if !self.waits() && self.is_client() {
             self.output.release(start);
         }
         self.output.waits |= waits;
@@ -453,6 +463,14 @@ impl Connections {
     /// Clients hold so much that each gets only what it cannot do without.
     pub fn scarce(&self) -> bool {
         self.held_by_clients > CLIENT_BUFFERS_BYTES_SCARCE
+    }
+
+    /// The slots of open connections to members.
+    pub fn links(&self) -> impl Iterator<Item = usize> + '_ {
+        let slots = self.slots.iter().enumerate();
+        let is_link = |it: &Connection| matches!(it.peer, Peer::Member(_) | Peer::Linker);
+        let open = slots.filter(move |(_, it)| it.state == ConnectionState::Open && is_link(it));
+        open.map(|(index, _)| index)
     }
 
     /// Clients connected.
