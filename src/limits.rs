@@ -311,8 +311,20 @@ pub const ENGINE_FAULT_NS: u64 = SECOND_NS;
 pub const INSPECTION_NS: u64 = 5 * SECOND_NS;
 /// How much longer each further candidate leaves a shard that is free to those before it.
 pub const CANDIDATE_NS: u64 = 250 * MILLISECOND_NS;
-/// Bytes of a batch's records: half of what the engine takes in a message (1 MiB unless it is told otherwise).
-pub const BATCH_BYTES_MAX: usize = MIB / 2;
+/// Bytes of a batch's records, which a record of the engine carries. While one is under way, ticks gather the next.
+/// Beyond: writes are refused.
+pub const BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - KIB;
+/// Bytes of records that one tick may add to that. Beyond: requests wait for the next tick.
+pub const BATCH_BYTES_OF_TICK_MAX: usize = BATCH_BYTES_MAX / 4;
+
+/// Of a stop: how long giving shards and lease away may take.
+pub const ENGINE_STOP_NS: u64 = SECOND_NS;
+/// A member that has not said that it got what it was sent is asked so often.
+pub const CARRIER_ASK_NS: u64 = 100 * MILLISECOND_NS;
+/// And one that has nothing to say so often.
+pub const CARRIER_IDLE_NS: u64 = SECOND_NS;
+/// A member that does not answer for longer: its link is given up.
+pub const CARRIER_SILENCE_NS: u64 = SECOND_NS;
 
 // ---- Shards ----------------------------------------------------------------
 

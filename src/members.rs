@@ -64,6 +64,12 @@ impl Members {
         shard % self.nodes.len() * self.cores + shard / self.nodes.len() % self.cores
     }
 
+    /// The members that may own a shard, its home first.
+    pub fn candidates(&self, shard: usize) -> impl Iterator<Item = usize> {
+        let (home, cores, count) = (self.home(shard), self.cores, self.count());
+        (0..self.nodes.len()).map(move |step| (home + step * cores) % count)
+    }
+
     /// Whether we may own a shard: it is at home at our core of some node.
     pub fn is_candidate(&self, shard: usize) -> bool {
         self.home(shard) % self.cores == self.core

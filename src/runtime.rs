@@ -2,7 +2,11 @@
 //!
 //! This is where a tick ends: the batch of each shard goes into its journal with one `pwrite`, then
 //! the node releases the replies; then the slow work that became due (`fdatasync`, a slice of a
-//! snapshot, a run of settled payments) is handed out as jobs.
+//! snapshot, a run of settled payments) is handed out as jobs. Where an engine keeps the journals, it is asked instead
+//! ([`replication`]).
+
+mod carrier;
+mod replication;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,14 +15,17 @@ use crate::command::Outcome;
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
+use crate::machine::engine::EngineEvent;
 use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, Settings};
+use crate::replicate;
 use crate::shard::{
     Acquired, AppendError, Appended, Directory, Disk, Done, Owned, RecoveryError, Shard, Store,
     StoreJob,
 };
 use crate::system::with_limit;
 use probe::probe;
+use replication::{copy_of, Replication};
 
 /// Blocking work that a runtime hands out.
 pub enum Work<D: Disk> {
@@ -92,11 +99,17 @@ pub struct Runtime<D: Disk> {
     /// Of a stop: its snapshots are under way.
     closing: bool,
     exited: bool,
+    /// Where an engine keeps the journals.
+    replication: Option<Box<Replication>>,
 }
 
-/// A shard that is ours: its files, and what they have coming; times are monotonic.
+/// A shard that is ours, or a copy of another's: its files, and what they have coming; times are monotonic.
 struct OwnedShard<D: Disk> {
     shard: usize,
+    /// Its memory, unless the node has it.
+    standby: Option<Shard>,
+    /// It was ours, and is to be read from its files again.
+    lost: bool,
     store: Store<D>,
     lock: D::Lock,
     sync_due_ns: Option<u64>,
@@ -122,6 +135,8 @@ impl<D: Disk> OwnedShard<D> {
         recovered.shard.set_payments_max(open_max);
         let owned_shard = OwnedShard {
             shard: recovered.shard.identity().shard as usize,
+            standby: None,
+            lost: false,
             store: recovered.store,
             lock,
             sync_due_ns: None,
@@ -132,6 +147,13 @@ impl<D: Disk> OwnedShard<D> {
             snapshot_ns: now_ns,
         };
         (owned_shard, recovered.shard)
+    }
+
+    /// As a copy of another's.
+    fn standby(mut self, mut copy: Shard) -> OwnedShard<D> {
+        copy.set_replicated();
+        self.standby = Some(copy);
+        self
     }
 }
 
@@ -172,7 +194,41 @@ impl<D: Disk> Runtime<D> {
             stop_deadline_ns: None,
             closing: false,
             exited: false,
+            replication: None,
         }
+    }
+
+    /// Where an engine keeps the journals: `owned` are this core's copies. `boot_clock`: `CLOCK_BOOTTIME`, nanoseconds.
+    pub fn replicated(
+        settings: Settings,
+        directory: Directory<D>,
+        owned: Vec<Owned<D>>,
+        clock: fn() -> u64,
+        boot_clock: fn() -> u64,
+        replica: replicate::Settings,
+    ) -> Runtime<D> {
+        assert_eq!(settings.durability, Durability::Replicated);
+        let mut runtime = Runtime::new(settings, directory, Vec::new(), clock);
+        for owned in owned {
+            let (owned_shard, copy) = runtime.open(owned);
+            runtime.owned.push(owned_shard.standby(copy));
+        }
+        runtime.replication = Some(Box::new(Replication::new(replica, boot_clock)));
+        runtime
+    }
+
+    /// A shard's files, and the shard.
+    fn open(&self, owned: Owned<D>) -> (OwnedShard<D>, Shard) {
+        let now_ns = self.node.now().monotonic_ns;
+        let (mut owned_shard, mut shard) = OwnedShard::new(owned, now_ns, self.open_max);
+        if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
+            let store = &mut owned_shard.store;
+            store.set_thresholds(segment_bytes, snapshot_journal_bytes);
+        }
+        if let Some(payments) = self.settled_run {
+            shard.set_settled_run(payments);
+        }
+        (owned_shard, shard)
     }
 
     /// The shards that are owned here, in ascending order of their numbers.
@@ -195,11 +251,18 @@ impl<D: Disk> Runtime<D> {
     pub fn set_settled_run(&mut self, payments: usize) {
         self.settled_run = Some(payments);
         self.touched = true;
-        for owned_shard in &self.owned {
-            self.node
-                .shard_mut(owned_shard.shard)
-                .set_settled_run(payments);
+        for OwnedShard { shard, standby, .. } in &mut self.owned {
+            copy_of(&mut self.node, standby, *shard).set_settled_run(payments);
         }
+    }
+
+    /// Where the copy of a shard ends.
+    #[cfg(test)]
+    pub(crate) fn log_end(&self, shard: usize) -> Option<crate::shard::LogEnd> {
+        let owned_shard = self.owned.iter().find(|it| it.shard == shard)?;
+        let mut ours = self.node.shards();
+        let ours = || ours.find(|it| it.identity().shard as usize == shard);
+        Some(owned_shard.standby.as_ref().or_else(ours)?.log_end())
     }
 
     /// To look at from outside.
@@ -216,6 +279,9 @@ impl<D: Disk> Runtime<D> {
 
     /// Writes what the tick journalled: one `pwrite` a shard.
     fn commit(&mut self) {
+        if self.replication.is_some() {
+            return self.gather();
+        }
         for at in 0..self.owned.len() {
             let OwnedShard { shard, store, .. } = &mut self.owned[at];
             if !self.node.has_batch(*shard) {
@@ -272,7 +338,7 @@ impl<D: Disk> Runtime<D> {
         let mut slow = self.is_copying() || self.is_about_runs();
         for owned_shard in &mut self.owned {
             let store = &mut owned_shard.store;
-            let releasing = self.node.is_releasing(owned_shard.shard);
+            let releasing = owned_shard.lost || self.node.is_releasing(owned_shard.shard);
             if store.needs_sync() {
                 let due_ns = owned_shard
                     .sync_due_ns
@@ -281,7 +347,9 @@ impl<D: Disk> Runtime<D> {
                 if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
                         owned_shard.sync_due_ns = None;
-                        self.node.safety_begun(owned_shard.shard);
+                        if self.durability == Durability::Disk {
+                            self.node.safety_begun(owned_shard.shard);
+                        }
                         self.effects.push_back(Effect::Start(Work::Store(job)));
                     }
                 }
@@ -295,7 +363,8 @@ impl<D: Disk> Runtime<D> {
             if releasing {
                 continue;
             }
-            let shard = self.node.shard_mut(owned_shard.shard);
+            let (number, standby) = (owned_shard.shard, &mut owned_shard.standby);
+            let shard = copy_of(&mut self.node, standby, number);
             if !slow && store.snapshot_due() && now_ns >= owned_shard.snapshot_retry_ns {
                 slow = store.snapshot_begin(shard);
             }
@@ -312,7 +381,7 @@ impl<D: Disk> Runtime<D> {
 
     /// Lets the shards go that the node gives away, once nothing is under way for them.
     fn let_go(&mut self) {
-        if self.node.releasing() == 0 {
+        if self.replication.is_some() || self.node.releasing() == 0 {
             return;
         }
         // A snapshot that is given up here leaves room for another one. A shard that stays after all has a job or a
@@ -368,10 +437,11 @@ impl<D: Disk> Runtime<D> {
         let Some(deadline_ns) = self.stop_deadline_ns else {
             return;
         };
-        if self.node.is_quiet() && !self.closing {
+        if self.node.is_quiet() && !self.closing && self.has_given_away() {
             self.closing = true;
-            for owned_shard in &mut self.owned {
-                let shard = self.node.shard_mut(owned_shard.shard);
+            for owned_shard in self.owned.iter_mut().filter(|it| !it.lost) {
+                let (number, standby) = (owned_shard.shard, &mut owned_shard.standby);
+                let shard = copy_of(&mut self.node, standby, number);
                 owned_shard.store.snapshot_begin(shard);
             }
         }
@@ -390,15 +460,7 @@ impl<D: Disk> Runtime<D> {
     fn acquired(&mut self, shard: usize, acquired: Result<Acquired<D>, RecoveryError>) {
         match acquired {
             Ok(Acquired::Ours(owned)) => {
-                let now_ns = self.node.now().monotonic_ns;
-                let (mut owned_shard, mut shard) = OwnedShard::new(*owned, now_ns, self.open_max);
-                if let Some((segment_bytes, snapshot_journal_bytes)) = self.thresholds {
-                    let store = &mut owned_shard.store;
-                    store.set_thresholds(segment_bytes, snapshot_journal_bytes);
-                }
-                if let Some(payments) = self.settled_run {
-                    shard.set_settled_run(payments);
-                }
+                let (owned_shard, shard) = self.open(*owned);
                 self.owned.push(owned_shard);
                 self.note_oldest_snapshot();
                 self.node.acquired(shard);
@@ -432,6 +494,9 @@ impl<D: Disk> Machine for Runtime<D> {
 
     fn tick_begin(&mut self, now: Now) {
         self.node.tick_begin(now);
+        if let Some(replication) = &mut self.replication {
+            replication.tick_begin(&mut self.node);
+        }
     }
 
     fn opened(&mut self, peer: Peer) -> Result<ConnectionId, &'static [u8]> {
@@ -462,6 +527,9 @@ impl<D: Disk> Machine for Runtime<D> {
         self.touched = true;
         let shard = done.shard() as usize;
         let done = match done {
+            WorkDone::Acquired { acquired, .. } if self.replication.is_some() => {
+                return self.read_again(shard, acquired);
+            }
             WorkDone::Acquired { acquired, .. } => return self.acquired(shard, acquired),
             WorkDone::Store(done) => done,
         };
@@ -486,7 +554,9 @@ impl<D: Disk> Machine for Runtime<D> {
         }
         let is_sync = matches!(done, Done::Synced { .. });
         let is_snapshot = matches!(done, Done::SnapshotDone { .. });
-        if let Err(error) = owned_shard.store.done(self.node.shard_mut(shard), done) {
+        let standby = &mut owned_shard.standby;
+        let copy = copy_of(&mut self.node, standby, shard);
+        if let Err(error) = owned_shard.store.done(copy, done) {
             let reason = format!(
                 "{}: fdatasync: {error}; what it covered may be lost",
                 owned_shard.store.dir().display()
@@ -495,7 +565,9 @@ impl<D: Disk> Machine for Runtime<D> {
         }
         if is_sync {
             self.node.core_stats().journal_syncs.add(1);
-            self.node.safe(shard);
+            if self.durability == Durability::Disk {
+                self.node.safe(shard);
+            }
         }
         if is_snapshot {
             self.node.core_stats().snapshots.add(1);
@@ -506,6 +578,9 @@ impl<D: Disk> Machine for Runtime<D> {
     fn stop(&mut self) {
         self.stop_deadline_ns
             .get_or_insert(self.node.now().monotonic_ns + STOP_SNAPSHOT_NS_MAX);
+        if let Some(replication) = &mut self.replication {
+            replication.replica.leave();
+        }
         self.node.stop();
     }
 
@@ -514,19 +589,34 @@ impl<D: Disk> Machine for Runtime<D> {
             return; // Nothing is acknowledged after a failure.
         }
         self.node.events_over();
+        self.follow();
         self.commit();
         if self.exited {
             return;
         }
         self.let_go();
-        self.node.release((self.clock)(), true);
+        let replication = self.replication.as_ref();
+        let lease_lasts = replication.is_none_or(|it| it.lease_lasts());
+        self.node.release((self.clock)(), lease_lasts);
+        self.let_go_of_lost();
         self.close_down();
         self.schedule();
     }
 
     fn next_effect(&mut self) -> Option<Effect<Work<D>>> {
-        let effect = self.node.next_effect().map(with_jobs);
-        effect.or_else(|| self.effects.pop_front())
+        while let Some(effect) = self.node.next_effect() {
+            if !self.carries(&effect) {
+                return Some(with_jobs(effect));
+            }
+        }
+        let effect = self.effects.pop_front();
+        effect.or_else(|| self.replication.as_mut()?.next_effect())
+    }
+
+    fn engine_says(&mut self, event: EngineEvent) {
+        if let Some(replication) = &mut self.replication {
+            replication.engine_says(&mut self.node, event);
+        }
     }
 
     fn output(&self, id: ConnectionId) -> &[u8] {
@@ -539,12 +629,20 @@ impl<D: Disk> Machine for Runtime<D> {
 
     fn deadline_ns(&self) -> Option<u64> {
         let slow_ns = Some(self.slow_ns).filter(|at_ns| *at_ns != u64::MAX);
-        let all = [slow_ns, self.node.deadline_ns(), self.stop_deadline_ns];
+        let replication = self.replication.as_ref().map(|it| it.wake_ns());
+        let replication_ns = replication.filter(|at_ns| *at_ns != u64::MAX);
+        let all = [
+            slow_ns,
+            self.node.deadline_ns(),
+            self.stop_deadline_ns,
+            replication_ns,
+        ];
         all.into_iter().flatten().min()
     }
 
     fn ready(&self) -> bool {
-        self.node.ready()
+        let replication = self.replication.as_ref();
+        self.node.ready() || replication.is_some_and(|it| it.is_ready())
     }
 }
 

@@ -317,7 +317,8 @@ impl Gateway {
     /// A shard is not ours any more: requests for its payments that have not left do not leave.
     pub(in crate::node) fn withdraw(&self, io: &mut Transport, shard: usize) {
         for (index, work) in self.work.iter().enumerate() {
-            let is_its = matches!(work, Some(UpstreamWork::Pay(attempt)) if attempt.order.shard == shard);
+            let is_its =
+                matches!(work, Some(UpstreamWork::Pay(attempt)) if attempt.order.shard == shard);
             if is_its && io.connections[index].output.has_unreleased() {
                 io.close(index);
             }

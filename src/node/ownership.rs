@@ -129,7 +129,10 @@ impl Ownership {
         }
         self.candidacies[number] = NEW;
         // With durability `disk` even a read of what was recovered waits until that is synced.
-        io.commit.owned(&shard);
+        match io.settings.durability {
+            Durability::Replicated => io.commit.disowned(number),
+            Durability::Process | Durability::Disk => io.commit.owned(&shard),
+        }
         log::info!("shard {number} is ours, at record {}", shard.sequence());
         shards.put(shard);
         let members = &io.settings.members;

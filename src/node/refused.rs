@@ -146,6 +146,13 @@ fn answer_held(io: &mut Transport, is_over: impl Fn(&HeldOp) -> bool) {
         return;
     }
     io.commit.give_up(&ids);
+    // What this tick has written behind it goes the same way.
+    for op in std::mem::take(&mut io.commit.ops) {
+        match is_among(&ids, op.caller.connection) {
+            true => io.commit.keep(op, io.now.monotonic_ns),
+            false => io.commit.ops.push(op),
+        }
+    }
     let (mut theirs, rest) = std::mem::take(&mut io.commit.held)
         .into_iter()
         .partition::<Vec<_>, _>(|it| is_among(&ids, it.op.caller.connection));
@@ -182,6 +189,7 @@ fn answer_connection(io: &mut Transport, ops: &[&Op]) {
                 let (connection, buffers) = io.connections.with_buffers(index);
                 let out = connection.output.writer(buffers);
                 out.extend_from_slice(&behind[place(op)..end]);
+                io.count_reply(op, op.status, io.now_ns());
                 continue;
             }
             Dependency::Read { .. } => UNAVAILABLE,
@@ -189,6 +197,7 @@ fn answer_connection(io: &mut Transport, ops: &[&Op]) {
         };
         let status = io.encoder.problem(&op.caller, &problem);
         io.encode(&op.caller, status, None);
+        io.count_reply(op, status, io.now_ns());
     }
     let output = &mut io.connections[index].output;
     output.release(output.end());

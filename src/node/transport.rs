@@ -499,6 +499,9 @@ impl Transport {
                 self.commit.safe()
             }
         };
+        while let Some(op) = self.commit.next_released(safe) {
+            self.count_reply(&op, op.status, monotonic_ns);
+        }
         self.count_replies(safe, monotonic_ns);
         let mut dirty = std::mem::take(&mut self.dirty);
         self.commit
@@ -522,7 +525,6 @@ impl Transport {
     /// Counts the tick's replies, and notes where those begin that must wait. `safe`: the ticket up to which
     /// everything may leave.
     fn count_replies(&mut self, safe: u64, now_ns: u64) {
-        let stats = self.settings.process.stats.core(self.settings.members.core);
         let all_safe = self.commit.is_synced(safe);
         let is_kept = !all_safe && self.settings.durability == Durability::Replicated;
         let mut ops = std::mem::take(&mut self.commit.ops);
@@ -530,17 +532,23 @@ impl Transport {
             if !all_safe {
                 op.hold_back(&mut self.connections);
             }
-            // A command from another core is counted where its request came in.
-            if matches!(op.caller.reply_to, ReplyTarget::Client { .. }) {
-                let took_ns = now_ns.saturating_sub(op.caller.began_ns);
-                stats.replied(op.caller.endpoint as usize, op.status as usize, took_ns);
-            }
             let connection = self.connections.get(op.caller.connection);
             if is_kept && connection.is_some_and(|it| it.is_client() && it.waits()) {
                 self.commit.keep(op, self.now.monotonic_ns);
+            } else {
+                self.count_reply(&op, op.status, now_ns);
             }
         }
         self.commit.ops = ops;
+    }
+
+    /// Counts a reply. A command from another core is counted where its request came in.
+    pub(super) fn count_reply(&self, op: &Op, status: Status, now_ns: u64) {
+        if matches!(op.caller.reply_to, ReplyTarget::Client { .. }) {
+            let took_ns = now_ns.saturating_sub(op.caller.began_ns);
+            let endpoint = op.caller.endpoint as usize;
+            self.stats().replied(endpoint, status as usize, took_ns);
+        }
     }
 
     /// Sends what may leave, and moves a connection on that has nothing left to send.

@@ -1,6 +1,7 @@
 //! What leaves a replica: requests to the engine, and events for whoever serves the shards.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use crate::limits::ENGINE_FAULT_NS;
 use crate::machine::engine::{Request, RequestId, Sequence, Subject};
@@ -84,6 +85,41 @@ pub enum Alarm {
         /// The record.
         sequence: Sequence,
     },
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Alarm::Holes { missing, first } => write!(
+                f,
+                "the engine's leading server lacks {missing} records, its first is {first}: no shard is taken over; it is asked to step down"
+            ),
+            Alarm::StreamBehind { last, copy } => write!(
+                f,
+                "the engine's log ends at {last}, the copy here at {copy}: no shard is taken over"
+            ),
+            Alarm::LogBehind { shard, last, copy } => write!(
+                f,
+                "the engine's log of shard {shard} ends at {last}, the copy here at {copy}: the shard is not served, or not written to"
+            ),
+            Alarm::Gap { after, before } => write!(
+                f,
+                "the engine delivers record {before} behind {after}: what is between is asked for again"
+            ),
+            Alarm::Unreadable { shard, sequence } => write!(
+                f,
+                "record {sequence} of the engine's log is none that this version writes: shard {shard} is closed here"
+            ),
+            Alarm::Repeated { shard, sequence } => write!(
+                f,
+                "record {sequence} of the engine's log repeats one of shard {shard}: it is applied once"
+            ),
+            Alarm::NotTheOwners { shard, sequence } => write!(
+                f,
+                "record {sequence} of the engine's log is by somebody who did not own shard {shard}: it is not applied"
+            ),
+        }
+    }
 }
 
 /// Which part of the replica an answer is for.

@@ -24,7 +24,7 @@
 //! | 5 `ended` | lease | the writer has given its lease up |
 //! | 6 `revoked` | lease | the writer has found that the member's lease has run out |
 
-use crate::codec::{is_sealed, put, seal, Fields};
+use crate::codec::{is_sealed, put, seal, u16_at, Fields};
 use crate::machine::engine::{Sequence, Subject};
 
 const MAGIC: [u8; 4] = *b"GREC";
@@ -64,6 +64,13 @@ pub enum Kind {
     Ended,
     /// The writer has found that the member's lease has run out.
     Revoked,
+}
+
+/// The batch of a record of the log that was [read](Record::read) before, if it is one.
+pub fn batch(record: &[u8]) -> Option<&[u8]> {
+    let kind = u16_at(record, MAGIC.len() + size_of_val(&VERSION));
+    let content = RECORD_BYTES_MIN - CRC_BYTES..record.len() - CRC_BYTES;
+    (kind == BATCH).then(|| &record[content])
 }
 
 /// A record.

@@ -35,6 +35,7 @@ pub struct Replica {
     shards: Vec<ShardLog>,
     out: Outbox,
     follower: Follower,
+    leaving: bool,
     stopping: bool,
     /// When something is due.
     wake_ns: u64,
@@ -65,6 +66,7 @@ impl Replica {
             shards: shards.collect(),
             follower: Follower::new(&mut out, after),
             out,
+            leaving: false,
             stopping: false,
             wake_ns: 0,
             settings,
@@ -116,6 +118,11 @@ impl Replica {
     pub fn hand_over(&mut self, shard: u32, to: u32) {
         self.shards[shard as usize].hand_over(to);
         self.wake_ns = 0;
+    }
+
+    /// From now on takes a shard over only while nobody else would.
+    pub fn leave(&mut self) {
+        self.leaving = true;
     }
 
     /// Gives everything away; then nobody has to wait for our lease to end.
@@ -275,6 +282,10 @@ impl Replica {
             return;
         };
         if !candidates.contains(&us.member) {
+            return;
+        }
+        let is_other = |it: &u32| *it != us.member && self.is_alive(*it);
+        if self.leaving && candidates.iter().any(is_other) {
             return;
         }
         let owner = self.shards[shard].position.owner;

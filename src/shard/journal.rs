@@ -61,8 +61,8 @@ pub use frame::{Stamp, RECORD_BYTES_MIN};
 pub use payment::{append_accepted, append_bound, append_purged, append_settled, PaymentEvent};
 pub use reader::{offset_behind, scan_durable_up_to, ReadStop, Reader};
 pub use record::{
-    append_clock, append_remembered, append_reset, append_transaction, record_at, Event, Reason,
-    Record, REMEMBERED_BYTES_MIN,
+    append_clock, append_remembered, append_reset, append_transaction, chain_at, record_at, Event,
+    Reason, Record, REMEMBERED_BYTES_MIN,
 };
 
 use super::Identity;

@@ -47,7 +47,7 @@ pub use lock::Locked;
 pub use meta::Meta;
 pub use payments::{Accepted, Payments};
 pub use recovery::{bound_payments, open, Recovered};
-pub use state::Shard;
+pub use state::{LogEnd, Shard};
 pub use store::{AppendError, Appended, Store};
 
 /// Which shard of which directory a file belongs to.

@@ -10,12 +10,14 @@ use super::clock::{Clock, Reading};
 use super::dedup::{self, DedupResult, DedupTable, Remembered};
 use super::journal::{self, Stamp, RECORD_BYTES_MIN};
 use super::mapping::Mapping;
-use super::payments::{self, Payments};
+use super::payments::{self, Payments, ACCEPTED_BEFORE};
 use super::snapshot::{Position, SnapshotHeader};
 use super::Identity;
 use crate::bank::{Account, Before, Description, Kind, Order, Posted, Refusal, Transaction};
 use crate::command::{ForwardId, Ids};
-use crate::limits::{JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES};
+use crate::limits::{
+    BATCH_BYTES_OF_TICK_MAX, JOURNAL_BATCH_BYTES_MAX, RECORD_BYTES_MAX, SNAPSHOT_SLICE_BYTES,
+};
 use crate::machine::Now;
 
 const SLICE_ACCOUNTS: usize = SNAPSHOT_SLICE_BYTES / size_of::<Account>();
@@ -72,6 +74,11 @@ pub struct Shard {
     /// It has had commands with ids, or payments: without, those parts are not entered.
     pub(super) has_ids: bool,
     pub(super) has_payments: bool,
+    /// Bytes that the batch may have.
+    batch_max: usize,
+    /// Its journal is a log that several machines have: what is durable on one of them is not told in its records, which
+    /// are the same on all.
+    is_replicated: bool,
 }
 
 impl Shard {
@@ -103,7 +110,15 @@ impl Shard {
             undo: Vec::new(),
             reset: None,
             copying: None,
+            batch_max: JOURNAL_BATCH_BYTES_MAX,
+            is_replicated: false,
         }
+    }
+
+    /// Its journal is a log that several machines have.
+    pub fn set_replicated(&mut self) {
+        self.batch_max = BATCH_BYTES_OF_TICK_MAX;
+        self.is_replicated = true;
     }
 
     /// Which shard of which directory this is.
@@ -166,7 +181,7 @@ impl Shard {
     pub fn accepts(&self) -> bool {
         let is_purging = self.has_payments && self.payments.is_purging();
         let ends = self.reset.is_some() || is_purging;
-        !ends && self.batch.len() + RECORD_BYTES_MAX <= JOURNAL_BATCH_BYTES_MAX
+        !ends && self.batch.len() + RECORD_BYTES_MAX <= self.batch_max
     }
 
     /// Looks a transaction up in the dedup table, before it is carried out.
@@ -291,9 +306,10 @@ impl Shard {
 
     fn stamp_next(&self, time_us: u64) -> Stamp {
         let sequence = self.log_end.sequence + 1;
+        let synced = if self.is_replicated { 0 } else { self.synced };
         Stamp {
             chain: self.log_end.chain,
-            unsynced: u32::try_from(sequence - self.synced).unwrap_or(u32::MAX),
+            unsynced: u32::try_from(sequence - synced).unwrap_or(u32::MAX),
             sequence,
             time_us: self.time_us(time_us),
         }
@@ -310,6 +326,11 @@ impl Shard {
     /// The records of this tick, to be written in one piece; empty: nothing to write.
     pub fn batch(&self) -> &[u8] {
         &self.batch
+    }
+
+    /// How many those are.
+    pub fn batch_records(&self) -> u64 {
+        self.log_end.sequence - self.written_end.sequence
     }
 
     /// The end of the journal, before the batch.
@@ -497,6 +518,41 @@ impl Shard {
             }
             journal::Event::Unknown(reason) => Err(reason),
         }
+    }
+
+    /// Applies a batch of the shard's log that was made elsewhere, or is here already: its new records and how many they
+    /// are. `Err` says why it cannot be what comes next; the shard is of no use then. Between ticks.
+    pub fn apply_log<'a>(&mut self, batch: &'a [u8]) -> Result<(&'a [u8], u64), &'static str> {
+        debug_assert!(self.batch.is_empty());
+        let (before, mut end) = (self.log_end, self.log_end);
+        let mut offset = 0;
+        let mut known = 0;
+        while offset < batch.len() {
+            let record = journal::record_at(batch, offset, self.seed);
+            let record = record.map_err(journal::Reason::as_str)?;
+            let stamp = &record.stamp;
+            offset += record.bytes;
+            if stamp.sequence <= before.sequence {
+                if stamp.sequence == before.sequence && record.crc != before.chain {
+                    return Err("another record than the one that is here");
+                }
+                known = offset;
+                continue;
+            }
+            let is_next = stamp.sequence == end.sequence + 1 && stamp.chain == end.chain;
+            if !is_next || stamp.time_us < end.time_us {
+                return Err(journal::Reason::Chain.as_str());
+            }
+            self.replay(&record)?;
+            end = LogEnd {
+                sequence: stamp.sequence,
+                chain: record.crc,
+                time_us: stamp.time_us,
+            };
+        }
+        self.payments.all_arrived().map_err(|_| ACCEPTED_BEFORE)?;
+        self.resume(end, self.synced);
+        Ok((&batch[known..], end.sequence - before.sequence))
     }
 
     fn replay_forgotten(

@@ -169,10 +169,15 @@ impl<D: Disk> Store<D> {
 
     /// Writes the shard's batch behind the journal: one `pwrite`, and now and then a new segment before it.
     pub fn append(&mut self, shard: &Shard) -> Result<Appended, AppendError> {
-        let (before, bytes) = (shard.written_end(), shard.batch());
+        let (before, records) = (shard.written_end(), shard.batch_records());
         assert_eq!(before.sequence, self.written, "no gap and no overlap");
+        self.append_records(shard.batch(), records)
+    }
+
+    /// The same of so many records that come next, one at least.
+    pub fn append_records(&mut self, bytes: &[u8], records: u64) -> Result<Appended, AppendError> {
         if self.current_bytes >= self.segment_bytes {
-            self.rotate(before.sequence + 1, before.chain)?;
+            self.rotate(self.written + 1, journal::chain_at(bytes))?;
         }
         let mut written = 0;
         let offset = self.current_bytes;
@@ -181,9 +186,9 @@ impl<D: Disk> Store<D> {
             return Err(self.cut_back(error, written));
         }
         self.mark_unsynced();
-        self.written = shard.sequence();
+        self.written += records;
         let appended = Appended {
-            records: self.written - before.sequence,
+            records,
             bytes: bytes.len() as u64,
         };
         self.current_bytes += appended.bytes;

@@ -79,14 +79,33 @@ impl Talk {
     }
 }
 
-fn play(seed: u64) {
+/// Something happens to the engine, or on the way to it.
+fn trouble(rig: &mut Rig, random: &mut Random, node: usize) {
+    match random.below(8) {
+        0 => rig.engine.away = true,
+        1 => rig.engine.stuck = true,
+        2 => rig.cut_off(node, true),
+        3 => rig.cut_off(node, false),
+        4 => rig.engine.lost_messages += random.below(4),
+        _ => calm(rig),
+    }
+}
+
+fn calm(rig: &mut Rig) {
+    rig.engine.away = false;
+    rig.engine_goes_on();
+    rig.deliver();
+}
+
+fn play(seed: u64, durability: Option<Durability>) {
     let mut random = Random(seed);
     let nodes = 2 + random.below(2);
     let cores = 1 + random.below(2);
-    let durability = match random.below(2) {
+    let durability = durability.unwrap_or(match random.below(2) {
         0 => Durability::Process,
         _ => Durability::Disk,
-    };
+    });
+    let is_replicated = durability == Durability::Replicated;
     let mut rig = Rig::new(Plan {
         nodes,
         cores,
@@ -135,6 +154,7 @@ fn play(seed: u64) {
                     rig.cut(member, other);
                 }
             }
+            12 | 13 if is_replicated => trouble(&mut rig, &mut random, node),
             12 => rig.disk_stuck(member, true),
             13 | 14 => rig.disk_stuck(member, false),
             15..=17 => rig.pass(random.below(400) as u64 * MILLISECOND_NS),
@@ -160,10 +180,13 @@ fn play(seed: u64) {
     }
     for node in 0..nodes {
         rig.thaw(node);
+        rig.cut_off(node, false);
     }
     for member in 0..members {
         rig.disk_stuck(member, false);
     }
+    rig.engine.lost_messages = 0;
+    calm(&mut rig);
     rig.pass(3 * SECOND_NS);
     for node in 0..nodes {
         if rig.is_gone(node) {
@@ -192,6 +215,9 @@ fn play(seed: u64) {
             "{least} {balance} {most}"
         );
     }
+    if is_replicated {
+        return rig.check_copies();
+    }
     rig.pass(300 * SECOND_NS);
     for core in &rig.cores {
         assert_eq!(
@@ -202,15 +228,24 @@ fn play(seed: u64) {
     }
 }
 
-#[test]
-fn what_is_acknowledged_happened_once_whatever_happens_to_the_nodes() {
+fn play_all(durability: Option<Durability>) {
     let seeds = std::env::var("CHAOS").ok();
     let seeds = match seeds.as_deref().and_then(|it| it.split_once('-')) {
         Some((from, to)) => from.parse().unwrap()..to.parse().unwrap(),
         None => 0..12,
     };
     for seed in seeds {
-        let played = std::panic::catch_unwind(|| play(seed));
+        let played = std::panic::catch_unwind(|| play(seed, durability));
         assert!(played.is_ok(), "seed {seed}");
     }
+}
+
+#[test]
+fn what_is_acknowledged_happened_once_whatever_happens_to_the_nodes() {
+    play_all(None);
+}
+
+#[test]
+fn the_same_where_an_engine_keeps_the_journals_whatever_happens_to_it() {
+    play_all(Some(Durability::Replicated));
 }

@@ -16,6 +16,7 @@ mod gateway_requests;
 mod health;
 mod linking;
 mod links;
+mod machines;
 mod outcomes;
 mod payments;
 mod pipelining;

@@ -2,6 +2,7 @@
 //! does what it is told, and time stands still until it is told to pass.
 
 mod driver;
+pub mod engine;
 pub mod processors;
 mod sight;
 
@@ -18,6 +19,7 @@ use crate::machine::{ConnectionId, Exit, Machine, Peer, Target};
 use crate::members::Members;
 use crate::node::{Durability, Settings};
 use crate::payments::Processor;
+use crate::replicate;
 use crate::runtime::{Runtime, Work, WorkDone};
 use crate::shard::tests::faulty::{Faulty, Write};
 use crate::shard::{self, Acquired, Directory, Meta};
@@ -87,6 +89,8 @@ pub struct Rig {
     unheard: Vec<(usize, Processor)>,
     /// Questions about health that processors have got, and not answered.
     pub health_calls: Vec<processors::Call>,
+    /// With durability `replicated`.
+    pub engine: engine::Engine,
 }
 
 /// One core, and what a driver would keep for it.
@@ -104,6 +108,7 @@ pub struct Core {
     /// Not begun: see [`Rig::disk_stuck`].
     pub jobs: VecDeque<Work<Faulty>>,
     disk_stuck: bool,
+    asking: engine::Asking,
     /// Its process is paused.
     frozen: bool,
     pub accepting: bool,
@@ -181,7 +186,14 @@ impl Rig {
             silent: [false; 2],
             unheard: Vec::new(),
             health_calls: Vec::new(),
+            engine: engine::Engine::default(),
         };
+        if plan.durability == Durability::Replicated {
+            for node in 0..plan.nodes {
+                let (disk, data) = (Faulty::default(), rig.data_of(node));
+                shard::create(&disk, &data, &meta, &CONTEST).unwrap();
+            }
+        }
         for member in 0..plan.nodes * plan.cores {
             let mut core = rig.core(member, false);
             core.exit = Some(Exit::Stopped);
@@ -210,12 +222,20 @@ impl Rig {
         };
         let directory = |disk: &Faulty| Directory {
             disk: disk.clone(),
-            path: self.data.clone(),
+            path: self.data_of(member / cores),
             meta: self.meta,
             descriptor: members.name(member),
         };
-        let mut owned = Vec::new();
-        for shard in members.own_shards().filter(|_| owning) {
+        let is_replicated = self.plan.durability == Durability::Replicated;
+        let (mut owned, own) = (Vec::new(), members.own());
+        let candidates: Vec<Vec<u32>> = (0..members.shards)
+            .map(|shard| members.candidates(shard).map(|it| it as u32).collect())
+            .collect();
+        let wanted = |shard: &usize| match is_replicated {
+            true => candidates[*shard].contains(&(own as u32)),
+            false => members.home(*shard) == own,
+        };
+        for shard in (0..members.shards).filter(wanted).filter(|_| owning) {
             let disk = match nodes {
                 1 => &self.disks[shard],
                 _ => &disk,
@@ -244,8 +264,20 @@ impl Rig {
                 stats: self.stats_of[member / cores].clone(),
             },
         };
+        let clock = || CLOCK_NS.get();
+        let replica = replicate::Settings {
+            cluster: self.meta.directory,
+            member: own as u32,
+            members: (nodes * cores) as u32,
+            process: self.epochs << 8 | own as u64,
+            candidates,
+        };
+        let runtime = match is_replicated {
+            true => Runtime::replicated(settings, directory, owned, clock, clock, replica),
+            false => Runtime::new(settings, directory, owned, clock),
+        };
         Core {
-            runtime: Runtime::new(settings, directory, owned, || CLOCK_NS.get()),
+            runtime,
             disk,
             sockets: Vec::new(),
             sent: Vec::new(),
@@ -254,10 +286,19 @@ impl Rig {
             done: VecDeque::new(),
             jobs: VecDeque::new(),
             disk_stuck: false,
+            asking: engine::Asking::new(self.epochs),
             frozen: false,
             accepting: true,
             trims: 0,
             exit: None,
+        }
+    }
+
+    /// The data directory of a node: all have one, unless an engine keeps the journals.
+    fn data_of(&self, node: usize) -> PathBuf {
+        match self.plan.durability {
+            Durability::Replicated => self.data.with_file_name(format!("data{node}")),
+            Durability::Process | Durability::Disk => self.data.clone(),
         }
     }
 
@@ -390,6 +431,9 @@ impl Rig {
     /// A node that is gone runs again.
     pub fn restart(&mut self, node: usize) {
         self.begin(node);
+        for member in self.members(node) {
+            self.tick(member, |_| ()); // Begins to greet.
+        }
         self.run();
     }
 
@@ -477,7 +521,10 @@ impl Rig {
         loop {
             self.run();
             let running = self.cores.iter().filter(|core| core.runs());
-            match running.filter_map(|core| core.runtime.deadline_ns()).min() {
+            let asked = running.clone().map(|core| core.asking.wake_ns());
+            let asked = asked.filter(|at_ns| *at_ns != u64::MAX);
+            let wanted = running.filter_map(|core| core.runtime.deadline_ns());
+            match wanted.chain(asked).min() {
                 Some(next_ns) if next_ns <= end_ns => self.now_ns = next_ns,
                 _ => break,
             }

@@ -156,7 +156,11 @@ impl CommitGate {
         let lease = self.safety.len() - 1;
         if lasts {
             self.disowned(lease);
-        } else if self.ops.iter().any(|op| op.dependency != Dependency::Nothing) {
+        } else if self
+            .ops
+            .iter()
+            .any(|op| op.dependency != Dependency::Nothing)
+        {
             self.written(lease);
         }
     }
@@ -187,6 +191,12 @@ impl CommitGate {
         });
     }
 
+    /// The next of those that wait no more.
+    pub(in crate::node) fn next_released(&mut self, safe: u64) -> Option<Op> {
+        self.held.front().filter(|it| it.ticket <= safe)?;
+        self.held.pop_front().map(|it| it.op)
+    }
+
     /// When the oldest has waited for too long; `u64::MAX`: none waits. Monotonic.
     pub(in crate::node) fn over_ns(&self) -> u64 {
         let oldest = self.held.front();
@@ -211,9 +221,6 @@ impl CommitGate {
         safe: u64,
         dirty: &mut Vec<ConnectionId>,
     ) {
-        while self.held.front().is_some_and(|it| it.ticket <= safe) {
-            self.held.pop_front();
-        }
         while let Some(reply) = self.pending.front().filter(|reply| reply.ticket <= safe) {
             let (id, end) = (reply.connection, reply.end);
             self.pending.pop_front();

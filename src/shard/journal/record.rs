@@ -210,6 +210,11 @@ impl Reason {
     }
 }
 
+/// The checksum of the record before the first of some records.
+pub fn chain_at(records: &[u8]) -> u32 {
+    u32_at(records, CHAIN)
+}
+
 /// Reads the record at `offset`, whatever its place in the chain.
 pub fn record_at(segment: &[u8], offset: usize, seed: u32) -> Result<Record<'_>, Reason> {
     let Some(head) = segment.get(offset..offset + RECORD_BYTES_MIN) else {

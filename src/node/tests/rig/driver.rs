@@ -21,6 +21,7 @@ impl Rig {
         let core = &mut self.cores[index];
         core.runtime.tick_begin(now);
         let refused = core.feed();
+        core.asking.feed(&mut core.runtime, now.monotonic_ns);
         event(&mut core.runtime);
         core.runtime.tick_end();
         for at in refused {
@@ -70,7 +71,7 @@ impl Rig {
                 self.tell_peer_of_end(index, at);
             }
             Effect::Start(job) => core.jobs.push_back(job),
-            Effect::Ask(request) => panic!("nobody asks for an engine: {request:?}"),
+            Effect::Ask(request) => self.ask_engine(index, request),
             Effect::TrimMemory => core.trims += 1,
             Effect::StopAccepting => core.accepting = false,
             Effect::Exit(exit) => {
@@ -149,6 +150,7 @@ impl Core {
         self.runs()
             && (self.runtime.ready()
                 || self.runtime.deadline_ns().is_some_and(|at| at <= now_ns)
+                || self.asking.has_events(now_ns)
                 || !self.sent.is_empty()
                 || !self.closed.is_empty()
                 || !self.connect_failed.is_empty()

@@ -44,6 +44,18 @@ impl Rig {
         replies.remove(0)
     }
 
+    /// All copies of each shard are at the same record.
+    #[track_caller]
+    pub fn check_copies(&self) {
+        for shard in 0..self.plan.shards {
+            let running = self.cores.iter().filter(|core| core.exit.is_none());
+            let ends = running.filter_map(|core| core.runtime.log_end(shard));
+            let ends: Vec<_> = ends.collect();
+            let is_equal = !ends.is_empty() && ends.iter().all(|it| *it == ends[0]);
+            assert!(is_equal, "shard {shard}: {ends:?}");
+        }
+    }
+
     pub fn is_closed(&mut self, client: Client) -> bool {
         self.socket(client).closed
     }

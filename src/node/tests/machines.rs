@@ -1,0 +1,268 @@
+//! Nodes on several machines, whose journals an engine keeps.
+
+use super::*;
+use crate::limits::{COMMAND_NS_MAX, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS};
+
+const MACHINES: Plan = Plan {
+    nodes: 3,
+    shards: 3,
+    durability: Durability::Replicated,
+    ..ONE
+};
+
+/// Three nodes, each with its shard.
+fn three() -> Rig {
+    let mut rig = Rig::new(MACHINES);
+    rig.pass(2 * SECOND_NS);
+    for node in 0..3 {
+        assert_eq!(owned(&rig, node), [node]);
+    }
+    rig
+}
+
+fn owned(rig: &Rig, node: usize) -> Vec<usize> {
+    let shards = rig.cores[node].runtime.node().shards();
+    shards.map(|it| it.identity().shard as usize).collect()
+}
+
+#[test]
+fn every_node_answers_for_every_account() {
+    let mut rig = three();
+    for node in 0..3 {
+        let client = rig.connect(node);
+        for account in 1..=3 {
+            let reply = rig.ask(client, transact(account, 'c', 5));
+            assert_eq!(reply.balance(), 5 * (node as i64 + 1), "account {account}");
+            assert_eq!(
+                rig.ask(client, statement(account)).balance(),
+                reply.balance()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_node_has_every_record() {
+    let mut rig = three();
+    let client = rig.connect(0);
+    for amount in 1..20 {
+        rig.ask(client, transact(1 + amount as u32 % 3, 'c', amount));
+    }
+    rig.check_copies();
+    // What was read from files again is the same.
+    rig.kill(1);
+    rig.restart(1);
+    rig.pass(SECOND_NS);
+    rig.check_copies();
+}
+
+#[test]
+fn a_reply_waits_for_the_engine_and_ticks_gather_the_next_batch_meanwhile() {
+    let mut rig = three();
+    let clients: Vec<_> = (0..9).map(|_| rig.connect(0)).collect();
+    let batches = rig.engine.batches(0);
+    rig.engine.stuck = true;
+    for client in &clients {
+        rig.send(*client, transact(3, 'c', 1));
+        rig.run();
+        assert!(rig.statuses(*client).is_empty());
+    }
+    // What it rests on is not in the log, nor known not to be.
+    let reader = rig.connect(0);
+    rig.send(reader, get("/health") + &statement(3));
+    rig.run();
+    assert_eq!(rig.statuses(reader), [200]);
+    rig.engine_goes_on();
+    for client in clients {
+        assert_eq!(rig.statuses(client), [200]);
+    }
+    assert_eq!(rig.replies(reader)[0].balance(), 9);
+    assert_eq!(rig.engine.batches(0) - batches, 2, "one, then all others");
+}
+
+#[test]
+fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_the_lease_ends() {
+    let mut rig = three();
+    let (writer, reader, late) = (rig.connect(0), rig.connect(0), rig.connect(0));
+    assert_eq!(rig.ask(writer, transact(3, 'c', 7)).balance(), 7);
+    rig.engine.away = true;
+    assert_eq!(rig.ask(reader, statement(3)).balance(), 7);
+    rig.send(writer, transact(3, 'c', 1) + &get("/health"));
+    rig.pass(COMMAND_NS_MAX - MILLISECOND_NS);
+    assert!(rig.statuses(writer).is_empty());
+    rig.pass(MILLISECOND_NS);
+    let replies = rig.replies(writer);
+    assert_eq!(replies.len(), 2);
+    assert_eq!((replies[0].status, replies[1].status), (503, 200));
+    assert!(
+        replies[0].body.contains("unanswered"),
+        "{}",
+        replies[0].body
+    );
+    // The batch is still under way: nothing is known, and nothing more is begun.
+    let reply = rig.ask(writer, transact(3, 'c', 1));
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("unavailable"), "{}", reply.body);
+    rig.send(late, statement(3));
+    rig.pass(COMMAND_NS_MAX);
+    let reply = rig.replies(late).remove(0);
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.contains("unavailable"), "{}", reply.body);
+    // It is back: whoever owns the shard then knows what has happened.
+    rig.engine.away = false;
+    rig.deliver();
+    rig.pass(3 * LEASE_SILENCE_NS);
+    let balance = rig.ask(late, statement(3)).balance();
+    assert!([7, 8].contains(&balance), "{balance}");
+    assert_eq!(rig.ask(writer, transact(3, 'c', 1)).balance(), balance + 1);
+    rig.check_copies();
+}
+
+#[test]
+fn another_node_goes_on_with_what_was_acknowledged() {
+    let mut rig = three();
+    let (there, here) = (rig.connect(0), rig.connect(1));
+    assert_eq!(rig.ask(there, transact(3, 'c', 7)).balance(), 7);
+    rig.kill(0);
+    rig.send(here, statement(3));
+    rig.pass(2 * LEASE_SILENCE_NS);
+    assert_eq!(rig.statuses(here), [503]);
+    let reply = rig.ask(here, statement(3));
+    assert_eq!(reply.balance(), 7);
+    // It comes back, and so does its shard.
+    rig.restart(0);
+    rig.pass(3 * SECOND_NS);
+    assert_eq!(owned(&rig, 0), [0]);
+    let there = rig.connect(0);
+    assert_eq!(rig.ask(there, transact(3, 'c', 1)).balance(), 8);
+    rig.check_copies();
+}
+
+#[test]
+fn an_owner_that_was_paused_tells_nothing_that_is_not_so_any_more() {
+    let mut rig = three();
+    let (old, new) = (rig.connect(0), rig.connect(1));
+    assert_eq!(rig.ask(old, transact(3, 'c', 7)).balance(), 7);
+    // It has a write under way, and does not hear how it went.
+    rig.cut_off(0, true);
+    rig.send(old, transact(3, 'c', 100));
+    rig.tick(0, |_| ());
+    rig.freeze(0);
+    rig.pass(2 * LEASE_SILENCE_NS);
+    rig.cut_off(0, false);
+    assert_eq!(rig.ask(new, transact(3, 'd', 5)).balance(), 2);
+    rig.send(old, statement(3));
+    rig.thaw(0);
+    rig.pass(COMMAND_NS_MAX);
+    let replies = rig.replies(old);
+    assert_eq!(replies[0].status, 503, "{replies:?}");
+    assert!(
+        replies[1].status == 503 || replies[1].balance() == 2,
+        "{replies:?}"
+    );
+    rig.pass(3 * SECOND_NS);
+    assert_eq!(rig.ask(old, statement(3)).balance(), 2);
+    assert_eq!(owned(&rig, 0), [0]);
+    rig.check_copies();
+}
+
+#[test]
+fn a_node_that_stops_leaves_nobody_waiting() {
+    let mut rig = three();
+    let client = rig.connect(1);
+    assert_eq!(rig.ask(client, transact(3, 'c', 7)).balance(), 7);
+    rig.stop_node(0);
+    rig.send(client, transact(3, 'c', 1));
+    rig.pass(100 * MILLISECOND_NS);
+    assert_eq!(rig.replies(client)[0].balance(), 8);
+    rig.pass(LEASE_NS);
+    assert_eq!(rig.exit(0), Some(&Exit::Stopped));
+    rig.check_copies();
+}
+
+#[test]
+fn a_node_that_is_alone_stops_and_goes_on() {
+    let mut rig = Rig::new(Plan {
+        nodes: 1,
+        ..MACHINES
+    });
+    rig.pass(2 * SECOND_NS);
+    let client = rig.connect(0);
+    assert_eq!(rig.ask(client, transact(3, 'c', 7)).balance(), 7);
+    rig.stop_node(0);
+    rig.pass(SECOND_NS);
+    assert_eq!(rig.exit(0), Some(&Exit::Stopped));
+    rig.restart(0);
+    rig.pass(SECOND_NS);
+    let client = rig.connect(0);
+    assert_eq!(rig.ask(client, transact(3, 'c', 1)).balance(), 8);
+}
+
+#[test]
+fn a_node_that_starts_without_the_engine_waits_for_it() {
+    let mut rig = Rig::with_nodes(MACHINES, &[]);
+    rig.engine.away = true;
+    for node in 0..3 {
+        rig.restart(node);
+    }
+    let client = rig.connect(0);
+    rig.send(client, get("/health") + &statement(3));
+    rig.pass(COMMAND_NS_MAX);
+    assert_eq!(rig.statuses(client), [200, 503]);
+    rig.engine.away = false;
+    rig.deliver();
+    rig.pass(2 * SECOND_NS);
+    assert_eq!(rig.ask(client, transact(3, 'c', 7)).balance(), 7);
+}
+
+#[test]
+fn a_message_between_members_that_is_lost_is_sent_again() {
+    let mut rig = three();
+    let client = rig.connect(1);
+    for lost in 1..5 {
+        rig.engine.lost_messages = lost;
+        rig.send(client, transact(3, 'c', 1));
+        rig.pass(COMMAND_NS_MAX);
+        assert_eq!(rig.replies(client)[0].balance(), lost as i64);
+    }
+}
+
+#[test]
+fn a_commands_outcome_is_known_to_the_next_owner() {
+    let mut rig = three();
+    let client = rig.connect(1);
+    let keyed = transact(3, 'c', 7).replace("Host: x", "Host: x\r\nIdempotency-Key: a");
+    assert_eq!(rig.ask(client, &keyed).balance(), 7);
+    rig.kill(0);
+    rig.pass(2 * LEASE_SILENCE_NS);
+    assert_eq!(rig.ask(client, &keyed).balance(), 7);
+    assert_eq!(rig.ask(client, statement(3)).balance(), 7);
+}
+
+#[test]
+fn snapshots_are_made_of_what_is_in_the_log() {
+    let mut rig = three();
+    for core in &mut rig.cores {
+        core.runtime.set_thresholds(2048, 1024);
+    }
+    let client = rig.connect(0);
+    for amount in 0..900 {
+        rig.ask(client, transact(1 + amount % 3, 'c', 1));
+        if amount % 100 == 0 {
+            rig.pass(SECOND_NS);
+        }
+    }
+    for node in 0..3 {
+        let snapshots = rig.stats_of(node).core(0).snapshots.get();
+        assert!(snapshots >= 3, "{snapshots}");
+        rig.kill(node);
+        rig.restart(node);
+    }
+    rig.pass(3 * LEASE_SILENCE_NS);
+    let client = rig.connect(2);
+    let balances: Vec<_> = (1..=3)
+        .map(|it| rig.ask(client, statement(it)).balance())
+        .collect();
+    assert_eq!(balances, [300; 3]);
+    rig.check_copies();
+}

@@ -1,0 +1,387 @@
+//! Where an engine keeps the journals: what a core does with the events of its [`Replica`].
+//!
+//! | | a shard of ours | a copy of another's (a standby) |
+//! |---|---|---|
+//! | where it is | in the node | with its files |
+//! | a tick's batch | is gathered, and sent once nothing of the shard is under way | – |
+//! | a record of the log | what we have sent: it is written into the local journal, and its replies leave | is applied, and written into the local journal |
+//! | owned | – | goes into the node |
+//! | lost | comes back from the node, and is read from its files again, which have nothing that the log has not | – |
+//!
+//! So the local journal is a copy of what the log has of the shard, byte for byte, wherever it is.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use super::carrier::Carrier;
+use super::{OwnedShard, Runtime, Work};
+use crate::command::Outcome;
+use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, ENGINE_STOP_NS};
+use crate::machine::engine::EngineEvent;
+use crate::machine::{Effect, Exit, Target};
+use crate::node::Node;
+use crate::replicate::{record, Event, Replica, Settings};
+use crate::shard::{Acquired, AppendError, Disk, RecoveryError, Shard};
+use crate::system::with_limit;
+use probe::probe;
+
+/// What a core has, where an engine keeps the journals.
+pub(super) struct Replication {
+    pub(super) replica: Replica,
+    /// `CLOCK_BOOTTIME`, nanoseconds: a lease runs out while the machine sleeps, too.
+    clock: fn() -> u64,
+    /// How far that is ahead of the tick's time.
+    ahead_ns: u64,
+    /// By shard.
+    batches: Vec<Batches>,
+    /// Shards that were lost in this tick.
+    lost: VecDeque<u32>,
+    pub(super) carrier: Carrier,
+    /// Of a stop: when everything was to be given away. Monotonic.
+    stopped_ns: Option<u64>,
+}
+
+/// What of a shard of ours is not in the log.
+#[derive(Default)]
+struct Batches {
+    /// The next batch.
+    gathered: Vec<u8>,
+    records: u64,
+    /// Sent: how many records, and when. Monotonic.
+    under_way: Option<(u64, u64)>,
+}
+
+impl Batches {
+    /// Adds a tick's batch, if there is room, and the engine answers.
+    fn gather(&mut self, batch: &[u8], records: u64, now_ns: u64) -> bool {
+        let is_stuck = self
+            .under_way
+            .is_some_and(|(_, since_ns)| now_ns >= since_ns + COMMAND_NS_MAX);
+        if is_stuck || self.gathered.len() + batch.len() > BATCH_BYTES_MAX {
+            return false;
+        }
+        self.gathered.extend_from_slice(batch);
+        self.records += records;
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.gathered.is_empty() && self.under_way.is_none()
+    }
+}
+
+impl Replication {
+    pub(super) fn new(settings: Settings, clock: fn() -> u64) -> Replication {
+        let shards = settings.candidates.len();
+        Replication {
+            carrier: Carrier::new(settings.member, settings.process),
+            replica: Replica::new(settings, &vec![Default::default(); shards]),
+            clock,
+            ahead_ns: 0,
+            batches: (0..shards).map(|_| Batches::default()).collect(),
+            lost: VecDeque::new(),
+            stopped_ns: None,
+        }
+    }
+
+    /// A tick begins at this monotonic time.
+    pub(super) fn tick_begin(&mut self, node: &mut Node) {
+        let now_ns = node.now().monotonic_ns;
+        self.ahead_ns = (self.clock)().saturating_sub(now_ns);
+        self.carrier.tick_begin(node, now_ns);
+    }
+
+    /// Whether what our shards say may be told.
+    pub(super) fn lease_lasts(&self) -> bool {
+        self.replica.may_read((self.clock)())
+    }
+
+    pub(super) fn engine_says(&mut self, node: &mut Node, event: EngineEvent) {
+        let now_ns = (self.clock)();
+        match event {
+            EngineEvent::Answered(id, answer) => self.replica.answered(id, &answer, now_ns),
+            EngineEvent::LogDelivered {
+                shard,
+                sequence,
+                record,
+            } => self.replica.log_delivered(shard, sequence, record, now_ns),
+            EngineEvent::LeaseDelivered {
+                member,
+                sequence,
+                record,
+            } => self
+                .replica
+                .lease_delivered(member, sequence, &record, now_ns),
+            EngineEvent::Message(message) => self.carrier.arrived(node, &message),
+            EngineEvent::Connected(true) => log::info!("the engine can be asked"),
+            EngineEvent::Connected(false) => {
+                log::warn!("the engine cannot be asked: writes wait, then are refused");
+            }
+        }
+    }
+
+    /// What the driver is to do next.
+    pub(super) fn next_effect<Job>(&mut self) -> Option<Effect<Job>> {
+        let request = self.replica.next_request();
+        request
+            .or_else(|| self.carrier.next_message())
+            .map(Effect::Ask)
+    }
+
+    /// Not after the time at which something is due. Monotonic; `u64::MAX`: nothing is.
+    pub(super) fn wake_ns(&self) -> u64 {
+        let wake_ns = self.replica.wake_ns().saturating_sub(self.ahead_ns);
+        let stop_ns = self.stopped_ns.unwrap_or(u64::MAX);
+        wake_ns.min(self.carrier.wake_ns()).min(stop_ns)
+    }
+
+    /// Sends what is gathered, shard by shard, where nothing is under way; gives away what is to go to another.
+    fn send(&mut self, node: &mut Node, ours: impl Iterator<Item = usize>) {
+        let now_ns = node.now().monotonic_ns;
+        for number in ours {
+            let (batches, shard) = (&mut self.batches[number], number as u32);
+            if !batches.gathered.is_empty() && self.replica.may_append(shard) {
+                let records = std::mem::take(&mut batches.records);
+                batches.under_way = Some((records, now_ns));
+                node.safety_begun(number);
+                let gathered = std::mem::take(&mut batches.gathered);
+                probe!(galo, append, number, records, gathered.len());
+                self.replica.append(shard, gathered);
+            } else if batches.is_empty() && self.replica.owns(shard) {
+                if let Some(to) = node.successor(number) {
+                    self.replica.hand_over(shard, to as u32);
+                }
+            }
+        }
+    }
+
+    /// Whether the node is to be told something.
+    pub(super) fn is_ready(&self) -> bool {
+        self.carrier.is_ready()
+    }
+
+    /// Of a stop: gives everything away. Whether that is done, or its time is over.
+    fn stop(&mut self, now_ns: u64) -> bool {
+        if self.stopped_ns.is_none() {
+            self.stopped_ns = Some(now_ns + ENGINE_STOP_NS);
+            self.replica.stop();
+        }
+        let is_over = self.stopped_ns.is_some_and(|at_ns| now_ns >= at_ns);
+        if self.replica.is_stopped() || is_over {
+            self.stopped_ns = Some(u64::MAX);
+            return true;
+        }
+        false
+    }
+}
+
+impl<D: Disk> Runtime<D> {
+    /// Whether an effect of the node was for the carrier of its links, which has dealt with it.
+    pub(super) fn carries(&mut self, effect: &Effect<Infallible>) -> bool {
+        let Some(replication) = &mut self.replication else {
+            return false;
+        };
+        let (carrier, node) = (&mut replication.carrier, &self.node);
+        match *effect {
+            Effect::Send(id) if carrier.has(id) => carrier.send(id, node.output(id)),
+            Effect::Close(id) if carrier.has(id) => carrier.close(id),
+            // Messages that are on their way come all the same.
+            Effect::Pause(id) | Effect::Resume(id) | Effect::ShutdownWrite(id) => {
+                return carrier.has(id);
+            }
+            Effect::Connect(Target::Member(member)) => {
+                let is_alive = replication.replica.is_alive(member as u32);
+                carrier.connect(member, is_alive);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Of a stop: whether everything that is ours is given away.
+    pub(super) fn has_given_away(&mut self) -> bool {
+        let now_ns = self.node.now().monotonic_ns;
+        let replication = self.replication.as_mut();
+        replication.is_none_or(|it| it.stop(now_ns))
+    }
+
+    /// Takes up the batches of the tick's own shards: they are sent, or wait until the one under way is in the log.
+    pub(super) fn gather(&mut self) {
+        let Some(replication) = &mut self.replication else {
+            return;
+        };
+        let now_ns = self.node.now().monotonic_ns;
+        let ours = self.owned.iter().filter(|it| it.standby.is_none());
+        let ours: Vec<usize> = ours.map(|it| it.shard).collect();
+        for number in ours.iter().copied() {
+            if !self.node.has_batch(number) {
+                continue;
+            }
+            let shard = self.node.shard_mut(number);
+            let (records, bytes) = (shard.batch_records(), shard.batch().len() as u64);
+            let batches = &mut replication.batches[number];
+            match batches.gather(shard.batch(), records, now_ns) {
+                true => self.node.journal_written(number, records, bytes),
+                false => self.node.journal_refused(number, &Outcome::Unavailable),
+            }
+        }
+        replication.send(&mut self.node, ours.into_iter());
+    }
+
+    /// What the engine has said means this.
+    pub(super) fn follow(&mut self) {
+        let Some(replication) = &mut self.replication else {
+            return;
+        };
+        replication.replica.advance((replication.clock)());
+        while let Some(event) = self.next_event() {
+            match event {
+                Event::Record {
+                    shard,
+                    record,
+                    ours,
+                    ..
+                } => {
+                    if let Some(batch) = record::batch(&record) {
+                        self.batch_in_log(shard as usize, batch, ours);
+                    }
+                }
+                Event::Owned(shard) => self.owned(shard as usize),
+                Event::Lost(shard) => {
+                    let replication = self.replication.as_mut().expect("it has said so");
+                    replication.lost.push_back(shard);
+                }
+                Event::Alarm(alarm) => log::error!("{alarm}"),
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        self.replication.as_mut()?.replica.next_event()
+    }
+
+    fn place(&mut self, shard: usize) -> Option<&mut OwnedShard<D>> {
+        let mut owned = self.owned.iter_mut();
+        owned.find(|it| it.shard == shard && !it.lost)
+    }
+
+    fn batch_in_log(&mut self, number: usize, batch: &[u8], ours: bool) {
+        let Some(owned_shard) = self.place(number) else {
+            return; // Not one that this core may own, or its copy is no good.
+        };
+        let (bytes, records) = match &mut owned_shard.standby {
+            Some(copy) => match copy.apply_log(batch) {
+                Ok(new) => new,
+                Err(reason) => {
+                    let dir = owned_shard.store.dir().display();
+                    log::error!("{dir}: the engine's log does not fit: {reason}; shard {number} is not served here");
+                    return self.give_up(number);
+                }
+            },
+            None => {
+                debug_assert!(ours);
+                let batches = self.replication.as_mut().map(|it| &mut it.batches[number]);
+                let under_way = batches.and_then(|it| it.under_way.take());
+                (batch, under_way.expect("we have sent it").0)
+            }
+        };
+        self.touched = true;
+        let Some(owned_shard) = self.place(number) else {
+            return;
+        };
+        if records > 0 {
+            if let Err(error) = owned_shard.store.append_records(bytes, records) {
+                let (AppendError::Full(error) | AppendError::Fatal(error)) = error;
+                let dir = owned_shard.store.dir().display();
+                let reason = format!("{dir}: journal: {}", with_limit(&error));
+                return self.exit(Exit::Failed(reason));
+            }
+        }
+        if ours {
+            self.node.safe(number);
+        }
+    }
+
+    /// A copy cannot be used any more.
+    fn give_up(&mut self, number: usize) {
+        if let Some(replication) = &mut self.replication {
+            replication.replica.close(number as u32);
+        }
+        self.owned.retain(|it| it.shard != number);
+    }
+
+    fn owned(&mut self, number: usize) {
+        if let Some(copy) = self.place(number).and_then(|it| it.standby.take()) {
+            self.node.acquired(copy);
+        }
+    }
+
+    /// Between ticks: nothing of the tick is left to be written or refused.
+    pub(super) fn let_go_of_lost(&mut self) {
+        while let Some(number) = self.next_lost() {
+            let number = number as usize;
+            if let Some(owned_shard) = self.owned.iter_mut().find(|it| it.shard == number) {
+                owned_shard.standby = Some(self.node.lost(number));
+                owned_shard.lost = true;
+            }
+        }
+        for at in (0..self.owned.len()).rev().filter(|_| !self.closing) {
+            let owned_shard = &mut self.owned[at];
+            let (true, Some(copy)) = (owned_shard.lost, &mut owned_shard.standby) else {
+                continue;
+            };
+            owned_shard.store.snapshot_abandon(copy);
+            let store = &owned_shard.store;
+            if !store.snapshot_under_way() && !store.run_under_way() {
+                // Its files have nothing that the log has not.
+                let shard = self.owned.swap_remove(at).shard as u32;
+                let job = Work::Acquire(self.directory.clone(), shard);
+                self.effects.push_back(Effect::Start(job));
+            }
+        }
+    }
+
+    fn next_lost(&mut self) -> Option<u32> {
+        let replication = self.replication.as_mut()?;
+        let number = replication.lost.pop_front()?;
+        replication.batches[number as usize] = Batches::default();
+        Some(number)
+    }
+
+    /// A shard that was lost has been read from its files again.
+    pub(super) fn read_again(
+        &mut self,
+        number: usize,
+        acquired: Result<Acquired<D>, RecoveryError>,
+    ) {
+        match acquired {
+            Ok(Acquired::Ours(owned)) => {
+                let (owned_shard, copy) = self.open(*owned);
+                self.owned.push(owned_shard.standby(copy));
+                if let Some(replication) = &mut self.replication {
+                    replication.replica.resume(number as u32);
+                }
+            }
+            Ok(Acquired::Held(who)) => {
+                log::error!("shard {number} is not served here: {who} has its lock");
+                self.give_up(number);
+            }
+            Err(error) => {
+                log::error!("shard {number} is not served here: {error}");
+                self.give_up(number);
+            }
+        }
+    }
+}
+
+/// A shard's memory, wherever it is.
+pub(super) fn copy_of<'a>(
+    node: &'a mut Node,
+    standby: &'a mut Option<Shard>,
+    shard: usize,
+) -> &'a mut Shard {
+    match standby {
+        Some(copy) => copy,
+        None => node.shard_mut(shard),
+    }
+}
