@@ -23,7 +23,7 @@ impl Accounts {
     /// Clients are spread over `shards` by remainder.
     pub fn new(mapping: Mapping, shards: u32) -> Accounts {
         assert!(shards > 0 && mapping.len() >= HEADER_BYTES);
-        assert!((mapping.len() - HEADER_BYTES) % size_of::<Account>() == 0);
+        assert!((mapping.len() - HEADER_BYTES).is_multiple_of(size_of::<Account>()));
         let mut accounts = Accounts {
             count: (mapping.len() - HEADER_BYTES) / size_of::<Account>(),
             mapping,

@@ -82,7 +82,7 @@ const HEADER_CRC: usize = HEADER_ZERO + 16;
 /// Bytes of a segment before its first record.
 pub const HEADER_BYTES: usize = HEADER_CRC + 4;
 
-const _: () = assert!(HEADER_BYTES == 64 && HEADER_BYTES % 8 == 0);
+const _: () = assert!(HEADER_BYTES == 64 && HEADER_BYTES.is_multiple_of(8));
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,7 +137,7 @@ impl Mapping {
     ///
     /// Nothing in the mapping may have been changed yet: dropping a page drops its changes.
     pub fn crc32c(&mut self, start: usize) -> io::Result<u32> {
-        debug_assert!(start % 4096 == 0 && start <= self.bytes);
+        debug_assert!(start.is_multiple_of(4096) && start <= self.bytes);
         let bytes = self.bytes - start;
         let threads = match std::thread::available_parallelism() {
             Ok(cores) if bytes >= CHECK_PARALLEL_BYTES_MIN => cores.get().min(CHECK_THREADS_MAX),

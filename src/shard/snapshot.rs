@@ -71,7 +71,7 @@ const HEADER_CRC: usize = HEADER_USED - 4;
 
 const _: () = {
     assert!(HEADER_USED == 128 && HEADER_USED <= HEADER_BYTES && align_of::<SnapshotHeader>() == 8);
-    assert!(HEADER_BYTES % align_of::<Account>() == 0);
+    assert!(HEADER_BYTES.is_multiple_of(align_of::<Account>()));
 };
 
 /// A field at a place where a u64 would not be aligned: low, high.

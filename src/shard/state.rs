@@ -373,7 +373,8 @@ impl Shard {
 
     fn batch_done(&mut self) {
         debug_assert!(
-            self.batch.len() % 8 == 0 && self.batch.len() >= RECORD_BYTES_MIN * self.undo.len()
+            self.batch.len().is_multiple_of(8)
+                && self.batch.len() >= RECORD_BYTES_MIN * self.undo.len()
         );
         self.batch.clear();
         self.undo.clear();

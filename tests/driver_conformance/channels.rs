@@ -297,7 +297,9 @@ fn a_full_ring_is_waited_for(driver: Driver) {
     let mut client = listening.server.connect();
     client.send(format!("ask {text}\n").as_bytes());
     // It is full, and its writer waits.
-    while node.word(OTHER + WRITTEN) != RING as u32 || node.word(OTHER + WRITER_TURN) % 2 == 0 {
+    while node.word(OTHER + WRITTEN) != RING as u32
+        || node.word(OTHER + WRITER_TURN).is_multiple_of(2)
+    {
         assert_eq!(client.ask_line("echo meanwhile"), "meanwhile");
     }
     let mut found = String::new();

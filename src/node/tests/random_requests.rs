@@ -77,7 +77,7 @@ fn play(seed: u64) {
                 for request in talk.unsent.drain(..whole) {
                     rig.send(talk.client, request);
                 }
-                if let Some(next) = talk.unsent.front_mut().filter(|_| whole % 2 == 0) {
+                if let Some(next) = talk.unsent.front_mut().filter(|_| whole.is_multiple_of(2)) {
                     let cut = random.below(next.len());
                     rig.send(talk.client, next.drain(..cut).as_slice());
                 }

@@ -471,7 +471,7 @@ fn many_that_rest_leave_the_window_to_the_others() {
     }
     rig.run();
     // One in three is refused for ever.
-    let refused = |call: &Call| call.payment().id.0 % 3 == 0;
+    let refused = |call: &Call| call.payment().id.0.is_multiple_of(3);
     for _ in 0..1000 {
         for call in rig.calls() {
             match refused(&call) {

@@ -63,7 +63,7 @@ pub(super) fn append<const BYTES: usize>(
     buffer: &mut Buffer<BYTES>,
     bytes: usize,
 ) -> u32 {
-    debug_assert!(bytes % 8 == 0 && (RECORD_BYTES_MIN..=BYTES).contains(&bytes));
+    debug_assert!(bytes.is_multiple_of(8) && (RECORD_BYTES_MIN..=BYTES).contains(&bytes));
     debug_assert!(stamp.unsynced > 0 && stamp.sequence > 0);
     let record = &mut buffer.0;
     put_at(record, CHAIN, stamp.chain);

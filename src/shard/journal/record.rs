@@ -44,10 +44,10 @@ const FLAG_KEY: u8 = 2;
 const _: () = {
     assert!(RECORD_BYTES_MIN == 32 && IDS == 48);
     assert!(FORWARD_BYTES == KEY_BYTES);
-    assert!(TRANSACTION_BYTES_MAX % 8 == 0 && REMEMBERED_BYTES_MAX % 8 == 0);
+    assert!(TRANSACTION_BYTES_MAX.is_multiple_of(8) && REMEMBERED_BYTES_MAX.is_multiple_of(8));
     assert!(TRANSACTION_BYTES_MAX < REMEMBERED_BYTES_MAX);
     assert!(REMEMBERED_BYTES_MAX <= RECORD_BYTES_MAX);
-    assert!(RECORD_BYTES_MAX % 8 == 0 && RECORD_BYTES_MAX <= u16::MAX as usize);
+    assert!(RECORD_BYTES_MAX.is_multiple_of(8) && RECORD_BYTES_MAX <= u16::MAX as usize);
 };
 
 /// Fills in what was ordered, the description from `description` on; bytes of the record.

@@ -22,7 +22,7 @@ fn settled(number: u64) -> Settled {
         cents: 100 + number,
         accepted_us: TIME_US,
         requested_us: TIME_US + (number ^ 5) * 1000,
-        by: Processor::ALL[usize::from(number % 3 == 0)],
+        by: Processor::ALL[usize::from(number.is_multiple_of(3))],
         attempts: 1,
     }
 }
