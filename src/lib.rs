@@ -20,6 +20,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod members;
+pub mod nats;
 pub mod node;
 pub mod payments;
 pub mod replicate;

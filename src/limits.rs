@@ -317,6 +317,8 @@ pub const BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - KIB;
 /// Bytes of records that one tick may add to that. Beyond: requests wait for the next tick.
 pub const BATCH_BYTES_OF_TICK_MAX: usize = BATCH_BYTES_MAX / 4;
 
+/// Bytes of delivered records that wait for a core: what it cannot take in yet is not fetched.
+pub const ENGINE_BACKLOG_BYTES_MAX: usize = 8 * MIB;
 /// Of a stop: how long giving shards and lease away may take.
 pub const ENGINE_STOP_NS: u64 = SECOND_NS;
 /// A member that has not said that it got what it was sent is asked so often.

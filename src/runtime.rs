@@ -11,13 +11,12 @@ mod replication;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
-use crate::command::Outcome;
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
 };
 use crate::machine::engine::EngineEvent;
 use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
-use crate::node::{Durability, Node, Settings};
+use crate::node::{Durability, Node, NotTaken, Settings};
 use crate::replicate;
 use crate::shard::{
     Acquired, AppendError, Appended, Directory, Disk, Done, Owned, RecoveryError, Shard, Store,
@@ -308,7 +307,7 @@ impl<D: Disk> Runtime<D> {
                         );
                     }
                     self.node
-                        .journal_refused(owned_shard.shard, &Outcome::StorageFull);
+                        .journal_refused(owned_shard.shard, NotTaken::NoRoom);
                 }
                 Err(AppendError::Fatal(error)) => {
                     let reason = format!("{}: journal: {error}", owned_shard.store.dir().display());

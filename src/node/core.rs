@@ -21,7 +21,7 @@ use super::queries::{Context, Queries};
 use super::refused;
 use super::resets::Resets;
 use super::router::Router;
-use super::settings::Settings;
+use super::settings::{NotTaken, Settings};
 use super::shards::Shards;
 use super::shutdown::Stop;
 use super::transport::{is_due, Transport};
@@ -167,11 +167,14 @@ impl Node {
         }
     }
 
-    /// The tick's batch of a shard was not taken: what the shard did is undone, and its replies are written anew, as
-    /// `refused` (of its kind: nothing was changed).
-    pub fn journal_refused(&mut self, shard: usize, refused: &Outcome<'static>) {
+    /// The tick's batch of a shard was not taken: what the shard did is undone, and its replies are written anew.
+    pub fn journal_refused(&mut self, shard: usize, why: NotTaken) {
         let (io, shards) = (&mut self.io, &mut self.shards);
-        if *refused == Outcome::StorageFull {
+        let refused = match why {
+            NotTaken::NoRoom => Outcome::StorageFull,
+            NotTaken::NoEngine => Outcome::Unavailable,
+        };
+        if why == NotTaken::NoRoom {
             io.stats().journal_full.add(1);
         }
         shards.shard(shard).refused();
@@ -179,7 +182,7 @@ impl Node {
             gateway.payments_refused(io, shards, shard);
         }
         self.resets.refused(shard);
-        refused::rewrite_replies(io, shards, shard, refused);
+        refused::rewrite_replies(io, shards, shard, &refused);
         let (queries, mut context) = self.queries();
         queries.refused(&mut context, shard);
     }

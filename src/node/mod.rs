@@ -25,7 +25,7 @@ mod shutdown;
 mod transport;
 
 pub use self::core::Node;
-pub use settings::{Durability, PaymentSettings, Settings};
+pub use settings::{Durability, NotTaken, PaymentSettings, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,15 @@ pub enum Durability {
     Replicated,
 }
 
+/// Why a tick's batch was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The disk has no room.
+    NoRoom,
+    /// Nothing is known of the engine, or more waits for it than may.
+    NoEngine,
+}
+
 /// How payments are carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentSettings {

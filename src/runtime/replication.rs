@@ -15,11 +15,10 @@ use std::convert::Infallible;
 
 use super::carrier::Carrier;
 use super::{OwnedShard, Runtime, Work};
-use crate::command::Outcome;
 use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, ENGINE_STOP_NS};
 use crate::machine::engine::EngineEvent;
 use crate::machine::{Effect, Exit, Target};
-use crate::node::Node;
+use crate::node::{Node, NotTaken};
 use crate::replicate::{record, Event, Replica, Settings};
 use crate::shard::{Acquired, AppendError, Disk, RecoveryError, Shard};
 use crate::system::with_limit;
@@ -222,7 +221,7 @@ impl<D: Disk> Runtime<D> {
             let batches = &mut replication.batches[number];
             match batches.gather(shard.batch(), records, now_ns) {
                 true => self.node.journal_written(number, records, bytes),
-                false => self.node.journal_refused(number, &Outcome::Unavailable),
+                false => self.node.journal_refused(number, NotTaken::NoEngine),
             }
         }
         replication.send(&mut self.node, ours.into_iter());

@@ -1,0 +1,370 @@
+//! The thread with the connection: what cores and the process want of it, one after the other.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, Instant};
+
+use super::charter::Charter;
+use super::port::{Command, Core};
+use super::requests::{self, Asker};
+use super::streams::{self, Names};
+use super::{ClientError, Settings};
+use crate::limits::{ENGINE_ANSWER_NS, ENGINE_RETRY_NS, MESSAGE_BYTES_MAX};
+use crate::machine::engine::{Answer, EngineEvent, Request};
+
+const RETRY: Duration = Duration::from_nanos(ENGINE_RETRY_NS);
+/// Another server is connected with at most so often.
+const RECONNECT: Duration = Duration::from_secs(2);
+/// What a message of ours has beside its content: headers.
+const HEADERS_BYTES_MAX: usize = 4096;
+
+/// A core, and what goes on for it all the time.
+struct Served {
+    core: Core,
+    follow: Option<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+struct Link {
+    client: Client,
+    settings: Settings,
+    cores: BTreeMap<u32, Served>,
+    connected: bool,
+    reconnected: Option<Instant>,
+    /// A request had no answer in time.
+    silent: mpsc::UnboundedSender<()>,
+}
+
+/// Runs until [`Command::End`].
+pub(super) async fn run(settings: Settings, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let (silent, mut silences) = mpsc::unbounded_channel();
+    let mut waiting = Vec::new();
+    let client = tokio::select! {
+        client = connect(&settings, events) => client,
+        () = until_end(&mut commands, &mut waiting) => return,
+    };
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => return refuse(error, commands, waiting).await,
+    };
+    let mut link = Link {
+        client,
+        settings,
+        cores: BTreeMap::new(),
+        connected: false,
+        reconnected: None,
+        silent,
+    };
+    link.changed(true);
+    for command in waiting {
+        link.carry_out(command);
+    }
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                None | Some(Command::End) => return,
+                Some(command) => link.carry_out(command),
+            },
+            event = happened.recv() => match event {
+                Some(Event::Connected) => link.changed(true),
+                Some(Event::Disconnected) => link.changed(false),
+                Some(other) => log::debug!("engine: {other}"),
+                None => {}
+            },
+            _ = silences.recv() => link.reconnect().await,
+        }
+    }
+}
+
+/// Keeps what is asked while there is no connection yet.
+async fn until_end(commands: &mut mpsc::UnboundedReceiver<Command>, waiting: &mut Vec<Command>) {
+    loop {
+        match commands.recv().await {
+            None | Some(Command::End) => return,
+            Some(Command::Ask { .. }) if waiting.len() > WAITING_MAX => {} // Its time is over anyway.
+            Some(command) => waiting.push(command),
+        }
+    }
+}
+
+/// Requests that are kept while there is no connection yet.
+const WAITING_MAX: usize = 10_000;
+
+/// The engine cannot be used: whoever asks is told so.
+async fn refuse(
+    error: ClientError,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    waiting: Vec<Command>,
+) {
+    let tell = |command| {
+        if let Command::Charter { reply, .. } = command {
+            let _ = reply.send(Err(error.clone()));
+        }
+    };
+    log::error!("{error}");
+    waiting.into_iter().for_each(tell);
+    loop {
+        match commands.recv().await {
+            None | Some(Command::End) => return,
+            Some(command) => tell(command),
+        }
+    }
+}
+
+/// Connects, for as long as it takes. An error: waiting does not help.
+async fn connect(
+    settings: &Settings,
+    events: mpsc::UnboundedSender<Event>,
+) -> Result<Client, ClientError> {
+    let mut waits = false;
+    loop {
+        let options = options(settings, events.clone())
+            .await
+            .map_err(|error| ClientError(format!("engine: --replicate-creds: {error}")))?;
+        let error = match options.connect(settings.servers.clone()).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        let servers = settings.servers.join(",");
+        match error.kind() {
+            ConnectErrorKind::Authentication
+            | ConnectErrorKind::AuthorizationViolation
+            | ConnectErrorKind::ServerParse
+            | ConnectErrorKind::Tls => {
+                return Err(ClientError(format!("engine: {servers}: {error}")));
+            }
+            _ => {}
+        }
+        if !std::mem::replace(&mut waits, true) {
+            log::warn!("engine: cannot be reached at {servers}: {error}; waiting");
+        }
+        sleep(5 * RETRY).await;
+    }
+}
+
+async fn options(
+    settings: &Settings,
+    events: mpsc::UnboundedSender<Event>,
+) -> io::Result<ConnectOptions> {
+    let mut options = ConnectOptions::new()
+        .name("galo")
+        .connection_timeout(Duration::from_secs(2))
+        .ping_interval(Duration::from_secs(2))
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempts| RETRY * (attempts.min(5) as u32))
+        .event_callback(move |event| {
+            let _ = events.send(event);
+            async {}
+        });
+    if let Some(creds) = &settings.creds {
+        options = options.credentials_file(creds).await?;
+    }
+    if let Some(ca) = &settings.tls_ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) {
+        options = options.add_client_certificate(cert.clone(), key.clone());
+    }
+    Ok(options)
+}
+
+impl Link {
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Port(core) => self.serve(core),
+            Command::Ask {
+                member,
+                request,
+                follow,
+            } => self.ask(member, request, follow),
+            Command::Charter { proposed, reply } => {
+                let (client, settings) = (self.client.clone(), self.settings.clone());
+                tokio::task::spawn_local(async move {
+                    let _ = reply.send(find_charter(&client, &settings, proposed).await);
+                });
+            }
+            Command::End => unreachable!("the loop ends with it"),
+        }
+    }
+
+    fn asker(&self, core: Core) -> Asker {
+        Asker {
+            client: self.client.clone(),
+            names: Names::of(&self.settings),
+            core,
+            silent: self.silent.clone(),
+        }
+    }
+
+    fn serve(&mut self, core: Core) {
+        core.say(EngineEvent::Connected(self.connected));
+        let asker = self.asker(core.clone());
+        let others = vec![
+            tokio::task::spawn_local(requests::leases(asker.clone())),
+            tokio::task::spawn_local(requests::messages(asker)),
+        ];
+        let member = core.shared.member;
+        self.cores.insert(
+            member,
+            Served {
+                core,
+                follow: None,
+                others,
+            },
+        );
+    }
+
+    fn ask(&mut self, member: u32, request: Request, follow: u64) {
+        let Some(served) = self.cores.get_mut(&member) else {
+            return;
+        };
+        if let (false, Some(id)) = (self.connected, request.id()) {
+            // It would leave when there is a connection again, long after its time.
+            return served.core.say(EngineEvent::Answered(id, Answer::Unknown));
+        }
+        let core = served.core.clone();
+        if let Request::Follow { after } = request {
+            if let Some(before) = served.follow.take() {
+                before.abort();
+            }
+            let following = requests::follow(self.asker(core), after, follow);
+            let following = tokio::task::spawn_local(following);
+            if let Some(served) = self.cores.get_mut(&member) {
+                served.follow = Some(following);
+            }
+            return;
+        }
+        tokio::task::spawn_local(requests::carry_out(self.asker(core), request));
+    }
+
+    fn changed(&mut self, connected: bool) {
+        if std::mem::replace(&mut self.connected, connected) != connected {
+            let served = self.cores.values();
+            served.for_each(|it| it.core.say(EngineEvent::Connected(connected)));
+        }
+    }
+
+    /// The server that we have does not answer: another one may.
+    async fn reconnect(&mut self) {
+        let is_early = self.reconnected.is_some_and(|it| it.elapsed() < RECONNECT);
+        if self.connected && !is_early && self.settings.servers.len() > 1 {
+            self.reconnected = Some(Instant::now());
+            log::info!("engine: no answer: another server is asked");
+            let _ = self.client.force_reconnect().await;
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        for task in self.others.drain(..).chain(self.follow.take()) {
+            task.abort();
+        }
+    }
+}
+
+/// See [`super::Client::charter`].
+async fn find_charter(
+    client: &Client,
+    settings: &Settings,
+    proposed: Option<Charter>,
+) -> Result<Option<Charter>, ClientError> {
+    let server = client.server_info();
+    if !streams::is_recent(&server.version) {
+        return Err(ClientError(format!(
+            "engine: {} is nats-server {}: 2.15 or later is needed",
+            server.server_name, server.version
+        )));
+    }
+    let payload_min = MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX;
+    if server.max_payload < payload_min {
+        return Err(ClientError(format!(
+            "engine: {} has max_payload {}: {payload_min} is needed",
+            server.server_name, server.max_payload
+        )));
+    }
+    let names = Names::of(settings);
+    let replicas = if settings.servers.len() >= 3 { 3 } else { 1 };
+    let mut waits = false;
+    loop {
+        match attempt(client, &names, replicas, proposed.as_ref()).await {
+            Ok(found) => return found,
+            Err(why) if !std::mem::replace(&mut waits, true) => {
+                log::warn!("engine: JetStream does not answer ({why}); waiting");
+            }
+            Err(_) => {}
+        }
+        sleep(5 * RETRY).await;
+    }
+}
+
+/// Looks for the charter, and founds where there is none. `Err`: the engine does not answer now, and why.
+async fn attempt(
+    client: &Client,
+    names: &Names,
+    replicas: usize,
+    proposed: Option<&Charter>,
+) -> Result<Result<Option<Charter>, ClientError>, String> {
+    let timeout = Duration::from_nanos(3 * ENGINE_ANSWER_NS);
+    let log = names.log_stream();
+    let ask = |verb: &str, stream: &str, body: String| {
+        let subject = format!("$JS.API.STREAM.{verb}.{stream}");
+        requests::call(client, subject, body, timeout)
+    };
+    let mut info = ask("INFO", &log, String::new()).await?;
+    if info.error_code() == Some(streams::STREAM_NOT_FOUND) {
+        let Some(proposed) = proposed else {
+            return Ok(Ok(None));
+        };
+        if replicas == 1 {
+            log::warn!("engine: one server was given: its loss is the loss of everything");
+        }
+        let config = names.log_config(replicas, proposed);
+        let made = ask("CREATE", &log, config.to_string()).await?;
+        // Somebody else may have been faster.
+        if !matches!(made.error_code(), None | Some(streams::NAME_IN_USE)) {
+            return refusal(&made, &log);
+        }
+        info = ask("INFO", &log, String::new()).await?;
+    }
+    if info.error.is_some() {
+        return refusal(&info, &log);
+    }
+    let charter = match info.charter() {
+        Ok(charter) => charter,
+        Err(error) => return Ok(Err(error)),
+    };
+    let checked = info.check(&names.log_config(replicas, &charter));
+    if let Err(error) = checked {
+        return Ok(Err(error));
+    }
+    let (lease, wanted) = (names.lease_stream(), names.lease_config(replicas));
+    let made = ask("CREATE", &lease, wanted.to_string()).await?;
+    if !matches!(made.error_code(), None | Some(streams::NAME_IN_USE)) {
+        return refusal(&made, &lease);
+    }
+    let info = ask("INFO", &lease, String::new()).await?;
+    if info.error.is_some() {
+        return refusal(&info, &lease);
+    }
+    Ok(info.check(&wanted).map(|()| Some(charter)))
+}
+
+/// What the API does not do: for good, or for now.
+fn refusal<T>(reply: &streams::Reply, stream: &str) -> Result<Result<T, ClientError>, String> {
+    let error = reply.error.as_ref();
+    let (code, description) = error.map_or((0, ""), |it| (it.err_code, &*it.description));
+    match streams::NOT_ENABLED.contains(&code) {
+        true => Ok(Err(ClientError(format!(
+            "engine: {description}: JetStream must be enabled for this account"
+        )))),
+        // No leader yet, no room, too few servers: all may pass.
+        false => Err(format!("{stream}: {description}")),
+    }
+}

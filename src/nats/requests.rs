@@ -1,0 +1,229 @@
+//! What is asked for a core, and what goes on for it all the time.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::push::OrderedConfig;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::{Client, HeaderMap, RequestErrorKind};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::port::Core;
+use super::streams::{self, Names, Reply};
+use crate::limits::{ENGINE_ANSWER_NS, ENGINE_RETRY_NS};
+use crate::machine::engine::{Answer, EngineEvent, Request, Sequence, Subject};
+
+const ANSWER: Duration = Duration::from_nanos(ENGINE_ANSWER_NS);
+const RETRY: Duration = Duration::from_nanos(ENGINE_RETRY_NS);
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+
+/// Who asks for whom.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) client: Client,
+    pub(super) names: Names,
+    pub(super) core: Core,
+    /// Told when a request had no answer in time.
+    pub(super) silent: mpsc::UnboundedSender<()>,
+}
+
+/// A call of the JSON API. `Err`: no answer, and why.
+pub(super) async fn call(
+    client: &Client,
+    subject: String,
+    body: String,
+    timeout: Duration,
+) -> Result<Reply, String> {
+    let request = async_nats::Request::new()
+        .payload(body.into())
+        .timeout(Some(timeout));
+    let message = client.send_request(subject, request).await;
+    let message = message.map_err(|error| error.to_string())?;
+    Reply::read(&message.payload).ok_or_else(|| "an answer that is none".to_owned())
+}
+
+/// Asks, and says what the answer is.
+pub(super) async fn carry_out(asker: Asker, request: Request) {
+    let id = request.id();
+    let answer = match request {
+        Request::Append {
+            subject,
+            expected,
+            record,
+            ..
+        } => asker.append(subject, expected, record).await,
+        Request::Last { subject, .. } => asker.last(subject).await,
+        Request::Inspect { .. } => match asker.info().await {
+            Some(info) => Answer::Inspected(info.inspection()),
+            None => Answer::Unknown,
+        },
+        Request::StepDown => return asker.step_down().await,
+        Request::Publish { member, message } => {
+            let subject = asker.names.messages(member);
+            // What is lost is found out by its receiver.
+            let _ = asker.client.publish(subject, message.into()).await;
+            return;
+        }
+        Request::Follow { .. } => unreachable!("it goes on until the next one"),
+    };
+    if let Some(id) = id {
+        asker.core.say(EngineEvent::Answered(id, answer));
+    }
+}
+
+impl Asker {
+    async fn append(&self, subject: Subject, expected: Sequence, record: Vec<u8>) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED, expected.to_string().as_str());
+        let request = async_nats::Request::new()
+            .headers(headers)
+            .payload(record.into())
+            .timeout(Some(ANSWER));
+        let subject = self.names.subject(subject);
+        let message = match self.client.send_request(subject, request).await {
+            Ok(message) => message,
+            Err(error) => return self.unknown(error.kind()),
+        };
+        let reply = Reply::read(&message.payload).unwrap_or_default();
+        match (&reply.error, reply.seq) {
+            (None, Some(sequence)) if sequence > 0 => Answer::Acknowledged(sequence),
+            (Some(error), _) if error.err_code == streams::WRONG_LAST_SEQUENCE => {
+                let last = streams::last_sequence(&error.description);
+                last.map_or(Answer::Unknown, Answer::Refused)
+            }
+            _ => Answer::Unknown,
+        }
+    }
+
+    async fn last(&self, subject: Subject) -> Answer {
+        let mut context = async_nats::jetstream::new(self.client.clone());
+        context.set_timeout(ANSWER);
+        let stream = self.names.stream_of(subject);
+        let Ok(stream) = context.get_stream_no_info(stream).await else {
+            return Answer::Unknown;
+        };
+        let subject = self.names.subject(subject);
+        let last = stream.get_last_raw_message_by_subject(&subject);
+        match tokio::time::timeout(ANSWER, last).await {
+            Ok(Ok(message)) => Answer::Last(Some((message.sequence, message.payload.to_vec()))),
+            Ok(Err(error)) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                Answer::Last(None)
+            }
+            Ok(Err(_)) => Answer::Unknown,
+            Err(_) => self.unknown(RequestErrorKind::TimedOut),
+        }
+    }
+
+    async fn info(&self) -> Option<Reply> {
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.names.log_stream());
+        let info = call(&self.client, subject, String::new(), ANSWER).await;
+        info.ok().filter(|it| it.error.is_none())
+    }
+
+    async fn step_down(&self) {
+        let Some(info) = self.info().await else {
+            return;
+        };
+        let Some(other) = info.other_leader() else {
+            return log::warn!("engine: no other server could lead the log's stream");
+        };
+        log::warn!("engine: {other} is asked to lead the log's stream");
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{}", self.names.log_stream());
+        let body = serde_json::json!({"placement": {"preferred": other}});
+        let _ = call(&self.client, subject, body.to_string(), ANSWER).await;
+    }
+
+    fn unknown(&self, kind: RequestErrorKind) -> Answer {
+        if kind == RequestErrorKind::TimedOut {
+            let _ = self.silent.send(());
+        }
+        Answer::Unknown
+    }
+
+    /// Reads a stream in order, for as long as nothing goes wrong.
+    async fn read(
+        &self,
+        stream: String,
+        deliver_policy: DeliverPolicy,
+        mut take: impl AsyncFnMut(u32, Sequence, Vec<u8>),
+    ) {
+        let context = async_nats::jetstream::new(self.client.clone());
+        let Ok(stream) = context.get_stream_no_info(stream).await else {
+            return;
+        };
+        let config = OrderedConfig {
+            deliver_subject: self.client.new_inbox(),
+            deliver_policy,
+            ..OrderedConfig::default()
+        };
+        let Ok(consumer) = stream.create_consumer(config).await else {
+            return;
+        };
+        let Ok(mut messages) = consumer.messages().await else {
+            return;
+        };
+        while let Some(Ok(message)) = messages.next().await {
+            let Ok(info) = message.info() else { return };
+            let sequence = info.stream_sequence;
+            let number = message.subject.rsplit('.').next();
+            let number = number.and_then(|it| it.parse().ok());
+            // A subject that is none of ours is nobody's.
+            let number = number.unwrap_or(u32::MAX);
+            take(number, sequence, message.payload.to_vec()).await;
+        }
+    }
+}
+
+/// Delivers the log behind a record, until it is ended.
+pub(super) async fn follow(asker: Asker, after: Sequence, follow: u64) {
+    let mut last = after;
+    loop {
+        let policy = DeliverPolicy::ByStartSequence {
+            start_sequence: last + 1,
+        };
+        let deliver = async |shard, sequence, record: Vec<u8>| {
+            last = sequence;
+            let bytes = record.len();
+            let event = EngineEvent::LogDelivered {
+                shard,
+                sequence,
+                record,
+            };
+            asker.core.deliver(event, follow, bytes).await;
+        };
+        asker.read(asker.names.log_stream(), policy, deliver).await;
+        sleep(RETRY).await;
+    }
+}
+
+/// Delivers the leases, until it is ended.
+pub(super) async fn leases(asker: Asker) {
+    loop {
+        let say = async |member, sequence, record| {
+            asker.core.say(EngineEvent::LeaseDelivered {
+                member,
+                sequence,
+                record,
+            });
+        };
+        let stream = asker.names.lease_stream();
+        asker.read(stream, DeliverPolicy::LastPerSubject, say).await;
+        sleep(RETRY).await;
+    }
+}
+
+/// Delivers what other members tell, until it is ended.
+pub(super) async fn messages(asker: Asker) {
+    loop {
+        let subject = asker.names.messages(asker.core.shared.member);
+        if let Ok(mut messages) = asker.client.subscribe(subject).await {
+            while let Some(message) = messages.next().await {
+                let message = EngineEvent::Message(message.payload.to_vec());
+                asker.core.say(message);
+            }
+        }
+        sleep(RETRY).await;
+    }
+}
