@@ -9,6 +9,7 @@
 //! | `galo`, `processor`, `load` | the server, the payment processor, the load tester |
 //! | `bank`, `writer` | transactions and statements; clients that know their balances |
 //! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
+//! | `nats` | the engine of several machines: servers that are killed and started again |
 //! | `scripted` | a payment processor that a test scripts |
 //! | `browser` | Chromium, and what a page looks like in it |
 //! | `terminal` | a terminal that is driven |
@@ -24,6 +25,7 @@ pub mod http;
 mod ledger;
 mod load;
 pub mod markdown;
+mod nats;
 mod payments;
 pub mod process;
 pub mod processor;
@@ -42,6 +44,7 @@ pub use galo::{data_dir, on_both_drivers, Driver, Launch, Server};
 pub use http::{get, post, Reply, Request};
 pub use ledger::{amount, processed, PaymentLedger};
 pub use load::contest_2024;
+pub use nats::NatsCluster;
 pub use payments::{
     cents, decimal, id_text, iso, new_id, now_us, parse_cents, parse_id, parse_time, payment,
     summary, us_of, Summary, Totals, PROCESSORS,
