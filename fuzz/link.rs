@@ -99,11 +99,11 @@ pub fn check(input: &[u8]) {
             node.received(peer, bytes);
         }
         node.events_over();
-        node.release(now.monotonic_ns);
+        node.release(now.monotonic_ns, true);
         while node.next_effect().is_some() {}
         now.monotonic_ns += 1_000_000_000;
         node.tick_begin(now);
     }
     node.input_ended(peer, true);
-    node.release(now.monotonic_ns);
+    node.release(now.monotonic_ns, true);
 }

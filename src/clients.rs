@@ -117,6 +117,15 @@ fn parse(json: impl std::io::Read) -> Result<Vec<Client>, ClientsError> {
     Ok(clients)
 }
 
+/// Tells lists of clients apart.
+pub fn checksum(clients: &[Client]) -> u32 {
+    clients.iter().fold(0, |sum, client| {
+        let sum = crc32c::crc32c_append(sum, &client.id.to_le_bytes());
+        let sum = crc32c::crc32c_append(sum, &client.limit.to_le_bytes());
+        crc32c::crc32c_append(sum, &client.balance.to_le_bytes())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

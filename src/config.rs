@@ -17,6 +17,7 @@ use crate::limits::{
     CORES_MAX, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, SHARDS_MAX, SOCKET_PATH_BYTES_MAX,
 };
 use crate::log::Format;
+use crate::nats;
 use crate::node::Durability;
 use flags::{set_listen, Flag, Given, LISTEN_DEFAULT, SERVE_FLAGS};
 pub use help::{flags, help, FlagText, HelpPage};
@@ -83,14 +84,36 @@ pub struct Serve {
     pub docs: bool,
     /// `--processor-default` and what belongs to it. `None`: no payments.
     pub payments: Option<PaymentFlags>,
-    /// `--nodes`, `--node`, `--run`. `None`: one process, alone.
+    /// `--nodes`, `--node`, `--run`. `None`: one process, alone, or several machines.
     pub cluster: Option<Cluster>,
+    /// `--replicate` and what belongs to it. `None`: one machine.
+    pub replicate: Option<Replicate>,
     /// `--log`: the format of log lines.
     pub log: Format,
     /// `--log-level`: the least level that is logged.
     pub log_level: LevelFilter,
     /// Lines for the log about flags that were given and have no effect.
     pub warnings: Vec<String>,
+}
+
+impl Serve {
+    /// How many nodes there are, on one machine or several.
+    pub fn nodes(&self) -> usize {
+        let cluster = self.cluster.as_ref().map(|it| it.nodes.len());
+        let replicate = self.replicate.as_ref().map(|it| it.nodes.len());
+        cluster.or(replicate).unwrap_or(1)
+    }
+}
+
+/// Nodes on several machines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replicate {
+    /// Who keeps the journals.
+    pub engine: nats::Settings,
+    /// Names of the nodes, in the order that all of them are given; without `--nodes`, one.
+    pub nodes: Vec<String>,
+    /// Index of this node in `nodes`.
+    pub node: usize,
 }
 
 /// A flag or variable that cannot be used: one line.
@@ -127,6 +150,7 @@ pub fn parse(
         docs: false,
         payments: None,
         cluster: None,
+        replicate: None,
         log: Format::Text,
         log_level: LevelFilter::Info,
         warnings: Vec::new(),
@@ -140,6 +164,13 @@ pub fn parse(
         nodes: None,
         node: None,
         run: None,
+        durability: None,
+        replicate: None,
+        cluster: None,
+        replicate_creds: None,
+        replicate_tls_ca: None,
+        replicate_tls_cert: None,
+        replicate_tls_key: None,
     };
     // Of no interest to --help, nor to a healthcheck in the same environment.
     let mut bad_variable = None;
@@ -252,7 +283,8 @@ pub fn parse(
 
 impl Given {
     /// The settings, now that everything is said.
-    fn settle(self) -> Result<Serve, String> {
+    fn settle(mut self) -> Result<Serve, String> {
+        self.settle_replicate()?;
         let mut serve = self.serve;
         let nodes = self.nodes.as_ref().map_or(1, Vec::len);
         // Shards go round the nodes, and in each of them round its cores.
@@ -280,6 +312,9 @@ impl Given {
             self.payment_queue,
             self.replace_processors,
         )?;
+        if serve.replicate.is_some() {
+            return Ok(serve);
+        }
         let (Some(nodes), Some(name), Some(run)) = (self.nodes, self.node, self.run) else {
             let missing = parts.iter().filter(|(_, is_given)| !is_given);
             let missing: Vec<&str> = missing.map(|(flag, _)| *flag).collect();
@@ -291,10 +326,7 @@ impl Given {
                 "{missing}: missing; --nodes, --node and --run come together"
             ));
         };
-        let Some(node) = nodes.iter().position(|node| *node == name) else {
-            let nodes = nodes.join(",");
-            return Err(format!("--node: '{name}' is not in --nodes {nodes}"));
-        };
+        let node = node_of(&nodes, &name)?;
         let cluster = Cluster { nodes, node, run };
         if let Some(path) = cluster.too_long_path(cores) {
             let path = path.display();
@@ -305,6 +337,71 @@ impl Given {
         serve.cluster = Some(cluster);
         Ok(serve)
     }
+}
+
+impl Given {
+    /// Whether nodes are on several machines, and all that this takes and forbids.
+    fn settle_replicate(&mut self) -> Result<(), String> {
+        let others = [
+            ("--replicate-creds", self.replicate_creds.is_some()),
+            ("--replicate-tls-ca", self.replicate_tls_ca.is_some()),
+            ("--replicate-tls-cert", self.replicate_tls_cert.is_some()),
+            ("--replicate-tls-key", self.replicate_tls_key.is_some()),
+            (
+                "--durability replicated",
+                self.durability == Some(Durability::Replicated),
+            ),
+        ];
+        let Some(servers) = self.replicate.take() else {
+            if let Some((flag, _)) = others.iter().find(|(_, is_given)| *is_given) {
+                return Err(format!("{flag}: only with --replicate"));
+            }
+            self.serve.durability = self.durability.unwrap_or(Durability::Process);
+            return Ok(());
+        };
+        if self.run.is_some() {
+            return Err("--run: not with --replicate: nodes meet at the engine".to_owned());
+        }
+        if self.durability.unwrap_or(Durability::Replicated) != Durability::Replicated {
+            return Err("--durability: with --replicate it is replicated".to_owned());
+        }
+        if self.replicate_tls_cert.is_some() != self.replicate_tls_key.is_some() {
+            return Err("--replicate-tls-cert and --replicate-tls-key come together".to_owned());
+        }
+        let (nodes, node) = match (self.nodes.clone(), self.node.take()) {
+            (None, None) => (vec!["galo".to_owned()], 0),
+            (Some(nodes), Some(name)) => {
+                let node = node_of(&nodes, &name)?;
+                (nodes, node)
+            }
+            (None, Some(_)) => return Err("--nodes: missing; it comes with --node".to_owned()),
+            (Some(_), None) => return Err("--node: missing; it comes with --nodes".to_owned()),
+        };
+        self.serve.durability = Durability::Replicated;
+        let by_default = SHARDS_OF_NODE * nodes.len();
+        self.serve.shards.get_or_insert(by_default.min(SHARDS_MAX));
+        self.serve.replicate = Some(Replicate {
+            engine: nats::Settings {
+                servers,
+                cluster: self.cluster.take().unwrap_or_else(|| "galo".to_owned()),
+                creds: self.replicate_creds.take(),
+                tls_ca: self.replicate_tls_ca.take(),
+                tls_cert: self.replicate_tls_cert.take(),
+                tls_key: self.replicate_tls_key.take(),
+            },
+            nodes,
+            node,
+        });
+        Ok(())
+    }
+}
+
+/// Shards of each node on several machines: each has a batch under way.
+const SHARDS_OF_NODE: usize = 4;
+
+fn node_of(nodes: &[String], name: &str) -> Result<usize, String> {
+    let node = nodes.iter().position(|node| node == name);
+    node.ok_or_else(|| format!("--node: '{name}' is not in --nodes {}", nodes.join(",")))
 }
 
 /// Where a server that listens there is asked. One that listens on all addresses (0.0.0.0) is asked

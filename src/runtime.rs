@@ -197,13 +197,12 @@ impl<D: Disk> Runtime<D> {
         }
     }
 
-    /// Where an engine keeps the journals: `owned` are this core's copies. `boot_clock`: `CLOCK_BOOTTIME`, nanoseconds.
+    /// Where an engine keeps the journals: `owned` are this core's copies. The clocks: `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`, nanoseconds.
     pub fn replicated(
         settings: Settings,
         directory: Directory<D>,
         owned: Vec<Owned<D>>,
-        clock: fn() -> u64,
-        boot_clock: fn() -> u64,
+        (clock, boot_clock): (fn() -> u64, fn() -> u64),
         replica: replicate::Settings,
     ) -> Runtime<D> {
         assert_eq!(settings.durability, Durability::Replicated);

@@ -5,6 +5,7 @@
 //! somebody else (the node's name, each shard's lock, followed by its recovery; then addresses); then the cores serve.
 
 mod cores;
+mod machines;
 mod made;
 mod needs;
 mod processors;
@@ -28,12 +29,11 @@ use crate::io::{
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX};
 use crate::machine::Exit;
 use crate::members::Members;
+use crate::nats::Client;
 use crate::node::{link, Durability};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::lock::ShardLock;
-use crate::shard::{
-    self, Acquired, Client, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError,
-};
+use crate::shard::{self, Acquired, Directory, Meta, Owned, RealDisk, Recovered, RecoveryError};
 use crate::system::with_limit;
 use crate::systemd;
 
@@ -65,6 +65,8 @@ pub enum ServeError {
     Processors(String),
     /// The system refused something that a process needs.
     System(&'static str, io::Error),
+    /// The engine cannot be used, or this is no node of its cluster.
+    Engine(String),
     /// A core must not go on.
     Core(String),
 }
@@ -75,6 +77,7 @@ impl fmt::Display for ServeError {
             ServeError::Driver(text)
             | ServeError::Processors(text)
             | ServeError::Inherited(text)
+            | ServeError::Engine(text)
             | ServeError::Core(text) => f.write_str(text),
             ServeError::Listen(error) => error.fmt(f),
             ServeError::Unfit(error) => error.fmt(f),
@@ -130,7 +133,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         let (data, file) = (settings.data.display(), file.display());
         log::warn!("--clients {file} is not read: {data} was made before, and keeps its clients");
     }
-    let nodes = settings.cluster.as_ref().map_or(1, |all| all.nodes.len());
+    let nodes = settings.nodes();
     let by_default = settings.shards.unwrap_or(nodes * settings.cores);
     let shards = meta.map_or(by_default, |meta| meta.shards as usize);
     // Shards go round the nodes, and in each of them round its cores.
@@ -156,10 +159,25 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         cluster::prepare(cluster)?;
         made.note_lock(&cluster.lock_path(cluster.node));
     }
+    let client = match &settings.replicate {
+        None => None,
+        Some(replicate) => {
+            let client = signals::without_stops(|| Client::start(replicate.engine.clone()))?;
+            let client = client.map_err(|error| ServeError::System("cannot start a thread", error));
+            Some(Arc::new(client?))
+        }
+    };
     let began = Instant::now();
+    let is_new = meta.is_none();
     let meta = match meta {
         Some(meta) => meta,
-        None => create(&disk, &settings, shards as u32, &mut made)?,
+        None => create(
+            &disk,
+            &settings,
+            shards as u32,
+            client.as_deref(),
+            &mut made,
+        )?,
     };
     let members = members(&settings, &meta);
     let descriptor = descriptor(&settings, &meta);
@@ -192,7 +210,11 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     // Before it is announced: whoever reads that it listens may stop it properly.
     signals::block_stops()?;
     announce(&settings, &chosen, &members, &owned, began.elapsed());
+    if let (Some(client), Some(replicate), false) = (&client, &settings.replicate, is_new) {
+        machines::check(client, &settings, replicate, &directory.meta, &events)?;
+    }
     let cores = Cores {
+        client: client.as_deref(),
         settings: &settings,
         chosen: &chosen,
         members,
@@ -257,11 +279,13 @@ fn take_engines(
 /// The cluster, as its first core here sees it.
 fn members(settings: &Serve, meta: &Meta) -> Members {
     let shards = meta.shards as usize;
-    match &settings.cluster {
+    let cluster = settings.cluster.as_ref().map(|it| (&it.nodes, it.node));
+    let replicate = settings.replicate.as_ref().map(|it| (&it.nodes, it.node));
+    match cluster.or(replicate) {
         None => Members::alone(0, settings.cores, shards),
-        Some(cluster) => Members {
-            nodes: cluster.nodes.clone(),
-            node: cluster.node,
+        Some((nodes, node)) => Members {
+            nodes: nodes.clone(),
+            node,
             core: 0,
             cores: settings.cores,
             shards,
@@ -290,10 +314,11 @@ fn create(
     disk: &RealDisk,
     settings: &Serve,
     shards: u32,
+    client: Option<&Client>,
     made: &mut Made,
 ) -> Result<Meta, ServeError> {
     let data = &settings.data;
-    let clients: Vec<Client> = match &settings.clients {
+    let clients: Vec<shard::Client> = match &settings.clients {
         None => clients::CONTEST.to_vec(),
         Some(path) => {
             clients::read(path).map_err(|error| ServeError::Clients(path.clone(), error))?
@@ -316,10 +341,13 @@ fn create(
         meta.expect_shards(data, shards)?;
         return Ok(meta);
     }
-    let meta = Meta {
-        directory: random()?,
-        shards,
+    let directory = match (client, &settings.replicate) {
+        (Some(client), Some(replicate)) => {
+            machines::found(client, settings, replicate, shards, &clients)?
+        }
+        _ => random()?,
     };
+    let meta = Meta { directory, shards };
     made.data(data);
     shard::create(disk, data, &meta, &clients)?;
     log::info!(
@@ -413,6 +441,15 @@ fn announce(
             numbers.join(",")
         );
     }
+    if let Some(replicate) = &settings.replicate {
+        log::info!(
+            "node {} of {}: cluster {} at {}",
+            replicate.nodes[replicate.node],
+            replicate.nodes.join(","),
+            replicate.engine.cluster,
+            replicate.engine.servers.join(",")
+        );
+    }
     let sum = |of: fn(&Recovered<RealDisk>) -> u64| -> u64 {
         owned.iter().map(|owned| of(&owned.recovered)).sum()
     };
@@ -447,4 +484,6 @@ fn abort_on_panic() {
 enum ProcessEvent {
     Signal(ReceivedSignal),
     Ended(usize, Exit),
+    /// This is no node of the cluster that it is to be of.
+    Unfit(String),
 }

@@ -9,6 +9,7 @@ use crate::cluster;
 use crate::io::{Address, DriverChoice};
 use crate::limits::{CORES_MAX, PAYMENT_QUEUE_MAX, SHARDS_MAX};
 use crate::log::Format;
+use crate::nats;
 use crate::node::Durability;
 
 pub(super) struct Flag {
@@ -67,6 +68,13 @@ pub(super) struct Given {
     pub(super) nodes: Option<Vec<String>>,
     pub(super) node: Option<String>,
     pub(super) run: Option<PathBuf>,
+    pub(super) durability: Option<Durability>,
+    pub(super) replicate: Option<Vec<String>>,
+    pub(super) cluster: Option<String>,
+    pub(super) replicate_creds: Option<PathBuf>,
+    pub(super) replicate_tls_ca: Option<PathBuf>,
+    pub(super) replicate_tls_cert: Option<PathBuf>,
+    pub(super) replicate_tls_key: Option<PathBuf>,
 }
 
 pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
@@ -77,8 +85,11 @@ const IO: [(&str, DriverChoice); 3] = [
     ("epoll", DriverChoice::Epoll),
 ];
 
-const DURABILITY: [(&str, Durability); 2] =
-    [("process", Durability::Process), ("disk", Durability::Disk)];
+const DURABILITY: [(&str, Durability); 3] = [
+    ("process", Durability::Process),
+    ("disk", Durability::Disk),
+    ("replicated", Durability::Replicated),
+];
 
 const LOG: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
 
@@ -94,7 +105,7 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
 
 /// The flags of `galo serve`, in the order of its help.
 #[rustfmt::skip]
-pub(super) const SERVE_FLAGS: [Flag; 20] = [
+pub(super) const SERVE_FLAGS: [Flag; 26] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
         set: set_listen,
         help: "where to listen: HOST:PORT or unix:/PATH; may be repeated;\n\
@@ -113,16 +124,18 @@ pub(super) const SERVE_FLAGS: [Flag; 20] = [
         help: "auto, uring or epoll: auto is uring, or epoll where the\n\
                kernel refuses io_uring" },
     Flag { name: "durability", value: " D", default: "process",
-        set: |given, value| one_of(value, &DURABILITY).map(|durability| given.serve.durability = durability),
+        set: |given, value| one_of(value, &DURABILITY).map(|durability| given.durability = Some(durability)),
         help: "process: a reply leaves once its journal write has reached\n\
                the kernel, and survives kill -9 (fdatasync follows within\n\
-               100 ms); disk: after fdatasync, and survives a power loss" },
+               100 ms); disk: after fdatasync, and survives a power loss;\n\
+               replicated, with --replicate and only then: after a quorum\n\
+               has it, and survives the loss of a machine" },
     Flag { name: "clients", value: " FILE", default: "the contest's five",
         set: |given, value| path(value).map(|path| given.serve.clients = Some(path)),
         help: "the clients of a new data directory: a JSON list of\n\
                {\"id\":1,\"limite\":100000,\"saldo\":0}, amounts in cents;\n\
                one that was made before keeps those that it has" },
-    Flag { name: "shards", value: " N", default: "as many as cores, of all nodes",
+    Flag { name: "shards", value: " N", default: "one a core; with --replicate four a node",
         set: |given, value| number(value, SHARDS_MAX).map(|shards| given.serve.shards = Some(shards)),
         help: "into how many shards a new data directory is divided;\n\
                fixed from then on" },
@@ -166,6 +179,28 @@ pub(super) const SERVE_FLAGS: [Flag; 20] = [
         set: |given, value| path(value).map(|path| given.run = Some(path)),
         help: "where they meet: a directory that all of them see; made\n\
                if missing" },
+    Flag { name: "replicate", value: " URLS", default: "none: one machine",
+        set: |given, value| servers(value).map(|servers| given.replicate = Some(servers)),
+        help: "the NATS servers that keep the journals, for nodes on\n\
+               several machines: nats://HOST:PORT,... or tls://; each node\n\
+               has a --data of its own, and no --run" },
+    Flag { name: "cluster", value: " NAME", default: "galo",
+        set: |given, value| nats::check_cluster(value.trim())
+            .map(|()| given.cluster = Some(value.trim().to_owned()))
+            .map_err(|rule| format!("'{value}' is not accepted: {rule}")),
+        help: "what streams and subjects there are called after" },
+    Flag { name: "replicate-creds", value: " FILE", default: "none",
+        set: |given, value| path(value).map(|path| given.replicate_creds = Some(path)),
+        help: "a credentials file of NATS" },
+    Flag { name: "replicate-tls-ca", value: " FILE", default: "the system's",
+        set: |given, value| path(value).map(|path| given.replicate_tls_ca = Some(path)),
+        help: "whom to trust besides: PEM" },
+    Flag { name: "replicate-tls-cert", value: " FILE", default: "none",
+        set: |given, value| path(value).map(|path| given.replicate_tls_cert = Some(path)),
+        help: "who we are: PEM" },
+    Flag { name: "replicate-tls-key", value: " FILE", default: "none",
+        set: |given, value| path(value).map(|path| given.replicate_tls_key = Some(path)),
+        help: "and its key" },
     Flag { name: "log", value: " FORMAT", default: "text",
         set: |given, value| one_of(value, &LOG).map(|format| given.serve.log = format),
         help: "text or json, on standard error" },
@@ -185,6 +220,24 @@ pub(super) fn set_listen(given: &mut Given, value: &str) -> Result<(), String> {
         given.serve.listen.push(address);
     }
     Ok(())
+}
+
+/// One server, or three and more: of two, none may be lost.
+fn servers(value: &str) -> Result<Vec<String>, String> {
+    let servers: Vec<String> = value.split(',').map(|it| it.trim().to_owned()).collect();
+    let is_url = |it: &String| {
+        let rest = it.strip_prefix("nats://").or(it.strip_prefix("tls://"));
+        rest.is_some_and(|rest| !rest.is_empty())
+    };
+    match servers.iter().find(|it| !is_url(it)) {
+        Some(bad) => Err(format!(
+            "'{bad}' is not accepted: nats://HOST:PORT or tls://HOST:PORT"
+        )),
+        None if servers.len() == 2 => {
+            Err("two servers; accepted: one, or three and more".to_owned())
+        }
+        None => Ok(servers),
+    }
 }
 
 fn set_node(given: &mut Given, value: &str) -> Result<(), String> {

@@ -172,6 +172,7 @@ fn what_is_given_twice_is_named() {
         let value = match flag.name {
             "io" => "auto",
             "durability" => "disk",
+            "replicate" => "nats://a",
             "log" => "json",
             "log-level" => "info",
             "payment-deadline" => "1s",
@@ -253,7 +254,7 @@ fn the_defaults_that_help_names_apply() {
     // Others are words about it.
     let is_value = |it: &&Flag| it.default != "none" && !it.default.contains(' ');
     let defaults: Vec<String> = SERVE_FLAGS.iter().filter(is_value).map(given).collect();
-    assert_eq!(defaults.len(), 12);
+    assert_eq!(defaults.len(), 13);
     let said = settings(&defaults);
     let mut unsaid = settings(&[]);
     assert!(unsaid.listen_is_default && !said.listen_is_default);
@@ -526,4 +527,95 @@ fn processors_come_by_flags_and_by_variables() {
     let bad = [others[0], ("FALLBACK_PAYMENT_PROCESSOR_URL", "fallback")];
     let line = parse_with(&[], &bad).expect_err("no URL").to_string();
     assert!(line.starts_with("FALLBACK_PAYMENT_PROCESSOR_URL: 'fallback' is not accepted"));
+}
+
+#[test]
+fn nodes_on_several_machines_need_no_run_and_are_replicated() {
+    let servers = "nats://a:1,tls://b:2,nats://c:3";
+    let given = serve(
+        &["--replicate", servers, "--nodes", "x,y", "--node", "y"],
+        &[],
+    );
+    let replicate = given.replicate.clone().unwrap();
+    assert_eq!(given.durability, Durability::Replicated);
+    assert_eq!((given.shards, given.nodes()), (Some(8), 2));
+    assert_eq!(
+        (replicate.nodes, replicate.node),
+        (vec!["x".to_owned(), "y".to_owned()], 1)
+    );
+    assert_eq!(replicate.engine.servers.join(","), servers);
+    assert_eq!(replicate.engine.cluster, "galo");
+    assert_eq!(given.cluster, None);
+    let alone = serve(
+        &[
+            "--replicate",
+            "nats://a",
+            "--cluster",
+            "prod",
+            "--shards",
+            "3",
+        ],
+        &[],
+    );
+    let replicate = alone.replicate.unwrap();
+    assert_eq!((alone.shards, replicate.nodes.len()), (Some(3), 1));
+    assert_eq!(replicate.engine.cluster, "prod");
+}
+
+#[test]
+fn what_does_not_go_with_several_machines_is_named() {
+    let one = ["--replicate", "nats://a"];
+    for (more, expected) in [
+        (
+            &["--run", "r"][..],
+            "--run: not with --replicate: nodes meet at the engine",
+        ),
+        (
+            &["--durability", "disk"],
+            "--durability: with --replicate it is replicated",
+        ),
+        (&["--node", "a"], "--nodes: missing; it comes with --node"),
+        (
+            &["--nodes", "a,b"],
+            "--node: missing; it comes with --nodes",
+        ),
+        (
+            &["--nodes", "a,b", "--node", "c"],
+            "--node: 'c' is not in --nodes a,b",
+        ),
+        (
+            &["--replicate-tls-cert", "f"],
+            "--replicate-tls-cert and --replicate-tls-key come together",
+        ),
+        (
+            &["--cluster", "a.b"],
+            "--cluster: 'a.b' is not accepted: 1 to 32 letters",
+        ),
+    ] {
+        let error = error(&[&one[..], more].concat());
+        assert!(error.starts_with(expected), "{error}");
+    }
+    for (servers, expected) in [
+        (
+            "nats://a,nats://b",
+            "--replicate: two servers; accepted: one, or three",
+        ),
+        (
+            "http://a",
+            "--replicate: 'http://a' is not accepted: nats://",
+        ),
+        (
+            "nats://a,,nats://b",
+            "--replicate: '' is not accepted: nats://",
+        ),
+    ] {
+        let error = error(&["--replicate", servers]);
+        assert!(error.starts_with(expected), "{error}");
+    }
+    for flag in ["creds", "tls-ca", "tls-cert", "tls-key"] {
+        let error = error(&[&format!("--replicate-{flag}=f")]);
+        assert_eq!(error, format!("--replicate-{flag}: only with --replicate"));
+    }
+    let error = error(&["--durability", "replicated"]);
+    assert_eq!(error, "--durability replicated: only with --replicate");
 }

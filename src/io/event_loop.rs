@@ -477,6 +477,12 @@ fn realtime_us() -> u64 {
     })
 }
 
+/// The time by `CLOCK_BOOTTIME`, nanoseconds: it goes on while the machine sleeps.
+pub fn boottime_ns() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("CLOCK_BOOTTIME exists");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+}
+
 /// The time by `CLOCK_MONOTONIC`, nanoseconds.
 pub fn monotonic_ns() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");

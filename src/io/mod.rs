@@ -27,7 +27,7 @@ pub use address::Address;
 pub use channel::Channel;
 pub use engine::Engine;
 pub use error::Lack;
-pub use event_loop::monotonic_ns;
+pub use event_loop::{boottime_ns, monotonic_ns};
 pub use inherited::{Inherited, Unfit};
 pub use listen::{bind_link, ListenError, ListenSocket, Listeners, SocketFile};
 pub use probe::{probe, Chosen, DriverChoice, Probe};

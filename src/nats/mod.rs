@@ -18,7 +18,7 @@ mod requests;
 mod streams;
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{mpsc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
@@ -73,7 +73,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// The connection of a process, for all of its cores.
 pub struct Client {
     commands: to_thread::UnboundedSender<Command>,
-    ended: mpsc::Receiver<()>,
+    /// Hangs up when the thread is at its end.
+    ended: Mutex<mpsc::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -94,7 +95,7 @@ impl Client {
             })?;
         Ok(Client {
             commands,
-            ended,
+            ended: Mutex::new(ended),
             thread: Some(thread),
         })
     }
@@ -121,8 +122,9 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         let _ = self.commands.send(Command::End);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         let is_over = matches!(
-            self.ended.recv_timeout(END_TIMEOUT),
+            ended.recv_timeout(END_TIMEOUT),
             Err(mpsc::RecvTimeoutError::Disconnected)
         );
         if let (true, Some(thread)) = (is_over, self.thread.take()) {

@@ -142,37 +142,33 @@ impl Asker {
         Answer::Unknown
     }
 
-    /// Reads a stream in order, for as long as nothing goes wrong.
+    /// Reads a stream in order, until something goes wrong.
     async fn read(
         &self,
-        stream: String,
+        (stream, filter_subject): (String, String),
         deliver_policy: DeliverPolicy,
         mut take: impl AsyncFnMut(u32, Sequence, Vec<u8>),
-    ) {
+    ) -> Result<(), async_nats::Error> {
         let context = async_nats::jetstream::new(self.client.clone());
-        let Ok(stream) = context.get_stream_no_info(stream).await else {
-            return;
-        };
+        let stream = context.get_stream_no_info(stream).await?;
         let config = OrderedConfig {
             deliver_subject: self.client.new_inbox(),
             deliver_policy,
+            filter_subject,
             ..OrderedConfig::default()
         };
-        let Ok(consumer) = stream.create_consumer(config).await else {
-            return;
-        };
-        let Ok(mut messages) = consumer.messages().await else {
-            return;
-        };
-        while let Some(Ok(message)) = messages.next().await {
-            let Ok(info) = message.info() else { return };
-            let sequence = info.stream_sequence;
+        let consumer = stream.create_consumer(config).await?;
+        let mut messages = consumer.messages().await?;
+        while let Some(message) = messages.next().await {
+            let message = message?;
+            let sequence = message.info()?.stream_sequence;
             let number = message.subject.rsplit('.').next();
             let number = number.and_then(|it| it.parse().ok());
             // A subject that is none of ours is nobody's.
             let number = number.unwrap_or(u32::MAX);
             take(number, sequence, message.payload.to_vec()).await;
         }
+        Ok(())
     }
 }
 
@@ -193,8 +189,8 @@ pub(super) async fn follow(asker: Asker, after: Sequence, follow: u64) {
             };
             asker.core.deliver(event, follow, bytes).await;
         };
-        asker.read(asker.names.log_stream(), policy, deliver).await;
-        sleep(RETRY).await;
+        let from = (asker.names.log_stream(), asker.names.logs());
+        ended("log", asker.read(from, policy, deliver).await).await;
     }
 }
 
@@ -208,10 +204,19 @@ pub(super) async fn leases(asker: Asker) {
                 record,
             });
         };
-        let stream = asker.names.lease_stream();
-        asker.read(stream, DeliverPolicy::LastPerSubject, say).await;
-        sleep(RETRY).await;
+        let from = (asker.names.lease_stream(), asker.names.leases());
+        let policy = DeliverPolicy::LastPerSubject;
+        ended("leases", asker.read(from, policy, say).await).await;
     }
+}
+
+/// A stream is read no more; soon again.
+async fn ended(what: &str, why: Result<(), async_nats::Error>) {
+    match why {
+        Ok(()) => log::debug!("engine: the {what} are read no more: begun again"),
+        Err(error) => log::debug!("engine: the {what} are read no more: {error}; begun again"),
+    }
+    sleep(RETRY).await;
 }
 
 /// Delivers what other members tell, until it is ended.

@@ -48,13 +48,22 @@ impl Names {
         }
     }
 
+    /// The subjects of all logs, and of all leases.
+    pub(super) fn logs(&self) -> String {
+        format!("galo.{}.log.*", self.cluster)
+    }
+
+    pub(super) fn leases(&self) -> String {
+        format!("galo.{}.lease.*", self.cluster)
+    }
+
     pub(super) fn messages(&self, member: u32) -> String {
         format!("galo.{}.to.{member}", self.cluster)
     }
 
     /// How the log's stream is made.
     pub(super) fn log_config(&self, replicas: usize, charter: &Charter) -> Value {
-        let mut config = self.config(&self.log_stream(), "log", replicas);
+        let mut config = self.config(&self.log_stream(), self.logs(), replicas);
         config["deny_delete"] = json!(true);
         config["metadata"] = json!(charter.to_metadata());
         config
@@ -62,17 +71,17 @@ impl Names {
 
     /// How the leases' stream is made.
     pub(super) fn lease_config(&self, replicas: usize) -> Value {
-        let mut config = self.config(&self.lease_stream(), "lease", replicas);
+        let mut config = self.config(&self.lease_stream(), self.leases(), replicas);
         config["max_msgs_per_subject"] = json!(1);
         // With `new` a full subject would refuse the next renewal.
         config["discard"] = json!("old");
         config
     }
 
-    fn config(&self, name: &str, kind: &str, replicas: usize) -> Value {
+    fn config(&self, name: &str, subjects: String, replicas: usize) -> Value {
         json!({
             "name": name,
-            "subjects": [format!("galo.{}.{kind}.*", self.cluster)],
+            "subjects": [subjects],
             "retention": "limits",
             "storage": "file",
             "discard": "new",

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{random, ProcessEvent, ServeError};
+use super::{machines, random, ProcessEvent, ServeError};
 use crate::api::operations::Process;
 use crate::config::{self, ProcessorUrl, Serve};
+use crate::io::{boottime_ns, monotonic_ns};
 use crate::io::{Channel, Chosen, Control, Driver, Lack, Listeners, Setup, Upstream};
+use crate::machine::engine::EnginePort;
 use crate::members::Members;
+use crate::nats::Client;
 use crate::node::{PaymentSettings, Settings};
 use crate::runtime::Runtime;
 use crate::shard::{Directory, Owned, RealDisk};
@@ -107,6 +110,8 @@ impl Drop for Engines {
 
 /// What all cores are started with.
 pub(super) struct Cores<'a> {
+    /// Where an engine keeps the journals.
+    pub client: Option<&'a Client>,
     pub settings: &'a Serve,
     pub chosen: &'a Chosen,
     pub members: Members,
@@ -131,14 +136,16 @@ impl Cores<'_> {
             git_hash: config::GIT_HASH,
             driver: self.chosen.driver.name(),
             started_us: started.as_micros() as u64,
-            started_ns: crate::io::monotonic_ns(),
+            started_ns: monotonic_ns(),
             resident_bytes,
             stats: Arc::new(self.members.stats()),
         };
         let mut shares: Vec<Vec<Owned<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
         for owned in owned {
             let shard = owned.recovered.shard.identity().shard as usize;
-            process.stats.shard_owned(shard, process.started_us);
+            if self.client.is_none() {
+                process.stats.shard_owned(shard, process.started_us);
+            }
             shares[self.members.home(shard) % cores].push(owned);
         }
         let mut pairs = pair(&self.members)
@@ -175,14 +182,26 @@ impl Cores<'_> {
                 process: process.clone(),
             };
             let directory = self.directory.clone();
+            let port = self.client.map(|client| {
+                let wake = self.control.waker(core);
+                Box::new(client.port(node.members.own() as u32, wake)) as Box<dyn EnginePort>
+            });
+            let machine = match port {
+                None => Runtime::new(node, directory, share, monotonic_ns),
+                Some(_) => {
+                    let replica = machines::replica(&node.members, node.directory)?;
+                    let clocks = (monotonic_ns as fn() -> u64, boottime_ns as fn() -> u64);
+                    Runtime::replicated(node, directory, share, clocks, replica)
+                }
+            };
             setups.push(Setup {
-                machine: Runtime::new(node, directory, share, crate::io::monotonic_ns),
+                machine,
                 listeners: listeners.take(core),
                 peers: std::mem::take(&mut pairs[core]),
                 link_listener: links.next(),
                 link_paths: cluster.map_or_else(Vec::new, |cluster| cluster.socket_paths(cores)),
                 upstreams: upstreams.clone(),
-                engine: None,
+                engine: port,
                 control: self.control.clone(),
                 core,
             });

@@ -52,6 +52,7 @@ pub(super) fn watch(
                     "core {core} cannot go on: {reason}"
                 )));
             }
+            Ok(ProcessEvent::Unfit(problem)) => return Err(ServeError::Engine(problem)),
             Err(_) if stopping.is_some() => {
                 log::warn!("{running} cores are not done in time: the journal holds everything");
                 return Ok(());

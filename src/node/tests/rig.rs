@@ -264,7 +264,7 @@ impl Rig {
                 stats: self.stats_of[member / cores].clone(),
             },
         };
-        let clock = || CLOCK_NS.get();
+        let clock: fn() -> u64 = || CLOCK_NS.get();
         let replica = replicate::Settings {
             cluster: self.meta.directory,
             member: own as u32,
@@ -273,7 +273,7 @@ impl Rig {
             candidates,
         };
         let runtime = match is_replicated {
-            true => Runtime::replicated(settings, directory, owned, clock, clock, replica),
+            true => Runtime::replicated(settings, directory, owned, (clock, clock), replica),
             false => Runtime::new(settings, directory, owned, clock),
         };
         Core {
