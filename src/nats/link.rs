@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{spawn_local, JoinHandle};
 use tokio::time::{sleep, Instant};
 
 use super::charter::Charter;
@@ -26,8 +28,9 @@ const HEADERS_BYTES_MAX: usize = 4096;
 /// A core, and what goes on for it all the time.
 struct Served {
     core: Core,
-    follow: Option<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
+    /// The log: for which request, the last record that was delivered, and who reads on.
+    following: Option<(u64, Arc<AtomicU64>, JoinHandle<()>)>,
+    leases: Option<JoinHandle<()>>,
 }
 
 struct Link {
@@ -185,7 +188,7 @@ impl Link {
             } => self.ask(member, request, follow),
             Command::Charter { proposed, reply } => {
                 let (client, settings) = (self.client.clone(), self.settings.clone());
-                tokio::task::spawn_local(async move {
+                spawn_local(async move {
                     let _ = reply.send(find_charter(&client, &settings, proposed).await);
                 });
             }
@@ -205,19 +208,21 @@ impl Link {
     fn serve(&mut self, core: Core) {
         core.say(EngineEvent::Connected(self.connected));
         let asker = self.asker(core.clone());
-        let others = vec![
-            tokio::task::spawn_local(requests::leases(asker.clone())),
-            tokio::task::spawn_local(requests::messages(asker)),
-        ];
-        let member = core.shared.member;
-        self.cores.insert(
-            member,
-            Served {
-                core,
-                follow: None,
-                others,
-            },
-        );
+        spawn_local(requests::messages(asker.clone()));
+        let served = Served {
+            leases: Some(spawn_local(requests::leases(asker))),
+            following: None,
+            core,
+        };
+        self.cores.insert(served.core.shared.member, served);
+    }
+
+    /// Reads the log for a core from behind a record on, and no more what it read before.
+    fn follow(&self, served: &mut Served, last: Arc<AtomicU64>, follow: u64) {
+        served.stop_following();
+        let asker = self.asker(served.core.clone());
+        let task = spawn_local(requests::follow(asker, last.clone(), follow));
+        served.following = Some((follow, last, task));
     }
 
     fn ask(&mut self, member: u32, request: Request, follow: u64) {
@@ -228,25 +233,36 @@ impl Link {
             // It would leave when there is a connection again, long after its time.
             return served.core.say(EngineEvent::Answered(id, Answer::Unknown));
         }
-        let core = served.core.clone();
         if let Request::Follow { after } = request {
-            if let Some(before) = served.follow.take() {
-                before.abort();
-            }
-            let following = requests::follow(self.asker(core), after, follow);
-            let following = tokio::task::spawn_local(following);
-            if let Some(served) = self.cores.get_mut(&member) {
-                served.follow = Some(following);
-            }
-            return;
+            let Some(mut served) = self.cores.remove(&member) else {
+                return;
+            };
+            self.follow(&mut served, Arc::new(AtomicU64::new(after)), follow);
+            self.cores.insert(member, served);
+        } else if self.connected {
+            let core = served.core.clone();
+            spawn_local(requests::carry_out(self.asker(core), request));
         }
-        tokio::task::spawn_local(requests::carry_out(self.asker(core), request));
     }
 
     fn changed(&mut self, connected: bool) {
-        if std::mem::replace(&mut self.connected, connected) != connected {
-            let served = self.cores.values();
-            served.for_each(|it| it.core.say(EngineEvent::Connected(connected)));
+        if std::mem::replace(&mut self.connected, connected) == connected {
+            return;
+        }
+        for (member, mut served) in std::mem::take(&mut self.cores) {
+            served.core.say(EngineEvent::Connected(connected));
+            if connected {
+                // Readers would go on by themselves, after ten seconds or so.
+                if let Some((follow, last, _)) = &served.following {
+                    let (follow, last) = (*follow, last.clone());
+                    self.follow(&mut served, last, follow);
+                }
+                let leases = requests::leases(self.asker(served.core.clone()));
+                if let Some(before) = served.leases.replace(spawn_local(leases)) {
+                    before.abort();
+                }
+            }
+            self.cores.insert(member, served);
         }
     }
 
@@ -261,9 +277,9 @@ impl Link {
     }
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        for task in self.others.drain(..).chain(self.follow.take()) {
+impl Served {
+    fn stop_following(&mut self) {
+        if let Some((_, _, task)) = self.following.take() {
             task.abort();
         }
     }
@@ -317,7 +333,8 @@ async fn attempt(
         let subject = format!("$JS.API.STREAM.{verb}.{stream}");
         requests::call(client, subject, body, timeout)
     };
-    let mut info = ask("INFO", &log, String::new()).await?;
+    let said = |error: async_nats::RequestError| error.to_string();
+    let mut info = ask("INFO", &log, String::new()).await.map_err(said)?;
     if info.error_code() == Some(streams::STREAM_NOT_FOUND) {
         let Some(proposed) = proposed else {
             return Ok(Ok(None));
@@ -326,12 +343,14 @@ async fn attempt(
             log::warn!("engine: one server was given: its loss is the loss of everything");
         }
         let config = names.log_config(replicas, proposed);
-        let made = ask("CREATE", &log, config.to_string()).await?;
+        let made = ask("CREATE", &log, config.to_string())
+            .await
+            .map_err(said)?;
         // Somebody else may have been faster.
         if !matches!(made.error_code(), None | Some(streams::NAME_IN_USE)) {
             return refusal(&made, &log);
         }
-        info = ask("INFO", &log, String::new()).await?;
+        info = ask("INFO", &log, String::new()).await.map_err(said)?;
     }
     if info.error.is_some() {
         return refusal(&info, &log);
@@ -345,11 +364,13 @@ async fn attempt(
         return Ok(Err(error));
     }
     let (lease, wanted) = (names.lease_stream(), names.lease_config(replicas));
-    let made = ask("CREATE", &lease, wanted.to_string()).await?;
+    let made = ask("CREATE", &lease, wanted.to_string())
+        .await
+        .map_err(said)?;
     if !matches!(made.error_code(), None | Some(streams::NAME_IN_USE)) {
         return refusal(&made, &lease);
     }
-    let info = ask("INFO", &lease, String::new()).await?;
+    let info = ask("INFO", &lease, String::new()).await.map_err(said)?;
     if info.error.is_some() {
         return refusal(&info, &lease);
     }

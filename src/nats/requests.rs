@@ -1,11 +1,13 @@
 //! What is asked for a core, and what goes on for it all the time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::push::OrderedConfig;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
-use async_nats::{Client, HeaderMap, RequestErrorKind};
+use async_nats::{Client, HeaderMap, RequestError, RequestErrorKind};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -35,13 +37,14 @@ pub(super) async fn call(
     subject: String,
     body: String,
     timeout: Duration,
-) -> Result<Reply, String> {
+) -> Result<Reply, RequestError> {
     let request = async_nats::Request::new()
         .payload(body.into())
         .timeout(Some(timeout));
-    let message = client.send_request(subject, request).await;
-    let message = message.map_err(|error| error.to_string())?;
-    Reply::read(&message.payload).ok_or_else(|| "an answer that is none".to_owned())
+    let message = client.send_request(subject, request).await?;
+    let is_none = "an answer that is none";
+    Reply::read(&message.payload)
+        .ok_or_else(|| RequestError::with_source(RequestErrorKind::Other, is_none))
 }
 
 /// Asks, and says what the answer is.
@@ -55,10 +58,11 @@ pub(super) async fn carry_out(asker: Asker, request: Request) {
             ..
         } => asker.append(subject, expected, record).await,
         Request::Last { subject, .. } => asker.last(subject).await,
-        Request::Inspect { .. } => match asker.info().await {
-            Some(info) => Answer::Inspected(info.inspection()),
-            None => Answer::Unknown,
-        },
+        Request::Inspect { .. } => {
+            let info = asker.info().await;
+            let inspection = info.and_then(|it| it.inspection());
+            inspection.map_or(Answer::Unknown, Answer::Inspected)
+        }
         Request::StepDown => return asker.step_down().await,
         Request::Publish { member, message } => {
             let subject = asker.names.messages(member);
@@ -98,8 +102,7 @@ impl Asker {
     }
 
     async fn last(&self, subject: Subject) -> Answer {
-        let mut context = async_nats::jetstream::new(self.client.clone());
-        context.set_timeout(ANSWER);
+        let context = async_nats::jetstream::new(self.client.clone());
         let stream = self.names.stream_of(subject);
         let Ok(stream) = context.get_stream_no_info(stream).await else {
             return Answer::Unknown;
@@ -118,8 +121,13 @@ impl Asker {
 
     async fn info(&self) -> Option<Reply> {
         let subject = format!("$JS.API.STREAM.INFO.{}", self.names.log_stream());
-        let info = call(&self.client, subject, String::new(), ANSWER).await;
-        info.ok().filter(|it| it.error.is_none())
+        match call(&self.client, subject, String::new(), ANSWER).await {
+            Ok(info) => Some(info).filter(|it| it.error.is_none()),
+            Err(error) => {
+                self.unknown(error.kind());
+                None
+            }
+        }
     }
 
     async fn step_down(&self) {
@@ -142,12 +150,12 @@ impl Asker {
         Answer::Unknown
     }
 
-    /// Reads a stream in order, until something goes wrong.
+    /// Reads a stream in order, until something goes wrong, or what comes is not taken.
     async fn read(
         &self,
         (stream, filter_subject): (String, String),
         deliver_policy: DeliverPolicy,
-        mut take: impl AsyncFnMut(u32, Sequence, Vec<u8>),
+        mut take: impl AsyncFnMut(u32, Sequence, Vec<u8>) -> bool,
     ) -> Result<(), async_nats::Error> {
         let context = async_nats::jetstream::new(self.client.clone());
         let stream = context.get_stream_no_info(stream).await?;
@@ -166,21 +174,26 @@ impl Asker {
             let number = number.and_then(|it| it.parse().ok());
             // A subject that is none of ours is nobody's.
             let number = number.unwrap_or(u32::MAX);
-            take(number, sequence, message.payload.to_vec()).await;
+            if !take(number, sequence, message.payload.to_vec()).await {
+                break;
+            }
         }
         Ok(())
     }
 }
 
-/// Delivers the log behind a record, until it is ended.
-pub(super) async fn follow(asker: Asker, after: Sequence, follow: u64) {
-    let mut last = after;
+/// Delivers the log behind a record, until it is ended. `last`: the one that was delivered last.
+pub(super) async fn follow(asker: Asker, last: Arc<AtomicU64>, follow: u64) {
     loop {
         let policy = DeliverPolicy::ByStartSequence {
-            start_sequence: last + 1,
+            start_sequence: last.load(Ordering::Relaxed) + 1,
         };
         let deliver = async |shard, sequence, record: Vec<u8>| {
-            last = sequence;
+            // A consumer that the client makes anew before it has delivered anything begins with the first.
+            if sequence <= last.load(Ordering::Relaxed) {
+                return false;
+            }
+            last.store(sequence, Ordering::Relaxed);
             let bytes = record.len();
             let event = EngineEvent::LogDelivered {
                 shard,
@@ -188,6 +201,7 @@ pub(super) async fn follow(asker: Asker, after: Sequence, follow: u64) {
                 record,
             };
             asker.core.deliver(event, follow, bytes).await;
+            true
         };
         let from = (asker.names.log_stream(), asker.names.logs());
         ended("log", asker.read(from, policy, deliver).await).await;
@@ -203,6 +217,7 @@ pub(super) async fn leases(asker: Asker) {
                 sequence,
                 record,
             });
+            true
         };
         let from = (asker.names.lease_stream(), asker.names.leases());
         let policy = DeliverPolicy::LastPerSubject;

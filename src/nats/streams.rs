@@ -64,7 +64,6 @@ impl Names {
     /// How the log's stream is made.
     pub(super) fn log_config(&self, replicas: usize, charter: &Charter) -> Value {
         let mut config = self.config(&self.log_stream(), self.logs(), replicas);
-        config["deny_delete"] = json!(true);
         config["metadata"] = json!(charter.to_metadata());
         config
     }
@@ -73,8 +72,6 @@ impl Names {
     pub(super) fn lease_config(&self, replicas: usize) -> Value {
         let mut config = self.config(&self.lease_stream(), self.leases(), replicas);
         config["max_msgs_per_subject"] = json!(1);
-        // With `new` a full subject would refuse the next renewal.
-        config["discard"] = json!("old");
         config
     }
 
@@ -85,6 +82,7 @@ impl Names {
             "retention": "limits",
             "storage": "file",
             "discard": "new",
+            "deny_delete": true,
             "num_replicas": replicas,
             "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msg_size": -1,
             "duplicate_window": 0,
@@ -101,7 +99,7 @@ pub(super) struct Reply {
     pub(super) seq: Option<u64>,
     /// Of a stream's info.
     pub(super) config: Value,
-    pub(super) state: State,
+    state: Option<State>,
     pub(super) cluster: Cluster,
 }
 
@@ -112,11 +110,12 @@ pub(super) struct ApiError {
     pub(super) description: String,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct State {
+#[derive(Deserialize)]
+struct State {
     first_seq: u64,
     last_seq: u64,
+    /// Not there if there are none.
+    #[serde(default)]
     num_deleted: u64,
 }
 
@@ -145,12 +144,14 @@ impl Reply {
         self.error.as_ref().map(|error| error.err_code)
     }
 
-    pub(super) fn inspection(&self) -> Inspection {
-        Inspection {
-            first: self.state.first_seq,
-            last: self.state.last_seq,
-            missing: self.state.num_deleted,
-        }
+    /// `None`: it says nothing of a stream.
+    pub(super) fn inspection(&self) -> Option<Inspection> {
+        let state = self.state.as_ref()?;
+        Some(Inspection {
+            first: state.first_seq,
+            last: state.last_seq,
+            missing: state.num_deleted,
+        })
     }
 
     /// A server that could lead the stream instead of the one that does.
@@ -271,7 +272,8 @@ mod tests {
         assert_eq!(last_sequence(&reply.error.unwrap().description), Some(7));
         assert_eq!(last_sequence("wrong last sequence"), None);
         assert!(Reply::read(b"no json").is_none());
-        let inspection = info(&json!({})).inspection();
+        let inspection = info(&json!({})).inspection().unwrap();
+        assert_eq!(Reply::read(b"{}").unwrap().inspection(), None);
         assert_eq!(
             (inspection.first, inspection.last, inspection.missing),
             (1, 9, 2)
