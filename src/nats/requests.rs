@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::{Client, HeaderMap, RequestError, RequestErrorKind};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, Instant};
 
 use super::port::Core;
 use super::streams::{self, Names, Reply};
@@ -19,6 +19,8 @@ use crate::machine::engine::{Answer, EngineEvent, Request, Sequence, Subject};
 
 const ANSWER: Duration = Duration::from_nanos(ENGINE_ANSWER_NS);
 const RETRY: Duration = Duration::from_nanos(ENGINE_RETRY_NS);
+/// A subject's append is under way at the server: not for longer than a sync takes.
+const IN_FLIGHT: Duration = Duration::from_millis(1);
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// Who asks for whom.
@@ -79,25 +81,30 @@ pub(super) async fn carry_out(asker: Asker, request: Request) {
 
 impl Asker {
     async fn append(&self, subject: Subject, expected: Sequence, record: Vec<u8>) -> Answer {
-        let mut headers = HeaderMap::new();
-        headers.insert(EXPECTED, expected.to_string().as_str());
-        let request = async_nats::Request::new()
-            .headers(headers)
-            .payload(record.into())
-            .timeout(Some(ANSWER));
         let subject = self.names.subject(subject);
-        let message = match self.client.send_request(subject, request).await {
-            Ok(message) => message,
-            Err(error) => return self.unknown(error.kind()),
-        };
-        let reply = Reply::read(&message.payload).unwrap_or_default();
-        match (&reply.error, reply.seq) {
-            (None, Some(sequence)) if sequence > 0 => Answer::Acknowledged(sequence),
-            (Some(error), _) if error.err_code == streams::WRONG_LAST_SEQUENCE => {
-                let last = streams::last_sequence(&error.description);
-                last.map_or(Answer::Unknown, Answer::Refused)
+        let began = Instant::now();
+        loop {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECTED, expected.to_string().as_str());
+            let request = async_nats::Request::new()
+                .headers(headers)
+                .payload(record.clone().into())
+                .timeout(Some(ANSWER.saturating_sub(began.elapsed())));
+            let message = match self.client.send_request(subject.clone(), request).await {
+                Ok(message) => message,
+                Err(error) => return self.unknown(error.kind()),
+            };
+            let reply = Reply::read(&message.payload).unwrap_or_default();
+            match (&reply.error, reply.seq) {
+                (None, Some(sequence)) if sequence > 0 => return Answer::Acknowledged(sequence),
+                (Some(error), _) if error.err_code == streams::WRONG_LAST_SEQUENCE => {
+                    let last = streams::last_sequence(&error.description);
+                    return last.map_or(Answer::Unknown, Answer::Refused);
+                }
+                // It has acknowledged the one before, and is not done with it.
+                (Some(error), _) if error.err_code == streams::IN_FLIGHT => sleep(IN_FLIGHT).await,
+                _ => return Answer::Unknown,
             }
-            _ => Answer::Unknown,
         }
     }
 

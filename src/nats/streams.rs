@@ -11,6 +11,7 @@ use crate::machine::engine::{Inspection, Subject};
 pub(super) const STREAM_NOT_FOUND: u64 = 10059;
 pub(super) const NAME_IN_USE: u64 = 10058;
 pub(super) const WRONG_LAST_SEQUENCE: u64 = 10071;
+pub(super) const IN_FLIGHT: u64 = 10164;
 pub(super) const NOT_ENABLED: [u64; 2] = [10039, 10076];
 
 /// The names of a cluster's streams and subjects.

@@ -94,11 +94,13 @@ pub(super) fn answer_late(io: &mut Transport) {
     answer_held(io, |held| held.since_ns <= late_ns);
 }
 
-/// A shard is not ours any more, between ticks: what rests on what it did is told to nobody. Who only may rest on that
-/// is among them.
+/// A shard is not ours any more, between ticks: what rests on what it did is told to nobody. As long as that is not
+/// safe, what only may rest on it is not told, either.
 pub(super) fn withdraw(io: &mut Transport, shard: usize) {
+    let is_unsafe = io.commit.waits_for(shard);
     answer_held(io, |held| {
-        is_of(&held.op, shard) || held.op.dependency == Dependency::Written
+        let may_be_of = is_unsafe && held.op.dependency == Dependency::Written;
+        is_of(&held.op, shard) || may_be_of
     });
     for index in io.connections.links().collect::<Vec<_>>() {
         if io.connections[index].output.has_unreleased() {

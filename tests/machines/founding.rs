@@ -54,13 +54,14 @@ fn a_node_that_does_not_fit_says_what_does_not() {
         .listen("127.0.0.1:0")
         .run()
         .refused(1, &["not a node of the cluster galo", "directory is"]);
-    // And one whose cluster is not there.
-    let launch = machines
-        .launch(0)
+    // One of a cluster that is not there.
+    let launch = node(&machines.engine, alone.path()).cores(1);
+    launch
         .flag("cluster", "other")
-        .listen("127.0.0.1:0");
-    drop(machines.launch(1));
-    launch.run().refused(1, &["has its lock"]);
+        .flag("shards", "12")
+        .listen("127.0.0.1:0")
+        .run()
+        .refused(1, &["the cluster other", "there is no such cluster"]);
 }
 
 #[test]

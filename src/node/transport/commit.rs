@@ -165,6 +165,12 @@ impl CommitGate {
         }
     }
 
+    /// Whether a shard has batches that are not safe.
+    pub(in crate::node) fn waits_for(&self, shard: usize) -> bool {
+        let Safety { written, done, .. } = self.safety[shard];
+        done < written
+    }
+
     /// Up to which ticket everything is safe.
     pub(in crate::node) fn safe(&self) -> u64 {
         let unsafe_ones = self.safety.iter().filter(|it| it.done < it.written);
