@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::disk::Disk;
 use super::error::{At, RecoveryError};
-use super::layout::{shard_dir, SHARD_LOCK};
+use super::layout::{self, shard_dir, SHARD_LOCK};
 use super::lock::Locked;
-use super::{Meta, Recovered};
+use super::{archive, LogPosition, Meta, Recovered};
 use probe::probe;
 
 /// A data directory, for somebody who may own shards of it.
@@ -50,6 +50,33 @@ impl<D: Disk> Directory<D> {
         };
         probe!(galo, takeover__done, shard, outcome);
         acquired
+    }
+
+    /// Notes how far a shard's files have come in an engine's log: the journal is durable so far. Blocks.
+    pub fn note(&self, shard: u32, place: LogPosition) -> Result<(), RecoveryError> {
+        let dir = shard_dir(&self.path, shard);
+        place.write(&self.disk, &dir, &self.meta.identity(shard))
+    }
+
+    /// Makes one file of all that a shard of ours has, which is at `place` or beyond, and returns where it is. No snapshot
+    /// of it and no run is made meanwhile. Blocks.
+    pub fn archive(&self, shard: u32, place: LogPosition) -> Result<PathBuf, RecoveryError> {
+        let dir = shard_dir(&self.path, shard);
+        archive::write(&self.disk, &dir, &self.meta.identity(shard), &place)?;
+        Ok(layout::archive_made(&dir))
+    }
+
+    /// Where a shard's archive is to be that comes from others.
+    pub fn fetched(&self, shard: u32) -> PathBuf {
+        layout::archive_fetched(&shard_dir(&self.path, shard))
+    }
+
+    /// [Acquires](Self::acquire) a shard with the files of the archive that has [come](Self::fetched), in the place of all
+    /// that are there. Blocks.
+    pub fn restore(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
+        let dir = shard_dir(&self.path, shard);
+        archive::accept(&self.disk, &dir, &self.meta.identity(shard))?;
+        self.acquire(shard)
     }
 
     fn try_acquire(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {

@@ -57,6 +57,11 @@ pub enum RecoveryError {
         /// The rule that it breaks.
         reason: &'static str,
     },
+    /// An archive is not what was written.
+    ArchiveDamaged {
+        /// Path of the archive.
+        file: PathBuf,
+    },
     /// Written by a galo that wrote another version of it.
     Version {
         /// The file of that version.
@@ -242,6 +247,11 @@ impl fmt::Display for RecoveryError {
                 f,
                 "{} holds accounts, but galo.meta is missing from the data directory: it was removed, or \
                  not copied along. Bring it back. {RESTORE}",
+                file.display()
+            ),
+            RecoveryError::ArchiveDamaged { file } => write!(
+                f,
+                "{}: not an archive as it was written",
                 file.display()
             ),
             RecoveryError::MetaDamaged { file, reason } => write!(

@@ -7,6 +7,8 @@
 //! shard-0000/snapshot-<sequence>.rkyv  accounts, up to that record (snapshot.rs)
 //! shard-0000/journal-<sequence>.log    records from that one on (journal.rs)
 //! shard-0000/payments-<number>.run     settled payments from that one on (payments/run.rs)
+//! shard-0000/log-position              how far these are in an engine's log (log_position.rs)
+//! shard-0000/archive                   takes the place of these at the next start (archive.rs)
 //! *.tmp                                being written; removed at the next start
 //! ```
 //!
@@ -27,6 +29,8 @@ const SHARD: &str = "shard-";
 const SEGMENT: (&str, &str) = ("journal-", ".log");
 const SNAPSHOT: (&str, &str) = ("snapshot-", ".rkyv");
 const RUN: (&str, &str) = ("payments-", ".run");
+const LOG_POSITION: &str = "log-position";
+const ARCHIVE: &str = "archive";
 
 /// The directory of a shard.
 pub fn shard_dir(data: &Path, shard: u32) -> PathBuf {
@@ -61,6 +65,26 @@ pub fn run(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{}{first:016x}{}", RUN.0, RUN.1))
 }
 
+/// How far a shard's files have come in an engine's log.
+pub fn log_position(dir: &Path) -> PathBuf {
+    dir.join(LOG_POSITION)
+}
+
+/// An archive whose files are to take the place of all others.
+pub fn archive(dir: &Path) -> PathBuf {
+    dir.join(ARCHIVE)
+}
+
+/// An archive of the shard for others.
+pub fn archive_made(dir: &Path) -> PathBuf {
+    dir.join("archive-made.tmp")
+}
+
+/// An archive that comes from others.
+pub fn archive_fetched(dir: &Path) -> PathBuf {
+    temporary(&archive(dir))
+}
+
 /// The name of a file while it is written.
 pub fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -77,6 +101,10 @@ pub struct Listing {
     pub snapshots: Vec<u64>,
     /// Number of the first payment of each run, ascending.
     pub runs: Vec<u64>,
+    /// Whether there is a file that says how far these are in an engine's log.
+    pub log_position: bool,
+    /// Whether there is an archive that is to take their place.
+    pub archive: bool,
     /// Names of temporary files.
     pub temporary: Vec<String>,
     /// Names of anything else, but for the lock and those that are nobody's.
@@ -94,6 +122,10 @@ impl Listing {
                 listing.snapshots.push(end);
             } else if let Some(first) = sequence(&name, RUN) {
                 listing.runs.push(first);
+            } else if name == LOG_POSITION {
+                listing.log_position = true;
+            } else if name == ARCHIVE {
+                listing.archive = true;
             } else if name.ends_with(TEMPORARY) {
                 listing.temporary.push(name);
             } else if name != SHARD_LOCK && !is_nobodys(&name) {

@@ -8,12 +8,14 @@
 //!   [`chain`]: what both recovery and check make of a journal; [`check`]: verifying without serving.
 //! - [`clock`]: a shard's time, by which its records are told apart from the moments that clients see.
 //! - [`lock`]: at most one process serves a shard; [`acquire`]: becoming that process.
+//! - [`log_position`], [`archive`]: where an engine keeps the journals, how far the files are, and all of them in one.
 //! - [`payments`]: open payments in memory, settled ones in files.
 //! - [`dedup`]: earlier commands and their outcomes, by which a repeated command is recognised.
 
 pub mod accounts;
 pub(crate) mod acquire;
 mod apply;
+mod archive;
 pub(crate) mod chain;
 pub mod check;
 pub mod clock;
@@ -25,6 +27,7 @@ pub(crate) mod job;
 pub mod journal;
 pub mod layout;
 pub(crate) mod lock;
+mod log_position;
 pub mod mapping;
 pub(crate) mod meta;
 pub mod payments;
@@ -44,6 +47,7 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::RecoveryError;
 pub use job::{Done, StoreJob};
 pub use lock::Locked;
+pub use log_position::{LogPosition, PLACE_BYTES};
 pub use meta::Meta;
 pub use payments::{Accepted, Payments};
 pub use recovery::{bound_payments, open, Recovered};

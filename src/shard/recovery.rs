@@ -25,6 +25,13 @@
 //! | snapshot_older | the newest is bad (its accounts or its dedup table), an older one is good | the same with that, and a warning; more journal is replayed. The bad one is removed when a new one is durable |
 //! | snapshot_none | none is good | refused |
 //!
+//! An archive of the shard's files, before all others:
+//!
+//! | label | what is there | what happens |
+//! |---|---|---|
+//! | archive | a whole one | its files take the place of all others, then it is removed |
+//! | archive_damaged | one that is not what was written | refused |
+//!
 //! The journal, from the segment with the snapshot's first record on ([`chain`](super::chain)):
 //!
 //! | label | what is there | what happens |
@@ -68,11 +75,12 @@ use super::error::{At, RecoveryError, SnapshotError};
 use super::job::Unsynced;
 use super::journal::{self, HEADER_BYTES};
 use super::layout::Listing;
+use super::log_position::LogPosition;
 use super::payments::{Run, ACCEPTED_BEFORE};
 use super::snapshot::{self, Position, Snapshot};
 use super::state::LogEnd;
 use super::store::{Files, SnapshotFile};
-use super::{layout, Identity, Meta, Shard, Store};
+use super::{archive, layout, Identity, Meta, Shard, Store};
 
 /// A shard that is ready to serve.
 pub struct Recovered<D: Disk> {
@@ -82,6 +90,8 @@ pub struct Recovered<D: Disk> {
     pub store: Store<D>,
     /// The cases that applied, and the counts.
     pub report: Report,
+    /// How far an engine's log of the shard is in these files, at least.
+    pub log_position: Option<LogPosition>,
 }
 
 /// What recovery found and did.
@@ -127,7 +137,11 @@ pub fn open<D: Disk>(
     let identity = meta.identity(shard);
     let data = dir;
     let dir = layout::shard_dir(data, shard);
-    let listing = list(disk, &dir)?;
+    let mut listing = list(disk, &dir)?;
+    if listing.archive {
+        archive::unpack(disk, &dir, &identity)?;
+        listing = list(disk, &dir)?;
+    }
     for name in &listing.temporary {
         let path = dir.join(name);
         log::info!("{}: left over, removed", path.display());
@@ -182,10 +196,15 @@ pub fn open<D: Disk>(
         leftovers: listing.temporary.len(),
     };
     let files = files(&chain, &end, snapshots.files, snapshots.bad, unsynced)?;
+    let log_position = match listing.log_position {
+        true => LogPosition::read(disk, &dir, &identity)?,
+        false => None,
+    };
     let store = Store::new(disk.clone(), dir, identity, files);
     Ok(Recovered {
         shard,
         store,
+        log_position: log_position.filter(|it| it.records <= report.sequence),
         report,
     })
 }

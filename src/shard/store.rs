@@ -503,6 +503,11 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
+    /// The last record in the journal.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// The snapshots that are there, oldest first.
     pub fn snapshots(&self) -> &[SnapshotFile] {
         &self.snapshots

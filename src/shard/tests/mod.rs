@@ -1,5 +1,6 @@
 //! Tests of the shard, and what they share.
 
+mod archive;
 mod check;
 mod clock;
 mod creation;

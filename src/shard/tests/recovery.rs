@@ -289,6 +289,7 @@ fn snapshot_older() {
             mut shard,
             mut store,
             report,
+            ..
         } = directory.open();
         assert_eq!((report.snapshot, report.replayed), (0, 6));
         assert_eq!(report.snapshots_bad, [directory.snapshot(4)]);

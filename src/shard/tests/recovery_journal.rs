@@ -65,6 +65,7 @@ fn replay() {
         mut shard,
         mut store,
         report,
+        ..
     } = directory.open();
     assert_eq!(report.journal, JournalCase::Replay);
     assert_eq!((report.replayed, report.sequence), (7, 7));
@@ -176,6 +177,7 @@ fn torn_tail() {
             mut shard,
             mut store,
             report,
+            ..
         } = directory.open();
         let JournalCase::TornTail(torn) = &report.journal else {
             panic!("{report:?}");
