@@ -14,7 +14,8 @@ use log::LevelFilter;
 use crate::cluster::Cluster;
 use crate::io::{Address, Driver, DriverChoice};
 use crate::limits::{
-    CORES_MAX, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, SHARDS_MAX, SOCKET_PATH_BYTES_MAX,
+    CORES_MAX, LOG_MIB, MIB, PAYMENTS_OPEN_MAX, PAYMENT_DEADLINE_NS, SHARDS_MAX,
+    SOCKET_PATH_BYTES_MAX,
 };
 use crate::log::Format;
 use crate::nats;
@@ -114,6 +115,8 @@ pub struct Replicate {
     pub nodes: Vec<String>,
     /// Index of this node in `nodes`.
     pub node: usize,
+    /// From how many bytes on the front of the engine's log goes.
+    pub log_bytes_max: u64,
 }
 
 /// A flag or variable that cannot be used: one line.
@@ -171,6 +174,7 @@ pub fn parse(
         replicate_tls_ca: None,
         replicate_tls_cert: None,
         replicate_tls_key: None,
+        replicate_log_mib: None,
     };
     // Of no interest to --help, nor to a healthcheck in the same environment.
     let mut bad_variable = None;
@@ -347,6 +351,7 @@ impl Given {
             ("--replicate-tls-ca", self.replicate_tls_ca.is_some()),
             ("--replicate-tls-cert", self.replicate_tls_cert.is_some()),
             ("--replicate-tls-key", self.replicate_tls_key.is_some()),
+            ("--replicate-log-mib", self.replicate_log_mib.is_some()),
             (
                 "--durability replicated",
                 self.durability == Some(Durability::Replicated),
@@ -391,6 +396,7 @@ impl Given {
             },
             nodes,
             node,
+            log_bytes_max: self.replicate_log_mib.unwrap_or(LOG_MIB) as u64 * MIB as u64,
         });
         Ok(())
     }

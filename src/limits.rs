@@ -321,6 +321,14 @@ pub const BATCH_BYTES_OF_TICK_MAX: usize = BATCH_BYTES_MAX / 4;
 pub const ENGINE_BACKLOG_BYTES_MAX: usize = 8 * MIB;
 /// Of a stop: how long giving shards and lease away may take.
 pub const ENGINE_STOP_NS: u64 = SECOND_NS;
+/// From an archive of a shard that the engine's store did not take, or give, to the next attempt.
+pub const ARCHIVE_RETRY_NS: u64 = 10 * SECOND_NS;
+/// Bytes of the engine's log from which on its front goes, by default and at most, in MiB.
+pub const LOG_MIB: usize = 256;
+/// See [`LOG_MIB`].
+pub const LOG_MIB_MAX: usize = 1 << 20;
+/// Between two notes of how far a copy is in the engine's log: so much of it a start after kill -9 reads again.
+pub const LOG_POSITION_NS: u64 = 10 * SECOND_NS;
 /// A member that has not said that it got what it was sent is asked so often.
 pub const CARRIER_ASK_NS: u64 = 100 * MILLISECOND_NS;
 /// And one that has nothing to say so often.

@@ -5,11 +5,13 @@
 //! snapshot, a run of settled payments) is handed out as jobs. Where an engine keeps the journals, it is asked instead
 //! ([`replication`]).
 
+mod archives;
 mod carrier;
 mod replication;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::path::PathBuf;
 
 use crate::limits::{
     PAYMENTS_OPEN_MAX, SNAPSHOT_RETRY_NS, STOP_SNAPSHOT_NS_MAX, SYNC_DELAY_NS_MAX,
@@ -17,12 +19,13 @@ use crate::limits::{
 use crate::machine::engine::EngineEvent;
 use crate::machine::{self, ConnectionId, Effect, Exit, Machine, Now, Peer, Target};
 use crate::node::{Durability, Node, NotTaken, Settings};
-use crate::replicate;
+use crate::replicate::{self, Place};
 use crate::shard::{
-    Acquired, AppendError, Appended, Directory, Disk, Done, Owned, RecoveryError, Shard, Store,
-    StoreJob,
+    Acquired, AppendError, Appended, Directory, Disk, Done, LogPosition, Owned, RecoveryError,
+    Shard, Store, StoreJob,
 };
 use crate::system::with_limit;
+use archives::place;
 use probe::probe;
 use replication::{copy_of, Replication};
 
@@ -32,6 +35,12 @@ pub enum Work<D: Disk> {
     Store(StoreJob<D>),
     /// Becomes the owner of a shard.
     Acquire(Directory<D>, u32),
+    /// The same, with the files of an archive that has come.
+    Restore(Directory<D>, u32),
+    /// Makes an archive of a shard's files.
+    Archive(Directory<D>, u32, LogPosition),
+    /// Notes how far a shard's files have come in an engine's log.
+    Note(Directory<D>, u32, LogPosition),
 }
 
 /// What came of [`Work`].
@@ -45,6 +54,20 @@ pub enum WorkDone<D: Disk> {
         /// What came of it; an error leaves it to others.
         acquired: Result<Acquired<D>, RecoveryError>,
     },
+    /// An archive is made.
+    Archived {
+        /// The shard's number.
+        shard: u32,
+        /// Where it is.
+        file: Result<PathBuf, RecoveryError>,
+    },
+    /// It is noted.
+    Noted {
+        /// The shard's number.
+        shard: u32,
+        /// Without it the next start reads more of the log.
+        noted: Result<(), RecoveryError>,
+    },
 }
 
 impl<D: Disk> WorkDone<D> {
@@ -52,7 +75,9 @@ impl<D: Disk> WorkDone<D> {
     pub fn shard(&self) -> u32 {
         match self {
             WorkDone::Store(done) => done.shard(),
-            WorkDone::Acquired { shard, .. } => *shard,
+            WorkDone::Acquired { shard, .. }
+            | WorkDone::Archived { shard, .. }
+            | WorkDone::Noted { shard, .. } => *shard,
         }
     }
 }
@@ -66,6 +91,18 @@ impl<D: Disk> machine::Job for Work<D> {
             Work::Acquire(directory, shard) => WorkDone::Acquired {
                 shard,
                 acquired: directory.acquire(shard),
+            },
+            Work::Restore(directory, shard) => WorkDone::Acquired {
+                shard,
+                acquired: directory.restore(shard),
+            },
+            Work::Archive(directory, shard, place) => WorkDone::Archived {
+                shard,
+                file: directory.archive(shard, place),
+            },
+            Work::Note(directory, shard, place) => WorkDone::Noted {
+                shard,
+                noted: directory.note(shard, place),
             },
         }
     }
@@ -107,8 +144,14 @@ struct OwnedShard<D: Disk> {
     shard: usize,
     /// Its memory, unless the node has it.
     standby: Option<Shard>,
-    /// It was ours, and is to be read from its files again.
-    lost: bool,
+    /// Whether it is on its way back.
+    away: Away,
+    /// Where the sync under way gets to.
+    syncing: Option<LogPosition>,
+    /// The same of the last one that is done.
+    synced: Option<LogPosition>,
+    /// Not before this that how far it is is noted again.
+    note_ns: u64,
     store: Store<D>,
     lock: D::Lock,
     sync_due_ns: Option<u64>,
@@ -135,7 +178,10 @@ impl<D: Disk> OwnedShard<D> {
         let owned_shard = OwnedShard {
             shard: recovered.shard.identity().shard as usize,
             standby: None,
-            lost: false,
+            away: Away::No,
+            syncing: None,
+            synced: None,
+            note_ns: 0,
             store: recovered.store,
             lock,
             sync_due_ns: None,
@@ -154,6 +200,20 @@ impl<D: Disk> OwnedShard<D> {
         self.standby = Some(copy);
         self
     }
+}
+
+/// Whether a copy is on its way back to where it is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Away {
+    No,
+    /// It was ours, and is to be read from its files again.
+    Lost,
+    /// The log does not have any more what it lacks: an archive is to be asked for then. Monotonic.
+    Behind(u64),
+    /// The archive is on its way.
+    Fetching,
+    /// The archive is there.
+    Fetched,
 }
 
 fn payments_max(settings: &Settings) -> usize {
@@ -207,11 +267,15 @@ impl<D: Disk> Runtime<D> {
     ) -> Runtime<D> {
         assert_eq!(settings.durability, Durability::Replicated);
         let mut runtime = Runtime::new(settings, directory, Vec::new(), clock);
+        let mut places = vec![Place::default(); replica.candidates.len()];
         for owned in owned {
+            let place = place(&owned);
             let (owned_shard, copy) = runtime.open(owned);
+            places[owned_shard.shard] = place.unwrap_or_default();
             runtime.owned.push(owned_shard.standby(copy));
         }
-        runtime.replication = Some(Box::new(Replication::new(replica, boot_clock)));
+        let replication = Replication::new(replica, &places, boot_clock);
+        runtime.replication = Some(Box::new(replication));
         runtime
     }
 
@@ -333,10 +397,11 @@ impl<D: Disk> Runtime<D> {
     fn schedule_slow(&mut self, now_ns: u64) {
         let at_once = matches!(self.durability, Durability::Disk) || self.closing;
         // One of these at a time: a sync must not wait behind them.
-        let mut slow = self.is_copying() || self.is_about_runs();
+        let mut slow = self.is_copying() || self.is_about_runs() || self.is_archiving();
         for owned_shard in &mut self.owned {
             let store = &mut owned_shard.store;
-            let releasing = owned_shard.lost || self.node.is_releasing(owned_shard.shard);
+            let is_away = owned_shard.away != Away::No;
+            let releasing = is_away || self.node.is_releasing(owned_shard.shard);
             if store.needs_sync() {
                 let due_ns = owned_shard
                     .sync_due_ns
@@ -345,6 +410,11 @@ impl<D: Disk> Runtime<D> {
                 if at_once || now_ns >= *due_ns {
                     if let Some(job) = store.sync() {
                         owned_shard.sync_due_ns = None;
+                        let replication = self.replication.as_mut();
+                        let written = (owned_shard.away == Away::No).then(|| store.written());
+                        owned_shard.syncing = replication
+                            .zip(written)
+                            .map(|(it, written)| it.place(owned_shard.shard, written));
                         if self.durability == Durability::Disk {
                             self.node.safety_begun(owned_shard.shard);
                         }
@@ -411,7 +481,7 @@ impl<D: Disk> Runtime<D> {
         let idle = self.owned.iter().filter(|it| !it.store.is_syncing());
         let syncs = idle.filter_map(|it| it.sync_due_ns);
         // Nor does the next snapshot, while one is made, or a run.
-        let slow = self.is_copying() || self.is_about_runs();
+        let slow = self.is_copying() || self.is_about_runs() || self.is_archiving();
         let due = self.owned.iter();
         let due = due.filter(|it| !slow && it.store.snapshot_due());
         let retries = due.map(|it| it.snapshot_retry_ns);
@@ -437,13 +507,14 @@ impl<D: Disk> Runtime<D> {
         };
         if self.node.is_quiet() && !self.closing && self.has_given_away() {
             self.closing = true;
-            for owned_shard in self.owned.iter_mut().filter(|it| !it.lost) {
+            for owned_shard in self.owned.iter_mut().filter(|it| it.away == Away::No) {
                 let (number, standby) = (owned_shard.shard, &mut owned_shard.standby);
                 let shard = copy_of(&mut self.node, standby, number);
                 owned_shard.store.snapshot_begin(shard);
             }
         }
-        let done = self.closing && self.owned.iter().all(|it| it.store.is_idle());
+        let is_idle = self.closing && self.owned.iter().all(|it| it.store.is_idle());
+        let done = is_idle && self.has_noted();
         if !done && self.node.now().monotonic_ns < deadline_ns {
             return;
         }
@@ -529,6 +600,8 @@ impl<D: Disk> Machine for Runtime<D> {
                 return self.read_again(shard, acquired);
             }
             WorkDone::Acquired { acquired, .. } => return self.acquired(shard, acquired),
+            WorkDone::Archived { file, .. } => return self.archived(shard, file),
+            WorkDone::Noted { noted, .. } => return self.noted(noted),
             WorkDone::Store(done) => done,
         };
         let now = self.node.now();
@@ -562,6 +635,7 @@ impl<D: Disk> Machine for Runtime<D> {
             return self.exit(Exit::Failed(reason));
         }
         if is_sync {
+            self.synced(shard);
             self.node.core_stats().journal_syncs.add(1);
             if self.durability == Durability::Disk {
                 self.node.safe(shard);
@@ -598,6 +672,7 @@ impl<D: Disk> Machine for Runtime<D> {
         self.node.release((self.clock)(), lease_lasts);
         self.let_go_of_lost();
         self.close_down();
+        self.keep();
         self.schedule();
     }
 
@@ -634,6 +709,7 @@ impl<D: Disk> Machine for Runtime<D> {
             self.node.deadline_ns(),
             self.stop_deadline_ns,
             replication_ns,
+            self.fetch_ns(),
         ];
         all.into_iter().flatten().min()
     }

@@ -53,6 +53,7 @@ impl World {
                 self.coverage.syncs += 1;
                 "synced"
             }
+            WorkDone::Archived { .. } | WorkDone::Noted { .. } => "for an engine",
             WorkDone::Store(Done::SyncLater { .. }) => "sync later",
             WorkDone::Store(Done::SyncFailed { shard, .. }) => {
                 event!(

@@ -7,7 +7,7 @@ use log::LevelFilter;
 use super::{payments, ProcessorUrl, Serve};
 use crate::cluster;
 use crate::io::{Address, DriverChoice};
-use crate::limits::{CORES_MAX, PAYMENT_QUEUE_MAX, SHARDS_MAX};
+use crate::limits::{CORES_MAX, LOG_MIB_MAX, PAYMENT_QUEUE_MAX, SHARDS_MAX};
 use crate::log::Format;
 use crate::nats;
 use crate::node::Durability;
@@ -75,6 +75,7 @@ pub(super) struct Given {
     pub(super) replicate_tls_ca: Option<PathBuf>,
     pub(super) replicate_tls_cert: Option<PathBuf>,
     pub(super) replicate_tls_key: Option<PathBuf>,
+    pub(super) replicate_log_mib: Option<usize>,
 }
 
 pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
@@ -105,7 +106,7 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
 
 /// The flags of `galo serve`, in the order of its help.
 #[rustfmt::skip]
-pub(super) const SERVE_FLAGS: [Flag; 26] = [
+pub(super) const SERVE_FLAGS: [Flag; 27] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
         set: set_listen,
         help: "where to listen: HOST:PORT or unix:/PATH; may be repeated;\n\
@@ -201,6 +202,10 @@ pub(super) const SERVE_FLAGS: [Flag; 26] = [
     Flag { name: "replicate-tls-key", value: " FILE", default: "none",
         set: |given, value| path(value).map(|path| given.replicate_tls_key = Some(path)),
         help: "and its key" },
+    Flag { name: "replicate-log-mib", value: " N", default: "256 MiB",
+        set: |given, value| number(value, LOG_MIB_MAX).map(|mib| given.replicate_log_mib = Some(mib)),
+        help: "MiB from which on the front of the servers' log goes, once\n\
+               all shards are in their object store" },
     Flag { name: "log", value: " FORMAT", default: "text",
         set: |given, value| one_of(value, &LOG).map(|format| given.serve.log = format),
         help: "text or json, on standard error" },

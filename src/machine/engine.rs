@@ -1,7 +1,10 @@
 //! The seam to an engine that keeps the journals on several machines: what it is asked, and what it says.
 //!
 //! It keeps two streams of records, numbered in the order in which it took them: the log, with a subject for each shard,
-//! and the leases, with a subject for each member.
+//! and the leases, with a subject for each member. Beside them it has a store of files, one or more for each shard, so that
+//! the log's front can go.
+
+use std::path::PathBuf;
 
 /// The number that a stream gave a record: from 1, ascending. Of 0 it is said where there is none.
 pub type Sequence = u64;
@@ -61,6 +64,29 @@ pub enum Request {
         /// The last one that is not to be delivered.
         after: Sequence,
     },
+    /// Store a file that has all of a shard up to a record. Then files of the shard that are older go, and so do records of
+    /// the log before the smallest of all shards' newest files.
+    Keep {
+        /// For the answer.
+        id: RequestId,
+        /// Whose.
+        shard: u32,
+        /// Of its owner, who asks.
+        epoch: u64,
+        /// The shard's record.
+        sequence: Sequence,
+        /// Where the file is. It is removed before the answer.
+        file: PathBuf,
+    },
+    /// Get the newest file of a shard.
+    Fetch {
+        /// For the answer.
+        id: RequestId,
+        /// Whose.
+        shard: u32,
+        /// Where to.
+        file: PathBuf,
+    },
     /// Tell another member something, once, if it is there. It has no answer; messages of one member to another may be
     /// lost, and keep their order.
     Publish {
@@ -75,9 +101,11 @@ impl Request {
     /// Of its answer; `None`: there will be none.
     pub fn id(&self) -> Option<RequestId> {
         match self {
-            Request::Append { id, .. } | Request::Last { id, .. } | Request::Inspect { id } => {
-                Some(*id)
-            }
+            Request::Append { id, .. }
+            | Request::Last { id, .. }
+            | Request::Inspect { id }
+            | Request::Keep { id, .. }
+            | Request::Fetch { id, .. } => Some(*id),
             Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => None,
         }
     }
@@ -95,6 +123,10 @@ pub enum Answer {
     Last(Option<(Sequence, Vec<u8>)>),
     /// What the log's stream is like.
     Inspected(Inspection),
+    /// The file is stored.
+    Kept,
+    /// The file is there; `None`: the store has none of the shard.
+    Fetched(Option<Sequence>),
     /// There was no answer in time: it may have happened, it may still happen, or it will not.
     Unknown,
 }
@@ -108,6 +140,10 @@ pub struct Inspection {
     pub last: Sequence,
     /// Records between the first and the last that are not there. Nobody deletes any: they are lost.
     pub missing: u64,
+    /// The smallest of all shards' newest files ([`Request::Keep`]); 0: some shard has none. The records before may be gone.
+    pub kept: Sequence,
+    /// Bytes of all records, with what the engine keeps of each.
+    pub bytes: u64,
 }
 
 /// What the engine says to a member.

@@ -38,6 +38,7 @@ struct Link {
     settings: Settings,
     cores: BTreeMap<u32, Served>,
     connected: bool,
+    kept: Arc<AtomicU64>,
     reconnected: Option<Instant>,
     /// A request had no answer in time.
     silent: mpsc::UnboundedSender<()>,
@@ -61,6 +62,7 @@ pub(super) async fn run(settings: Settings, mut commands: mpsc::UnboundedReceive
         settings,
         cores: BTreeMap::new(),
         connected: false,
+        kept: Arc::default(),
         reconnected: None,
         silent,
     };
@@ -201,6 +203,7 @@ impl Link {
             client: self.client.clone(),
             names: Names::of(&self.settings),
             core,
+            kept: self.kept.clone(),
             silent: self.silent.clone(),
         }
     }

@@ -4,17 +4,20 @@
 //!
 //! | stream | subjects | what it is |
 //! |---|---|---|
-//! | `GALO_<cluster>` | `galo.<cluster>.log.<shard>` | the log: nothing of it is deleted |
+//! | `GALO_<cluster>` | `galo.<cluster>.log.<shard>` | the log: nothing of it is deleted but its front |
 //! | `GALO_<cluster>_LEASE` | `galo.<cluster>.lease.<member>` | the leases: the last record of each |
+//! | `OBJ_GALO_<cluster>` | an Object Store's | files of shards, so that the log's front can go |
 //! | – | `galo.<cluster>.to.<member>` | messages from member to member |
 //!
 //! [`charter`]: what all nodes of a cluster agree on. [`streams`]: how streams are to be, and what is said of them.
-//! [`link`]: the thread and its connection. [`requests`]: what is asked for a core. [`port`]: a core's end.
+//! [`link`]: the thread and its connection. [`requests`]: what is asked for a core. [`store`]: the
+//! store of files. [`port`]: a core's end.
 
 pub mod charter;
 mod link;
 mod port;
 mod requests;
+mod store;
 mod streams;
 
 use std::path::PathBuf;

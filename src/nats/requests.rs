@@ -7,15 +7,17 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::push::OrderedConfig;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::Context;
 use async_nats::{Client, HeaderMap, RequestError, RequestErrorKind};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, Instant};
 
 use super::port::Core;
+use super::store::{self, Keep};
 use super::streams::{self, Names, Reply};
 use crate::limits::{ENGINE_ANSWER_NS, ENGINE_RETRY_NS};
-use crate::machine::engine::{Answer, EngineEvent, Request, Sequence, Subject};
+use crate::machine::engine::{Answer, EngineEvent, Inspection, Request, Sequence, Subject};
 
 const ANSWER: Duration = Duration::from_nanos(ENGINE_ANSWER_NS);
 const RETRY: Duration = Duration::from_nanos(ENGINE_RETRY_NS);
@@ -29,6 +31,8 @@ pub(super) struct Asker {
     pub(super) client: Client,
     pub(super) names: Names,
     pub(super) core: Core,
+    /// What is known to be in the store of files: [`Inspection::kept`], or less.
+    pub(super) kept: Arc<AtomicU64>,
     /// Told when a request had no answer in time.
     pub(super) silent: mpsc::UnboundedSender<()>,
 }
@@ -61,9 +65,32 @@ pub(super) async fn carry_out(asker: Asker, request: Request) {
         } => asker.append(subject, expected, record).await,
         Request::Last { subject, .. } => asker.last(subject).await,
         Request::Inspect { .. } => {
-            let info = asker.info().await;
-            let inspection = info.and_then(|it| it.inspection());
+            let inspection = asker.inspect().await;
             inspection.map_or(Answer::Unknown, Answer::Inspected)
+        }
+        Request::Keep {
+            shard,
+            epoch,
+            sequence,
+            file,
+            ..
+        } => {
+            let keep = Keep {
+                shard,
+                epoch,
+                sequence,
+                file,
+            };
+            asker.keep(&keep).await
+        }
+        Request::Fetch { shard, file, .. } => {
+            match store::fetch(&asker.context(), &asker.names, shard, &file).await {
+                Ok(found) => Answer::Fetched(found),
+                Err(error) => {
+                    log::warn!("engine: the file of shard {shard} does not come: {error}");
+                    Answer::Unknown
+                }
+            }
         }
         Request::StepDown => return asker.step_down().await,
         Request::Publish { member, message } => {
@@ -109,7 +136,7 @@ impl Asker {
     }
 
     async fn last(&self, subject: Subject) -> Answer {
-        let context = async_nats::jetstream::new(self.client.clone());
+        let context = self.context();
         let stream = self.names.stream_of(subject);
         let Ok(stream) = context.get_stream_no_info(stream).await else {
             return Answer::Unknown;
@@ -123,6 +150,43 @@ impl Asker {
             }
             Ok(Err(_)) => Answer::Unknown,
             Err(_) => self.unknown(RequestErrorKind::TimedOut),
+        }
+    }
+
+    fn context(&self) -> Context {
+        async_nats::jetstream::new(self.client.clone())
+    }
+
+    async fn inspect(&self) -> Option<Inspection> {
+        let info = self.info().await?;
+        let mut kept = self.kept.load(Ordering::Relaxed);
+        if info.first() > kept.max(1) {
+            let shards = info.charter().ok()?.shards;
+            let found = store::kept(&self.context(), &self.names, shards).await;
+            // Without the store nothing is known to be kept.
+            kept = found.unwrap_or(kept).max(kept);
+            self.kept.store(kept, Ordering::Relaxed);
+        }
+        info.inspection(kept)
+    }
+
+    async fn keep(&self, keep: &Keep) -> Answer {
+        let kept = match self.info().await {
+            Some(info) => store::keep(&self.context(), &self.names, &info, keep).await,
+            None => Err("the engine does not answer".into()),
+        };
+        if let Err(error) = std::fs::remove_file(&keep.file) {
+            log::debug!("{}: not removed: {error}", keep.file.display());
+        }
+        match kept {
+            Ok(()) => Answer::Kept,
+            Err(error) => {
+                log::warn!(
+                    "engine: the file of shard {} is not stored: {error}",
+                    keep.shard
+                );
+                Answer::Unknown
+            }
         }
     }
 
@@ -164,7 +228,7 @@ impl Asker {
         deliver_policy: DeliverPolicy,
         mut take: impl AsyncFnMut(u32, Sequence, Vec<u8>) -> bool,
     ) -> Result<(), async_nats::Error> {
-        let context = async_nats::jetstream::new(self.client.clone());
+        let context = self.context();
         let stream = context.get_stream_no_info(stream).await?;
         let config = OrderedConfig {
             deliver_subject: self.client.new_inbox(),

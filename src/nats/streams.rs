@@ -5,7 +5,7 @@ use serde_json::{json, Value};
 
 use super::charter::Charter;
 use super::{ClientError, Settings};
-use crate::machine::engine::{Inspection, Subject};
+use crate::machine::engine::{Inspection, Sequence, Subject};
 
 /// Error codes of the JSON API.
 pub(super) const STREAM_NOT_FOUND: u64 = 10059;
@@ -29,6 +29,11 @@ impl Names {
 
     pub(super) fn log_stream(&self) -> String {
         format!("GALO_{}", self.cluster)
+    }
+
+    /// Of the store of files.
+    pub(super) fn bucket(&self) -> String {
+        self.log_stream()
     }
 
     pub(super) fn lease_stream(&self) -> String {
@@ -118,6 +123,7 @@ struct State {
     /// Not there if there are none.
     #[serde(default)]
     num_deleted: u64,
+    bytes: u64,
 }
 
 #[derive(Deserialize, Default)]
@@ -145,14 +151,26 @@ impl Reply {
         self.error.as_ref().map(|error| error.err_code)
     }
 
-    /// `None`: it says nothing of a stream.
-    pub(super) fn inspection(&self) -> Option<Inspection> {
+    /// `kept`: see there. `None`: it says nothing of a stream.
+    pub(super) fn inspection(&self, kept: Sequence) -> Option<Inspection> {
         let state = self.state.as_ref()?;
         Some(Inspection {
             first: state.first_seq,
             last: state.last_seq,
             missing: state.num_deleted,
+            kept,
+            bytes: state.bytes,
         })
+    }
+
+    /// The number of a stream's first record.
+    pub(super) fn first(&self) -> Sequence {
+        self.state.as_ref().map_or(0, |it| it.first_seq)
+    }
+
+    /// How many servers have a stream.
+    pub(super) fn replicas(&self) -> usize {
+        self.config["num_replicas"].as_u64().unwrap_or(1) as usize
     }
 
     /// A server that could lead the stream instead of the one that does.
@@ -258,8 +276,7 @@ mod tests {
     }
 
     fn info(config: &Value) -> Reply {
-        let info =
-            json!({"config": config, "state": {"first_seq": 1, "last_seq": 9, "num_deleted": 2}});
+        let info = json!({"config": config, "state": {"first_seq": 1, "last_seq": 9, "num_deleted": 2, "bytes": 3}});
         Reply::read(info.to_string().as_bytes()).unwrap()
     }
 
@@ -273,12 +290,15 @@ mod tests {
         assert_eq!(last_sequence(&reply.error.unwrap().description), Some(7));
         assert_eq!(last_sequence("wrong last sequence"), None);
         assert!(Reply::read(b"no json").is_none());
-        let inspection = info(&json!({})).inspection().unwrap();
-        assert_eq!(Reply::read(b"{}").unwrap().inspection(), None);
-        assert_eq!(
-            (inspection.first, inspection.last, inspection.missing),
-            (1, 9, 2)
-        );
+        let inspection = Inspection {
+            first: 1,
+            last: 9,
+            missing: 2,
+            kept: 7,
+            bytes: 3,
+        };
+        assert_eq!(info(&json!({})).inspection(7), Some(inspection));
+        assert_eq!(Reply::read(b"{}").unwrap().inspection(7), None);
     }
 
     #[test]

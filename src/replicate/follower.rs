@@ -1,7 +1,8 @@
 //! Following the log's stream: record by record, and none left out.
 //!
 //! A server that has lost records delivers what it has. That shows as a gap, or, when the newest are lost, as nothing at all;
-//! so now and then the stream is looked at. Either way what is missing is asked for again, of another server.
+//! so now and then the stream is looked at. Either way what is missing is asked for again, of another server. A gap at the
+//! stream's front may be what was kept elsewhere, and is gone: then copies have to come from there.
 
 use super::outbox::{Alarm, Outbox, Question};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS, INSPECTION_NS};
@@ -10,9 +11,13 @@ use crate::machine::engine::{Answer, Inspection, Request, RequestId, Sequence};
 pub(super) struct Follower {
     /// The last record that was delivered, with all before it.
     last: Sequence,
-    /// Not before that a gap is told again.
+    /// Not before that a gap is looked at again.
     gap_ns: u64,
+    /// What came instead of the next record.
+    gap: Option<Sequence>,
     question: Question,
+    /// The answer to the last one.
+    inspection: Inspection,
     /// How far it had come when it asked.
     last_asked: Sequence,
     /// When it asked last.
@@ -28,7 +33,9 @@ impl Follower {
         Follower {
             last: after,
             gap_ns: 0,
+            gap: None,
             question: Question::default(),
+            inspection: Inspection::default(),
             last_asked: 0,
             sound_ns: None,
             asked_ns: 0,
@@ -36,26 +43,39 @@ impl Follower {
     }
 
     /// Whether a record that is delivered is the next one.
-    pub(super) fn is_next(&mut self, out: &mut Outbox, sequence: Sequence, now_ns: u64) -> bool {
+    pub(super) fn is_next(&mut self, sequence: Sequence, now_ns: u64) -> bool {
         if sequence == self.last + 1 {
             self.last = sequence;
             return true;
         }
         if sequence > self.last && now_ns >= self.gap_ns {
             self.gap_ns = now_ns + ENGINE_FAULT_NS;
-            let (after, before) = (self.last, sequence);
-            out.alarm(Alarm::Gap { after, before });
-            out.step_down(now_ns);
-            out.requests.push_back(Request::Follow { after });
+            self.gap = Some(sequence);
+            self.question.drop_at(now_ns);
         }
         false
+    }
+
+    /// The last record that was delivered, with all before it.
+    pub(super) fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// The stream, as it was looked at last.
+    pub(super) fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// From here on, whatever was delivered.
+    pub(super) fn go_to(&mut self, out: &mut Outbox, after: Sequence) {
+        self.last = after;
+        out.requests.push_back(Request::Follow { after });
     }
 
     /// The records behind this one come again.
     pub(super) fn go_back(&mut self, out: &mut Outbox, after: Sequence) {
         if after < self.last {
-            self.last = after;
-            out.requests.push_back(Request::Follow { after });
+            self.go_to(out, after);
         }
     }
 
@@ -83,21 +103,31 @@ impl Follower {
         }
     }
 
+    /// Whether the next record is gone: copies are to be had where it was kept.
     pub(super) fn answered(
         &mut self,
         out: &mut Outbox,
         id: RequestId,
         answer: &Answer,
         now_ns: u64,
-    ) {
+    ) -> bool {
         if !self.question.takes(id, now_ns) {
-            return;
+            return false;
         }
         let Answer::Inspected(inspection) = answer else {
-            return self.question.drop_at(now_ns + ENGINE_RETRY_NS);
+            self.question.drop_at(now_ns + ENGINE_RETRY_NS);
+            return false;
         };
+        self.inspection = *inspection;
         let stands_still = self.last == self.last_asked && self.last < inspection.last;
         let fault = self.fault(inspection);
+        let is_behind = fault.is_none() && self.last + 1 < inspection.first;
+        let gap = self.gap.take().filter(|it| *it > self.last + 1);
+        if let (false, Some(before)) = (is_behind, gap) {
+            let after = self.last;
+            out.alarm(Alarm::Gap { after, before });
+            out.step_down(now_ns);
+        }
         self.sound_ns = match fault {
             None => Some(self.asked_ns),
             Some(alarm) => {
@@ -106,7 +136,7 @@ impl Follower {
                 None
             }
         };
-        if stands_still {
+        if (stands_still || gap.is_some()) && !is_behind {
             out.requests.push_back(Request::Follow { after: self.last });
         }
         self.question
@@ -114,6 +144,7 @@ impl Follower {
                 true => now_ns + INSPECTION_NS,
                 false => now_ns + ENGINE_FAULT_NS,
             });
+        is_behind
     }
 
     /// What the server that leads the log's stream lacks.
@@ -122,8 +153,10 @@ impl Follower {
             first,
             last,
             missing,
+            kept,
+            ..
         } = *inspection;
-        if missing > 0 || first > 1 {
+        if missing > 0 || first > kept.max(1) {
             return Some(Alarm::Holes { missing, first });
         }
         let copy = self.last_asked;

@@ -15,6 +15,8 @@
 //!   ([`follower`], [`Event::Record`]).
 //! - **Reads by lease.** A member may answer from its copy while its lease lasts ([`lease`]); another takes a shard from it only
 //!   when that has ended, and has been revoked ([`peers`]).
+//! - **The log's front goes**, once it is long: each owner stores its shards as files, and the engine forgets what all files
+//!   have ([`Replica::next_to_keep`]). A copy that lacks what is gone comes from there ([`Event::Behind`]).
 //!
 //! [`record`]: the records, as bytes. [`position`]: places in a log. [`shard`]: one log as a member has it. [`replica`]: the
 //! whole of a member. [`outbox`]: what leaves it.
@@ -34,5 +36,5 @@ mod tenure;
 mod tests;
 
 pub use outbox::{Alarm, Event};
-pub use position::{Owner, Position};
+pub use position::{Owner, Place, Position, PLACE_BYTES};
 pub use replica::{Replica, Settings};

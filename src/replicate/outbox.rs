@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::limits::ENGINE_FAULT_NS;
 use crate::machine::engine::{Request, RequestId, Sequence, Subject};
@@ -26,6 +27,13 @@ pub enum Event {
     /// The shard is not ours any more. What its copy has beyond the last [`Event::Record`] is to be taken back, then
     /// [`Replica::resume`](super::Replica::resume): it may have happened or not, which the records to come tell.
     Lost(u32),
+    /// The log does not have any more what the shard's copy lacks: it is to be [fetched](super::Replica::fetch), then
+    /// [`Replica::restored`](super::Replica::restored).
+    Behind(u32),
+    /// The shard's file is in the engine's store, or, `false`, it is not known to be.
+    Kept(u32, bool),
+    /// The shard's file has come from the engine's store, or, `false`, it has not.
+    Fetched(u32, bool),
     /// What a person should know of.
     Alarm(Alarm),
 }
@@ -129,6 +137,9 @@ pub(super) enum Part {
     Follower,
     Peer(u32),
     Shard(u32),
+    /// A shard's file, which is to have this record.
+    Keep(u32, Sequence),
+    Fetch(u32),
 }
 
 /// A part's question to the engine, one at a time: when it is to be asked, and which answer counts.
@@ -212,6 +223,22 @@ impl Outbox {
         let id = self.id(part);
         self.requests.push_back(Request::Last { id, subject });
         id
+    }
+
+    pub(super) fn keep(&mut self, shard: u32, epoch: u64, sequence: Sequence, file: PathBuf) {
+        let id = self.id(Part::Keep(shard, sequence));
+        self.requests.push_back(Request::Keep {
+            id,
+            shard,
+            epoch,
+            sequence,
+            file,
+        });
+    }
+
+    pub(super) fn fetch(&mut self, shard: u32, file: PathBuf) {
+        let id = self.id(Part::Fetch(shard));
+        self.requests.push_back(Request::Fetch { id, shard, file });
     }
 
     pub(super) fn inspect(&mut self) -> RequestId {

@@ -23,6 +23,7 @@
 //! | 4 `held` | lease | the writer's lease is renewed |
 //! | 5 `ended` | lease | the writer has given its lease up |
 //! | 6 `revoked` | lease | the writer has found that the member's lease has run out |
+//! | 7 `mark` | log | nothing: a record of a shard that may have had none for long |
 
 use crate::codec::{is_sealed, put, seal, u16_at, Fields};
 use crate::machine::engine::{Sequence, Subject};
@@ -39,6 +40,7 @@ const HANDOVER: u16 = 3;
 const HELD: u16 = 4;
 const ENDED: u16 = 5;
 const REVOKED: u16 = 6;
+const MARK: u16 = 7;
 
 /// Who wrote a record: a member, from one start to the next, or to the loss of its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +60,8 @@ pub enum Kind {
     Batch(Vec<u8>),
     /// The owner gives the shard to this member, or to whoever takes it.
     Handover(u32),
+    /// Nothing: a record of a shard that may have had none for long.
+    Mark,
     /// The writer's lease is renewed.
     Held,
     /// The writer has given its lease up.
@@ -99,6 +103,7 @@ impl Record {
             Kind::Epoch => (EPOCH, &[]),
             Kind::Batch(records) => (BATCH, records),
             Kind::Handover(to) => (HANDOVER, &to.to_le_bytes()),
+            Kind::Mark => (MARK, &[]),
             Kind::Held => (HELD, &[]),
             Kind::Ended => (ENDED, &[]),
             Kind::Revoked => (REVOKED, &[]),
@@ -147,6 +152,7 @@ impl Record {
                 (Subject::Log(_), EPOCH) => Kind::Epoch,
                 (Subject::Log(_), BATCH) => Kind::Batch(fields.rest().to_vec()),
                 (Subject::Log(_), HANDOVER) => Kind::Handover(fields.u32()?),
+                (Subject::Log(_), MARK) => Kind::Mark,
                 (Subject::Lease(_), HELD) => Kind::Held,
                 (Subject::Lease(_), ENDED) => Kind::Ended,
                 (Subject::Lease(_), REVOKED) => Kind::Revoked,

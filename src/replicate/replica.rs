@@ -1,10 +1,12 @@
 //! A member: its lease, what it sees of the others, its copies of all logs, and what it does when.
 
+use std::path::PathBuf;
+
 use super::follower::Follower;
 use super::lease::Lease;
 use super::outbox::{Alarm, Event, Outbox, Part};
 use super::peers::Peer;
-use super::position::{Owner, Position};
+use super::position::{Owner, Place, Position};
 use super::record::{Record, Writer};
 use super::shard::ShardLog;
 use crate::limits::CANDIDATE_NS;
@@ -21,8 +23,10 @@ pub struct Settings {
     pub members: u32,
     /// Random: tells this process from others that take themselves for the same member.
     pub process: u64,
-    /// By shard: who may own it, whoever should first.
+    /// By shard: who may own it, whoever should first. A shard for which this member is none has no copy here.
     pub candidates: Vec<Vec<u32>>,
+    /// From how many bytes on the log's front may go, once it is kept.
+    pub log_bytes_max: u64,
 }
 
 /// One member's part in a cluster on several machines.
@@ -35,6 +39,10 @@ pub struct Replica {
     shards: Vec<ShardLog>,
     out: Outbox,
     follower: Follower,
+    /// The log's front is gone, and so are records that copies here lack: nothing is followed before they are restored.
+    behind: bool,
+    /// By shard: the record that the file has that was stored last from here.
+    kept: Vec<Sequence>,
     leaving: bool,
     stopping: bool,
     /// When something is due.
@@ -42,8 +50,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// `positions`: how far our copies of the shards' logs have come.
-    pub fn new(settings: Settings, positions: &[Position]) -> Replica {
+    /// `places`: how far our copies of the shards' logs have come.
+    pub fn new(settings: Settings, places: &[Place]) -> Replica {
         let Settings {
             cluster,
             member,
@@ -51,20 +59,26 @@ impl Replica {
             process,
             ..
         } = settings;
-        assert!(member < members && positions.len() == settings.candidates.len());
+        assert!(member < members && places.len() == settings.candidates.len());
         for candidates in &settings.candidates {
             assert!(!candidates.is_empty() && candidates.iter().all(|it| *it < members));
         }
-        let shards = positions.iter().zip(0..);
-        let shards = shards.map(|(position, shard)| ShardLog::new(cluster, shard, *position));
-        let after = positions.iter().map(|it| it.sequence).min().unwrap_or(0);
+        let shards = places.iter().zip(0..);
+        let shards = shards.map(|(place, shard)| {
+            let is_candidate = settings.candidates[shard as usize].contains(&member);
+            ShardLog::new(cluster, shard, *place, is_candidate)
+        });
+        let shards: Vec<ShardLog> = shards.collect();
+        let after = last_of_all(&shards);
         let mut out = Outbox::default();
         Replica {
             now_ns: 0,
             lease: Lease::new(cluster, member, process),
             peers: (0..members).map(Peer::new).collect(),
-            shards: shards.collect(),
+            kept: vec![0; shards.len()],
+            shards,
             follower: Follower::new(&mut out, after),
+            behind: false,
             out,
             leaving: false,
             stopping: false,
@@ -103,9 +117,72 @@ impl Replica {
     /// The copy of a shard that was [lost](Event::Lost) is back at what the log has had of it: the records that came
     /// meanwhile come again.
     pub fn resume(&mut self, shard: u32) {
+        self.note_followed();
         let after = self.shards[shard as usize].resume();
-        self.follower.go_back(&mut self.out, after);
+        if !self.behind {
+            self.follower.go_back(&mut self.out, after);
+        }
+        self.go_on();
+    }
+
+    /// The copy of a shard that was [behind](Event::Behind) is at this place.
+    pub fn restored(&mut self, shard: u32, place: Place) {
+        self.shards[shard as usize].restored(place);
+        self.go_on();
+    }
+
+    fn note_followed(&mut self) {
+        if self.behind {
+            return; // Some are back, and have not had what others have.
+        }
+        let last = self.follower.last();
+        for shard in &mut self.shards {
+            shard.note_followed(last);
+        }
+    }
+
+    /// How far our copy of a shard is, for the next start. Not of one that is on its way.
+    pub fn place(&mut self, shard: u32) -> Place {
+        self.note_followed();
+        self.shards[shard as usize].place()
+    }
+
+    /// Follows the log again, if no copy is on its way any more.
+    fn go_on(&mut self) {
         self.wake_ns = 0;
+        if self.behind && !self.shards.iter().any(ShardLog::is_lost) {
+            self.behind = false;
+            let after = last_of_all(&self.shards);
+            self.follower.go_to(&mut self.out, after);
+        }
+    }
+
+    /// A shard of ours whose file is to be stored, so that the log's front can go: it is to be [marked](Self::mark)
+    /// before.
+    pub fn next_to_keep(&self) -> Option<u32> {
+        let inspection = self.follower.inspection();
+        if inspection.bytes <= self.settings.log_bytes_max {
+            return None;
+        }
+        let due = |shard: &u32| self.owns(*shard) && self.kept[*shard as usize] <= inspection.first;
+        (0..self.shards.len() as u32).find(due)
+    }
+
+    /// Appends a record to a shard of ours that says nothing, so that its last one is a new one.
+    pub fn mark(&mut self, shard: u32) {
+        self.shards[shard as usize].mark();
+        self.wake_ns = 0;
+    }
+
+    /// Stores a file that has all of a shard up to a record of it: [`Event::Kept`] tells when.
+    pub fn keep(&mut self, shard: u32, sequence: Sequence, file: PathBuf) {
+        let epoch = self.position(shard).epoch;
+        self.out.keep(shard, epoch, sequence, file);
+    }
+
+    /// Gets the newest file of a shard: [`Event::Fetched`] tells when.
+    pub fn fetch(&mut self, shard: u32, file: PathBuf) {
+        self.out.fetch(shard, file);
     }
 
     /// A shard's copy cannot be trusted: it is not served here until the next start.
@@ -172,7 +249,22 @@ impl Replica {
                     self.resign();
                 }
             }
-            Some(Part::Follower) => self.follower.answered(out, id, answer, now_ns),
+            Some(Part::Follower) => {
+                if self.follower.answered(out, id, answer, now_ns) && !self.behind {
+                    self.log_begins();
+                }
+            }
+            Some(Part::Keep(shard, sequence)) => {
+                let is_kept = *answer == Answer::Kept;
+                if is_kept {
+                    self.kept[shard as usize] = sequence;
+                }
+                out.events.push_back(Event::Kept(shard, is_kept));
+            }
+            Some(Part::Fetch(shard)) => {
+                let is_there = matches!(answer, Answer::Fetched(Some(_)));
+                out.events.push_back(Event::Fetched(shard, is_there));
+            }
             Some(Part::Peer(member)) => {
                 self.peers[member as usize].answered(out, id, answer, now_ns);
             }
@@ -207,12 +299,24 @@ impl Replica {
     pub fn log_delivered(&mut self, shard: u32, sequence: Sequence, record: Vec<u8>, now_ns: u64) {
         self.now_ns = now_ns;
         self.wake_ns = 0;
-        if !self.follower.is_next(&mut self.out, sequence, now_ns) {
+        if self.behind || !self.follower.is_next(sequence, now_ns) {
             return;
         }
         match self.shards.get_mut(shard as usize) {
             Some(log) => log.delivered(&mut self.out, sequence, record, self.lease.writer()),
             None => self.out.alarm(Alarm::Unreadable { shard, sequence }),
+        }
+    }
+
+    /// The log begins behind what was followed: copies that lack something are to come from elsewhere.
+    fn log_begins(&mut self) {
+        let first = self.follower.inspection().first;
+        self.note_followed();
+        for shard in &mut self.shards {
+            self.behind |= shard.log_begins(&mut self.out, first);
+        }
+        if !self.behind {
+            self.follower.go_to(&mut self.out, first - 1);
         }
     }
 
@@ -329,6 +433,12 @@ impl Replica {
             peer.revoke(&mut self.out, self.settings.cluster, us);
         }
     }
+}
+
+/// The last record that all copies have, with all before it.
+fn last_of_all(shards: &[ShardLog]) -> Sequence {
+    let ours = shards.iter().filter(|it| !it.is_closed());
+    ours.map(|it| it.place().followed).min().unwrap_or(0)
 }
 
 /// Whether a shard may be taken from its owner, as far as is known here.

@@ -1,7 +1,7 @@
 //! A shard's log as one member has it: how far its copy has come, who owns it, and what we do about that.
 
 use super::outbox::{Alarm, Event, Outbox, Part};
-use super::position::{Fit, Owner, Position};
+use super::position::{Fit, Owner, Place, Position};
 use super::record::{Kind, Record, Writer};
 use super::takeover::{Progress, Takeover};
 use super::tenure::{Fate, Tenure};
@@ -11,9 +11,9 @@ enum Role {
     Standby,
     Takeover(Takeover),
     Tenure(Tenure),
-    /// It was ours; its copy is not at [`ShardLog::position`] yet.
+    /// It was ours, or the log has gone on without it; its copy is not at [`ShardLog::position`] yet.
     Lost,
-    /// Its log holds what this version does not understand.
+    /// There is no copy here, or its log holds what this version does not understand.
     Closed,
 }
 
@@ -21,6 +21,8 @@ pub(super) struct ShardLog {
     cluster: u128,
     shard: u32,
     pub(super) position: Position,
+    /// See [`Place::followed`].
+    followed: Sequence,
     role: Role,
     /// Since when nobody's lease keeps us from it; `u64::MAX`: somebody's does. Kept by the replica.
     pub(super) free_ns: u64,
@@ -29,12 +31,17 @@ pub(super) struct ShardLog {
 }
 
 impl ShardLog {
-    pub(super) fn new(cluster: u128, shard: u32, position: Position) -> ShardLog {
+    /// `is_here`: there is a copy here.
+    pub(super) fn new(cluster: u128, shard: u32, place: Place, is_here: bool) -> ShardLog {
         ShardLog {
             cluster,
             shard,
-            position,
-            role: Role::Standby,
+            position: place.position,
+            followed: place.followed,
+            role: match is_here {
+                true => Role::Standby,
+                false => Role::Closed,
+            },
             free_ns: u64::MAX,
             again_ns: 0,
         }
@@ -76,6 +83,13 @@ impl ShardLog {
         }
     }
 
+    /// Sends a mark, if it is ours.
+    pub(super) fn mark(&mut self) {
+        if let Role::Tenure(tenure) = &mut self.role {
+            tenure.mark();
+        }
+    }
+
     // ---- As a candidate --------------------------------------------------------------
 
     /// When the next attempt may be begun; `None`: one is under way, or the shard is ours, or closed.
@@ -99,6 +113,7 @@ impl ShardLog {
 
     fn lose(&mut self, out: &mut Outbox) {
         self.role = Role::Lost;
+        self.followed = 0;
         out.events.push_back(Event::Lost(self.shard));
     }
 
@@ -109,6 +124,47 @@ impl ShardLog {
             self.free_ns = u64::MAX;
         }
         self.position.sequence
+    }
+
+    /// Whether its copy is on its way to its position.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.role, Role::Lost)
+    }
+
+    /// Whether it is of no concern here.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.role, Role::Closed)
+    }
+
+    /// All records of the stream up to this one were delivered.
+    pub(super) fn note_followed(&mut self, last: Sequence) {
+        if !self.is_lost() {
+            self.followed = self.followed.max(last);
+        }
+    }
+
+    /// How far its copy is.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            position: self.position,
+            followed: self.followed.max(self.position.sequence),
+        }
+    }
+
+    /// The log begins with that record. Whether its copy lacks what was before, and is to come from elsewhere.
+    pub(super) fn log_begins(&mut self, out: &mut Outbox, first: Sequence) -> bool {
+        let is_behind = self.place().followed + 1 < first;
+        if is_behind && matches!(self.role, Role::Standby | Role::Takeover(_)) {
+            self.role = Role::Lost;
+            out.events.push_back(Event::Behind(self.shard));
+        }
+        is_behind && !self.is_closed()
+    }
+
+    /// Its copy has come from elsewhere.
+    pub(super) fn restored(&mut self, place: Place) {
+        (self.position, self.followed) = (place.position, place.followed);
+        self.resume();
     }
 
     /// Nobody here owns it, nor takes it over, until the next start.

@@ -41,6 +41,8 @@ pub(super) struct Tenure {
     under_way: Option<UnderWay>,
     /// Whom the shard is to go to.
     successor: Option<u32>,
+    /// A mark is to be the next record.
+    mark: bool,
 }
 
 impl Tenure {
@@ -51,6 +53,7 @@ impl Tenure {
             epoch,
             under_way: None,
             successor: None,
+            mark: false,
         }
     }
 
@@ -67,6 +70,11 @@ impl Tenure {
     /// Gives the shard away, once nothing is under way any more.
     pub(super) fn hand_over(&mut self, to: u32) {
         self.successor.get_or_insert(to);
+    }
+
+    /// Sends a mark, once nothing is under way any more.
+    pub(super) fn mark(&mut self) {
+        self.mark = true;
     }
 
     /// Whether nothing is under way.
@@ -126,6 +134,8 @@ impl Tenure {
         let Some(it) = &mut self.under_way else {
             if let Some(to) = self.successor {
                 self.append(out, part, Kind::Handover(to), last);
+            } else if std::mem::take(&mut self.mark) {
+                self.append(out, part, Kind::Mark, last);
             }
             return;
         };
@@ -180,9 +190,7 @@ impl Tenure {
                     return Fate::ShardLost;
                 }
             }
-            Answer::Acknowledged(_) | Answer::Unknown | Answer::Inspected(_) => {
-                it.question.drop_at(now_ns + ENGINE_RETRY_NS);
-            }
+            _ => it.question.drop_at(now_ns + ENGINE_RETRY_NS),
         }
         Fate::Open
     }

@@ -8,18 +8,20 @@
 //! | owned | – | goes into the node |
 //! | lost | comes back from the node, and is read from its files again, which have nothing that the log has not | – |
 //!
-//! So the local journal is a copy of what the log has of the shard, byte for byte, wherever it is.
+//! So the local journal is a copy of what the log has of the shard, byte for byte, wherever it is. What else the files are for:
+//! [`super::archives`].
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
+use super::archives::{place, Archives};
 use super::carrier::Carrier;
-use super::{OwnedShard, Runtime, Work};
+use super::{Away, OwnedShard, Runtime, Work};
 use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, ENGINE_STOP_NS};
 use crate::machine::engine::EngineEvent;
 use crate::machine::{Effect, Exit, Target};
 use crate::node::{Node, NotTaken};
-use crate::replicate::{record, Event, Replica, Settings};
+use crate::replicate::{record, Event, Place, Replica, Settings};
 use crate::shard::{Acquired, AppendError, Disk, RecoveryError, Shard};
 use crate::system::with_limit;
 use probe::probe;
@@ -38,6 +40,7 @@ pub(super) struct Replication {
     pub(super) carrier: Carrier,
     /// Of a stop: when everything was to be given away. Monotonic.
     stopped_ns: Option<u64>,
+    pub(super) archives: Archives,
 }
 
 /// What of a shard of ours is not in the log.
@@ -70,16 +73,17 @@ impl Batches {
 }
 
 impl Replication {
-    pub(super) fn new(settings: Settings, clock: fn() -> u64) -> Replication {
+    pub(super) fn new(settings: Settings, places: &[Place], clock: fn() -> u64) -> Replication {
         let shards = settings.candidates.len();
         Replication {
             carrier: Carrier::new(settings.member, settings.process),
-            replica: Replica::new(settings, &vec![Default::default(); shards]),
+            replica: Replica::new(settings, places),
             clock,
             ahead_ns: 0,
             batches: (0..shards).map(|_| Batches::default()).collect(),
             lost: VecDeque::new(),
             stopped_ns: None,
+            archives: Archives::default(),
         }
     }
 
@@ -240,16 +244,19 @@ impl<D: Disk> Runtime<D> {
                     record,
                     ours,
                     ..
-                } => {
-                    if let Some(batch) = record::batch(&record) {
-                        self.batch_in_log(shard as usize, batch, ours);
-                    }
-                }
+                } => match record::batch(&record) {
+                    Some(batch) => self.batch_in_log(shard as usize, batch, ours),
+                    None if ours => self.marked(shard),
+                    None => {}
+                },
                 Event::Owned(shard) => self.owned(shard as usize),
                 Event::Lost(shard) => {
                     let replication = self.replication.as_mut().expect("it has said so");
                     replication.lost.push_back(shard);
                 }
+                Event::Behind(shard) => self.behind(shard as usize),
+                Event::Kept(shard, is_kept) => self.kept(shard, is_kept),
+                Event::Fetched(shard, is_there) => self.fetched(shard as usize, is_there),
                 Event::Alarm(alarm) => log::error!("{alarm}"),
             }
         }
@@ -259,13 +266,13 @@ impl<D: Disk> Runtime<D> {
         self.replication.as_mut()?.replica.next_event()
     }
 
-    fn place(&mut self, shard: usize) -> Option<&mut OwnedShard<D>> {
+    pub(super) fn here(&mut self, shard: usize) -> Option<&mut OwnedShard<D>> {
         let mut owned = self.owned.iter_mut();
-        owned.find(|it| it.shard == shard && !it.lost)
+        owned.find(|it| it.shard == shard && it.away == Away::No)
     }
 
     fn batch_in_log(&mut self, number: usize, batch: &[u8], ours: bool) {
-        let Some(owned_shard) = self.place(number) else {
+        let Some(owned_shard) = self.here(number) else {
             return; // Not one that this core may own, or its copy is no good.
         };
         let (bytes, records) = match &mut owned_shard.standby {
@@ -285,7 +292,7 @@ impl<D: Disk> Runtime<D> {
             }
         };
         self.touched = true;
-        let Some(owned_shard) = self.place(number) else {
+        let Some(owned_shard) = self.here(number) else {
             return;
         };
         if records > 0 {
@@ -302,7 +309,7 @@ impl<D: Disk> Runtime<D> {
     }
 
     /// A copy cannot be used any more.
-    fn give_up(&mut self, number: usize) {
+    pub(super) fn give_up(&mut self, number: usize) {
         if let Some(replication) = &mut self.replication {
             replication.replica.close(number as u32);
         }
@@ -310,7 +317,7 @@ impl<D: Disk> Runtime<D> {
     }
 
     fn owned(&mut self, number: usize) {
-        if let Some(copy) = self.place(number).and_then(|it| it.standby.take()) {
+        if let Some(copy) = self.here(number).and_then(|it| it.standby.take()) {
             self.node.acquired(copy);
         }
     }
@@ -321,28 +328,44 @@ impl<D: Disk> Runtime<D> {
             let number = number as usize;
             if let Some(owned_shard) = self.owned.iter_mut().find(|it| it.shard == number) {
                 owned_shard.standby = Some(self.node.lost(number));
-                owned_shard.lost = true;
+                owned_shard.away = Away::Lost;
             }
         }
-        for at in (0..self.owned.len()).rev().filter(|_| !self.closing) {
+        if self.closing {
+            return;
+        }
+        for at in (0..self.owned.len()).rev() {
             let owned_shard = &mut self.owned[at];
-            let (true, Some(copy)) = (owned_shard.lost, &mut owned_shard.standby) else {
+            let (true, Some(copy)) = (owned_shard.away != Away::No, &mut owned_shard.standby)
+            else {
                 continue;
             };
             owned_shard.store.snapshot_abandon(copy);
-            let store = &owned_shard.store;
-            if !store.snapshot_under_way() && !store.run_under_way() {
-                // Its files have nothing that the log has not.
-                let shard = self.owned.swap_remove(at).shard as u32;
-                let job = Work::Acquire(self.directory.clone(), shard);
-                self.effects.push_back(Effect::Start(job));
+            let (store, shard) = (&owned_shard.store, owned_shard.shard as u32);
+            let replication = self.replication.as_mut();
+            let is_archived = replication.is_some_and(|it| it.archives.is_made_of(shard));
+            if store.snapshot_under_way() || store.run_under_way() || is_archived {
+                continue;
             }
+            let directory = self.directory.clone();
+            let job = match owned_shard.away {
+                // Its files have nothing that the log has not.
+                Away::Lost => Work::Acquire(directory, shard),
+                Away::Fetched => Work::Restore(directory, shard),
+                _ => {
+                    self.fetch(at);
+                    continue;
+                }
+            };
+            self.owned.swap_remove(at);
+            self.effects.push_back(Effect::Start(job));
         }
     }
 
     fn next_lost(&mut self) -> Option<u32> {
         let replication = self.replication.as_mut()?;
         let number = replication.lost.pop_front()?;
+        replication.archives.lost(number);
         replication.batches[number as usize] = Batches::default();
         Some(number)
     }
@@ -355,10 +378,16 @@ impl<D: Disk> Runtime<D> {
     ) {
         match acquired {
             Ok(Acquired::Ours(owned)) => {
+                let place = place(&owned);
                 let (owned_shard, copy) = self.open(*owned);
                 self.owned.push(owned_shard.standby(copy));
                 if let Some(replication) = &mut self.replication {
-                    replication.replica.resume(number as u32);
+                    let shard = number as u32;
+                    match (replication.archives.is_restored(shard), place) {
+                        (false, _) => replication.replica.resume(shard),
+                        (true, Some(place)) => replication.replica.restored(shard, place),
+                        (true, None) => unreachable!("an archive says where it is"),
+                    }
                 }
             }
             Ok(Acquired::Held(who)) => {

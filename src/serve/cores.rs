@@ -186,10 +186,10 @@ impl Cores<'_> {
                 let wake = self.control.waker(core);
                 Box::new(client.port(node.members.own() as u32, wake)) as Box<dyn EnginePort>
             });
-            let machine = match port {
+            let machine = match &self.settings.replicate {
                 None => Runtime::new(node, directory, share, monotonic_ns),
-                Some(_) => {
-                    let replica = machines::replica(&node.members, node.directory)?;
+                Some(replicate) => {
+                    let replica = machines::replica(replicate, &node.members, node.directory)?;
                     let clocks = (monotonic_ns as fn() -> u64, boottime_ns as fn() -> u64);
                     Runtime::replicated(node, directory, share, clocks, replica)
                 }

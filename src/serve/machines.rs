@@ -108,6 +108,7 @@ pub(super) fn check(
 
 /// What a core's replica is told.
 pub(super) fn replica(
+    replicate: &Replicate,
     members: &Members,
     directory: u128,
 ) -> Result<replicate::Settings, ServeError> {
@@ -118,5 +119,6 @@ pub(super) fn replica(
         members: members.count() as u32,
         process: random()? as u64,
         candidates: (0..members.shards).map(candidates).collect(),
+        log_bytes_max: replicate.log_bytes_max,
     })
 }

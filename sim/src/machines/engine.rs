@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use galo::machine::engine::{Answer, Inspection, Request, Sequence, Subject};
 use galo::replicate::record::{Kind, Record};
+use galo::replicate::Position;
 
 use super::sabotage::Sabotage;
 
@@ -22,6 +23,11 @@ pub struct Engine {
     /// Of the leases: the last one of each member.
     pub leases: BTreeMap<u32, (Sequence, Vec<u8>)>,
     leases_last: Sequence,
+    /// Of each shard, by the epochs in which they were stored, and their records.
+    files: BTreeMap<(u32, u64, Sequence), File>,
+    /// The log's first record: those before are gone.
+    gone: Sequence,
+    shards: usize,
     /// An election goes on until then: it answers nothing.
     pub away_until_ns: u64,
     sabotage: Option<Sabotage>,
@@ -33,9 +39,18 @@ pub struct Done {
     pub appended: Option<(Subject, Sequence)>,
 }
 
+/// All of a shard up to a record.
+#[derive(Clone)]
+pub struct File {
+    pub sequence: Sequence,
+    pub records: Vec<(Position, usize)>,
+    pub writes: Vec<u64>,
+}
+
 impl Engine {
-    pub fn new(sabotage: Option<Sabotage>) -> Engine {
+    pub fn new(shards: usize, sabotage: Option<Sabotage>) -> Engine {
         Engine {
+            shards,
             sabotage,
             ..Engine::default()
         }
@@ -66,9 +81,38 @@ impl Engine {
             }
             Request::Last { subject, .. } => Some(Answer::Last(self.last(*subject))),
             Request::Inspect { .. } => Some(Answer::Inspected(self.inspect())),
-            Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => None,
+            Request::Fetch { shard, .. } => {
+                let newest = self.newest_file(*shard);
+                Some(Answer::Fetched(newest.map(|file| file.sequence)))
+            }
+            Request::Keep { .. }
+            | Request::StepDown
+            | Request::Follow { .. }
+            | Request::Publish { .. } => None,
         };
         Done { answer, appended }
+    }
+
+    /// Stores a file of a shard, and lets go of what all files have.
+    pub fn keep(&mut self, shard: u32, epoch: u64, file: File) {
+        self.files.insert((shard, epoch, file.sequence), file);
+        let newest = (0..self.shards as u32).map(|it| self.newest_file(it));
+        let sequences = newest.map(|it| it.map_or(0, |file| file.sequence));
+        let before = match self.sabotage {
+            Some(Sabotage::PurgedTooFar) => sequences.max(),
+            _ => sequences.min(),
+        };
+        self.gone = self.gone.max(before.unwrap_or(0).saturating_sub(1));
+    }
+
+    pub fn newest_file(&self, shard: u32) -> Option<&File> {
+        let mut its = self.files.range((shard, 0, 0)..(shard + 1, 0, 0));
+        its.next_back().map(|(_, file)| file)
+    }
+
+    /// The records that are there, with their numbers.
+    pub fn records(&self) -> impl Iterator<Item = (Sequence, &Entry)> {
+        (1..).zip(&self.log).skip(self.gone as usize)
     }
 
     fn ignores_expected(&self, subject: Subject) -> bool {
@@ -108,8 +152,8 @@ impl Engine {
         match subject {
             Subject::Log(number) => {
                 let is_its = |entry: &Entry| entry.number == number && !entry.missing;
-                let at = self.log.iter().rposition(is_its)?;
-                Some((at as u64 + 1, self.log[at].record.clone()))
+                let at = self.log.iter().rposition(is_its)? as u64;
+                (at >= self.gone).then(|| (at + 1, self.log[at as usize].record.clone()))
             }
             Subject::Lease(member) => self.leases.get(&member).cloned(),
         }
@@ -129,18 +173,26 @@ impl Engine {
     fn inspect(&self) -> Inspection {
         if self.sabotage == Some(Sabotage::HolesHidden) {
             return Inspection {
-                first: 1,
+                first: self.gone + 1,
                 last: self.log.len() as u64,
                 missing: 0,
+                kept: self.gone + 1,
+                bytes: 0,
             };
         }
-        let there = |entry: &Entry| !entry.missing;
-        let first = self.log.iter().position(there).unwrap_or(0);
-        let missing = self.log.iter().skip(first).filter(|it| it.missing).count();
+        let mut there = self.records().filter(|(_, entry)| !entry.missing);
+        let first = there.next().map_or(self.gone + 1, |(sequence, _)| sequence);
+        let behind = self.records().filter(|(sequence, _)| *sequence > first);
+        let missing = behind.filter(|(_, entry)| entry.missing).count();
+        let newest = (0..self.shards as u32).map(|it| self.newest_file(it));
+        let kept = newest.map(|it| it.map_or(0, |file| file.sequence)).min();
+        let bytes = self.records().map(|(_, entry)| entry.record.len() as u64);
         Inspection {
-            first: first as u64 + 1,
+            first,
             last: self.log.len() as u64,
             missing: missing as u64,
+            kept: kept.unwrap_or(0),
+            bytes: bytes.sum(),
         }
     }
 

@@ -4,6 +4,7 @@ use galo::limits::SECOND_NS;
 use galo::machine::engine::Request;
 
 use super::engine::Entry;
+use super::member::Copy;
 use super::plan::Fault;
 use super::world::{What, World, LATE_COPY};
 use crate::event;
@@ -64,6 +65,13 @@ impl World {
             }
             Fault::LoseRecords => self.lose_records(until_ns),
             Fault::HandOver => self.hand_over()?,
+            Fault::Replace => {
+                self.kill(member);
+                event!(self.trace, Who::Node(member), "has lost its disk");
+                self.coverage.replaced += 1;
+                let it = &mut self.members[member];
+                it.copies.fill_with(Copy::default);
+            }
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! A member: a replica, its copies of the shards, its clock, and who waits for it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use galo::machine::engine::{Answer, RequestId, Sequence};
 use galo::replicate::{Position, Replica};
+
+use super::engine::File;
 
 /// Something that has got to a member.
 pub enum Arrival {
@@ -59,6 +61,24 @@ impl Copy {
             .map_or_else(Position::default, |it| it.0)
     }
 
+    /// All of it that is in the log, up to its last record.
+    pub fn to_file(&self) -> File {
+        File {
+            sequence: self.position().sequence,
+            records: self.records.clone(),
+            writes: self.writes[..self.safe].to_vec(),
+        }
+    }
+
+    /// From a file.
+    pub fn restored(&mut self, file: File) {
+        self.safe = file.writes.len();
+        self.sent = self.safe;
+        self.records = file.records;
+        self.writes = file.writes;
+        self.reads.clear();
+    }
+
     /// What is not in the log is taken back.
     pub fn take_back(&mut self) {
         self.writes.truncate(self.safe);
@@ -82,6 +102,12 @@ pub struct Member {
     /// While it is there.
     pub replica: Option<Replica>,
     pub copies: Vec<Copy>,
+    /// The shard that is being kept.
+    pub keeping: Option<u32>,
+    /// What is on its way to the engine, by request.
+    pub files: BTreeMap<RequestId, File>,
+    /// What has come from there, by shard.
+    pub fetched: BTreeMap<u32, File>,
     /// Requests that were not answered yet.
     pub open: BTreeSet<RequestId>,
     /// The last record of the log that was sent to it.
@@ -110,6 +136,9 @@ impl Member {
             life: 0,
             replica: None,
             copies: (0..shards).map(|_| Copy::default()).collect(),
+            keeping: None,
+            files: BTreeMap::new(),
+            fetched: BTreeMap::new(),
             open: BTreeSet::new(),
             delivered: 0,
             follow: 0,

@@ -69,6 +69,12 @@ crate::coverage! {
     alarms,
     /// Shards given to another member.
     handovers,
+    /// Members on new machines.
+    replaced,
+    /// Files of shards that were stored.
+    kept,
+    /// Copies that came from one.
+    restored,
 }
 
 /// Within this time without faults every shard is served again, and every copy is up to date.

@@ -21,10 +21,12 @@ pub enum Fault {
     Election,
     LoseRecords,
     HandOver,
+    /// A member comes back on a new machine.
+    Replace,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 10] = [
+    pub const ALL: [Fault; 11] = [
         Fault::Kill,
         Fault::Power,
         Fault::Stop,
@@ -35,6 +37,7 @@ impl Fault {
         Fault::Election,
         Fault::LoseRecords,
         Fault::HandOver,
+        Fault::Replace,
     ];
 }
 
@@ -53,6 +56,8 @@ pub struct Plan {
     pub act_every_ns: u64,
     /// Of these, writes, percent. A read of a copy that has what is not acknowledged waits.
     pub writes: u64,
+    /// From so many bytes on the log's front goes.
+    pub log_bytes_max: u64,
     /// Messages that are lost, percent.
     pub loss: u64,
     /// Messages that are late, percent.
@@ -82,6 +87,7 @@ impl Plan {
             // Some thousand things at most.
             act_every_ns: act_every_ns.max(troubled_ns / 3_000),
             writes: *random.pick(&[50, 5, 1]),
+            log_bytes_max: *random.pick(&[1_000, 5_000, 30_000, u64::MAX]),
             loss: *random.pick(&[0, 0, 1, 5, 20]),
             late: *random.pick(&[0, 1, 5, 20]),
         }
@@ -98,6 +104,7 @@ impl Plan {
             often: Fault::Kill,
             act_every_ns: random.between(5, 50) * MILLISECOND_NS,
             writes: 50,
+            log_bytes_max: u64::MAX,
             loss: 0,
             late: 0,
         }

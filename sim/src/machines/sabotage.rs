@@ -11,6 +11,8 @@ crate::sabotages! {
     NoMargin,
     /// A server that has lost records leads, and says that it has all.
     HolesHidden,
+    /// The log's front goes although a shard's file does not have it.
+    PurgedTooFar,
     /// A write is confirmed when it is sent, and not when the engine has acknowledged it.
     ConfirmedWhenSent,
     /// A copy is read although the lease has run out.

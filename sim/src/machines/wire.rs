@@ -40,6 +40,11 @@ impl World {
             let at_ns = it.clock.when(shown_ns);
             self.at(at_ns, What::Unanswered(member, life, id));
         }
+        if let Request::Keep { id, shard, .. } = &request {
+            let it = &mut self.members[member];
+            let file = it.copies[*shard as usize].to_file();
+            it.files.insert(*id, file);
+        }
         let delay_ns = self.delay_ns();
         // The client of the engine asks for its streams until it has them.
         if let Request::Follow { after } = request {
@@ -68,7 +73,27 @@ impl World {
         if matches!(request, Request::StepDown) && self.random.percent(70) {
             self.engine.heal();
         }
-        let done = self.engine.ask(&request);
+        let mut done = self.engine.ask(&request);
+        match &request {
+            Request::Keep {
+                id, shard, epoch, ..
+            } => {
+                let is_its = self.members[member].life == life;
+                let file = self.members[member].files.remove(id).filter(|_| is_its);
+                if let Some(file) = file {
+                    self.coverage.kept += 1;
+                    self.engine.keep(*shard, *epoch, file);
+                    done.answer = Some(Answer::Kept);
+                }
+            }
+            Request::Fetch { shard, .. } => {
+                if let Some(file) = self.engine.newest_file(*shard) {
+                    let fetched = &mut self.members[member].fetched;
+                    fetched.insert(*shard, file.clone());
+                }
+            }
+            _ => {}
+        }
         self.count(&request, &done);
         self.note_refused(member, life, &request, &done);
         if let Some((subject, sequence)) = done.appended {
@@ -144,8 +169,8 @@ impl World {
             }
         }
         let it = &mut self.members[member];
-        let begin = (it.delivered as usize).min(self.engine.log.len());
-        for (entry, at) in self.engine.log.iter().zip(1..).skip(begin) {
+        let delivered = it.delivered;
+        for (at, entry) in self.engine.records().filter(|(at, _)| *at > delivered) {
             it.delivered = at;
             if !entry.missing {
                 arrivals.push(Arrival::Log(entry.number, at, entry.record.clone()));

@@ -1,11 +1,12 @@
 //! What happens when, and what members do about it. Time here is the true one; members see their clocks.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
 use galo::limits::SECOND_NS;
 use galo::machine::engine::{Answer, Request, RequestId, Sequence, Subject};
 use galo::replicate::record::{Kind, Record};
-use galo::replicate::{Alarm, Event, Position, Replica, Settings};
+use galo::replicate::{Alarm, Event, Place, Position, Replica, Settings};
 use galo_testkit::Random;
 
 use super::engine::Engine;
@@ -72,7 +73,7 @@ impl World {
         World {
             members: members.collect(),
             oracle: Oracle::new(plan.shards),
-            engine: Engine::new(sabotage),
+            engine: Engine::new(plan.shards, sabotage),
             plan,
             random,
             now_ns: 0,
@@ -177,10 +178,12 @@ impl World {
             members,
             process: self.random.next(),
             candidates: (0..self.plan.shards).map(order).collect(),
+            log_bytes_max: self.plan.log_bytes_max,
         };
         let it = &mut self.members[member];
-        let positions: Vec<Position> = it.copies.iter().map(|copy| copy.position()).collect();
-        it.replica = Some(Replica::new(settings, &positions));
+        let places = it.copies.iter().map(|copy| copy.position().into());
+        let places: Vec<Place> = places.collect();
+        it.replica = Some(Replica::new(settings, &places));
         it.leases.fill(0);
         it.delivered = Sequence::MAX; // Nothing before it is asked for.
         event!(self.trace, Who::Node(member), "starts");
@@ -213,6 +216,9 @@ impl World {
         it.life += 1;
         it.open.clear();
         it.inbox.clear();
+        it.keeping = None;
+        it.files.clear();
+        it.fetched.clear();
         it.paused_until_ns = 0;
         let life = it.life;
         let after_ns = self.random.skewed(8 * SECOND_NS);
@@ -296,14 +302,12 @@ impl World {
         loop {
             replica.advance(now_ns);
             while let Some(event) = replica.next_event() {
-                let lost = match event {
-                    Event::Lost(shard) => Some(shard),
-                    _ => None,
-                };
-                self.event(member, event, replica.may_read(now_ns))?;
-                if let Some(shard) = lost {
-                    replica.resume(shard);
-                }
+                self.event(member, &event, replica.may_read(now_ns))?;
+                self.what_follows(member, replica, &event);
+            }
+            if let (None, Some(shard)) = (self.members[member].keeping, replica.next_to_keep()) {
+                self.members[member].keeping = Some(shard);
+                replica.mark(shard);
             }
             for shard in 0..self.plan.shards {
                 self.send_batch(member, replica, shard)?;
@@ -319,19 +323,64 @@ impl World {
         Ok(())
     }
 
-    fn event(&mut self, member: usize, event: Event, may_read: bool) -> Checked {
+    /// What a member does about an event.
+    fn what_follows(&mut self, member: usize, replica: &mut Replica, event: &Event) {
+        let it = &mut self.members[member];
+        let file = PathBuf::new;
+        match event {
+            Event::Lost(shard) => {
+                if it.keeping == Some(*shard) {
+                    it.keeping = None;
+                }
+                replica.resume(*shard);
+            }
+            Event::Record {
+                shard,
+                sequence,
+                record,
+                ours: true,
+            } if it.keeping == Some(*shard) => {
+                let record = Record::read(Subject::Log(*shard), record);
+                if record.is_some_and(|record| record.kind == Kind::Mark) {
+                    replica.keep(*shard, *sequence, file());
+                }
+            }
+            Event::Kept(..) => it.keeping = None,
+            Event::Behind(shard) | Event::Fetched(shard, false) => replica.fetch(*shard, file()),
+            Event::Fetched(shard, true) => match it.fetched.remove(shard) {
+                Some(fetched) => {
+                    let copy = &mut it.copies[*shard as usize];
+                    copy.restored(fetched);
+                    replica.restored(*shard, copy.position().into());
+                    self.coverage.restored += 1;
+                }
+                None => replica.fetch(*shard, file()),
+            },
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, member: usize, event: &Event, may_read: bool) -> Checked {
         match event {
             Event::Record {
                 shard,
                 sequence,
                 record,
                 ours,
-            } => self.record(member, shard as usize, sequence, &record, ours)?,
+            } => self.record(member, *shard as usize, *sequence, record, *ours)?,
+            Event::Behind(shard) => {
+                event!(
+                    self.trace,
+                    Who::Node(member),
+                    "is behind with shard {shard}"
+                );
+            }
+            Event::Kept(..) | Event::Fetched(..) => {}
             Event::Owned(shard) => {
                 event!(self.trace, Who::Node(member), "owns shard {shard}");
                 self.coverage.owned += 1;
-                let floor = self.oracle.floor(shard as usize);
-                let copy = &self.members[member].copies[shard as usize];
+                let floor = self.oracle.floor(*shard as usize);
+                let copy = &self.members[member].copies[*shard as usize];
                 // Without its lease it may have heard of this too late: the engine will tell it so.
                 require!(
                     copy.safe >= floor || !may_read,
@@ -342,7 +391,7 @@ impl World {
             Event::Lost(shard) => {
                 event!(self.trace, Who::Node(member), "has lost shard {shard}");
                 self.coverage.lost += 1;
-                let copy = &mut self.members[member].copies[shard as usize];
+                let copy = &mut self.members[member].copies[*shard as usize];
                 self.coverage.taken_back += (copy.writes.len() - copy.safe) as u64;
                 if self.sabotage == Some(Sabotage::NotTakenBack) {
                     copy.safe = copy.writes.len();

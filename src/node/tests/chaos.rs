@@ -111,6 +111,7 @@ fn play(seed: u64, durability: Option<Durability>) {
         cores,
         shards: nodes * cores + random.below(3),
         durability,
+        log_bytes_max: [1_000, 10_000, u64::MAX][random.below(3)],
         gateway: None,
     });
     let members = nodes * cores;

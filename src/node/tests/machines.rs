@@ -266,3 +266,85 @@ fn snapshots_are_made_of_what_is_in_the_log() {
     assert_eq!(balances, [300; 3]);
     rig.check_copies();
 }
+
+/// Some requests to all accounts, until the engine's log has lost its front.
+fn until_the_front_is_gone(rig: &mut Rig) {
+    let client = rig.connect(0);
+    for amount in 1..300 {
+        if rig.engine.gone > 20 {
+            return;
+        }
+        rig.ask(client, transact(1 + amount as u32 % 3, 'c', amount));
+        rig.pass(SECOND_NS / 10);
+    }
+    panic!("{} records are gone", rig.engine.gone);
+}
+
+const SHORT_LOG: Plan = Plan {
+    log_bytes_max: 3_000,
+    ..MACHINES
+};
+
+#[test]
+fn the_logs_front_goes_and_a_new_machine_begins_with_what_was_kept() {
+    let mut rig = Rig::new(SHORT_LOG);
+    rig.pass(2 * SECOND_NS);
+    until_the_front_is_gone(&mut rig);
+    rig.check_copies();
+    rig.kill(1);
+    rig.replace(1);
+    rig.pass(10 * SECOND_NS);
+    assert_eq!(owned(&rig, 1), [1]);
+    rig.check_copies();
+    let (here, there) = (rig.connect(1), rig.connect(0));
+    for account in 1..=3 {
+        let balance = rig.ask(there, statement(account)).balance();
+        assert!(balance > 0);
+        assert_eq!(rig.ask(here, statement(account)).balance(), balance);
+    }
+}
+
+#[test]
+fn a_node_that_was_away_for_long_begins_with_what_was_kept() {
+    let mut rig = Rig::new(SHORT_LOG);
+    rig.pass(2 * SECOND_NS);
+    let client = rig.connect(0);
+    rig.ask(client, transact(1, 'c', 1));
+    // It does not end, but hears nothing.
+    rig.cut_off(2, true);
+    rig.pass(5 * SECOND_NS);
+    until_the_front_is_gone(&mut rig);
+    rig.cut_off(2, false);
+    rig.pass(20 * SECOND_NS);
+    assert_eq!(owned(&rig, 2), [2]);
+    rig.check_copies();
+}
+
+#[test]
+fn a_start_reads_what_is_new_of_the_log() {
+    let mut rig = three();
+    let client = rig.connect(0);
+    for amount in 1..50 {
+        rig.ask(client, transact(1 + amount as u32 % 3, 'c', amount));
+    }
+    // After a stop all of it is noted, after a kill what was synced some time ago.
+    for stopped in [true, false] {
+        let end = rig.engine.log.len() as u64;
+        rig.pass(15 * SECOND_NS);
+        rig.ask(client, transact(1, 'c', 1));
+        rig.pass(15 * SECOND_NS);
+        match stopped {
+            true => {
+                rig.stop_node(1);
+                rig.pass(5 * SECOND_NS);
+            }
+            false => rig.kill(1),
+        }
+        rig.restart(1);
+        let read_from = rig.cores[1].asking.followed;
+        // Some shards had nothing since.
+        assert!(read_from > Some(end - 5), "{read_from:?} of {end}");
+        rig.pass(5 * SECOND_NS);
+        rig.check_copies();
+    }
+}

@@ -154,6 +154,7 @@ fn what_is_forgotten_is_forgotten_once_whoever_serves_the_shard_then() {
 #[test]
 fn without_processors_payments_say_what_to_set() {
     let mut rig = Rig::new(Plan {
+        log_bytes_max: u64::MAX,
         gateway: None,
         ..GATEWAY_TWO
     });

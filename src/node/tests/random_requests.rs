@@ -65,6 +65,7 @@ fn play(seed: u64) {
         cores,
         shards: cores + random.below(3),
         durability,
+        log_bytes_max: u64::MAX,
         gateway: None,
     });
     let mut talks: Vec<Talk> = (0..1 + random.below(6))

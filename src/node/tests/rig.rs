@@ -43,6 +43,8 @@ pub struct Plan {
     pub shards: usize,
     pub durability: Durability,
     /// `None`: there are no processors.
+    /// From so many bytes on the front of the engine's log goes.
+    pub log_bytes_max: u64,
     pub gateway: Option<Gateway>,
 }
 
@@ -59,6 +61,7 @@ pub const ONE: Plan = Plan {
     cores: 1,
     shards: 1,
     durability: Durability::Process,
+    log_bytes_max: u64::MAX,
     gateway: None,
 };
 
@@ -108,7 +111,7 @@ pub struct Core {
     /// Not begun: see [`Rig::disk_stuck`].
     pub jobs: VecDeque<Work<Faulty>>,
     disk_stuck: bool,
-    asking: engine::Asking,
+    pub asking: engine::Asking,
     /// Its process is paused.
     frozen: bool,
     pub accepting: bool,
@@ -186,13 +189,10 @@ impl Rig {
             silent: [false; 2],
             unheard: Vec::new(),
             health_calls: Vec::new(),
-            engine: engine::Engine::default(),
+            engine: engine::Engine::new(plan.shards),
         };
         if plan.durability == Durability::Replicated {
-            for node in 0..plan.nodes {
-                let (disk, data) = (Faulty::default(), rig.data_of(node));
-                shard::create(&disk, &data, &meta, &CONTEST).unwrap();
-            }
+            (0..plan.nodes).for_each(|node| rig.make(node));
         }
         for member in 0..plan.nodes * plan.cores {
             let mut core = rig.core(member, false);
@@ -210,6 +210,18 @@ impl Rig {
         }
         rig.run();
         rig
+    }
+
+    fn make(&self, node: usize) {
+        let (disk, data) = (Faulty::default(), self.data_of(node));
+        shard::create(&disk, &data, &self.meta, &CONTEST).unwrap();
+    }
+
+    /// A node that is gone comes back on another machine.
+    pub fn replace(&mut self, node: usize) {
+        std::fs::remove_dir_all(self.data_of(node)).unwrap();
+        self.make(node);
+        self.restart(node);
     }
 
     /// A new life of a core, with its home shards as far as they are free (`owning`), or without any.
@@ -271,6 +283,7 @@ impl Rig {
             members: (nodes * cores) as u32,
             process: self.epochs << 8 | own as u64,
             candidates,
+            log_bytes_max: self.plan.log_bytes_max,
         };
         let runtime = match is_replicated {
             true => Runtime::replicated(settings, directory, owned, (clock, clock), replica),

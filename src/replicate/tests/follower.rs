@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::limits::{ENGINE_FAULT_NS, INSPECTION_NS};
-use crate::machine::engine::{Answer, Inspection};
+use crate::machine::engine::{Answer, Inspection, Sequence};
 use crate::replicate::follower::Follower;
-use crate::replicate::position::{Owner, Position};
+use crate::replicate::position::{Owner, Place, Position};
 use crate::replicate::shard::ShardLog;
 
 const SHARD: u32 = 3;
@@ -17,7 +17,7 @@ struct Rig {
 impl Rig {
     fn new() -> Rig {
         Rig {
-            log: ShardLog::new(CLUSTER, SHARD, Position::default()),
+            log: ShardLog::new(CLUSTER, SHARD, Place::default(), true),
             out: Outbox::default(),
         }
     }
@@ -196,19 +196,51 @@ fn a_gap_is_told_and_what_is_missing_is_asked_for() {
     let mut follower = Follower::new(&mut out, 4);
     let follow = Request::Follow { after: 4 };
     assert_eq!(out.requests.pop_front(), Some(follow.clone()));
-    assert!(!follower.is_next(&mut out, 4, 0), "that is known");
-    assert!(!follower.is_next(&mut out, 6, 0));
+    let look = |out: &mut Outbox, follower: &mut Follower, now_ns| {
+        follower.advance(out, now_ns);
+        let (id, _) = asked(out);
+        assert!(!follower.answered(out, id, &stream(1, 9, 0), now_ns));
+    };
+    assert!(!follower.is_next(4, 0), "that is known");
+    assert!(!follower.is_next(6, 0));
+    look(&mut out, &mut follower, 0);
     let (after, before) = (4, 6);
     assert_eq!(alarm(&mut out), Alarm::Gap { after, before });
     assert_eq!(out.requests, [Request::StepDown, follow.clone()]);
     out.requests.clear();
-    assert!(!follower.is_next(&mut out, 7, ENGINE_FAULT_NS - 1));
+    assert!(!follower.is_next(7, ENGINE_FAULT_NS - 1));
     nothing_is_asked(&out);
-    assert!(follower.is_next(&mut out, 5, ENGINE_FAULT_NS - 1));
-    assert!(follower.is_next(&mut out, 6, ENGINE_FAULT_NS - 1));
-    assert!(!follower.is_next(&mut out, 9, ENGINE_FAULT_NS));
+    assert!(follower.is_next(5, ENGINE_FAULT_NS - 1));
+    assert!(follower.is_next(6, ENGINE_FAULT_NS - 1));
+    assert!(!follower.is_next(9, ENGINE_FAULT_NS));
+    look(&mut out, &mut follower, ENGINE_FAULT_NS);
     let (after, before) = (6, 9);
     assert_eq!(alarm(&mut out), Alarm::Gap { after, before });
+}
+
+fn stream(first: Sequence, last: Sequence, kept: Sequence) -> Answer {
+    Answer::Inspected(Inspection {
+        first,
+        last,
+        kept,
+        ..Inspection::default()
+    })
+}
+
+#[test]
+fn a_gap_at_the_front_is_none_if_what_is_gone_was_kept() {
+    let mut out = Outbox::default();
+    let mut follower = Follower::new(&mut out, 4);
+    out.requests.clear();
+    assert!(!follower.is_next(20, 0));
+    follower.advance(&mut out, 0);
+    let (id, _) = asked(&mut out);
+    assert!(follower.answered(&mut out, id, &stream(20, 30, 20), 1));
+    nothing_is_asked(&out);
+    assert!(out.events.is_empty() && follower.is_sound(1));
+    follower.go_to(&mut out, 24);
+    assert_eq!(out.requests, [Request::Follow { after: 24 }]);
+    assert!(follower.is_next(25, 2));
 }
 
 #[test]
@@ -216,14 +248,7 @@ fn the_newest_records_are_asked_for_when_none_comes() {
     let mut out = Outbox::default();
     let mut follower = Follower::new(&mut out, 4);
     out.requests.clear();
-    let inspected = |last| {
-        let inspection = Inspection {
-            first: 1,
-            last,
-            missing: 0,
-        };
-        Answer::Inspected(inspection)
-    };
+    let inspected = |last| stream(1, last, 0);
     follower.advance(&mut out, 0);
     let (id, _) = asked(&mut out);
     follower.answered(&mut out, id, &inspected(4), 10);
@@ -232,7 +257,7 @@ fn the_newest_records_are_asked_for_when_none_comes() {
     follower.advance(&mut out, 10 + INSPECTION_NS);
     let (id, _) = asked(&mut out);
     // Some come meanwhile: the rest is on its way.
-    assert!(follower.is_next(&mut out, 5, 20 + INSPECTION_NS));
+    assert!(follower.is_next(5, 20 + INSPECTION_NS));
     follower.answered(&mut out, id, &inspected(8), 20 + INSPECTION_NS);
     nothing_is_asked(&out);
     follower.advance(&mut out, 20 + 2 * INSPECTION_NS);
@@ -249,6 +274,7 @@ fn a_stream_is_sound_while_nothing_is_known_to_be_missing() {
         first,
         last,
         missing,
+        ..Inspection::default()
     };
     for (inspection, fault) in [
         (sound, None),
@@ -262,6 +288,22 @@ fn a_stream_is_sound_while_nothing_is_known_to_be_missing() {
         (
             Inspection { first: 2, ..sound },
             Some(Alarm::Holes { missing, first: 2 }),
+        ),
+        (
+            Inspection {
+                first: 3,
+                kept: 2,
+                ..sound
+            },
+            Some(Alarm::Holes { missing, first: 3 }),
+        ),
+        (
+            Inspection {
+                first: 3,
+                kept: 3,
+                ..sound
+            },
+            None,
         ),
         (
             Inspection { last: 3, ..sound },

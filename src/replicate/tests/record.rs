@@ -1,5 +1,6 @@
 use super::*;
 use crate::replicate::record::RECORD_BYTES_MIN;
+use crate::replicate::{Owner, Place, Position};
 
 fn all() -> Vec<Record> {
     let log = |kind| record(Subject::Log(3), THEM, (4, 2), kind);
@@ -9,6 +10,7 @@ fn all() -> Vec<Record> {
         log(Kind::Batch(b"what was journalled".to_vec())),
         log(Kind::Batch(Vec::new())),
         log(Kind::Handover(2)),
+        log(Kind::Mark),
         lease(Kind::Held),
         lease(Kind::Ended),
         lease(Kind::Revoked),
@@ -70,4 +72,31 @@ fn records_are_the_same_by_their_place_and_not_by_their_bytes() {
     ] {
         assert!(!batch.is_same(&other), "{other:?}");
     }
+}
+
+#[test]
+fn a_place_is_read_back() {
+    for owner in [
+        Owner::Nobody,
+        Owner::Member(Writer {
+            member: 2,
+            incarnation: 1 << 40,
+        }),
+        Owner::Released(3),
+    ] {
+        let position = Position {
+            sequence: 9,
+            epoch: 4,
+            number: 7,
+            owner,
+        };
+        let place = Place {
+            position,
+            followed: 12,
+        };
+        assert_eq!(Place::read(&place.to_bytes()), Some(place));
+    }
+    let mut bytes = Place::default().to_bytes();
+    bytes[24] = 3;
+    assert_eq!(Place::read(&bytes), None, "no such owner");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::limits::{CANDIDATE_NS, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS, SECOND_NS};
 use crate::machine::engine::{Answer, Inspection};
-use crate::replicate::{Position, Replica, Settings};
+use crate::replicate::{Place, Replica, Settings};
 
 const BEGIN_NS: u64 = SECOND_NS;
 
@@ -29,9 +29,10 @@ impl Rig {
             members: 3,
             process: 1,
             candidates: vec![vec![1, 0, 2]],
+            log_bytes_max: u64::MAX,
         };
         Rig {
-            replica: Replica::new(settings, &[Position::default()]),
+            replica: Replica::new(settings, &[Place::default()]),
             now_ns: BEGIN_NS,
             last: BTreeMap::new(),
             log: 0,
@@ -125,9 +126,11 @@ impl Rig {
                     first,
                     last,
                     missing,
+                    ..Inspection::default()
                 };
                 (id, Answer::Inspected(inspection))
             }
+            Request::Keep { .. } | Request::Fetch { .. } => unreachable!("nobody wants that"),
             Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => return,
         };
         self.replica.answered(id, &answer, self.now_ns);

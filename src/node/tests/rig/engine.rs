@@ -1,6 +1,7 @@
 //! An engine that keeps the journals of a [`Rig`]'s nodes, and what goes wrong on the way to it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs;
 
 use super::Rig;
 use crate::limits::ENGINE_ANSWER_NS;
@@ -14,10 +15,15 @@ use crate::shard::tests::faulty::Faulty;
 
 #[derive(Default)]
 pub struct Engine {
+    shards: usize,
     /// Of the shard with this number; the record with sequence `n` is at `n - 1`.
     pub log: Vec<(u32, Vec<u8>)>,
     leases: BTreeMap<u32, (Sequence, Vec<u8>)>,
     leases_last: Sequence,
+    /// The newest file of each shard, by its owner's epoch and its record.
+    files: BTreeMap<u32, (u64, Sequence, Vec<u8>)>,
+    /// So many records of the log are gone.
+    pub gone: Sequence,
     /// What is asked is lost.
     pub away: bool,
     /// What is asked waits: [`Rig::engine_goes_on`].
@@ -39,11 +45,20 @@ pub struct Asking {
     open: BTreeMap<RequestId, u64>,
     /// The last record of the log that it was told, once it has asked for them.
     told: Option<Sequence>,
+    /// Behind which one it asked for them first.
+    pub followed: Option<Sequence>,
     /// By member: the same of the leases.
     leases: BTreeMap<u32, Sequence>,
 }
 
 impl Engine {
+    pub fn new(shards: usize) -> Engine {
+        Engine {
+            shards,
+            ..Engine::default()
+        }
+    }
+
     /// How many batches the log has of a shard.
     pub fn batches(&self, shard: u32) -> usize {
         let its = self.log.iter().filter(|(of, _)| *of == shard);
@@ -56,7 +71,9 @@ impl Engine {
             Subject::Lease(member) => self.leases.get(&member).cloned(),
             Subject::Log(shard) => {
                 let at = self.log.iter().rposition(|(of, _)| *of == shard)?;
-                Some((at as u64 + 1, self.log[at].1.clone()))
+                let sequence = at as u64 + 1;
+                assert!(sequence > self.gone, "a shard's last record is gone");
+                Some((sequence, self.log[at].1.clone()))
             }
         }
     }
@@ -90,11 +107,40 @@ impl Engine {
                 })
             }
             Request::Last { subject, .. } => Some(Answer::Last(self.last(subject))),
-            Request::Inspect { .. } => Some(Answer::Inspected(Inspection {
-                first: 1,
-                last: self.log.len() as u64,
-                missing: 0,
-            })),
+            Request::Inspect { .. } => {
+                let there = &self.log[self.gone as usize..];
+                Some(Answer::Inspected(Inspection {
+                    first: self.gone + 1,
+                    last: self.log.len() as u64,
+                    missing: 0,
+                    kept: self.gone + 1,
+                    bytes: there.iter().map(|(_, record)| record.len() as u64).sum(),
+                }))
+            }
+            Request::Keep {
+                shard,
+                epoch,
+                sequence,
+                file,
+                ..
+            } => {
+                let bytes = fs::read(&file).ok()?;
+                fs::remove_file(&file).unwrap();
+                self.files.insert(shard, (epoch, sequence, bytes));
+                if self.files.len() == self.shards {
+                    let kept = self.files.values().map(|(_, sequence, _)| *sequence);
+                    let kept = kept.min().expect("there are files");
+                    self.gone = self.gone.max(kept - 1);
+                }
+                Some(Answer::Kept)
+            }
+            Request::Fetch { shard, file, .. } => {
+                let newest = self.files.get(&shard);
+                if let Some((.., bytes)) = newest {
+                    fs::write(file, bytes).unwrap();
+                }
+                Some(Answer::Fetched(newest.map(|(_, sequence, _)| *sequence)))
+            }
             Request::StepDown | Request::Follow { .. } | Request::Publish { .. } => None,
         }
     }
@@ -110,6 +156,7 @@ impl Rig {
         match request {
             Request::Follow { after } => {
                 asking.told = Some(after);
+                asking.followed.get_or_insert(after);
                 let is_of_log = |it: &EngineEvent| matches!(it, EngineEvent::LogDelivered { .. });
                 asking.said.retain(|it| !is_of_log(it));
                 self.deliver();
@@ -184,6 +231,7 @@ impl Rig {
             let Some(told) = &mut asking.told else {
                 continue;
             };
+            *told = self.engine.gone.max(*told);
             for (shard, record) in &self.engine.log[*told as usize..] {
                 *told += 1;
                 asking.said.push_back(EngineEvent::LogDelivered {
