@@ -670,6 +670,7 @@ impl<D: Disk> Machine for Runtime<D> {
         let replication = self.replication.as_ref();
         let lease_lasts = replication.is_none_or(|it| it.lease_lasts());
         self.node.release((self.clock)(), lease_lasts);
+        self.tell_of_engine();
         self.let_go_of_lost();
         self.close_down();
         self.keep();

@@ -1,8 +1,10 @@
 //! Counters and gauges. Each core writes its own and any core reads all of them, so they are atomics without
 //! contention.
 
+mod engine;
 mod payments;
 
+pub use engine::EngineStats;
 pub use payments::{PaymentStats, ProcessorStats};
 
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, Ordering::Relaxed};
@@ -145,6 +147,7 @@ pub struct Stats {
     clock_offset_us: AtomicI64,
     /// By processor and anomaly: no line about it before this. Monotonic nanoseconds.
     anomaly_lines_ns: [[AtomicU64; ANOMALIES]; PROCESSORS],
+    engine: Option<Box<EngineStats>>,
 }
 
 impl Stats {
@@ -160,7 +163,19 @@ impl Stats {
             links: (0..links).map(|_| AtomicU8::new(0)).collect(),
             anomaly_lines_ns: Default::default(),
             clock_offset_us: AtomicI64::new(i64::MIN),
+            engine: None,
         }
+    }
+
+    /// For shards whose journals an engine keeps.
+    pub fn with_engine(mut self) -> Stats {
+        self.engine = Some(Box::new(EngineStats::new(self.cores.len())));
+        self
+    }
+
+    /// What the cores have with the engine, where one keeps the journals.
+    pub fn engine(&self) -> Option<&EngineStats> {
+        self.engine.as_deref()
     }
 
     /// A core sees the time. How far real time has stepped since any core saw it, if it is far: the core that sees

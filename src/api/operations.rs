@@ -1,5 +1,6 @@
 //! The endpoints for operators: health, metrics, reset.
 
+mod engine;
 mod metrics;
 mod payments;
 
@@ -45,13 +46,15 @@ pub fn write_health(
     now: Now,
 ) {
     let stats = &process.stats;
-    let status = match payments::is_stalled(stats, now.monotonic_ns) {
+    let now_ns = now.monotonic_ns;
+    let degraded = payments::is_stalled(stats, now_ns) || engine::is_degraded(stats, now_ns);
+    let status = match degraded {
         true => "degraded",
         false => "healthy",
     };
     body.extend_from_slice(format!("{{\"status\":\"{status}\",\"timestamp\":\"").as_bytes());
     body.extend_from_slice(&iso8601(now.realtime_us));
-    let uptime_s = now.monotonic_ns.saturating_sub(process.started_ns) as f64 / 1e9;
+    let uptime_s = now_ns.saturating_sub(process.started_ns) as f64 / 1e9;
     let rest = format!(
         "\",\"version\":\"{}\",\"uptime\":{uptime_s:.3},\"requests\":{},\"connections\":{},\"driver\":\"{}\"",
         process.version,
@@ -61,8 +64,11 @@ pub fn write_health(
     );
     body.extend_from_slice(rest.as_bytes());
     write_cluster(body, members, stats);
+    if let Some(engine) = stats.engine() {
+        engine::write_health(body, engine, now_ns);
+    }
     if payments {
-        payments::write_health(body, stats, now.monotonic_ns);
+        payments::write_health(body, stats, now_ns);
     }
     body.push(b'}');
 }

@@ -252,6 +252,10 @@ impl Link {
         if std::mem::replace(&mut self.connected, connected) == connected {
             return;
         }
+        match connected {
+            true => log::info!("the engine can be asked"),
+            false => log::warn!("the engine cannot be asked: writes wait, then are refused"),
+        }
         for (member, mut served) in std::mem::take(&mut self.cores) {
             served.core.say(EngineEvent::Connected(connected));
             if connected {

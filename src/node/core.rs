@@ -29,7 +29,7 @@ use crate::command::Outcome;
 use crate::machine::{Effect, Now, Peer};
 use crate::payments::Processor;
 use crate::shard::Shard;
-use crate::stats::CoreStats;
+use crate::stats::{CoreStats, EngineStats};
 
 /// The deterministic machine of one core: its parts, and whether it has had its first tick.
 pub struct Node {
@@ -307,6 +307,12 @@ impl Node {
     /// Counters of this core.
     pub fn core_stats(&self) -> &CoreStats {
         self.io.stats()
+    }
+
+    /// What the cores of this process have with the engine, where one keeps the journals; and which of them this is.
+    pub fn engine_stats(&self) -> Option<(&EngineStats, usize)> {
+        let settings = &self.io.settings;
+        Some((settings.process.stats.engine()?, settings.members.core))
     }
 
     /// The time of this tick.

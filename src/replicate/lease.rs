@@ -76,6 +76,11 @@ impl Lease {
         now_ns < self.until_ns
     }
 
+    /// When it ends, or has ended.
+    pub(super) fn until_ns(&self) -> u64 {
+        self.until_ns
+    }
+
     /// For how long it has lasted without a break, nanoseconds.
     pub(super) fn age_ns(&self, now_ns: u64) -> Option<u64> {
         self.lasts(now_ns).then(|| now_ns - self.since_ns)

@@ -101,6 +101,16 @@ impl Replica {
         self.lease.lasts(now_ns)
     }
 
+    /// When our lease ends, or has ended.
+    pub fn lease_until_ns(&self) -> u64 {
+        self.lease.until_ns()
+    }
+
+    /// The last record of the log that was delivered, with all before it.
+    pub fn log_seen(&self) -> Sequence {
+        self.follower.last()
+    }
+
     /// Whether the next batch of a shard may be sent: it is ours, and none is under way.
     pub fn may_append(&self, shard: u32) -> bool {
         let tenure = self.shards[shard as usize].tenure();

@@ -18,7 +18,7 @@ use super::archives::{place, Archives};
 use super::carrier::Carrier;
 use super::{Away, OwnedShard, Runtime, Work};
 use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, ENGINE_STOP_NS};
-use crate::machine::engine::EngineEvent;
+use crate::machine::engine::{Answer, EngineEvent};
 use crate::machine::{Effect, Exit, Target};
 use crate::node::{Node, NotTaken};
 use crate::replicate::{record, Event, Place, Replica, Settings};
@@ -38,6 +38,8 @@ pub(super) struct Replication {
     /// Shards that were lost in this tick.
     lost: VecDeque<u32>,
     pub(super) carrier: Carrier,
+    /// As the process was told of it last.
+    lease_lasted: bool,
     /// Of a stop: when everything was to be given away. Monotonic.
     stopped_ns: Option<u64>,
     pub(super) archives: Archives,
@@ -82,6 +84,7 @@ impl Replication {
             ahead_ns: 0,
             batches: (0..shards).map(|_| Batches::default()).collect(),
             lost: VecDeque::new(),
+            lease_lasted: false,
             stopped_ns: None,
             archives: Archives::default(),
         }
@@ -102,7 +105,15 @@ impl Replication {
     pub(super) fn engine_says(&mut self, node: &mut Node, event: EngineEvent) {
         let now_ns = (self.clock)();
         match event {
-            EngineEvent::Answered(id, answer) => self.replica.answered(id, &answer, now_ns),
+            EngineEvent::Answered(id, answer) => {
+                if let (Answer::Inspected(inspection), Some((engine, core))) =
+                    (&answer, node.engine_stats())
+                {
+                    engine.core(core).log_last.set(inspection.last);
+                    engine.looked(node.now().monotonic_ns);
+                }
+                self.replica.answered(id, &answer, now_ns);
+            }
             EngineEvent::LogDelivered {
                 shard,
                 sequence,
@@ -116,9 +127,10 @@ impl Replication {
                 .replica
                 .lease_delivered(member, sequence, &record, now_ns),
             EngineEvent::Message(message) => self.carrier.arrived(node, &message),
-            EngineEvent::Connected(true) => log::info!("the engine can be asked"),
-            EngineEvent::Connected(false) => {
-                log::warn!("the engine cannot be asked: writes wait, then are refused");
+            EngineEvent::Connected(connected) => {
+                if let Some((engine, core)) = node.engine_stats() {
+                    engine.core(core).connected.set(connected.into());
+                }
             }
         }
     }
@@ -154,6 +166,31 @@ impl Replication {
                 if let Some(to) = node.successor(number) {
                     self.replica.hand_over(shard, to as u32);
                 }
+            }
+        }
+    }
+
+    /// Tells the process how it is with the engine at the end of a tick.
+    fn tell(&mut self, node: &Node) {
+        let Some((engine, core)) = node.engine_stats() else {
+            return;
+        };
+        let (core, now_ns) = (engine.core(core), node.now().monotonic_ns);
+        let until_ns = self.replica.lease_until_ns();
+        let until_ns = until_ns.saturating_sub(self.ahead_ns);
+        core.lease_until_ns.set(until_ns);
+        core.log_seen.set(self.replica.log_seen());
+        let sent_ns = self.batches.iter().filter_map(|it| Some(it.under_way?.1));
+        core.under_way_ns.set(sent_ns.min().unwrap_or(0));
+        let lasts = now_ns < until_ns;
+        if std::mem::replace(&mut self.lease_lasted, lasts) == lasts {
+            return;
+        }
+        // Of a stop that is no news.
+        if engine.lease_changed(lasts) && self.stopped_ns.is_none() {
+            match lasts {
+                true => log::info!("the engine has renewed this node's lease: reads are answered"),
+                false => log::warn!("this node's lease has ended: reads wait, then are refused"),
             }
         }
     }
@@ -257,8 +294,21 @@ impl<D: Disk> Runtime<D> {
                 Event::Behind(shard) => self.behind(shard as usize),
                 Event::Kept(shard, is_kept) => self.kept(shard, is_kept),
                 Event::Fetched(shard, is_there) => self.fetched(shard as usize, is_there),
-                Event::Alarm(alarm) => log::error!("{alarm}"),
+                Event::Alarm(alarm) => {
+                    log::error!("{alarm}");
+                    if let Some((engine, core)) = self.node.engine_stats() {
+                        engine.core(core).alarms.add(1);
+                        engine.alarmed(alarm.to_string(), self.node.now().monotonic_ns);
+                    }
+                }
             }
+        }
+    }
+
+    /// Of a tick that is over.
+    pub(super) fn tell_of_engine(&mut self) {
+        if let Some(replication) = &mut self.replication {
+            replication.tell(&self.node);
         }
     }
 
@@ -288,7 +338,14 @@ impl<D: Disk> Runtime<D> {
                 debug_assert!(ours);
                 let batches = self.replication.as_mut().map(|it| &mut it.batches[number]);
                 let under_way = batches.and_then(|it| it.under_way.take());
-                (batch, under_way.expect("we have sent it").0)
+                let (records, sent_ns) = under_way.expect("we have sent it");
+                if let Some((engine, core)) = self.node.engine_stats() {
+                    let core = engine.core(core);
+                    core.appends.add(1);
+                    let took_ns = self.node.now().monotonic_ns - sent_ns;
+                    core.append_ns.add(took_ns);
+                }
+                (batch, records)
             }
         };
         self.touched = true;

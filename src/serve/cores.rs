@@ -138,7 +138,10 @@ impl Cores<'_> {
             started_us: started.as_micros() as u64,
             started_ns: monotonic_ns(),
             resident_bytes,
-            stats: Arc::new(self.members.stats()),
+            stats: Arc::new(match self.client {
+                None => self.members.stats(),
+                Some(_) => self.members.stats().with_engine(),
+            }),
         };
         let mut shares: Vec<Vec<Owned<RealDisk>>> = (0..cores).map(|_| Vec::new()).collect();
         for owned in owned {

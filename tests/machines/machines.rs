@@ -101,6 +101,17 @@ impl Machines {
         }
     }
 
+    /// What a node says of itself.
+    pub fn health(&self, node: usize) -> serde_json::Value {
+        let mut connection = Connection::open(&self.addresses[node]).expect("it listens");
+        connection.ask(&get("/health")).json()
+    }
+
+    /// What a node has said.
+    pub fn log_of(&self, node: usize) -> Vec<String> {
+        self.nodes[node].as_ref().expect("it runs").log()
+    }
+
     /// How many shards a node says that it owns.
     pub fn shards_of(&self, node: usize) -> usize {
         let Ok(mut connection) = Connection::open(&self.addresses[node]) else {

@@ -9,8 +9,8 @@ use crate::http::Status;
 use crate::machine::Now;
 use crate::payments::answers::Anomaly;
 use crate::payments::Processor;
-use crate::stats::{CoreStats, Counter, ProcessorStats, Stats, DURATION_BOUNDS_NS};
-use Source::{Samples, Sum, SumEach, Value, ValueEach};
+use crate::stats::{CoreStats, Counter, EngineStats, ProcessorStats, Stats, DURATION_BOUNDS_NS};
+use Source::{OfEngine, Samples, Sum, SumEach, Value, ValueEach};
 
 /// Name, type, names of the labels, where the samples come from, and help.
 type Metric = (
@@ -28,6 +28,8 @@ enum Source {
     SumEach(fn(&ProcessorStats) -> &Counter),
     /// One sample, computed from what the view has.
     Value(fn(&View<'_>) -> f64),
+    /// One sample: how it is with the engine now.
+    OfEngine(fn(&EngineStats, u64) -> f64),
     /// One sample of each processor, if it has one.
     ValueEach(fn(&Seen) -> Option<f64>),
     /// As many samples as the function adds.
@@ -164,6 +166,27 @@ const PAYMENTS: [Metric; 21] = [
         "Answers of it that make no sense."),
 ];
 
+/// Metrics of a process whose shards' journals an engine keeps.
+#[rustfmt::skip]
+const ENGINE: [Metric; 8] = [
+    ("galo_engine_connected", GAUGE, &[], OfEngine(|engine, _| engine.is_connected().into()),
+        "The engine can be asked: 1."),
+    ("galo_engine_lease", GAUGE, &[], OfEngine(|engine, now_ns| engine.lease_lasts(now_ns).into()),
+        "The leases of all cores last: 1. Otherwise reads are refused."),
+    ("galo_engine_log_seen", GAUGE, &[], OfEngine(|engine, _| engine.log_seen() as f64),
+        "The last record of the engine's log that all cores have seen."),
+    ("galo_engine_log_last", GAUGE, &[], OfEngine(|engine, _| engine.log_last() as f64),
+        "The log's last record, as looked at every 5 s, or seen since."),
+    ("galo_engine_appends_total", COUNTER, &[], OfEngine(|engine, _| engine.sum(|core| &core.appends) as f64),
+        "Batches that are in the log."),
+    ("galo_engine_append_seconds_total", COUNTER, &[], OfEngine(|engine, _| engine.sum(|core| &core.append_ns) as f64 / 1e9),
+        "From sending them to knowing so, added up."),
+    ("galo_engine_unacknowledged_seconds", GAUGE, &[], OfEngine(|engine, now_ns| engine.under_way_age_ns(now_ns) as f64 / 1e9),
+        "Since the oldest batch was sent that is not known to be in the log; 0 for none."),
+    ("galo_engine_alarms_total", COUNTER, &[], OfEngine(|engine, _| engine.sum(|core| &core.alarms) as f64),
+        "What is wrong with the log, told again as long as it lasts: see its lines in Galo's log."),
+];
+
 /// Appends the body of `GET /metrics`. `payments`: there are processors to tell of.
 pub fn write_metrics(
     body: &mut Vec<u8>,
@@ -181,7 +204,9 @@ pub fn write_metrics(
         now_ns,
     };
     let of_payments = if payments { &PAYMENTS[..] } else { &[] };
-    for (name, kind, labels, source, help) in PROCESS.iter().chain(of_payments) {
+    let of_engine = stats.engine().map_or(&[][..], |_| &ENGINE);
+    let all = PROCESS.iter().chain(of_payments).chain(of_engine);
+    for (name, kind, labels, source, help) in all {
         write_head(body, name, kind, help, format);
         let mut family = Family {
             body,
@@ -197,6 +222,11 @@ pub fn write_metrics(
                 }
             }
             Value(value) => family.add("", &[], value(&view)),
+            OfEngine(value) => {
+                if let Some(engine) = stats.engine() {
+                    family.add("", &[], value(engine, now_ns));
+                }
+            }
             ValueEach(value) => {
                 for (processor, seen) in &view.processors {
                     if let Some(value) = value(seen) {
@@ -352,10 +382,14 @@ mod tests {
         names.collect()
     }
 
+    fn all() -> impl Iterator<Item = &'static Metric> {
+        PROCESS.iter().chain(&PAYMENTS).chain(&ENGINE)
+    }
+
     #[test]
     fn no_name_means_two_things_in_openmetrics() {
         let mut taken = BTreeSet::new();
-        for (name, kind, ..) in PROCESS.iter().chain(&PAYMENTS) {
+        for (name, kind, ..) in all() {
             let family = names(name, kind);
             let reserved = ["_total", "_created", "_bucket", "_count", "_sum"];
             let is_plain = !reserved.iter().any(|suffix| family[0].ends_with(suffix));
@@ -390,7 +424,7 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
         let document = std::fs::read_to_string(path).unwrap();
         let mut table = "| metric | type | |\n|---|---|---|\n".to_owned();
-        for (name, kind, labels, _, help) in PROCESS.iter().chain(&PAYMENTS) {
+        for (name, kind, labels, _, help) in all() {
             let labels = match labels {
                 [] => String::new(),
                 labels => format!("{{{}}}", labels.join(",")),

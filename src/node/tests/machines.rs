@@ -1,7 +1,7 @@
 //! Nodes on several machines, whose journals an engine keeps.
 
 use super::*;
-use crate::limits::{COMMAND_NS_MAX, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS};
+use crate::limits::{COMMAND_NS_MAX, INSPECTION_NS, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS};
 
 const MACHINES: Plan = Plan {
     nodes: 3,
@@ -116,6 +116,94 @@ fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_t
     assert!([7, 8].contains(&balance), "{balance}");
     assert_eq!(rig.ask(writer, transact(3, 'c', 1)).balance(), balance + 1);
     rig.check_copies();
+}
+
+/// What a node says of the engine, and its status.
+fn engine_health(rig: &mut Rig, node: usize) -> (String, serde_json::Value) {
+    let client = rig.connect(node);
+    let body = rig.ask(client, get("/health")).body;
+    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let status = health["status"].as_str().unwrap().to_owned();
+    (status, health["engine"].clone())
+}
+
+#[test]
+fn health_tells_of_the_engine() {
+    let mut rig = three();
+    let client = rig.connect(0);
+    for _ in 0..5 {
+        rig.ask(client, transact(3, 'c', 1));
+    }
+    rig.pass(INSPECTION_NS);
+    let records = rig.engine.log.len();
+    for node in 0..3 {
+        let (status, engine) = engine_health(&mut rig, node);
+        assert_eq!(status, "healthy", "{engine}");
+        let look_age = engine["log"]["look_age"].as_f64().unwrap();
+        assert!(look_age <= INSPECTION_NS as f64 / 1e9, "{engine}");
+        let log = serde_json::json!({
+            "seen": records, "last": records, "lag": 0, "look_age": look_age
+        });
+        assert_eq!(
+            engine,
+            serde_json::json!({
+                "connected": true, "lease": true, "unacknowledged": 0.0, "log": log,
+                "alarms": 0, "alarm": null
+            })
+        );
+    }
+    let metrics = rig.ask(client, get("/metrics")).body;
+    let appends = rig.engine.batches(0);
+    for line in [
+        "galo_engine_connected 1".to_owned(),
+        "galo_engine_lease 1".to_owned(),
+        format!("galo_engine_log_seen {records}"),
+        format!("galo_engine_appends_total {appends}"),
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line}: {metrics}");
+    }
+}
+
+#[test]
+fn a_node_without_the_engine_is_degraded_until_it_is_back() {
+    let mut rig = three();
+    let writer = rig.connect(0);
+    rig.engine.away = true;
+    rig.send(writer, transact(3, 'c', 1));
+    rig.pass(LEASE_NS / 2);
+    let (status, engine) = engine_health(&mut rig, 0);
+    assert_eq!(status, "degraded");
+    assert_eq!(engine["connected"], false);
+    assert_eq!(engine["lease"], true, "reads are answered");
+    assert_eq!(engine["unacknowledged"], 1.0);
+    rig.pass(LEASE_NS);
+    let (_, engine) = engine_health(&mut rig, 0);
+    assert_eq!(engine["lease"], false);
+    rig.engine.away = false;
+    rig.deliver();
+    rig.pass(3 * LEASE_SILENCE_NS);
+    for node in 0..3 {
+        let (status, engine) = engine_health(&mut rig, node);
+        assert_eq!(status, "healthy", "{engine}");
+        assert_eq!(engine["unacknowledged"], 0.0);
+    }
+}
+
+#[test]
+fn a_node_tells_that_the_log_has_holes_until_it_has_none() {
+    let mut rig = three();
+    rig.engine.missing = 7;
+    rig.pass(INSPECTION_NS);
+    let (status, engine) = engine_health(&mut rig, 0);
+    assert_eq!(status, "degraded");
+    let alarm = engine["alarm"].as_str().unwrap();
+    assert!(alarm.contains("lacks 7 records"), "{alarm}");
+    assert_ne!(engine["alarms"], 0);
+    rig.engine.missing = 0;
+    rig.pass(2 * INSPECTION_NS);
+    let (status, engine) = engine_health(&mut rig, 0);
+    assert_eq!(status, "healthy", "{engine}");
+    assert_eq!(engine["alarm"], serde_json::Value::Null);
 }
 
 #[test]

@@ -171,7 +171,13 @@ impl Rig {
         };
         let disks: Vec<Faulty> = (0..plan.shards).map(|_| Faulty::default()).collect();
         shard::create(&disks[0], &data, &meta, &CONTEST).unwrap();
-        let stats = |node| Arc::new(members(&plan, node, 0).stats());
+        let stats = |node| {
+            let stats = members(&plan, node, 0).stats();
+            Arc::new(match plan.durability {
+                Durability::Replicated => stats.with_engine(),
+                Durability::Process | Durability::Disk => stats,
+            })
+        };
         let stats_of: Vec<Arc<Stats>> = (0..plan.nodes).map(stats).collect();
         let mut rig = Rig {
             _dir: dir,

@@ -33,6 +33,8 @@ pub struct Engine {
     pub cut: Vec<bool>,
     /// So many messages between members are lost, the next ones.
     pub lost_messages: usize,
+    /// Records that whoever looks at the log is told to be missing.
+    pub missing: u64,
 }
 
 /// What a core has with the engine.
@@ -49,6 +51,8 @@ pub struct Asking {
     pub followed: Option<Sequence>,
     /// By member: the same of the leases.
     leases: BTreeMap<u32, Sequence>,
+    /// It was told that the engine can be asked.
+    connected: bool,
 }
 
 impl Engine {
@@ -112,7 +116,7 @@ impl Engine {
                 Some(Answer::Inspected(Inspection {
                     first: self.gone + 1,
                     last: self.log.len() as u64,
-                    missing: 0,
+                    missing: self.missing,
                     kept: self.gone + 1,
                     bytes: there.iter().map(|(_, record)| record.len() as u64).sum(),
                 }))
@@ -161,7 +165,7 @@ impl Rig {
                 asking.said.retain(|it| !is_of_log(it));
                 self.deliver();
             }
-            _ if self.engine.away || self.engine.is_cut(member) => {}
+            _ if self.engine.away || self.engine.is_cut(member) => asking.connected(false),
             _ if self.engine.stuck => self.engine.waiting.push_back((member, life, request)),
             _ => self.carry_out_request(member, life, request),
         }
@@ -219,6 +223,7 @@ impl Rig {
             if core.exit.is_some() || self.engine.is_cut(member) || self.engine.away {
                 continue;
             }
+            asking.connected(true);
             for (owner, (sequence, record)) in &self.engine.leases {
                 if asking.leases.insert(*owner, *sequence) != Some(*sequence) {
                     asking.said.push_back(EngineEvent::LeaseDelivered {
@@ -255,6 +260,12 @@ impl Asking {
         Asking {
             life,
             ..Asking::default()
+        }
+    }
+
+    fn connected(&mut self, connected: bool) {
+        if std::mem::replace(&mut self.connected, connected) != connected {
+            self.said.push_back(EngineEvent::Connected(connected));
         }
     }
 
