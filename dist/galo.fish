@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_galo_global_optspecs
-    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= log= log-level= h/help V/version
+    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= replicate= cluster= replicate-creds= replicate-tls-ca= replicate-tls-cert= replicate-tls-key= log= log-level= h/help V/version
 end
 
 function __fish_galo_needs_command
@@ -32,10 +32,11 @@ off\t''"
 complete -c galo -n "__fish_galo_needs_command" -l io -d 'auto, uring or epoll: auto is uring, or epoll where the kernel refuses io_uring' -r -f -a "auto\t''
 uring\t''
 epoll\t''"
-complete -c galo -n "__fish_galo_needs_command" -l durability -d 'process: a reply leaves once its journal write has reached the kernel, and survives kill -9 (fdatasync follows within 100 ms); disk: after fdatasync, and survives a power loss' -r -f -a "process\t''
-disk\t''"
+complete -c galo -n "__fish_galo_needs_command" -l durability -d 'process: a reply leaves once its journal write has reached the kernel, and survives kill -9 (fdatasync follows within 100 ms); disk: after fdatasync, and survives a power loss; replicated, with --replicate and only then: after a quorum has it, and survives the loss of a machine' -r -f -a "process\t''
+disk\t''
+replicated\t''"
 complete -c galo -n "__fish_galo_needs_command" -l clients -d 'the clients of a new data directory: a JSON list of {"id":1,"limite":100000,"saldo":0}, amounts in cents; one that was made before keeps those that it has [default: the contest\'s five]' -r -F
-complete -c galo -n "__fish_galo_needs_command" -l shards -d 'into how many shards a new data directory is divided; fixed from then on [default: as many as cores, of all nodes]' -r -f
+complete -c galo -n "__fish_galo_needs_command" -l shards -d 'into how many shards a new data directory is divided; fixed from then on [default: one a core; with --replicate four a node]' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l allow-reset -d 'permit POST /reset, which sets all accounts back and forgets payments, and POST /purge-payments' -r -f -a "on\t''
 off\t''"
 complete -c galo -n "__fish_galo_needs_command" -l docs -d 'answer GET /openapi.json with the description of the APIs' -r -f -a "on\t''
@@ -49,6 +50,12 @@ off\t''"
 complete -c galo -n "__fish_galo_needs_command" -l nodes -d 'names of the processes that share the data directory, the same list for all, like --data, --cores, --run and the processors [default: none: one process alone]' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l node -d 'which of them this is' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l run -d 'where they meet: a directory that all of them see; made if missing' -r -f -a "(__fish_complete_directories)"
+complete -c galo -n "__fish_galo_needs_command" -l replicate -d 'the NATS servers that keep the journals, for nodes on several machines: nats://HOST:PORT,... or tls://; each node has a --data of its own, and no --run [default: none: one machine]' -r -f
+complete -c galo -n "__fish_galo_needs_command" -l cluster -d 'what streams and subjects there are called after' -r -f
+complete -c galo -n "__fish_galo_needs_command" -l replicate-creds -d 'a credentials file of NATS' -r -F
+complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-ca -d 'whom to trust besides: PEM [default: the system\'s]' -r -F
+complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-cert -d 'who we are: PEM' -r -F
+complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-key -d 'and its key' -r -F
 complete -c galo -n "__fish_galo_needs_command" -l log -d 'text or json, on standard error' -r -f -a "text\t''
 json\t''"
 complete -c galo -n "__fish_galo_needs_command" -l log-level -d 'off, error, warn, info, debug or trace' -r -f -a "off\t''
@@ -63,6 +70,7 @@ complete -c galo -n "__fish_galo_needs_command" -s V -l version -d 'Print versio
 complete -c galo -n "__fish_galo_needs_command" -f -a "serve" -d 'Serve the API; what galo without a command does'
 complete -c galo -n "__fish_galo_needs_command" -f -a "check" -d 'Verify a data directory, change nothing; exit 1 at the first damage'
 complete -c galo -n "__fish_galo_needs_command" -f -a "healthcheck" -d 'Ask a running server how it is: exit 0 or 1'
+complete -c galo -n "__fish_galo_needs_command" -f -a "cluster" -d 'Nodes on several machines'
 complete -c galo -n "__fish_galo_needs_command" -f -a "help" -d 'All of a command'
 complete -c galo -n "__fish_galo_needs_command" -f -a "version" -d 'Version, commit and I/O drivers'
 complete -c galo -n "__fish_galo_using_subcommand serve" -l listen -d 'where to listen: HOST:PORT or unix:/PATH; may be repeated; not said, sockets that systemd passes on are all there is' -r -f
@@ -73,10 +81,11 @@ off\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l io -d 'auto, uring or epoll: auto is uring, or epoll where the kernel refuses io_uring' -r -f -a "auto\t''
 uring\t''
 epoll\t''"
-complete -c galo -n "__fish_galo_using_subcommand serve" -l durability -d 'process: a reply leaves once its journal write has reached the kernel, and survives kill -9 (fdatasync follows within 100 ms); disk: after fdatasync, and survives a power loss' -r -f -a "process\t''
-disk\t''"
+complete -c galo -n "__fish_galo_using_subcommand serve" -l durability -d 'process: a reply leaves once its journal write has reached the kernel, and survives kill -9 (fdatasync follows within 100 ms); disk: after fdatasync, and survives a power loss; replicated, with --replicate and only then: after a quorum has it, and survives the loss of a machine' -r -f -a "process\t''
+disk\t''
+replicated\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l clients -d 'the clients of a new data directory: a JSON list of {"id":1,"limite":100000,"saldo":0}, amounts in cents; one that was made before keeps those that it has [default: the contest\'s five]' -r -F
-complete -c galo -n "__fish_galo_using_subcommand serve" -l shards -d 'into how many shards a new data directory is divided; fixed from then on [default: as many as cores, of all nodes]' -r -f
+complete -c galo -n "__fish_galo_using_subcommand serve" -l shards -d 'into how many shards a new data directory is divided; fixed from then on [default: one a core; with --replicate four a node]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l allow-reset -d 'permit POST /reset, which sets all accounts back and forgets payments, and POST /purge-payments' -r -f -a "on\t''
 off\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l docs -d 'answer GET /openapi.json with the description of the APIs' -r -f -a "on\t''
@@ -90,6 +99,12 @@ off\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l nodes -d 'names of the processes that share the data directory, the same list for all, like --data, --cores, --run and the processors [default: none: one process alone]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l node -d 'which of them this is' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l run -d 'where they meet: a directory that all of them see; made if missing' -r -f -a "(__fish_complete_directories)"
+complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate -d 'the NATS servers that keep the journals, for nodes on several machines: nats://HOST:PORT,... or tls://; each node has a --data of its own, and no --run [default: none: one machine]' -r -f
+complete -c galo -n "__fish_galo_using_subcommand serve" -l cluster -d 'what streams and subjects there are called after' -r -f
+complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-creds -d 'a credentials file of NATS' -r -F
+complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-ca -d 'whom to trust besides: PEM [default: the system\'s]' -r -F
+complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-cert -d 'who we are: PEM' -r -F
+complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-key -d 'and its key' -r -F
 complete -c galo -n "__fish_galo_using_subcommand serve" -l log -d 'text or json, on standard error' -r -f -a "text\t''
 json\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l log-level -d 'off, error, warn, info, debug or trace' -r -f -a "off\t''
@@ -104,5 +119,14 @@ complete -c galo -n "__fish_galo_using_subcommand check" -l data -d 'The directo
 complete -c galo -n "__fish_galo_using_subcommand check" -s h -l help -d 'Print help'
 complete -c galo -n "__fish_galo_using_subcommand healthcheck" -l url -d 'HOST:PORT, http://HOST:PORT/PATH or unix:/PATH [default: the first address of GALO_LISTEN]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c galo -n "__fish_galo_using_subcommand cluster; and not __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c galo -n "__fish_galo_using_subcommand cluster; and not __fish_seen_subcommand_from status" -f -a "status" -d 'Tell how nodes on several machines are, by what NATS has of them: streams, leases, and owners of shards; exit 1 if something needs a person, which it names, or NATS does not answer'
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -l replicate -d 'the NATS servers that keep the journals, for nodes on several machines: nats://HOST:PORT,... or tls://; each node has a --data of its own, and no --run [default: none: one machine]' -r -f
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -l cluster -d 'what streams and subjects there are called after' -r -f
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -l replicate-creds -d 'a credentials file of NATS' -r -F
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -l replicate-tls-ca -d 'whom to trust besides: PEM [default: the system\'s]' -r -F
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -l replicate-tls-cert -d 'who we are: PEM' -r -F
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -l replicate-tls-key -d 'and its key' -r -F
+complete -c galo -n "__fish_galo_using_subcommand cluster; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
 complete -c galo -n "__fish_galo_using_subcommand help" -s h -l help -d 'Print help'
 complete -c galo -n "__fish_galo_using_subcommand version" -s h -l help -d 'Print help'

@@ -20,7 +20,7 @@ use crate::limits::{
 use crate::log::Format;
 use crate::nats;
 use crate::node::Durability;
-use flags::{set_listen, Flag, Given, LISTEN_DEFAULT, SERVE_FLAGS};
+use flags::{set_listen, Flag, Given, ENGINE_FLAGS, LISTEN_DEFAULT, SERVE_FLAGS};
 pub use help::{flags, help, FlagText, HelpPage};
 use nearest::nearest;
 pub use payments::{PaymentFlags, ProcessorUrl};
@@ -52,6 +52,8 @@ pub enum CliCommand {
         /// The server to ask: `[http://]HOST[:PORT][/PATH]` or `unix:/PATH`.
         url: String,
     },
+    /// `galo cluster status`: tell how nodes on several machines are, by the engine that is reached so.
+    ClusterStatus(nats::Settings),
     /// Print a page of [`help()`], and exit.
     Help(HelpPage),
     /// Print [`version()`], and exit.
@@ -177,7 +179,7 @@ pub fn parse(
         replicate_log_mib: None,
     };
     // Of no interest to --help, nor to a healthcheck in the same environment.
-    let mut bad_variable = None;
+    let mut bad_variables = Vec::new();
     for flag in &SERVE_FLAGS {
         let set = flag.variables().find_map(|name| {
             // An empty variable is as good as none: that is how compose files leave one out.
@@ -189,7 +191,8 @@ pub fn parse(
             });
             Some(set)
         });
-        bad_variable = bad_variable.or(set.and_then(Result::err));
+        let error = set.and_then(Result::err);
+        bad_variables.extend(error.map(|error| (flag.name, error)));
     }
     let listen_by_variable = std::mem::take(&mut given.serve.listen);
     // The one flag of `galo healthcheck`, as `--data` is the one of `galo check`.
@@ -210,11 +213,21 @@ pub fn parse(
             lexopt::Arg::Value(word) if command.is_none() => {
                 let word = utf8("command", word)?;
                 match word.as_str() {
-                    "serve" | "check" | "healthcheck" => command = Some(word),
+                    "serve" | "check" | "healthcheck" | "cluster" => command = Some(word),
                     "help" => return help_about(&mut parser),
                     "version" => return Ok(CliCommand::Version),
                     _ => return Err(unknown_command(&word)),
                 }
+            }
+            lexopt::Arg::Value(word) if command.as_deref() == Some("cluster") => {
+                let word = utf8("command", word)?;
+                if word != "status" {
+                    let meant = meant(nearest(&word, ["status"]));
+                    return Err(UsageError(format!(
+                        "unknown command 'cluster {word}'{meant}; accepted: cluster status"
+                    )));
+                }
+                command = Some(CLUSTER_STATUS.to_owned());
             }
             lexopt::Arg::Value(word) => {
                 let message = format!(
@@ -235,6 +248,9 @@ pub fn parse(
                     ("serve", Some(_)) => value(&mut parser, &name)?,
                     ("check", Some(_)) if name == "data" => value(&mut parser, &name)?,
                     ("healthcheck", _) if name == "url" => value(&mut parser, &name)?,
+                    ("cluster" | CLUSTER_STATUS, Some(_)) if is_of_engine(&name) => {
+                        value(&mut parser, &name)?
+                    }
                     _ => return Err(unknown(&command, &format!("--{name}"))),
                 };
                 // The last one would win, the first one, or none, depending on whom one asks.
@@ -270,9 +286,25 @@ pub fn parse(
             let url = url.unwrap_or_else(|| health_url(&given.serve.listen[0]));
             return Ok(CliCommand::Healthcheck { url });
         }
+        Some("cluster") => {
+            let message = "cluster: what of it is missing; accepted: cluster status";
+            return Err(UsageError(message.to_owned()));
+        }
+        Some(CLUSTER_STATUS) => {
+            let mut bad = bad_variables.into_iter();
+            if let Some((_, error)) = bad.find(|(name, _)| is_of_engine(name)) {
+                return Err(error);
+            }
+            let Some(servers) = given.replicate.take() else {
+                let message = "--replicate: missing; see galo help cluster";
+                return Err(UsageError(message.to_owned()));
+            };
+            let engine = given.engine(servers).map_err(UsageError)?;
+            return Ok(CliCommand::ClusterStatus(engine));
+        }
         _ => {}
     }
-    if let Some(error) = bad_variable {
+    if let Some((_, error)) = bad_variables.into_iter().next() {
         return Err(error);
     }
     let mut serve = given.settle().map_err(UsageError)?;
@@ -370,9 +402,6 @@ impl Given {
         if self.durability.unwrap_or(Durability::Replicated) != Durability::Replicated {
             return Err("--durability: with --replicate it is replicated".to_owned());
         }
-        if self.replicate_tls_cert.is_some() != self.replicate_tls_key.is_some() {
-            return Err("--replicate-tls-cert and --replicate-tls-key come together".to_owned());
-        }
         let (nodes, node) = match (self.nodes.clone(), self.node.take()) {
             (None, None) => (vec!["galo".to_owned()], 0),
             (Some(nodes), Some(name)) => {
@@ -382,23 +411,32 @@ impl Given {
             (None, Some(_)) => return Err("--nodes: missing; it comes with --node".to_owned()),
             (Some(_), None) => return Err("--node: missing; it comes with --nodes".to_owned()),
         };
+        let engine = self.engine(servers)?;
         self.serve.durability = Durability::Replicated;
         let by_default = SHARDS_OF_NODE * nodes.len();
         self.serve.shards.get_or_insert(by_default.min(SHARDS_MAX));
         self.serve.replicate = Some(Replicate {
-            engine: nats::Settings {
-                servers,
-                cluster: self.cluster.take().unwrap_or_else(|| "galo".to_owned()),
-                creds: self.replicate_creds.take(),
-                tls_ca: self.replicate_tls_ca.take(),
-                tls_cert: self.replicate_tls_cert.take(),
-                tls_key: self.replicate_tls_key.take(),
-            },
+            engine,
             nodes,
             node,
             log_bytes_max: self.replicate_log_mib.unwrap_or(LOG_MIB) as u64 * MIB as u64,
         });
         Ok(())
+    }
+
+    /// How the engine is reached.
+    fn engine(&mut self, servers: Vec<String>) -> Result<nats::Settings, String> {
+        if self.replicate_tls_cert.is_some() != self.replicate_tls_key.is_some() {
+            return Err("--replicate-tls-cert and --replicate-tls-key come together".to_owned());
+        }
+        Ok(nats::Settings {
+            servers,
+            cluster: self.cluster.take().unwrap_or_else(|| "galo".to_owned()),
+            creds: self.replicate_creds.take(),
+            tls_ca: self.replicate_tls_ca.take(),
+            tls_cert: self.replicate_tls_cert.take(),
+            tls_key: self.replicate_tls_key.take(),
+        })
     }
 }
 
@@ -419,7 +457,21 @@ fn health_url(address: &Address) -> String {
     }
 }
 
-const COMMANDS: [&str; 5] = ["serve", "check", "healthcheck", "help", "version"];
+const COMMANDS: [&str; 6] = [
+    "serve",
+    "check",
+    "healthcheck",
+    "cluster",
+    "help",
+    "version",
+];
+/// What comes of two words.
+const CLUSTER_STATUS: &str = "cluster status";
+
+/// Whether a flag says how the engine is reached.
+fn is_of_engine(name: &str) -> bool {
+    ENGINE_FLAGS.contains(&name)
+}
 
 /// Of a command; without one, in short.
 fn page(command: Option<&str>) -> HelpPage {
@@ -427,6 +479,7 @@ fn page(command: Option<&str>) -> HelpPage {
         Some("serve") => HelpPage::Serve,
         Some("check") => HelpPage::Check,
         Some("healthcheck") => HelpPage::Healthcheck,
+        Some("cluster" | CLUSTER_STATUS) => HelpPage::Cluster,
         _ => HelpPage::Short,
     }
 }
@@ -458,6 +511,10 @@ fn unknown(command: &Option<String>, flag: &str) -> UsageError {
     let mut names = match command.as_deref() {
         Some("check") => vec!["--data".to_owned()],
         Some("healthcheck") => vec!["--url".to_owned()],
+        Some("cluster" | CLUSTER_STATUS) => ENGINE_FLAGS
+            .iter()
+            .map(|name| format!("--{name}"))
+            .collect(),
         _ => SERVE_FLAGS
             .iter()
             .map(|flag| format!("--{}", flag.name))
@@ -467,6 +524,12 @@ fn unknown(command: &Option<String>, flag: &str) -> UsageError {
     let meant = meant(nearest(flag, names.iter().map(String::as_str)));
     let accepted = match names.len() {
         ..=3 => names.join(", "),
+        _ if command
+            .as_deref()
+            .is_some_and(|it| it.starts_with("cluster")) =>
+        {
+            "what galo help cluster lists".to_owned()
+        }
         _ => "what galo help serve lists".to_owned(),
     };
     UsageError(format!(

@@ -10,6 +10,7 @@ pub mod api;
 pub mod bank;
 pub mod clients;
 pub(crate) mod cluster;
+pub mod cluster_status;
 pub(crate) mod codec;
 pub mod command;
 pub mod config;

@@ -303,6 +303,8 @@ pub const LEASE_SILENCE_NS: u64 =
 pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
 /// How long an answer of the engine may take; without one, another of its servers is connected with.
 pub const ENGINE_ANSWER_NS: u64 = 700 * MILLISECOND_NS;
+/// How long a look at the engine from outside may take, until it is said that it is not there.
+pub const ENGINE_SURVEY_NS_MAX: u64 = 5 * SECOND_NS;
 /// From a request to the engine that had no answer, or a fault of it, to the next.
 pub const ENGINE_RETRY_NS: u64 = 100 * MILLISECOND_NS;
 /// From a look at an engine that lacks records to the next.

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use galo::config::{self, CliCommand};
-use galo::{healthcheck, serve, shard};
+use galo::{cluster_status, healthcheck, serve, shard};
 use galo_output::{complain, print, unprinted, Report};
 
 const PROGRAM: &str = "galo";
@@ -32,6 +32,14 @@ fn main() -> ExitCode {
         }
         CliCommand::Healthcheck { url } => {
             healthcheck::run(&url).map_err(|error| error.to_string())
+        }
+        CliCommand::ClusterStatus(engine) => {
+            let mut report = Report::default();
+            let looked = cluster_status::run(&engine, &mut report);
+            if let (Ok(_), Err(error)) = (&looked, report.finish()) {
+                return unprinted(PROGRAM, &error, 1);
+            }
+            looked.map_err(|error| error.to_string())
         }
         CliCommand::Serve(settings) => {
             galo::log::install(settings.log, settings.log_level);

@@ -214,6 +214,16 @@ pub(super) const SERVE_FLAGS: [Flag; 27] = [
         help: "off, error, warn, info, debug or trace" },
 ];
 
+/// Of these, what `galo cluster status` takes, too: how the engine is reached.
+pub(super) const ENGINE_FLAGS: [&str; 6] = [
+    "replicate",
+    "cluster",
+    "replicate-creds",
+    "replicate-tls-ca",
+    "replicate-tls-cert",
+    "replicate-tls-key",
+];
+
 pub(super) fn set_listen(given: &mut Given, value: &str) -> Result<(), String> {
     for text in value.split(',') {
         let address: Address = text.trim().parse()?;

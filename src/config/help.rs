@@ -1,6 +1,6 @@
 //! The reference of commands, flags and variables: as pages, and as what other forms of it are made of.
 
-use super::flags::{Flag, SERVE_FLAGS};
+use super::flags::{Flag, ENGINE_FLAGS, SERVE_FLAGS};
 
 /// A page of help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum HelpPage {
     Check,
     /// `galo help healthcheck`.
     Healthcheck,
+    /// `galo help cluster`.
+    Cluster,
 }
 
 /// A flag of `galo serve`, for those who describe it in another form.
@@ -30,6 +32,8 @@ pub struct FlagText {
     pub default: &'static str,
     /// Lines, without a full stop.
     pub help: &'static str,
+    /// `galo cluster status` takes it, too.
+    pub of_engine: bool,
     /// Environment variables, the first one that is set counts.
     pub variables: Vec<String>,
 }
@@ -43,6 +47,7 @@ pub fn flags() -> Vec<FlagText> {
         repeats: flag.adds_up(),
         default: flag.default,
         help: flag.help,
+        of_engine: ENGINE_FLAGS.contains(&flag.name),
         variables: flag.variables().collect(),
     };
     SERVE_FLAGS.iter().map(text).collect()
@@ -55,6 +60,7 @@ pub fn help(page: HelpPage) -> String {
         HelpPage::Serve => serve(),
         HelpPage::Check => CHECK.to_owned(),
         HelpPage::Healthcheck => HEALTHCHECK.to_owned(),
+        HelpPage::Cluster => cluster(),
     }
 }
 
@@ -86,8 +92,18 @@ fn short() -> String {
 }
 
 fn serve() -> String {
-    let mut page = SERVE_HEAD.to_owned();
-    for flag in &SERVE_FLAGS {
+    SERVE_HEAD.to_owned() + &listed(SERVE_FLAGS.iter()) + SERVE_TAIL
+}
+
+fn cluster() -> String {
+    let flags = SERVE_FLAGS.iter();
+    let flags = flags.filter(|flag| ENGINE_FLAGS.contains(&flag.name));
+    CLUSTER_HEAD.to_owned() + &listed(flags)
+}
+
+fn listed<'a>(flags: impl Iterator<Item = &'a Flag>) -> String {
+    let mut page = String::new();
+    for flag in flags {
         let name = format!("--{}{}", flag.name, flag.value);
         // A name that leaves no room for the text has a line of its own.
         match name.len() {
@@ -105,7 +121,7 @@ fn serve() -> String {
         page += &text.trim_end().replace('\n', &format!("\n{INDENT}"));
         page.push('\n');
     }
-    page + SERVE_TAIL
+    page
 }
 
 const INDENT: &str = "                     ";
@@ -118,6 +134,7 @@ usage:
   galo [serve] [flags]         serve the API (the default)
   galo check [--data DIR]      verify a data directory, change nothing
   galo healthcheck [--url URL] ask a running server how it is
+  galo cluster status [flags]  tell how nodes on several machines are
   galo help [COMMAND]          this page, or all of a command; also --help
   galo version                 version, commit and I/O drivers; also --version
 
@@ -152,6 +169,14 @@ first damage. A server may run on it meanwhile.
 
   --data DIR         the directory
                      [GALO_DATA; ./data]
+";
+
+const CLUSTER_HEAD: &str = "\
+galo cluster status --replicate URLS [flags]: tell how nodes on several machines
+are, by what NATS has of them: streams, leases, and owners of shards; exit 1 if
+something needs a person, which it names, or NATS does not answer
+
+flags, as galo serve has them:
 ";
 
 const HEALTHCHECK: &str = "\

@@ -308,7 +308,7 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
         ),
         (
             &["serf"],
-            "unknown command 'serf' (is serve meant?); accepted: serve, check, healthcheck, help, version",
+            "unknown command 'serf' (is serve meant?); accepted: serve, check, healthcheck, cluster, help, version",
         ),
         (
             &["--allow-reset=perhaps"],
@@ -329,6 +329,25 @@ fn what_is_wrong_is_named_with_what_is_accepted() {
         (
             &["healthcheck", "--data", "x"],
             "unknown flag '--data'; accepted: --url",
+        ),
+        (&["cluster"], "cluster: what of it is missing; accepted: cluster status"),
+        (
+            &["cluster", "state"],
+            "unknown command 'cluster state' (is status meant?); accepted: cluster status",
+        ),
+        (&["cluster", "status", "more"], "'more' is one word too many"),
+        (&["cluster", "status"], "--replicate: missing; see galo help cluster"),
+        (
+            &["cluster", "status", "--replicate", "a:4222"],
+            "--replicate: 'a:4222' is not accepted: nats://HOST:PORT",
+        ),
+        (
+            &["cluster", "status", "--cores", "2"],
+            "unknown flag '--cores'; accepted: what galo help cluster lists",
+        ),
+        (
+            &["cluster", "status", "--replicate=nats://a", "--replicate-tls-key=k"],
+            "--replicate-tls-cert and --replicate-tls-key come together",
         ),
         (
             &["--cores", "4", "--shards", "2"],
@@ -418,6 +437,9 @@ fn the_other_commands_take_their_one_flag() {
         (&["help", "check"], HelpPage::Check),
         (&["healthcheck", "-h"], HelpPage::Healthcheck),
         (&["help", "healthcheck"], HelpPage::Healthcheck),
+        (&["cluster", "--help"], HelpPage::Cluster),
+        (&["cluster", "status", "-h"], HelpPage::Cluster),
+        (&["help", "cluster"], HelpPage::Cluster),
     ] {
         assert_eq!(
             parse_with(args, &[]),
@@ -527,6 +549,37 @@ fn processors_come_by_flags_and_by_variables() {
     let bad = [others[0], ("FALLBACK_PAYMENT_PROCESSOR_URL", "fallback")];
     let line = parse_with(&[], &bad).expect_err("no URL").to_string();
     assert!(line.starts_with("FALLBACK_PAYMENT_PROCESSOR_URL: 'fallback' is not accepted"));
+}
+
+#[test]
+fn a_clusters_status_is_asked_of_the_engine_that_serve_would_have() {
+    let variables = [
+        ("GALO_REPLICATE", "nats://a"),
+        ("GALO_CLUSTER", "prod"),
+        ("GALO_CORES", "none"), // Of no interest.
+    ];
+    let engine = |servers: &str, cluster: &str, creds: Option<&str>| {
+        Ok(CliCommand::ClusterStatus(nats::Settings {
+            servers: vec![servers.to_owned()],
+            cluster: cluster.to_owned(),
+            creds: creds.map(PathBuf::from),
+            ..nats::Settings::default()
+        }))
+    };
+    let asked = parse_with(&["cluster", "status"], &variables);
+    assert_eq!(asked, engine("nats://a", "prod", None));
+    let args = ["cluster", "status", "--replicate", "tls://b"];
+    let args = [&args[..], &["--replicate-creds", "c"]].concat();
+    let asked = parse_with(&args, &variables);
+    assert_eq!(asked, engine("tls://b", "prod", Some("c")));
+    assert_eq!(parse_with(&args, &[]), engine("tls://b", "galo", Some("c")));
+    let bad = [("GALO_CORES", "none"), ("GALO_REPLICATE", "a")];
+    let line = parse_with(&["cluster", "status"], &bad).expect_err("no URL");
+    let line = line.to_string();
+    assert!(
+        line.starts_with("GALO_REPLICATE: 'a' is not accepted"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::mpsc;
 use tokio::task::{spawn_local, JoinHandle};
 use tokio::time::{sleep, Instant};
@@ -129,31 +129,41 @@ async fn connect(
 ) -> Result<Client, ClientError> {
     let mut waits = false;
     loop {
-        let options = options(settings, events.clone())
-            .await
-            .map_err(|error| ClientError(format!("engine: --replicate-creds: {error}")))?;
+        let options = options(settings, events.clone()).await;
+        let options = options.map_err(|error| no_creds(&error))?;
         let error = match options.connect(settings.servers.clone()).await {
             Ok(client) => return Ok(client),
+            Err(error) if is_final(&error) => return Err(refused(settings, &error)),
             Err(error) => error,
         };
-        let servers = settings.servers.join(",");
-        match error.kind() {
-            ConnectErrorKind::Authentication
-            | ConnectErrorKind::AuthorizationViolation
-            | ConnectErrorKind::ServerParse
-            | ConnectErrorKind::Tls => {
-                return Err(ClientError(format!("engine: {servers}: {error}")));
-            }
-            _ => {}
-        }
         if !std::mem::replace(&mut waits, true) {
+            let servers = settings.servers.join(",");
             log::warn!("engine: cannot be reached at {servers}: {error}; waiting");
         }
         sleep(5 * RETRY).await;
     }
 }
 
-async fn options(
+/// Whether waiting does not help.
+pub(super) fn is_final(error: &ConnectError) -> bool {
+    matches!(
+        error.kind(),
+        ConnectErrorKind::Authentication
+            | ConnectErrorKind::AuthorizationViolation
+            | ConnectErrorKind::ServerParse
+            | ConnectErrorKind::Tls
+    )
+}
+
+pub(super) fn refused(settings: &Settings, error: &ConnectError) -> ClientError {
+    ClientError(format!("engine: {}: {error}", settings.servers.join(",")))
+}
+
+pub(super) fn no_creds(error: &io::Error) -> ClientError {
+    ClientError(format!("engine: --replicate-creds: {error}"))
+}
+
+pub(super) async fn options(
     settings: &Settings,
     events: mpsc::UnboundedSender<Event>,
 ) -> io::Result<ConnectOptions> {
@@ -313,7 +323,7 @@ async fn find_charter(
         )));
     }
     let names = Names::of(settings);
-    let replicas = if settings.servers.len() >= 3 { 3 } else { 1 };
+    let replicas = settings.replicas();
     let mut waits = false;
     loop {
         match attempt(client, &names, replicas, proposed.as_ref()).await {

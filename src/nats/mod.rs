@@ -10,8 +10,8 @@
 //! | – | `galo.<cluster>.to.<member>` | messages from member to member |
 //!
 //! [`charter`]: what all nodes of a cluster agree on. [`streams`]: how streams are to be, and what is said of them.
-//! [`link`]: the thread and its connection. [`requests`]: what is asked for a core. [`store`]: the
-//! store of files. [`port`]: a core's end.
+//! [`survey`]: what it has, for whoever looks from outside. [`link`]: the thread and its connection. [`requests`]: what is
+//! asked for a core. [`store`]: the store of files. [`port`]: a core's end.
 
 pub mod charter;
 mod link;
@@ -19,6 +19,7 @@ mod port;
 mod requests;
 mod store;
 mod streams;
+mod survey;
 
 use std::path::PathBuf;
 use std::sync::{mpsc, Mutex, PoisonError};
@@ -31,6 +32,7 @@ use tokio::sync::mpsc as to_thread;
 pub use charter::Charter;
 use port::Command;
 pub use port::Port;
+pub use survey::{survey, LastRecord, ReplicaSurvey, StreamSurvey, Survey};
 
 /// How the engine is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,16 @@ pub struct Settings {
     pub tls_cert: Option<PathBuf>,
     /// Its key.
     pub tls_key: Option<PathBuf>,
+}
+
+impl Settings {
+    /// How many servers are to have each stream.
+    fn replicas(&self) -> usize {
+        match self.servers.len() {
+            3.. => 3,
+            _ => 1,
+        }
+    }
 }
 
 /// Why the engine cannot be used as it is: for whoever runs it, one line.

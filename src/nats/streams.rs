@@ -107,6 +107,8 @@ pub(super) struct Reply {
     pub(super) config: Value,
     state: Option<State>,
     pub(super) cluster: Cluster,
+    /// When the server said so.
+    pub(super) ts: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -123,22 +125,24 @@ struct State {
     /// Not there if there are none.
     #[serde(default)]
     num_deleted: u64,
+    #[serde(default)]
     bytes: u64,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Cluster {
-    leader: String,
-    replicas: Vec<Replica>,
+    pub(super) leader: String,
+    pub(super) replicas: Vec<Replica>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Replica {
-    name: String,
-    current: bool,
-    offline: bool,
+pub(super) struct Replica {
+    pub(super) name: String,
+    pub(super) current: bool,
+    pub(super) offline: bool,
+    pub(super) lag: u64,
 }
 
 impl Reply {
@@ -201,7 +205,6 @@ impl Reply {
                 "engine: stream {name} has {what} {is}, and must have {want}"
             )))
         };
-        let replicas = |config: &Value| config["num_replicas"].as_u64().unwrap_or(1);
         if replicas(&self.config) < replicas(wanted) {
             let (is, want) = (&self.config["num_replicas"], &wanted["num_replicas"]);
             return refuse("num_replicas", is, want);
@@ -236,6 +239,11 @@ impl Reply {
         }
         Ok(())
     }
+}
+
+/// How many servers are to have a stream.
+pub(super) fn replicas(config: &Value) -> u64 {
+    config["num_replicas"].as_u64().unwrap_or(1)
 }
 
 /// The number in "wrong last sequence: 7"; `None`: it does not say.

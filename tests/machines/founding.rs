@@ -77,6 +77,10 @@ fn one_server_is_enough_to_try_it_out() {
             == 4
     });
     assert_eq!(server.transact(1, 'c', 5, "x").posted().1, 5);
+    let status = Launch::bare().arg("cluster").arg("status");
+    let status = status.flag("replicate", engine.urls().join(","));
+    let report = status.flag("cluster", "try").run().good();
+    assert!(report.contains("nothing needs a person"), "{report}");
     server.stop();
     let server = launch().start();
     galo_testkit::wait_until("it has its shards", || {

@@ -9,3 +9,4 @@ mod machines;
 
 mod faults;
 mod payments;
+mod status;

@@ -53,6 +53,18 @@ fn help_is_short_and_that_of_a_command_is_all() {
             assert!(help.contains(word), "{word}");
         }
     }
+    for args in [&["help", "cluster"][..], &["cluster", "status", "-h"]] {
+        let help = run(args);
+        for word in [
+            "galo cluster status",
+            "--replicate URLS",
+            "GALO_CLUSTER",
+            "exit 1",
+        ] {
+            assert!(help.contains(word), "{word}");
+        }
+        assert!(!help.contains("--listen"), "{help}");
+    }
     for args in [["help", "serve"], ["serve", "--help"], ["serve", "-h"]] {
         let help = run(&args);
         for flag in FLAGS {
@@ -79,7 +91,7 @@ fn version_names_version_commit_and_drivers() {
 
 #[test]
 fn what_is_not_accepted_is_named_with_what_is() {
-    let cases: [(&[&str], &[&str]); 34] = [
+    let cases: [(&[&str], &[&str]); 36] = [
         (&["--lisen", "x"], &["--lisen", "--listen"]),
         (
             &["serve", "--nada"],
@@ -88,6 +100,8 @@ fn what_is_not_accepted_is_named_with_what_is() {
         (&["-x"], &["-x", "galo help serve"]),
         (&["sirva"], &["sirva", "serve, check, healthcheck"]),
         (&["serve", "check"], &["check"]),
+        (&["cluster"], &["cluster status"]),
+        (&["cluster", "status"], &["--replicate", "missing"]),
         (&["--cores", "0"], &["--cores", "'0'", "1 to 64"]),
         (&["--cores", "x"], &["--cores", "'x'", "1 to 64"]),
         (&["--cores"], &["--cores", "missing"]),

@@ -25,12 +25,12 @@ pub fn page(mut command: Command, sections: &[(&str, &str)]) -> Vec<u8> {
     let all = command.get_subcommands().filter(|it| {
         it.get_name() != "help" || it.get_arguments().any(|arg| arg.get_id() == "command")
     });
-    for (of_it, number) in all.zip(0..) {
+    for ((name, of_it), number) in all.flat_map(leaves).zip(0..) {
         if number == 0 {
             let heading = Roff::new().control("SH", ["COMMANDS"]).render();
             page.extend(heading.into_bytes());
         }
-        page.extend(subcommand(&command, of_it));
+        page.extend(subcommand(&command, of_it, &name));
     }
     for (heading, text) in sections {
         let mut roff = Roff::new();
@@ -51,8 +51,31 @@ pub fn page(mut command: Command, sections: &[(&str, &str)]) -> Vec<u8> {
     (preamble.clone() + &title + &parts.replace(&preamble, "")).into_bytes()
 }
 
+/// Which of the program's options a command has.
+fn options(program: &Command, same: &[&Arg]) -> String {
+    let is_flag = |arg: &&&Arg| !["help", "version"].contains(&arg.get_id().as_str());
+    let all: Vec<&Arg> = program.get_arguments().collect();
+    let names = same.iter().filter(is_flag).filter_map(|arg| arg.get_long());
+    let names: Vec<String> = names.map(|name| format!("--{name}")).collect();
+    match names.len() < all.iter().filter(is_flag).count() {
+        true => format!("Its options, as above: {}.", names.join(", ")),
+        false => "Its options are those above.".to_owned(),
+    }
+}
+
+/// A command, or those that it consists of; with their names.
+fn leaves(command: &Command) -> Vec<(String, &Command)> {
+    let name = command.get_name();
+    if !command.has_subcommands() {
+        return vec![(name.to_owned(), command)];
+    }
+    let all = command.get_subcommands().flat_map(leaves);
+    let named = all.map(|(its, command)| (format!("{name} {its}"), command));
+    named.collect()
+}
+
 /// A command and its options, but for those that the program has as well.
-fn subcommand(program: &Command, command: &Command) -> Vec<u8> {
+fn subcommand(program: &Command, command: &Command, name: &str) -> Vec<u8> {
     let known = |arg: &&Arg| {
         let same = |other: &Arg| {
             let names = other.get_long() == arg.get_long() && !other.is_positional();
@@ -62,7 +85,7 @@ fn subcommand(program: &Command, command: &Command) -> Vec<u8> {
     };
     let (same, own): (Vec<&Arg>, Vec<&Arg>) = command.get_arguments().partition(known);
     let mut roff = Roff::new();
-    let name = format!("{} {}", program.get_name(), command.get_name());
+    let name = format!("{} {name}", program.get_name());
     roff.control("SS", [name.as_str()]);
     let about = command.get_about().map(ToString::to_string);
     roff.text([roman(about.unwrap_or_default())]);
@@ -74,7 +97,7 @@ fn subcommand(program: &Command, command: &Command) -> Vec<u8> {
                 "The options under {} are its own, too.",
                 heading.to_uppercase()
             ),
-            None if own.is_empty() && same.len() > 1 => "Its options are those above.".to_owned(),
+            None if own.is_empty() && same.len() > 1 => options(program, &same),
             None => continue,
         };
         roff.control("PP", []);

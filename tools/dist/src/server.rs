@@ -28,11 +28,22 @@ pub fn command() -> Command {
                 .value_hint(ValueHint::Url)
                 .help("HOST:PORT, http://HOST:PORT/PATH or unix:/PATH [default: the first address of GALO_LISTEN]"),
         );
+    let engine = config::flags().into_iter().filter(|flag| flag.of_engine);
+    let status = Command::new("status")
+        .about(
+            "Tell how nodes on several machines are, by what NATS has of them: streams, leases, and owners of shards; exit 1 \
+             if something needs a person, which it names, or NATS does not answer",
+        )
+        .args(engine.map(arg));
+    let cluster = Command::new("cluster")
+        .about("Nodes on several machines")
+        .disable_help_subcommand(true)
+        .subcommand(status);
     let help = Command::new("help").about("All of a command").arg(
         Arg::new("command")
             .value_name("COMMAND")
-            .value_parser(["serve", "check", "healthcheck"])
-            .help("serve, check or healthcheck")
+            .value_parser(["serve", "check", "healthcheck", "cluster"])
+            .help("serve, check, healthcheck or cluster")
             .hide_possible_values(true),
     );
     Command::new("galo")
@@ -40,11 +51,11 @@ pub fn command() -> Command {
         .about("A bank ledger and payments gateway (Rinha de Backend 2024/Q1 and 2025) in one small io_uring binary")
         .override_usage(
             "galo [serve] [FLAGS]\n       galo check [--data DIR]\n       galo healthcheck [--url URL]\n       \
-             galo help [COMMAND]\n       galo version",
+             galo cluster status --replicate URLS [FLAGS]\n       galo help [COMMAND]\n       galo version",
         )
         .disable_help_subcommand(true)
         .args(flags())
-        .subcommands([serve, check, healthcheck, help])
+        .subcommands([serve, check, healthcheck, cluster, help])
         .subcommand(Command::new("version").about("Version, commit and I/O drivers"))
 }
 
@@ -128,7 +139,7 @@ at a second one, at once. Nothing acknowledged is lost either way, nor by SIGKIL
 default are a line in the log.";
 
 const EXIT_STATUS: &str = "\
-0 for success; 1 for a command that failed, a check that found damage, or a server that cannot start or must not go on; 2 for \
+0 for success; 1 for a command that failed, a check that found damage, a cluster that needs a person, or a server that cannot start or must not go on; 2 for \
 a wrong command line.";
 
 const ENVIRONMENT: &str = "\

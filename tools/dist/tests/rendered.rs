@@ -166,11 +166,16 @@ impl Drop for Terminal {
 const PROGRAMS: [&str; 3] = ["galo", "galo-load", "galo-top"];
 
 /// What is typed, up to the key that completes; and the words of the command that comes of it.
-const TYPED: [(&str, &str); 7] = [
+const TYPED: [(&str, &str); 9] = [
     ("galo --lis", "galo --listen"),
     ("galo serve --durability d", "galo serve --durability disk"),
     ("galo healthc", "galo healthcheck"),
     ("galo check --da", "galo check --data"),
+    ("galo cluster st", "galo cluster status"),
+    (
+        "galo cluster status --replicate-c",
+        "galo cluster status --replicate-creds",
+    ),
     ("galo-load --conn", "galo-load --connections"),
     (
         "galo-load rinha-2025 --sett",
