@@ -108,6 +108,9 @@ impl<D: Disk> machine::Job for Work<D> {
     }
 }
 
+/// A clock's time, nanoseconds.
+pub type Clock = fn() -> u64;
+
 /// A node, the files of its shards, and the slow work on these that is due.
 pub struct Runtime<D: Disk> {
     node: Node,
@@ -262,7 +265,7 @@ impl<D: Disk> Runtime<D> {
         settings: Settings,
         directory: Directory<D>,
         owned: Vec<Owned<D>>,
-        (clock, boot_clock): (fn() -> u64, fn() -> u64),
+        (clock, boot_clock): (Clock, Clock),
         replica: replicate::Settings,
     ) -> Runtime<D> {
         assert_eq!(settings.durability, Durability::Replicated);

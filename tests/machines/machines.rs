@@ -95,8 +95,8 @@ impl Machines {
 
     /// Waits until every node has its shards.
     pub fn wait_until_whole(&self) {
-        for node in 0..NODES.len() {
-            let what = format!("node {} has its shards", NODES[node]);
+        for (node, name) in NODES.iter().enumerate() {
+            let what = format!("node {name} has its shards");
             wait_until(&what, || self.shards_of(node) == SHARDS / NODES.len());
         }
     }
