@@ -125,6 +125,12 @@ impl NatsCluster {
         }
     }
 
+    /// The number of a stream's first record, at the server that leads it.
+    pub fn first_of(&self, stream: &str) -> Option<u64> {
+        let found = self.servers[self.leader_of(stream)?].stream(stream)?;
+        found["state"]["first_seq"].as_u64()
+    }
+
     fn running(&self) -> impl Iterator<Item = (usize, &NatsServer)> {
         let servers = self.servers.iter().enumerate();
         servers.filter(|(_, server)| server.state == State::Running)
@@ -180,13 +186,17 @@ impl NatsServer {
     }
 
     /// By name, as far as it knows.
-    fn stream_leader(&self, stream: &str) -> Option<String> {
+    fn stream(&self, name: &str) -> Option<serde_json::Value> {
         let accounts = self.ask_json("/jsz?streams=true&config=true")?;
         let accounts = accounts["account_details"].as_array()?.iter();
         let mut streams = accounts
             .filter_map(|account| account["stream_detail"].as_array())
             .flatten();
-        let found = streams.find(|found| found["name"] == stream)?;
+        streams.find(|found| found["name"] == name).cloned()
+    }
+
+    fn stream_leader(&self, stream: &str) -> Option<String> {
+        let found = self.stream(stream)?;
         let cluster = &found["cluster"];
         // Before it has begun to replicate a stream, it names itself.
         if found["config"]["num_replicas"] != 1 && cluster["raft_group"].is_null() {

@@ -57,6 +57,7 @@ impl Machines {
             .flag("replicate", self.engine.urls().join(","))
             .flag("nodes", NODES.join(","))
             .flag("node", NODES[node])
+            .flag("replicate-log-mib", "1")
             .cores(1);
         match &self.processors {
             Some([default, fallback]) => launch.processors(default, fallback),
@@ -72,6 +73,22 @@ impl Machines {
 
     pub fn kill_node(&mut self, node: usize) {
         self.nodes[node].take().expect("it runs").kill();
+    }
+
+    /// A node that is gone comes back on another machine.
+    pub fn replace_node(&mut self, node: usize) {
+        std::fs::remove_dir_all(self.data.path().join(NODES[node])).expect("it was there");
+        self.start_node(node);
+    }
+
+    /// Waits until the engine's log begins behind a record, and says where.
+    pub fn wait_until_the_front_is_gone(&self, behind: u64) -> u64 {
+        let mut first = 0;
+        wait_until("the log's front is gone", || {
+            first = self.engine.first_of(LOG).unwrap_or(0);
+            first > behind
+        });
+        first
     }
 
     /// In good order.

@@ -8,5 +8,6 @@ mod load;
 mod machines;
 
 mod faults;
+mod kept;
 mod payments;
 mod status;
