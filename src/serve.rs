@@ -190,6 +190,9 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
             None => format!("process {}", std::process::id()),
         },
     };
+    if is_new && settings.replicate.is_some() {
+        directory.are_copies()?;
+    }
     // The node's name is ours until the end.
     let (_name, owned) = match settings.cluster.as_ref().zip(descriptor.as_ref()) {
         None => (None, own(&directory)?),
@@ -200,6 +203,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
             (Some(name), cluster::claim(&directory, descriptor, home)?)
         }
     };
+    machines::expect_no_copies(&settings, &owned)?;
     if let Some(payments) = &settings.payments {
         processors::expect(payments, &directory, &owned)?;
     }

@@ -10,7 +10,7 @@ use crate::members::Members;
 use crate::nats::charter::PROTOCOL;
 use crate::nats::{Charter, Client};
 use crate::replicate;
-use crate::shard;
+use crate::shard::{self, Owned, RealDisk};
 
 /// What this node takes the cluster for.
 fn charter(
@@ -104,6 +104,22 @@ pub(super) fn check(
     let thread = std::thread::Builder::new().name("galo/charter".to_owned());
     let started = thread.spawn(look).map(drop);
     started.map_err(|error| ServeError::System("cannot start a thread", error))
+}
+
+/// Refuses a cluster's directory without `--replicate`: what it would get then is not in the log, and its copies would not
+/// be equal any more.
+pub(super) fn expect_no_copies(
+    settings: &Serve,
+    owned: &[Owned<RealDisk>],
+) -> Result<(), ServeError> {
+    let are_copies = owned.iter().any(|it| it.recovered.is_copy);
+    if settings.replicate.is_some() || !are_copies {
+        return Ok(());
+    }
+    Err(ServeError::Engine(format!(
+        "{}: a copy of what a cluster has at its engine: served with --replicate only",
+        settings.data.display()
+    )))
 }
 
 /// What a core's replica is told.

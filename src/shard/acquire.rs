@@ -6,7 +6,7 @@ use super::disk::Disk;
 use super::error::{At, RecoveryError};
 use super::layout::{self, shard_dir, SHARD_LOCK};
 use super::lock::Locked;
-use super::{archive, LogPosition, Meta, Recovered};
+use super::{archive, LogPosition, Meta, Recovered, PLACE_BYTES};
 use probe::probe;
 
 /// A data directory, for somebody who may own shards of it.
@@ -50,6 +50,15 @@ impl<D: Disk> Directory<D> {
         };
         probe!(galo, takeover__done, shard, outcome);
         acquired
+    }
+
+    /// Notes that all shards' files are copies of what an engine has, from its first record on.
+    pub fn are_copies(&self) -> Result<(), RecoveryError> {
+        let begin = LogPosition {
+            records: 0,
+            place: [0; PLACE_BYTES],
+        };
+        (0..self.meta.shards).try_for_each(|shard| self.note(shard, begin))
     }
 
     /// Notes how far a shard's files have come in an engine's log: the journal is durable so far. Blocks.

@@ -131,7 +131,8 @@ fn empty_shard<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
         .iter()
         .map(|end| layout::snapshot(dir, *end));
     let temporary = listing.temporary.iter().map(|name| dir.join(name));
-    for path in segments.chain(snapshots).chain(temporary) {
+    let position = listing.log_position.then(|| layout::log_position(dir));
+    for path in segments.chain(snapshots).chain(temporary).chain(position) {
         disk.remove(&path).at("remove", &path)?;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! How far a shard's files have come, at least, in the log that an engine keeps of the shard. The file is small and may be
-//! lost: then the whole log is read again. Little-endian.
+//! How far a shard's files have come, at least, in the log that an engine keeps of the shard; by that they are known to be a
+//! copy. What it says may be lost: then the whole log is read again. Little-endian.
 //!
 //! | field | bytes | |
 //! |---|---|---|

@@ -90,7 +90,9 @@ pub struct Recovered<D: Disk> {
     pub store: Store<D>,
     /// The cases that applied, and the counts.
     pub report: Report,
-    /// How far an engine's log of the shard is in these files, at least.
+    /// Whether an engine keeps the journal: these files are a copy.
+    pub is_copy: bool,
+    /// How far the engine's log of the shard is in them, at least.
     pub log_position: Option<LogPosition>,
 }
 
@@ -204,6 +206,7 @@ pub fn open<D: Disk>(
     Ok(Recovered {
         shard,
         store,
+        is_copy: listing.log_position,
         log_position: log_position.filter(|it| it.records <= report.sequence),
         report,
     })

@@ -65,6 +65,19 @@ fn a_node_that_does_not_fit_says_what_does_not() {
 }
 
 #[test]
+fn a_nodes_directory_is_not_served_without_the_engine() {
+    let engine = NatsCluster::start(1);
+    let data = data_dir();
+    node(&engine, data.path()).cores(1).start().stop();
+    let alone = Launch::serve(data.path()).cores(1).flag("shards", "4");
+    alone
+        .run()
+        .refused(1, &["a copy of what a cluster has", "--replicate only"]);
+    // With it, it is served as before.
+    node(&engine, data.path()).cores(1).start().stop();
+}
+
+#[test]
 fn one_server_is_enough_to_try_it_out() {
     let engine = NatsCluster::start(1);
     let data = data_dir();
