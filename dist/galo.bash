@@ -44,7 +44,7 @@ _galo() {
 
     case "${cmd}" in
         galo)
-            opts="-h -V --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --log --log-level --help --version serve check healthcheck cluster help version"
+            opts="-h -V --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --replicate-log-mib --log --log-level --help --version serve check healthcheck cluster help version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -240,6 +240,13 @@ _galo() {
                     fi
                     return 0
                     ;;
+                --replicate-log-mib)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -417,7 +424,7 @@ _galo() {
             return 0
             ;;
         galo__subcmd__serve)
-            opts="-h --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --log --log-level --help"
+            opts="-h --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --replicate-log-mib --log --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -610,6 +617,13 @@ _galo() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --replicate-log-mib)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;

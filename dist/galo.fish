@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_galo_global_optspecs
-    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= replicate= cluster= replicate-creds= replicate-tls-ca= replicate-tls-cert= replicate-tls-key= log= log-level= h/help V/version
+    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= replicate= cluster= replicate-creds= replicate-tls-ca= replicate-tls-cert= replicate-tls-key= replicate-log-mib= log= log-level= h/help V/version
 end
 
 function __fish_galo_needs_command
@@ -47,7 +47,7 @@ complete -c galo -n "__fish_galo_needs_command" -l payment-deadline -d 'how long
 complete -c galo -n "__fish_galo_needs_command" -l payment-queue -d 'payments of one shard that may wait or be under way; beyond: 503' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l replace-processors -d 'take other processors than before, or the same ones the other way round, although payments are with those: whoever says so knows that none can be paid twice' -r -f -a "on\t''
 off\t''"
-complete -c galo -n "__fish_galo_needs_command" -l nodes -d 'names of the processes that share the data directory, the same list for all, like --data, --cores, --run and the processors [default: none: one process alone]' -r -f
+complete -c galo -n "__fish_galo_needs_command" -l nodes -d 'names of the processes of a cluster, the same list for all, like --cores and the processors; on one machine they share --data and --run [default: none: one process alone]' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l node -d 'which of them this is' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l run -d 'where they meet: a directory that all of them see; made if missing' -r -f -a "(__fish_complete_directories)"
 complete -c galo -n "__fish_galo_needs_command" -l replicate -d 'the NATS servers that keep the journals, for nodes on several machines: nats://HOST:PORT,... or tls://; each node has a --data of its own, and no --run [default: none: one machine]' -r -f
@@ -56,6 +56,7 @@ complete -c galo -n "__fish_galo_needs_command" -l replicate-creds -d 'a credent
 complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-ca -d 'whom to trust besides: PEM [default: the system\'s]' -r -F
 complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-cert -d 'who we are: PEM' -r -F
 complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-key -d 'and its key' -r -F
+complete -c galo -n "__fish_galo_needs_command" -l replicate-log-mib -d 'MiB from which on the front of the servers\' log goes, once all shards are in their object store [default: 256 MiB]' -r -f
 complete -c galo -n "__fish_galo_needs_command" -l log -d 'text or json, on standard error' -r -f -a "text\t''
 json\t''"
 complete -c galo -n "__fish_galo_needs_command" -l log-level -d 'off, error, warn, info, debug or trace' -r -f -a "off\t''
@@ -96,7 +97,7 @@ complete -c galo -n "__fish_galo_using_subcommand serve" -l payment-deadline -d 
 complete -c galo -n "__fish_galo_using_subcommand serve" -l payment-queue -d 'payments of one shard that may wait or be under way; beyond: 503' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replace-processors -d 'take other processors than before, or the same ones the other way round, although payments are with those: whoever says so knows that none can be paid twice' -r -f -a "on\t''
 off\t''"
-complete -c galo -n "__fish_galo_using_subcommand serve" -l nodes -d 'names of the processes that share the data directory, the same list for all, like --data, --cores, --run and the processors [default: none: one process alone]' -r -f
+complete -c galo -n "__fish_galo_using_subcommand serve" -l nodes -d 'names of the processes of a cluster, the same list for all, like --cores and the processors; on one machine they share --data and --run [default: none: one process alone]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l node -d 'which of them this is' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l run -d 'where they meet: a directory that all of them see; made if missing' -r -f -a "(__fish_complete_directories)"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate -d 'the NATS servers that keep the journals, for nodes on several machines: nats://HOST:PORT,... or tls://; each node has a --data of its own, and no --run [default: none: one machine]' -r -f
@@ -105,6 +106,7 @@ complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-creds -d '
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-ca -d 'whom to trust besides: PEM [default: the system\'s]' -r -F
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-cert -d 'who we are: PEM' -r -F
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-key -d 'and its key' -r -F
+complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-log-mib -d 'MiB from which on the front of the servers\' log goes, once all shards are in their object store [default: 256 MiB]' -r -f
 complete -c galo -n "__fish_galo_using_subcommand serve" -l log -d 'text or json, on standard error' -r -f -a "text\t''
 json\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l log-level -d 'off, error, warn, info, debug or trace' -r -f -a "off\t''

@@ -170,9 +170,9 @@ pub(super) const SERVE_FLAGS: [Flag; 27] = [
                says so knows that none can be paid twice" },
     Flag { name: "nodes", value: " A,B", default: "none: one process alone",
         set: |given, value| cluster::parse_nodes(value).map(|nodes| given.nodes = Some(nodes)),
-        help: "names of the processes that share the data directory, the\n\
-               same list for all, like --data, --cores, --run and\n\
-               the processors" },
+        help: "names of the processes of a cluster, the same list for all,\n\
+               like --cores and the processors; on one machine they\n\
+               share --data and --run" },
     Flag { name: "node", value: " NAME", default: "none",
         set: set_node,
         help: "which of them this is" },

@@ -10,7 +10,7 @@
 //! | – | `galo.<cluster>.to.<member>` | messages from member to member |
 //!
 //! [`charter`]: what all nodes of a cluster agree on. [`streams`]: how streams are to be, and what is said of them.
-//! [`survey`]: what it has, for whoever looks from outside. [`link`]: the thread and its connection. [`requests`]: what is
+//! [`mod@survey`]: what it has, for whoever looks from outside. [`link`]: the thread and its connection. [`requests`]: what is
 //! asked for a core. [`store`]: the store of files. [`port`]: a core's end.
 
 pub mod charter;

@@ -260,7 +260,8 @@ impl Replica {
                 }
             }
             Some(Part::Follower) => {
-                if self.follower.answered(out, id, answer, now_ns) && !self.behind {
+                let is_behind = self.follower.answered(out, id, answer, now_ns);
+                if is_behind && !self.behind {
                     self.log_begins();
                 }
             }
