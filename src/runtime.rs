@@ -27,7 +27,7 @@ use crate::shard::{
 use crate::system::with_limit;
 use archives::place;
 use probe::probe;
-use replication::{copy_of, Replication};
+use replication::Replication;
 
 /// Blocking work that a runtime hands out.
 pub enum Work<D: Disk> {
@@ -664,7 +664,9 @@ impl<D: Disk> Machine for Runtime<D> {
             return; // Nothing is acknowledged after a failure.
         }
         self.node.events_over();
-        self.follow();
+        if self.replication.is_some() {
+            self.follow();
+        }
         self.commit();
         if self.exited {
             return;
@@ -674,9 +676,11 @@ impl<D: Disk> Machine for Runtime<D> {
         let lease_lasts = replication.is_none_or(|it| it.lease_lasts());
         self.node.release((self.clock)(), lease_lasts);
         self.tell_of_engine();
-        self.let_go_of_lost();
+        if self.replication.is_some() {
+            self.let_go_of_lost();
+            self.keep();
+        }
         self.close_down();
-        self.keep();
         self.schedule();
     }
 
@@ -721,6 +725,14 @@ impl<D: Disk> Machine for Runtime<D> {
     fn ready(&self) -> bool {
         let replication = self.replication.as_ref();
         self.node.ready() || replication.is_some_and(|it| it.is_ready())
+    }
+}
+
+/// A shard's memory, wherever it is.
+fn copy_of<'a>(node: &'a mut Node, standby: &'a mut Option<Shard>, shard: usize) -> &'a mut Shard {
+    match standby {
+        Some(copy) => copy,
+        None => node.shard_mut(shard),
     }
 }
 

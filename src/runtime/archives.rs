@@ -6,8 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::replication::{copy_of, Replication};
-use super::{Away, OwnedShard, Runtime, Work};
+use super::{copy_of, Away, OwnedShard, Runtime, Work};
 use crate::limits::{ARCHIVE_RETRY_NS, LOG_POSITION_NS};
 use crate::machine::Effect;
 use crate::replicate::{self, Place};
@@ -78,14 +77,6 @@ impl Archives {
 /// Where a shard's files are in the log, as far as they say.
 pub(super) fn place<D: Disk>(owned: &Owned<D>) -> Option<Place> {
     Place::read(&owned.recovered.log_position?.place)
-}
-
-impl Replication {
-    /// Where a shard that is here is, in its journal, which has so many records, and in the log.
-    pub(super) fn place(&mut self, shard: usize, records: u64) -> LogPosition {
-        let place = self.replica.place(shard as u32).to_bytes();
-        LogPosition { records, place }
-    }
 }
 
 impl<D: Disk> Runtime<D> {

@@ -22,7 +22,7 @@ use crate::machine::engine::{Answer, EngineEvent};
 use crate::machine::{Effect, Exit, Target};
 use crate::node::{Node, NotTaken};
 use crate::replicate::{record, Event, Place, Replica, Settings};
-use crate::shard::{Acquired, AppendError, Disk, RecoveryError, Shard};
+use crate::shard::{Acquired, AppendError, Disk, LogPosition, RecoveryError};
 use crate::system::with_limit;
 use probe::probe;
 
@@ -88,6 +88,12 @@ impl Replication {
             stopped_ns: None,
             archives: Archives::default(),
         }
+    }
+
+    /// Where a shard that is here is, in its journal, which has so many records, and in the log.
+    pub(super) fn place(&mut self, shard: usize, records: u64) -> LogPosition {
+        let place = self.replica.place(shard as u32).to_bytes();
+        LogPosition { records, place }
     }
 
     /// A tick begins at this monotonic time.
@@ -456,17 +462,5 @@ impl<D: Disk> Runtime<D> {
                 self.give_up(number);
             }
         }
-    }
-}
-
-/// A shard's memory, wherever it is.
-pub(super) fn copy_of<'a>(
-    node: &'a mut Node,
-    standby: &'a mut Option<Shard>,
-    shard: usize,
-) -> &'a mut Shard {
-    match standby {
-        Some(copy) => copy,
-        None => node.shard_mut(shard),
     }
 }

@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile};
 use super::error::{At, RecoveryError};
+use super::layout::Listing;
 use super::log_position::{LogPosition, PLACE_BYTES};
 use super::mapping::Mapping;
-use super::recovery::{list, unreadable};
 use super::{layout, snapshot, Identity};
 use crate::codec::{is_sealed, put, seal, Fields};
 
@@ -71,14 +71,15 @@ pub(super) fn write<D: Disk>(
     place: &LogPosition,
 ) -> Result<(), RecoveryError> {
     let path = layout::archive_made(dir);
-    let listing = list(disk, dir)?;
+    let listing = Listing::new(disk.list(dir).at("list", dir)?);
     let none = || RecoveryError::NoSnapshot {
         dir: dir.to_owned(),
         bad: Vec::new(),
     };
     let end = *listing.snapshots.last().ok_or_else(none)?;
     let header = snapshot::read_header(disk, dir, end, identity);
-    let (header, _) = header.map_err(|error| unreadable(error, &layout::snapshot(dir, end)))?;
+    let (header, _) =
+        header.map_err(|error| snapshot::unreadable(error, &layout::snapshot(dir, end)))?;
     let from = header.position().from;
     let needed = listing.segments.partition_point(|first| *first <= from);
     let segments = &listing.segments[needed.saturating_sub(1)..];
@@ -258,7 +259,7 @@ pub(super) fn unpack<D: Disk>(
 ) -> Result<(), RecoveryError> {
     let path = layout::archive(dir);
     let archive = Archive::open(disk, &path, identity)?;
-    let listing = list(disk, dir)?;
+    let listing = Listing::new(disk.list(dir).at("list", dir)?);
     let snapshots = listing
         .snapshots
         .iter()

@@ -151,7 +151,7 @@ fn check_shard<D: Disk>(
     for end in &listing.snapshots {
         let file = layout::snapshot(&dir, *end);
         let mut read = snapshot::read(disk, &dir, *end, identity)
-            .map_err(|error| recovery::unreadable(error, &file))?;
+            .map_err(|error| snapshot::unreadable(error, &file))?;
         snapshot_bytes += read.bytes;
         let checked = super::accounts::Accounts::new(read.accounts, identity.shards);
         accounts = checked.len() as u64;

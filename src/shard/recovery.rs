@@ -367,29 +367,6 @@ fn tolerable(error: SnapshotError, file: PathBuf) -> Result<SnapshotError, Recov
     }
 }
 
-/// A snapshot in whose place no other will do.
-pub(super) fn unreadable(error: SnapshotError, file: &Path) -> RecoveryError {
-    let file: PathBuf = file.to_owned();
-    match error {
-        SnapshotError::Io(error) => RecoveryError::Io {
-            action: "read",
-            path: file,
-            error,
-        },
-        SnapshotError::Damaged(offset, reason) => RecoveryError::SnapshotDamaged {
-            file,
-            offset,
-            reason,
-        },
-        SnapshotError::Version(version) => RecoveryError::Version {
-            file,
-            version,
-            known: snapshot::VERSION,
-        },
-        SnapshotError::Foreign(_) => RecoveryError::Foreign { file },
-    }
-}
-
 /// Replays the journal over a snapshot and the runs: the shard, the journal's end, and how many records the
 /// snapshot lacked.
 pub(super) fn replay<D: Disk>(

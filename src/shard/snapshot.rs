@@ -22,7 +22,7 @@ use rkyv::Portable;
 
 use super::dedup::{DedupCounts, DedupTable};
 use super::disk::{Disk, DiskFile};
-use super::error::SnapshotError;
+use super::error::{RecoveryError, SnapshotError};
 use super::mapping::Mapping;
 use super::payments::Payments;
 use super::{layout, Identity};
@@ -300,6 +300,29 @@ pub fn read_header<D: Disk>(
         return Err(SnapshotError::Damaged(0, reason));
     }
     Ok((header, mapping))
+}
+
+/// A snapshot in whose place no other will do.
+pub(super) fn unreadable(error: SnapshotError, file: &Path) -> RecoveryError {
+    let file: PathBuf = file.to_owned();
+    match error {
+        SnapshotError::Io(error) => RecoveryError::Io {
+            action: "read",
+            path: file,
+            error,
+        },
+        SnapshotError::Damaged(offset, reason) => RecoveryError::SnapshotDamaged {
+            file,
+            offset,
+            reason,
+        },
+        SnapshotError::Version(version) => RecoveryError::Version {
+            file,
+            version,
+            known: VERSION,
+        },
+        SnapshotError::Foreign(_) => RecoveryError::Foreign { file },
+    }
 }
 
 /// A snapshot being written: handed from job to job.

@@ -24,7 +24,7 @@ fn play(faults: impl FnOnce(&mut Machines)) -> Report {
         sleep(BETWEEN);
     });
     eprintln!("{report:?}");
-    assert!(report.replies > 500, "{report:?}: there was a load");
+    assert!(report.replies > 100, "{report:?}: there was a load");
     report
 }
 

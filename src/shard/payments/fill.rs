@@ -7,7 +7,7 @@ use crate::limits::SETTLED_RUN;
 use crate::shard::disk::Disk;
 use crate::shard::error::{At, RecoveryError};
 use crate::shard::snapshot::{self, Writer, HEADER_BYTES};
-use crate::shard::{layout, recovery, Meta};
+use crate::shard::{layout, Meta};
 
 /// Puts settled payments, each with an id of its own, into a directory that was just made, without a journal of
 /// how they came there.
@@ -55,7 +55,7 @@ fn tell<D: Disk>(
     let identity = meta.identity(shard);
     let path = layout::snapshot(&dir, 0);
     let made = snapshot::read(disk, &dir, 0, &identity)
-        .map_err(|error| recovery::unreadable(error, &path))?;
+        .map_err(|error| snapshot::unreadable(error, &path))?;
     let accounts = &made.accounts[HEADER_BYTES..];
     let payments = copy::settled_elsewhere(settled);
     let mut writer = Writer::new(disk.clone(), &dir);
