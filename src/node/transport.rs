@@ -28,7 +28,7 @@ use crate::machine::{ConnectionId, Effect, Now, Peer};
 use crate::stats::CoreStats;
 use buffers::Budget;
 use commit::{CommitGate, Dependency, Op};
-use connections::{ConnectionState, Connections, ExpectedInput};
+use connections::{Connection, ConnectionState, Connections, ExpectedInput};
 use encoder::{Caller, Encoder, ReplyTarget};
 
 /// What became of a request at the front of a connection's input.
@@ -532,8 +532,9 @@ impl Transport {
             if !all_safe {
                 op.hold_back(&mut self.connections);
             }
-            let connection = self.connections.get(op.caller.connection);
-            if is_kept && connection.is_some_and(|it| it.is_client() && it.waits()) {
+            let waits = |it: &mut Connection| it.is_client() && it.waits();
+            let connection = op.caller.connection;
+            if is_kept && self.connections.get(connection).is_some_and(waits) {
                 self.commit.keep(op, self.now.monotonic_ns);
             } else {
                 self.count_reply(&op, op.status, now_ns);
