@@ -69,7 +69,7 @@ pub enum Effect<Job> {
     /// Run this away from the core, then [`Machine::job_done`].
     Start(Job),
     /// Ask the engine; what it says comes in a later tick ([`Machine::engine_says`]).
-    Ask(engine::Request),
+    Ask(Box<engine::Request>),
     /// Give memory that is free back to the system.
     TrimMemory,
     /// Close the listeners, but for the link socket: others may have to be answered while we stop.

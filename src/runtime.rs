@@ -710,16 +710,16 @@ impl<D: Disk> Machine for Runtime<D> {
 
     fn deadline_ns(&self) -> Option<u64> {
         let slow_ns = Some(self.slow_ns).filter(|at_ns| *at_ns != u64::MAX);
-        let replication = self.replication.as_ref().map(|it| it.wake_ns());
-        let replication_ns = replication.filter(|at_ns| *at_ns != u64::MAX);
-        let all = [
-            slow_ns,
-            self.node.deadline_ns(),
-            self.stop_deadline_ns,
-            replication_ns,
-            self.fetch_ns(),
-        ];
-        all.into_iter().flatten().min()
+        let own = [slow_ns, self.node.deadline_ns(), self.stop_deadline_ns];
+        let own_ns = own.into_iter().flatten().min();
+        let Some(replication) = &self.replication else {
+            return own_ns;
+        };
+        let wake_ns = Some(replication.wake_ns()).filter(|at_ns| *at_ns != u64::MAX);
+        [own_ns, wake_ns, self.fetch_ns()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn ready(&self) -> bool {

@@ -377,7 +377,7 @@ impl<M: Machine, B: Backend<M::Job>> Core<M, B> {
             Effect::Start(job) => self.back.start(self.jobs.begin(job)),
             Effect::Ask(request) => {
                 if let Some(engine) = &mut self.engine {
-                    engine.ask(request);
+                    engine.ask(*request);
                 }
             }
             Effect::TrimMemory => memory::trim(),

@@ -146,7 +146,7 @@ impl Replication {
         let request = self.replica.next_request();
         request
             .or_else(|| self.carrier.next_message())
-            .map(Effect::Ask)
+            .map(|request| Effect::Ask(Box::new(request)))
     }
 
     /// Not after the time at which something is due. Monotonic; `u64::MAX`: nothing is.

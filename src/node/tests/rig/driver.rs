@@ -71,7 +71,7 @@ impl Rig {
                 self.tell_peer_of_end(index, at);
             }
             Effect::Start(job) => core.jobs.push_back(job),
-            Effect::Ask(request) => self.ask_engine(index, request),
+            Effect::Ask(request) => self.ask_engine(index, *request),
             Effect::TrimMemory => core.trims += 1,
             Effect::StopAccepting => core.accepting = false,
             Effect::Exit(exit) => {
