@@ -675,8 +675,8 @@ impl<D: Disk> Machine for Runtime<D> {
         let replication = self.replication.as_ref();
         let lease_lasts = replication.is_none_or(|it| it.lease_lasts());
         self.node.release((self.clock)(), lease_lasts);
-        self.tell_of_engine();
         if self.replication.is_some() {
+            self.tell_of_engine();
             self.let_go_of_lost();
             self.keep();
         }
@@ -686,7 +686,7 @@ impl<D: Disk> Machine for Runtime<D> {
 
     fn next_effect(&mut self) -> Option<Effect<Work<D>>> {
         while let Some(effect) = self.node.next_effect() {
-            if !self.carries(&effect) {
+            if self.replication.is_none() || !self.carries(&effect) {
                 return Some(with_jobs(effect));
             }
         }

@@ -496,12 +496,13 @@ impl Transport {
             Durability::Disk => self.commit.safe(),
             Durability::Replicated => {
                 self.commit.lease(lease_lasts);
-                self.commit.safe()
+                let safe = self.commit.safe();
+                while let Some(op) = self.commit.next_released(safe) {
+                    self.count_reply(&op, op.status, monotonic_ns);
+                }
+                safe
             }
         };
-        while let Some(op) = self.commit.next_released(safe) {
-            self.count_reply(&op, op.status, monotonic_ns);
-        }
         self.count_replies(safe, monotonic_ns);
         let mut dirty = std::mem::take(&mut self.dirty);
         self.commit
