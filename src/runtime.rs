@@ -665,6 +665,7 @@ impl<D: Disk> Machine for Runtime<D> {
         }
         self.node.events_over();
         if self.replication.is_some() {
+            self.node.answer_late();
             self.follow();
         }
         self.commit();
@@ -685,13 +686,11 @@ impl<D: Disk> Machine for Runtime<D> {
     }
 
     fn next_effect(&mut self) -> Option<Effect<Work<D>>> {
-        while let Some(effect) = self.node.next_effect() {
-            if self.replication.is_none() || !self.carries(&effect) {
-                return Some(with_jobs(effect));
-            }
+        if self.replication.is_some() {
+            return self.next_effect_with_engine();
         }
-        let effect = self.effects.pop_front();
-        effect.or_else(|| self.replication.as_mut()?.next_effect())
+        let effect = self.node.next_effect().map(with_jobs);
+        effect.or_else(|| self.effects.pop_front())
     }
 
     fn engine_says(&mut self, event: EngineEvent) {
@@ -715,16 +714,15 @@ impl<D: Disk> Machine for Runtime<D> {
         let Some(replication) = &self.replication else {
             return own_ns;
         };
-        let wake_ns = Some(replication.wake_ns()).filter(|at_ns| *at_ns != u64::MAX);
-        [own_ns, wake_ns, self.fetch_ns()]
-            .into_iter()
-            .flatten()
-            .min()
+        let engine_ns = replication.wake_ns().min(self.node.over_ns());
+        let engine_ns = Some(engine_ns).filter(|at_ns| *at_ns != u64::MAX);
+        let all = [own_ns, engine_ns, self.fetch_ns()];
+        all.into_iter().flatten().min()
     }
 
     fn ready(&self) -> bool {
-        let replication = self.replication.as_ref();
-        self.node.ready() || replication.is_some_and(|it| it.is_ready())
+        let carrier = self.replication.as_ref().map(|it| &it.carrier);
+        self.node.ready() || carrier.is_some_and(|it| it.is_ready())
     }
 }
 

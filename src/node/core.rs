@@ -136,9 +136,6 @@ impl Node {
             self.io.sweep();
             self.hand_on();
         }
-        if self.io.commit.over_ns() <= now_ns {
-            refused::answer_late(&mut self.io);
-        }
         if is_due(&mut self.router.expire_ns, now_ns) {
             self.router.expire(&mut self.io);
             self.hand_on();
@@ -155,6 +152,7 @@ impl Node {
     }
 
     /// The tick's batch of a shard, so many records of so many bytes together, is in the journal.
+    #[inline(always)] // Else it is a call for each tick, for it has two callers.
     pub fn journal_written(&mut self, shard: usize, records: u64, bytes: u64) {
         self.shards.written(shard);
         self.io.journal_written(shard, records, bytes);
@@ -429,9 +427,20 @@ impl Node {
             self.router.expire_ns,
             self.queries.wake_ns,
             self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
-            self.io.commit.over_ns(),
         ];
         times.into_iter().filter(|at_ns| *at_ns != u64::MAX).min()
+    }
+
+    /// Answers clients whose replies have waited for the engine for too long.
+    pub fn answer_late(&mut self) {
+        if self.over_ns() <= self.io.now_ns() {
+            refused::answer_late(&mut self.io);
+        }
+    }
+
+    /// When a reply that waits for the engine has waited for too long; `u64::MAX`: none waits. Monotonic.
+    pub fn over_ns(&self) -> u64 {
+        self.io.commit.over_ns()
     }
 
     /// See [`crate::machine::Machine::ready`].

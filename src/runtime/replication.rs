@@ -16,7 +16,7 @@ use std::convert::Infallible;
 
 use super::archives::{place, Archives};
 use super::carrier::Carrier;
-use super::{Away, OwnedShard, Runtime, Work};
+use super::{with_jobs, Away, OwnedShard, Runtime, Work};
 use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, ENGINE_STOP_NS};
 use crate::machine::engine::{Answer, EngineEvent};
 use crate::machine::{Effect, Exit, Target};
@@ -201,11 +201,6 @@ impl Replication {
         }
     }
 
-    /// Whether the node is to be told something.
-    pub(super) fn is_ready(&self) -> bool {
-        self.carrier.is_ready()
-    }
-
     /// Of a stop: gives everything away. Whether that is done, or its time is over.
     fn stop(&mut self, now_ns: u64) -> bool {
         if self.stopped_ns.is_none() {
@@ -223,7 +218,7 @@ impl Replication {
 
 impl<D: Disk> Runtime<D> {
     /// Whether an effect of the node was for the carrier of its links, which has dealt with it.
-    pub(super) fn carries(&mut self, effect: &Effect<Infallible>) -> bool {
+    fn carries(&mut self, effect: &Effect<Infallible>) -> bool {
         let Some(replication) = &mut self.replication else {
             return false;
         };
@@ -242,6 +237,18 @@ impl<D: Disk> Runtime<D> {
             _ => return false,
         }
         true
+    }
+
+    /// What the driver is to do next: what the carrier of the node's links does not deal with.
+    #[inline(never)]
+    pub(super) fn next_effect_with_engine(&mut self) -> Option<Effect<Work<D>>> {
+        while let Some(effect) = self.node.next_effect() {
+            if !self.carries(&effect) {
+                return Some(with_jobs(effect));
+            }
+        }
+        let effect = self.effects.pop_front();
+        effect.or_else(|| self.replication.as_mut()?.next_effect())
     }
 
     /// Of a stop: whether everything that is ours is given away.

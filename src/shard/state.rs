@@ -295,6 +295,7 @@ impl Shard {
     }
 
     /// The stamp of the batch's next record. A `clock` record goes in front of it where real time has changed.
+    #[inline]
     fn stamp(&mut self, time_us: u64) -> Stamp {
         if let Some(reading) = self.clock.untold() {
             let stamp = self.stamp_next(time_us);
@@ -339,6 +340,7 @@ impl Shard {
     }
 
     /// The batch is in the journal: it stays.
+    #[inline]
     pub fn written(&mut self) {
         if let Some(sequence) = self.reset.take() {
             for account in self.accounts.iter_mut() {

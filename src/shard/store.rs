@@ -175,6 +175,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// The same of so many records that come next, one at least.
+    #[inline(always)] // Else it is a call for each tick, for it has two callers.
     pub fn append_records(&mut self, bytes: &[u8], records: u64) -> Result<Appended, AppendError> {
         if self.current_bytes >= self.segment_bytes {
             self.rotate(self.written + 1, journal::chain_at(bytes))?;
