@@ -91,40 +91,31 @@ impl<D: Disk> Runtime<D> {
     /// Does what can be done now so that a shard of ours is kept. Between ticks.
     pub(super) fn keep(&mut self) {
         self.note();
-        let Some(replication) = self.replication.as_mut().filter(|_| !self.closing) else {
+        // One of these at a time.
+        if self.closing || self.is_copying() || self.is_about_runs() {
             return;
-        };
-        let now_ns = self.node.now().monotonic_ns;
-        let archives = &mut replication.archives;
-        if archives.keeping.is_none() && now_ns >= archives.retry_ns {
-            let next = replication.replica.next_to_keep();
-            if let Some(number) = next {
-                if self.begin_to_keep(number) {
-                    return;
-                }
-            }
         }
-        let is_slow = self.is_copying() || self.is_about_runs();
         let Some(replication) = &mut self.replication else {
             return;
         };
         let Some((number, step)) = &mut replication.archives.keeping else {
-            return;
-        };
-        let is_its = |it: &&OwnedShard<D>| it.shard == *number as usize;
-        let Some(owned_shard) = self.owned.iter().find(is_its) else {
-            return;
+            return self.begin_to_keep();
         };
         match step {
-            Keeping::Snapshot if !owned_shard.store.snapshot_under_way() => {
+            // It is made, or there was nothing new.
+            Keeping::Snapshot => {
                 *step = Keeping::Mark;
                 replication.replica.mark(*number);
             }
-            Keeping::Marked if !is_slow => {
+            Keeping::Marked => {
                 let number = *number;
+                let is_its = |it: &&OwnedShard<D>| it.shard == number as usize;
+                let Some(owned_shard) = self.owned.iter().find(is_its) else {
+                    return;
+                };
                 let sequence = replication.replica.position(number).sequence;
-                replication.archives.keeping = Some((number, Keeping::Archive(sequence)));
-                let place = replication.place(owned_shard.shard, owned_shard.store.written());
+                *step = Keeping::Archive(sequence);
+                let place = replication.place(number as usize, owned_shard.store.written());
                 let job = Work::Archive(self.directory.clone(), number, place);
                 self.effects.push_back(Effect::Start(job));
             }
@@ -132,22 +123,26 @@ impl<D: Disk> Runtime<D> {
         }
     }
 
-    fn begin_to_keep(&mut self, number: u32) -> bool {
-        // One of these at a time.
-        if self.is_copying() || self.is_about_runs() {
-            return true;
-        }
+    fn begin_to_keep(&mut self) {
+        let now_ns = self.node.now().monotonic_ns;
         let Some(replication) = &mut self.replication else {
-            return false;
+            return;
+        };
+        let archives = &mut replication.archives;
+        if now_ns < archives.retry_ns {
+            return;
+        }
+        let Some(number) = replication.replica.next_to_keep() else {
+            return;
         };
         let is_its = |it: &&mut OwnedShard<D>| it.shard == number as usize;
         if let Some(owned_shard) = self.owned.iter_mut().find(is_its) {
             let copy = copy_of(&mut self.node, &mut owned_shard.standby, number as usize);
-            owned_shard.store.snapshot_begin(copy);
-            replication.archives.keeping = Some((number, Keeping::Snapshot));
-            self.touched = true;
+            if owned_shard.store.snapshot_begin(copy) {
+                self.touched = true;
+            }
+            archives.keeping = Some((number, Keeping::Snapshot));
         }
-        false
     }
 
     /// A record of a shard of ours that is no batch is in the log.
