@@ -98,3 +98,38 @@ fn write_cluster(body: &mut Vec<u8>, members: &Members, stats: &Stats) {
     }
     body.push(b']');
 }
+
+/// What tests of both endpoints share.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process with these counters.
+    pub(super) fn process(stats: Stats) -> Process {
+        Process {
+            version: "1",
+            git_hash: "2",
+            driver: "test",
+            started_us: 1,
+            started_ns: 1,
+            resident_bytes: || 1,
+            stats: Arc::new(stats),
+        }
+    }
+
+    /// This monotonic time.
+    pub(super) fn at(monotonic_ns: u64) -> Now {
+        Now {
+            monotonic_ns,
+            realtime_us: 2,
+        }
+    }
+
+    /// Its metrics then, in Prometheus' text format.
+    pub(super) fn metrics(stats: Stats, payments: bool, monotonic_ns: u64) -> String {
+        let (mut body, process) = (Vec::new(), process(stats));
+        let format = MetricsFormat::Text;
+        write_metrics(&mut body, &process, payments, at(monotonic_ns), format);
+        String::from_utf8(body).unwrap()
+    }
+}

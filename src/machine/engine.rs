@@ -29,6 +29,19 @@ impl Subject {
     }
 }
 
+/// A file that has all of a shard up to a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardFile {
+    /// Whose.
+    pub shard: u32,
+    /// Of its owner, who made it.
+    pub epoch: u64,
+    /// The shard's record.
+    pub sequence: Sequence,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
 /// What the engine is asked. Each request with an id is answered once ([`Answer`]), at the latest when its time is up.
 /// Requests, and their answers, may overtake each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +82,8 @@ pub enum Request {
     Keep {
         /// For the answer.
         id: RequestId,
-        /// Whose.
-        shard: u32,
-        /// Of its owner, who asks.
-        epoch: u64,
-        /// The shard's record.
-        sequence: Sequence,
-        /// Where the file is. It is removed before the answer.
-        file: PathBuf,
+        /// Which one. It is removed before the answer.
+        kept: ShardFile,
     },
     /// Get the newest file of a shard.
     Fetch {

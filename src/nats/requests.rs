@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::push::OrderedConfig;
 use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::Context;
 use async_nats::{Client, HeaderMap, RequestError, RequestErrorKind};
@@ -14,10 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, Instant};
 
 use super::port::Core;
-use super::store::{self, Keep};
+use super::store;
 use super::streams::{self, Names, Reply};
 use crate::limits::{ENGINE_ANSWER_NS, ENGINE_RETRY_NS};
-use crate::machine::engine::{Answer, EngineEvent, Inspection, Request, Sequence, Subject};
+use crate::machine::engine::{
+    Answer, EngineEvent, Inspection, Request, Sequence, ShardFile, Subject,
+};
 
 const ANSWER: Duration = Duration::from_nanos(ENGINE_ANSWER_NS);
 const RETRY: Duration = Duration::from_nanos(ENGINE_RETRY_NS);
@@ -53,6 +56,22 @@ pub(super) async fn call(
         .ok_or_else(|| RequestError::with_source(RequestErrorKind::Other, is_none))
 }
 
+/// The last message of a subject, if there is one.
+pub(super) async fn last(
+    client: &Client,
+    names: &Names,
+    subject: Subject,
+) -> Result<Option<StreamMessage>, async_nats::Error> {
+    let context = async_nats::jetstream::new(client.clone());
+    let stream = context.get_stream_no_info(names.stream_of(subject)).await?;
+    let subject = names.subject(subject);
+    match stream.get_last_raw_message_by_subject(&subject).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Asks, and says what the answer is.
 pub(super) async fn carry_out(asker: Asker, request: Request) {
     let id = request.id();
@@ -68,21 +87,7 @@ pub(super) async fn carry_out(asker: Asker, request: Request) {
             let inspection = asker.inspect().await;
             inspection.map_or(Answer::Unknown, Answer::Inspected)
         }
-        Request::Keep {
-            shard,
-            epoch,
-            sequence,
-            file,
-            ..
-        } => {
-            let keep = Keep {
-                shard,
-                epoch,
-                sequence,
-                file,
-            };
-            asker.keep(&keep).await
-        }
+        Request::Keep { kept, .. } => asker.keep(&kept).await,
         Request::Fetch { shard, file, .. } => {
             match store::fetch(&asker.context(), &asker.names, shard, &file).await {
                 Ok(found) => Answer::Fetched(found),
@@ -136,17 +141,10 @@ impl Asker {
     }
 
     async fn last(&self, subject: Subject) -> Answer {
-        let context = self.context();
-        let stream = self.names.stream_of(subject);
-        let Ok(stream) = context.get_stream_no_info(stream).await else {
-            return Answer::Unknown;
-        };
-        let subject = self.names.subject(subject);
-        let last = stream.get_last_raw_message_by_subject(&subject);
+        let last = last(&self.client, &self.names, subject);
         match tokio::time::timeout(ANSWER, last).await {
-            Ok(Ok(message)) => Answer::Last(Some((message.sequence, message.payload.to_vec()))),
-            Ok(Err(error)) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
-                Answer::Last(None)
+            Ok(Ok(last)) => {
+                Answer::Last(last.map(|message| (message.sequence, message.payload.to_vec())))
             }
             Ok(Err(_)) => Answer::Unknown,
             Err(_) => self.unknown(RequestErrorKind::TimedOut),
@@ -170,20 +168,20 @@ impl Asker {
         info.inspection(kept)
     }
 
-    async fn keep(&self, keep: &Keep) -> Answer {
-        let kept = match self.info().await {
-            Some(info) => store::keep(&self.context(), &self.names, &info, keep).await,
+    async fn keep(&self, kept: &ShardFile) -> Answer {
+        let done = match self.info().await {
+            Some(info) => store::keep(&self.context(), &self.names, &info, kept).await,
             None => Err("the engine does not answer".into()),
         };
-        if let Err(error) = std::fs::remove_file(&keep.file) {
-            log::debug!("{}: not removed: {error}", keep.file.display());
+        if let Err(error) = std::fs::remove_file(&kept.path) {
+            log::debug!("{}: not removed: {error}", kept.path.display());
         }
-        match kept {
+        match done {
             Ok(()) => Answer::Kept,
             Err(error) => {
                 log::warn!(
                     "engine: the file of shard {} is not stored: {error}",
-                    keep.shard
+                    kept.shard
                 );
                 Answer::Unknown
             }

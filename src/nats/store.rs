@@ -3,7 +3,7 @@
 //! An object is named `<shard>.<epoch>.<sequence>`, by its owner's epoch and the shard's record that it has. So what gets there
 //! late, from an owner of earlier times, takes the place of nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream::object_store::{Config, ObjectInfo, ObjectMetadata, ObjectStore};
@@ -16,9 +16,9 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::streams::{Names, Reply};
+use super::streams::{self, Names, Reply};
 use crate::limits::ENGINE_ANSWER_NS;
-use crate::machine::engine::Sequence;
+use crate::machine::engine::{Sequence, ShardFile};
 
 /// For a step, of a chunk or a list.
 const STEP: Duration = Duration::from_nanos(5 * ENGINE_ANSWER_NS);
@@ -95,20 +95,12 @@ pub(super) async fn kept(context: &Context, names: &Names, shards: u32) -> Resul
     Ok(smallest(&all(&bucket).await?, shards))
 }
 
-/// What is to be stored.
-pub(super) struct Keep {
-    pub(super) shard: u32,
-    pub(super) epoch: u64,
-    pub(super) sequence: Sequence,
-    pub(super) file: PathBuf,
-}
-
 /// Stores a shard's file, and lets go what it makes superfluous. `info`: the log's stream.
 pub(super) async fn keep(
     context: &Context,
     names: &Names,
     info: &Reply,
-    keep: &Keep,
+    kept: &ShardFile,
 ) -> Result<(), Error> {
     let charter = info.charter()?;
     let bucket = match timeout(STEP, context.get_object_store(names.bucket())).await? {
@@ -117,24 +109,24 @@ pub(super) async fn keep(
             let config = Config {
                 bucket: names.bucket(),
                 max_bytes: -1,
-                num_replicas: info.replicas(),
+                num_replicas: streams::replicas(&info.config),
                 ..Config::default()
             };
             timeout(STEP, context.create_object_store(config)).await??
         }
     };
-    let Keep {
+    let ShardFile {
         shard,
         epoch,
         sequence,
-        file,
-    } = keep;
+        path,
+    } = kept;
     let metadata = ObjectMetadata {
         name: name(*shard, *epoch, *sequence),
         chunk_size: Some(CHUNK_BYTES),
         ..ObjectMetadata::default()
     };
-    bucket.put(metadata, &mut File::open(file).await?).await?;
+    bucket.put(metadata, &mut File::open(path).await?).await?;
     let all = all(&bucket).await?;
     let is_old = |it: &&Kept| it.shard == *shard && (it.epoch, it.sequence) < (*epoch, *sequence);
     for old in all.iter().filter(is_old) {

@@ -172,11 +172,6 @@ impl Reply {
         self.state.as_ref().map_or(0, |it| it.first_seq)
     }
 
-    /// How many servers have a stream.
-    pub(super) fn replicas(&self) -> usize {
-        self.config["num_replicas"].as_u64().unwrap_or(1) as usize
-    }
-
     /// A server that could lead the stream instead of the one that does.
     pub(super) fn other_leader(&self) -> Option<&str> {
         let replicas = self.cluster.replicas.iter();
@@ -242,8 +237,8 @@ impl Reply {
 }
 
 /// How many servers are to have a stream.
-pub(super) fn replicas(config: &Value) -> u64 {
-    config["num_replicas"].as_u64().unwrap_or(1)
+pub(super) fn replicas(config: &Value) -> usize {
+    config["num_replicas"].as_u64().unwrap_or(1) as usize
 }
 
 /// The number in "wrong last sequence: 7"; `None`: it does not say.

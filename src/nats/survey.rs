@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_nats::datetime::parse_rfc3339;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::Client;
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -204,23 +203,17 @@ async fn last(
     subject: Subject,
     now_ns: i128,
 ) -> Result<Option<LastRecord>, String> {
-    let context = async_nats::jetstream::new(client.clone());
-    let stream = context.get_stream_no_info(names.stream_of(subject)).await;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let subject = names.subject(subject);
-    match stream.get_last_raw_message_by_subject(&subject).await {
-        Ok(message) => {
-            let age_ns = now_ns - message.time.unix_timestamp_nanos();
-            Ok(Some(LastRecord {
-                sequence: message.sequence,
-                bytes: message.payload.to_vec(),
-                // One that is newer than the answer before it, or of a server whose clock is ahead.
-                age: Duration::from_nanos(age_ns.max(0) as u64),
-            }))
+    let last = requests::last(client, names, subject).await;
+    let last = last.map_err(|error| format!("{}: {error}", names.subject(subject)))?;
+    Ok(last.map(|message| {
+        let age_ns = now_ns - message.time.unix_timestamp_nanos();
+        LastRecord {
+            sequence: message.sequence,
+            bytes: message.payload.to_vec(),
+            // One that is newer than the answer before it, or of a server whose clock is ahead.
+            age: Duration::from_nanos(age_ns.max(0) as u64),
         }
-        Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
-        Err(error) => Err(format!("{subject}: {error}")),
-    }
+    }))
 }
 
 fn stream(info: &Reply, wanted: &Value, last: Vec<Option<LastRecord>>) -> StreamSurvey {
@@ -235,7 +228,7 @@ fn stream(info: &Reply, wanted: &Value, last: Vec<Option<LastRecord>>) -> Stream
         name: wanted["name"].as_str().unwrap_or_default().to_owned(),
         leader: (!is_alone).then(|| info.cluster.leader.clone()),
         replicas: info.cluster.replicas.iter().map(replica).collect(),
-        replicas_wanted: streams::replicas(&info.config) as usize,
+        replicas_wanted: streams::replicas(&info.config),
         inspection: info.inspection(0).unwrap_or_default(),
         differs: info.check(wanted).err().map(|error| error.0),
         last,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::limits::ENGINE_FAULT_NS;
-use crate::machine::engine::{Request, RequestId, Sequence, Subject};
+use crate::machine::engine::{Request, RequestId, Sequence, ShardFile, Subject};
 
 /// What happened, for whoever has the shards' copies. In the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,15 +225,9 @@ impl Outbox {
         id
     }
 
-    pub(super) fn keep(&mut self, shard: u32, epoch: u64, sequence: Sequence, file: PathBuf) {
-        let id = self.id(Part::Keep(shard, sequence));
-        self.requests.push_back(Request::Keep {
-            id,
-            shard,
-            epoch,
-            sequence,
-            file,
-        });
+    pub(super) fn keep(&mut self, kept: ShardFile) {
+        let id = self.id(Part::Keep(kept.shard, kept.sequence));
+        self.requests.push_back(Request::Keep { id, kept });
     }
 
     pub(super) fn fetch(&mut self, shard: u32, file: PathBuf) {

@@ -10,7 +10,7 @@ use super::position::{Owner, Place, Position};
 use super::record::{Record, Writer};
 use super::shard::ShardLog;
 use crate::limits::CANDIDATE_NS;
-use crate::machine::engine::{Answer, Request, RequestId, Sequence, Subject};
+use crate::machine::engine::{Answer, Request, RequestId, Sequence, ShardFile, Subject};
 
 /// What a replica is told at its start.
 #[derive(Clone, Debug)]
@@ -185,9 +185,13 @@ impl Replica {
     }
 
     /// Stores a file that has all of a shard up to a record of it: [`Event::Kept`] tells when.
-    pub fn keep(&mut self, shard: u32, sequence: Sequence, file: PathBuf) {
-        let epoch = self.position(shard).epoch;
-        self.out.keep(shard, epoch, sequence, file);
+    pub fn keep(&mut self, shard: u32, sequence: Sequence, path: PathBuf) {
+        self.out.keep(ShardFile {
+            shard,
+            epoch: self.position(shard).epoch,
+            sequence,
+            path,
+        });
     }
 
     /// Gets the newest file of a shard: [`Event::Fetched`] tells when.

@@ -260,17 +260,7 @@ pub(super) fn unpack<D: Disk>(
     let path = layout::archive(dir);
     let archive = Archive::open(disk, &path, identity)?;
     let listing = Listing::new(disk.list(dir).at("list", dir)?);
-    let snapshots = listing
-        .snapshots
-        .iter()
-        .map(|end| layout::snapshot(dir, *end));
-    let segments = listing
-        .segments
-        .iter()
-        .map(|first| layout::segment(dir, *first));
-    let runs = listing.runs.iter().map(|first| layout::run(dir, *first));
-    let position = listing.log_position.then(|| layout::log_position(dir));
-    for old in snapshots.chain(segments).chain(runs).chain(position) {
+    for old in listing.content(dir) {
         disk.remove(&old).at("remove", &old)?;
     }
     let mut from = head_bytes(archive.entries.len());

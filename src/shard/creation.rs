@@ -122,17 +122,8 @@ pub(super) fn named_in(data: &Path) -> impl Iterator<Item = PathBuf> + '_ {
 /// Removes what an interrupted creation left in a shard's directory.
 fn empty_shard<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
     let listing = layout::Listing::new(disk.list(dir).at("list", dir)?);
-    let segments = listing
-        .segments
-        .iter()
-        .map(|first| layout::segment(dir, *first));
-    let snapshots = listing
-        .snapshots
-        .iter()
-        .map(|end| layout::snapshot(dir, *end));
     let temporary = listing.temporary.iter().map(|name| dir.join(name));
-    let position = listing.log_position.then(|| layout::log_position(dir));
-    for path in segments.chain(snapshots).chain(temporary).chain(position) {
+    for path in listing.content(dir).into_iter().chain(temporary) {
         disk.remove(&path).at("remove", &path)?;
     }
     Ok(())

@@ -137,6 +137,16 @@ impl Listing {
         listing.runs.sort_unstable();
         listing
     }
+
+    /// Paths of what a shard consists of: segments, snapshots, runs, and how far they are in an engine's log.
+    pub fn content(&self, dir: &Path) -> Vec<PathBuf> {
+        let segments = self.segments.iter().map(|first| segment(dir, *first));
+        let snapshots = self.snapshots.iter().map(|end| snapshot(dir, *end));
+        let runs = self.runs.iter().map(|first| run(dir, *first));
+        let position = self.log_position.then(|| log_position(dir));
+        let content = segments.chain(snapshots).chain(runs).chain(position);
+        content.collect()
+    }
 }
 
 fn sequence(name: &str, (prefix, suffix): (&str, &str)) -> Option<u64> {

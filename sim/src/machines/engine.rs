@@ -25,7 +25,7 @@ pub struct Engine {
     leases_last: Sequence,
     /// Of each shard, by the epochs in which they were stored, and their records.
     files: BTreeMap<(u32, u64, Sequence), File>,
-    /// The log's first record: those before are gone.
+    /// So many records of the log are gone.
     gone: Sequence,
     shards: usize,
     /// An election goes on until then: it answers nothing.
@@ -96,13 +96,17 @@ impl Engine {
     /// Stores a file of a shard, and lets go of what all files have.
     pub fn keep(&mut self, shard: u32, epoch: u64, file: File) {
         self.files.insert((shard, epoch, file.sequence), file);
-        let newest = (0..self.shards as u32).map(|it| self.newest_file(it));
-        let sequences = newest.map(|it| it.map_or(0, |file| file.sequence));
         let before = match self.sabotage {
-            Some(Sabotage::PurgedTooFar) => sequences.max(),
-            _ => sequences.min(),
+            Some(Sabotage::PurgedTooFar) => self.newest().max(),
+            _ => self.newest().min(),
         };
         self.gone = self.gone.max(before.unwrap_or(0).saturating_sub(1));
+    }
+
+    /// Of each shard, the record that its newest file has; 0: there is none.
+    fn newest(&self) -> impl Iterator<Item = Sequence> + '_ {
+        let newest = (0..self.shards as u32).map(|it| self.newest_file(it));
+        newest.map(|it| it.map_or(0, |file| file.sequence))
     }
 
     pub fn newest_file(&self, shard: u32) -> Option<&File> {
@@ -184,14 +188,12 @@ impl Engine {
         let first = there.next().map_or(self.gone + 1, |(sequence, _)| sequence);
         let behind = self.records().filter(|(sequence, _)| *sequence > first);
         let missing = behind.filter(|(_, entry)| entry.missing).count();
-        let newest = (0..self.shards as u32).map(|it| self.newest_file(it));
-        let kept = newest.map(|it| it.map_or(0, |file| file.sequence)).min();
         let bytes = self.records().map(|(_, entry)| entry.record.len() as u64);
         Inspection {
             first,
             last: self.log.len() as u64,
             missing: missing as u64,
-            kept: kept.unwrap_or(0),
+            kept: self.newest().min().unwrap_or(0),
             bytes: bytes.sum(),
         }
     }

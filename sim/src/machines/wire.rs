@@ -40,9 +40,9 @@ impl World {
             let at_ns = it.clock.when(shown_ns);
             self.at(at_ns, What::Unanswered(member, life, id));
         }
-        if let Request::Keep { id, shard, .. } = &request {
+        if let Request::Keep { id, kept } = &request {
             let it = &mut self.members[member];
-            let file = it.copies[*shard as usize].to_file();
+            let file = it.copies[kept.shard as usize].to_file();
             it.files.insert(*id, file);
         }
         let delay_ns = self.delay_ns();
@@ -75,14 +75,12 @@ impl World {
         }
         let mut done = self.engine.ask(&request);
         match &request {
-            Request::Keep {
-                id, shard, epoch, ..
-            } => {
+            Request::Keep { id, kept } => {
                 let is_its = self.members[member].life == life;
                 let file = self.members[member].files.remove(id).filter(|_| is_its);
                 if let Some(file) = file {
                     self.coverage.kept += 1;
-                    self.engine.keep(*shard, *epoch, file);
+                    self.engine.keep(kept.shard, kept.epoch, file);
                     done.answer = Some(Answer::Kept);
                 }
             }

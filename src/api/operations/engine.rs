@@ -40,12 +40,9 @@ fn seconds(ns: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::{write_metrics, MetricsFormat, Process};
+    use super::super::tests;
     use super::*;
     use crate::limits::SECOND_NS;
-    use crate::machine::Now;
     use crate::members::Members;
 
     const NOW: u64 = 100 * SECOND_NS;
@@ -64,42 +61,16 @@ mod tests {
         stats
     }
 
-    fn process(stats: Stats) -> Process {
-        Process {
-            version: "1",
-            git_hash: "2",
-            driver: "test",
-            started_us: 1,
-            started_ns: 1,
-            resident_bytes: || 1,
-            stats: Arc::new(stats),
-        }
-    }
-
-    fn now() -> Now {
-        Now {
-            monotonic_ns: NOW,
-            realtime_us: 2,
-        }
-    }
-
     fn health(stats: Stats) -> serde_json::Value {
         let mut body = Vec::new();
         let members = Members::alone(0, 2, 6);
-        super::super::write_health(&mut body, &process(stats), &members, false, now());
+        let process = tests::process(stats);
+        super::super::write_health(&mut body, &process, &members, false, tests::at(NOW));
         serde_json::from_slice(&body).unwrap()
     }
 
     fn metrics(stats: Stats) -> String {
-        let mut body = Vec::new();
-        write_metrics(
-            &mut body,
-            &process(stats),
-            false,
-            now(),
-            MetricsFormat::Text,
-        );
-        String::from_utf8(body).unwrap()
+        tests::metrics(stats, false, NOW)
     }
 
     #[test]

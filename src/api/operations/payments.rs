@@ -157,11 +157,8 @@ pub(super) fn write_health(body: &mut Vec<u8>, stats: &Stats, now_ns: u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::{write_metrics, MetricsFormat, Process};
+    use super::super::tests::metrics;
     use super::*;
-    use crate::machine::Now;
 
     const NOW: u64 = 752_582_896_000_000;
 
@@ -304,22 +301,7 @@ mod tests {
     fn metrics_tell_the_same() {
         let stats = Stats::new(2, 0, 1, 2);
         told(&stats);
-        let process = Process {
-            version: "1",
-            git_hash: "2",
-            driver: "test",
-            started_us: 1,
-            started_ns: 1,
-            resident_bytes: || 1,
-            stats: Arc::new(stats),
-        };
-        let now = Now {
-            monotonic_ns: NOW,
-            realtime_us: 2,
-        };
-        let mut body = Vec::new();
-        write_metrics(&mut body, &process, true, now, MetricsFormat::Text);
-        let text = String::from_utf8(body).unwrap();
+        let text = metrics(stats, true, NOW);
         for line in [
             "galo_payments_open 7",
             "galo_payments_in_doubt 2",

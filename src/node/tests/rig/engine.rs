@@ -121,16 +121,11 @@ impl Engine {
                     bytes: there.iter().map(|(_, record)| record.len() as u64).sum(),
                 }))
             }
-            Request::Keep {
-                shard,
-                epoch,
-                sequence,
-                file,
-                ..
-            } => {
-                let bytes = fs::read(&file).ok()?;
-                fs::remove_file(&file).unwrap();
-                self.files.insert(shard, (epoch, sequence, bytes));
+            Request::Keep { kept, .. } => {
+                let bytes = fs::read(&kept.path).ok()?;
+                fs::remove_file(&kept.path).unwrap();
+                let file = (kept.epoch, kept.sequence, bytes);
+                self.files.insert(kept.shard, file);
                 if self.files.len() == self.shards {
                     let kept = self.files.values().map(|(_, sequence, _)| *sequence);
                     let kept = kept.min().expect("there are files");
