@@ -708,16 +708,13 @@ impl<D: Disk> Machine for Runtime<D> {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        let slow_ns = Some(self.slow_ns).filter(|at_ns| *at_ns != u64::MAX);
-        let own = [slow_ns, self.node.deadline_ns(), self.stop_deadline_ns];
-        let own_ns = own.into_iter().flatten().min();
-        let Some(replication) = &self.replication else {
-            return own_ns;
-        };
-        let engine_ns = replication.wake_ns().min(self.node.over_ns());
-        let engine_ns = Some(engine_ns).filter(|at_ns| *at_ns != u64::MAX);
-        let all = [own_ns, engine_ns, self.fetch_ns()];
-        all.into_iter().flatten().min()
+        let stop_ns = self.stop_deadline_ns.unwrap_or(u64::MAX);
+        let mut at_ns = self.slow_ns.min(self.node.deadline_ns()).min(stop_ns);
+        if let Some(replication) = &self.replication {
+            let engine_ns = replication.wake_ns().min(self.node.over_ns());
+            at_ns = at_ns.min(engine_ns).min(self.fetch_ns());
+        }
+        (at_ns != u64::MAX).then_some(at_ns)
     }
 
     fn ready(&self) -> bool {

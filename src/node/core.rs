@@ -419,16 +419,12 @@ impl Node {
         self.io.effects.pop_front()
     }
 
-    /// See [`crate::machine::Machine::deadline_ns`].
-    pub fn deadline_ns(&self) -> Option<u64> {
-        let times = [
-            self.io.sweep_ns,
-            self.io.timers_ns,
-            self.router.expire_ns,
-            self.queries.wake_ns,
-            self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns),
-        ];
-        times.into_iter().filter(|at_ns| *at_ns != u64::MAX).min()
+    /// When something is due, though nothing happens; `u64::MAX`: nothing is. Monotonic.
+    pub fn deadline_ns(&self) -> u64 {
+        let gateway_ns = self.gateway.as_ref().map_or(u64::MAX, |it| it.wake_ns);
+        let io_ns = self.io.sweep_ns.min(self.io.timers_ns);
+        let parts_ns = self.router.expire_ns.min(self.queries.wake_ns);
+        io_ns.min(parts_ns).min(gateway_ns)
     }
 
     /// Answers clients whose replies have waited for the engine for too long.

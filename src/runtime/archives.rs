@@ -216,13 +216,13 @@ impl<D: Disk> Runtime<D> {
         }
     }
 
-    /// When an archive is to be asked for. Monotonic.
-    pub(super) fn fetch_ns(&self) -> Option<u64> {
+    /// When an archive is to be asked for. Monotonic; `u64::MAX`: none is.
+    pub(super) fn fetch_ns(&self) -> u64 {
         let due = self.owned.iter().filter_map(|it| match it.away {
             Away::Behind(due_ns) => Some(due_ns),
             _ => None,
         });
-        due.min()
+        due.min().unwrap_or(u64::MAX)
     }
 
     pub(super) fn fetched(&mut self, number: usize, is_there: bool) {
