@@ -44,7 +44,7 @@ _galo() {
 
     case "${cmd}" in
         galo)
-            opts="-h -V --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --replicate-log-mib --log --log-level --help --version serve check healthcheck cluster help version"
+            opts="-h -V --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --replicate-log-mib --seed --log --log-level --help --version serve check healthcheck cluster help version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -247,6 +247,10 @@ _galo() {
                     fi
                     return 0
                     ;;
+                --seed)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -424,7 +428,7 @@ _galo() {
             return 0
             ;;
         galo__subcmd__serve)
-            opts="-h --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --replicate-log-mib --log --log-level --help"
+            opts="-h --listen --data --cores --pin --io --durability --clients --shards --allow-reset --docs --processor-default --processor-fallback --payment-deadline --payment-queue --replace-processors --nodes --node --run --replicate --cluster --replicate-creds --replicate-tls-ca --replicate-tls-cert --replicate-tls-key --replicate-log-mib --seed --log --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -625,6 +629,10 @@ _galo() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
                     return 0
                     ;;
                 --log)

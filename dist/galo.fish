@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_galo_global_optspecs
-    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= replicate= cluster= replicate-creds= replicate-tls-ca= replicate-tls-cert= replicate-tls-key= replicate-log-mib= log= log-level= h/help V/version
+    string join \n listen= data= cores= pin= io= durability= clients= shards= allow-reset= docs= processor-default= processor-fallback= payment-deadline= payment-queue= replace-processors= nodes= node= run= replicate= cluster= replicate-creds= replicate-tls-ca= replicate-tls-cert= replicate-tls-key= replicate-log-mib= seed= log= log-level= h/help V/version
 end
 
 function __fish_galo_needs_command
@@ -57,6 +57,8 @@ complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-ca -d 'whom to 
 complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-cert -d 'who we are: PEM' -r -F
 complete -c galo -n "__fish_galo_needs_command" -l replicate-tls-key -d 'and its key' -r -F
 complete -c galo -n "__fish_galo_needs_command" -l replicate-log-mib -d 'MiB from which on the front of the servers\' log goes, once all shards are in their object store [default: 256 MiB]' -r -f
+complete -c galo -n "__fish_galo_needs_command" -l seed -d 'with --replicate: found a cluster that is empty with what --data has, which was served on one machine until now' -r -f -a "on\t''
+off\t''"
 complete -c galo -n "__fish_galo_needs_command" -l log -d 'text or json, on standard error' -r -f -a "text\t''
 json\t''"
 complete -c galo -n "__fish_galo_needs_command" -l log-level -d 'off, error, warn, info, debug or trace' -r -f -a "off\t''
@@ -107,6 +109,8 @@ complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-ca -d 
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-cert -d 'who we are: PEM' -r -F
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-tls-key -d 'and its key' -r -F
 complete -c galo -n "__fish_galo_using_subcommand serve" -l replicate-log-mib -d 'MiB from which on the front of the servers\' log goes, once all shards are in their object store [default: 256 MiB]' -r -f
+complete -c galo -n "__fish_galo_using_subcommand serve" -l seed -d 'with --replicate: found a cluster that is empty with what --data has, which was served on one machine until now' -r -f -a "on\t''
+off\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l log -d 'text or json, on standard error' -r -f -a "text\t''
 json\t''"
 complete -c galo -n "__fish_galo_using_subcommand serve" -l log-level -d 'off, error, warn, info, debug or trace' -r -f -a "off\t''

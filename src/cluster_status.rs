@@ -448,7 +448,7 @@ mod tests {
                 shards: 2,
                 nodes: vec!["a".to_owned(), "b".to_owned()],
                 cores: 1,
-                clients: 1,
+                clients: Some(1),
             },
             server: ("n2".to_owned(), "2.15.2".to_owned()),
             is_recent: true,

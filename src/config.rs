@@ -117,8 +117,20 @@ pub struct Replicate {
     pub nodes: Vec<String>,
     /// Index of this node in `nodes`.
     pub node: usize,
+    /// `--seed`: a directory of one machine founds the cluster.
+    pub seed: bool,
     /// From how many bytes on the front of the engine's log goes.
     pub log_bytes_max: u64,
+}
+
+/// Of each node.
+const SHARDS_OF_NODE: usize = 4;
+
+impl Replicate {
+    /// Shards of a new cluster: each has a batch under way.
+    pub fn shards_by_default(&self) -> usize {
+        SHARDS_MAX.min(SHARDS_OF_NODE * self.nodes.len())
+    }
 }
 
 /// A flag or variable that cannot be used: one line.
@@ -177,6 +189,7 @@ pub fn parse(
         replicate_tls_cert: None,
         replicate_tls_key: None,
         replicate_log_mib: None,
+        seed: false,
     };
     // Of no interest to --help, nor to a healthcheck in the same environment.
     let mut bad_variables = Vec::new();
@@ -324,14 +337,16 @@ impl Given {
         let mut serve = self.serve;
         let nodes = self.nodes.as_ref().map_or(1, Vec::len);
         // Shards go round the nodes, and in each of them round its cores.
-        let shards = serve.shards.unwrap_or(SHARDS_MAX);
+        let by_default = serve.replicate.as_ref().map(Replicate::shards_by_default);
+        let shards = serve.shards.or(by_default).unwrap_or(SHARDS_MAX);
         let cores_max = shards.div_ceil(nodes);
         if serve.cores == 0 {
             let available = std::thread::available_parallelism().map_or(1, usize::from);
             serve.cores = available.min(CORES_MAX).min(cores_max);
         }
         let cores = serve.cores;
-        if cores > cores_max {
+        // Those of a directory that is there may be more.
+        if cores > cores_max && by_default.is_none_or(|_| serve.shards.is_some()) {
             let in_each = if nodes > 1 { " in each node" } else { "" };
             return Err(format!(
                 "--shards: {shards} for {cores} cores{in_each}; accepted: at least one shard a core"
@@ -384,6 +399,7 @@ impl Given {
             ("--replicate-tls-cert", self.replicate_tls_cert.is_some()),
             ("--replicate-tls-key", self.replicate_tls_key.is_some()),
             ("--replicate-log-mib", self.replicate_log_mib.is_some()),
+            ("--seed", self.seed),
             (
                 "--durability replicated",
                 self.durability == Some(Durability::Replicated),
@@ -413,12 +429,11 @@ impl Given {
         };
         let engine = self.engine(servers)?;
         self.serve.durability = Durability::Replicated;
-        let by_default = SHARDS_OF_NODE * nodes.len();
-        self.serve.shards.get_or_insert(by_default.min(SHARDS_MAX));
         self.serve.replicate = Some(Replicate {
             engine,
             nodes,
             node,
+            seed: self.seed,
             log_bytes_max: self.replicate_log_mib.unwrap_or(LOG_MIB) as u64 * MIB as u64,
         });
         Ok(())
@@ -439,9 +454,6 @@ impl Given {
         })
     }
 }
-
-/// Shards of each node on several machines: each has a batch under way.
-const SHARDS_OF_NODE: usize = 4;
 
 fn node_of(nodes: &[String], name: &str) -> Result<usize, String> {
     let node = nodes.iter().position(|node| node == name);

@@ -134,8 +134,12 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         log::warn!("--clients {file} is not read: {data} was made before, and keeps its clients");
     }
     let nodes = settings.nodes();
-    let by_default = settings.shards.unwrap_or(nodes * settings.cores);
-    let shards = meta.map_or(by_default, |meta| meta.shards as usize);
+    let by_default = match &settings.replicate {
+        Some(replicate) => replicate.shards_by_default(),
+        None => nodes * settings.cores,
+    };
+    let asked = settings.shards.unwrap_or(by_default);
+    let shards = meta.map_or(asked, |meta| meta.shards as usize);
     // Shards go round the nodes, and in each of them round its cores.
     let cores_max = shards.div_ceil(nodes);
     if settings.cores > cores_max {
@@ -169,6 +173,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
     };
     let began = Instant::now();
     let is_new = meta.is_none();
+    machines::expect_seed(&settings, is_new)?;
     let meta = match meta {
         Some(meta) => meta,
         None => create(
@@ -190,8 +195,8 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
             None => format!("process {}", std::process::id()),
         },
     };
-    if is_new && settings.replicate.is_some() {
-        directory.are_copies()?;
+    if let (Some(client), Some(replicate)) = (&client, &settings.replicate) {
+        machines::have_copies(client, &settings, replicate, &directory)?;
     }
     // The node's name is ours until the end.
     let (_name, owned) = match settings.cluster.as_ref().zip(descriptor.as_ref()) {
@@ -345,20 +350,30 @@ fn create(
         meta.expect_shards(data, shards)?;
         return Ok(meta);
     }
-    let directory = match (client, &settings.replicate) {
-        (Some(client), Some(replicate)) => {
-            machines::found(client, settings, replicate, shards, &clients)?
-        }
-        _ => random()?,
+    let charter = match (client, &settings.replicate) {
+        (Some(client), Some(replicate)) => Some(machines::found(
+            client, settings, replicate, shards, &clients,
+        )?),
+        _ => None,
     };
-    let meta = Meta { directory, shards };
     made.data(data);
-    shard::create(disk, data, &meta, &clients)?;
-    log::info!(
-        "{} made: {} clients in {shards} shards",
-        data.display(),
-        clients.len()
-    );
+    let meta = match &charter {
+        None => Meta {
+            directory: random()?,
+            shards,
+        },
+        Some(charter) => Meta {
+            directory: charter.directory,
+            shards: charter.shards,
+        },
+    };
+    match charter.map(|it| it.clients.is_some()) {
+        None => shard::create(disk, data, &meta, &clients)?,
+        Some(true) => shard::create_copies(disk, data, &meta, &clients)?,
+        // All of them come from the engine.
+        Some(false) => shard::create(disk, data, &meta, &[])?,
+    }
+    log::info!("{} made: {} shards", data.display(), meta.shards);
     Ok(meta)
 }
 

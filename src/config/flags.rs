@@ -76,6 +76,7 @@ pub(super) struct Given {
     pub(super) replicate_tls_cert: Option<PathBuf>,
     pub(super) replicate_tls_key: Option<PathBuf>,
     pub(super) replicate_log_mib: Option<usize>,
+    pub(super) seed: bool,
 }
 
 pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:9999";
@@ -106,7 +107,7 @@ const LOG_LEVELS: [(&str, LevelFilter); 7] = [
 
 /// The flags of `galo serve`, in the order of its help.
 #[rustfmt::skip]
-pub(super) const SERVE_FLAGS: [Flag; 27] = [
+pub(super) const SERVE_FLAGS: [Flag; 28] = [
     Flag { name: "listen", value: " ADDR", default: LISTEN_DEFAULT,
         set: set_listen,
         help: "where to listen: HOST:PORT or unix:/PATH; may be repeated;\n\
@@ -206,6 +207,10 @@ pub(super) const SERVE_FLAGS: [Flag; 27] = [
         set: |given, value| number(value, LOG_MIB_MAX).map(|mib| given.replicate_log_mib = Some(mib)),
         help: "MiB from which on the front of the servers' log goes, once\n\
                all shards are in their object store" },
+    Flag { name: "seed", value: "", default: "off",
+        set: |given, value| switch(value).map(|seed| given.seed = seed),
+        help: "with --replicate: found a cluster that is empty with what\n\
+               --data has, which was served on one machine until now" },
     Flag { name: "log", value: " FORMAT", default: "text",
         set: |given, value| one_of(value, &LOG).map(|format| given.serve.log = format),
         help: "text or json, on standard error" },

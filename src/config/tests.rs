@@ -251,8 +251,9 @@ fn the_defaults_that_help_names_apply() {
         let more = more.iter().map(String::as_str);
         serve(&common.into_iter().chain(more).collect::<Vec<_>>(), &[])
     };
-    // Others are words about it.
-    let is_value = |it: &&Flag| it.default != "none" && !it.default.contains(' ');
+    // Others are words about it; and one goes with `replicate` only.
+    let is_value =
+        |it: &&Flag| it.default != "none" && !it.default.contains(' ') && it.name != "seed";
     let defaults: Vec<String> = SERVE_FLAGS.iter().filter(is_value).map(given).collect();
     assert_eq!(defaults.len(), 13);
     let said = settings(&defaults);
@@ -591,11 +592,13 @@ fn nodes_on_several_machines_need_no_run_and_are_replicated() {
     );
     let replicate = given.replicate.clone().unwrap();
     assert_eq!(given.durability, Durability::Replicated);
-    assert_eq!((given.shards, given.nodes()), (Some(8), 2));
+    assert_eq!((given.shards, given.nodes()), (None, 2));
+    assert_eq!(replicate.shards_by_default(), 8);
     assert_eq!(
         (replicate.nodes, replicate.node),
         (vec!["x".to_owned(), "y".to_owned()], 1)
     );
+    assert!(!replicate.seed);
     assert_eq!(replicate.engine.servers.join(","), servers);
     assert_eq!(replicate.engine.cluster, "galo");
     assert_eq!(given.cluster, None);
@@ -607,10 +610,12 @@ fn nodes_on_several_machines_need_no_run_and_are_replicated() {
             "prod",
             "--shards",
             "3",
+            "--seed",
         ],
         &[],
     );
     let replicate = alone.replicate.unwrap();
+    assert!(replicate.seed);
     assert_eq!((alone.shards, replicate.nodes.len()), (Some(3), 1));
     assert_eq!(replicate.engine.cluster, "prod");
 }

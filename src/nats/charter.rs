@@ -7,6 +7,8 @@ use std::str::FromStr;
 pub const PROTOCOL: u32 = 1;
 
 const PREFIX: &str = "galo.";
+/// In the place of a checksum.
+const SEEDED: &str = "seeded";
 
 /// What a cluster was founded with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +23,8 @@ pub struct Charter {
     pub nodes: Vec<String>,
     /// Cores of each node.
     pub cores: u32,
-    /// Checksum of the first accounts.
-    pub clients: u32,
+    /// Checksum of the first accounts. `None`: it began with a directory that was there, and they are in the store.
+    pub clients: Option<u32>,
 }
 
 impl Charter {
@@ -42,7 +44,10 @@ impl Charter {
             ("shards", shards.to_string()),
             ("nodes", nodes.join(",")),
             ("cores", cores.to_string()),
-            ("clients", format!("{clients:08x}")),
+            (
+                "clients",
+                clients.map_or(SEEDED.to_owned(), |it| format!("{it:08x}")),
+            ),
         ];
         let named = values.map(|(name, value)| (format!("{PREFIX}{name}"), value));
         named.into_iter().collect()
@@ -64,7 +69,10 @@ impl Charter {
             shards: number("shards", &text("shards")?)?,
             nodes: text("nodes")?.split(',').map(str::to_owned).collect(),
             cores: number("cores", &text("cores")?)?,
-            clients: u32::from_str_radix(&clients, 16).map_err(|_| "clients")?,
+            clients: match &*clients {
+                SEEDED => None,
+                sum => Some(u32::from_str_radix(sum, 16).map_err(|_| "clients")?),
+            },
         })
     }
 
@@ -99,7 +107,7 @@ mod tests {
             shards: 12,
             nodes: vec!["a".to_owned(), "b".to_owned()],
             cores: 2,
-            clients: 0x1234_5678,
+            clients: Some(0x1234_5678),
         }
     }
 
@@ -110,6 +118,11 @@ mod tests {
             Charter::from_metadata(|name| metadata.get(name).cloned())
         };
         assert_eq!(read(&metadata), Ok(charter()));
+        let seeded = Charter {
+            clients: None,
+            ..charter()
+        };
+        assert_eq!(read(&seeded.to_metadata()), Ok(seeded));
         for name in [
             "protocol",
             "directory",

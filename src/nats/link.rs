@@ -12,8 +12,9 @@ use tokio::task::{spawn_local, JoinHandle};
 use tokio::time::{sleep, Instant};
 
 use super::charter::Charter;
-use super::port::{Command, Core};
+use super::port::{Command, Core, Stored};
 use super::requests::{self, Asker};
+use super::store;
 use super::streams::{self, Names};
 use super::{ClientError, Settings};
 use crate::limits::{ENGINE_ANSWER_NS, ENGINE_RETRY_NS, MESSAGE_BYTES_MAX};
@@ -108,9 +109,11 @@ async fn refuse(
     waiting: Vec<Command>,
 ) {
     let tell = |command| {
-        if let Command::Charter { reply, .. } = command {
-            let _ = reply.send(Err(error.clone()));
-        }
+        let _ = match command {
+            Command::Charter { reply, .. } => reply.send(Err(error.clone())).is_ok(),
+            Command::Store { reply, .. } => reply.send(Err(error.clone())).is_ok(),
+            _ => false,
+        };
     };
     log::error!("{error}");
     waiting.into_iter().for_each(tell);
@@ -202,6 +205,12 @@ impl Link {
                 let (client, settings) = (self.client.clone(), self.settings.clone());
                 spawn_local(async move {
                     let _ = reply.send(find_charter(&client, &settings, proposed).await);
+                });
+            }
+            Command::Store { asked, reply } => {
+                let (client, settings) = (self.client.clone(), self.settings.clone());
+                spawn_local(async move {
+                    let _ = reply.send(use_store(&client, &settings, &asked).await);
                 });
             }
             Command::End => unreachable!("the loop ends with it"),
@@ -330,6 +339,37 @@ async fn find_charter(
             Ok(found) => return found,
             Err(why) if !std::mem::replace(&mut waits, true) => {
                 log::warn!("engine: JetStream does not answer ({why}); waiting");
+            }
+            Err(_) => {}
+        }
+        sleep(5 * RETRY).await;
+    }
+}
+
+/// See [`super::Client::seed`] and [`super::Client::fetch`].
+async fn use_store(
+    client: &Client,
+    settings: &Settings,
+    asked: &Stored,
+) -> Result<bool, ClientError> {
+    let (context, names) = (
+        async_nats::jetstream::new(client.clone()),
+        Names::of(settings),
+    );
+    let mut waits = false;
+    loop {
+        let done = match asked {
+            Stored::Fetch(shard, file) => store::fetch(&context, &names, *shard, file)
+                .await
+                .map(|found| Ok(found.is_some())),
+            Stored::Seed(file) => store::seed(&context, &names, settings.replicas(), file)
+                .await
+                .map(|seeded| seeded.map(|()| true)),
+        };
+        match done {
+            Ok(done) => return done,
+            Err(why) if !std::mem::replace(&mut waits, true) => {
+                log::warn!("engine: its store does not answer ({why}); waiting");
             }
             Err(_) => {}
         }

@@ -29,9 +29,10 @@ use std::{fmt, io};
 
 use tokio::sync::mpsc as to_thread;
 
+use crate::machine::engine::ShardFile;
 pub use charter::Charter;
-use port::Command;
 pub use port::Port;
+use port::{Command, Stored};
 pub use survey::{survey, LastRecord, ReplicaSurvey, StreamSurvey, Survey};
 
 /// How the engine is reached.
@@ -118,10 +119,30 @@ impl Client {
     /// The charter of the cluster; where there is none yet, `proposed` is, from then on. `None`: there is none. Waits for
     /// the engine, for as long as it takes. An error says why it cannot be used.
     pub fn charter(&self, proposed: Option<&Charter>) -> Result<Option<Charter>, ClientError> {
-        let (reply, replied) = mpsc::channel();
         let proposed = proposed.cloned();
-        let sent = self.commands.send(Command::Charter { proposed, reply });
+        self.wait(|reply| Command::Charter { proposed, reply })
+    }
+
+    /// Puts a shard's file into the store, for a cluster that is to be founded with it. Waits for the engine, for as long
+    /// as it takes.
+    pub fn seed(&self, file: ShardFile) -> Result<(), ClientError> {
+        let asked = Stored::Seed(file);
+        self.wait(|reply| Command::Store { asked, reply }).map(drop)
+    }
+
+    /// Gets the newest file of a shard from the store. Whether there is one. Waits for the engine, for as long as it takes.
+    pub fn fetch(&self, shard: u32, file: PathBuf) -> Result<bool, ClientError> {
+        let asked = Stored::Fetch(shard, file);
+        self.wait(|reply| Command::Store { asked, reply })
+    }
+
+    fn wait<T>(
+        &self,
+        command: impl FnOnce(mpsc::Sender<Result<T, ClientError>>) -> Command,
+    ) -> Result<T, ClientError> {
+        let (reply, replied) = mpsc::channel();
         let gone = || ClientError("the engine's thread has ended".to_owned());
+        let sent = self.commands.send(command(reply));
         sent.map_err(|_| gone())?;
         replied.recv().map_err(|_| gone())?
     }

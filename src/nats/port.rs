@@ -1,5 +1,6 @@
 //! A core's end of the engine's client, and what both ends tell each other.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use tokio::sync::{mpsc, Semaphore};
 
 use super::{Charter, ClientError};
 use crate::limits::ENGINE_BACKLOG_BYTES_MAX;
-use crate::machine::engine::{EngineEvent, EnginePort, Request};
+use crate::machine::engine::{EngineEvent, EnginePort, Request, ShardFile};
 
 /// What the thread is told.
 pub(super) enum Command {
@@ -25,8 +26,21 @@ pub(super) enum Command {
         proposed: Option<Charter>,
         reply: Sender<Result<Option<Charter>, ClientError>>,
     },
+    /// Somebody waits for a shard's file from the store, or for one to be put there.
+    Store {
+        asked: Stored,
+        reply: Sender<Result<bool, ClientError>>,
+    },
     /// Nobody is left.
     End,
+}
+
+/// What the process wants of the store.
+pub(super) enum Stored {
+    /// The newest file of a shard, at this path.
+    Fetch(u32, PathBuf),
+    /// A cluster that is not there yet is to begin with this one.
+    Seed(ShardFile),
 }
 
 /// What both ends have.

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::streams::{self, Names, Reply};
+use super::ClientError;
 use crate::limits::ENGINE_ANSWER_NS;
 use crate::machine::engine::{Sequence, ShardFile};
 
@@ -95,6 +96,50 @@ pub(super) async fn kept(context: &Context, names: &Names, shards: u32) -> Resul
     Ok(smallest(&all(&bucket).await?, shards))
 }
 
+/// The store, which is made if it is not there.
+async fn bucket(context: &Context, names: &Names, replicas: usize) -> Result<ObjectStore, Error> {
+    let found = timeout(STEP, context.get_object_store(names.bucket())).await?;
+    if let Ok(bucket) = found {
+        return Ok(bucket);
+    }
+    let config = Config {
+        bucket: names.bucket(),
+        max_bytes: -1,
+        num_replicas: replicas,
+        ..Config::default()
+    };
+    Ok(timeout(STEP, context.create_object_store(config)).await??)
+}
+
+async fn put(bucket: &ObjectStore, file: &ShardFile) -> Result<(), Error> {
+    let metadata = ObjectMetadata {
+        name: name(file.shard, file.epoch, file.sequence),
+        chunk_size: Some(CHUNK_BYTES),
+        ..ObjectMetadata::default()
+    };
+    let mut content = File::open(&file.path).await?;
+    bucket.put(metadata, &mut content).await?;
+    Ok(())
+}
+
+/// Stores a shard's file before the cluster is founded that begins with it. The inner error: the store is another's.
+pub(super) async fn seed(
+    context: &Context,
+    names: &Names,
+    replicas: usize,
+    file: &ShardFile,
+) -> Result<Result<(), ClientError>, Error> {
+    let bucket = bucket(context, names, replicas).await?;
+    if let Some(old) = all(&bucket).await?.iter().find(|it| it.epoch > 0) {
+        return Ok(Err(ClientError(format!(
+            "engine: the object store {} has {}, of a cluster that was there before: remove the store, or take another --cluster",
+            names.bucket(),
+            old.name()
+        ))));
+    }
+    put(&bucket, file).await.map(Ok)
+}
+
 /// Stores a shard's file, and lets go what it makes superfluous. `info`: the log's stream.
 pub(super) async fn keep(
     context: &Context,
@@ -103,31 +148,15 @@ pub(super) async fn keep(
     kept: &ShardFile,
 ) -> Result<(), Error> {
     let charter = info.charter()?;
-    let bucket = match timeout(STEP, context.get_object_store(names.bucket())).await? {
-        Ok(bucket) => bucket,
-        Err(_) => {
-            let config = Config {
-                bucket: names.bucket(),
-                max_bytes: -1,
-                num_replicas: streams::replicas(&info.config),
-                ..Config::default()
-            };
-            timeout(STEP, context.create_object_store(config)).await??
-        }
-    };
+    let bucket = bucket(context, names, streams::replicas(&info.config)).await?;
+    put(&bucket, kept).await?;
+    let all = all(&bucket).await?;
     let ShardFile {
         shard,
         epoch,
         sequence,
-        path,
+        ..
     } = kept;
-    let metadata = ObjectMetadata {
-        name: name(*shard, *epoch, *sequence),
-        chunk_size: Some(CHUNK_BYTES),
-        ..ObjectMetadata::default()
-    };
-    bucket.put(metadata, &mut File::open(path).await?).await?;
-    let all = all(&bucket).await?;
     let is_old = |it: &&Kept| it.shard == *shard && (it.epoch, it.sequence) < (*epoch, *sequence);
     for old in all.iter().filter(is_old) {
         remove(context, names, old).await?;

@@ -274,7 +274,7 @@ mod tests {
             shards: 3,
             nodes: vec!["a".to_owned()],
             cores: 1,
-            clients: 1,
+            clients: Some(1),
         }
     }
 

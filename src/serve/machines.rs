@@ -3,14 +3,15 @@
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
 
-use super::{random, ProcessEvent, ServeError};
+use super::{own, random, ProcessEvent, ServeError};
 use crate::clients;
 use crate::config::{Replicate, Serve};
+use crate::machine::engine::ShardFile;
 use crate::members::Members;
 use crate::nats::charter::PROTOCOL;
 use crate::nats::{Charter, Client};
 use crate::replicate;
-use crate::shard::{self, Owned, RealDisk};
+use crate::shard::{self, Directory, LogPosition, Owned, RealDisk};
 
 /// What this node takes the cluster for.
 fn charter(
@@ -18,7 +19,7 @@ fn charter(
     replicate: &Replicate,
     shards: u32,
     directory: u128,
-    clients: u32,
+    clients: Option<u32>,
 ) -> Charter {
     Charter {
         protocol: PROTOCOL,
@@ -38,7 +39,7 @@ fn differs(settings: &Serve, replicate: &Replicate, difference: &str) -> String 
     )
 }
 
-/// The id of the cluster's directories, for one that is about to be made: of the cluster that is there, or that is
+/// What the cluster was founded with, for a directory that is about to be made: the cluster that is there, or that is
 /// founded now. Waits for the engine.
 pub(super) fn found(
     client: &Client,
@@ -46,9 +47,9 @@ pub(super) fn found(
     replicate: &Replicate,
     shards: u32,
     clients: &[shard::Client],
-) -> Result<u128, ServeError> {
+) -> Result<Charter, ServeError> {
     let clients = clients::checksum(clients);
-    let ours = charter(settings, replicate, shards, random()?, clients);
+    let ours = charter(settings, replicate, shards, random()?, Some(clients));
     log::info!(
         "{}: waits for the engine, to be made",
         settings.data.display()
@@ -59,16 +60,151 @@ pub(super) fn found(
     let found = found.expect("one was proposed");
     let ours = Charter {
         directory: found.directory,
+        shards: settings.shards.map_or(found.shards, |_| shards),
+        clients: ours.clients.and(found.clients).and(ours.clients),
         ..ours
     };
-    match ours.difference(&found) {
-        None => Ok(found.directory),
-        Some(difference) => Err(ServeError::Engine(differs(
+    expect_same(settings, replicate, &ours, &found)?;
+    Ok(found)
+}
+
+fn expect_same(
+    settings: &Serve,
+    replicate: &Replicate,
+    ours: &Charter,
+    found: &Charter,
+) -> Result<(), ServeError> {
+    match ours.difference(found) {
+        None => Ok(()),
+        Some(difference) => {
+            let text = differs(settings, replicate, &difference);
+            Err(ServeError::Engine(text))
+        }
+    }
+}
+
+/// `--seed` is about a directory that is there.
+pub(super) fn expect_seed(settings: &Serve, is_new: bool) -> Result<(), ServeError> {
+    match &settings.replicate {
+        Some(replicate) if replicate.seed && is_new => Err(ServeError::Engine(format!(
+            "--seed: {} has nothing to found a cluster with",
+            settings.data.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Sees to it that all shards' files are copies of what the cluster has. Those of a new directory come from the engine, if the
+/// cluster began with a directory of one machine; with `--seed` this is that one.
+pub(super) fn have_copies(
+    client: &Client,
+    settings: &Serve,
+    replicate: &Replicate,
+    directory: &Directory<RealDisk>,
+) -> Result<(), ServeError> {
+    let without = directory.without_copies()?;
+    if without.is_empty() && !replicate.seed {
+        return Ok(());
+    }
+    let refuse = |error: crate::nats::ClientError| ServeError::Engine(error.0);
+    let Some(found) = client.charter(None).map_err(refuse)? else {
+        return match replicate.seed {
+            true => seed(client, settings, replicate, directory),
+            false => Err(ServeError::Engine(differs(
+                settings,
+                replicate,
+                "there is no such cluster; --seed would found it with what is here",
+            ))),
+        };
+    };
+    let meta = &directory.meta;
+    let ours = charter(
+        settings,
+        replicate,
+        meta.shards,
+        meta.directory,
+        found.clients,
+    );
+    expect_same(settings, replicate, &ours, &found)?;
+    if replicate.seed && without.is_empty() {
+        log::info!(
+            "--seed: the cluster is there, and this directory is of it: not needed any more"
+        );
+    }
+    let no_copy = |shard: u32, and: &str| {
+        let data = settings.data.display();
+        let text = format!("{data}: shard {shard} is no copy of what the cluster has, {and}");
+        Err(ServeError::Engine(text))
+    };
+    for shard in without {
+        if !directory.is_unused(shard)? {
+            return no_copy(
+                shard,
+                "and has been served without it: it begins with an empty directory here",
+            );
+        }
+        log::info!("shard {shard}: comes from the engine's store");
+        let file = directory.fetched(shard);
+        if !client.fetch(shard, file).map_err(refuse)? {
+            return no_copy(shard, "and the engine's store has none");
+        }
+        directory.accept(shard)?;
+    }
+    Ok(())
+}
+
+/// Founds a cluster with what is here. The charter comes last: before, there is no cluster.
+fn seed(
+    client: &Client,
+    settings: &Serve,
+    replicate: &Replicate,
+    directory: &Directory<RealDisk>,
+) -> Result<(), ServeError> {
+    let refuse = |error: crate::nats::ClientError| ServeError::Engine(error.0);
+    let owned = own(directory)?;
+    // One that was interrupted may be done again.
+    let is_begun = |it: &Owned<RealDisk>| {
+        let noted = it.recovered.log_position;
+        it.recovered.is_copy && noted.is_none_or(|it| it.place != LogPosition::BEGIN.place)
+    };
+    if owned.iter().any(is_begun) {
+        let text = differs(
             settings,
             replicate,
-            &difference,
-        ))),
+            "there is no such cluster, and --seed takes no directory of another one",
+        );
+        return Err(ServeError::Engine(text));
     }
+    for (owned, shard) in owned.iter().zip(0..) {
+        let begin = LogPosition {
+            records: owned.recovered.report.sequence,
+            ..LogPosition::BEGIN
+        };
+        let path = directory.archive(shard, begin)?;
+        let file = ShardFile {
+            shard,
+            epoch: 0,
+            sequence: 0,
+            path,
+        };
+        client.seed(file).map_err(refuse)?;
+        log::info!("--seed: shard {shard} is in the engine's store");
+    }
+    // As it is for the other nodes; and from now on it is not served without the cluster.
+    for shard in 0..directory.meta.shards {
+        directory.begin_with_archive(shard)?;
+    }
+    let meta = &directory.meta;
+    let ours = charter(settings, replicate, meta.shards, meta.directory, None);
+    let found = client.charter(Some(&ours)).map_err(refuse)?;
+    let found = found.expect("one was proposed");
+    expect_same(settings, replicate, &ours, &found)?;
+    log::info!(
+        "--seed: the cluster {} is founded with {}",
+        replicate.engine.cluster,
+        settings.data.display()
+    );
+    Ok(())
 }
 
 /// Has the process end if a directory that was made before is not of the cluster, once the engine says so.
@@ -81,7 +217,7 @@ pub(super) fn check(
 ) -> Result<(), ServeError> {
     let (client, events) = (client.clone(), events.clone());
     // What clients it began with is not known any more; the records would not fit.
-    let ours = charter(settings, replicate, meta.shards, meta.directory, 0);
+    let ours = charter(settings, replicate, meta.shards, meta.directory, None);
     let none = differs(settings, replicate, "there is no such cluster");
     let other = differs(settings, replicate, "");
     let look = move || {

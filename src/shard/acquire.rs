@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use super::disk::Disk;
 use super::error::{At, RecoveryError};
+use super::journal::HEADER_BYTES;
 use super::layout::{self, shard_dir, SHARD_LOCK};
 use super::lock::Locked;
-use super::{archive, LogPosition, Meta, Recovered, PLACE_BYTES};
+use super::recovery::list;
+use super::{archive, LogPosition, Meta, Recovered};
 use probe::probe;
 
 /// A data directory, for somebody who may own shards of it.
@@ -52,13 +54,28 @@ impl<D: Disk> Directory<D> {
         acquired
     }
 
-    /// Notes that all shards' files are copies of what an engine has, from its first record on.
-    pub fn are_copies(&self) -> Result<(), RecoveryError> {
-        let begin = LogPosition {
-            records: 0,
-            place: [0; PLACE_BYTES],
-        };
-        (0..self.meta.shards).try_for_each(|shard| self.note(shard, begin))
+    /// Shards whose files are no copies of what an engine has.
+    pub fn without_copies(&self) -> Result<Vec<u32>, RecoveryError> {
+        let mut without = Vec::new();
+        for shard in 0..self.meta.shards {
+            let listing = list(&self.disk, &shard_dir(&self.path, shard))?;
+            if !listing.log_position && !listing.archive {
+                without.push(shard);
+            }
+        }
+        Ok(without)
+    }
+
+    /// Whether a shard's files are as they were made.
+    pub fn is_unused(&self, shard: u32) -> Result<bool, RecoveryError> {
+        let dir = shard_dir(&self.path, shard);
+        let listing = list(&self.disk, &dir)?;
+        if listing.snapshots != [0] || listing.segments != [1] || !listing.runs.is_empty() {
+            return Ok(false);
+        }
+        let file = layout::segment(&dir, 1);
+        let bytes = self.disk.map(&file).at("map", &file)?.len();
+        Ok(bytes <= HEADER_BYTES)
     }
 
     /// Notes how far a shard's files have come in an engine's log: the journal is durable so far. Blocks.
@@ -75,6 +92,20 @@ impl<D: Disk> Directory<D> {
         Ok(layout::archive_made(&dir))
     }
 
+    /// The archive that was [made](Self::archive) is what a shard of ours begins with at the next start. Blocks.
+    pub fn begin_with_archive(&self, shard: u32) -> Result<(), RecoveryError> {
+        let dir = shard_dir(&self.path, shard);
+        let (made, fetched) = (layout::archive_made(&dir), layout::archive_fetched(&dir));
+        self.disk.rename(&made, &fetched).at("rename", &made)?;
+        self.accept(shard)
+    }
+
+    /// The archive that has [come](Self::fetched) takes the place of a shard's files at the next start. Blocks.
+    pub fn accept(&self, shard: u32) -> Result<(), RecoveryError> {
+        let dir = shard_dir(&self.path, shard);
+        archive::accept(&self.disk, &dir, &self.meta.identity(shard))
+    }
+
     /// Where a shard's archive is to be that comes from others.
     pub fn fetched(&self, shard: u32) -> PathBuf {
         layout::archive_fetched(&shard_dir(&self.path, shard))
@@ -83,8 +114,7 @@ impl<D: Disk> Directory<D> {
     /// [Acquires](Self::acquire) a shard with the files of the archive that has [come](Self::fetched), in the place of all
     /// that are there. Blocks.
     pub fn restore(&self, shard: u32) -> Result<Acquired<D>, RecoveryError> {
-        let dir = shard_dir(&self.path, shard);
-        archive::accept(&self.disk, &dir, &self.meta.identity(shard))?;
+        self.accept(shard)?;
         self.acquire(shard)
     }
 

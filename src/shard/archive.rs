@@ -250,6 +250,28 @@ pub(super) fn accept<D: Disk>(
     disk.sync_dir(dir).at("sync", dir)
 }
 
+/// What an archive has.
+pub(super) struct Summary {
+    pub(super) files: usize,
+    pub(super) records: u64,
+    /// Of the whole.
+    pub(super) bytes: u64,
+}
+
+/// Verifies the archive that was accepted.
+pub(super) fn check<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    identity: &Identity,
+) -> Result<Summary, RecoveryError> {
+    let archive = Archive::open(disk, &layout::archive(dir), identity)?;
+    Ok(Summary {
+        files: archive.entries.len(),
+        records: archive.place.records,
+        bytes: archive.content.len() as u64,
+    })
+}
+
 /// Puts the files of the archive that was accepted in the place of all that are there. Whatever stops it: the archive is
 /// still there, and it is done again.
 pub(super) fn unpack<D: Disk>(

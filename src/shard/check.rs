@@ -8,7 +8,7 @@ use super::disk::{Disk, RealDisk};
 use super::error::{At, RecoveryError};
 use super::payments::Run;
 use super::snapshot::{self, HEADER_BYTES};
-use super::{layout, recovery, Identity, Meta, Shard};
+use super::{archive, layout, recovery, Identity, LogPosition, Meta, Shard};
 use crate::bank::Account;
 
 /// How often a shard is looked at again because galo removed a file meanwhile.
@@ -65,6 +65,20 @@ pub fn check_on<D: Disk>(
                 found => break found?,
             }
         };
+        let found = match found {
+            Found::Archive(archive) => {
+                summary.bytes += archive.bytes;
+                print(
+                    output,
+                    format_args!(
+                        "shard {shard}: an archive of {} files with record {}, {} bytes, takes the place of what is here at the next start",
+                        archive.files, archive.records, archive.bytes
+                    ),
+                )?;
+                continue;
+            }
+            Found::Files(found) => found,
+        };
         summary.accounts += found.accounts;
         summary.payments_open += found.open;
         summary.payments_settled += found.settled;
@@ -95,6 +109,11 @@ fn print(output: &mut impl Write, line: std::fmt::Arguments<'_>) -> Result<(), R
     writeln!(output, "{line}").at("write to", Path::new("the output"))
 }
 
+enum Found {
+    Files(FoundInShard),
+    Archive(archive::Summary),
+}
+
 struct FoundInShard {
     accounts: u64,
     snapshots: usize,
@@ -105,6 +124,8 @@ struct FoundInShard {
     open: u64,
     settled: u64,
     torn: Option<super::chain::Torn>,
+    /// A copy of what a cluster has: what is noted of it, if that is readable.
+    copy: Option<Option<LogPosition>>,
 }
 
 impl std::fmt::Display for FoundInShard {
@@ -122,6 +143,15 @@ impl std::fmt::Display for FoundInShard {
             self.sequence,
             self.bytes
         )?;
+        match &self.copy {
+            None => {}
+            Some(Some(noted)) => {
+                write!(f, "; a cluster's copy, noted at record {}", noted.records)?
+            }
+            Some(None) => f.write_str(
+                "; a cluster's copy, whose log-position says nothing: the whole log is read again",
+            )?,
+        }
         if let Some(torn) = &self.torn {
             write!(
                 f,
@@ -136,13 +166,17 @@ impl std::fmt::Display for FoundInShard {
     }
 }
 
-fn check_shard<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    identity: &Identity,
-) -> Result<FoundInShard, RecoveryError> {
+fn check_shard<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<Found, RecoveryError> {
     let dir = layout::shard_dir(dir, identity.shard);
     let listing = recovery::list(disk, &dir)?;
+    if listing.archive {
+        // What is beside it may be half of what was there, or half of what is in it.
+        return archive::check(disk, &dir, identity).map(Found::Archive);
+    }
+    let copy = match listing.log_position {
+        true => Some(LogPosition::read(disk, &dir, identity)?),
+        false => None,
+    };
     let mut snapshot_bytes = 0;
     let mut accounts = 0;
     // Replaying may begin with either of the two that are kept.
@@ -188,7 +222,8 @@ fn check_shard<D: Disk>(
             });
         }
     }
-    Ok(FoundInShard {
+    Ok(Found::Files(FoundInShard {
+        copy,
         open: shard.payments().open() as u64,
         settled: shard.payments().settled(),
         accounts,
@@ -204,7 +239,7 @@ fn check_shard<D: Disk>(
                 .map(|segment| segment.bytes)
                 .sum::<u64>(),
         torn: end.torn,
-    })
+    }))
 }
 
 fn check_accounts(

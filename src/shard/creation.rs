@@ -15,7 +15,7 @@ use super::journal::{self, HEADER_BYTES};
 use super::lock::Locked;
 use super::meta::{expect_half_made, write};
 use super::snapshot::{Position, SnapshotHeader, Writer};
-use super::{layout, Identity, Meta};
+use super::{layout, Identity, LogPosition, Meta};
 use crate::bank::Account;
 use crate::limits::{SHARDS_MAX, SNAPSHOT_SLICE_BYTES};
 
@@ -38,6 +38,26 @@ pub fn create<D: Disk>(
     meta: &Meta,
     clients: &[Client],
 ) -> Result<(), RecoveryError> {
+    make(disk, dir, meta, clients, None)
+}
+
+/// The same, of files that are copies of what an engine has, from its first record on.
+pub fn create_copies<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    meta: &Meta,
+    clients: &[Client],
+) -> Result<(), RecoveryError> {
+    make(disk, dir, meta, clients, Some(LogPosition::BEGIN))
+}
+
+fn make<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    meta: &Meta,
+    clients: &[Client],
+    place: Option<LogPosition>,
+) -> Result<(), RecoveryError> {
     assert!(meta.shards > 0 && meta.shards as usize <= SHARDS_MAX);
     disk.create_dir(dir).at("create", dir)?;
     let names = disk.list(dir).at("list", dir)?;
@@ -56,7 +76,11 @@ pub fn create<D: Disk>(
         rest = others;
         let shard_dir = layout::shard_dir(dir, shard);
         disk.create_dir(&shard_dir).at("create", &shard_dir)?;
-        create_shard(disk, &shard_dir, &meta.identity(shard), own)?;
+        let identity = meta.identity(shard);
+        if let Some(place) = place {
+            place.write(disk, &shard_dir, &identity)?;
+        }
+        create_shard(disk, &shard_dir, &identity, own)?;
     }
     let file = dir.join(layout::META);
     let temporary = layout::temporary(&file);
@@ -123,7 +147,9 @@ pub(super) fn named_in(data: &Path) -> impl Iterator<Item = PathBuf> + '_ {
 fn empty_shard<D: Disk>(disk: &D, dir: &Path) -> Result<(), RecoveryError> {
     let listing = layout::Listing::new(disk.list(dir).at("list", dir)?);
     let temporary = listing.temporary.iter().map(|name| dir.join(name));
-    for path in listing.content(dir).into_iter().chain(temporary) {
+    let archive = listing.archive.then(|| layout::archive(dir));
+    let others = temporary.chain(archive);
+    for path in listing.content(dir).into_iter().chain(others) {
         disk.remove(&path).at("remove", &path)?;
     }
     Ok(())

@@ -34,6 +34,12 @@ pub struct LogPosition {
 }
 
 impl LogPosition {
+    /// Before the first record of both.
+    pub const BEGIN: LogPosition = LogPosition {
+        records: 0,
+        place: [0; PLACE_BYTES],
+    };
+
     fn to_bytes(self, identity: &Identity) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(&MAGIC);

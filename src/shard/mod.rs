@@ -41,7 +41,7 @@ pub(crate) mod tests;
 
 pub use acquire::{Acquired, Directory, Owned};
 pub use apply::Applied;
-pub use creation::{create, unmake, Client};
+pub use creation::{create, create_copies, unmake, Client};
 pub use dedup::DedupResult;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::RecoveryError;

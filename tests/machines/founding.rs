@@ -1,6 +1,6 @@
 //! Which nodes are of a cluster, and which are not.
 
-use galo_testkit::{data_dir, Launch, NatsCluster};
+use galo_testkit::{data_dir, Launch, NatsCluster, Server};
 
 use crate::machines::{Machines, NODES};
 
@@ -103,4 +103,76 @@ fn one_server_is_enough_to_try_it_out() {
             == 4
     });
     assert_eq!(server.balance(1), 5);
+}
+
+#[test]
+fn a_directory_of_one_machine_founds_a_cluster_that_is_empty() {
+    let engine = NatsCluster::start(3);
+    let [alone, fresh, other] = [(); 3].map(|()| data_dir());
+    let server = Launch::serve(alone.path())
+        .cores(1)
+        .flag("shards", "3")
+        .start();
+    for client in 1..=5 {
+        assert_eq!(server.transact(client, 'c', 7, "x").status, 200);
+    }
+    server.kill(); // Its journal is what counts.
+    let launch = |data: &std::path::Path, name: &str| {
+        node(&engine, data)
+            .cores(1)
+            .flag("nodes", "a,b")
+            .flag("node", name)
+    };
+    launch(fresh.path(), "a")
+        .arg("--seed")
+        .listen("127.0.0.1:0")
+        .run()
+        .refused(1, &["--seed", "nothing to found a cluster with"]);
+    let without = launch(alone.path(), "a").listen("127.0.0.1:0").run();
+    without.refused(1, &["there is no such cluster", "--seed"]);
+    let whole = |server: &Server, shards: usize| {
+        galo_testkit::wait_until("it has its shards", || {
+            let health = server.get("/health").json();
+            health["shards"].as_array().map_or(0, Vec::len) == shards
+        });
+    };
+    let a = launch(alone.path(), "a").arg("--seed").start();
+    whole(&a, 3);
+    assert_eq!(a.transact(1, 'd', 2, "y").posted().1, 5);
+    // A new node has what was there before, and what came then.
+    let b = launch(fresh.path(), "b").start();
+    whole(&b, 1);
+    a.stop();
+    whole(&b, 3);
+    for client in 1..=5 {
+        let expected = if client == 1 { 5 } else { 7 };
+        assert_eq!(b.balance(client), expected, "client {client}");
+    }
+    // The flag may stay where it was.
+    let a = launch(alone.path(), "a").arg("--seed").start();
+    whole(&a, 2);
+    assert_eq!(a.balance(1), 5);
+    a.stop();
+    b.stop();
+    let without = Launch::serve(alone.path()).cores(1).run();
+    without.refused(1, &["a copy of what a cluster has"]);
+    // Nor does it found another cluster.
+    let again = launch(alone.path(), "a")
+        .arg("--seed")
+        .flag("cluster", "other")
+        .listen("127.0.0.1:0");
+    let again = again.run();
+    again.refused(1, &["the cluster other", "no directory of another one"]);
+    // Another directory cannot found this one again.
+    Launch::serve(other.path())
+        .cores(1)
+        .flag("shards", "3")
+        .start()
+        .stop();
+    let again = launch(other.path(), "a")
+        .arg("--seed")
+        .listen("127.0.0.1:0");
+    again
+        .run()
+        .refused(1, &["not a node of the cluster galo", "directory is"]);
 }

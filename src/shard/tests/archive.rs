@@ -146,3 +146,19 @@ fn a_place_in_the_log_counts_as_far_as_the_journal_is_there() {
     });
     assert_eq!(directory.open().log_position, None, "it is damaged");
 }
+
+#[test]
+fn a_shard_begins_with_its_own_archive() {
+    let directory = Directory::new();
+    let fresh = data(&directory, RealDisk);
+    assert!(fresh.is_unused(0).unwrap());
+    assert_eq!(fresh.without_copies().unwrap(), [0]);
+    let state = with_records(&directory);
+    assert!(!fresh.is_unused(0).unwrap());
+    fresh.archive(0, PLACE).unwrap();
+    assert_eq!(fresh.without_copies().unwrap(), [0]);
+    fresh.begin_with_archive(0).unwrap();
+    assert!(fresh.without_copies().unwrap().is_empty());
+    is_restored(&directory, &state);
+    assert!(fresh.without_copies().unwrap().is_empty());
+}

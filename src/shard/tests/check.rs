@@ -3,6 +3,7 @@
 use super::recovery::{edit_snapshot, with_dedup_table, DEDUP, KEYS};
 use super::*;
 use crate::shard::check::check;
+use crate::shard::LogPosition;
 
 fn lines(
     directory: &Directory,
@@ -118,4 +119,47 @@ fn refuses_what_is_no_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let error = check(dir.path(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error, RecoveryError::NotMade { .. }));
+}
+
+#[test]
+fn says_of_a_copy_that_it_is_one_and_of_an_archive_that_waits() {
+    let directory = with_records();
+    let data = crate::shard::Directory {
+        disk: RealDisk,
+        path: directory.path().to_owned(),
+        meta: directory.meta,
+        descriptor: String::new(),
+    };
+    let place = LogPosition {
+        records: 9,
+        ..LogPosition::BEGIN
+    };
+    data.note(0, place).unwrap();
+    let (summary, output) = lines(&directory);
+    assert_eq!(summary.unwrap().records, 10);
+    assert!(
+        output.contains("; a cluster's copy, noted at record 9\n"),
+        "{output}"
+    );
+    edit(&layout::log_position(&directory.shard_dir()), |bytes| {
+        bytes[50] ^= 1
+    });
+    let (summary, output) = lines(&directory);
+    assert_eq!(summary.unwrap().records, 10);
+    assert!(output.contains("log-position says nothing"), "{output}");
+    data.archive(0, place).unwrap();
+    data.begin_with_archive(0).unwrap();
+    let (summary, output) = lines(&directory);
+    let archive = layout::archive(&directory.shard_dir());
+    assert_eq!(
+        summary.unwrap().bytes,
+        fs::metadata(&archive).unwrap().len()
+    );
+    assert!(
+        output.contains("shard 0: an archive of 2 files with record 9"),
+        "{output}"
+    );
+    edit(&archive, |bytes| bytes[4100] ^= 1);
+    let error = lines(&directory).0.unwrap_err().to_string();
+    assert!(error.contains(&archive.display().to_string()), "{error}");
 }
