@@ -329,6 +329,10 @@ pub const ARCHIVE_RETRY_NS: u64 = 10 * SECOND_NS;
 pub const LOG_MIB: usize = 256;
 /// See [`LOG_MIB`].
 pub const LOG_MIB_MAX: usize = 1 << 20;
+/// Between two digests of a shard that is written to, for other copies to compare.
+pub const DIGEST_NS: u64 = 10 * SECOND_NS;
+/// Accounts in a digest: some 0.3 ms of reading; the next one goes on behind them.
+pub const DIGEST_ACCOUNTS: usize = 4096;
 /// Between two notes of how far a copy is in the engine's log: so much of it a start after kill -9 reads again.
 pub const LOG_POSITION_NS: u64 = 10 * SECOND_NS;
 /// A member that has not said that it got what it was sent is asked so often.

@@ -321,13 +321,20 @@ impl<D: Disk> Runtime<D> {
         }
     }
 
-    /// Where the copy of a shard ends.
+    /// A shard's copy here, or the shard, if it is ours.
     #[cfg(test)]
-    pub(crate) fn log_end(&self, shard: usize) -> Option<crate::shard::LogEnd> {
+    pub(crate) fn copy(&self, shard: usize) -> Option<&crate::shard::Shard> {
         let owned_shard = self.owned.iter().find(|it| it.shard == shard)?;
         let mut ours = self.node.shards();
         let ours = || ours.find(|it| it.identity().shard as usize == shard);
-        Some(owned_shard.standby.as_ref().or_else(ours)?.log_end())
+        owned_shard.standby.as_ref().or_else(ours)
+    }
+
+    /// A shard's copy here, to be spoilt.
+    #[cfg(test)]
+    pub(crate) fn standby_mut(&mut self, shard: usize) -> Option<&mut crate::shard::Shard> {
+        let owned_shard = self.owned.iter_mut().find(|it| it.shard == shard)?;
+        owned_shard.standby.as_mut()
     }
 
     /// To look at from outside.

@@ -37,4 +37,5 @@ mod tests;
 
 pub use outbox::{Alarm, Event};
 pub use position::{Owner, Place, Position, PLACE_BYTES};
+pub use record::Digest;
 pub use replica::{Replica, Settings};

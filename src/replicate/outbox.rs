@@ -85,6 +85,13 @@ pub enum Alarm {
         /// The second one.
         sequence: Sequence,
     },
+    /// Our copy of a shard is not what the owner's was.
+    Differs {
+        /// The shard.
+        shard: u32,
+        /// Behind this record.
+        sequence: Sequence,
+    },
     /// A record of somebody who did not own the shard: a server took it that lacked the newer epoch. It is not applied, by
     /// anybody.
     NotTheOwners {
@@ -121,6 +128,10 @@ impl fmt::Display for Alarm {
             Alarm::Repeated { shard, sequence } => write!(
                 f,
                 "record {sequence} of the engine's log repeats one of shard {shard}: it is applied once"
+            ),
+            Alarm::Differs { shard, sequence } => write!(
+                f,
+                "the copy of shard {shard} here is not what its owner had behind record {sequence} of the engine's log: it starts over"
             ),
             Alarm::NotTheOwners { shard, sequence } => write!(
                 f,

@@ -12,7 +12,7 @@
 //! | epoch | 8 | of the shard's owner; in records of leases what tells apart processes that take themselves for the same member |
 //! | number | 8 | of the batch in its epoch, from 1; of the renewal in its incarnation, from 0 |
 //! | previous | 8 | the record before it in its subject, as its writer knows it |
-//! | content | to 4 before the end | of a `batch`: its bytes; of a `handover`: the member, 4 bytes |
+//! | content | to 4 before the end | of a `batch`: its bytes; of a `handover`: the member, 4 bytes; of a `digest`: the journal's last record, 8 bytes, the first account, 8, and the checksum, 4 |
 //! | crc | 4 | CRC-32C of all before |
 //!
 //! | kind | in | what it says |
@@ -24,6 +24,7 @@
 //! | 5 `ended` | lease | the writer has given its lease up |
 //! | 6 `revoked` | lease | the writer has found that the member's lease has run out |
 //! | 7 `mark` | log | nothing: a record of a shard that may have had none for long |
+//! | 8 `digest` | log | what the owner's copy was like behind the record before, for the other copies to compare |
 
 use crate::codec::{is_sealed, put, seal, u16_at, Fields};
 use crate::machine::engine::{Sequence, Subject};
@@ -41,6 +42,7 @@ const HELD: u16 = 4;
 const ENDED: u16 = 5;
 const REVOKED: u16 = 6;
 const MARK: u16 = 7;
+const DIGEST: u16 = 8;
 
 /// Who wrote a record: a member, from one start to the next, or to the loss of its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +64,8 @@ pub enum Kind {
     Handover(u32),
     /// Nothing: a record of a shard that may have had none for long.
     Mark,
+    /// What the owner's copy was like behind the record before.
+    Digest(Digest),
     /// The writer's lease is renewed.
     Held,
     /// The writer has given its lease up.
@@ -70,11 +74,43 @@ pub enum Kind {
     Revoked,
 }
 
+/// What a part of a copy of a shard is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// The last record of its journal.
+    pub journal: u64,
+    /// The first of the accounts.
+    pub from: u64,
+    /// Of them, and of what else is compared.
+    pub checksum: u32,
+}
+
+impl Digest {
+    fn read(content: &[u8]) -> Option<Digest> {
+        let mut fields = Fields::new(content);
+        let digest = Digest {
+            journal: fields.u64()?,
+            from: fields.u64()?,
+            checksum: fields.u32()?,
+        };
+        fields.is_empty().then_some(digest)
+    }
+}
+
+fn content(record: &[u8], kind: u16) -> Option<&[u8]> {
+    let its = u16_at(record, MAGIC.len() + size_of_val(&VERSION));
+    let content = RECORD_BYTES_MIN - CRC_BYTES..record.len() - CRC_BYTES;
+    (its == kind).then(|| &record[content])
+}
+
 /// The batch of a record of the log that was [read](Record::read) before, if it is one.
 pub fn batch(record: &[u8]) -> Option<&[u8]> {
-    let kind = u16_at(record, MAGIC.len() + size_of_val(&VERSION));
-    let content = RECORD_BYTES_MIN - CRC_BYTES..record.len() - CRC_BYTES;
-    (kind == BATCH).then(|| &record[content])
+    content(record, BATCH)
+}
+
+/// The digest of one, if it is one.
+pub fn digest(record: &[u8]) -> Option<Digest> {
+    Digest::read(content(record, DIGEST)?)
 }
 
 /// A record.
@@ -99,11 +135,18 @@ pub struct Record {
 impl Record {
     /// As in the table at the top.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut digest = Vec::new();
         let (kind, content): (u16, &[u8]) = match &self.kind {
             Kind::Epoch => (EPOCH, &[]),
             Kind::Batch(records) => (BATCH, records),
             Kind::Handover(to) => (HANDOVER, &to.to_le_bytes()),
             Kind::Mark => (MARK, &[]),
+            Kind::Digest(it) => {
+                put(&mut digest, it.journal);
+                put(&mut digest, it.from);
+                put(&mut digest, it.checksum);
+                (DIGEST, &digest)
+            }
             Kind::Held => (HELD, &[]),
             Kind::Ended => (ENDED, &[]),
             Kind::Revoked => (REVOKED, &[]),
@@ -153,6 +196,7 @@ impl Record {
                 (Subject::Log(_), BATCH) => Kind::Batch(fields.rest().to_vec()),
                 (Subject::Log(_), HANDOVER) => Kind::Handover(fields.u32()?),
                 (Subject::Log(_), MARK) => Kind::Mark,
+                (Subject::Log(_), DIGEST) => Kind::Digest(Digest::read(fields.rest())?),
                 (Subject::Lease(_), HELD) => Kind::Held,
                 (Subject::Lease(_), ENDED) => Kind::Ended,
                 (Subject::Lease(_), REVOKED) => Kind::Revoked,

@@ -7,7 +7,7 @@ use super::lease::Lease;
 use super::outbox::{Alarm, Event, Outbox, Part};
 use super::peers::Peer;
 use super::position::{Owner, Place, Position};
-use super::record::{Record, Writer};
+use super::record::{Digest, Record, Writer};
 use super::shard::ShardLog;
 use crate::limits::CANDIDATE_NS;
 use crate::machine::engine::{Answer, Request, RequestId, Sequence, ShardFile, Subject};
@@ -135,9 +135,13 @@ impl Replica {
         self.go_on();
     }
 
-    /// The copy of a shard that was [behind](Event::Behind) is at this place.
+    /// The copy of a shard that was [behind](Event::Behind), or [differed](Self::differs), is at this place.
     pub fn restored(&mut self, shard: u32, place: Place) {
+        self.note_followed();
         self.shards[shard as usize].restored(place);
+        if !self.behind {
+            self.follower.go_back(&mut self.out, place.followed);
+        }
         self.go_on();
     }
 
@@ -182,6 +186,16 @@ impl Replica {
     pub fn mark(&mut self, shard: u32) {
         self.shards[shard as usize].mark();
         self.wake_ns = 0;
+    }
+
+    /// Tells the other copies what ours is like behind the batch that was [appended](Self::append) last: right after that.
+    pub fn digest(&mut self, shard: u32, digest: Digest) {
+        self.shards[shard as usize].digest(digest);
+    }
+
+    /// Our copy of a shard is not like the owner's behind a record: it starts over ([`Event::Behind`]).
+    pub fn differs(&mut self, shard: u32, sequence: Sequence) {
+        self.shards[shard as usize].differs(&mut self.out, sequence);
     }
 
     /// Stores a file that has all of a shard up to a record of it: [`Event::Kept`] tells when.

@@ -2,7 +2,7 @@
 
 use super::outbox::{Alarm, Event, Outbox, Part};
 use super::position::{Fit, Owner, Place, Position};
-use super::record::{Kind, Record, Writer};
+use super::record::{Digest, Kind, Record, Writer};
 use super::takeover::{Progress, Takeover};
 use super::tenure::{Fate, Tenure};
 use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
@@ -90,6 +90,13 @@ impl ShardLog {
         }
     }
 
+    /// Sends a digest behind the record that is under way, if it is ours.
+    pub(super) fn digest(&mut self, digest: Digest) {
+        if let Role::Tenure(tenure) = &mut self.role {
+            tenure.digest(digest);
+        }
+    }
+
     // ---- As a candidate --------------------------------------------------------------
 
     /// When the next attempt may be begun; `None`: one is under way, or the shard is ours, or closed.
@@ -159,6 +166,17 @@ impl ShardLog {
             out.events.push_back(Event::Behind(self.shard));
         }
         is_behind && !self.is_closed()
+    }
+
+    /// Its copy is not what the owner's was behind `sequence`: it is to come from elsewhere. Not of one that is ours.
+    pub(super) fn differs(&mut self, out: &mut Outbox, sequence: Sequence) {
+        if matches!(self.role, Role::Standby | Role::Takeover(_)) {
+            let shard = self.shard;
+            self.role = Role::Lost;
+            self.followed = 0;
+            out.alarm(Alarm::Differs { shard, sequence });
+            out.events.push_back(Event::Behind(shard));
+        }
     }
 
     /// Its copy has come from elsewhere.

@@ -13,7 +13,7 @@
 //! the newer epoch takes the batch of the former owner. What is delivered has no gap ([`super::Replica`]).
 
 use super::outbox::{Alarm, Outbox, Part, Question};
-use super::record::{Kind, Record, Writer};
+use super::record::{Digest, Kind, Record, Writer};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS};
 use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
@@ -41,6 +41,8 @@ pub(super) struct Tenure {
     under_way: Option<UnderWay>,
     /// Whom the shard is to go to.
     successor: Option<u32>,
+    /// Is to be the next record: it is about the one before.
+    digest: Option<Digest>,
     /// A mark is to be the next record.
     mark: bool,
 }
@@ -53,6 +55,7 @@ impl Tenure {
             epoch,
             under_way: None,
             successor: None,
+            digest: None,
             mark: false,
         }
     }
@@ -62,9 +65,9 @@ impl Tenure {
         self.successor.is_none()
     }
 
-    /// Whether nothing is under way, and the shard stays.
+    /// Whether nothing is under way or to go before, and the shard stays.
     pub(super) fn may_append(&self) -> bool {
-        self.stays() && self.is_idle()
+        self.stays() && self.is_idle() && self.digest.is_none()
     }
 
     /// Gives the shard away, once nothing is under way any more.
@@ -75,6 +78,11 @@ impl Tenure {
     /// Sends a mark, once nothing is under way any more.
     pub(super) fn mark(&mut self) {
         self.mark = true;
+    }
+
+    /// Sends a digest of what the copy is like behind the record that is under way.
+    pub(super) fn digest(&mut self, digest: Digest) {
+        self.digest = Some(digest);
     }
 
     /// Whether nothing is under way.
@@ -132,7 +140,9 @@ impl Tenure {
         now_ns: u64,
     ) {
         let Some(it) = &mut self.under_way else {
-            if let Some(to) = self.successor {
+            if let Some(digest) = self.digest.take() {
+                self.append(out, part, Kind::Digest(digest), last);
+            } else if let Some(to) = self.successor {
                 self.append(out, part, Kind::Handover(to), last);
             } else if std::mem::take(&mut self.mark) {
                 self.append(out, part, Kind::Mark, last);

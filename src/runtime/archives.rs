@@ -193,11 +193,11 @@ impl<D: Disk> Runtime<D> {
 
     // ---- From there ---------------------------------------------------------------------
 
-    /// The log does not have any more what a copy lacks.
+    /// The log does not have any more what a copy lacks, or a copy is not like its owner's.
     pub(super) fn behind(&mut self, number: usize) {
         let now_ns = self.node.now().monotonic_ns;
         if let Some(owned_shard) = self.here(number) {
-            log::info!("shard {number}: the engine's log begins behind what is here; its archive is fetched");
+            log::info!("shard {number}: what is here lacks what the engine's log had, or differs from it: its archive is fetched");
             owned_shard.away = Away::Behind(now_ns);
         }
     }

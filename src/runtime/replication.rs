@@ -17,11 +17,11 @@ use std::convert::Infallible;
 use super::archives::{place, Archives};
 use super::carrier::Carrier;
 use super::{with_jobs, Away, OwnedShard, Runtime, Work};
-use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, ENGINE_STOP_NS};
-use crate::machine::engine::{Answer, EngineEvent};
+use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, DIGEST_NS, ENGINE_STOP_NS};
+use crate::machine::engine::{Answer, EngineEvent, Sequence};
 use crate::machine::{Effect, Exit, Target};
 use crate::node::{Node, NotTaken};
-use crate::replicate::{record, Event, Place, Replica, Settings};
+use crate::replicate::{record, Digest, Event, Place, Replica, Settings};
 use crate::shard::{Acquired, AppendError, Disk, LogPosition, RecoveryError};
 use crate::system::with_limit;
 use probe::probe;
@@ -53,6 +53,10 @@ struct Batches {
     records: u64,
     /// Sent: how many records, and when. Monotonic.
     under_way: Option<(u64, u64)>,
+    /// Not before that a digest is sent behind one. Monotonic.
+    digest_ns: u64,
+    /// With which account it begins.
+    digest_from: usize,
 }
 
 impl Batches {
@@ -168,6 +172,19 @@ impl Replication {
                 let gathered = std::mem::take(&mut batches.gathered);
                 probe!(galo, append, number, records, gathered.len());
                 self.replica.append(shard, gathered);
+                // Our copy is what it will be behind this batch.
+                if now_ns >= batches.digest_ns {
+                    let from = batches.digest_from;
+                    let copy = node.shard_mut(number);
+                    let (checksum, next) = copy.digest(from);
+                    (batches.digest_ns, batches.digest_from) = (now_ns + DIGEST_NS, next);
+                    let digest = Digest {
+                        journal: copy.sequence(),
+                        from: from as u64,
+                        checksum,
+                    };
+                    self.replica.digest(shard, digest);
+                }
             } else if batches.is_empty() && self.replica.owns(shard) {
                 if let Some(to) = node.successor(number) {
                     self.replica.hand_over(shard, to as u32);
@@ -291,13 +308,14 @@ impl<D: Disk> Runtime<D> {
             match event {
                 Event::Record {
                     shard,
+                    sequence,
                     record,
                     ours,
-                    ..
-                } => match record::batch(&record) {
-                    Some(batch) => self.batch_in_log(shard as usize, batch, ours),
-                    None if ours => self.marked(shard),
-                    None => {}
+                } => match (record::batch(&record), record::digest(&record)) {
+                    (Some(batch), _) => self.batch_in_log(shard as usize, batch, ours),
+                    (None, Some(digest)) => self.compare(shard, sequence, &digest),
+                    (None, None) if ours => self.marked(shard),
+                    (None, None) => {}
                 },
                 Event::Owned(shard) => self.owned(shard as usize),
                 Event::Lost(shard) => {
@@ -375,6 +393,23 @@ impl<D: Disk> Runtime<D> {
         }
         if ours {
             self.node.safe(number);
+        }
+    }
+
+    /// An owner's copy was like that: whether one here is, if it has had as many records. (It had more if this is read again.)
+    fn compare(&mut self, shard: u32, sequence: Sequence, digest: &Digest) {
+        let Some(owned_shard) = self.here(shard as usize) else {
+            return;
+        };
+        let Some(copy) = &owned_shard.standby else {
+            return; // Ours goes on meanwhile.
+        };
+        if copy.sequence() != digest.journal {
+            return;
+        }
+        let (checksum, _) = copy.digest(digest.from as usize);
+        if let (true, Some(replication)) = (checksum != digest.checksum, &mut self.replication) {
+            replication.replica.differs(shard, sequence);
         }
     }
 

@@ -21,6 +21,7 @@ pub mod check;
 pub mod clock;
 pub(crate) mod creation;
 pub mod dedup;
+mod digest;
 pub(crate) mod disk;
 pub(crate) mod error;
 pub(crate) mod job;

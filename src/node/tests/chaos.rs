@@ -217,7 +217,12 @@ fn play(seed: u64, durability: Option<Durability>) {
         );
     }
     if is_replicated {
-        return rig.check_copies();
+        rig.check_copies();
+        for node in 0..nodes {
+            let (_, engine) = rig.engine_health(node);
+            assert_eq!(engine["alarms"], 0, "{engine}");
+        }
+        return;
     }
     rig.pass(300 * SECOND_NS);
     for core in &rig.cores {

@@ -1,7 +1,9 @@
 //! Nodes on several machines, whose journals an engine keeps.
 
 use super::*;
-use crate::limits::{COMMAND_NS_MAX, INSPECTION_NS, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS};
+use crate::limits::{
+    COMMAND_NS_MAX, DIGEST_NS, INSPECTION_NS, LEASE_NS, LEASE_SILENCE_NS, MILLISECOND_NS,
+};
 
 const MACHINES: Plan = Plan {
     nodes: 3,
@@ -119,14 +121,6 @@ fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_t
 }
 
 /// What a node says of the engine, and its status.
-fn engine_health(rig: &mut Rig, node: usize) -> (String, serde_json::Value) {
-    let client = rig.connect(node);
-    let body = rig.ask(client, get("/health")).body;
-    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let status = health["status"].as_str().unwrap().to_owned();
-    (status, health["engine"].clone())
-}
-
 #[test]
 fn health_tells_of_the_engine() {
     let mut rig = three();
@@ -137,7 +131,7 @@ fn health_tells_of_the_engine() {
     rig.pass(INSPECTION_NS);
     let records = rig.engine.log.len();
     for node in 0..3 {
-        let (status, engine) = engine_health(&mut rig, node);
+        let (status, engine) = rig.engine_health(node);
         assert_eq!(status, "healthy", "{engine}");
         let look_age = engine["log"]["look_age"].as_f64().unwrap();
         assert!(look_age <= INSPECTION_NS as f64 / 1e9, "{engine}");
@@ -171,19 +165,19 @@ fn a_node_without_the_engine_is_degraded_until_it_is_back() {
     rig.engine.away = true;
     rig.send(writer, transact(3, 'c', 1));
     rig.pass(LEASE_NS / 2);
-    let (status, engine) = engine_health(&mut rig, 0);
+    let (status, engine) = rig.engine_health(0);
     assert_eq!(status, "degraded");
     assert_eq!(engine["connected"], false);
     assert_eq!(engine["lease"], true, "reads are answered");
     assert_eq!(engine["unacknowledged"], 1.0);
     rig.pass(LEASE_NS);
-    let (_, engine) = engine_health(&mut rig, 0);
+    let (_, engine) = rig.engine_health(0);
     assert_eq!(engine["lease"], false);
     rig.engine.away = false;
     rig.deliver();
     rig.pass(3 * LEASE_SILENCE_NS);
     for node in 0..3 {
-        let (status, engine) = engine_health(&mut rig, node);
+        let (status, engine) = rig.engine_health(node);
         assert_eq!(status, "healthy", "{engine}");
         assert_eq!(engine["unacknowledged"], 0.0);
     }
@@ -194,14 +188,14 @@ fn a_node_tells_that_the_log_has_holes_until_it_has_none() {
     let mut rig = three();
     rig.engine.missing = 7;
     rig.pass(INSPECTION_NS);
-    let (status, engine) = engine_health(&mut rig, 0);
+    let (status, engine) = rig.engine_health(0);
     assert_eq!(status, "degraded");
     let alarm = engine["alarm"].as_str().unwrap();
     assert!(alarm.contains("lacks 7 records"), "{alarm}");
     assert_ne!(engine["alarms"], 0);
     rig.engine.missing = 0;
     rig.pass(2 * INSPECTION_NS);
-    let (status, engine) = engine_health(&mut rig, 0);
+    let (status, engine) = rig.engine_health(0);
     assert_eq!(status, "healthy", "{engine}");
     assert_eq!(engine["alarm"], serde_json::Value::Null);
 }
@@ -434,5 +428,60 @@ fn a_start_reads_what_is_new_of_the_log() {
         assert!(read_from > Some(end - 5), "{read_from:?} of {end}");
         rig.pass(5 * SECOND_NS);
         rig.check_copies();
+    }
+}
+
+/// As a bit that has changed in memory, or in a file, would.
+fn spoil(rig: &mut Rig, node: usize, shard: usize) {
+    let copy = rig.cores[node].runtime.standby_mut(shard).unwrap();
+    copy.spoil();
+}
+
+/// Spoils node 2's copy of shard 0, and has the owners write.
+fn spoil_and_write(rig: &mut Rig) {
+    spoil(rig, 2, 0);
+    rig.pass(DIGEST_NS);
+    let client = rig.connect(0);
+    for account in 1..=3 {
+        rig.ask(client, transact(account, 'c', 1));
+    }
+    rig.pass(SECOND_NS);
+    let (_, engine) = rig.engine_health(2);
+    assert_eq!(engine["alarms"], 1);
+    let alarm = engine["alarm"].as_str().unwrap();
+    assert!(alarm.contains("copy of shard 0 here is not"), "{alarm}");
+    for node in 0..2 {
+        assert_eq!(rig.engine_health(node).1["alarms"], 0);
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_its_owners_starts_over() {
+    let mut rig = Rig::new(SHORT_LOG);
+    rig.pass(2 * SECOND_NS);
+    until_the_front_is_gone(&mut rig);
+    rig.check_copies();
+    spoil_and_write(&mut rig);
+    rig.pass(10 * SECOND_NS);
+    rig.check_copies();
+    // And is like it from then on.
+    rig.pass(DIGEST_NS);
+    let client = rig.connect(0);
+    rig.ask(client, transact(3, 'c', 1));
+    rig.pass(SECOND_NS);
+    rig.check_copies();
+    assert_eq!(rig.engine_health(2).1["alarms"], 1);
+}
+
+#[test]
+fn a_copy_that_differs_is_not_served_while_there_is_no_other() {
+    let mut rig = three();
+    spoil_and_write(&mut rig);
+    rig.kill(0);
+    rig.pass(10 * SECOND_NS);
+    assert_eq!((owned(&rig, 1), owned(&rig, 2)), (vec![0, 1], vec![2]));
+    let client = rig.connect(2);
+    for account in 1..=3 {
+        assert_eq!(rig.ask(client, statement(account)).balance(), 1);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::replicate::record::RECORD_BYTES_MIN;
-use crate::replicate::{Owner, Place, Position};
+use crate::replicate::{Digest, Owner, Place, Position};
 
 fn all() -> Vec<Record> {
     let log = |kind| record(Subject::Log(3), THEM, (4, 2), kind);
@@ -11,6 +11,11 @@ fn all() -> Vec<Record> {
         log(Kind::Batch(Vec::new())),
         log(Kind::Handover(2)),
         log(Kind::Mark),
+        log(Kind::Digest(Digest {
+            journal: 8,
+            from: 4096,
+            checksum: 7,
+        })),
         lease(Kind::Held),
         lease(Kind::Ended),
         lease(Kind::Revoked),

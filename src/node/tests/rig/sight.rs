@@ -2,7 +2,7 @@
 
 use super::{members, Client, Core, Rig, Socket};
 use crate::machine::Exit;
-use crate::node::tests::Reply;
+use crate::node::tests::{get, Reply};
 use crate::node::Node;
 use crate::stats::Stats;
 
@@ -49,11 +49,21 @@ impl Rig {
     pub fn check_copies(&self) {
         for shard in 0..self.plan.shards {
             let running = self.cores.iter().filter(|core| core.exit.is_none());
-            let ends = running.filter_map(|core| core.runtime.log_end(shard));
+            let copies = running.filter_map(|core| core.runtime.copy(shard));
+            let ends = copies.map(|copy| (copy.log_end(), copy.digest(0)));
             let ends: Vec<_> = ends.collect();
             let is_equal = !ends.is_empty() && ends.iter().all(|it| *it == ends[0]);
             assert!(is_equal, "shard {shard}: {ends:?}");
         }
+    }
+
+    /// What a node's `/health` says: the status, and of the engine.
+    pub fn engine_health(&mut self, node: usize) -> (String, serde_json::Value) {
+        let client = self.connect(node);
+        let body = self.ask(client, get("/health")).body;
+        let health: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let status = health["status"].as_str().expect("a status").to_owned();
+        (status, health["engine"].clone())
     }
 
     pub fn is_closed(&mut self, client: Client) -> bool {
