@@ -248,7 +248,7 @@ fn launch(config: &Path) -> Process {
 
 /// The program: `$GALO_NATS_SERVER`, else where `.ci/run` installs it, else that of the system.
 #[track_caller]
-fn nats_server() -> PathBuf {
+pub fn nats_server() -> PathBuf {
     if let Some(program) = std::env::var_os("GALO_NATS_SERVER") {
         return program.into();
     }

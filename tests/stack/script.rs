@@ -25,14 +25,20 @@ struct Script {
 
 impl Script {
     fn start(project: &Path, dir: &Path, lb: &str) -> Script {
+        Script::with(project, |command| {
+            command.args(["--lb", lb, "--dir"]).arg(dir);
+        })
+    }
+
+    /// With these flags, and a port of its own.
+    fn with(project: &Path, flags: impl FnOnce(&mut Command)) -> Script {
         let port = ReservedPort::new();
         let bin = Path::new(env!("CARGO_BIN_EXE_galo")).parent().unwrap();
         let mut command = Command::new(project.join("tools/stack"));
         command
-            .args(["--lb", lb, "--port", &port.number().to_string(), "--dir"])
-            .arg(dir)
-            .arg("--bin")
+            .args(["--port", &port.number().to_string(), "--bin"])
             .arg(bin);
+        flags(&mut command);
         Script {
             process: Process::start(command, LogStream::Stdout),
             _port: port,
@@ -88,4 +94,128 @@ fn paths_may_have_any_characters() {
     assert_eq!(script.process.wait(PATIENCE).code(), Some(2));
     assert!(script.process.log().is_empty());
     assert!(!comma.exists());
+}
+
+#[test]
+fn a_wrong_flag_is_named_before_anything_is_made() {
+    let parent = data_dir();
+    let dir = parent.path().join("dir");
+    for (flags, named) in [
+        (&["--machines", "2"][..], "--machines: '2'"),
+        (&["--machines"], "--machines: a value"),
+        (&["--machines", "3", "--net", "bridge"], "--net: 'bridge'"),
+        (&["--net", "loopback"], "--net: with --machines"),
+        (&["--machines", "3", "--noop"], "--noop: not with"),
+        (&["--machines", "3", "--lb", "http"], "--lb: not with"),
+        (&["--machine", "3"], "unknown flag '--machine'"),
+    ] {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/stack"));
+        command.arg("--dir").arg(&dir).args(flags);
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{flags:?}: {said}");
+        assert!(said.contains(named), "{flags:?}: {said}");
+        assert!(ended.stdout.is_empty() && !dir.exists(), "{flags:?}");
+    }
+}
+
+#[cfg(feature = "machines-tests")]
+mod machines {
+    use std::path::PathBuf;
+
+    use nix::unistd::geteuid;
+
+    use super::*;
+    use galo_testkit::{nats_server, transaction};
+
+    /// In the order of its lines.
+    const PROCESSES: [&str; 7] = ["n1", "n2", "n3", "a", "b", "c", "nginx"];
+
+    impl Script {
+        fn machines(net: &str) -> Script {
+            Script::with(Path::new(env!("CARGO_MANIFEST_DIR")), |command| {
+                command
+                    .args(["--machines", "3", "--net", net])
+                    .env("GALO_NATS_SERVER", nats_server());
+            })
+        }
+
+        /// What a line says behind this word.
+        fn said(&self, word: &str) -> String {
+            let log = self.process.log();
+            let mut rests = log.iter().filter_map(|line| line.split_once(' '));
+            let found = rests.find(|(first, _)| *first == word);
+            found
+                .unwrap_or_else(|| panic!("no {word}: {log:?}"))
+                .1
+                .to_owned()
+        }
+
+        fn pid_of(&self, name: &str) -> i32 {
+            let line = self.said(name);
+            line.split(' ').next().unwrap().parse().expect("a pid")
+        }
+
+        fn expect_nothing_left(&self) {
+            for name in PROCESSES {
+                let path = PathBuf::from(format!("/proc/{}", self.pid_of(name)));
+                assert!(!path.exists(), "{name} is left");
+            }
+            assert!(!Path::new(&self.said("dir")).exists());
+            // The interface's name has a number of the address.
+            let url = self.said("a");
+            if let Some((_, address)) = url.split_once("http://198.18.") {
+                let number = address.split('.').next().unwrap();
+                let interface = format!("/sys/class/net/galo-{number}");
+                assert!(!Path::new(&interface).exists(), "{interface} is left");
+            }
+        }
+    }
+
+    /// Two of each kind at once: addresses are a stack's own.
+    fn kinds() -> Vec<&'static str> {
+        match geteuid().is_root() {
+            true => vec!["namespaces", "namespaces", "loopback"],
+            false => vec!["loopback", "loopback"],
+        }
+    }
+
+    #[test]
+    fn every_node_of_each_stack_answers_and_nothing_is_left() {
+        let mut scripts: Vec<Script> = kinds().into_iter().map(Script::machines).collect();
+        for (amount, script) in (1..).zip(&scripts) {
+            script.process.wait_for_log("ready");
+            let log = script.process.log();
+            let words = log.iter().map(|line| line.split(' ').next().unwrap());
+            let around = [&["dir", "net"][..], &PROCESSES, &["url", "ready"]].concat();
+            assert_eq!(words.collect::<Vec<_>>(), around, "{log:?}");
+            let open = |url: &str| {
+                let address = url.strip_prefix("http://").expect("a URL").to_owned();
+                Connection::open(&Address::Tcp(address)).unwrap()
+            };
+            let mut through_nginx = open(&script.said("url"));
+            let reply = through_nginx.ask(&transaction(1, 'c', amount, "stack"));
+            assert_eq!(reply.posted().1, amount, "one stack's own: {reply:?}");
+            for node in ["a", "b", "c"] {
+                let line = script.said(node);
+                let mut direct = open(line.split_once(' ').unwrap().1);
+                let total = direct.ask(&get("/clientes/1/extrato")).statement().total;
+                assert_eq!(total, amount, "{node}");
+            }
+        }
+        for script in &mut scripts {
+            assert_eq!(script.stop(), Some(0));
+            script.expect_nothing_left();
+        }
+    }
+
+    #[test]
+    fn all_end_when_one_does() {
+        let mut script = Script::machines(kinds()[0]);
+        script.process.wait_for_log("ready");
+        let killed = nix::unistd::Pid::from_raw(script.pid_of("n2"));
+        nix::sys::signal::kill(killed, Signal::SIGKILL).unwrap();
+        assert_eq!(script.process.wait(PATIENCE).code(), Some(1));
+        script.expect_nothing_left();
+    }
 }
