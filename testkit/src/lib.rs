@@ -44,7 +44,7 @@ pub use galo::{data_dir, on_both_drivers, Driver, Launch, Server};
 pub use http::{get, post, Reply, Request};
 pub use ledger::{amount, processed, PaymentLedger};
 pub use load::contest_2024;
-pub use nats::{nats_server, NatsCluster};
+pub use nats::{find_nats_server, nats_server, NatsCluster};
 pub use payments::{
     cents, decimal, id_text, iso, new_id, now_us, parse_cents, parse_id, parse_time, payment,
     summary, us_of, Summary, Totals, PROCESSORS,

@@ -42,8 +42,13 @@ impl NatsCluster {
     /// One server, or three that replicate; waits until JetStream takes requests.
     #[track_caller]
     pub fn start(servers: usize) -> NatsCluster {
+        NatsCluster::start_in(servers, data_dir())
+    }
+
+    /// The same with all files in this directory.
+    #[track_caller]
+    pub fn start_in(servers: usize, dir: TempDir) -> NatsCluster {
         assert!(matches!(servers, 1 | 3), "{servers} servers");
-        let dir = data_dir();
         let ports: Vec<Ports> = (0..servers).map(|_| Ports::reserve()).collect();
         let configs = (0..servers).map(|number| config(number, &ports, dir.path()));
         let configs: Vec<String> = configs.collect();
@@ -220,24 +225,27 @@ fn name(number: usize) -> String {
     format!("server-{number}")
 }
 
-/// The file of one of the servers that have these ports.
+/// `tools/nats.conf` for one of the servers that have these ports.
 fn config(number: usize, ports: &[Ports], dir: &Path) -> String {
-    let name = name(number);
-    let own = &ports[number];
-    let (clients, monitoring) = (own.clients.address(), own.monitoring.address());
-    let store = dir.join(&name);
-    let mut text = format!(
-        "server_name: {name}\nlisten: \"{clients}\"\nhttp: \"{monitoring}\"\n\
-         jetstream {{ store_dir: {store:?}, sync_interval: always }}\n"
-    );
-    if ports.len() > 1 {
-        let routes = ports
-            .iter()
-            .map(|of| format!("nats://{}", of.routes.address()));
-        let (own, routes) = (own.routes.address(), routes.collect::<Vec<_>>());
-        text += &format!("cluster {{ name: tests, listen: \"{own}\", routes: {routes:?} }}\n");
+    let (name, own) = (name(number), &ports[number]);
+    let store = format!("{:?}", dir.join(&name));
+    let mut text = include_str!("../../tools/nats.conf").to_owned();
+    let mut set = |of_project: &str, of_test: &str| {
+        assert!(text.contains(of_project), "nats.conf has no {of_project}");
+        text = text.replace(of_project, of_test);
+    };
+    set("$NATS_NAME", &name);
+    set("0.0.0.0:4222", &own.clients.address());
+    set("127.0.0.1:8222", &own.monitoring.address());
+    set("\"/data\"", &store);
+    set("0.0.0.0:6222", &own.routes.address());
+    for (of_project, of_test) in ["n1:6222", "n2:6222", "n3:6222"].iter().zip(ports) {
+        set(of_project, &of_test.routes.address());
     }
-    text
+    match text.split_once("\ncluster {") {
+        Some((alone, _)) if ports.len() == 1 => alone.to_owned(),
+        _ => text,
+    }
 }
 
 fn launch(config: &Path) -> Process {
@@ -246,24 +254,28 @@ fn launch(config: &Path) -> Process {
     Process::start(command, LogStream::Stderr)
 }
 
-/// The program: `$GALO_NATS_SERVER`, else where `.ci/run` installs it, else that of the system.
-#[track_caller]
-pub fn nats_server() -> PathBuf {
+/// The program: `$GALO_NATS_SERVER`, else where `.ci/run` installs it, else that of the system. `Err`: what is missing.
+pub fn find_nats_server() -> Result<PathBuf, &'static str> {
     if let Some(program) = std::env::var_os("GALO_NATS_SERVER") {
-        return program.into();
+        return Ok(program.into());
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let installed = root.expect("the workspace").join(INSTALLED);
     if installed.is_file() {
-        return installed;
+        return Ok(installed);
     }
-    assert!(
-        is_on_path("nats-server"),
+    let found = is_on_path("nats-server").then(|| "nats-server".into());
+    found.ok_or(
         "nats-server is missing, 2.15 or later: \
          GOBIN=$PWD/target/nats-server go install github.com/nats-io/nats-server/v2@v2.15.2, \
-         or set GALO_NATS_SERVER"
-    );
-    "nats-server".into()
+         or set GALO_NATS_SERVER",
+    )
+}
+
+/// The same; whoever runs tests of it has it.
+#[track_caller]
+pub fn nats_server() -> PathBuf {
+    find_nats_server().unwrap_or_else(|missing| panic!("{missing}"))
 }
 
 /// From the root of the workspace.
