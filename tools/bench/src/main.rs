@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `rows` | what is measured: one function for each row of the table |
 //! | `stack`, `nginx` | two servers, and nginx before them |
+//! | `machines` | nodes on several machines, and the servers that keep their journals |
 //! | `paced` | load at a given pace |
 //! | `processor` | payment processors beside them |
 //! | `rounds` | load on several servers in turn, and the ratios between them |
@@ -14,6 +15,7 @@
 
 mod crowd;
 mod machine;
+mod machines;
 mod nginx;
 mod paced;
 mod processor;
@@ -33,8 +35,10 @@ use clap::{Parser, ValueEnum};
 use galo_bench::callgrind;
 use galo_bench::server::Programs;
 use galo_output::{complain, unprinted, Report};
+use galo_testkit::find_nats_server;
 
 use machine::Machine;
+use report::LeftOut;
 use rows::{Bench, Row, Scale};
 
 /// Measures galo against the no-op server, and prints the table.
@@ -125,21 +129,32 @@ fn run(arguments: &Arguments, report: &mut Report) -> Result<bool> {
     let machine = Machine::here(scratch.path(), &programs.galo)?;
     writeln!(report, "{machine}\n")?;
     let bench = Bench::new(programs, scratch.path(), scale)?;
-    let rows: Vec<Row> = match arguments.only.as_slice() {
+    let mut rows: Vec<Row> = match arguments.only.as_slice() {
         [] => Row::value_variants().to_vec(),
         only => only.to_vec(),
     };
+    let mut left_out = Vec::new();
+    if let Err(missing) = find_nats_server() {
+        if let Some(row) = arguments.only.iter().find(|row| row.needs_nats_server()) {
+            bail!("row {row}: {missing}");
+        }
+        let rest = rows.extract_if(.., |row| row.needs_nats_server());
+        left_out.extend(rest.map(|row| LeftOut { row, why: missing }));
+    }
     let mut figures = Vec::new();
     for row in rows {
         complain(PROGRAM, format_args!("{row} …"));
         figures.extend(bench.measure(row).with_context(|| format!("row {row}"))?);
     }
     write!(report, "{}", report::table(&figures))?;
+    for LeftOut { row, why } in &left_out {
+        writeln!(report, "left out: {row}: {why}")?;
+    }
     let json = match &arguments.json {
         Some(path) => path.clone(),
         None => target.join("bench.json"),
     };
-    let text = serde_json::to_string_pretty(&report::json(&machine, &scale, &figures))?;
+    let text = serde_json::to_string_pretty(&report::json(&machine, &scale, &figures, &left_out))?;
     std::fs::write(&json, text + "\n").with_context(|| format!("{}", json.display()))?;
     writeln!(report, "\nsamples: {}", json.display())?;
     let missed = figures

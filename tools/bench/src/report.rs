@@ -14,6 +14,13 @@ pub enum Better {
     Lower,
 }
 
+/// A row that was not measured.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LeftOut {
+    pub row: Row,
+    pub why: &'static str,
+}
+
 /// One measured number.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
@@ -146,8 +153,10 @@ fn number(value: f64) -> String {
 }
 
 /// All of a run, as it is written to a file.
-pub fn json(machine: &Machine, scale: &Scale, figures: &[Figure]) -> Value {
-    let mut all = json!({ "machine": machine, "scale": scale, "figures": figures });
+pub fn json(machine: &Machine, scale: &Scale, figures: &[Figure], left_out: &[LeftOut]) -> Value {
+    let mut all = json!({
+        "machine": machine, "scale": scale, "figures": figures, "left_out": left_out
+    });
     for (written, figure) in all["figures"]
         .as_array_mut()
         .into_iter()

@@ -55,8 +55,35 @@ pub enum Row {
     Fairness,
     /// Memory and latency beside thousands of connections that pipeline and read nothing.
     Flood,
+    /// Several machines: a request against a bare append to the same servers.
+    Machines,
+    /// Several machines: transactions a second, and how many share an append.
+    MachinesSpeed,
+    /// Several machines: deaths and a stop, to the first reply.
+    MachinesFaults,
+    /// Several machines: a node's memory beyond that of one alone.
+    MachinesMemory,
+    /// Several machines: a new node, with many accounts.
+    MachinesJoin,
+    /// Several machines: latency while shards are stored.
+    MachinesStore,
     /// galo-load beside wrk, and whether it keeps its pace.
     Load,
+}
+
+impl Row {
+    /// Those of several machines, whose journals it keeps.
+    pub fn needs_nats_server(self) -> bool {
+        matches!(
+            self,
+            Row::Machines
+                | Row::MachinesSpeed
+                | Row::MachinesFaults
+                | Row::MachinesMemory
+                | Row::MachinesJoin
+                | Row::MachinesStore
+        )
+    }
 }
 
 impl fmt::Display for Row {
@@ -83,6 +110,8 @@ pub struct Scale {
     pub open_payments: u64,
     /// Connections of the larger flood.
     pub flood: usize,
+    /// Deaths and stops of nodes on several machines, of each kind.
+    pub machine_faults: usize,
 }
 
 impl Scale {
@@ -98,6 +127,7 @@ impl Scale {
         large_payments: 10_000_000,
         open_payments: 1_000_000,
         flood: 10_000,
+        machine_faults: 5,
     };
     pub const QUICK: Scale = Scale {
         rounds: 1,
@@ -111,5 +141,6 @@ impl Scale {
         large_payments: 200_000,
         open_payments: 50_000,
         flood: 1_000,
+        machine_faults: 1,
     };
 }

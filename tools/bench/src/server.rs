@@ -187,8 +187,8 @@ impl Server {
             .collect()
     }
 
-    /// The server, and when it was started.
-    fn spawn(launch: &Launch<'_>) -> Result<(Server, Instant)> {
+    /// The server, which may not answer yet, and when it was started.
+    pub fn spawn(launch: &Launch<'_>) -> Result<(Server, Instant)> {
         // Free now; who takes it before the server does makes the server fail, and say so.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let log = File::create(&launch.log)?;

@@ -8,6 +8,9 @@ mod full;
 mod hop;
 mod instructions;
 mod load;
+mod machines;
+mod machines_faults;
+mod machines_state;
 mod payments;
 mod payments_large;
 mod payments_open;
@@ -100,6 +103,12 @@ impl Bench {
             Row::PaymentsOpen => self.payments_open(),
             Row::Fairness => self.fairness(),
             Row::Flood => self.flood(),
+            Row::Machines => self.machines(),
+            Row::MachinesSpeed => self.machines_speed(),
+            Row::MachinesFaults => self.machines_faults(),
+            Row::MachinesMemory => self.machines_memory(),
+            Row::MachinesJoin => self.machines_join(),
+            Row::MachinesStore => self.machines_store(),
             Row::Load => self.load(),
         }
     }

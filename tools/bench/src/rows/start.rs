@@ -73,7 +73,7 @@ impl Bench {
     }
 }
 
-fn write_clients(path: &Path, count: u32) -> Result<()> {
+pub(super) fn write_clients(path: &Path, count: u32) -> Result<()> {
     let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
     let mut out = std::io::BufWriter::new(file);
     for id in 1..=count {
