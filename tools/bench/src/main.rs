@@ -36,6 +36,8 @@ use galo_bench::callgrind;
 use galo_bench::server::Programs;
 use galo_output::{complain, unprinted, Report};
 use galo_testkit::find_nats_server;
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
 
 use machine::Machine;
 use report::LeftOut;
@@ -71,6 +73,7 @@ const PROGRAM: &str = "galo-bench";
 
 fn main() -> ExitCode {
     galo_output::fail_beyond_file_size();
+    end_children_on_panic();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help, or what is wrong with the command line.
@@ -92,6 +95,23 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A release does not unwind, so nobody else would end them.
+fn end_children_on_panic() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+        for thread in threads.flatten() {
+            let children = std::fs::read_to_string(thread.path().join("children"));
+            for pid in children.unwrap_or_default().split_ascii_whitespace() {
+                if let Ok(pid) = pid.parse() {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+        }
+    }));
 }
 
 /// Whether the run is to count as passed.

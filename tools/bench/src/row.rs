@@ -144,3 +144,16 @@ impl Scale {
         machine_faults: 1,
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_several_machines_need_servers_and_others_do_not() {
+        for row in Row::value_variants() {
+            let is_named_so = row.to_string().starts_with("machines");
+            assert_eq!(row.needs_nats_server(), is_named_so, "{row}");
+        }
+    }
+}

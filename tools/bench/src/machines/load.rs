@@ -32,6 +32,8 @@ pub struct Outcome {
     pub per_second: f64,
     /// Due, and never sent.
     pub unsent: u64,
+    /// The share of its time that the busiest of the load's threads had a CPU: near 1, it is the load that was measured.
+    pub busy: f64,
 }
 
 impl Outcome {
@@ -105,10 +107,12 @@ pub fn run(
         tally: Tally::default(),
         per_second: 0.0,
         unsent: 0,
+        busy: 0.0,
     };
     for (measured, _) in ended {
         outcome.per_second += measured.total.in_time as f64 / measured.elapsed.as_secs_f64();
         outcome.unsent += measured.unsent;
+        outcome.busy = measured.busy.iter().copied().fold(outcome.busy, f64::max);
         outcome.tally.merge(&measured.total);
     }
     Ok(outcome)

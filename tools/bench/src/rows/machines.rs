@@ -109,7 +109,7 @@ impl Bench {
         };
         let half = self.half_load(&nodes, ACCOUNTS)?;
         bare(Duration::from_secs(1))?;
-        let mut samples: Vec<[f64; 8]> = Vec::new();
+        let (mut samples, mut busy) = (Vec::<[f64; 8]>::new(), Vec::new());
         let addresses = nodes.addresses();
         let length_of_all = self.length();
         let run = |addresses: &[SocketAddr], amount| {
@@ -124,6 +124,7 @@ impl Bench {
             });
             let (beside, loaded) = (beside?, loaded?.sound()?);
             let one = run(&[address], Amount::Closed(1))?.sound()?;
+            busy.push(loaded.busy);
             samples.push([
                 quantile(&beside, 0.5),
                 quantile(&beside, 0.99),
@@ -176,6 +177,8 @@ impl Bench {
                 figures.push(figure(&format!("{what}: {part}"), &column(of), "ms"));
             }
         }
+        let what = "half load: the busiest thread of what loads the nodes";
+        figures.push(figure(what, &busy, "CPU"));
         Ok(figures)
     }
 

@@ -1,5 +1,6 @@
 //! Nodes on several machines with many accounts: a new node, and the shards' way into the servers' store.
 
+use std::ffi::OsString;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ const STORED_MAX: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(5);
 /// How long the log may get where shards are to be stored.
 const LOG_MIB: &str = "1";
+/// A write to each of so many accounts fills that more than once over.
+const ACCOUNTS_A_MIB: u32 = 60_000;
 /// Of the cluster that stores nothing.
 const STORES_NOTHING: &str = "bench-log";
 
@@ -36,7 +39,8 @@ impl Bench {
         let accounts = self.scale.large_accounts;
         let engine = self.engine()?;
         let mut flags = self.accounts(accounts)?;
-        flags.extend(["--replicate-log-mib".into(), LOG_MIB.into()]);
+        let log_mib = (accounts / ACCOUNTS_A_MIB).max(1).to_string();
+        flags.extend(["--replicate-log-mib", &log_mib].map(OsString::from));
         let mut nodes = self.nodes(&engine, CLUSTER, &flags)?;
         nodes.start(&[0, 1])?;
         let others = nodes.addresses();
@@ -67,7 +71,7 @@ impl Bench {
                 .must(30.0)
                 .aim(10.0)
                 .note(format!(
-                    "{written} accounts written to before, the store has them and the log's last {LOG_MIB} MiB; load {half:.0}/s"
+                    "{written} accounts written to before, the store has them and the log's last {log_mib} MiB; load {half:.0}/s"
                 )),
             Figure::new(row, "the same, to its first reply", first_s, "s").lower_is_better(),
             Figure::new(row, "p99 at the others meanwhile / before, half load", p99 / p99_before, "×")
