@@ -1,5 +1,8 @@
-//! `nats-server` with JetStream: one, or a cluster of three, each a process that is killed, stopped and started again.
+//! `nats-server` with JetStream: one, or a cluster of three, each a process that is killed, stopped and started again, on
+//! loopback or on a machine of its own.
 
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,19 +12,22 @@ use tempfile::TempDir;
 
 use crate::process::LogStream;
 use crate::programs::is_on_path;
-use crate::{data_dir, get, wait_until, Address, Connection, Process, Reply, ReservedPort};
+use crate::{
+    data_dir, get, wait_until, Address, Connection, Machine, Network, Process, Reply, ReservedPort,
+    PATIENCE,
+};
 
 /// Servers are meant by number, from 0 on. All are killed when this is dropped.
 pub struct NatsCluster {
     servers: Vec<NatsServer>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 struct NatsServer {
     process: Process,
     state: State,
     config: PathBuf,
-    ports: Ports,
+    places: Places,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +37,13 @@ enum State {
     Killed,
 }
 
-/// They stay a server's own while it is not there.
-struct Ports {
-    clients: ReservedPort,
-    routes: ReservedPort,
-    monitoring: ReservedPort,
+/// Where a server runs and listens, `host:port`. All of it stays the server's own while it is not there.
+struct Places {
+    clients: String,
+    routes: String,
+    monitoring: String,
+    machine: Option<Machine>,
+    _ports: Vec<ReservedPort>,
 }
 
 impl NatsCluster {
@@ -49,23 +57,34 @@ impl NatsCluster {
     #[track_caller]
     pub fn start_in(servers: usize, dir: TempDir) -> NatsCluster {
         assert!(matches!(servers, 1 | 3), "{servers} servers");
-        let ports: Vec<Ports> = (0..servers).map(|_| Ports::reserve()).collect();
-        let configs = (0..servers).map(|number| config(number, &ports, dir.path()));
+        NatsCluster::at((0..servers).map(|_| Places::reserve()).collect(), dir)
+    }
+
+    /// Three that replicate, one on each of these machines.
+    #[track_caller]
+    pub fn on(network: &Network) -> NatsCluster {
+        let places = (0..3).map(|it| Places::on(network.machine(it)));
+        NatsCluster::at(places.collect(), data_dir())
+    }
+
+    #[track_caller]
+    fn at(places: Vec<Places>, dir: TempDir) -> NatsCluster {
+        let configs = (0..places.len()).map(|number| config(number, &places, dir.path()));
         let configs: Vec<String> = configs.collect();
-        let started = configs.iter().zip(ports).enumerate();
-        let servers = started.map(|(number, (text, ports))| {
+        let started = configs.iter().zip(places).enumerate();
+        let servers = started.map(|(number, (text, places))| {
             let config = dir.path().join(format!("{}.conf", name(number)));
             std::fs::write(&config, text).expect("a file");
             NatsServer {
-                process: launch(&config),
+                process: launch(&config, &places),
                 state: State::Running,
                 config,
-                ports,
+                places,
             }
         });
         let cluster = NatsCluster {
             servers: servers.collect(),
-            _dir: dir,
+            dir,
         };
         cluster.wait_until_ready();
         cluster
@@ -73,10 +92,8 @@ impl NatsCluster {
 
     /// Of all servers, also of those that are not there: `nats://host:port`.
     pub fn urls(&self) -> Vec<String> {
-        let addresses = self.servers.iter().map(|server| &server.ports.clients);
-        addresses
-            .map(|port| format!("nats://{}", port.address()))
-            .collect()
+        let addresses = self.servers.iter().map(|server| &server.places.clients);
+        addresses.map(|at| format!("nats://{at}")).collect()
     }
 
     /// Waits until all that run follow a leader of the cluster that has heard from each of them, and have all that they
@@ -95,13 +112,23 @@ impl NatsCluster {
         server.state = State::Killed;
     }
 
+    /// SIGTERM, and until it is gone, in good order. It counts as killed.
+    #[track_caller]
+    pub fn shut_down(&mut self, number: usize) {
+        let server = &mut self.servers[number];
+        assert_eq!(server.state, State::Running, "server {number}");
+        server.process.signal(Signal::SIGTERM);
+        server.process.wait(PATIENCE);
+        server.state = State::Killed;
+    }
+
     /// Starts one again that was killed, with the ports and files that it had. It takes its time to be one of the cluster
     /// again: [`NatsCluster::wait_until_ready`].
     #[track_caller]
     pub fn restart(&mut self, number: usize) {
         let server = &mut self.servers[number];
         assert_eq!(server.state, State::Killed, "server {number}");
-        server.process = launch(&server.config);
+        server.process = launch(&server.config, &server.places);
         server.state = State::Running;
     }
 
@@ -130,10 +157,61 @@ impl NatsCluster {
         }
     }
 
-    /// The number of a stream's first record, at the server that leads it.
-    pub fn first_of(&self, stream: &str) -> Option<u64> {
-        let found = self.servers[self.leader_of(stream)?].stream(stream)?;
-        found["state"]["first_seq"].as_u64()
+    /// The numbers of a stream's first and last record, at the server that leads it.
+    pub fn range_of(&self, stream: &str) -> Option<(u64, u64)> {
+        let state = &self.servers[self.leader_of(stream)?].stream(stream)?["state"];
+        Some((state["first_seq"].as_u64()?, state["last_seq"].as_u64()?))
+    }
+
+    /// Asks for this server to lead a stream, until it does.
+    #[track_caller]
+    pub fn make_leader(&self, stream: &str, number: usize) {
+        let what = format!("{} leads {stream}", name(number));
+        wait_until(&what, || {
+            let leader = self.leader_of(stream);
+            if let (Some(leader), true) = (leader, leader != Some(number)) {
+                // It may refuse, as long as the other has not caught up.
+                let _ = self.servers[leader].step_down(stream, &name(number));
+            }
+            leader == Some(number)
+        });
+    }
+
+    /// How many records of a stream a server lacks between those that it has, as far as it says.
+    pub fn missing_of(&self, number: usize, stream: &str) -> Option<u64> {
+        let state = &self.servers[number].stream(stream)?["state"];
+        state["last_seq"].as_u64()?;
+        Some(state["num_deleted"].as_u64().unwrap_or(0))
+    }
+
+    /// Bytes of a stream's records, of a server that is not there.
+    #[track_caller]
+    pub fn records_length(&self, number: usize, stream: &str) -> u64 {
+        let file = self.records(number, stream);
+        std::fs::metadata(file).expect("it is there").len()
+    }
+
+    /// Flips a bit of a stream's records, of a server that is not there.
+    #[track_caller]
+    pub fn flip_bit(&self, number: usize, stream: &str, at: u64, bit: u32) {
+        let file = self.records(number, stream);
+        let mut bytes = std::fs::read(&file).expect("it is readable");
+        bytes[at as usize] ^= 1 << bit;
+        std::fs::write(&file, &bytes).expect("it is writable");
+    }
+
+    /// The file of a stream with less than 8 MiB.
+    #[track_caller]
+    fn records(&self, number: usize, stream: &str) -> PathBuf {
+        assert_eq!(self.servers[number].state, State::Killed);
+        let server = self.dir.path().join(name(number));
+        server.join(format!("jetstream/$G/streams/{stream}/msgs/1.blk"))
+    }
+
+    /// Removes all that a server has, which was killed.
+    pub fn wipe(&self, number: usize) {
+        assert_eq!(self.servers[number].state, State::Killed);
+        std::fs::remove_dir_all(self.dir.path().join(name(number))).expect("it had something");
     }
 
     fn running(&self) -> impl Iterator<Item = (usize, &NatsServer)> {
@@ -168,10 +246,25 @@ impl NatsServer {
 
     /// What its monitoring says; `None`: nothing, as when it has only begun.
     fn ask(&self, path: &str) -> Option<Reply> {
-        let address = Address::Tcp(self.ports.monitoring.address());
+        let address = Address::Tcp(self.places.monitoring.clone());
         let mut connection = Connection::open(&address).ok()?;
         connection.try_send(&get(path)).ok()?;
         connection.try_reply().ok()
+    }
+
+    /// Asks the leader of a stream to let another lead.
+    fn step_down(&self, stream: &str, preferred: &str) -> io::Result<()> {
+        let mut connection = Connection::open(&Address::Tcp(self.places.clients.clone()))?;
+        let body = format!(r#"{{"placement":{{"preferred":"{preferred}"}}}}"#);
+        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
+        let length = body.len();
+        let text = format!("CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB {subject} answer {length}\r\n{body}\r\n");
+        connection.try_send(text.as_bytes())?;
+        // Until it has answered, or hung up.
+        while !matches!(connection.line(), line if line.starts_with("MSG answer") || line.is_empty())
+        {
+        }
+        Ok(())
     }
 
     fn ask_json(&self, path: &str) -> Option<Value> {
@@ -211,12 +304,27 @@ impl NatsServer {
     }
 }
 
-impl Ports {
-    fn reserve() -> Ports {
-        Ports {
-            clients: ReservedPort::new(),
-            routes: ReservedPort::new(),
-            monitoring: ReservedPort::new(),
+impl Places {
+    /// On loopback.
+    fn reserve() -> Places {
+        let ports: Vec<ReservedPort> = (0..3).map(|_| ReservedPort::new()).collect();
+        Places {
+            clients: ports[0].address(),
+            routes: ports[1].address(),
+            monitoring: ports[2].address(),
+            machine: None,
+            _ports: ports,
+        }
+    }
+
+    fn on(machine: &Machine) -> Places {
+        let at = |port: u16| format!("{}:{port}", machine.address());
+        Places {
+            clients: at(4222),
+            routes: at(6222),
+            monitoring: at(8222),
+            machine: Some(machine.clone()),
+            _ports: Vec::new(),
         }
     }
 }
@@ -225,9 +333,9 @@ fn name(number: usize) -> String {
     format!("server-{number}")
 }
 
-/// `tools/nats.conf` for one of the servers that have these ports.
-fn config(number: usize, ports: &[Ports], dir: &Path) -> String {
-    let (name, own) = (name(number), &ports[number]);
+/// `tools/nats.conf` for one of the servers that are at these places.
+fn config(number: usize, places: &[Places], dir: &Path) -> String {
+    let (name, own) = (name(number), &places[number]);
     let store = format!("{:?}", dir.join(&name));
     let mut text = include_str!("../../tools/nats.conf").to_owned();
     let mut set = |of_project: &str, of_test: &str| {
@@ -235,22 +343,26 @@ fn config(number: usize, ports: &[Ports], dir: &Path) -> String {
         text = text.replace(of_project, of_test);
     };
     set("$NATS_NAME", &name);
-    set("0.0.0.0:4222", &own.clients.address());
-    set("127.0.0.1:8222", &own.monitoring.address());
+    set("0.0.0.0:4222", &own.clients);
+    set("127.0.0.1:8222", &own.monitoring);
     set("\"/data\"", &store);
-    set("0.0.0.0:6222", &own.routes.address());
-    for (of_project, of_test) in ["n1:6222", "n2:6222", "n3:6222"].iter().zip(ports) {
-        set(of_project, &of_test.routes.address());
+    set("0.0.0.0:6222", &own.routes);
+    for (of_project, of_test) in ["n1:6222", "n2:6222", "n3:6222"].iter().zip(places) {
+        set(of_project, &of_test.routes);
     }
     match text.split_once("\ncluster {") {
-        Some((alone, _)) if ports.len() == 1 => alone.to_owned(),
+        Some((alone, _)) if places.len() == 1 => alone.to_owned(),
         _ => text,
     }
 }
 
-fn launch(config: &Path) -> Process {
+fn launch(config: &Path, places: &Places) -> Process {
     let mut command = Command::new(nats_server());
     command.arg("--config").arg(config);
+    if let Some(machine) = &places.machine {
+        // SAFETY: it makes one system call, and touches nothing that a lock guards.
+        unsafe { command.pre_exec(machine.enter()) };
+    }
     Process::start(command, LogStream::Stderr)
 }
 

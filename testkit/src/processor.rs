@@ -58,9 +58,18 @@ impl Processor {
         FEES.map(|fee| Processor::start(&[&["--fee", fee], flags].concat()))
     }
 
+    /// Both on another address than that of loopback.
+    pub fn both_at(host: &str) -> [Processor; 2] {
+        FEES.map(|fee| Processor::start_at(host, &["--fee", fee]))
+    }
+
     pub fn start(flags: &[&str]) -> Processor {
+        Processor::start_at("127.0.0.1", flags)
+    }
+
+    fn start_at(host: &str, flags: &[&str]) -> Processor {
         let mut command = Command::new(program("galo-processor"));
-        command.args(["--listen", "127.0.0.1:0"]).args(flags);
+        command.arg("--listen").arg(format!("{host}:0")).args(flags);
         let process = Process::start(command, LogStream::Stdout);
         let address = process.listening(1).remove(0);
         let api = ProcessorApi { address };
