@@ -7,7 +7,7 @@ use crate::machines::Machines;
 fn a_new_machine_and_one_that_was_away_begin_with_what_was_kept() {
     let mut machines = Machines::start();
     let addresses = machines.addresses.clone();
-    let report = under_load(&addresses, || {
+    let report = under_load(&addresses, |_| {
         let first = machines.wait_until_the_front_is_gone(1);
         machines.kill_node(1);
         machines.replace_node(1);

@@ -3,9 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use galo_testkit::{get, transaction, Address, Connection, Random, Reply};
+use galo_testkit::{get, keyed, transaction, Address, Connection, Random, Reply};
 
-/// What a client knows of its account: credits of one cent, and nobody else's.
+use crate::progress::Progress;
+
+const CLIENTS: u32 = 5;
+
+/// What a client knows of its account: credits of one cent, and nobody else's. Every other client gives each credit a key, and
+/// repeats it until it knows that it has happened.
 #[derive(Debug, Default)]
 struct Account {
     client: u32,
@@ -31,9 +36,18 @@ impl Account {
         self.seen = balance;
     }
 
+    /// An error: another node is to be asked.
     fn credit(&mut self, connection: &mut Connection) -> Result<(), ()> {
-        self.unknown += 1; // Until it is known.
-        let request = transaction(self.client, 'c', 1, "load");
+        let is_keyed = self.client % 2 == 1;
+        // Until it is known.
+        self.unknown = if is_keyed { 1 } else { self.unknown + 1 };
+        let request = match is_keyed {
+            true => {
+                let key = format!("{}-{}", self.client, self.acknowledged + 1);
+                keyed(self.client, 'c', 1, "load", &key)
+            }
+            false => transaction(self.client, 'c', 1, "load"),
+        };
         let reply = ask(connection, &request)?;
         self.replies += 1;
         match reply.status {
@@ -50,20 +64,26 @@ impl Account {
                     is_known || reply.text().contains("\"unanswered\""),
                     "{reply:?}"
                 );
-                self.unknown -= i64::from(is_known);
+                // One with a key may have happened when it was sent before.
+                self.unknown -= i64::from(is_known && !is_keyed);
+                return Err(());
             }
             _ => panic!("{reply:?}"),
         }
         Ok(())
     }
 
+    /// The same of a statement.
     fn read(&mut self, connection: &mut Connection) -> Result<(), ()> {
         let path = format!("/clientes/{}/extrato", self.client);
         let reply = ask(connection, &get(&path))?;
         self.replies += 1;
         match reply.status {
             200 => self.sees(reply.statement().total, "a statement"),
-            503 => self.refused += 1,
+            503 => {
+                self.refused += 1;
+                return Err(());
+            }
             _ => panic!("{reply:?}"),
         }
         Ok(())
@@ -76,13 +96,15 @@ fn ask(connection: &mut Connection, request: &[u8]) -> Result<Reply, ()> {
 }
 
 /// Runs `faults` while each client asks one node after the other; then everything is asked once more, and adds up.
-pub fn under_load(addresses: &[Address], faults: impl FnOnce()) -> Report {
+pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Progress)) -> Report {
+    let progress = Progress::new(CLIENTS as usize);
     let is_over = AtomicBool::new(false);
     let client = |client: u32| {
         let mut account = Account {
             client,
             ..Account::default()
         };
+        let mut acknowledged = 0;
         let mut random = Random::new(client.into());
         while !is_over.load(Ordering::Relaxed) {
             let Ok(mut connection) = Connection::open(random.pick(addresses)) else {
@@ -97,14 +119,20 @@ pub fn under_load(addresses: &[Address], faults: impl FnOnce()) -> Report {
                 if done.is_err() {
                     break; // What was asked may happen yet.
                 }
+                if account.acknowledged > acknowledged {
+                    acknowledged = account.acknowledged;
+                    progress.acknowledged(client as usize - 1);
+                }
             }
         }
         account
     };
     thread::scope(|scope| {
         let client = &client;
-        let clients: Vec<_> = (1..=5).map(|it| scope.spawn(move || client(it))).collect();
-        let faults = std::panic::catch_unwind(std::panic::AssertUnwindSafe(faults));
+        let clients: Vec<_> = (1..=CLIENTS)
+            .map(|it| scope.spawn(move || client(it)))
+            .collect();
+        let faults = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| faults(&progress)));
         is_over.store(true, Ordering::Relaxed);
         let accounts = clients.into_iter().map(|it| it.join());
         let mut accounts: Vec<Account> = accounts.map(|it| it.expect("see above")).collect();

@@ -1,8 +1,8 @@
-//! Three nodes and three nats-servers.
+//! Three machines, each with a node and a nats-server, on a network of their own; without root all of them are on loopback.
 
 use galo_testkit::{
-    data_dir, get, wait_until, Address, Connection, Launch, NatsCluster, Processor, ReservedPort,
-    Server,
+    data_dir, get, wait_until, Address, Connection, Launch, NatsCluster, Network, Processor,
+    ReservedPort, Server,
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -18,49 +18,84 @@ pub struct Machines {
     /// By number; `None`: killed.
     nodes: Vec<Option<Server>>,
     pub addresses: Vec<Address>,
-    processors: Option<[String; 2]>,
+    processors: Option<[Processor; 2]>,
+    log_mib: usize,
     data: TempDir,
     _ports: Vec<ReservedPort>,
+    /// `None`: all is on loopback. Behind those that are in it.
+    network: Option<Network>,
 }
 
 impl Machines {
     pub fn start() -> Machines {
-        Machines::with(None)
+        Machines::with(1, false)
     }
 
-    pub fn gateway(processors: &[Processor; 2]) -> Machines {
-        Machines::with(Some(processors.each_ref().map(|it| it.url())))
+    /// With payment processors, which are beside the clients.
+    pub fn gateway() -> Machines {
+        Machines::with(1, true)
     }
 
-    fn with(processors: Option<[String; 2]>) -> Machines {
-        let ports: Vec<ReservedPort> = NODES.iter().map(|_| ReservedPort::new()).collect();
+    /// The engine's log keeps its front until it has so much.
+    pub fn with_log(mib: usize) -> Machines {
+        Machines::with(mib, false)
+    }
+
+    fn with(log_mib: usize, pays: bool) -> Machines {
+        let network = Network::is_permitted().then(|| Network::new(NODES.len()));
+        let (engine, ports, addresses) = match &network {
+            Some(network) => {
+                let machines = (0..NODES.len()).map(|it| network.machine(it));
+                let addresses = machines.map(|it| format!("{}:9999", it.address()));
+                (NatsCluster::on(network), Vec::new(), addresses.collect())
+            }
+            None => {
+                let ports: Vec<_> = NODES.iter().map(|_| ReservedPort::new()).collect();
+                let addresses: Vec<_> = ports.iter().map(ReservedPort::address).collect();
+                (NatsCluster::start(3), ports, addresses)
+            }
+        };
+        let host = network.as_ref().map_or("127.0.0.1", |_| Network::HUB);
         let mut machines = Machines {
-            engine: NatsCluster::start(3),
+            engine,
             nodes: NODES.iter().map(|_| None).collect(),
-            addresses: ports
-                .iter()
-                .map(ReservedPort::address)
-                .map(Address::Tcp)
-                .collect(),
-            processors,
+            addresses: addresses.into_iter().map(Address::Tcp).collect(),
+            processors: pays.then(|| Processor::both_at(host)),
+            log_mib,
             data: data_dir(),
             _ports: ports,
+            network,
         };
         (0..NODES.len()).for_each(|node| machines.start_node(node));
         machines.wait_until_whole();
         machines
     }
 
+    /// What is between the machines.
+    #[track_caller]
+    pub fn network(&self) -> &Network {
+        let network = self.network.as_ref();
+        network.expect("a network that can be cut needs root")
+    }
+
+    #[track_caller]
+    pub fn processors(&self) -> &[Processor; 2] {
+        self.processors.as_ref().expect("it is a gateway")
+    }
+
     /// What starts this node.
-    pub fn launch(&self, node: usize) -> Launch {
-        let launch = Launch::serve(&self.data.path().join(NODES[node]))
+    fn launch(&self, node: usize) -> Launch {
+        let mut launch = Launch::serve(&self.data.path().join(NODES[node]))
             .flag("replicate", self.engine.urls().join(","))
             .flag("nodes", NODES.join(","))
             .flag("node", NODES[node])
-            .flag("replicate-log-mib", "1")
+            .flag("replicate-log-mib", self.log_mib.to_string())
             .cores(1);
-        match &self.processors {
-            Some([default, fallback]) => launch.processors(default, fallback),
+        if let Some(processors) = &self.processors {
+            launch = launch.processors_of(processors);
+        }
+        match &self.network {
+            Some(network) => launch.before_exec(network.machine(node).enter()),
             None => launch,
         }
     }
@@ -81,14 +116,21 @@ impl Machines {
         self.start_node(node);
     }
 
-    /// Waits until the engine's log begins behind a record, and says where.
+    /// Waits until the engine's log begins behind a record, and says where. It takes as long as clients take to write so much.
     pub fn wait_until_the_front_is_gone(&self, behind: u64) -> u64 {
-        let mut first = 0;
-        wait_until("the log's front is gone", || {
-            first = self.engine.first_of(LOG).unwrap_or(0);
-            first > behind
-        });
-        first
+        loop {
+            let before = self.engine.range_of(LOG);
+            let mut now = before;
+            wait_until("the log grows, or its front goes", || {
+                now = self.engine.range_of(LOG);
+                let (before, now) = (before.unwrap_or_default(), now.unwrap_or_default());
+                now.0 > behind || now.1 > before.1 + 100
+            });
+            match now {
+                Some((first, _)) if first > behind => return first,
+                _ => {}
+            }
+        }
     }
 
     /// In good order.
@@ -108,6 +150,15 @@ impl Machines {
             leader.is_some()
         });
         leader.expect("just seen")
+    }
+
+    /// Waits until nodes have all shards between them.
+    pub fn wait_until_taken_over_by(&self, nodes: &[usize]) {
+        let what = format!("nodes {nodes:?} have all shards");
+        wait_until(&what, || {
+            let counts = nodes.iter().map(|node| self.shards_of(*node));
+            counts.sum::<usize>() == SHARDS
+        });
     }
 
     /// Waits until every node has its shards.

@@ -3,11 +3,15 @@
 //!
 //! Whatever dies or is paused: nothing that was acknowledged is lost, nothing happens twice, no read is stale.
 
-mod founding;
+mod faults;
 mod load;
 mod machines;
-
-mod faults;
-mod kept;
 mod payments;
+mod progress;
+
+mod absence;
+mod founding;
+mod kept;
+mod short;
+mod soak;
 mod status;
