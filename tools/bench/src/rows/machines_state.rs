@@ -148,7 +148,8 @@ impl Bench {
 
 /// The log's first record; 0: nobody leads the log.
 fn first_of(engine: &NatsCluster, cluster: &str) -> u64 {
-    engine.first_of(&format!("GALO_{cluster}")).unwrap_or(0)
+    let range = engine.range_of(&format!("GALO_{cluster}"));
+    range.map_or(0, |(first, _)| first)
 }
 
 /// Until a front of the log has gone, for which all shards have to be in the store.
