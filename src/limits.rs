@@ -329,6 +329,8 @@ pub const ARCHIVE_RETRY_NS: u64 = 10 * SECOND_NS;
 pub const LOG_MIB: usize = 256;
 /// See [`LOG_MIB`].
 pub const LOG_MIB_MAX: usize = 1 << 20;
+/// Records of the engine's log that a member may be behind and take shards all the same: it reads them in a tenth of a second.
+pub const NEAR_RECORDS: u64 = 10_000;
 /// Between two digests of a shard that is written to, for other copies to compare.
 pub const DIGEST_NS: u64 = 10 * SECOND_NS;
 /// Accounts in a digest: some 0.3 ms of reading; the next one goes on behind them.

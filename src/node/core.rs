@@ -385,6 +385,11 @@ impl Node {
         self.shards.releasing_to(shard)
     }
 
+    /// Where an engine keeps the journals: whether copies here are too far behind for shards to be given to us.
+    pub fn set_behind(&mut self, is_behind: bool) {
+        self.peers.set_behind(&mut self.io, is_behind);
+    }
+
     /// See [`crate::machine::Machine::stop`].
     pub fn stop(&mut self) {
         let (io, shards) = (&mut self.io, &mut self.shards);

@@ -449,6 +449,7 @@ impl Node {
             | Frame::Again(_)
             | Frame::Begun(_)
             | Frame::Leaving
+            | Frame::Taking
             | Frame::Goodbye => unreachable!("peers keep these to themselves"),
         }
         Ok(Progress::Done)

@@ -25,6 +25,7 @@
 //! | 16 query | number u64, shard u32, 0 (summary) and from u64, to u64 (microseconds since 1970, both inclusive), or 1 (outcome) and a payment's id u128 |
 //! | 17 answer | number u64, 0 (summary) and for each processor count u64, cents u128; or 1 (outcome) and 0 (no such payment), or 1 and the payment; or 2 (refused: ask again), or 3 (unreadable: what is stored is damaged) |
 //! | 18 health | processor byte, failing byte, response_min_ms u32: what it said of itself just now |
+//! | 19 taking | nothing: a `leaving` is over |
 //!
 //! Payments are as in outcomes.
 //!
@@ -63,6 +64,7 @@ const BEGUN: u8 = 13;
 const QUERY: u8 = 16;
 const ANSWER: u8 = 17;
 const HEALTH: u8 = 18;
+const TAKING: u8 = 19;
 
 /// What a query, and its answer, is about; and other answers.
 const OF_SUMMARY: u8 = 0;
@@ -107,8 +109,10 @@ pub enum Frame<'a> {
     },
     /// Does the receiver serve it?
     Who(u32),
-    /// The sender stops, and wants no shard.
+    /// The sender stops, or its copies are behind, and wants no shard.
     Leaving,
+    /// It wants shards.
+    Taking,
     /// A command for a shard that the receiver serves.
     Command {
         /// Counts the sender's commands for the shard.
@@ -192,6 +196,7 @@ impl Frame<'_> {
             Frame::Hello(_)
             | Frame::OtherVersion(_)
             | Frame::Leaving
+            | Frame::Taking
             | Frame::Command { .. }
             | Frame::Goodbye
             | Frame::Answer { .. }

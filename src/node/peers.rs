@@ -20,7 +20,7 @@ struct Link {
     connection: Option<ConnectionId>,
     /// Which incarnation of the member is at the other end, once it has greeted.
     origin: Option<Origin>,
-    /// It stops, and wants no shard.
+    /// It stops, or its copies are behind: it wants no shard.
     leaving: bool,
     goodbye_sent: bool,
     goodbye_received: bool,
@@ -77,6 +77,8 @@ pub(super) struct Peers {
     links: Vec<Link>,
     /// The last line about a peer that is not as it should be, and when it was logged. Monotonic.
     pub(super) last_logged: Option<(String, u64)>,
+    /// See [`Peers::set_behind`].
+    is_behind: bool,
 }
 
 impl Peers {
@@ -85,6 +87,7 @@ impl Peers {
         let mut peers = Peers {
             links: (0..members.count()).map(|_| Link::new()).collect(),
             last_logged: None,
+            is_behind: false,
         };
         for member in 0..members.count() {
             if dials(members, member) {
@@ -92,6 +95,18 @@ impl Peers {
             }
         }
         peers
+    }
+
+    /// Whether copies here are too far behind for shards to be given to us.
+    pub(super) fn set_behind(&mut self, io: &mut Transport, is_behind: bool) {
+        let is_news = std::mem::replace(&mut self.is_behind, is_behind) != is_behind;
+        if is_news && io.stop.is_none() {
+            let frame = match is_behind {
+                true => Frame::Leaving,
+                false => Frame::Taking,
+            };
+            self.tell_all(io, &frame);
+        }
     }
 
     // ---- What others want to know ---------------------------------------------------
@@ -377,6 +392,10 @@ impl Peers {
                 let event = NodeEvent::NoSuccessor(origin.member as usize);
                 io.events.push_back(event);
             }
+            Frame::Taking => {
+                link.leaving = false;
+                io.events.push_back(NodeEvent::GiveAway);
+            }
             Frame::Goodbye => link.goodbye_received = true,
             frame => return Ok(Received::Frame(origin, frame)),
         }
@@ -442,7 +461,7 @@ impl Peers {
 
     /// A link can be used: its member is told what is served here.
     pub(super) fn introduce(&mut self, io: &mut Transport, shards: &Shards, member: usize) {
-        if io.stop.is_some() {
+        if io.stop.is_some() || self.is_behind {
             self.tell(io, member, &Frame::Leaving);
         }
         for shard in shards.served() {

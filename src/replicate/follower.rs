@@ -5,7 +5,7 @@
 //! stream's front may be what was kept elsewhere, and is gone: then copies have to come from there.
 
 use super::outbox::{Alarm, Outbox, Question};
-use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS, INSPECTION_NS};
+use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS, INSPECTION_NS, NEAR_RECORDS};
 use crate::machine::engine::{Answer, Inspection, Request, RequestId, Sequence};
 
 pub(super) struct Follower {
@@ -18,6 +18,8 @@ pub(super) struct Follower {
     question: Question,
     /// The answer to the last one.
     inspection: Inspection,
+    /// There was one.
+    is_inspected: bool,
     /// How far it had come when it asked.
     last_asked: Sequence,
     /// When it asked last.
@@ -36,6 +38,7 @@ impl Follower {
             gap: None,
             question: Question::default(),
             inspection: Inspection::default(),
+            is_inspected: false,
             last_asked: 0,
             sound_ns: None,
             asked_ns: 0,
@@ -64,6 +67,11 @@ impl Follower {
     /// The stream, as it was looked at last.
     pub(super) fn inspection(&self) -> &Inspection {
         &self.inspection
+    }
+
+    /// Whether it had, or has come near to, all that there was when the stream was looked at.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.is_inspected && self.last + NEAR_RECORDS >= self.inspection.last
     }
 
     /// From here on, whatever was delivered.
@@ -118,7 +126,7 @@ impl Follower {
             self.question.drop_at(now_ns + ENGINE_RETRY_NS);
             return false;
         };
-        self.inspection = *inspection;
+        (self.inspection, self.is_inspected) = (*inspection, true);
         let stands_still = self.last == self.last_asked && self.last < inspection.last;
         let fault = self.fault(inspection);
         let is_behind = fault.is_none() && self.last + 1 < inspection.first;

@@ -101,6 +101,11 @@ impl Replica {
         self.lease.lasts(now_ns)
     }
 
+    /// Whether our copies are near the log's end: shards may come to us without much waiting.
+    pub fn has_caught_up(&self) -> bool {
+        !self.behind && self.follower.has_caught_up()
+    }
+
     /// When our lease ends, or has ended.
     pub fn lease_until_ns(&self) -> u64 {
         self.lease.until_ns()

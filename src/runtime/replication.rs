@@ -194,7 +194,8 @@ impl Replication {
     }
 
     /// Tells the process how it is with the engine at the end of a tick.
-    fn tell(&mut self, node: &Node) {
+    fn tell(&mut self, node: &mut Node) {
+        node.set_behind(!self.replica.has_caught_up());
         let Some((engine, core)) = node.engine_stats() else {
             return;
         };
@@ -339,7 +340,7 @@ impl<D: Disk> Runtime<D> {
     /// Of a tick that is over.
     pub(super) fn tell_of_engine(&mut self) {
         if let Some(replication) = &mut self.replication {
-            replication.tell(&self.node);
+            replication.tell(&mut self.node);
         }
     }
 

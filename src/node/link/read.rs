@@ -93,6 +93,7 @@ fn frame_of(content: &[u8]) -> Option<Frame<'_>> {
         },
         WHO => Frame::Who(content.u32()?),
         LEAVING => Frame::Leaving,
+        TAKING => Frame::Taking,
         COMMAND => Frame::Command {
             counter: counter(content)?,
             key: match content.flag()? {

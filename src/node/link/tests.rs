@@ -70,6 +70,7 @@ fn frames() -> Vec<Frame<'static>> {
         Frame::Released { shard: 3, to: 2 },
         Frame::Who(0),
         Frame::Leaving,
+        Frame::Taking,
         Frame::Goodbye,
         Frame::Again(5),
         Frame::Begun(5),

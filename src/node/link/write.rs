@@ -35,6 +35,7 @@ pub fn write(out: &mut Vec<u8>, frame: &Frame<'_>) {
             put(out, shard);
         }
         Frame::Leaving => out.push(LEAVING),
+        Frame::Taking => out.push(TAKING),
         Frame::Command {
             counter,
             key,

@@ -403,6 +403,29 @@ fn a_node_that_was_away_for_long_begins_with_what_was_kept() {
 }
 
 #[test]
+fn a_node_gets_its_shards_back_once_its_copies_are_there() {
+    let mut rig = Rig::new(SHORT_LOG);
+    rig.pass(2 * SECOND_NS);
+    until_the_front_is_gone(&mut rig);
+    rig.kill(2);
+    rig.engine.gives_no_file = true;
+    rig.replace(2);
+    rig.pass(5 * SECOND_NS);
+    let others = |rig: &Rig| [owned(rig, 0), owned(rig, 1)].concat();
+    assert_eq!(others(&rig).len(), 3, "{:?}", others(&rig));
+    let before = rig.stats_of(0).sum(|core| &core.takeovers);
+    rig.pass(60 * SECOND_NS);
+    let after = rig.stats_of(0).sum(|core| &core.takeovers);
+    assert_eq!(after, before, "nobody gives what is not taken");
+    let client = rig.connect(2);
+    rig.ask(client, transact(2, 'c', 1));
+    rig.engine.gives_no_file = false;
+    rig.pass(15 * SECOND_NS);
+    assert_eq!(owned(&rig, 2), [2]);
+    rig.check_copies();
+}
+
+#[test]
 fn a_start_reads_what_is_new_of_the_log() {
     let mut rig = three();
     let client = rig.connect(0);

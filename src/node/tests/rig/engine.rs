@@ -33,6 +33,8 @@ pub struct Engine {
     pub cut: Vec<bool>,
     /// So many messages between members are lost, the next ones.
     pub lost_messages: usize,
+    /// The store gives nothing.
+    pub gives_no_file: bool,
     /// Records that whoever looks at the log is told to be missing.
     pub missing: u64,
 }
@@ -134,7 +136,7 @@ impl Engine {
                 Some(Answer::Kept)
             }
             Request::Fetch { shard, file, .. } => {
-                let newest = self.files.get(&shard);
+                let newest = self.files.get(&shard).filter(|_| !self.gives_no_file);
                 if let Some((.., bytes)) = newest {
                     fs::write(file, bytes).unwrap();
                 }
