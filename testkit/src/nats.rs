@@ -184,28 +184,32 @@ impl NatsCluster {
         Some(state["num_deleted"].as_u64().unwrap_or(0))
     }
 
-    /// Bytes of a stream's records, of a server that is not there.
+    /// Bytes of a stream's largest file of records, of a server that is not there.
     #[track_caller]
     pub fn records_length(&self, number: usize, stream: &str) -> u64 {
-        let file = self.records(number, stream);
-        std::fs::metadata(file).expect("it is there").len()
+        self.records(number, stream).1
     }
 
-    /// Flips a bit of a stream's records, of a server that is not there.
+    /// Flips a bit of that file, of a server that is not there.
     #[track_caller]
     pub fn flip_bit(&self, number: usize, stream: &str, at: u64, bit: u32) {
-        let file = self.records(number, stream);
+        let (file, _) = self.records(number, stream);
         let mut bytes = std::fs::read(&file).expect("it is readable");
         bytes[at as usize] ^= 1 << bit;
         std::fs::write(&file, &bytes).expect("it is writable");
     }
 
-    /// The file of a stream with less than 8 MiB.
     #[track_caller]
-    fn records(&self, number: usize, stream: &str) -> PathBuf {
+    fn records(&self, number: usize, stream: &str) -> (PathBuf, u64) {
         assert_eq!(self.servers[number].state, State::Killed);
         let server = self.dir.path().join(name(number));
-        server.join(format!("jetstream/$G/streams/{stream}/msgs/1.blk"))
+        let records = server.join(format!("jetstream/$G/streams/{stream}/msgs"));
+        let files = std::fs::read_dir(records).expect("the stream's");
+        let files = files.map(|file| file.expect("a name"));
+        let files = files.map(|it| (it.path(), it.metadata().expect("it is there").len()));
+        let files = files.filter(|(file, _)| file.extension().is_some_and(|it| it == "blk"));
+        let largest = files.max_by_key(|(_, length)| *length);
+        largest.expect("a file of records")
     }
 
     /// Removes all that a server has, which was killed.

@@ -10,14 +10,14 @@ fn a_node_that_stops_leaves_its_clients_to_others_without_a_refusal() {
     let mut machines = Machines::start();
     // Who asks the other two sees nothing of it.
     let others = machines.addresses[1..].to_vec();
-    let report = under_load(&others, |progress| {
-        progress.wait_for(20);
+    let report = under_load(&others, |clients| {
+        clients.wait_for(20);
         for _ in 0..2 {
             machines.stop_node(0);
             machines.wait_until_taken_over_by(&[1, 2]);
             machines.start_node(0);
             machines.wait_until_whole();
-            progress.wait_for(20);
+            clients.wait_for(20);
         }
     });
     eprintln!("{report:?}");

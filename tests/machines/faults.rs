@@ -6,10 +6,10 @@ use std::time::Duration;
 use galo_testkit::{wait_until, Random};
 use nix::sys::signal::Signal;
 
+use crate::clients::Clients;
 use crate::load::under_load;
 use crate::machines::{Machines, LOG, NODES};
 use crate::payments::under_payments;
-use crate::progress::Progress;
 
 /// A node that is back after this is not missed by anybody, and a server for less than an election takes.
 const SOON: Duration = Duration::from_secs(1);
@@ -48,8 +48,8 @@ pub enum Fault {
 pub fn bank(fault: Fault, rounds: usize) {
     let mut machines = fault.machines();
     let addresses = machines.addresses.clone();
-    let report = under_load(&addresses, |progress| {
-        fault.plays(&mut machines, progress, rounds)
+    let report = under_load(&addresses, |clients| {
+        fault.plays(&mut machines, clients, rounds)
     });
     eprintln!("{fault:?} x {rounds}: {report:?}");
 }
@@ -57,8 +57,8 @@ pub fn bank(fault: Fault, rounds: usize) {
 /// The same while clients pay.
 pub fn payments(fault: Fault, rounds: usize) {
     let mut machines = Machines::gateway();
-    let count = under_payments(&mut machines, |machines, progress| {
-        fault.plays(machines, progress, rounds)
+    let count = under_payments(&mut machines, |machines, clients| {
+        fault.plays(machines, clients, rounds)
     });
     eprintln!("{fault:?} x {rounds}: {count} payments");
 }
@@ -73,17 +73,17 @@ impl Fault {
     }
 
     /// After each round everything is as it was.
-    fn plays(self, machines: &mut Machines, progress: &Progress, rounds: usize) {
+    fn plays(self, machines: &mut Machines, clients: &Clients, rounds: usize) {
         for round in 0..rounds {
-            progress.wait_for(BETWEEN);
-            self.happens(machines, progress, round);
+            clients.wait_for(BETWEEN);
+            self.happens(machines, clients, round);
             machines.engine.wait_until_ready();
             machines.wait_until_whole();
         }
-        progress.wait_for(BETWEEN);
+        clients.wait_for(BETWEEN);
     }
 
-    fn happens(self, machines: &mut Machines, progress: &Progress, round: usize) {
+    fn happens(self, machines: &mut Machines, clients: &Clients, round: usize) {
         let node = round % NODES.len();
         let leader = machines.engine_leader();
         match self {
@@ -126,10 +126,13 @@ impl Fault {
                     Fault::LeaderCut => leader,
                     _ => others(leader)[round % 2],
                 };
+                clients.only_read_at(machine);
                 machines.network().cut_off(machine);
                 machines.wait_until_taken_over_by(&others(machine));
                 // It is asked, too, for what it does not own any more, and takes two seconds to say so.
-                progress.wait_for(BETWEEN / 4);
+                clients.wait_for(BETWEEN / 4);
+                clients.write_everywhere();
+                clients.wait_for(BETWEEN / 4);
                 machines.network().mend();
             }
             Fault::LinkCut => {
@@ -144,17 +147,17 @@ impl Fault {
                 (0..NODES.len()).for_each(|server| machines.engine.restart(server));
                 (0..NODES.len()).for_each(|node| machines.start_node(node));
             }
-            Fault::BitFlipped => flip(machines, progress, others(leader)[round % 2], false, node),
-            Fault::LeadersBitFlipped => flip(machines, progress, leader, true, node),
+            Fault::BitFlipped => flip(machines, clients, others(leader)[round % 2], false, node),
+            Fault::LeadersBitFlipped => flip(machines, clients, leader, true, node),
         }
     }
 }
 
 /// A bit of what a server has is flipped, and it is made to lead; an owner dies. The nodes find it, and have another server lead
 /// before they take anything over. Then the server gets new files from the others.
-fn flip(machines: &mut Machines, progress: &Progress, server: usize, leads: bool, node: usize) {
+fn flip(machines: &mut Machines, clients: &Clients, server: usize, leads: bool, node: usize) {
     // What it has when it is shut down it does not ask the others for again.
-    progress.wait_for(5 * BETWEEN);
+    clients.wait_for(5 * BETWEEN);
     machines.engine.shut_down(server);
     let length = machines.engine.records_length(server, LOG);
     machines.engine.restart(server);
@@ -162,7 +165,7 @@ fn flip(machines: &mut Machines, progress: &Progress, server: usize, leads: bool
     if leads {
         machines.engine.make_leader(LOG, server);
     }
-    progress.wait_for(BETWEEN);
+    clients.wait_for(BETWEEN);
     machines.engine.kill(server);
     let mut random = Random::from_time();
     let (at, bit) = (random.between(length / 8, length / 2), random.below(8));

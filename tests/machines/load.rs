@@ -5,7 +5,7 @@ use std::thread;
 
 use galo_testkit::{get, keyed, transaction, Address, Connection, Random, Reply};
 
-use crate::progress::Progress;
+use crate::clients::Clients;
 
 const CLIENTS: u32 = 5;
 
@@ -96,8 +96,8 @@ fn ask(connection: &mut Connection, request: &[u8]) -> Result<Reply, ()> {
 }
 
 /// Runs `faults` while each client asks one node after the other; then everything is asked once more, and adds up.
-pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Progress)) -> Report {
-    let progress = Progress::new(CLIENTS as usize);
+pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Clients)) -> Report {
+    let all = Clients::new(CLIENTS as usize);
     let is_over = AtomicBool::new(false);
     let client = |client: u32| {
         let mut account = Account {
@@ -107,12 +107,13 @@ pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Progress)) -> Repo
         let mut acknowledged = 0;
         let mut random = Random::new(client.into());
         while !is_over.load(Ordering::Relaxed) {
-            let Ok(mut connection) = Connection::open(random.pick(addresses)) else {
+            let node = random.index(addresses.len());
+            let Ok(mut connection) = Connection::open(&addresses[node]) else {
                 thread::yield_now();
                 continue;
             };
             for _ in 0..random.between(1, 40) {
-                let done = match random.percent(70) {
+                let done = match random.percent(70) && all.may_write_at(node) {
                     true => account.credit(&mut connection),
                     false => account.read(&mut connection),
                 };
@@ -121,7 +122,7 @@ pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Progress)) -> Repo
                 }
                 if account.acknowledged > acknowledged {
                     acknowledged = account.acknowledged;
-                    progress.acknowledged(client as usize - 1);
+                    all.acknowledged(client as usize - 1);
                 }
             }
         }
@@ -132,7 +133,7 @@ pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Progress)) -> Repo
         let clients: Vec<_> = (1..=CLIENTS)
             .map(|it| scope.spawn(move || client(it)))
             .collect();
-        let faults = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| faults(&progress)));
+        let faults = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| faults(&all)));
         is_over.store(true, Ordering::Relaxed);
         let accounts = clients.into_iter().map(|it| it.join());
         let mut accounts: Vec<Account> = accounts.map(|it| it.expect("see above")).collect();

@@ -5,11 +5,11 @@
 //! Whatever happens: nothing that was acknowledged is lost, nothing happens twice, no read is stale. `short` has each fault
 //! once or twice, `soak` as often as it takes to meet what is rare.
 
+mod clients;
 mod faults;
 mod load;
 mod machines;
 mod payments;
-mod progress;
 
 mod absence;
 mod founding;

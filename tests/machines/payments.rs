@@ -7,8 +7,8 @@ use std::thread;
 
 use galo_testkit::{new_id, payment, Connection, PaymentLedger, Random};
 
+use crate::clients::Clients;
 use crate::machines::Machines;
-use crate::progress::Progress;
 
 const PAYERS: u64 = 4;
 /// How long a processor takes for each payment.
@@ -17,9 +17,9 @@ const DELAY_MS: u64 = 20;
 /// Runs `faults` while clients pay; then every payment that was accepted is at one processor, once. How many there were.
 pub fn under_payments(
     machines: &mut Machines,
-    faults: impl FnOnce(&mut Machines, &Progress),
+    faults: impl FnOnce(&mut Machines, &Clients),
 ) -> u64 {
-    let progress = Progress::new(PAYERS as usize);
+    let clients = Clients::new(PAYERS as usize);
     for processor in machines.processors() {
         processor.set_delay(DELAY_MS);
     }
@@ -45,7 +45,7 @@ pub fn under_payments(
                 }
             }
             book.lock().unwrap().acknowledged(&id);
-            progress.acknowledged(seed as usize);
+            clients.acknowledged(seed as usize);
         }
     };
     thread::scope(|scope| {
@@ -53,7 +53,7 @@ pub fn under_payments(
         for seed in 0..PAYERS {
             scope.spawn(move || pay(seed));
         }
-        let faults = catch_unwind(AssertUnwindSafe(|| faults(machines, &progress)));
+        let faults = catch_unwind(AssertUnwindSafe(|| faults(machines, &clients)));
         is_over.store(true, Ordering::Relaxed);
         if let Err(panic) = faults {
             resume_unwind(panic);
