@@ -68,12 +68,18 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until it is so; `what` it waits for is said if that never happens.
 #[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, is_so);
+}
+
+/// The same for what takes longer.
+#[track_caller]
+pub fn wait_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(
-            began.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
+            began.elapsed() < patience,
+            "not within {patience:?}: {what}"
         );
         sleep(Duration::from_millis(2));
     }

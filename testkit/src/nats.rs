@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use crate::process::LogStream;
 use crate::programs::is_on_path;
 use crate::{
-    data_dir, get, wait_until, Address, Connection, Machine, Network, Process, Reply, ReservedPort,
-    PATIENCE,
+    data_dir, get, wait_until, wait_within, Address, Connection, Machine, Network, Process, Reply,
+    ReservedPort, PATIENCE,
 };
 
 /// Servers are meant by number, from 0 on. All are killed when this is dropped.
@@ -100,7 +100,8 @@ impl NatsCluster {
     /// keep of streams.
     #[track_caller]
     pub fn wait_until_ready(&self) {
-        wait_until("JetStream is there", || self.is_ready());
+        // Behind a network that was cut, servers try again at growing intervals, and elect then.
+        wait_within(3 * PATIENCE, "JetStream is there", || self.is_ready());
     }
 
     /// `kill -9`, and until it is gone.
