@@ -92,7 +92,9 @@ impl Machines {
             .flag("replicate-log-mib", self.log_mib.to_string())
             .cores(1);
         if let Some(processors) = &self.processors {
+            // A payment that has waited for so long goes to whoever takes it.
             launch = launch.processors_of(processors);
+            launch = launch.flag("payment-deadline", "300ms");
         }
         match &self.network {
             Some(network) => launch.before_exec(network.machine(node).enter()),

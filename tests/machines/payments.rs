@@ -4,15 +4,26 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
-use galo_testkit::{new_id, payment, Connection, PaymentLedger, Random};
+use galo_testkit::{new_id, payment, Connection, PaymentLedger, Processor, ProcessorApi, Random};
 
 use crate::clients::Clients;
 use crate::machines::Machines;
 
-const PAYERS: u64 = 4;
+const PAYERS: u64 = 12;
 /// How long a processor takes for each payment.
-const DELAY_MS: u64 = 20;
+const DELAY_MS: u64 = 100;
+/// One that has gone wrong again and again rests for 30 s.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+/// How long it refuses all, and how long it does not.
+const ALTERNATES: Duration = Duration::from_millis(1500);
+/// What happens to how many payments: nobody knows then whether they are stored.
+const FAULTY: [(&str, f64); 3] = [
+    ("reply_lost", 0.05),
+    ("reset_before", 0.05),
+    ("reset_after", 0.05),
+];
 
 /// Runs `faults` while clients pay; then every payment that was accepted is at one processor, once. How many there were.
 pub fn under_payments(
@@ -20,11 +31,30 @@ pub fn under_payments(
     faults: impl FnOnce(&mut Machines, &Clients),
 ) -> u64 {
     let clients = Clients::new(PAYERS as usize);
-    for processor in machines.processors() {
-        processor.set_delay(DELAY_MS);
-    }
+    let is_over = AtomicBool::new(false);
+    let faulty = |processors: &[Processor; 2], shares: &[(&str, f64)]| {
+        for processor in processors {
+            processor.set_delay(DELAY_MS);
+            processor.set_faults(shares);
+        }
+    };
+    faulty(machines.processors(), &FAULTY);
+    let admin = ProcessorApi {
+        address: machines.processors()[0].address.clone(),
+    };
+    // Now the one is to be had, now only the other.
+    let alternate = || {
+        for is_failing in [true, false].into_iter().cycle() {
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            admin.set_failing(is_failing);
+            thread::sleep(ALTERNATES);
+        }
+        admin.set_failing(false);
+    };
     let addresses = machines.addresses.clone();
-    let (book, is_over) = (Mutex::new(PaymentLedger::default()), AtomicBool::new(false));
+    let book = Mutex::new(PaymentLedger::default());
     let pay = |seed: u64| {
         let mut random = Random::new(seed);
         while !is_over.load(Ordering::Relaxed) {
@@ -50,6 +80,7 @@ pub fn under_payments(
     };
     thread::scope(|scope| {
         let pay = &pay;
+        scope.spawn(alternate);
         for seed in 0..PAYERS {
             scope.spawn(move || pay(seed));
         }
@@ -59,7 +90,14 @@ pub fn under_payments(
             resume_unwind(panic);
         }
     });
+    faulty(machines.processors(), &[]);
     let book = book.into_inner().unwrap();
-    let summary = book.expect_settled(&machines.addresses[0], machines.processors());
-    summary.count()
+    let summary = book.expect_settled_within(
+        &machines.addresses[0],
+        machines.processors(),
+        SETTLED_WITHIN,
+    );
+    let counts = summary.0.map(|it| it.count);
+    assert!(counts.iter().all(|it| *it > 0), "{counts:?}: both are paid");
+    counts.iter().sum()
 }
