@@ -191,12 +191,18 @@ impl NatsCluster {
         self.records(number, stream).1
     }
 
-    /// Flips a bit of that file, of a server that is not there.
+    /// Flips a bit of that file, of a server that is not there: of the last eight bytes of the first message's content that ends
+    /// behind `at`, of those before another of a subject that begins so. (What a server has beside the contents it does not
+    /// check all of: the length of a message's headers, for one.)
     #[track_caller]
-    pub fn flip_bit(&self, number: usize, stream: &str, at: u64, bit: u32) {
+    pub fn flip_bit(&self, number: usize, stream: &str, subject: &str, at: u64, bit: u32) {
         let (file, _) = self.records(number, stream);
         let mut bytes = std::fs::read(&file).expect("it is readable");
-        bytes[at as usize] ^= 1 << bit;
+        let rest = bytes[at as usize + BETWEEN_MESSAGES + 8..].windows(subject.len());
+        let next = rest.enumerate().find(|(_, it)| *it == subject.as_bytes());
+        let (next, _) = next.expect("a message behind it");
+        let end = at as usize + 8 + next;
+        bytes[end - 8 + bit as usize / 8] ^= 1 << (bit % 8);
         std::fs::write(&file, &bytes).expect("it is writable");
     }
 
@@ -395,5 +401,8 @@ pub fn nats_server() -> PathBuf {
     find_nats_server().unwrap_or_else(|missing| panic!("{missing}"))
 }
 
+/// From the end of a message's content to the next one's subject, in a file of records: a checksum; the next one's length,
+/// number, time, and length of its subject.
+const BETWEEN_MESSAGES: usize = 8 + 4 + 8 + 8 + 2;
 /// From the root of the workspace.
 const INSTALLED: &str = "target/nats-server/nats-server";

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::clients::Clients;
 use crate::load::under_load;
-use crate::machines::{Machines, LOG, NODES};
+use crate::machines::{Machines, LOG, NODES, SUBJECTS};
 use crate::payments::under_payments;
 
 /// A node that is back after this is not missed by anybody, and a server for less than an election takes.
@@ -168,19 +168,22 @@ fn flip(machines: &mut Machines, clients: &Clients, server: usize, leads: bool, 
     clients.wait_for(BETWEEN);
     machines.engine.kill(server);
     let mut random = Random::from_time();
-    let (at, bit) = (random.between(length / 8, length / 2), random.below(8));
-    machines.engine.flip_bit(server, LOG, at, bit as u32);
+    let (at, bit) = (random.between(length / 8, length / 2), random.below(64));
+    machines
+        .engine
+        .flip_bit(server, LOG, SUBJECTS, at, bit as u32);
     machines.engine.restart(server);
     machines.engine.wait_until_ready();
     machines.engine.make_leader(LOG, server);
-    let missing = machines.engine.missing_of(server, LOG);
-    let what = format!("bit {bit} of byte {at} of {length}: {missing:?} missing");
+    let missing = machines.engine.missing_of(server, LOG).unwrap_or(0);
+    let what = format!("bit {bit} behind byte {at} of {length}: {missing} missing");
     eprintln!("{what}");
+    assert!(missing > 0, "{what}");
     machines.kill_node(node);
     let others = others(node);
     wait_until(&format!("a node finds it: {what}"), || {
         let lines = others.iter().flat_map(|node| machines.log_of(*node));
-        let words = format!("leading server lacks {} records", missing.unwrap_or(0));
+        let words = format!("leading server lacks {missing} records");
         lines.filter(|line| line.contains(&words)).count() > 0
     });
     machines.wait_until_taken_over_by(&others);

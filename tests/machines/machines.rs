@@ -12,6 +12,8 @@ pub const NODES: [&str; 3] = ["a", "b", "c"];
 const SHARDS: usize = 12;
 /// The stream of all logs.
 pub const LOG: &str = "GALO_galo";
+/// What the subjects of its messages begin with.
+pub const SUBJECTS: &str = "galo.galo.log.";
 
 pub struct Machines {
     pub engine: NatsCluster,
