@@ -1,8 +1,8 @@
 //! Following the log's stream: record by record, and none left out.
 //!
 //! A server that has lost records delivers what it has. That shows as a gap, or, when the newest are lost, as nothing at all;
-//! so now and then the stream is looked at. Either way what is missing is asked for again, of another server. A gap at the
-//! stream's front may be what was kept elsewhere, and is gone: then copies have to come from there.
+//! so now and then the stream is looked at. Either way what is missing is asked for again, of another server if it was asked for
+//! before: servers leave something out now and then that they have. A gap at the stream's front may be what was kept elsewhere, and is gone: then copies have to come from there.
 
 use super::outbox::{Alarm, Outbox, Question};
 use crate::limits::{ENGINE_FAULT_NS, ENGINE_RETRY_NS, INSPECTION_NS, NEAR_RECORDS};
@@ -15,6 +15,8 @@ pub(super) struct Follower {
     gap_ns: u64,
     /// What came instead of the next record.
     gap: Option<Sequence>,
+    /// Behind which record there was a gap last.
+    gap_after: Option<Sequence>,
     question: Question,
     /// The answer to the last one.
     inspection: Inspection,
@@ -36,6 +38,7 @@ impl Follower {
             last: after,
             gap_ns: 0,
             gap: None,
+            gap_after: None,
             question: Question::default(),
             inspection: Inspection::default(),
             is_inspected: false,
@@ -133,8 +136,10 @@ impl Follower {
         let gap = self.gap.take().filter(|it| *it > self.last + 1);
         if let (false, Some(before)) = (is_behind, gap) {
             let after = self.last;
-            out.alarm(Alarm::Gap { after, before });
-            out.step_down(now_ns);
+            if self.gap_after.replace(after) == Some(after) {
+                out.alarm(Alarm::Gap { after, before });
+                out.step_down(now_ns);
+            }
         }
         self.sound_ns = match fault {
             None => Some(self.asked_ns),
