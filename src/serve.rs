@@ -29,7 +29,7 @@ use crate::io::{
 use crate::limits::{LISTEN_RETRY_NS, LISTEN_WAIT_NS_MAX};
 use crate::machine::Exit;
 use crate::members::Members;
-use crate::nats::Client;
+use crate::nats::{Client, ClientError};
 use crate::node::{link, Durability};
 use crate::shard::layout::{shard_dir, CREATION_LOCK, SHARD_LOCK};
 use crate::shard::lock::ShardLock;
@@ -104,6 +104,12 @@ impl From<Unfit> for ServeError {
 impl From<JoinError> for ServeError {
     fn from(error: JoinError) -> ServeError {
         ServeError::Join(error)
+    }
+}
+
+impl From<ClientError> for ServeError {
+    fn from(error: ClientError) -> ServeError {
+        ServeError::Engine(error.0)
     }
 }
 
@@ -357,23 +363,18 @@ fn create(
         _ => None,
     };
     made.data(data);
-    let meta = match &charter {
-        None => Meta {
-            directory: random()?,
-            shards,
-        },
-        Some(charter) => Meta {
-            directory: charter.directory,
-            shards: charter.shards,
-        },
+    let (directory, shards) = match &charter {
+        None => (random()?, shards),
+        Some(charter) => (charter.directory, charter.shards),
     };
-    match charter.map(|it| it.clients.is_some()) {
+    let meta = Meta { directory, shards };
+    match charter.map(|it| it.clients) {
         None => shard::create(disk, data, &meta, &clients)?,
-        Some(true) => shard::create_copies(disk, data, &meta, &clients)?,
+        Some(Some(_)) => shard::create_copies(disk, data, &meta, &clients)?,
         // All of them come from the engine.
-        Some(false) => shard::create(disk, data, &meta, &[])?,
+        Some(None) => shard::create(disk, data, &meta, &[])?,
     }
-    log::info!("{} made: {} shards", data.display(), meta.shards);
+    log::info!("{} made: {shards} shards", data.display());
     Ok(meta)
 }
 

@@ -108,12 +108,10 @@ async fn refuse(
     mut commands: mpsc::UnboundedReceiver<Command>,
     waiting: Vec<Command>,
 ) {
-    let tell = |command| {
-        let _ = match command {
-            Command::Charter { reply, .. } => reply.send(Err(error.clone())).is_ok(),
-            Command::Store { reply, .. } => reply.send(Err(error.clone())).is_ok(),
-            _ => false,
-        };
+    let tell = |command| match command {
+        Command::Charter { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Command::Store { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Command::Port(_) | Command::Ask { .. } | Command::End => {}
     };
     log::error!("{error}");
     waiting.into_iter().for_each(tell);
@@ -130,18 +128,33 @@ async fn connect(
     settings: &Settings,
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Client, ClientError> {
+    until_done(async || {
+        let options = match options(settings, events.clone()).await {
+            Ok(options) => options,
+            Err(error) => return Ok(Err(no_creds(&error))),
+        };
+        match options.connect(settings.servers.clone()).await {
+            Ok(client) => Ok(Ok(client)),
+            Err(error) if is_final(&error) => Ok(Err(refused(settings, &error))),
+            Err(error) => {
+                let servers = settings.servers.join(",");
+                Err(format!("cannot be reached at {servers}: {error}"))
+            }
+        }
+    })
+    .await
+}
+
+/// Tries until there is something to return. `Err`: not now, and why, which is said once.
+async fn until_done<T>(mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
     let mut waits = false;
     loop {
-        let options = options(settings, events.clone()).await;
-        let options = options.map_err(|error| no_creds(&error))?;
-        let error = match options.connect(settings.servers.clone()).await {
-            Ok(client) => return Ok(client),
-            Err(error) if is_final(&error) => return Err(refused(settings, &error)),
-            Err(error) => error,
-        };
-        if !std::mem::replace(&mut waits, true) {
-            let servers = settings.servers.join(",");
-            log::warn!("engine: cannot be reached at {servers}: {error}; waiting");
+        match attempt().await {
+            Ok(done) => return done,
+            Err(why) if !std::mem::replace(&mut waits, true) => {
+                log::warn!("engine: {why}; waiting");
+            }
+            Err(_) => {}
         }
         sleep(5 * RETRY).await;
     }
@@ -333,17 +346,11 @@ async fn find_charter(
     }
     let names = Names::of(settings);
     let replicas = settings.replicas();
-    let mut waits = false;
-    loop {
-        match attempt(client, &names, replicas, proposed.as_ref()).await {
-            Ok(found) => return found,
-            Err(why) if !std::mem::replace(&mut waits, true) => {
-                log::warn!("engine: JetStream does not answer ({why}); waiting");
-            }
-            Err(_) => {}
-        }
-        sleep(5 * RETRY).await;
-    }
+    until_done(async || {
+        let found = attempt(client, &names, replicas, proposed.as_ref()).await;
+        found.map_err(|why| format!("JetStream does not answer ({why})"))
+    })
+    .await
 }
 
 /// See [`super::Client::seed`] and [`super::Client::fetch`].
@@ -352,12 +359,9 @@ async fn use_store(
     settings: &Settings,
     asked: &Stored,
 ) -> Result<bool, ClientError> {
-    let (context, names) = (
-        async_nats::jetstream::new(client.clone()),
-        Names::of(settings),
-    );
-    let mut waits = false;
-    loop {
+    let context = async_nats::jetstream::new(client.clone());
+    let names = Names::of(settings);
+    until_done(async || {
         let done = match asked {
             Stored::Fetch(shard, file) => store::fetch(&context, &names, *shard, file)
                 .await
@@ -366,15 +370,9 @@ async fn use_store(
                 .await
                 .map(|seeded| seeded.map(|()| true)),
         };
-        match done {
-            Ok(done) => return done,
-            Err(why) if !std::mem::replace(&mut waits, true) => {
-                log::warn!("engine: its store does not answer ({why}); waiting");
-            }
-            Err(_) => {}
-        }
-        sleep(5 * RETRY).await;
-    }
+        done.map_err(|why| format!("its store does not answer ({why})"))
+    })
+    .await
 }
 
 /// Looks for the charter, and founds where there is none. `Err`: the engine does not answer now, and why.

@@ -29,11 +29,12 @@ use std::{fmt, io};
 
 use tokio::sync::mpsc as to_thread;
 
-use crate::machine::engine::ShardFile;
 pub use charter::Charter;
 pub use port::Port;
 use port::{Command, Stored};
 pub use survey::{survey, LastRecord, ReplicaSurvey, StreamSurvey, Survey};
+
+use crate::machine::engine::ShardFile;
 
 /// How the engine is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -39,6 +39,10 @@ fn differs(settings: &Serve, replicate: &Replicate, difference: &str) -> String 
     )
 }
 
+fn unfit(settings: &Serve, replicate: &Replicate, why: &str) -> Result<(), ServeError> {
+    Err(ServeError::Engine(differs(settings, replicate, why)))
+}
+
 /// What the cluster was founded with, for a directory that is about to be made: the cluster that is there, or that is
 /// founded now. Waits for the engine.
 pub(super) fn found(
@@ -54,14 +58,11 @@ pub(super) fn found(
         "{}: waits for the engine, to be made",
         settings.data.display()
     );
-    let found = client
-        .charter(Some(&ours))
-        .map_err(|error| ServeError::Engine(error.0))?;
-    let found = found.expect("one was proposed");
+    let found = client.charter(Some(&ours))?.expect("one was proposed");
     let ours = Charter {
         directory: found.directory,
         shards: settings.shards.map_or(found.shards, |_| shards),
-        clients: ours.clients.and(found.clients).and(ours.clients),
+        clients: found.clients.map(|_| clients),
         ..ours
     };
     expect_same(settings, replicate, &ours, &found)?;
@@ -76,10 +77,7 @@ fn expect_same(
 ) -> Result<(), ServeError> {
     match ours.difference(found) {
         None => Ok(()),
-        Some(difference) => {
-            let text = differs(settings, replicate, &difference);
-            Err(ServeError::Engine(text))
-        }
+        Some(difference) => unfit(settings, replicate, &difference),
     }
 }
 
@@ -106,16 +104,12 @@ pub(super) fn have_copies(
     if without.is_empty() && !replicate.seed {
         return Ok(());
     }
-    let refuse = |error: crate::nats::ClientError| ServeError::Engine(error.0);
-    let Some(found) = client.charter(None).map_err(refuse)? else {
-        return match replicate.seed {
-            true => seed(client, settings, replicate, directory),
-            false => Err(ServeError::Engine(differs(
-                settings,
-                replicate,
-                "there is no such cluster; --seed would found it with what is here",
-            ))),
-        };
+    let Some(found) = client.charter(None)? else {
+        if replicate.seed {
+            return seed(client, settings, replicate, directory);
+        }
+        let why = "there is no such cluster; --seed would found it with what is here";
+        return unfit(settings, replicate, why);
     };
     let meta = &directory.meta;
     let ours = charter(
@@ -145,7 +139,7 @@ pub(super) fn have_copies(
         }
         log::info!("shard {shard}: comes from the engine's store");
         let file = directory.fetched(shard);
-        if !client.fetch(shard, file).map_err(refuse)? {
+        if !client.fetch(shard, file)? {
             return no_copy(shard, "and the engine's store has none");
         }
         directory.accept(shard)?;
@@ -160,7 +154,6 @@ fn seed(
     replicate: &Replicate,
     directory: &Directory<RealDisk>,
 ) -> Result<(), ServeError> {
-    let refuse = |error: crate::nats::ClientError| ServeError::Engine(error.0);
     let owned = own(directory)?;
     // One that was interrupted may be done again.
     let is_begun = |it: &Owned<RealDisk>| {
@@ -168,12 +161,8 @@ fn seed(
         it.recovered.is_copy && noted.is_none_or(|it| it.place != LogPosition::BEGIN.place)
     };
     if owned.iter().any(is_begun) {
-        let text = differs(
-            settings,
-            replicate,
-            "there is no such cluster, and --seed takes no directory of another one",
-        );
-        return Err(ServeError::Engine(text));
+        let why = "there is no such cluster, and --seed takes no directory of another one";
+        return unfit(settings, replicate, why);
     }
     for (owned, shard) in owned.iter().zip(0..) {
         let begin = LogPosition {
@@ -187,7 +176,7 @@ fn seed(
             sequence: 0,
             path,
         };
-        client.seed(file).map_err(refuse)?;
+        client.seed(file)?;
         log::info!("--seed: shard {shard} is in the engine's store");
     }
     // As it is for the other nodes; and from now on it is not served without the cluster.
@@ -196,8 +185,7 @@ fn seed(
     }
     let meta = &directory.meta;
     let ours = charter(settings, replicate, meta.shards, meta.directory, None);
-    let found = client.charter(Some(&ours)).map_err(refuse)?;
-    let found = found.expect("one was proposed");
+    let found = client.charter(Some(&ours))?.expect("one was proposed");
     expect_same(settings, replicate, &ours, &found)?;
     log::info!(
         "--seed: the cluster {} is founded with {}",

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::disk::Disk;
 use super::error::{At, RecoveryError};
-use super::journal::HEADER_BYTES;
 use super::layout::{self, shard_dir, SHARD_LOCK};
 use super::lock::Locked;
+use super::meta::first_used;
 use super::recovery::list;
 use super::{archive, LogPosition, Meta, Recovered};
 use probe::probe;
@@ -70,12 +70,8 @@ impl<D: Disk> Directory<D> {
     pub fn is_unused(&self, shard: u32) -> Result<bool, RecoveryError> {
         let dir = shard_dir(&self.path, shard);
         let listing = list(&self.disk, &dir)?;
-        if listing.snapshots != [0] || listing.segments != [1] || !listing.runs.is_empty() {
-            return Ok(false);
-        }
-        let file = layout::segment(&dir, 1);
-        let bytes = self.disk.map(&file).at("map", &file)?.len();
-        Ok(bytes <= HEADER_BYTES)
+        let is_whole = !listing.snapshots.is_empty() && !listing.segments.is_empty();
+        Ok(is_whole && first_used(&self.disk, &dir, &listing)?.is_none())
     }
 
     /// Notes how far a shard's files have come in an engine's log: the journal is durable so far. Blocks.

@@ -12,7 +12,7 @@
 //! | 60 | 4 | CRC-32C of the 60 bytes before |
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use siphasher::sip128::SipHasher24;
 
@@ -205,23 +205,29 @@ pub(super) fn expect_half_made<D: Disk>(
         if let Some(name) = listing.others.first() {
             return Err(not_ours(&dir, name));
         }
-        for first in &listing.segments {
-            let file = layout::segment(&dir, *first);
-            let records = disk.map(&file).at("map", &file)?.len() > HEADER_BYTES;
-            if records || *first != 1 {
-                return Err(RecoveryError::MetaMissing { file });
-            }
-        }
-        if let Some(first) = listing.runs.first() {
-            let file = layout::run(&dir, *first);
-            return Err(RecoveryError::MetaMissing { file });
-        }
-        if let Some(end) = listing.snapshots.iter().find(|end| **end != 0) {
-            let file = layout::snapshot(&dir, *end);
+        if let Some(file) = first_used(disk, &dir, &listing)? {
             return Err(RecoveryError::MetaMissing { file });
         }
     }
     Ok(())
+}
+
+/// A file of a shard's directory that is not as it was made: the shard was served.
+pub(super) fn first_used<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    listing: &layout::Listing,
+) -> Result<Option<PathBuf>, RecoveryError> {
+    for first in &listing.segments {
+        let file = layout::segment(dir, *first);
+        let records = disk.map(&file).at("map", &file)?.len() > HEADER_BYTES;
+        if records || *first != 1 {
+            return Ok(Some(file));
+        }
+    }
+    let run = listing.runs.first().map(|first| layout::run(dir, *first));
+    let later = listing.snapshots.iter().find(|end| **end != 0);
+    Ok(run.or(later.map(|end| layout::snapshot(dir, *end))))
 }
 
 /// Makes a file, durably but for its name.
