@@ -85,7 +85,17 @@ pub struct Digest {
     pub checksum: u32,
 }
 
+const DIGEST_BYTES: usize = 8 + 8 + 4;
+
 impl Digest {
+    fn to_bytes(self) -> [u8; DIGEST_BYTES] {
+        let mut bytes = Vec::with_capacity(DIGEST_BYTES);
+        put(&mut bytes, self.journal);
+        put(&mut bytes, self.from);
+        put(&mut bytes, self.checksum);
+        bytes.try_into().expect("as many as there are fields")
+    }
+
     fn read(content: &[u8]) -> Option<Digest> {
         let mut fields = Fields::new(content);
         let digest = Digest {
@@ -97,20 +107,26 @@ impl Digest {
     }
 }
 
-fn content(record: &[u8], kind: u16) -> Option<&[u8]> {
-    let its = u16_at(record, MAGIC.len() + size_of_val(&VERSION));
-    let content = RECORD_BYTES_MIN - CRC_BYTES..record.len() - CRC_BYTES;
-    (its == kind).then(|| &record[content])
+/// What a record of the log has for the copies of its shard.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A batch, to be applied.
+    Batch(&'a [u8]),
+    /// A digest, to be compared.
+    Digest(Digest),
+    /// Nothing.
+    Nothing,
 }
 
-/// The batch of a record of the log that was [read](Record::read) before, if it is one.
-pub fn batch(record: &[u8]) -> Option<&[u8]> {
-    content(record, BATCH)
-}
-
-/// The digest of one, if it is one.
-pub fn digest(record: &[u8]) -> Option<Digest> {
-    Digest::read(content(record, DIGEST)?)
+/// The content of a record of the log that was [read](Record::read) before.
+pub fn content(record: &[u8]) -> Content<'_> {
+    let kind = u16_at(record, MAGIC.len() + size_of_val(&VERSION));
+    let content = &record[RECORD_BYTES_MIN - CRC_BYTES..record.len() - CRC_BYTES];
+    match kind {
+        BATCH => Content::Batch(content),
+        DIGEST => Digest::read(content).map_or(Content::Nothing, Content::Digest),
+        _ => Content::Nothing,
+    }
 }
 
 /// A record.
@@ -135,18 +151,12 @@ pub struct Record {
 impl Record {
     /// As in the table at the top.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut digest = Vec::new();
         let (kind, content): (u16, &[u8]) = match &self.kind {
             Kind::Epoch => (EPOCH, &[]),
             Kind::Batch(records) => (BATCH, records),
             Kind::Handover(to) => (HANDOVER, &to.to_le_bytes()),
             Kind::Mark => (MARK, &[]),
-            Kind::Digest(it) => {
-                put(&mut digest, it.journal);
-                put(&mut digest, it.from);
-                put(&mut digest, it.checksum);
-                (DIGEST, &digest)
-            }
+            Kind::Digest(digest) => (DIGEST, &digest.to_bytes()),
             Kind::Held => (HELD, &[]),
             Kind::Ended => (ENDED, &[]),
             Kind::Revoked => (REVOKED, &[]),

@@ -134,20 +134,14 @@ impl Replica {
     pub fn resume(&mut self, shard: u32) {
         self.note_followed();
         let after = self.shards[shard as usize].resume();
-        if !self.behind {
-            self.follower.go_back(&mut self.out, after);
-        }
-        self.go_on();
+        self.go_on_from(after);
     }
 
     /// The copy of a shard that was [behind](Event::Behind), or [differed](Self::differs), is at this place.
     pub fn restored(&mut self, shard: u32, place: Place) {
         self.note_followed();
         self.shards[shard as usize].restored(place);
-        if !self.behind {
-            self.follower.go_back(&mut self.out, place.followed);
-        }
-        self.go_on();
+        self.go_on_from(place.followed);
     }
 
     fn note_followed(&mut self) {
@@ -166,10 +160,12 @@ impl Replica {
         self.shards[shard as usize].place()
     }
 
-    /// Follows the log again, if no copy is on its way any more.
-    fn go_on(&mut self) {
+    /// Follows the log again: for a copy that is back, from this record on; or for all, if none is on its way any more.
+    fn go_on_from(&mut self, after: Sequence) {
         self.wake_ns = 0;
-        if self.behind && !self.shards.iter().any(ShardLog::is_lost) {
+        if !self.behind {
+            self.follower.go_back(&mut self.out, after);
+        } else if !self.shards.iter().any(ShardLog::is_lost) {
             self.behind = false;
             let after = last_of_all(&self.shards);
             self.follower.go_to(&mut self.out, after);

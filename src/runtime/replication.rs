@@ -21,7 +21,8 @@ use crate::limits::{BATCH_BYTES_MAX, COMMAND_NS_MAX, DIGEST_NS, ENGINE_STOP_NS};
 use crate::machine::engine::{Answer, EngineEvent, Sequence};
 use crate::machine::{Effect, Exit, Target};
 use crate::node::{Node, NotTaken};
-use crate::replicate::{record, Digest, Event, Place, Replica, Settings};
+use crate::replicate::record::{self, Content};
+use crate::replicate::{Digest, Event, Place, Replica, Settings};
 use crate::shard::{Acquired, AppendError, Disk, LogPosition, RecoveryError};
 use crate::system::with_limit;
 use probe::probe;
@@ -312,11 +313,11 @@ impl<D: Disk> Runtime<D> {
                     sequence,
                     record,
                     ours,
-                } => match (record::batch(&record), record::digest(&record)) {
-                    (Some(batch), _) => self.batch_in_log(shard as usize, batch, ours),
-                    (None, Some(digest)) => self.compare(shard, sequence, &digest),
-                    (None, None) if ours => self.marked(shard),
-                    (None, None) => {}
+                } => match record::content(&record) {
+                    Content::Batch(batch) => self.batch_in_log(shard as usize, batch, ours),
+                    Content::Digest(digest) => self.compare(shard, sequence, &digest),
+                    Content::Nothing if ours => self.marked(shard),
+                    Content::Nothing => {}
                 },
                 Event::Owned(shard) => self.owned(shard as usize),
                 Event::Lost(shard) => {

@@ -2,7 +2,6 @@
 
 use super::accounts::bytes_of;
 use super::Shard;
-use crate::codec::put;
 use crate::limits::DIGEST_ACCOUNTS;
 
 impl Shard {
@@ -13,24 +12,18 @@ impl Shard {
         let some = &accounts[..accounts.len().min(DIGEST_ACCOUNTS)];
         let payments = self.payments();
         let [default, fallback] = payments.bound_to().map(|bound| bound as u64);
-        let mut counts = Vec::new();
-        for count in [
+        let counts = [
             payments.open() as u64,
             payments.settled(),
             default,
             fallback,
-        ] {
-            put(&mut counts, count);
-        }
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(bytes_of(some)), &counts);
-        let next = from + some.len();
-        (
-            checksum,
-            if next < self.accounts().len() {
-                next
-            } else {
-                0
-            },
-        )
+        ];
+        let checksum = counts
+            .iter()
+            .fold(crc32c::crc32c(bytes_of(some)), |crc, count| {
+                crc32c::crc32c_append(crc, &count.to_le_bytes())
+            });
+        let is_end = some.len() == accounts.len();
+        (checksum, if is_end { 0 } else { from + some.len() })
     }
 }

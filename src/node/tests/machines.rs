@@ -367,11 +367,17 @@ const SHORT_LOG: Plan = Plan {
     ..MACHINES
 };
 
-#[test]
-fn the_logs_front_goes_and_a_new_machine_begins_with_what_was_kept() {
+/// Three nodes whose log has lost its front.
+fn without_the_front() -> Rig {
     let mut rig = Rig::new(SHORT_LOG);
     rig.pass(2 * SECOND_NS);
     until_the_front_is_gone(&mut rig);
+    rig
+}
+
+#[test]
+fn the_logs_front_goes_and_a_new_machine_begins_with_what_was_kept() {
+    let mut rig = without_the_front();
     rig.check_copies();
     rig.kill(1);
     rig.replace(1);
@@ -404,9 +410,7 @@ fn a_node_that_was_away_for_long_begins_with_what_was_kept() {
 
 #[test]
 fn a_node_gets_its_shards_back_once_its_copies_are_there() {
-    let mut rig = Rig::new(SHORT_LOG);
-    rig.pass(2 * SECOND_NS);
-    until_the_front_is_gone(&mut rig);
+    let mut rig = without_the_front();
     rig.kill(2);
     rig.engine.gives_no_file = true;
     rig.replace(2);
@@ -480,9 +484,7 @@ fn spoil_and_write(rig: &mut Rig) {
 
 #[test]
 fn a_copy_that_is_not_its_owners_starts_over() {
-    let mut rig = Rig::new(SHORT_LOG);
-    rig.pass(2 * SECOND_NS);
-    until_the_front_is_gone(&mut rig);
+    let mut rig = without_the_front();
     rig.check_copies();
     spoil_and_write(&mut rig);
     rig.pass(10 * SECOND_NS);

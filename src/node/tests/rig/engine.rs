@@ -9,7 +9,7 @@ use crate::machine::engine::{
     Answer, EngineEvent, Inspection, Request, RequestId, Sequence, Subject,
 };
 use crate::machine::Machine;
-use crate::replicate::record;
+use crate::replicate::record::{self, Content};
 use crate::runtime::Runtime;
 use crate::shard::tests::faulty::Faulty;
 
@@ -68,7 +68,7 @@ impl Engine {
     /// How many batches the log has of a shard.
     pub fn batches(&self, shard: u32) -> usize {
         let its = self.log.iter().filter(|(of, _)| *of == shard);
-        its.filter(|(_, bytes)| record::batch(bytes).is_some())
+        its.filter(|(_, bytes)| matches!(record::content(bytes), Content::Batch(_)))
             .count()
     }
 
