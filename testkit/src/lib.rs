@@ -10,6 +10,7 @@
 //! | `bank`, `writer` | transactions and statements; clients that know their balances |
 //! | `payments`, `ledger` | payments and summaries; what was promised and what must come of it |
 //! | `nats` | the engine of several machines: servers that are killed and started again |
+//! | `nats_client` | a connection to one of them |
 //! | `network` | machines whose network can be cut |
 //! | `scripted` | a payment processor that a test scripts |
 //! | `browser` | Chromium, and what a page looks like in it |
@@ -27,6 +28,7 @@ mod ledger;
 mod load;
 pub mod markdown;
 mod nats;
+mod nats_client;
 mod network;
 mod payments;
 pub mod process;
@@ -47,6 +49,7 @@ pub use http::{get, post, Reply, Request};
 pub use ledger::{amount, processed, PaymentLedger};
 pub use load::contest_2024;
 pub use nats::{find_nats_server, nats_server, NatsCluster};
+pub use nats_client::NatsClient;
 pub use network::{Machine, Network};
 pub use payments::{
     cents, decimal, id_text, iso, new_id, now_us, parse_cents, parse_id, parse_time, payment,

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{json, Value};
 use tempfile::TempDir;
 
 use crate::process::LogStream;
 use crate::programs::is_on_path;
 use crate::{
-    data_dir, get, wait_until, wait_within, Address, Connection, Machine, Network, Process, Reply,
-    ReservedPort, PATIENCE,
+    data_dir, get, wait_until, wait_within, Address, Connection, Machine, NatsClient, Network,
+    Process, Reply, ReservedPort, PATIENCE,
 };
 
 /// Servers are meant by number, from 0 on. All are killed when this is dropped.
@@ -92,8 +92,7 @@ impl NatsCluster {
 
     /// Of all servers, also of those that are not there: `nats://host:port`.
     pub fn urls(&self) -> Vec<String> {
-        let addresses = self.servers.iter().map(|server| &server.places.clients);
-        addresses.map(|at| format!("nats://{at}")).collect()
+        self.servers.iter().map(NatsServer::url).collect()
     }
 
     /// Waits until all that run follow a leader of the cluster that has heard from each of them, and have all that they
@@ -248,6 +247,10 @@ impl NatsCluster {
 }
 
 impl NatsServer {
+    fn url(&self) -> String {
+        format!("nats://{}", self.places.clients)
+    }
+
     #[track_caller]
     fn pass(&mut self, signal: Signal, from: State, to: State) {
         assert_eq!(self.state, from, "{signal}");
@@ -265,17 +268,10 @@ impl NatsServer {
 
     /// Asks the leader of a stream to let another lead.
     fn step_down(&self, stream: &str, preferred: &str) -> io::Result<()> {
-        let mut connection = Connection::open(&Address::Tcp(self.places.clients.clone()))?;
-        let body = format!(r#"{{"placement":{{"preferred":"{preferred}"}}}}"#);
-        let subject = format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}");
-        let length = body.len();
-        let text = format!("CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB {subject} answer {length}\r\n{body}\r\n");
-        connection.try_send(text.as_bytes())?;
-        // Until it has answered, or hung up.
-        while !matches!(connection.line(), line if line.starts_with("MSG answer") || line.is_empty())
-        {
-        }
-        Ok(())
+        let subject = format!("STREAM.LEADER.STEPDOWN.{stream}");
+        let question = json!({ "placement": { "preferred": preferred } });
+        let mut client = NatsClient::connect(&self.url())?;
+        client.ask(&subject, &question).map(drop)
     }
 
     fn ask_json(&self, path: &str) -> Option<Value> {

@@ -1,11 +1,19 @@
 //! Which nodes are of a cluster, and which are not.
 
-use galo_testkit::{data_dir, Launch, NatsCluster, Server};
+use galo_testkit::{data_dir, wait_until, Launch, NatsCluster, Server};
 
 use crate::machines::{Machines, NODES};
 
 fn node(engine: &NatsCluster, data: &std::path::Path) -> Launch {
     Launch::serve(data).flag("replicate", engine.urls().join(","))
+}
+
+/// Waits until a server owns so many.
+fn wait_for_shards(server: &Server, shards: usize) {
+    wait_until("it has its shards", || {
+        let health = server.get("/health").json();
+        health["shards"].as_array().map_or(0, Vec::len) == shards
+    });
 }
 
 #[test]
@@ -83,12 +91,7 @@ fn one_server_is_enough_to_try_it_out() {
     let data = data_dir();
     let launch = || node(&engine, data.path()).cores(1).flag("cluster", "try");
     let server = launch().start();
-    galo_testkit::wait_until("it has its shards", || {
-        server.get("/health").json()["shards"]
-            .as_array()
-            .map_or(0, Vec::len)
-            == 4
-    });
+    wait_for_shards(&server, 4);
     assert_eq!(server.transact(1, 'c', 5, "x").posted().1, 5);
     let status = Launch::bare().arg("cluster").arg("status");
     let status = status.flag("replicate", engine.urls().join(","));
@@ -96,12 +99,7 @@ fn one_server_is_enough_to_try_it_out() {
     assert!(report.contains("nothing needs a person"), "{report}");
     server.stop();
     let server = launch().start();
-    galo_testkit::wait_until("it has its shards", || {
-        server.get("/health").json()["shards"]
-            .as_array()
-            .map_or(0, Vec::len)
-            == 4
-    });
+    wait_for_shards(&server, 4);
     assert_eq!(server.balance(1), 5);
 }
 
@@ -130,27 +128,21 @@ fn a_directory_of_one_machine_founds_a_cluster_that_is_empty() {
         .refused(1, &["--seed", "nothing to found a cluster with"]);
     let without = launch(alone.path(), "a").listen("127.0.0.1:0").run();
     without.refused(1, &["there is no such cluster", "--seed"]);
-    let whole = |server: &Server, shards: usize| {
-        galo_testkit::wait_until("it has its shards", || {
-            let health = server.get("/health").json();
-            health["shards"].as_array().map_or(0, Vec::len) == shards
-        });
-    };
     let a = launch(alone.path(), "a").arg("--seed").start();
-    whole(&a, 3);
+    wait_for_shards(&a, 3);
     assert_eq!(a.transact(1, 'd', 2, "y").posted().1, 5);
     // A new node has what was there before, and what came then.
     let b = launch(fresh.path(), "b").start();
-    whole(&b, 1);
+    wait_for_shards(&b, 1);
     a.stop();
-    whole(&b, 3);
+    wait_for_shards(&b, 3);
     for client in 1..=5 {
         let expected = if client == 1 { 5 } else { 7 };
         assert_eq!(b.balance(client), expected, "client {client}");
     }
     // The flag may stay where it was.
     let a = launch(alone.path(), "a").arg("--seed").start();
-    whole(&a, 2);
+    wait_for_shards(&a, 2);
     assert_eq!(a.balance(1), 5);
     a.stop();
     b.stop();

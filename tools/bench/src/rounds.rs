@@ -69,8 +69,7 @@ impl Sample {
     }
 }
 
-/// The samples of each server, in the order of `servers`. The n-th samples of all are one round;
-/// every other round runs backwards, so that no server always comes first.
+/// The samples of each server, in the order of `servers`: see [`in_turn`].
 pub fn rounds(
     servers: &[&dyn Loaded],
     wrk: &Wrk,
@@ -81,17 +80,29 @@ pub fn rounds(
     for server in servers {
         sample(*server, wrk, warm_up)?;
     }
-    let mut samples = vec![Vec::with_capacity(rounds); servers.len()];
+    in_turn(servers.len(), rounds, |index| {
+        sample(servers[index], wrk, load)
+    })
+}
+
+/// What `measure` says of each of `count` things, by index. The n-th of all are one round; every other round runs
+/// backwards, so that none always comes first.
+pub fn in_turn<T>(
+    count: usize,
+    rounds: usize,
+    mut measure: impl FnMut(usize) -> Result<T>,
+) -> Result<Vec<Vec<T>>> {
+    let mut measured: Vec<Vec<T>> = (0..count).map(|_| Vec::with_capacity(rounds)).collect();
     for round in 0..rounds {
-        for position in 0..servers.len() {
+        for position in 0..count {
             let index = match round % 2 {
                 0 => position,
-                _ => servers.len() - 1 - position,
+                _ => count - 1 - position,
             };
-            samples[index].push(sample(servers[index], wrk, load)?);
+            measured[index].push(measure(index)?);
         }
     }
-    Ok(samples)
+    Ok(measured)
 }
 
 /// One run of load.

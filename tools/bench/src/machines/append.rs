@@ -1,101 +1,17 @@
-//! Appends to a stream of NATS JetStream without Galo, one after the other: what a request is compared with.
-//!
-//! Of the client's protocol (<https://docs.nats.io/reference/reference-protocols/nats-protocol>) there is what that takes:
-//! a question with a reply, and an append that expects the last sequence of its subject, as a node's do.
+//! Appends to a stream of NATS JetStream without Galo, one after the other: what a request is compared with. Each expects
+//! the last sequence of its subject, as a node's do.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{Context, Result};
+use galo_testkit::NatsClient;
 use serde_json::{json, Value};
 
-/// For one answer.
-const REPLY_MAX: Duration = Duration::from_secs(10);
 /// The stream of bare appends, and its subjects.
 const STREAM: &str = "GALO_BENCH";
 
-/// A connection to one server.
-pub struct Client {
-    stream: BufReader<TcpStream>,
-    /// Where answers come: of this connection alone.
-    inbox: String,
-}
-
-impl Client {
-    /// `url`: `nats://HOST:PORT`.
-    pub fn connect(url: &str) -> Result<Client> {
-        let address = url.strip_prefix("nats://").context("a URL of NATS")?;
-        let stream = TcpStream::connect(address).with_context(|| url.to_owned())?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(REPLY_MAX))?;
-        let mut client = Client {
-            inbox: format!("_INBOX.galo-bench.{}", stream.local_addr()?.port()),
-            stream: BufReader::new(stream),
-        };
-        let info = client.line()?;
-        ensure!(info.starts_with("INFO "), "the server says {info}");
-        let hello = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n";
-        let subscribe = format!("SUB {} 1\r\n", client.inbox);
-        client.send((hello.to_owned() + &subscribe).as_bytes())?;
-        Ok(client)
-    }
-
-    /// Asks the API of JetStream.
-    pub fn ask(&mut self, subject: &str, question: &Value) -> Result<Value> {
-        let body = question.to_string();
-        let head = format!("PUB $JS.API.{subject} {} {}\r\n", self.inbox, body.len());
-        self.send(format!("{head}{body}\r\n").as_bytes())?;
-        let answer: Value = serde_json::from_slice(&self.answer()?)?;
-        match answer.get("error") {
-            Some(error) => bail!("{subject}: {error}"),
-            None => Ok(answer),
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.get_mut().write_all(bytes)?)
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        let count = self.stream.read_line(&mut line)?;
-        ensure!(count > 0, "the server has closed the connection");
-        Ok(line.trim_end().to_owned())
-    }
-
-    /// The body of the next message.
-    fn answer(&mut self) -> Result<Vec<u8>> {
-        loop {
-            let line = self.line()?;
-            let words: Vec<&str> = line.split(' ').collect();
-            // Of a message with headers, their length is before that of all.
-            let (headers, all) = match words.as_slice() {
-                ["MSG", .., all] => (0, all.parse::<usize>()?),
-                ["HMSG", .., headers, all] => (headers.parse()?, all.parse::<usize>()?),
-                ["PING"] => {
-                    self.send(b"PONG\r\n")?;
-                    continue;
-                }
-                ["PONG" | "+OK"] | ["INFO", ..] => continue,
-                _ => bail!("the server says {line}"),
-            };
-            let mut bytes = vec![0; all + 2];
-            self.stream.read_exact(&mut bytes)?;
-            bytes.truncate(all);
-            // Headers without a body: nobody is there.
-            ensure!(
-                all > headers,
-                "no answer: {}",
-                String::from_utf8_lossy(&bytes)
-            );
-            return Ok(bytes.split_off(headers));
-        }
-    }
-}
-
 /// Bytes of a stream's last record on a subject, without headers.
-pub fn last_length(client: &mut Client, stream: &str, subject: &str) -> Result<usize> {
+pub fn last_length(client: &mut NatsClient, stream: &str, subject: &str) -> Result<usize> {
     let question = json!({ "last_by_subj": subject });
     let found = client.ask(&format!("STREAM.MSG.GET.{stream}"), &question)?;
     let base64 = found["message"]["data"].as_str().context("no data")?;
@@ -104,7 +20,7 @@ pub fn last_length(client: &mut Client, stream: &str, subject: &str) -> Result<u
 }
 
 /// Makes the stream for bare appends, with the settings of this one.
-pub fn make_stream(client: &mut Client, like: &str) -> Result<()> {
+pub fn make_stream(client: &mut NatsClient, like: &str) -> Result<()> {
     let of_like = client.ask(&format!("STREAM.INFO.{like}"), &Value::Null)?;
     let mut config = of_like["config"].clone();
     config["name"] = STREAM.into();
@@ -118,7 +34,7 @@ pub fn make_stream(client: &mut Client, like: &str) -> Result<()> {
 
 /// Appends of one subject, one after the other.
 pub struct Appender {
-    client: Client,
+    client: NatsClient,
     subject: String,
     payload: Vec<u8>,
     /// Of the subject; 0: it has none.
@@ -129,7 +45,7 @@ impl Appender {
     /// To this server; `name` is of this appender alone.
     pub fn new(url: &str, name: &str, length: usize) -> Result<Appender> {
         Ok(Appender {
-            client: Client::connect(url)?,
+            client: NatsClient::connect(url)?,
             subject: format!("{STREAM}.{name}"),
             payload: vec![b'x'; length],
             last: 0,
@@ -138,18 +54,11 @@ impl Appender {
 
     /// One append: from sending it to knowing that it is kept.
     pub fn append(&mut self) -> Result<Duration> {
-        let expected = self.last;
-        let headers =
-            format!("NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: {expected}\r\n\r\n");
-        let all = headers.len() + self.payload.len();
-        let (subject, inbox) = (&self.subject, &self.client.inbox);
-        let head = format!("HPUB {subject} {inbox} {} {all}\r\n", headers.len());
-        let mut bytes = format!("{head}{headers}").into_bytes();
-        bytes.extend_from_slice(&self.payload);
-        bytes.extend_from_slice(b"\r\n");
+        let expected = format!("Nats-Expected-Last-Subject-Sequence: {}", self.last);
         let began = Instant::now();
-        self.client.send(&bytes)?;
-        let answer = self.client.answer()?;
+        let answer = self
+            .client
+            .request(&self.subject, &expected, &self.payload)?;
         let took = began.elapsed();
         let answer: Value = serde_json::from_slice(&answer)?;
         let sequence = answer["seq"].as_u64();
@@ -160,13 +69,14 @@ impl Appender {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::thread;
 
     use super::*;
 
     /// Plays a server that answers each publication with the next of these, in which `INBOX` is where answers are wanted.
-    fn served(answers: &'static [&'static str]) -> (Client, thread::JoinHandle<Vec<String>>) {
+    fn served(answers: &'static [&'static str]) -> (NatsClient, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("nats://{}", listener.local_addr().unwrap());
         let server = thread::spawn(move || {
@@ -188,7 +98,7 @@ mod tests {
             }
             seen
         });
-        (Client::connect(&url).unwrap(), server)
+        (NatsClient::connect(&url).unwrap(), server)
     }
 
     #[test]

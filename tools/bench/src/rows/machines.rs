@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use galo_load::engine::Stop;
-use galo_testkit::NatsCluster;
+use galo_testkit::{NatsClient, NatsCluster};
 
 use super::start::write_clients;
 use super::{megabytes, spread, Bench, Row};
-use crate::machines::append::{last_length, make_stream, Appender, Client};
+use crate::machines::append::{last_length, make_stream, Appender};
 use crate::machines::load::{self, Amount, Outcome};
 use crate::machines::{self, client_of, Nodes, NODES, SHARDS};
 use crate::report::Figure;
-use crate::rounds::median;
+use crate::rounds::{in_turn, median};
 use galo_bench::client::Connection;
 use galo_bench::server::Server;
 
@@ -87,7 +87,7 @@ impl Bench {
         let engine = self.engine()?;
         let nodes = self.all_nodes(&engine)?;
         let log = format!("GALO_{CLUSTER}");
-        let mut client = Client::connect(&engine.urls()[0])?;
+        let mut client = NatsClient::connect(&engine.urls()[0])?;
         let address = nodes.server(0)?.address;
         Connection::open(address)?.post(client_of(1))?;
         let length = last_length(&mut client, &log, &format!("galo.{CLUSTER}.log.1"))?;
@@ -200,28 +200,28 @@ impl Bench {
         for nodes in [&replicated, &together] {
             self.load_nodes(nodes, ACCOUNTS, full)?;
         }
-        let (mut ratios, mut batches) = (Vec::new(), Vec::new());
-        let mut speeds = [Vec::new(), Vec::new()];
-        let mut p99s = [Vec::new(), Vec::new()];
-        for round in 0..self.scale.rounds {
-            let mut order = [0, 1];
-            order.rotate_left(round % 2);
-            for which in order {
-                let nodes = [&replicated, &together][which];
-                let appends = || match which {
-                    0 => nodes.sum("galo_engine_appends_total"),
-                    _ => Ok(0.0),
-                };
-                let before = appends()?;
-                let outcome = self.load_nodes(nodes, ACCOUNTS, full)?;
-                if which == 0 {
-                    batches.push(outcome.tally.requests() as f64 / (appends()? - before));
-                }
-                speeds[which].push(outcome.per_second);
-                p99s[which].push(outcome.quantile_ms(0.99));
+        let mut batches = Vec::new();
+        let outcomes = in_turn(2, self.scale.rounds, |which| {
+            let nodes = [&replicated, &together][which];
+            let appends = || match which {
+                0 => nodes.sum("galo_engine_appends_total"),
+                _ => Ok(0.0),
+            };
+            let before = appends()?;
+            let outcome = self.load_nodes(nodes, ACCOUNTS, full)?;
+            if which == 0 {
+                batches.push(outcome.tally.requests() as f64 / (appends()? - before));
             }
-            ratios.push(speeds[0][round] / speeds[1][round]);
-        }
+            Ok(outcome)
+        })?;
+        let of = |what: fn(&Outcome) -> f64| -> Vec<Vec<f64>> {
+            let runs = outcomes.iter().map(|runs| runs.iter().map(what).collect());
+            runs.collect()
+        };
+        let speeds = of(|outcome| outcome.per_second);
+        let p99s = of(|outcome| outcome.quantile_ms(0.99));
+        let pairs = speeds[0].iter().zip(&speeds[1]);
+        let ratios: Vec<f64> = pairs.map(|(of, to)| of / to).collect();
         let what = format!("several machines, {SHARDS} shards, {SATURATION} connections: POST/s / those of one directory, disk");
         let mut figures = vec![
             Figure::new(row, what, median(&ratios), "×")

@@ -14,7 +14,7 @@ use crate::machines::fill::fill;
 use crate::machines::load::{self, Amount};
 use crate::machines::{Nodes, NODES};
 use crate::report::Figure;
-use crate::rounds::median;
+use crate::rounds::{in_turn, median};
 use galo_bench::client;
 
 /// To write to all accounts. What is not written by then is not.
@@ -112,21 +112,18 @@ impl Bench {
             fill(&storing.addresses(), accounts, FILL_MAX)?;
         }
         let amount = Amount::PerSecond(self.half_load(&keeping, accounts)?);
-        let (mut ratios, mut stored) = (Vec::new(), Vec::new());
-        let mut p99s = [Vec::new(), Vec::new()];
-        for round in 0..self.scale.rounds {
-            let mut order = [0, 1];
-            order.rotate_left(round % 2);
-            for which in order {
-                let nodes = [&storing, &keeping][which];
-                let first = first_of(&engine, CLUSTER);
-                p99s[which].push(self.load_nodes(nodes, accounts, amount)?.quantile_ms(0.99));
-                if which == 0 {
-                    stored.push((first_of(&engine, CLUSTER) - first) as f64);
-                }
+        let mut stored = Vec::new();
+        let p99s = in_turn(2, self.scale.rounds, |which| {
+            let nodes = [&storing, &keeping][which];
+            let first = first_of(&engine, CLUSTER);
+            let p99 = self.load_nodes(nodes, accounts, amount)?.quantile_ms(0.99);
+            if which == 0 {
+                stored.push((first_of(&engine, CLUSTER) - first) as f64);
             }
-            ratios.push(p99s[0][round] / p99s[1][round]);
-        }
+            Ok(p99)
+        })?;
+        let pairs = p99s[0].iter().zip(&p99s[1]);
+        let ratios: Vec<f64> = pairs.map(|(of, to)| of / to).collect();
         ensure!(
             first_of(&engine, STORES_NOTHING) == 1,
             "the other one has stored shards, too"
