@@ -1,5 +1,6 @@
 //! Requests of clients: from what a connection has received, one by one.
 
+use super::transport::commit::Dependency;
 use super::transport::connections::{ExpectedInput, Input};
 use super::transport::encoder::ReplyTarget;
 use super::transport::{Progress, Transport};
@@ -70,7 +71,8 @@ impl<'a> Requests<'a> {
                 };
                 arriving(io, index, part);
                 if send_continue {
-                    io.write_raw(index, http::CONTINUE);
+                    io.write_raw(index, Dependency::Nothing)
+                        .extend_from_slice(http::CONTINUE);
                 }
             }
             Parsed::Bad(status) => {

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::event::NodeEvent;
 use super::settings::{PaymentSettings, Settings};
 use super::shards::Shards;
+use super::transport::commit::Dependency;
 use super::transport::Transport;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
 use crate::limits::{
@@ -349,6 +350,15 @@ impl Gateway {
         within_ns: u64,
     ) {
         let index = id.index as usize;
+        let connection = &io.connections[index];
+        debug_assert!(connection.id == id && connection.output.is_empty());
+        let dependency = match &work {
+            UpstreamWork::Pay(attempt) => Dependency::Written {
+                shard: attempt.order.shard,
+            },
+            UpstreamWork::Status(_) | UpstreamWork::Health => Dependency::Nothing,
+        };
+        io.begin_raw(index, dependency);
         let mut scratch = std::mem::take(&mut self.scratch);
         let payments = io.settings.payments();
         let number = processor as usize;
@@ -379,12 +389,7 @@ impl Gateway {
             body,
         };
         let (connection, buffers) = io.connections.with_buffers(index);
-        debug_assert!(connection.id == id && connection.output.is_empty());
         write_request(connection.output.writer(buffers), &request);
-        if !matches!(work, UpstreamWork::Pay(_)) {
-            // It rests on nothing that may be lost.
-            connection.output.release(connection.output.end());
-        }
         self.scratch = scratch;
         let works = &mut self.work;
         if works.len() <= index {
@@ -393,7 +398,6 @@ impl Gateway {
         debug_assert!(works[index].is_none());
         works[index] = Some(work);
         io.expect_arrival(index, within_ns);
-        io.mark_dirty(index);
     }
 
     /// Bytes from a processor.

@@ -168,6 +168,7 @@ impl Peers {
                 link.goodbye_sent
                     && link.goodbye_received
                     && io.connections[id.index as usize].output.is_empty()
+                    && !io.commit.holds_frames(id)
             }
         };
         self.links.iter().enumerate().all(is_done)

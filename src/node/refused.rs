@@ -3,7 +3,7 @@
 
 use super::link::{self, Frame, QueryAnswer};
 use super::shards::Shards;
-use super::transport::commit::{is_among, Dependency, HeldOp, Op};
+use super::transport::commit::{Dependency, Op};
 use super::transport::Transport;
 use crate::api::problem::{UNANSWERED, UNAVAILABLE};
 use crate::api::Endpoint;
@@ -20,14 +20,6 @@ fn not_forgotten(endpoint: Endpoint) -> Option<Outcome<'static>> {
     }
 }
 
-/// Whether a reply rests on what a shard did in this tick.
-fn is_of(op: &Op, shard: usize) -> bool {
-    match op.dependency {
-        Dependency::Nothing | Dependency::Written => false,
-        Dependency::Read { shard: of, .. } | Dependency::Write { shard: of } => of == shard,
-    }
-}
-
 /// Writes the tick's replies anew that rest on a shard whose batch was undone: reads see the state before it,
 /// writes become `refused`.
 pub(super) fn rewrite_replies(
@@ -36,9 +28,22 @@ pub(super) fn rewrite_replies(
     shard: usize,
     refused: &Outcome<'static>,
 ) {
+    let is_touched = |_: &mut Transport, op: &Op| op.dependency.is_new_of(shard);
+    rewrite_those(io, is_touched, |io, op, _| rewrite(io, shards, op, refused));
+}
+
+/// Has those of the tick's replies and frames written anew that are touched. `write` appends one, whose bytes it gets as
+/// they were.
+fn rewrite_those(
+    io: &mut Transport,
+    is_touched: impl Fn(&mut Transport, &Op) -> bool,
+    mut write: impl FnMut(&mut Transport, &mut Op, &[u8]),
+) {
     let mut ops = std::mem::take(&mut io.commit.ops);
-    let touched = ops.iter().filter(|op| is_of(op, shard));
-    let mut connections: Vec<ConnectionId> = touched.map(|op| op.caller.connection).collect();
+    let touched: Vec<bool> = ops.iter().map(|op| is_touched(io, op)).collect();
+    let of_touched = ops.iter().zip(&touched).filter(|(_, touched)| **touched);
+    let mut connections: Vec<ConnectionId> =
+        of_touched.map(|(op, _)| op.caller.connection).collect();
     connections.sort_unstable_by_key(|id| id.index);
     connections.dedup();
     for id in connections {
@@ -58,11 +63,11 @@ pub(super) fn rewrite_replies(
             .map(|(op, end)| output.written(ops[*op].start, end).to_vec())
             .collect();
         io.connections[index].output.cut(ops[own[0]].start);
-        for (op, bytes) in own.into_iter().zip(bytes) {
-            let op = &mut ops[op];
+        for (at, bytes) in own.into_iter().zip(bytes) {
+            let op = &mut ops[at];
             op.start = io.connections[index].output.end();
-            if is_of(op, shard) {
-                rewrite(io, shards, op, refused);
+            if touched[at] {
+                write(io, op, &bytes);
             } else {
                 let (connection, buffers) = io.connections.with_buffers(index);
                 connection.output.writer(buffers).extend_from_slice(&bytes);
@@ -80,7 +85,7 @@ fn rewrite(io: &mut Transport, shards: &mut Shards, op: &mut Op, refused: &Outco
             status
         }
         _ => {
-            op.dependency = Dependency::Nothing;
+            op.dependency = Dependency::of_nothing(&op.caller);
             let refused = not_forgotten(op.caller.endpoint).unwrap_or(*refused);
             io.encoder.outcome(&op.caller, &refused)
         }
@@ -91,83 +96,66 @@ fn rewrite(io: &mut Transport, shards: &mut Shards, op: &mut Op, refused: &Outco
 /// Answers clients that have waited for too long.
 pub(super) fn answer_late(io: &mut Transport) {
     let late_ns = io.now_ns().saturating_sub(COMMAND_NS_MAX);
-    answer_held(io, |held| held.since_ns <= late_ns);
+    answer_held(io, |_, since_ns| since_ns <= late_ns);
 }
 
 /// A shard is not ours any more, between ticks: what rests on what it did is told to nobody. As long as that is not
 /// safe, what only may rest on it is not told, either.
 pub(super) fn withdraw(io: &mut Transport, shard: usize) {
     let is_unsafe = io.commit.waits_for(shard);
-    answer_held(io, |held| {
-        let may_be_of = is_unsafe && held.op.dependency == Dependency::Written;
-        is_of(&held.op, shard) || may_be_of
+    answer_held(io, |op, _| {
+        op.dependency.is_of(shard) && (is_unsafe || op.dependency != Dependency::AllWritten)
     });
-    for index in io.connections.links().collect::<Vec<_>>() {
-        if io.connections[index].output.has_unreleased() {
-            withdraw_from_member(io, index, shard as u32);
+    let is_its_frame = |io: &mut Transport, op: &Op| {
+        let connection = io.connections.get(op.caller.connection);
+        op.dependency.is_of(shard) && connection.is_some_and(|it| it.is_link())
+    };
+    rewrite_those(io, is_its_frame, |io, op, bytes| {
+        let (connection, buffers) = io.connections.with_buffers(op.caller.index());
+        write_withdrawn(connection.output.writer(buffers), bytes);
+    });
+    for (id, bytes) in io.commit.give_up_frames(shard) {
+        if io.connections.get(id).is_some_and(|it| !it.is_closing()) {
+            let out = io.write_raw(id.index as usize, Dependency::Nothing);
+            write_withdrawn(out, &bytes);
         }
+        io.connections.buffers.give(bytes);
     }
 }
 
 /// A member is to ask the next owner for what it was to be told.
-fn withdraw_from_member(io: &mut Transport, index: usize, shard: u32) {
-    let output = &mut io.connections[index].output;
-    let begin = output.released();
-    let bytes = output.written(begin, output.end()).to_vec();
-    output.cut(begin);
-    let (connection, buffers) = io.connections.with_buffers(index);
-    let out = connection.output.writer(buffers);
-    let mut rest = &bytes[..];
-    while let Ok(Some((frame, length))) = link::read(rest) {
+fn write_withdrawn(out: &mut Vec<u8>, mut frames: &[u8]) {
+    while let Ok(Some((frame, length))) = link::read(frames) {
         match frame {
-            Frame::Reply {
-                shard: of, counter, ..
-            } if of == shard => link::write(out, &Frame::NotOwner { shard, counter }),
+            Frame::Reply { shard, counter, .. } => {
+                link::write(out, &Frame::NotOwner { shard, counter });
+            }
             Frame::Answer { number, .. } => {
                 let answer = QueryAnswer::Refused;
                 link::write(out, &Frame::Answer { number, answer });
             }
-            _ => out.extend_from_slice(&rest[..length]),
+            _ => out.extend_from_slice(&frames[..length]),
         }
-        rest = &rest[length..];
+        frames = &frames[length..];
     }
-    debug_assert!(rest.is_empty(), "frames are released whole");
-    let (id, end) = (connection.id, connection.output.end());
-    io.commit.wait_again(id, end);
+    debug_assert!(frames.is_empty(), "frames are kept whole");
 }
 
 /// Answers clients whose replies are not to be told, as `is_over` says: what was read is not known, and what was
 /// written may be there or not. Whatever else such a connection waits for is answered in the same way.
-fn answer_held(io: &mut Transport, is_over: impl Fn(&HeldOp) -> bool) {
-    let held = io.commit.held.iter();
-    let over = held.filter(|it| is_over(it));
-    let mut ids: Vec<ConnectionId> = over.map(|it| it.op.caller.connection).collect();
-    ids.sort_unstable_by_key(|id| id.index);
-    ids.dedup();
+fn answer_held(io: &mut Transport, is_over: impl Fn(&Op, u64) -> bool) {
+    let ids = io.commit.those_held(is_over);
     if ids.is_empty() {
         return;
     }
-    io.commit.give_up(&ids);
-    // What this tick has written behind it goes the same way.
-    for op in std::mem::take(&mut io.commit.ops) {
-        match is_among(&ids, op.caller.connection) {
-            true => io.commit.keep(op, io.now.monotonic_ns),
-            false => io.commit.ops.push(op),
-        }
-    }
-    let (mut theirs, rest) = std::mem::take(&mut io.commit.held)
-        .into_iter()
-        .partition::<Vec<_>, _>(|it| is_among(&ids, it.op.caller.connection));
-    io.commit.held = rest.into();
-    theirs.sort_by_key(|it| it.op.caller.index()); // Keeps the order of each connection's.
-    for of_one in theirs.chunk_by(|a, b| a.op.caller.connection == b.op.caller.connection) {
-        let ops: Vec<&Op> = of_one.iter().map(|it| &it.op).collect();
-        answer_connection(io, &ops);
+    let theirs = io.commit.give_up(&ids);
+    for of_one in theirs.chunk_by(|a, b| a.caller.connection == b.caller.connection) {
+        answer_connection(io, of_one);
     }
 }
 
 /// Writes all anew that a connection waits for, and lets it go.
-fn answer_connection(io: &mut Transport, ops: &[&Op]) {
+fn answer_connection(io: &mut Transport, ops: &[Op]) {
     let id = ops[0].caller.connection;
     let index = id.index as usize;
     if io.connections.get(id).is_none_or(|it| it.is_closing()) {
@@ -182,7 +170,7 @@ fn answer_connection(io: &mut Transport, ops: &[&Op]) {
     let end = output.end();
     let behind = output.written(first.start, end).to_vec();
     let place = |op: &Op| (op.start - first.start) as usize;
-    let ends = ops.iter().skip(1).map(|op| place(op));
+    let ends = ops.iter().skip(1).map(place);
     let ends = ends.chain([behind.len()]);
     io.connections[index].output.cut(first.start);
     for (op, end) in ops.iter().zip(ends) {
@@ -195,7 +183,9 @@ fn answer_connection(io: &mut Transport, ops: &[&Op]) {
                 continue;
             }
             Dependency::Read { .. } => UNAVAILABLE,
-            Dependency::Written | Dependency::Write { .. } => UNANSWERED,
+            Dependency::Written { .. } | Dependency::AllWritten | Dependency::Write { .. } => {
+                UNANSWERED
+            }
         };
         let status = io.encoder.problem(&op.caller, &problem);
         io.encode(&op.caller, status, None);

@@ -143,7 +143,7 @@ impl Resets {
             self.reset(io, peers, router, shards, (client, shard + 1, scope));
         } else {
             let status = io.encoder.outcome(client, &Outcome::Forgotten(scope));
-            io.reply(client, status, Dependency::Written);
+            io.reply(client, status, Dependency::AllWritten);
         }
     }
 }
@@ -162,7 +162,7 @@ pub(super) fn reset_for_member(
     }
     let dependency = match shards.forget(io, shard, scope, Some(forward)) {
         true => Dependency::Write { shard },
-        false => Dependency::Written,
+        false => Dependency::Written { shard },
     };
     let status = io.encoder.outcome(caller, &Outcome::Forgotten(scope));
     io.reply(caller, status, dependency);

@@ -373,7 +373,7 @@ impl Router {
         self.commands -= 1;
         let pending = route.pending.pop_front().expect("just seen");
         let status = io.encoder.outcome(&pending.caller, outcome);
-        settle(io, shard, &pending, status, Dependency::Written);
+        settle(io, shard, &pending, status, Dependency::Nothing);
     }
 
     /// Answers those whose time is over, and finds out whose is next.

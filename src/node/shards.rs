@@ -140,7 +140,7 @@ impl Shards {
             _ => {}
         }
         let dependency = match applied.is_written {
-            true => Dependency::Written,
+            true => Dependency::Written { shard: number },
             false => dependency_of(number, command),
         };
         let status = io.encoder.outcome(caller, &applied.outcome);

@@ -28,7 +28,7 @@ use crate::machine::{ConnectionId, Effect, Now, Peer};
 use crate::stats::CoreStats;
 use buffers::Budget;
 use commit::{CommitGate, Dependency, Op};
-use connections::{Connection, ConnectionState, Connections, ExpectedInput};
+use connections::{ConnectionState, Connections, ExpectedInput};
 use encoder::{Caller, Encoder, ReplyTarget};
 
 /// What became of a request at the front of a connection's input.
@@ -399,14 +399,14 @@ impl Transport {
         status: Status,
         allow: Option<&'static str>,
     ) {
-        self.begin_op(caller, status, Dependency::Nothing);
+        self.begin_op(caller, status, Dependency::of_nothing(caller));
         self.encode(caller, status, allow);
     }
 
     /// Says that something is wrong, for which no shard was looked at.
     pub(super) fn answer(&mut self, caller: &Caller, problem: &Problem) {
         let status = self.encoder.problem(caller, problem);
-        self.reply(caller, status, Dependency::Nothing);
+        self.reply(caller, status, Dependency::of_nothing(caller));
     }
 
     /// Refuses what cannot be understood, or did not come in time, and closes. `received`: as much of it as there is.
@@ -430,22 +430,29 @@ impl Transport {
         Progress::Done
     }
 
-    /// Writes bytes that are no reply, and tell nothing.
-    pub(super) fn write_raw(&mut self, index: usize, bytes: &[u8]) {
-        self.begin_raw(index, Dependency::Nothing);
-        let (connection, buffers) = self.connections.with_buffers(index);
-        connection.output.writer(buffers).extend_from_slice(bytes);
+    /// Writes a frame that is no reply. What says how it is with a shard comes behind the replies of that shard.
+    pub(super) fn write_frame(&mut self, index: usize, frame: &Frame<'_>) {
+        let dependency = match *frame {
+            Frame::Owns(shard)
+            | Frame::Released { shard, .. }
+            | Frame::NotOwner { shard, .. }
+            | Frame::Begun(shard) => Dependency::Written {
+                shard: shard as usize,
+            },
+            _ => Dependency::Nothing,
+        };
+        link::write(self.write_raw(index, dependency), frame);
     }
 
-    /// Writes a frame that is no reply.
-    pub(super) fn write_frame(&mut self, index: usize, frame: &Frame<'_>) {
-        self.begin_raw(index, Dependency::Written);
+    /// Where to write bytes that are no reply.
+    pub(super) fn write_raw(&mut self, index: usize, dependency: Dependency) -> &mut Vec<u8> {
+        self.begin_raw(index, dependency);
         let (connection, buffers) = self.connections.with_buffers(index);
-        link::write(connection.output.writer(buffers), frame);
+        connection.output.writer(buffers)
     }
 
     /// What is no reply is noted all the same: it marks where the reply before it ends.
-    fn begin_raw(&mut self, index: usize, dependency: Dependency) {
+    pub(super) fn begin_raw(&mut self, index: usize, dependency: Dependency) {
         let nobody = ReplyTarget::Member {
             shard: 0,
             counter: 0,
@@ -491,28 +498,27 @@ impl Transport {
     /// Counts the tick's replies, releases what may leave, and sends it. `monotonic_ns`: the present, after the
     /// journal writes; `lease_lasts`: by then, where that counts.
     pub(super) fn release(&mut self, monotonic_ns: u64, lease_lasts: bool) {
-        let safe = match self.settings.durability {
-            Durability::Process => u64::MAX,
-            Durability::Disk => self.commit.safe(),
-            Durability::Replicated => {
-                self.commit.lease(lease_lasts);
-                let safe = self.commit.safe();
-                while let Some(op) = self.commit.next_released(safe) {
-                    self.count_reply(&op, op.status, monotonic_ns);
-                }
-                safe
-            }
-        };
-        self.count_replies(safe, monotonic_ns);
         let mut dirty = std::mem::take(&mut self.dirty);
-        self.commit
-            .release_held(&mut self.connections, safe, &mut dirty);
+        if self.settings.durability == Durability::Replicated {
+            self.commit.lease(lease_lasts);
+        }
+        let waits = self.settings.durability != Durability::Process && self.commit.is_waiting();
+        if waits {
+            while let Some(op) = self.commit.next_released() {
+                self.count_reply(&op, op.status, monotonic_ns);
+            }
+        }
+        self.count_replies(waits, monotonic_ns);
+        if waits {
+            self.commit.hold_frames(&mut self.connections);
+            self.commit.release_held(&mut self.connections, &mut dirty);
+        }
         for id in dirty.drain(..) {
             let Some(connection) = self.connections.get(id) else {
                 continue;
             };
             connection.dirty = false;
-            self.commit.release(connection, safe);
+            self.commit.release(connection);
             self.flush(id.index as usize, monotonic_ns);
         }
         self.dirty = dirty;
@@ -523,22 +529,23 @@ impl Transport {
         }
     }
 
-    /// Counts the tick's replies, and notes where those begin that must wait. `safe`: the ticket up to which
-    /// everything may leave.
-    fn count_replies(&mut self, safe: u64, now_ns: u64) {
-        let all_safe = self.commit.is_synced(safe);
-        let is_kept = !all_safe && self.settings.durability == Durability::Replicated;
+    /// Counts the tick's replies, and notes which must wait, if any `waits`.
+    fn count_replies(&mut self, waits: bool, now_ns: u64) {
+        let is_kept = self.settings.durability == Durability::Replicated;
         let mut ops = std::mem::take(&mut self.commit.ops);
         for op in ops.drain(..) {
-            if !all_safe {
-                op.hold_back(&mut self.connections);
-            }
-            let waits = |it: &mut Connection| it.is_client() && it.waits();
-            let connection = op.caller.connection;
-            if is_kept && self.connections.get(connection).is_some_and(waits) {
-                self.commit.keep(op, self.now.monotonic_ns);
-            } else {
-                self.count_reply(&op, op.status, now_ns);
+            let connection = self.connections.get(op.caller.connection);
+            match connection.filter(|_| waits) {
+                Some(connection) if connection.is_link() => self.commit.note_frame(op),
+                Some(connection) => {
+                    self.commit.hold_back(&op, connection);
+                    let is_kept = is_kept && connection.is_client();
+                    match connection.waits_in().filter(|_| is_kept) {
+                        Some(queue) => self.commit.keep(op, queue, self.now.monotonic_ns),
+                        None => self.count_reply(&op, op.status, now_ns),
+                    }
+                }
+                None => self.count_reply(&op, op.status, now_ns),
             }
         }
         self.commit.ops = ops;

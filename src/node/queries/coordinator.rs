@@ -514,7 +514,7 @@ fn conclude(context: &mut Context<'_>, query: &ClientQuery) {
         QuerySubject::Summary { .. } if !query.parts.is_empty() => Some(QueryFailure::Incomplete),
         _ => None,
     };
-    let mut dependency = Dependency::Written;
+    let mut dependency = Dependency::AllWritten;
     let status = match (query.failure.or(lacks), &query.about) {
         (Some(failure), _) => io.encoder.problem(&query.client, &failure.problem()),
         (None, QuerySubject::Summary { summary, .. }) => {

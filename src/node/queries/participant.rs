@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::link::{Frame, Query, QueryAnswer};
-use super::super::peers::Peers;
-use super::super::transport::Transport;
+use super::super::link::{self, Frame, Query, QueryAnswer};
+use super::super::transport::commit::Dependency;
 use super::{Context, Queries};
 use crate::limits::{PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, PaymentState, Summary, Window};
@@ -89,7 +88,7 @@ impl Participant {
         self.counter
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<From> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<OpenQuery> {
         let open = self.open.remove(&number)?;
         if let From::Member(member, _) = open.from {
             self.of_members[member] -= 1;
@@ -97,7 +96,7 @@ impl Participant {
         if let OpenSubject::Outcome(id) = open.about {
             self.outcomes.remove(&(id, number));
         }
-        Some(open.from)
+        Some(open)
     }
 
     /// Whether this tick's batch of a shard forgets its payments, which is dealt with.
@@ -150,7 +149,7 @@ impl Queries {
         } else {
             QueryAnswer::Refused
         };
-        tell(context.io, context.peers, member, number, answer);
+        tell(context, (member, number), shard, answer);
         Ok(())
     }
 
@@ -240,12 +239,12 @@ impl Queries {
 
     /// Ends a query, if it is still open, with its answer.
     fn answer_query(&mut self, context: &mut Context<'_>, number: u64, answer: QueryAnswer) {
-        match self.participant.remove(number) {
-            Some(From::Here(part)) => self.part_answered(context, part, &answer),
-            Some(From::Member(member, number)) => {
-                tell(context.io, context.peers, member, number, answer);
-            }
-            None => {}
+        let Some(open) = self.participant.remove(number) else {
+            return;
+        };
+        match open.from {
+            From::Here(part) => self.part_answered(context, part, &answer),
+            From::Member(member, number) => tell(context, (member, number), open.shard, answer),
         }
     }
 
@@ -361,14 +360,9 @@ impl Queries {
     /// A shard has another owner, or none: who asked us about it is to ask that one.
     pub(super) fn forget_queries(&mut self, context: &mut Context<'_>, shard: usize) {
         for number in self.participant.those(|open| open.shard == shard) {
-            if let Some(From::Member(member, number)) = self.participant.remove(number) {
-                tell(
-                    context.io,
-                    context.peers,
-                    member,
-                    number,
-                    QueryAnswer::Refused,
-                );
+            let from = self.participant.remove(number).map(|open| open.from);
+            if let Some(From::Member(member, number)) = from {
+                tell(context, (member, number), shard, QueryAnswer::Refused);
             }
         }
     }
@@ -397,8 +391,17 @@ impl Queries {
     }
 }
 
-fn tell(io: &mut Transport, peers: &Peers, member: usize, number: u64, answer: QueryAnswer) {
-    peers.tell(io, member, &Frame::Answer { number, answer });
+/// Answers a member that asked for something of a shard.
+fn tell(
+    context: &mut Context<'_>,
+    (member, number): (usize, u64),
+    shard: usize,
+    answer: QueryAnswer,
+) {
+    if let Some(index) = context.peers.link(member) {
+        let out = context.io.write_raw(index, Dependency::Written { shard });
+        link::write(out, &Frame::Answer { number, answer });
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! When a reply leaves: after the write, or after the sync.
 
+use super::super::link::Frame;
+use super::linking::{bytes, frames, hello};
 use super::*;
+use crate::command::{Command, Outcome};
 use crate::limits::SYNC_DELAY_NS_MAX;
+use crate::runtime::Work;
 
 const DISK: Plan = Plan {
     durability: Durability::Disk,
@@ -143,6 +147,136 @@ fn with_disk_a_reply_waits_for_every_shard_that_was_written_before() {
     rig.cores[0].done.push_back(first.run());
     rig.run();
     assert_eq!(rig.statuses(client), [200, 200]);
+}
+
+/// The syncs that wait, by shard.
+fn stuck_syncs<const N: usize>(rig: &mut Rig, core: usize) -> [Work<Faulty>; N] {
+    let jobs: Vec<_> = rig.cores[core].jobs.drain(..).collect();
+    jobs.try_into().ok().expect("one for each shard")
+}
+
+#[test]
+fn with_disk_a_reply_waits_for_its_own_shard_only() {
+    let mut rig = Rig::new(Plan { shards: 2, ..DISK });
+    let (writer, reader, other) = (rig.connect(0), rig.connect(0), rig.connect(0));
+    rig.disk_stuck(0, true);
+    rig.send(writer, transact(1, 'c', 5));
+    rig.send(reader, statement(1));
+    rig.send(other, transact(2, 'c', 6));
+    rig.run();
+    let [first, second] = stuck_syncs(&mut rig, 0);
+    rig.cores[0].done.push_back(first.run());
+    rig.run();
+    // By their numbers accounts of two shards take turns.
+    let answered: Vec<bool> = [writer, reader, other]
+        .map(|client| !rig.statuses(client).is_empty())
+        .into();
+    assert_eq!(answered[0], answered[1]);
+    assert_ne!(answered[0], answered[2], "{answered:?}");
+    rig.cores[0].done.push_back(second.run());
+    rig.run();
+    let late = if answered[0] { other } else { writer };
+    assert_eq!(rig.statuses(late), [200]);
+    // What waits for all is told behind all: a summary of what no disk has would be too early.
+    rig.send(writer, transact(1, 'c', 5));
+    rig.send(other, reset());
+    rig.run();
+    assert!(rig.statuses(other).is_empty());
+    rig.disk_stuck(0, false);
+    rig.run();
+    assert_eq!(rig.statuses(other), [200]);
+}
+
+#[test]
+fn with_disk_what_another_member_is_asked_and_answers_does_not_wait_for_a_shard_here() {
+    let mut rig = Rig::new(Plan {
+        cores: 2,
+        shards: 2,
+        ..DISK
+    });
+    let (here, there) = (rig.connect(0), rig.connect(0));
+    rig.disk_stuck(0, true);
+    // Each account is at another core.
+    for client in [here, there] {
+        rig.send(client, transact(if client == here { 2 } else { 1 }, 'c', 5));
+    }
+    rig.run();
+    assert!(rig.statuses(here).is_empty());
+    assert_eq!(rig.statuses(there), [200]);
+}
+
+#[test]
+fn with_disk_frames_for_a_member_keep_the_order_of_their_shard_and_wait_for_no_other() {
+    let plan = Plan {
+        nodes: 2,
+        shards: 4,
+        ..DISK
+    };
+    let mut rig = Rig::with_nodes(plan, &[0]);
+    let linker = rig.connect_linker(0);
+    rig.send(linker, bytes(&[Frame::Hello(hello())]));
+    rig.run();
+    // Two shards stay here, while the other node has none of its own yet.
+    let shards: Vec<u32> = rig.cores[0]
+        .runtime
+        .node()
+        .shards()
+        .map(|it| it.identity().shard)
+        .filter(|shard| shard % 2 == 0)
+        .collect();
+    let [one, other] = shards[..] else {
+        panic!("{shards:?}");
+    };
+    frames(&mut rig, linker);
+    let client_of = |shard: u32| if shard == 0 { 4 } else { shard };
+    let transact = |shard, counter, amount| Frame::Command {
+        counter,
+        key: None,
+        command: Command::Transact {
+            client: client_of(shard),
+            kind: crate::bank::Kind::Credit,
+            amount,
+            description: crate::bank::Description::new("x").unwrap().into(),
+        },
+    };
+    // Nobody has the account: nothing is written, and the reply waits all the same for what was told before.
+    let nobody = Frame::Command {
+        counter: 2,
+        key: None,
+        command: Command::Statement {
+            client: 100 + client_of(one),
+        },
+    };
+    rig.disk_stuck(0, true);
+    let asked = [
+        transact(one, 1, 5),
+        nobody,
+        transact(other, 1, 7),
+        Frame::Again(one),
+        Frame::Who(other),
+    ];
+    rig.send(linker, bytes(&asked));
+    rig.run();
+    assert!(frames(&mut rig, linker).is_empty());
+    let [first, second] = stuck_syncs(&mut rig, 0);
+    rig.cores[0].done.push_back(second.run());
+    rig.run();
+    let told = frames(&mut rig, linker);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with(&format!("Reply {{ shard: {other}, counter: 1")));
+    assert_eq!(told[1], format!("Owns({other})"));
+    rig.cores[0].done.push_back(first.run());
+    rig.run();
+    let told = frames(&mut rig, linker);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with(&format!("Reply {{ shard: {one}, counter: 1")));
+    let none = Frame::Reply {
+        shard: one,
+        counter: 2,
+        outcome: Outcome::NoSuchClient,
+    };
+    assert_eq!(told[1], format!("{none:?}"));
+    assert_eq!(told[2], format!("Begun({one})"));
 }
 
 #[test]

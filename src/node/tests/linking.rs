@@ -32,7 +32,7 @@ pub fn bytes(frames: &[Frame<'_>]) -> Vec<u8> {
 }
 
 /// What it was sent since the last call.
-fn frames(rig: &mut Rig, linker: Client) -> Vec<String> {
+pub fn frames(rig: &mut Rig, linker: Client) -> Vec<String> {
     let bytes = std::mem::take(&mut rig.socket(linker).outbound);
     let (mut rest, mut frames) = (&bytes[..], Vec::new());
     while let Some((frame, length)) = link::read(rest).unwrap() {

@@ -83,6 +83,44 @@ fn a_reply_waits_for_the_engine_and_ticks_gather_the_next_batch_meanwhile() {
 }
 
 #[test]
+fn a_reply_waits_for_the_records_of_its_own_shard_only() {
+    let mut rig = Rig::new(Plan {
+        nodes: 1,
+        shards: 2,
+        ..MACHINES
+    });
+    rig.pass(2 * SECOND_NS);
+    let (late, other) = (rig.connect(0), rig.connect(0));
+    rig.engine.stuck_log = Some(1);
+    rig.send(late, transact(1, 'c', 5) + &transact(2, 'c', 5));
+    rig.run();
+    assert_eq!(rig.ask(other, transact(2, 'c', 5)).balance(), 10);
+    assert!(rig.statuses(late).is_empty());
+    // What waits behind what is late is answered with it, though it is in the log.
+    rig.pass(COMMAND_NS_MAX);
+    assert_eq!(rig.statuses(late), [503, 503]);
+    rig.send(late, get("/health"));
+    rig.run();
+    assert_eq!(rig.statuses(late), [200]);
+    rig.engine_goes_on();
+    rig.pass(SECOND_NS);
+    assert_eq!(rig.ask(late, statement(1)).balance(), 5);
+}
+
+#[test]
+fn what_another_machine_answers_does_not_wait_for_a_shard_here() {
+    let mut rig = three();
+    let (writer, client) = (rig.connect(0), rig.connect(0));
+    rig.engine.stuck_log = Some(0);
+    rig.send(writer, transact(3, 'c', 5));
+    rig.run();
+    assert!(rig.statuses(writer).is_empty());
+    assert_eq!(rig.ask(client, transact(1, 'c', 5)).balance(), 5);
+    rig.engine_goes_on();
+    assert_eq!(rig.statuses(writer), [200]);
+}
+
+#[test]
 fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_the_lease_ends() {
     let mut rig = three();
     let (writer, reader, late) = (rig.connect(0), rig.connect(0), rig.connect(0));

@@ -1,15 +1,19 @@
 //! The commit gate: a reply leaves when what it rests on is safe.
 //!
-//! A tick's replies are written behind their connections' earlier output and noted here. Once the journal has the
-//! tick's batches they may leave, with durability `process`; otherwise they wait, by ticket: each batch of the core has
-//! the next number, and what makes a shard's batches safe covers all that there were when it began. With `disk` that
-//! is an `fdatasync`. With `replicated` it is the engine's acknowledgement; replies wait for the lease in the same way,
-//! and those that have waited for too long are answered anew, for which they are kept.
+//! A tick's replies are written behind their connections' earlier output and noted here. With durability `process` they
+//! leave once the journal has the tick's batches. Otherwise each waits in the queue of the shard that it rests on, by
+//! ticket: each batch of the core has the next number, and what makes a shard's batches safe covers all that there were
+//! when it began. With `disk` that is an `fdatasync`; with `replicated` it is the engine's acknowledgement, replies wait
+//! for the lease, too, and those that have waited for too long are answered anew, for which they are kept.
+//!
+//! What rests on more than one shard waits for all. So does a client's reply behind one that waits for another shard:
+//! a connection's bytes keep their order. A member's frames keep it shard by shard only: those that wait are taken out of
+//! its output, and others pass them.
 
 use std::collections::VecDeque;
 
-use super::connections::{Connection, Connections};
-use super::encoder::Caller;
+use super::connections::{Buffers, Connection, Connections};
+use super::encoder::{Caller, ReplyTarget};
 use crate::command::Command;
 use crate::http::Status;
 use crate::limits::COMMAND_NS_MAX;
@@ -20,10 +24,14 @@ use crate::shard::Shard;
 /// What a reply rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::node) enum Dependency {
-    /// Nothing that any shard holds: it waits for no sync.
+    /// Nothing that any shard holds: it waits for nothing.
     Nothing,
-    /// What is in the journal, and cannot be taken back.
-    Written,
+    /// What the shard's journal has, and cannot be taken back.
+    Written {
+        shard: usize,
+    },
+    /// The same, of all shards.
+    AllWritten,
     Read {
         shard: usize,
         of: Read,
@@ -49,6 +57,39 @@ impl Read {
     }
 }
 
+impl Dependency {
+    /// Of a reply that tells nothing: to a member it comes behind what it is told of that shard before.
+    pub(in crate::node) fn of_nothing(caller: &Caller) -> Dependency {
+        match caller.reply_to {
+            ReplyTarget::Client { .. } => Dependency::Nothing,
+            ReplyTarget::Member { shard, .. } => Dependency::Written {
+                shard: shard as usize,
+            },
+        }
+    }
+
+    /// The shard that it is of, if it is of one.
+    fn shard(self) -> Option<usize> {
+        match self {
+            Dependency::Nothing | Dependency::AllWritten => None,
+            Dependency::Written { shard }
+            | Dependency::Read { shard, .. }
+            | Dependency::Write { shard } => Some(shard),
+        }
+    }
+
+    /// Whether it is, or may be, of that shard.
+    pub(in crate::node) fn is_of(self, shard: usize) -> bool {
+        self == Dependency::AllWritten || self.shard() == Some(shard)
+    }
+
+    /// Whether it is what that shard did in this tick.
+    pub(in crate::node) fn is_new_of(self, shard: usize) -> bool {
+        let is_new = matches!(self, Dependency::Read { .. } | Dependency::Write { .. });
+        is_new && self.shard() == Some(shard)
+    }
+}
+
 /// One thing that this tick wrote to a connection.
 pub(in crate::node) struct Op {
     pub(in crate::node) caller: Caller,
@@ -58,46 +99,36 @@ pub(in crate::node) struct Op {
     pub(in crate::node) status: Status,
 }
 
-impl Op {
-    /// Notes on its connection where it begins, and whether it has to wait.
-    pub(in crate::node) fn hold_back(&self, connections: &mut Connections) {
-        if let Some(connection) = connections.get(self.caller.connection) {
-            connection.holds_back(self.start, self.dependency != Dependency::Nothing);
-        }
-    }
-}
-
-/// A connection's replies up to `end` wait until every journal write up to `ticket` is synced.
-struct PendingReply {
+/// A connection's replies up to `end` wait.
+struct HeldReplies {
+    ticket: u64,
     connection: ConnectionId,
     end: u64,
-    ticket: u64,
 }
 
-pub(in crate::node) struct CommitGate {
-    /// What this tick wrote, in order.
-    pub(in crate::node) ops: Vec<Op>,
-    /// Replies that wait for a sync, oldest first.
-    pending: VecDeque<PendingReply>,
-    /// What waits of that for clients, reply by reply, oldest first: with durability `replicated` only.
-    pub(in crate::node) held: VecDeque<HeldOp>,
-    /// Of the last batch.
+/// Frames of one tick for a member, all of one shard, wait.
+struct HeldFrames {
     ticket: u64,
-    /// By shard; behind them, the lease's.
-    safety: Vec<Safety>,
+    connection: ConnectionId,
+    shard: usize,
+    bytes: Vec<u8>,
 }
 
-/// A reply that waits, and may have to be written anew.
-pub(in crate::node) struct HeldOp {
-    pub(in crate::node) op: Op,
+/// A client's reply that waits, and may have to be written anew.
+struct HeldOp {
     ticket: u64,
+    op: Op,
     /// When it was written. Monotonic.
-    pub(in crate::node) since_ns: u64,
+    since_ns: u64,
 }
 
-/// How far what a shard did is safe: tickets.
-#[derive(Clone, Copy, Default)]
-struct Safety {
+/// What waits for a shard, oldest first; and how far what that did is safe: tickets.
+#[derive(Default)]
+struct Queue {
+    replies: VecDeque<HeldReplies>,
+    frames: VecDeque<HeldFrames>,
+    /// Reply by reply, with durability `replicated` only.
+    ops: VecDeque<HeldOp>,
     /// Of its last batch.
     written: u64,
     /// Covered by what is under way, and by what was done last.
@@ -105,21 +136,47 @@ struct Safety {
     done: u64,
 }
 
+impl Queue {
+    /// Up to which ticket everything is safe.
+    fn safe(&self) -> u64 {
+        match self.done < self.written {
+            true => self.done,
+            false => u64::MAX,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.replies.is_empty() && self.frames.is_empty() && self.ops.is_empty()
+    }
+}
+
+pub(in crate::node) struct CommitGate {
+    /// What this tick wrote, in order.
+    pub(in crate::node) ops: Vec<Op>,
+    /// By shard; behind them, for what waits for all of them, or for the lease.
+    queues: Vec<Queue>,
+    /// Of the last batch.
+    ticket: u64,
+    /// What this tick wrote to members.
+    frames: Vec<Op>,
+}
+
 impl CommitGate {
     pub(in crate::node) fn new(shards: usize) -> CommitGate {
         CommitGate {
             ops: Vec::new(),
-            pending: VecDeque::new(),
-            held: VecDeque::new(),
+            queues: (0..=shards).map(|_| Queue::default()).collect(),
             ticket: 0,
-            safety: vec![Safety::default(); shards + 1],
+            frames: Vec::new(),
         }
     }
+
+    // ---- What is safe -----------------------------------------------------------------
 
     /// The tick's batch of a shard is there, and stays.
     pub(in crate::node) fn written(&mut self, shard: usize) {
         self.ticket += 1;
-        self.safety[shard].written = self.ticket;
+        self.queues[shard].written = self.ticket;
     }
 
     /// A shard is ours. What was recovered may be in the page cache only: with durability `disk` even a read of it
@@ -134,26 +191,24 @@ impl CommitGate {
 
     /// A shard is not ours: nothing waits for it.
     pub(in crate::node) fn disowned(&mut self, shard: usize) {
-        self.safety[shard] = Safety {
-            written: self.ticket,
-            begun: self.ticket,
-            done: self.ticket,
-        };
+        let queue = &mut self.queues[shard];
+        (queue.begun, queue.done) = (self.ticket, self.ticket);
+        queue.written = self.ticket;
     }
 
     /// What makes a shard's batches safe begins; it covers all that there are.
     pub(in crate::node) fn begun(&mut self, shard: usize) {
-        self.safety[shard].begun = self.ticket;
+        self.queues[shard].begun = self.ticket;
     }
 
     /// It is done.
     pub(in crate::node) fn done(&mut self, shard: usize) {
-        self.safety[shard].done = self.safety[shard].begun;
+        self.queues[shard].done = self.queues[shard].begun;
     }
 
     /// This tick's replies wait for the lease, or nothing does any more.
     pub(in crate::node) fn lease(&mut self, lasts: bool) {
-        let lease = self.safety.len() - 1;
+        let lease = self.all();
         if lasts {
             self.disowned(lease);
         } else if self
@@ -167,104 +222,294 @@ impl CommitGate {
 
     /// Whether a shard has batches that are not safe.
     pub(in crate::node) fn waits_for(&self, shard: usize) -> bool {
-        let Safety { written, done, .. } = self.safety[shard];
-        done < written
+        self.queues[shard].safe() < u64::MAX
     }
 
-    /// Up to which ticket everything is safe.
-    pub(in crate::node) fn safe(&self) -> u64 {
-        let unsafe_ones = self.safety.iter().filter(|it| it.done < it.written);
-        let tickets = unsafe_ones.map(|it| it.done);
-        tickets.min().unwrap_or(self.ticket)
+    /// The queue of what waits for everything.
+    fn all(&self) -> usize {
+        self.queues.len() - 1
     }
 
-    /// Keeps what waits, to be written anew.
-    pub(in crate::node) fn keep(&mut self, op: Op, since_ns: u64) {
-        self.held.push_back(HeldOp {
+    /// Up to which ticket what is in a queue may leave.
+    fn safe(&self, queue: usize) -> u64 {
+        match queue == self.all() {
+            true => self.queues.iter().map(Queue::safe).min().unwrap_or(0),
+            false => self.queues[queue].safe(),
+        }
+    }
+
+    // ---- What waits -------------------------------------------------------------------
+
+    /// Whether anything waits, or would have to.
+    pub(in crate::node) fn is_waiting(&self) -> bool {
+        let mut queues = self.queues.iter();
+        queues.any(|queue| queue.safe() < u64::MAX || !queue.is_empty())
+    }
+
+    /// Where what rests on that has to wait; `None`: it need not.
+    fn queue_of(&self, dependency: Dependency) -> Option<usize> {
+        let all = self.all();
+        if dependency == Dependency::Nothing {
+            return None;
+        }
+        let queue = match self.waits_for(all) {
+            true => all, // For the lease.
+            false => dependency.shard().unwrap_or(all),
+        };
+        Some(queue).filter(|queue| self.safe(*queue) < u64::MAX)
+    }
+
+    fn ticket_of(&self, queue: usize) -> u64 {
+        match queue == self.all() {
+            true => self.ticket,
+            false => self.queues[queue].written,
+        }
+    }
+
+    /// Notes on its connection where something begins that this tick wrote, and whether it has to wait. Not of a member.
+    pub(in crate::node) fn hold_back(&self, op: &Op, connection: &mut Connection) {
+        let queue = self.queue_of(op.dependency).map(|queue| queue as u32);
+        connection.holds_back(op.start, queue, self.all() as u32);
+    }
+
+    /// Keeps a reply that waits in a queue, to be written anew.
+    pub(in crate::node) fn keep(&mut self, op: Op, queue: u32, since_ns: u64) {
+        let ticket = self.ticket_of(queue as usize);
+        self.queues[queue as usize].ops.push_back(HeldOp {
+            ticket,
             op,
-            ticket: self.ticket,
             since_ns,
         });
     }
 
-    /// A member's frames were written anew, up to `end`: they wait for all that there is.
-    pub(in crate::node) fn wait_again(&mut self, connection: ConnectionId, end: u64) {
-        self.give_up(&[connection]);
-        self.pending.push_back(PendingReply {
-            connection,
-            end,
-            ticket: self.ticket,
-        });
+    /// Puts something aside that this tick wrote to a member, for [`Self::hold_frames`].
+    pub(in crate::node) fn note_frame(&mut self, op: Op) {
+        self.frames.push(op);
     }
 
-    /// The next of those that wait no more.
-    pub(in crate::node) fn next_released(&mut self, safe: u64) -> Option<Op> {
-        self.held.front().filter(|it| it.ticket <= safe)?;
-        self.held.pop_front().map(|it| it.op)
-    }
-
-    /// When the oldest has waited for too long; `u64::MAX`: none waits. Monotonic.
-    pub(in crate::node) fn over_ns(&self) -> u64 {
-        let oldest = self.held.front();
-        oldest.map_or(u64::MAX, |it| it.since_ns + COMMAND_NS_MAX)
-    }
-
-    /// The replies of some connections, which are sorted by index, wait for nothing any more.
-    pub(in crate::node) fn give_up(&mut self, ids: &[ConnectionId]) {
-        self.pending.retain(|it| !is_among(ids, it.connection));
-    }
-
-    /// Whether all that was written so far may leave, if everything up to `safe` may.
-    pub(in crate::node) fn is_synced(&self, safe: u64) -> bool {
-        self.ticket <= safe
-    }
-
-    /// Lets replies of earlier ticks go, and lists their connections. They come before this tick's: a connection's
-    /// bytes keep their order.
-    pub(in crate::node) fn release_held(
-        &mut self,
-        connections: &mut Connections,
-        safe: u64,
-        dirty: &mut Vec<ConnectionId>,
-    ) {
-        while let Some(reply) = self.pending.front().filter(|reply| reply.ticket <= safe) {
-            let (id, end) = (reply.connection, reply.end);
-            self.pending.pop_front();
-            if let Some(connection) = connections.get(id) {
-                connection.output.release(end);
-                if !std::mem::replace(&mut connection.dirty, true) {
-                    dirty.push(id);
+    /// Takes what waits out of what this tick wrote to members.
+    pub(in crate::node) fn hold_frames(&mut self, connections: &mut Connections) {
+        let mut frames = std::mem::take(&mut self.frames);
+        frames.sort_by_key(|op| op.caller.index()); // Keeps the order of each connection's.
+        for of_one in frames.chunk_by(|a, b| a.caller.connection == b.caller.connection) {
+            let waits = of_one.iter().any(|op| self.frame_queue(op).is_some());
+            let connection = of_one[0].caller.connection;
+            if !waits || connections.get(connection).is_none_or(|it| it.is_closing()) {
+                continue;
+            }
+            let (connection, buffers) = connections.with_buffers(connection.index as usize);
+            let (begin, end) = (of_one[0].start, connection.output.end());
+            let mut written = buffers.take();
+            written.extend_from_slice(connection.output.written(begin, end));
+            connection.output.cut(begin);
+            let ends = of_one.iter().skip(1).map(|op| op.start).chain([end]);
+            for (op, end) in of_one.iter().zip(ends) {
+                let bytes = &written[(op.start - begin) as usize..(end - begin) as usize];
+                match self.frame_queue(op) {
+                    Some(place) => self.hold_frame(connection.id, place, bytes, buffers),
+                    None => connection.output.writer(buffers).extend_from_slice(bytes),
                 }
+            }
+            buffers.give(written);
+        }
+        frames.clear();
+        self.frames = frames;
+    }
+
+    /// Where a frame has to wait, and of which shard it is; `None`: it need not.
+    fn frame_queue(&self, op: &Op) -> Option<(usize, usize)> {
+        let shard = op.dependency.shard()?;
+        let has_frames = |queue: &usize| !self.queues[*queue].frames.is_empty();
+        let queue = Some(self.all()).filter(has_frames);
+        let queue = queue.or_else(|| self.queue_of(op.dependency));
+        let queue = queue.or_else(|| Some(shard).filter(has_frames))?;
+        Some((queue, shard))
+    }
+
+    fn hold_frame(
+        &mut self,
+        connection: ConnectionId,
+        (queue, shard): (usize, usize),
+        bytes: &[u8],
+        buffers: &mut Buffers,
+    ) {
+        let ticket = self.ticket_of(queue);
+        let held = &mut self.queues[queue].frames;
+        let fits =
+            |it: &HeldFrames| (it.ticket, it.connection, it.shard) == (ticket, connection, shard);
+        match held.back_mut().filter(|it| fits(it)) {
+            Some(last) => last.bytes.extend_from_slice(bytes),
+            None => {
+                let mut copy = buffers.take();
+                copy.extend_from_slice(bytes);
+                held.push_back(HeldFrames {
+                    ticket,
+                    connection,
+                    shard,
+                    bytes: copy,
+                });
             }
         }
     }
 
-    /// Lets this tick's replies of a connection go, or has them wait.
-    pub(in crate::node) fn release(&mut self, connection: &mut Connection, safe: u64) {
+    /// Whether frames wait for a member at this connection.
+    pub(in crate::node) fn holds_frames(&self, connection: ConnectionId) -> bool {
+        let mut frames = self.queues.iter().flat_map(|queue| &queue.frames);
+        frames.any(|it| it.connection == connection)
+    }
+
+    /// Lets a connection's output go, or has what is new of it wait.
+    pub(in crate::node) fn release(&mut self, connection: &mut Connection) {
         let end = connection.output.end();
-        let waits = std::mem::take(&mut connection.output.waits);
-        // Only what is asked by clients is known reply by reply.
-        let is_client = connection.is_client();
-        if self.ticket <= safe || (is_client && !waits && !connection.is_held()) {
-            connection.output.release(end);
-        } else if connection.output.has_unreleased() {
-            connection.output.held_to = end;
-            self.pending.push_back(PendingReply {
+        let Some(queue) = connection.waits_in() else {
+            return connection.output.release(end);
+        };
+        let output = &mut connection.output;
+        output.waits = None;
+        if output.held_to < end {
+            (output.held_in, output.held_to) = (queue, end);
+            let ticket = self.ticket_of(queue as usize);
+            self.queues[queue as usize].replies.push_back(HeldReplies {
+                ticket,
                 connection: connection.id,
                 end,
-                ticket: self.ticket,
             });
         }
     }
 
+    // ---- What waits no more -----------------------------------------------------------
+
+    /// Lets replies and frames of earlier ticks go, and lists their connections. They come before this tick's: a
+    /// connection's bytes keep their order.
+    pub(in crate::node) fn release_held(
+        &mut self,
+        connections: &mut Connections,
+        dirty: &mut Vec<ConnectionId>,
+    ) {
+        for at in 0..self.queues.len() {
+            let safe = self.safe(at);
+            let queue = &mut self.queues[at];
+            while let Some(held) = next_safe(&mut queue.replies, safe) {
+                if let Some(connection) = connections.get(held.connection) {
+                    connection.output.release(held.end);
+                    note_dirty(connection, dirty);
+                }
+            }
+            while let Some(held) = next_safe(&mut queue.frames, safe) {
+                let is_there = |it: &&mut Connection| !it.is_closing();
+                if connections.get(held.connection).filter(is_there).is_some() {
+                    let (connection, buffers) =
+                        connections.with_buffers(held.connection.index as usize);
+                    let out = connection.output.writer(buffers);
+                    out.extend_from_slice(&held.bytes);
+                    note_dirty(connection, dirty);
+                }
+                connections.buffers.give(held.bytes);
+            }
+        }
+    }
+
+    /// The next of the clients' replies that wait no more.
+    pub(in crate::node) fn next_released(&mut self) -> Option<Op> {
+        for at in 0..self.queues.len() {
+            let safe = self.safe(at);
+            if let Some(held) = next_safe(&mut self.queues[at].ops, safe) {
+                return Some(held.op);
+            }
+        }
+        None
+    }
+
+    /// When the oldest has waited for too long; `u64::MAX`: none waits. Monotonic.
+    pub(in crate::node) fn over_ns(&self) -> u64 {
+        let oldest = self.queues.iter().filter_map(|queue| queue.ops.front());
+        let since_ns = oldest.map(|it| it.since_ns).min();
+        since_ns.map_or(u64::MAX, |since_ns| since_ns + COMMAND_NS_MAX)
+    }
+
+    /// Clients' connections with a reply that waits, written at that time, and `is_over`.
+    pub(in crate::node) fn those_held(
+        &self,
+        is_over: impl Fn(&Op, u64) -> bool,
+    ) -> Vec<ConnectionId> {
+        let held = self.queues.iter().flat_map(|queue| &queue.ops);
+        let over = held.filter(|it| is_over(&it.op, it.since_ns));
+        let mut ids: Vec<ConnectionId> = over.map(|it| it.op.caller.connection).collect();
+        ids.sort_unstable_by_key(|id| id.index);
+        ids.dedup();
+        ids
+    }
+
+    /// All replies of these connections that wait, or were written in this tick; in each one's order. They wait no more.
+    pub(in crate::node) fn give_up(&mut self, ids: &[ConnectionId]) -> Vec<Op> {
+        let is_theirs = |op: &Op| is_among(ids, op.caller.connection);
+        let mut theirs: Vec<Op> = Vec::new();
+        for queue in &mut self.queues {
+            queue.replies.retain(|it| !is_among(ids, it.connection));
+            let ops = std::mem::take(&mut queue.ops).into_iter();
+            let (over, rest) = ops.partition::<Vec<_>, _>(|it| is_theirs(&it.op));
+            queue.ops = rest.into();
+            theirs.extend(over.into_iter().map(|it| it.op));
+        }
+        theirs.extend(self.ops.extract_if(.., |op| is_theirs(op)));
+        theirs.sort_by_key(|op| (op.caller.index(), op.start));
+        theirs
+    }
+
+    /// Frames that wait for members, and are of a shard: each lot with its connection. They wait no more.
+    pub(in crate::node) fn give_up_frames(&mut self, shard: usize) -> Vec<(ConnectionId, Vec<u8>)> {
+        let mut theirs = Vec::new();
+        for queue in &mut self.queues {
+            let frames = std::mem::take(&mut queue.frames).into_iter();
+            let (its, rest) = frames.partition::<Vec<_>, _>(|it| it.shard == shard);
+            queue.frames = rest.into();
+            theirs.extend(its.into_iter().map(|it| (it.connection, it.bytes)));
+        }
+        theirs
+    }
+
     #[cfg(test)]
     pub(in crate::node) fn held(&self) -> usize {
-        self.pending.len()
+        self.queues.iter().map(|queue| queue.replies.len()).sum()
+    }
+}
+
+/// What waits in a queue until everything up to its ticket is safe.
+trait Held {
+    fn ticket(&self) -> u64;
+}
+
+impl Held for HeldReplies {
+    fn ticket(&self) -> u64 {
+        self.ticket
+    }
+}
+
+impl Held for HeldFrames {
+    fn ticket(&self) -> u64 {
+        self.ticket
+    }
+}
+
+impl Held for HeldOp {
+    fn ticket(&self) -> u64 {
+        self.ticket
+    }
+}
+
+fn next_safe<T: Held>(queue: &mut VecDeque<T>, safe: u64) -> Option<T> {
+    queue.front().filter(|it| it.ticket() <= safe)?;
+    queue.pop_front()
+}
+
+fn note_dirty(connection: &mut Connection, dirty: &mut Vec<ConnectionId>) {
+    if !std::mem::replace(&mut connection.dirty, true) {
+        dirty.push(connection.id);
     }
 }
 
 /// Whether a connection is one of these, which are sorted by index.
-pub(in crate::node) fn is_among(ids: &[ConnectionId], id: ConnectionId) -> bool {
+fn is_among(ids: &[ConnectionId], id: ConnectionId) -> bool {
     let found = ids.binary_search_by_key(&id.index, |it| it.index);
     found.is_ok_and(|at| ids[at] == id)
 }

@@ -51,10 +51,11 @@ pub struct Output {
     /// In the kernel's hands, from `sent` on.
     sending: Vec<u8>,
     sent: usize,
-    /// What this tick wrote last has to wait for a sync.
-    pub waits: bool,
-    /// Up to here it waited for a sync once.
+    /// In which queue of the commit gate something that this tick wrote has to wait.
+    pub waits: Option<u32>,
+    /// Up to here it was made to wait, and in which queue the last of that.
     pub held_to: u64,
+    pub held_in: u32,
 }
 
 impl Output {
@@ -80,6 +81,7 @@ impl Output {
     pub fn cut(&mut self, start: u64) {
         debug_assert!(start >= self.released);
         self.pending.truncate((start - self.base) as usize);
+        self.held_to = self.held_to.min(start);
     }
 
     /// Lets everything before `end` go.
@@ -283,23 +285,29 @@ impl Connection {
             && self.input.arriving == ExpectedInput::Nothing
     }
 
-    /// Output of an earlier tick waits for a sync.
-    pub fn is_held(&self) -> bool {
-        self.output.released < self.output.held_to
+    /// In which queue what was written last has to wait, or waits behind what has to.
+    pub fn waits_in(&self) -> Option<u32> {
+        let Output {
+            released,
+            held_to,
+            held_in,
+            waits,
+            ..
+        } = self.output;
+        waits.or_else(|| (released < held_to).then_some(held_in))
     }
 
-    /// What was written last has to wait, or waits behind what has to.
-    pub fn waits(&self) -> bool {
-        self.output.waits || self.is_held()
-    }
-
-    /// This tick wrote a reply, from `start` on, that has to wait for a sync, or not: those before it that need
-    /// not, and wait behind none that has to, may leave. (Of what is not a client nobody knows it reply by reply.)
-    pub fn holds_back(&mut self, start: u64, waits: bool) {
-        if !self.waits() && self.is_client() {
+    /// This tick wrote something, from `start` on, that has to wait in a queue, or not: what is before it, and waits
+    /// behind nothing that has to, may leave. What waits in one queue behind what waits in another waits for `all`.
+    pub fn holds_back(&mut self, start: u64, queue: Option<u32>, all: u32) {
+        let before = self.waits_in();
+        if before.is_none() {
             self.output.release(start);
         }
-        self.output.waits |= waits;
+        self.output.waits = match (before, queue) {
+            (Some(before), Some(queue)) if before != queue => Some(all),
+            (before, queue) => before.or(queue),
+        };
     }
 
     pub fn is_client(&self) -> bool {
@@ -309,6 +317,11 @@ impl Connection {
     /// Its bytes are replies to requests of ours.
     pub fn is_upstream(&self) -> bool {
         matches!(self.peer, Peer::Upstream(_))
+    }
+
+    /// It is one to another member, or to somebody who has not said which.
+    pub fn is_link(&self) -> bool {
+        matches!(self.peer, Peer::Member(_) | Peer::Linker)
     }
 
     /// The driver was told to close it.
@@ -463,14 +476,6 @@ impl Connections {
     /// Clients hold so much that each gets only what it cannot do without.
     pub fn scarce(&self) -> bool {
         self.held_by_clients > CLIENT_BUFFERS_BYTES_SCARCE
-    }
-
-    /// The slots of open connections to members.
-    pub fn links(&self) -> impl Iterator<Item = usize> + '_ {
-        let slots = self.slots.iter().enumerate();
-        let is_link = |it: &Connection| matches!(it.peer, Peer::Member(_) | Peer::Linker);
-        let open = slots.filter(move |(_, it)| it.state == ConnectionState::Open && is_link(it));
-        open.map(|(index, _)| index)
     }
 
     /// Clients connected.

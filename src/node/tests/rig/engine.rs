@@ -28,6 +28,8 @@ pub struct Engine {
     pub away: bool,
     /// What is asked waits: [`Rig::engine_goes_on`].
     pub stuck: bool,
+    /// So do records of this shard.
+    pub stuck_log: Option<u32>,
     waiting: VecDeque<(usize, u64, Request)>,
     /// By member: what it asks is lost, and it is told nothing.
     pub cut: Vec<bool>,
@@ -163,7 +165,9 @@ impl Rig {
                 self.deliver();
             }
             _ if self.engine.away || self.engine.is_cut(member) => asking.connected(false),
-            _ if self.engine.stuck => self.engine.waiting.push_back((member, life, request)),
+            _ if self.engine.is_stuck(&request) => {
+                self.engine.waiting.push_back((member, life, request))
+            }
             _ => self.carry_out_request(member, life, request),
         }
     }
@@ -197,7 +201,7 @@ impl Rig {
 
     /// What waits is carried out, also what nobody waits for any more.
     pub fn engine_goes_on(&mut self) {
-        self.engine.stuck = false;
+        (self.engine.stuck, self.engine.stuck_log) = (false, None);
         for (member, life, request) in std::mem::take(&mut self.engine.waiting) {
             self.carry_out_request(member, life, request);
         }
@@ -247,6 +251,13 @@ impl Rig {
 }
 
 impl Engine {
+    fn is_stuck(&self, request: &Request) -> bool {
+        let log = self.stuck_log.map(Subject::Log);
+        let is_its = |subject: &Subject| Some(subject) == log.as_ref();
+        let of_log = matches!(request, Request::Append { subject, .. } if is_its(subject));
+        self.stuck || of_log
+    }
+
     fn is_cut(&self, member: usize) -> bool {
         self.cut.get(member).is_some_and(|cut| *cut)
     }
