@@ -293,6 +293,9 @@ pub const ASK_AGAIN_NS: u64 = 10 * MILLISECOND_NS;
 pub const LEASE_NS: u64 = 2 * SECOND_NS;
 /// From one renewal to the next.
 pub const LEASE_RENEWAL_NS: u64 = LEASE_NS / 4;
+/// A process that waits for its member's lease, and sees another renew it so often, ends. One or two may have been on their
+/// way when the process before it was killed.
+pub const TWIN_RENEWALS: u32 = 4;
 /// How far a machine's clock may be from the true pace of time.
 pub const CLOCK_DRIFT_PERCENT: u64 = 10;
 /// Without a new record of a member's lease. Beyond, it is revoked: its holder's clock may be slow, and ours fast.

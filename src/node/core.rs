@@ -313,6 +313,12 @@ impl Node {
         Some((settings.process.stats.engine()?, settings.members.core))
     }
 
+    /// What this node is called.
+    pub fn name(&self) -> &str {
+        let members = &self.io.settings.members;
+        &members.nodes[members.node]
+    }
+
     /// The time of this tick.
     pub fn now(&self) -> Now {
         self.io.now

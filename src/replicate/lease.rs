@@ -7,7 +7,7 @@
 //! | state | what is known | what is next |
 //! |---|---|---|
 //! | reading | nothing | the last record |
-//! | waiting | an earlier incarnation, or a twin, may hold the lease | silence, as if it were another member's; then appending |
+//! | waiting | an earlier incarnation, or a twin, may hold the lease | silence, as if it were another member's; then appending. A twin that renews it again and again is there to stay |
 //! | appending | | acknowledged: held. Refused: checking |
 //! | checking | another record is the last | ours: held. Another's: revoked, and reading, as the next incarnation |
 //! | held | | the next renewal |
@@ -15,7 +15,7 @@
 
 use super::outbox::{Outbox, Part, Question};
 use super::record::{Kind, Record, Writer};
-use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS};
+use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS, TWIN_RENEWALS};
 use crate::machine::engine::{Answer, RequestId, Sequence, Subject};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(super) struct Lease {
     ending: bool,
     /// The record that is under way gives it up.
     gives_up: bool,
+    /// While we wait: how often another process has renewed it.
+    renewals_of_twin: u32,
 }
 
 impl Lease {
@@ -68,6 +70,7 @@ impl Lease {
             since_ns: u64::MAX,
             ending: false,
             gives_up: false,
+            renewals_of_twin: 0,
         }
     }
 
@@ -93,6 +96,11 @@ impl Lease {
             member: self.member,
             incarnation: self.incarnation,
         })
+    }
+
+    /// Whether another process that takes itself for the same member is there, and holds the lease.
+    pub(super) fn has_twin(&self) -> bool {
+        self.renewals_of_twin >= TWIN_RENEWALS
     }
 
     /// The lease is given up as soon as nothing of ours is under way: nobody needs to wait for its end.
@@ -211,7 +219,9 @@ impl Lease {
         }
         match self.state {
             State::Waiting => {
-                self.wait(sequence, record.kind == Kind::Held, now_ns);
+                let is_held = record.kind == Kind::Held;
+                self.renewals_of_twin += u32::from(is_held && record.epoch != self.process);
+                self.wait(sequence, is_held, now_ns);
                 false
             }
             State::Appending | State::Checking if record.is_same(&self.record()) => {

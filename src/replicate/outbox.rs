@@ -34,6 +34,8 @@ pub enum Event {
     Kept(u32, bool),
     /// The shard's file has come from the engine's store, or, `false`, it has not.
     Fetched(u32, bool),
+    /// Another process takes itself for this member, and holds its lease: there is nothing to be done here.
+    Twin,
     /// What a person should know of.
     Alarm(Alarm),
 }

@@ -101,6 +101,11 @@ impl Replica {
         self.lease.lasts(now_ns)
     }
 
+    /// Whether we are who we take ourselves for: no other process holds the lease, as far as that is known.
+    pub fn is_somebody(&self) -> bool {
+        self.lease.writer().is_some()
+    }
+
     /// Whether our copies are near the log's end: shards may come to us without much waiting.
     pub fn has_caught_up(&self) -> bool {
         !self.behind && self.follower.has_caught_up()
@@ -321,6 +326,9 @@ impl Replica {
         if let (true, Some(record)) = (member == self.settings.member, &record) {
             if self.lease.delivered(sequence, record, now_ns) {
                 self.resign();
+            }
+            if self.lease.has_twin() {
+                self.out.events.push_back(Event::Twin);
             }
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Replication {
     /// Shards that were lost in this tick.
     lost: VecDeque<u32>,
     pub(super) carrier: Carrier,
+    /// We have had our lease.
+    is_somebody: bool,
     /// As the process was told of it last.
     lease_lasted: bool,
     /// Of a stop: when everything was to be given away. Monotonic.
@@ -89,6 +91,7 @@ impl Replication {
             ahead_ns: 0,
             batches: (0..shards).map(|_| Batches::default()).collect(),
             lost: VecDeque::new(),
+            is_somebody: false,
             lease_lasted: false,
             stopped_ns: None,
             archives: Archives::default(),
@@ -105,6 +108,7 @@ impl Replication {
     pub(super) fn tick_begin(&mut self, node: &mut Node) {
         let now_ns = node.now().monotonic_ns;
         self.ahead_ns = (self.clock)().saturating_sub(now_ns);
+        self.is_somebody |= self.replica.is_somebody();
         self.carrier.tick_begin(node, now_ns);
     }
 
@@ -137,7 +141,11 @@ impl Replication {
             } => self
                 .replica
                 .lease_delivered(member, sequence, &record, now_ns),
-            EngineEvent::Message(message) => self.carrier.arrived(node, &message),
+            // Else it is for who holds our lease, if anybody does.
+            EngineEvent::Message(message) if self.is_somebody => {
+                self.carrier.arrived(node, &message);
+            }
+            EngineEvent::Message(_) => {}
             EngineEvent::Connected(connected) => {
                 if let Some((engine, core)) = node.engine_stats() {
                     engine.core(core).connected.set(connected.into());
@@ -251,7 +259,7 @@ impl<D: Disk> Runtime<D> {
             }
             Effect::Connect(Target::Member(member)) => {
                 let is_alive = replication.replica.is_alive(member as u32);
-                carrier.connect(member, is_alive);
+                carrier.connect(member, is_alive && replication.is_somebody);
             }
             _ => return false,
         }
@@ -327,6 +335,12 @@ impl<D: Disk> Runtime<D> {
                 Event::Behind(shard) => self.behind(shard as usize),
                 Event::Kept(shard, is_kept) => self.kept(shard, is_kept),
                 Event::Fetched(shard, is_there) => self.fetched(shard as usize, is_there),
+                Event::Twin => {
+                    let name = self.node.name();
+                    let reason =
+                        format!("node {name} runs already: another process renews its lease");
+                    return self.exit(Exit::Failed(reason));
+                }
                 Event::Alarm(alarm) => {
                     log::error!("{alarm}");
                     if let Some((engine, core)) = self.node.engine_stats() {

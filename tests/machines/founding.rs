@@ -73,6 +73,30 @@ fn a_node_that_does_not_fit_says_what_does_not() {
 }
 
 #[test]
+fn a_node_that_runs_already_is_not_disturbed_by_another_of_its_name() {
+    let machines = Machines::start();
+    let lines = || -> usize {
+        (0..NODES.len())
+            .map(|node| machines.log_of(node).len())
+            .sum()
+    };
+    let before = lines();
+    let fresh = data_dir();
+    let twin = node(&machines.engine, fresh.path()).cores(1);
+    let twin = twin.flag("nodes", NODES.join(",")).flag("node", "b");
+    let twin = twin.listen("127.0.0.1:0");
+    let reason = "node b runs already: another process renews its lease";
+    twin.run().refused(1, &[reason]);
+    assert_eq!(lines(), before, "nobody has noticed");
+    let health = machines.health(1);
+    assert_eq!(
+        health["shards"].as_array().map(Vec::len),
+        Some(4),
+        "{health}"
+    );
+}
+
+#[test]
 fn a_nodes_directory_is_not_served_without_the_engine() {
     let engine = NatsCluster::start(1);
     let data = data_dir();

@@ -376,6 +376,7 @@ impl World {
                 );
             }
             Event::Kept(..) | Event::Fetched(..) => {}
+            Event::Twin => violation!("member {member} runs once, and ends for another"),
             Event::Owned(shard) => {
                 event!(self.trace, Who::Node(member), "owns shard {shard}");
                 self.coverage.owned += 1;

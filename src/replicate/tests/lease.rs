@@ -1,7 +1,7 @@
 //! The states of a lease, and when it lasts.
 
 use super::*;
-use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS};
+use crate::limits::{ENGINE_RETRY_NS, LEASE_NS, LEASE_RENEWAL_NS, LEASE_SILENCE_NS, TWIN_RENEWALS};
 use crate::machine::engine::Answer;
 use crate::replicate::lease::Lease;
 
@@ -122,6 +122,30 @@ fn whoever_may_have_it_is_waited_for() {
         let (_, expected, record) = appended(&mut rig.out);
         assert_eq!((expected, record.kind), (5, Kind::Held));
     }
+}
+
+#[test]
+fn another_process_that_goes_on_renewing_it_is_a_twin_and_one_that_was_killed_is_not() {
+    let held = lease_record(THEM, Kind::Held);
+    let mut rig = Rig::new();
+    let (id, _) = asked(&mut rig.out);
+    rig.last(id, 4, &held);
+    for renewal in 1..TWIN_RENEWALS {
+        rig.lease
+            .delivered(4 + Sequence::from(renewal), &held, rig.now_ns);
+        assert!(!rig.lease.has_twin());
+    }
+    let mut twin = rig;
+    twin.lease.delivered(9, &held, twin.now_ns);
+    assert!(twin.lease.has_twin());
+    // Once the lease is ours, nobody else renews it.
+    let mut rig = Rig::held();
+    for sequence in 6..20 {
+        rig.pass(LEASE_RENEWAL_NS);
+        let (id, ..) = appended(&mut rig.out);
+        rig.answer(id, &Answer::Acknowledged(sequence));
+    }
+    assert!(!rig.lease.has_twin());
 }
 
 #[test]
