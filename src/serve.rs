@@ -202,6 +202,7 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         },
     };
     if let (Some(client), Some(replicate)) = (&client, &settings.replicate) {
+        machines::expect_room(&settings, meta.shards)?;
         machines::have_copies(client, &settings, replicate, &directory)?;
     }
     // The node's name is ours until the end.

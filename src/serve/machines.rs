@@ -3,9 +3,12 @@
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
 
+use nix::sys::statvfs::statvfs;
+
 use super::{own, random, ProcessEvent, ServeError};
 use crate::clients;
 use crate::config::{Replicate, Serve};
+use crate::limits::{JOURNAL_SEGMENT_BYTES, MIB};
 use crate::machine::engine::ShardFile;
 use crate::members::Members;
 use crate::nats::charter::PROTOCOL;
@@ -90,6 +93,24 @@ pub(super) fn expect_seed(settings: &Serve, is_new: bool) -> Result<(), ServeErr
         ))),
         _ => Ok(()),
     }
+}
+
+/// Sees to it that there is room for what the copies of so many shards take up next. A node without it would take shards
+/// over, to end with the first write.
+pub(super) fn expect_room(settings: &Serve, shards: u32) -> Result<(), ServeError> {
+    let needed = u64::from(shards) * JOURNAL_SEGMENT_BYTES;
+    let there = statvfs(&settings.data)
+        .map_err(|error| ServeError::System("cannot tell the room on the disk", error.into()))?;
+    let room = there.blocks_available() * there.fragment_size();
+    if room < needed {
+        return Err(ServeError::Engine(format!(
+            "{}: {} MiB of room, and the copies of its shards need {}",
+            settings.data.display(),
+            room / MIB as u64,
+            needed / MIB as u64
+        )));
+    }
+    Ok(())
 }
 
 /// Sees to it that all shards' files are copies of what the cluster has. Those of a new directory come from the engine, if the

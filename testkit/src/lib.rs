@@ -12,6 +12,7 @@
 //! | `nats` | the engine of several machines: servers that are killed and started again |
 //! | `nats_client` | a connection to one of them |
 //! | `network` | machines whose network can be cut |
+//! | `mount` | a file system that can be full |
 //! | `scripted` | a payment processor that a test scripts |
 //! | `browser` | Chromium, and what a page looks like in it |
 //! | `terminal` | a terminal that is driven |
@@ -27,6 +28,7 @@ pub mod http;
 mod ledger;
 mod load;
 pub mod markdown;
+mod mount;
 mod nats;
 mod nats_client;
 mod network;
@@ -48,6 +50,7 @@ pub use galo::{data_dir, on_both_drivers, Driver, Launch, Server};
 pub use http::{get, post, Reply, Request};
 pub use ledger::{amount, processed, PaymentLedger};
 pub use load::contest_2024;
+pub use mount::Mount;
 pub use nats::{find_nats_server, nats_server, NatsCluster};
 pub use nats_client::NatsClient;
 pub use network::{Machine, Network};

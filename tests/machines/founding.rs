@@ -1,6 +1,8 @@
 //! Which nodes are of a cluster, and which are not.
 
-use galo_testkit::{data_dir, wait_until, Launch, NatsCluster, Server};
+use galo_testkit::{
+    data_dir, transaction, wait_until, Launch, Mount, NatsCluster, Server, PATIENCE,
+};
 
 use crate::machines::{Machines, NODES};
 
@@ -107,6 +109,49 @@ fn a_nodes_directory_is_not_served_without_the_engine() {
         .refused(1, &["a copy of what a cluster has", "--replicate only"]);
     // With it, it is served as before.
     node(&engine, data.path()).cores(1).start().stop();
+}
+
+#[test]
+fn a_node_whose_disk_is_full_ends_and_does_not_come_back_before_there_is_room() {
+    let engine = NatsCluster::start(1);
+    let dir = data_dir();
+    let mount = Mount::new(dir.path().join("disk"), 16);
+    let data = mount.path().join("data");
+    let launch = || {
+        node(&engine, &data)
+            .cores(1)
+            .flag("shards", "1")
+            .listen("127.0.0.1:0")
+    };
+    let mut server = launch().start();
+    wait_for_shards(&server, 1);
+    let filler = mount.fill();
+    // A page of the journal has room for some more.
+    let mut acknowledged = 0;
+    let mut connection = server.connect();
+    let mut is_acknowledged = || {
+        let request = transaction(1, 'c', 1, "cheio");
+        let sent = connection.try_send(&request);
+        sent.and_then(|()| connection.try_reply())
+            .is_ok_and(|reply| reply.status == 200)
+    };
+    while is_acknowledged() {
+        acknowledged += 1;
+    }
+    assert_eq!(server.wait(PATIENCE).code(), Some(1));
+    server.wait_for_log("journal: No space left on device");
+    let room = "0 MiB of room, and the copies of its shards need 4";
+    launch().run().refused(1, &[room]);
+    std::fs::remove_file(filler).unwrap();
+    let server = launch().start();
+    wait_for_shards(&server, 1);
+    // The engine has the one that was under way.
+    let balance = server.balance(1);
+    assert!(
+        (acknowledged..=acknowledged + 1).contains(&balance),
+        "{acknowledged} {balance}"
+    );
+    server.stop();
 }
 
 #[test]

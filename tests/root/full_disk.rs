@@ -2,61 +2,17 @@
 //!
 //! Needs root, for a file system of its own.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 
-use galo_testkit::{data_dir, on_both_drivers, transaction, Launch, Writer};
-
-/// A small tmpfs, unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(path: PathBuf) -> Mount {
-        fs::create_dir(&path).unwrap();
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=2m", "galo-test"])
-            .arg(&path);
-        let output = mount.output().expect("there is a mount command");
-        assert!(
-            output.status.success(),
-            "these tests need root (CAP_SYS_ADMIN) to mount a tmpfs: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Mount(path)
-    }
-
-    /// Takes all the room that is left.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut file = File::create(&path).unwrap();
-        let full = loop {
-            if let Err(error) = file.write_all(&[0; 4096]) {
-                break error;
-            }
-        };
-        assert_eq!(full.kind(), ErrorKind::StorageFull);
-        path
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let done = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        if !done.is_ok_and(|status| status.success()) {
-            eprintln!("{} is still mounted", self.0.display());
-        }
-    }
-}
+use galo_testkit::{data_dir, on_both_drivers, transaction, Launch, Mount, Writer};
 
 #[test]
 fn writes_are_refused_and_resume_by_themselves_on_one_core() {
     on_both_drivers(|driver| {
         let dir = data_dir();
-        let mount = Mount::new(dir.path().join("disk"));
-        let data = mount.0.join("data");
+        let mount = Mount::new(dir.path().join("disk"), 2);
+        let data = mount.path().join("data");
         refused_and_resumed(&mount, &data, &|| Launch::driver(&data, driver).cores(1));
     });
 }
@@ -65,8 +21,8 @@ fn writes_are_refused_and_resume_by_themselves_on_one_core() {
 fn writes_are_refused_and_resume_by_themselves_on_two_cores() {
     on_both_drivers(|driver| {
         let dir = data_dir();
-        let mount = Mount::new(dir.path().join("disk"));
-        let data = mount.0.join("data");
+        let mount = Mount::new(dir.path().join("disk"), 2);
+        let data = mount.path().join("data");
         refused_and_resumed(&mount, &data, &|| {
             Launch::driver(&data, driver)
                 .cores(2)
@@ -126,8 +82,8 @@ fn refused_and_resumed(mount: &Mount, data: &Path, launch: &dyn Fn() -> Launch) 
 fn a_stop_on_a_full_disk_loses_nothing() {
     on_both_drivers(|driver| {
         let dir = data_dir();
-        let mount = Mount::new(dir.path().join("disk"));
-        let data = mount.0.join("data");
+        let mount = Mount::new(dir.path().join("disk"), 2);
+        let data = mount.path().join("data");
         let launch = || Launch::driver(&data, driver).cores(1);
         let mut server = launch().start();
         for _ in 0..10 {
@@ -148,8 +104,8 @@ fn a_stop_on_a_full_disk_loses_nothing() {
 fn a_disk_that_fills_up_under_load_loses_nothing() {
     on_both_drivers(|driver| {
         let dir = data_dir();
-        let mount = Mount::new(dir.path().join("disk"));
-        let data = mount.0.join("data");
+        let mount = Mount::new(dir.path().join("disk"), 2);
+        let data = mount.path().join("data");
         let server = Launch::driver(&data, driver).cores(2).start();
         let filler = mount.fill();
         let mut writers = Writer::several(10);
