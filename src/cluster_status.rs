@@ -449,6 +449,7 @@ mod tests {
                 nodes: vec!["a".to_owned(), "b".to_owned()],
                 cores: 1,
                 clients: Some(1),
+                processors: None,
             },
             server: ("n2".to_owned(), "2.15.2".to_owned()),
             is_recent: true,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 pub const PROTOCOL: u32 = 1;
 
 const PREFIX: &str = "galo.";
+const PROCESSORS: &str = "processors";
 /// In the place of a checksum.
 const SEEDED: &str = "seeded";
 
@@ -25,6 +26,8 @@ pub struct Charter {
     pub cores: u32,
     /// Checksum of the first accounts. `None`: it began with a directory that was there, and they are in the store.
     pub clients: Option<u32>,
+    /// Which processors payments go to, by number: the one thing that may change. `None`: none was named so far.
+    pub processors: Option<String>,
 }
 
 impl Charter {
@@ -37,6 +40,7 @@ impl Charter {
             nodes,
             cores,
             clients,
+            processors,
         } = self;
         let values = [
             ("protocol", protocol.to_string()),
@@ -49,8 +53,10 @@ impl Charter {
                 clients.map_or(SEEDED.to_owned(), |it| format!("{it:08x}")),
             ),
         ];
+        let processors = processors.clone().map(|it| (PROCESSORS, it));
+        let values = values.into_iter().chain(processors);
         let named = values.map(|(name, value)| (format!("{PREFIX}{name}"), value));
-        named.into_iter().collect()
+        named.collect()
     }
 
     /// The other way round. `Err`: the name of what is not there, or not as this code writes it.
@@ -73,10 +79,11 @@ impl Charter {
                 SEEDED => None,
                 sum => Some(u32::from_str_radix(sum, 16).map_err(|_| "clients")?),
             },
+            processors: text(PROCESSORS).ok(),
         })
     }
 
-    /// What of another one differs, with both values; `None`: nothing.
+    /// What of another one differs that is fixed, with both values; `None`: nothing.
     pub fn difference(&self, other: &Charter) -> Option<String> {
         let (ours, theirs) = (self.to_metadata(), other.to_metadata());
         // The protocol first: if that differs, so may anything.
@@ -108,6 +115,7 @@ mod tests {
             nodes: vec!["a".to_owned(), "b".to_owned()],
             cores: 2,
             clients: Some(0x1234_5678),
+            processors: Some("aa,bb".to_owned()),
         }
     }
 
@@ -120,6 +128,7 @@ mod tests {
         assert_eq!(read(&metadata), Ok(charter()));
         let seeded = Charter {
             clients: None,
+            processors: None,
             ..charter()
         };
         assert_eq!(read(&seeded.to_metadata()), Ok(seeded));
@@ -150,5 +159,10 @@ mod tests {
         assert_eq!(charter().difference(&charter()), None);
         let difference = charter().difference(&other).unwrap();
         assert_eq!(difference, "nodes is a there and a,b here");
+        let other = Charter {
+            processors: None,
+            ..charter()
+        };
+        assert_eq!(charter().difference(&other), None, "that may change");
     }
 }

@@ -110,6 +110,7 @@ async fn refuse(
 ) {
     let tell = |command| match command {
         Command::Charter { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Command::Amend { reply, .. } => drop(reply.send(Err(error.clone()))),
         Command::Store { reply, .. } => drop(reply.send(Err(error.clone()))),
         Command::Port(_) | Command::Ask { .. } | Command::End => {}
     };
@@ -218,6 +219,12 @@ impl Link {
                 let (client, settings) = (self.client.clone(), self.settings.clone());
                 spawn_local(async move {
                     let _ = reply.send(find_charter(&client, &settings, proposed).await);
+                });
+            }
+            Command::Amend { charter, reply } => {
+                let (client, settings) = (self.client.clone(), self.settings.clone());
+                spawn_local(async move {
+                    let _ = reply.send(amend(&client, &settings, &charter).await);
                 });
             }
             Command::Store { asked, reply } => {
@@ -430,6 +437,39 @@ async fn attempt(
         return refusal(&info, &lease);
     }
     Ok(info.check(&wanted).map(|()| Some(charter)))
+}
+
+/// See [`super::Client::amend`].
+async fn amend(client: &Client, settings: &Settings, charter: &Charter) -> Result<(), ClientError> {
+    let log = Names::of(settings).log_stream();
+    let timeout = Duration::from_nanos(3 * ENGINE_ANSWER_NS);
+    let ask = async |verb: &str, body: String| {
+        let subject = format!("$JS.API.STREAM.{verb}.{log}");
+        let reply = requests::call(client, subject, body, timeout).await;
+        let reply = reply.map_err(|error| error.to_string())?;
+        match reply.error {
+            None => Ok(Ok(reply)),
+            Some(_) => refusal(&reply, &log),
+        }
+    };
+    until_done(async || {
+        let amended = async {
+            let mut config = match ask("INFO", String::new()).await? {
+                Ok(info) => info.config,
+                Err(error) => return Ok(Err(error)),
+            };
+            // What else is there stays: servers note things of their own.
+            for (name, value) in charter.to_metadata() {
+                config["metadata"][name] = value.into();
+            }
+            let updated = ask("UPDATE", config.to_string()).await?;
+            Ok(updated.map(drop))
+        };
+        amended
+            .await
+            .map_err(|why: String| format!("JetStream does not answer ({why})"))
+    })
+    .await
 }
 
 /// What the API does not do: for good, or for now.

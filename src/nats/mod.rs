@@ -124,6 +124,11 @@ impl Client {
         self.wait(|reply| Command::Charter { proposed, reply })
     }
 
+    /// Changes the charter of the cluster that is there to this. Waits for the engine, for as long as it takes.
+    pub fn amend(&self, charter: Charter) -> Result<(), ClientError> {
+        self.wait(|reply| Command::Amend { charter, reply })
+    }
+
     /// Puts a shard's file into the store, for a cluster that is to be founded with it. Waits for the engine, for as long
     /// as it takes.
     pub fn seed(&self, file: ShardFile) -> Result<(), ClientError> {

@@ -26,6 +26,11 @@ pub(super) enum Command {
         proposed: Option<Charter>,
         reply: Sender<Result<Option<Charter>, ClientError>>,
     },
+    /// Somebody waits until this is what the cluster goes by.
+    Amend {
+        charter: Charter,
+        reply: Sender<Result<(), ClientError>>,
+    },
     /// Somebody waits for a shard's file from the store, or for one to be put there.
     Store {
         asked: Stored,

@@ -275,6 +275,7 @@ mod tests {
             nodes: vec!["a".to_owned()],
             cores: 1,
             clients: Some(1),
+            processors: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::limits::{JOURNAL_SEGMENT_BYTES, MIB};
 use crate::machine::engine::ShardFile;
 use crate::members::Members;
 use crate::nats::charter::PROTOCOL;
-use crate::nats::{Charter, Client};
+use crate::nats::{Charter, Client, ClientError};
 use crate::replicate;
 use crate::shard::{self, Directory, LogPosition, Owned, RealDisk};
 
@@ -20,18 +20,58 @@ use crate::shard::{self, Directory, LogPosition, Owned, RealDisk};
 fn charter(
     settings: &Serve,
     replicate: &Replicate,
-    shards: u32,
-    directory: u128,
+    meta: &shard::Meta,
     clients: Option<u32>,
 ) -> Charter {
+    let payments = settings.payments.as_ref();
     Charter {
         protocol: PROTOCOL,
-        directory,
-        shards,
+        directory: meta.directory,
+        shards: meta.shards,
         nodes: replicate.nodes.clone(),
         cores: settings.cores as u32,
         clients,
+        processors: payments.map(|payments| {
+            let urls = payments.processors.each_ref().map(ToString::to_string);
+            let [default, fallback] = urls.map(|url| meta.mark(&url));
+            format!("{default:x},{fallback:x}")
+        }),
     }
+}
+
+/// Why `ours` is not of the cluster that was `found`; `None`: it is, and the cluster knows our processors, as far as it
+/// may. `replace`: it may take them although it has others.
+fn mismatch(
+    client: &Client,
+    ours: &Charter,
+    found: &Charter,
+    replace: bool,
+) -> Result<Option<String>, ClientError> {
+    if let Some(difference) = ours.difference(found) {
+        return Ok(Some(difference));
+    }
+    let others = &found.processors;
+    match &ours.processors {
+        None => {}
+        Some(_) if ours.processors == *others => {}
+        Some(_) if others.is_some() && !replace => {
+            return Ok(Some(
+                "its processors are others, or the other way round, and a payment could be paid twice. If it is \
+                 meant (the same ones under another name, say): once with --replace-processors"
+                    .to_owned(),
+            ));
+        }
+        Some(_) => {
+            client.amend(ours.clone())?;
+            log::info!("from now on the cluster's payments go to these processors");
+        }
+    }
+    Ok(None)
+}
+
+fn replaces(settings: &Serve) -> bool {
+    let payments = settings.payments.as_ref();
+    payments.is_some_and(|payments| payments.replace)
 }
 
 fn differs(settings: &Serve, replicate: &Replicate, difference: &str) -> String {
@@ -56,29 +96,33 @@ pub(super) fn found(
     clients: &[shard::Client],
 ) -> Result<Charter, ServeError> {
     let clients = clients::checksum(clients);
-    let ours = charter(settings, replicate, shards, random()?, Some(clients));
+    let mut meta = shard::Meta {
+        directory: random()?,
+        shards,
+    };
+    let ours = charter(settings, replicate, &meta, Some(clients));
     log::info!(
         "{}: waits for the engine, to be made",
         settings.data.display()
     );
     let found = client.charter(Some(&ours))?.expect("one was proposed");
-    let ours = Charter {
-        directory: found.directory,
-        shards: settings.shards.map_or(found.shards, |_| shards),
-        clients: found.clients.map(|_| clients),
-        ..ours
-    };
-    expect_same(settings, replicate, &ours, &found)?;
+    meta.directory = found.directory;
+    if settings.shards.is_none() {
+        meta.shards = found.shards;
+    }
+    let clients = found.clients.map(|_| clients);
+    let ours = charter(settings, replicate, &meta, clients);
+    expect_same(client, settings, replicate, (&ours, &found))?;
     Ok(found)
 }
 
 fn expect_same(
+    client: &Client,
     settings: &Serve,
     replicate: &Replicate,
-    ours: &Charter,
-    found: &Charter,
+    (ours, found): (&Charter, &Charter),
 ) -> Result<(), ServeError> {
-    match ours.difference(found) {
+    match mismatch(client, ours, found, replaces(settings))? {
         None => Ok(()),
         Some(difference) => unfit(settings, replicate, &difference),
     }
@@ -133,14 +177,8 @@ pub(super) fn have_copies(
         return unfit(settings, replicate, why);
     };
     let meta = &directory.meta;
-    let ours = charter(
-        settings,
-        replicate,
-        meta.shards,
-        meta.directory,
-        found.clients,
-    );
-    expect_same(settings, replicate, &ours, &found)?;
+    let ours = charter(settings, replicate, meta, found.clients);
+    expect_same(client, settings, replicate, (&ours, &found))?;
     if replicate.seed && without.is_empty() {
         log::info!(
             "--seed: the cluster is there, and this directory is of it: not needed any more"
@@ -205,9 +243,9 @@ fn seed(
         directory.begin_with_archive(shard)?;
     }
     let meta = &directory.meta;
-    let ours = charter(settings, replicate, meta.shards, meta.directory, None);
+    let ours = charter(settings, replicate, meta, None);
     let found = client.charter(Some(&ours))?.expect("one was proposed");
-    expect_same(settings, replicate, &ours, &found)?;
+    expect_same(client, settings, replicate, (&ours, &found))?;
     log::info!(
         "--seed: the cluster {} is founded with {}",
         replicate.engine.cluster,
@@ -226,7 +264,8 @@ pub(super) fn check(
 ) -> Result<(), ServeError> {
     let (client, events) = (client.clone(), events.clone());
     // What clients it began with is not known any more; the records would not fit.
-    let ours = charter(settings, replicate, meta.shards, meta.directory, None);
+    let ours = charter(settings, replicate, meta, None);
+    let replace = replaces(settings);
     let none = differs(settings, replicate, "there is no such cluster");
     let other = differs(settings, replicate, "");
     let look = move || {
@@ -238,8 +277,10 @@ pub(super) fn check(
                     clients: found.clients,
                     ..ours
                 };
-                let difference = ours.difference(&found);
-                difference.map(|difference| format!("{other}{difference}"))
+                match mismatch(&client, &ours, &found, replace) {
+                    Ok(difference) => difference.map(|it| format!("{other}{it}")),
+                    Err(error) => Some(error.0),
+                }
             }
         };
         if let Some(problem) = problem {

@@ -11,6 +11,7 @@
 //! | 46 | 14 | the same of the fallback one |
 //! | 60 | 4 | CRC-32C of the 60 bytes before |
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,12 @@ const _: () = assert!(PROCESSORS + 2 * PROCESSOR_BYTES == CRC);
 /// Which payment processor: SipHash-2-4 of its URL, 104 bits, keyed with the directory id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessorMark([u8; PROCESSOR_BYTES]);
+
+impl fmt::LowerHex for ProcessorMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// The processors that payments of a directory went to, by their numbers, which is all that its journals know of them.
 pub type ProcessorMarks = [ProcessorMark; 2];

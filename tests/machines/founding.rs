@@ -4,6 +4,8 @@ use galo_testkit::{
     data_dir, transaction, wait_until, Launch, Mount, NatsCluster, Server, PATIENCE,
 };
 
+use tempfile::TempDir;
+
 use crate::machines::{Machines, NODES};
 
 fn node(engine: &NatsCluster, data: &std::path::Path) -> Launch {
@@ -96,6 +98,38 @@ fn a_node_that_runs_already_is_not_disturbed_by_another_of_its_name() {
         Some(4),
         "{health}"
     );
+}
+
+#[test]
+fn payments_of_a_cluster_go_to_the_same_processors_from_every_node() {
+    let engine = NatsCluster::start(1);
+    let (first, second) = (data_dir(), data_dir());
+    let [one, other] = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+    let launch = |data: &TempDir, default: &str, fallback: &str| {
+        let launch = node(&engine, data.path()).cores(1).listen("127.0.0.1:0");
+        launch.processors(default, fallback)
+    };
+    // The cluster was founded without any.
+    node(&engine, first.path()).cores(1).start().stop();
+    let named = "from now on the cluster's payments go to these processors";
+    let server = launch(&first, one, other).start();
+    server.wait_for_log(named);
+    server.stop();
+    let others = "its processors are others, or the other way round";
+    launch(&second, other, one).run().refused(1, &[others]);
+    let mut swapped = launch(&first, other, one).start();
+    assert_eq!(swapped.wait(PATIENCE).code(), Some(1));
+    swapped.wait_for_log(others);
+    launch(&second, one, other).start().stop();
+    // If it is meant, it is said once.
+    let mut replaced = launch(&first, other, one)
+        .arg("--replace-processors")
+        .start();
+    wait_for_shards(&replaced, 4);
+    assert!(replaced.is_running());
+    replaced.stop();
+    launch(&first, other, one).start().stop();
+    launch(&second, one, other).run().refused(1, &[others]);
 }
 
 #[test]
