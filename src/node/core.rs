@@ -176,6 +176,7 @@ impl Node {
             io.stats().journal_full.add(1);
         }
         shards.shard(shard).refused();
+        io.commit.refused(shard);
         if let Some(gateway) = &mut self.gateway {
             gateway.payments_refused(io, shards, shard);
         }

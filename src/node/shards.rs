@@ -135,6 +135,11 @@ impl Shards {
             io.stats().duplicates.add(1);
         }
         match applied.outcome {
+            Outcome::Posted(_) if !applied.repeated && io.replies_wait() => {
+                if let Command::Transact { client, .. } = command {
+                    io.commit.changes(number, *client);
+                }
+            }
             Outcome::Accepted if !applied.repeated => io.stats().payments.accepted.add(1),
             Outcome::QueueFull => io.stats().payments.queue_full.add(1),
             _ => {}
@@ -165,6 +170,9 @@ impl Shards {
         match scope {
             Scope::Everything => shard.reset(forward, time_us),
             Scope::Payments => shard.purge(forward, time_us),
+        }
+        if io.replies_wait() {
+            io.commit.changes_all(number);
         }
         io.events.push_back(NodeEvent::Forgotten(number));
         true

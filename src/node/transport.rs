@@ -495,6 +495,11 @@ impl Transport {
         stats.journal_bytes.add(bytes);
     }
 
+    /// Whether replies wait for anything behind the journal write.
+    pub(super) fn replies_wait(&self) -> bool {
+        self.settings.durability != Durability::Process
+    }
+
     /// Counts the tick's replies, releases what may leave, and sends it. `monotonic_ns`: the present, after the
     /// journal writes; `lease_lasts`: by then, where that counts.
     pub(super) fn release(&mut self, monotonic_ns: u64, lease_lasts: bool) {
@@ -502,7 +507,7 @@ impl Transport {
         if self.settings.durability == Durability::Replicated {
             self.commit.lease(lease_lasts);
         }
-        let waits = self.settings.durability != Durability::Process && self.commit.is_waiting();
+        let waits = self.replies_wait() && self.commit.is_waiting();
         if waits {
             while let Some(op) = self.commit.next_released() {
                 self.count_reply(&op, op.status, monotonic_ns);

@@ -97,6 +97,38 @@ fn with_disk_what_tells_of_no_shard_does_not_wait() {
 }
 
 #[test]
+fn with_disk_a_statement_waits_for_what_has_changed_its_account() {
+    let mut rig = Rig::new(DISK);
+    let (writer, reader, other) = (rig.connect(0), rig.connect(0), rig.connect(0));
+    rig.disk_stuck(0, true);
+    rig.send(writer, transact(1, 'c', 5));
+    rig.run();
+    assert_eq!(rig.ask(other, statement(2)).balance(), 0);
+    // Of the same tick, too.
+    rig.send(writer, transact(3, 'c', 5));
+    rig.send(reader, statement(3));
+    rig.run();
+    assert!(rig.statuses(reader).is_empty());
+    assert_eq!(rig.ask(other, statement(2)).balance(), 0);
+    // The first sync covers the first account only.
+    let job = rig.cores[0].jobs.pop_front().unwrap();
+    rig.cores[0].done.push_back(job.run());
+    rig.run();
+    assert_eq!(rig.ask(other, statement(1)).balance(), 5);
+    assert!(rig.statuses(reader).is_empty());
+    // What forgets everything has changed every account.
+    rig.send(writer, reset());
+    rig.run();
+    rig.send(other, statement(2));
+    rig.run();
+    assert!(rig.statuses(other).is_empty());
+    rig.disk_stuck(0, false);
+    rig.run();
+    assert_eq!(rig.replies(reader)[0].balance(), 5);
+    assert_eq!(rig.replies(other)[0].balance(), 0);
+}
+
+#[test]
 fn with_disk_a_repeat_waits_for_the_sync_of_the_first() {
     let mut rig = Rig::new(DISK);
     let (first, repeat) = (rig.connect(0), rig.connect(0));

@@ -158,6 +158,22 @@ fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_t
     rig.check_copies();
 }
 
+#[test]
+fn a_write_that_the_engine_does_not_answer_keeps_the_statement_of_its_own_account_only() {
+    let mut rig = three();
+    let (writer, reader) = (rig.connect(1), rig.connect(1));
+    rig.engine.away = true;
+    rig.send(writer, transact(1, 'c', 7));
+    rig.run();
+    assert_eq!(rig.ask(reader, statement(4)).balance(), 0);
+    rig.send(reader, statement(1));
+    rig.run();
+    assert!(rig.statuses(reader).is_empty());
+    rig.pass(COMMAND_NS_MAX);
+    assert_eq!(rig.statuses(writer), [503]);
+    assert_eq!(rig.statuses(reader), [503]);
+}
+
 /// What a node says of the engine, and its status.
 #[test]
 fn health_tells_of_the_engine() {

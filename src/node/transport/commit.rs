@@ -6,11 +6,12 @@
 //! when it began. With `disk` that is an `fdatasync`; with `replicated` it is the engine's acknowledgement, replies wait
 //! for the lease, too, and those that have waited for too long are answered anew, for which they are kept.
 //!
-//! What rests on more than one shard waits for all. So does a client's reply behind one that waits for another shard:
+//! A statement waits only if its account was written to since: for the batches that did so. What rests on more than one shard waits
+//! for all. So does a client's reply behind one that waits for another shard:
 //! a connection's bytes keep their order. A member's frames keep it shard by shard only: those that wait are taken out of
 //! its output, and others pass them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::connections::{Buffers, Connection, Connections};
 use super::encoder::{Caller, ReplyTarget};
@@ -134,6 +135,44 @@ struct Queue {
     /// Covered by what is under way, and by what was done last.
     begun: u64,
     done: u64,
+    unsafe_accounts: Accounts,
+}
+
+/// Which accounts' last change is in a batch that is not safe.
+#[derive(Default)]
+struct Accounts {
+    /// Changed in this tick.
+    new: Vec<u32>,
+    all_are_new: bool,
+    /// By account: the batch's ticket.
+    written: BTreeMap<u32, u64>,
+    all_written: u64,
+}
+
+impl Accounts {
+    /// This tick's batch is there.
+    fn written(&mut self, ticket: u64) {
+        let new = self.new.drain(..).map(|account| (account, ticket));
+        self.written.extend(new);
+        if std::mem::take(&mut self.all_are_new) {
+            self.all_written = ticket;
+        }
+    }
+
+    /// This tick's batch is undone.
+    fn refused(&mut self) {
+        self.new.clear();
+        self.all_are_new = false;
+    }
+
+    /// Everything up to a ticket is safe.
+    fn done(&mut self, ticket: u64) {
+        self.written.retain(|_, written| *written > ticket);
+    }
+
+    fn are_changed(&self, account: u32, done: u64) -> bool {
+        self.all_written > done || self.written.contains_key(&account)
+    }
 }
 
 impl Queue {
@@ -176,7 +215,24 @@ impl CommitGate {
     /// The tick's batch of a shard is there, and stays.
     pub(in crate::node) fn written(&mut self, shard: usize) {
         self.ticket += 1;
-        self.queues[shard].written = self.ticket;
+        let queue = &mut self.queues[shard];
+        queue.written = self.ticket;
+        queue.unsafe_accounts.written(self.ticket);
+    }
+
+    /// The tick's batch of a shard is undone.
+    pub(in crate::node) fn refused(&mut self, shard: usize) {
+        self.queues[shard].unsafe_accounts.refused();
+    }
+
+    /// The tick changes an account.
+    pub(in crate::node) fn changes(&mut self, shard: usize, account: u32) {
+        self.queues[shard].unsafe_accounts.new.push(account);
+    }
+
+    /// The tick changes all accounts of a shard.
+    pub(in crate::node) fn changes_all(&mut self, shard: usize) {
+        self.queues[shard].unsafe_accounts.all_are_new = true;
     }
 
     /// A shard is ours. What was recovered may be in the page cache only: with durability `disk` even a read of it
@@ -185,6 +241,7 @@ impl CommitGate {
         let number = shard.identity().shard as usize;
         self.disowned(number);
         if shard.synced_sequence() < shard.sequence() {
+            self.changes_all(number);
             self.written(number);
         }
     }
@@ -194,6 +251,7 @@ impl CommitGate {
         let queue = &mut self.queues[shard];
         (queue.begun, queue.done) = (self.ticket, self.ticket);
         queue.written = self.ticket;
+        queue.unsafe_accounts = Accounts::default();
     }
 
     /// What makes a shard's batches safe begins; it covers all that there are.
@@ -203,7 +261,9 @@ impl CommitGate {
 
     /// It is done.
     pub(in crate::node) fn done(&mut self, shard: usize) {
-        self.queues[shard].done = self.queues[shard].begun;
+        let queue = &mut self.queues[shard];
+        queue.done = queue.begun;
+        queue.unsafe_accounts.done(queue.done);
     }
 
     /// This tick's replies wait for the lease, or nothing does any more.
@@ -256,7 +316,21 @@ impl CommitGate {
             true => all, // For the lease.
             false => dependency.shard().unwrap_or(all),
         };
-        Some(queue).filter(|queue| self.safe(*queue) < u64::MAX)
+        let is_safe = match dependency {
+            Dependency::Read {
+                shard,
+                of: Read::Statement(account),
+            } if queue == shard => {
+                let Queue {
+                    done,
+                    unsafe_accounts,
+                    ..
+                } = &self.queues[shard];
+                !unsafe_accounts.are_changed(account, *done)
+            }
+            _ => self.safe(queue) == u64::MAX,
+        };
+        (!is_safe).then_some(queue)
     }
 
     fn ticket_of(&self, queue: usize) -> u64 {
