@@ -1,9 +1,10 @@
-//! Replies that are written anew: those of a tick whose batch was not taken and is undone, and those that have waited
-//! for too long for what they rest on.
+//! Replies that are written anew: those of a tick whose batch was not taken and is undone, those that have waited for too
+//! long for what they rest on, and, frames for members as well, those that rest on a shard that was lost.
 
 use super::link::{self, Frame, QueryAnswer};
 use super::shards::Shards;
-use super::transport::commit::{Dependency, Op};
+use super::transport::commit::{by_slot, Op};
+use super::transport::dependency::Dependency;
 use super::transport::Transport;
 use crate::api::problem::{UNANSWERED, UNAVAILABLE};
 use crate::api::Endpoint;
@@ -44,7 +45,7 @@ fn rewrite_those(
     let of_touched = ops.iter().zip(&touched).filter(|(_, touched)| **touched);
     let mut connections: Vec<ConnectionId> =
         of_touched.map(|(op, _)| op.caller.connection).collect();
-    connections.sort_unstable_by_key(|id| id.index);
+    connections.sort_unstable_by_key(by_slot);
     connections.dedup();
     for id in connections {
         let index = id.index as usize;
@@ -144,7 +145,7 @@ fn write_withdrawn(out: &mut Vec<u8>, mut frames: &[u8]) {
 /// Answers clients whose replies are not to be told, as `is_over` says: what was read is not known, and what was
 /// written may be there or not. Whatever else such a connection waits for is answered in the same way.
 fn answer_held(io: &mut Transport, is_over: impl Fn(&Op, u64) -> bool) {
-    let ids = io.commit.those_held(is_over);
+    let ids = io.commit.those_held(io.now_ns(), is_over);
     if ids.is_empty() {
         return;
     }

@@ -4,10 +4,12 @@
 //! it may have to be written anew ([`super::refused`]); with durability `disk` it then waits for an `fdatasync`
 //! ([`commit`]). What a part finds out that concerns another one is put on [`Transport::events`].
 
+mod accounts;
 mod buffers;
 pub(super) mod commit;
 pub(super) mod connections;
 mod deadlines;
+pub(super) mod dependency;
 pub(super) mod encoder;
 
 use std::collections::VecDeque;
@@ -27,8 +29,9 @@ use crate::limits::{
 use crate::machine::{ConnectionId, Effect, Now, Peer};
 use crate::stats::CoreStats;
 use buffers::Budget;
-use commit::{CommitGate, Dependency, Op};
+use commit::{CommitGate, Op};
 use connections::{ConnectionState, Connections, ExpectedInput};
+use dependency::Dependency;
 use encoder::{Caller, Encoder, ReplyTarget};
 
 /// What became of a request at the front of a connection's input.
@@ -509,14 +512,18 @@ impl Transport {
         }
         let waits = self.replies_wait() && self.commit.is_waiting();
         if waits {
-            while let Some(op) = self.commit.next_released() {
+            let (connections, mut kept) = (&mut self.connections, Vec::new());
+            self.commit
+                .release_replies(connections, &mut dirty, &mut kept);
+            for op in kept {
                 self.count_reply(&op, op.status, monotonic_ns);
             }
         }
         self.count_replies(waits, monotonic_ns);
         if waits {
             self.commit.hold_frames(&mut self.connections);
-            self.commit.release_held(&mut self.connections, &mut dirty);
+            self.commit
+                .release_frames(&mut self.connections, &mut dirty);
         }
         for id in dirty.drain(..) {
             let Some(connection) = self.connections.get(id) else {
@@ -539,8 +546,8 @@ impl Transport {
         let is_kept = self.settings.durability == Durability::Replicated;
         let mut ops = std::mem::take(&mut self.commit.ops);
         for op in ops.drain(..) {
-            let connection = self.connections.get(op.caller.connection);
-            match connection.filter(|_| waits) {
+            let id = Some(op.caller.connection).filter(|_| waits);
+            match id.and_then(|id| self.connections.get(id)) {
                 Some(connection) if connection.is_link() => self.commit.note_frame(op),
                 Some(connection) => {
                     self.commit.hold_back(&op, connection);

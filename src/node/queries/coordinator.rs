@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::link::{Frame, Query, QueryAnswer};
 use super::super::router::RoutedWork;
-use super::super::transport::commit::Dependency;
+use super::super::transport::dependency::Dependency;
 use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
 use super::participant::{Answering, From};
@@ -514,20 +514,30 @@ fn conclude(context: &mut Context<'_>, query: &ClientQuery) {
         QuerySubject::Summary { .. } if !query.parts.is_empty() => Some(QueryFailure::Incomplete),
         _ => None,
     };
-    let mut dependency = Dependency::AllWritten;
-    let status = match (query.failure.or(lacks), &query.about) {
-        (Some(failure), _) => io.encoder.problem(&query.client, &failure.problem()),
+    let (status, dependency) = match (query.failure.or(lacks), &query.about) {
+        (Some(failure), _) => {
+            let status = io.encoder.problem(&query.client, &failure.problem());
+            let dependency = match failure {
+                QueryFailure::Forgotten => Dependency::AllWritten,
+                _ => Dependency::Nothing,
+            };
+            (status, dependency)
+        }
         (None, QuerySubject::Summary { summary, .. }) => {
             payments::write_summary(&mut io.encoder.body, summary);
-            Status::Ok
+            (Status::Ok, Dependency::AllWritten)
         }
         (None, QuerySubject::Outcome { shard, payment }) => {
+            let shard = *shard;
             // Who stops may tell of it in the tick that accepts it.
-            let ours = context.shards.get(*shard);
-            if ours.is_some_and(|it| !it.payments().is_written(payment.id)) {
-                dependency = Dependency::Write { shard: *shard };
-            }
-            payments::write_pay_now(&mut io.encoder.body, payment)
+            let ours = context.shards.get(shard);
+            let is_new = ours.is_some_and(|it| !it.payments().is_written(payment.id));
+            let dependency = match is_new {
+                true => Dependency::Write { shard },
+                false => Dependency::Written { shard },
+            };
+            let status = payments::write_pay_now(&mut io.encoder.body, payment);
+            (status, dependency)
         }
     };
     io.reply(&query.client, status, dependency);

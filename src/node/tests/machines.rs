@@ -159,6 +159,42 @@ fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_t
 }
 
 #[test]
+fn what_waits_is_withdrawn_from_whom_it_is_of_though_its_place_was_another_clients_before() {
+    let mut rig = Rig::new(Plan {
+        nodes: 2,
+        shards: 4,
+        ..MACHINES
+    });
+    rig.pass(2 * SECOND_NS);
+    assert_eq!(owned(&rig, 0), [0, 2]);
+    rig.cut_off(0, true);
+    rig.pass(SECOND_NS);
+    let gone = rig.connect(0);
+    rig.send(gone, transact(2, 'c', 5) + &transact(4, 'c', 5));
+    rig.run();
+    let before = rig.socket(gone).id;
+    rig.tick(0, |runtime| runtime.input_ended(before, true));
+    rig.run();
+    let client = rig.connect(0);
+    let id = rig.socket(client).id;
+    assert_eq!(
+        (id.index, id.generation),
+        (before.index, before.generation + 1)
+    );
+    rig.send(client, transact(4, 'c', 7));
+    rig.run();
+    // The other node takes the shards over before any of it is late; what was asked here is in no log.
+    rig.pass(LEASE_SILENCE_NS - SECOND_NS + 300 * MILLISECOND_NS);
+    assert!(rig.statuses(client).is_empty());
+    rig.cut_off(0, false);
+    rig.pass(300 * MILLISECOND_NS);
+    let reply = rig.replies(client).remove(0);
+    assert_eq!(reply.status, 503, "{reply:?}");
+    rig.pass(3 * SECOND_NS);
+    assert_eq!(rig.ask(client, statement(4)).balance(), 0);
+}
+
+#[test]
 fn a_write_that_the_engine_does_not_answer_keeps_the_statement_of_its_own_account_only() {
     let mut rig = three();
     let (writer, reader) = (rig.connect(1), rig.connect(1));

@@ -11,85 +11,16 @@
 //! a connection's bytes keep their order. A member's frames keep it shard by shard only: those that wait are taken out of
 //! its output, and others pass them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::accounts::Accounts;
 use super::connections::{Buffers, Connection, Connections};
-use super::encoder::{Caller, ReplyTarget};
-use crate::command::Command;
+use super::dependency::{Dependency, Read};
+use super::encoder::Caller;
 use crate::http::Status;
 use crate::limits::COMMAND_NS_MAX;
 use crate::machine::ConnectionId;
-use crate::payments::PaymentId;
 use crate::shard::Shard;
-
-/// What a reply rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::node) enum Dependency {
-    /// Nothing that any shard holds: it waits for nothing.
-    Nothing,
-    /// What the shard's journal has, and cannot be taken back.
-    Written {
-        shard: usize,
-    },
-    /// The same, of all shards.
-    AllWritten,
-    Read {
-        shard: usize,
-        of: Read,
-    },
-    Write {
-        shard: usize,
-    },
-}
-
-/// What is read, to read it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::node) enum Read {
-    Statement(u32),
-    Payment(PaymentId),
-}
-
-impl Read {
-    pub(in crate::node) fn command(self) -> Command {
-        match self {
-            Read::Statement(client) => Command::Statement { client },
-            Read::Payment(id) => Command::Show { id },
-        }
-    }
-}
-
-impl Dependency {
-    /// Of a reply that tells nothing: to a member it comes behind what it is told of that shard before.
-    pub(in crate::node) fn of_nothing(caller: &Caller) -> Dependency {
-        match caller.reply_to {
-            ReplyTarget::Client { .. } => Dependency::Nothing,
-            ReplyTarget::Member { shard, .. } => Dependency::Written {
-                shard: shard as usize,
-            },
-        }
-    }
-
-    /// The shard that it is of, if it is of one.
-    fn shard(self) -> Option<usize> {
-        match self {
-            Dependency::Nothing | Dependency::AllWritten => None,
-            Dependency::Written { shard }
-            | Dependency::Read { shard, .. }
-            | Dependency::Write { shard } => Some(shard),
-        }
-    }
-
-    /// Whether it is, or may be, of that shard.
-    pub(in crate::node) fn is_of(self, shard: usize) -> bool {
-        self == Dependency::AllWritten || self.shard() == Some(shard)
-    }
-
-    /// Whether it is what that shard did in this tick.
-    pub(in crate::node) fn is_new_of(self, shard: usize) -> bool {
-        let is_new = matches!(self, Dependency::Read { .. } | Dependency::Write { .. });
-        is_new && self.shard() == Some(shard)
-    }
-}
 
 /// One thing that this tick wrote to a connection.
 pub(in crate::node) struct Op {
@@ -136,43 +67,6 @@ struct Queue {
     begun: u64,
     done: u64,
     unsafe_accounts: Accounts,
-}
-
-/// Which accounts' last change is in a batch that is not safe.
-#[derive(Default)]
-struct Accounts {
-    /// Changed in this tick.
-    new: Vec<u32>,
-    all_are_new: bool,
-    /// By account: the batch's ticket.
-    written: BTreeMap<u32, u64>,
-    all_written: u64,
-}
-
-impl Accounts {
-    /// This tick's batch is there.
-    fn written(&mut self, ticket: u64) {
-        let new = self.new.drain(..).map(|account| (account, ticket));
-        self.written.extend(new);
-        if std::mem::take(&mut self.all_are_new) {
-            self.all_written = ticket;
-        }
-    }
-
-    /// This tick's batch is undone.
-    fn refused(&mut self) {
-        self.new.clear();
-        self.all_are_new = false;
-    }
-
-    /// Everything up to a ticket is safe.
-    fn done(&mut self, ticket: u64) {
-        self.written.retain(|_, written| *written > ticket);
-    }
-
-    fn are_changed(&self, account: u32, done: u64) -> bool {
-        self.all_written > done || self.written.contains_key(&account)
-    }
 }
 
 impl Queue {
@@ -227,12 +121,12 @@ impl CommitGate {
 
     /// The tick changes an account.
     pub(in crate::node) fn changes(&mut self, shard: usize, account: u32) {
-        self.queues[shard].unsafe_accounts.new.push(account);
+        self.queues[shard].unsafe_accounts.change(account);
     }
 
     /// The tick changes all accounts of a shard.
     pub(in crate::node) fn changes_all(&mut self, shard: usize) {
-        self.queues[shard].unsafe_accounts.all_are_new = true;
+        self.queues[shard].unsafe_accounts.change_all();
     }
 
     /// A shard is ours. What was recovered may be in the page cache only: with durability `disk` even a read of it
@@ -326,7 +220,7 @@ impl CommitGate {
                     unsafe_accounts,
                     ..
                 } = &self.queues[shard];
-                !unsafe_accounts.are_changed(account, *done)
+                !unsafe_accounts.is_changed(account, *done)
             }
             _ => self.safe(queue) == u64::MAX,
         };
@@ -364,7 +258,7 @@ impl CommitGate {
     /// Takes what waits out of what this tick wrote to members.
     pub(in crate::node) fn hold_frames(&mut self, connections: &mut Connections) {
         let mut frames = std::mem::take(&mut self.frames);
-        frames.sort_by_key(|op| op.caller.index()); // Keeps the order of each connection's.
+        frames.sort_by_key(|op| by_slot(&op.caller.connection)); // Keeps the order of each connection's.
         for of_one in frames.chunk_by(|a, b| a.caller.connection == b.caller.connection) {
             let waits = of_one.iter().any(|op| self.frame_queue(op).is_some());
             let connection = of_one[0].caller.connection;
@@ -393,10 +287,13 @@ impl CommitGate {
     /// Where a frame has to wait, and of which shard it is; `None`: it need not.
     fn frame_queue(&self, op: &Op) -> Option<(usize, usize)> {
         let shard = op.dependency.shard()?;
-        let has_frames = |queue: &usize| !self.queues[*queue].frames.is_empty();
-        let queue = Some(self.all()).filter(has_frames);
+        let has_earlier = |queue: &usize| {
+            let its = |it: &HeldFrames| (it.connection, it.shard) == (op.caller.connection, shard);
+            self.queues[*queue].frames.iter().any(its)
+        };
+        let queue = Some(self.all()).filter(has_earlier);
         let queue = queue.or_else(|| self.queue_of(op.dependency));
-        let queue = queue.or_else(|| Some(shard).filter(has_frames))?;
+        let queue = queue.or_else(|| Some(shard).filter(has_earlier))?;
         Some((queue, shard))
     }
 
@@ -453,12 +350,13 @@ impl CommitGate {
 
     // ---- What waits no more -----------------------------------------------------------
 
-    /// Lets replies and frames of earlier ticks go, and lists their connections. They come before this tick's: a
-    /// connection's bytes keep their order.
-    pub(in crate::node) fn release_held(
+    /// Lets clients' replies and processors' requests of earlier ticks go, before this tick's are looked at; lists their
+    /// connections, and those replies that are kept.
+    pub(in crate::node) fn release_replies(
         &mut self,
         connections: &mut Connections,
         dirty: &mut Vec<ConnectionId>,
+        kept: &mut Vec<Op>,
     ) {
         for at in 0..self.queues.len() {
             let safe = self.safe(at);
@@ -469,7 +367,21 @@ impl CommitGate {
                     note_dirty(connection, dirty);
                 }
             }
-            while let Some(held) = next_safe(&mut queue.frames, safe) {
+            while let Some(held) = next_safe(&mut queue.ops, safe) {
+                kept.push(held.op);
+            }
+        }
+    }
+
+    /// Lets frames go, also those of this tick that had to stay behind others; lists their connections.
+    pub(in crate::node) fn release_frames(
+        &mut self,
+        connections: &mut Connections,
+        dirty: &mut Vec<ConnectionId>,
+    ) {
+        for at in 0..self.queues.len() {
+            let safe = self.safe(at);
+            while let Some(held) = next_safe(&mut self.queues[at].frames, safe) {
                 let is_there = |it: &&mut Connection| !it.is_closing();
                 if connections.get(held.connection).filter(is_there).is_some() {
                     let (connection, buffers) =
@@ -483,17 +395,6 @@ impl CommitGate {
         }
     }
 
-    /// The next of the clients' replies that wait no more.
-    pub(in crate::node) fn next_released(&mut self) -> Option<Op> {
-        for at in 0..self.queues.len() {
-            let safe = self.safe(at);
-            if let Some(held) = next_safe(&mut self.queues[at].ops, safe) {
-                return Some(held.op);
-            }
-        }
-        None
-    }
-
     /// When the oldest has waited for too long; `u64::MAX`: none waits. Monotonic.
     pub(in crate::node) fn over_ns(&self) -> u64 {
         let oldest = self.queues.iter().filter_map(|queue| queue.ops.front());
@@ -501,32 +402,38 @@ impl CommitGate {
         since_ns.map_or(u64::MAX, |since_ns| since_ns + COMMAND_NS_MAX)
     }
 
-    /// Clients' connections with a reply that waits, written at that time, and `is_over`.
+    /// Clients' connections with a reply that waits, or was written in this tick, and `is_over`: by what it is, and when it
+    /// was written (`now_ns`: in this tick). They are sorted, as [`Self::give_up`] wants them.
     pub(in crate::node) fn those_held(
         &self,
+        now_ns: u64,
         is_over: impl Fn(&Op, u64) -> bool,
     ) -> Vec<ConnectionId> {
         let held = self.queues.iter().flat_map(|queue| &queue.ops);
-        let over = held.filter(|it| is_over(&it.op, it.since_ns));
-        let mut ids: Vec<ConnectionId> = over.map(|it| it.op.caller.connection).collect();
-        ids.sort_unstable_by_key(|id| id.index);
+        let held = held.map(|it| (&it.op, it.since_ns));
+        let new = self.ops.iter().filter(|op| op.caller.is_client());
+        let all = held.chain(new.map(|op| (op, now_ns)));
+        let over = all.filter(|(op, since_ns)| is_over(op, *since_ns));
+        let mut ids: Vec<ConnectionId> = over.map(|(op, _)| op.caller.connection).collect();
+        ids.sort_unstable_by_key(by_slot);
         ids.dedup();
         ids
     }
 
     /// All replies of these connections that wait, or were written in this tick; in each one's order. They wait no more.
     pub(in crate::node) fn give_up(&mut self, ids: &[ConnectionId]) -> Vec<Op> {
-        let is_theirs = |op: &Op| is_among(ids, op.caller.connection);
+        let is_among = |id: &ConnectionId| ids.binary_search_by_key(&by_slot(id), by_slot).is_ok();
+        let is_theirs = |op: &Op| is_among(&op.caller.connection);
         let mut theirs: Vec<Op> = Vec::new();
         for queue in &mut self.queues {
-            queue.replies.retain(|it| !is_among(ids, it.connection));
+            queue.replies.retain(|it| !is_among(&it.connection));
             let ops = std::mem::take(&mut queue.ops).into_iter();
             let (over, rest) = ops.partition::<Vec<_>, _>(|it| is_theirs(&it.op));
             queue.ops = rest.into();
             theirs.extend(over.into_iter().map(|it| it.op));
         }
         theirs.extend(self.ops.extract_if(.., |op| is_theirs(op)));
-        theirs.sort_by_key(|op| (op.caller.index(), op.start));
+        theirs.sort_by_key(|op| (by_slot(&op.caller.connection), op.start));
         theirs
     }
 
@@ -582,8 +489,7 @@ fn note_dirty(connection: &mut Connection, dirty: &mut Vec<ConnectionId>) {
     }
 }
 
-/// Whether a connection is one of these, which are sorted by index.
-fn is_among(ids: &[ConnectionId], id: ConnectionId) -> bool {
-    let found = ids.binary_search_by_key(&id.index, |it| it.index);
-    found.is_ok_and(|at| ids[at] == id)
+/// A slot may have been used again while replies of its connection before wait.
+pub(in crate::node) fn by_slot(id: &ConnectionId) -> (u32, u32) {
+    (id.index, id.generation)
 }
