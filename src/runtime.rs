@@ -293,6 +293,9 @@ impl<D: Disk> Runtime<D> {
         if let Some(payments) = self.settled_run {
             shard.set_settled_run(payments);
         }
+        if self.durability == Durability::Replicated {
+            shard.keep_order();
+        }
         (owned_shard, shard)
     }
 

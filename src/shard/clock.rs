@@ -20,6 +20,10 @@
 //! | earlier | stands still | nothing counts | nothing counts: they are overdue too late, by what has passed since the last record |
 //!
 //! How much of a gap does not count for keys is in the `clock` record, too.
+//!
+//! Owners on several machines have clocks that differ. There a moment is never before that of the last record: behind an owner
+//! whose clock was ahead, moments stay where they are while nothing happens, and go on from there, until the next one's clock is
+//! as far.
 
 use crate::limits::{CLOCK_APART_US, SECOND_US};
 use crate::machine::Now;
@@ -48,6 +52,8 @@ pub(super) struct Clock {
     written_us: i64,
     /// `CLOCK_MONOTONIC` in nanoseconds, and the shard's time then. `None`: nobody has told us the time yet.
     anchor: Option<(u64, u64)>,
+    /// See [`Clock::keep_order`].
+    in_order: bool,
 }
 
 impl Clock {
@@ -60,7 +66,13 @@ impl Clock {
             telling_gap: false,
             written_us: offset_us,
             anchor: None,
+            in_order: false,
         }
+    }
+
+    /// From now on no record's moment is before the last one's.
+    pub fn keep_order(&mut self) {
+        self.in_order = true;
     }
 
     /// The shard's time; `last_us`: of its last record.
@@ -91,8 +103,12 @@ impl Clock {
                 );
             }
         }
-        if self.moment_us(time_us).abs_diff(now.realtime_us) > CLOCK_APART_US {
-            self.offset_us = now.realtime_us.wrapping_sub(time_us) as i64;
+        let mut real_us = now.realtime_us;
+        if self.in_order {
+            real_us = real_us.max(last_us.saturating_add_signed(self.told_us));
+        }
+        if self.moment_us(time_us).abs_diff(real_us) > CLOCK_APART_US {
+            self.offset_us = real_us.wrapping_sub(time_us) as i64;
         }
         time_us
     }
@@ -141,6 +157,9 @@ impl Clock {
 
     /// A record of the journal says this.
     pub fn replay(&mut self, reading: Reading) {
-        *self = Clock::new(reading.offset_us);
+        *self = Clock {
+            in_order: self.in_order,
+            ..Clock::new(reading.offset_us)
+        };
     }
 }

@@ -167,6 +167,11 @@ impl Shard {
         self.clock.tell(now, self.log_end.time_us, has_keys)
     }
 
+    /// From now on no record's moment is before the last one's, whatever real time is here: its owners' clocks differ.
+    pub fn keep_order(&mut self) {
+        self.clock.keep_order();
+    }
+
     /// The shard's time at `now`, microseconds since 1970; see [`clock`](super::clock).
     pub fn now_us(&self, now: Now) -> u64 {
         self.clock.time_us(now, self.log_end.time_us)

@@ -159,6 +159,35 @@ fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_t
 }
 
 #[test]
+fn moments_of_an_account_keep_their_order_though_the_next_owners_clock_is_behind() {
+    let mut rig = three();
+    rig.stepped_us = 60 * SECOND_NS as i64 / 1000;
+    let client = rig.connect(0);
+    rig.ask(client, transact(3, 'c', 1));
+    rig.kill(0);
+    rig.stepped_us = 0;
+    rig.pass(2 * LEASE_SILENCE_NS);
+    let client = rig.connect(1);
+    for _ in 0..3 {
+        assert_eq!(rig.ask(client, transact(3, 'c', 1)).status, 200);
+        rig.pass(SECOND_NS);
+    }
+    let told = rig.ask(client, statement(3)).body;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let list = told["ultimas_transacoes"].as_array().unwrap();
+    let moments: Vec<_> = list
+        .iter()
+        .map(|it| it["realizada_em"].as_str().unwrap())
+        .collect();
+    assert_eq!(moments.len(), 4);
+    assert!(
+        moments.is_sorted_by(|later, earlier| later >= earlier),
+        "{moments:?}"
+    );
+    rig.check_copies();
+}
+
+#[test]
 fn what_waits_is_withdrawn_from_whom_it_is_of_though_its_place_was_another_clients_before() {
     let mut rig = Rig::new(Plan {
         nodes: 2,

@@ -296,3 +296,37 @@ fn files_are_as_ever_as_long_as_the_clock_does_not_step() {
     take_snapshot(&mut shard, &mut store);
     assert_eq!(version(3), snapshot::VERSION);
 }
+
+#[test]
+fn where_owners_have_other_clocks_no_moment_is_before_the_last_one() {
+    let directory = Directory::new();
+    // The first owner's clock is an hour ahead.
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    shard.keep_order();
+    post(&mut shard, &key(0), at(0, HOUR_US as i64));
+    write(&mut shard, &mut store);
+    drop((shard, store));
+    let first = TIME_US + HOUR_US;
+    let Recovered {
+        mut shard,
+        mut store,
+        ..
+    } = directory.open();
+    shard.keep_order();
+    // At once, after a pause, and in quick succession behind that.
+    for (number, since_us) in
+        (1..).zip([0, 5 * SECOND_US, 5 * SECOND_US + 500, 5 * SECOND_US + 600])
+    {
+        post(&mut shard, &key(number), at(since_us, 0));
+        write(&mut shard, &mut store);
+    }
+    let told = moments(&shard);
+    assert_eq!(told, [first + 600, first + 500, first, first, first]);
+    // Once real time is as far, it is told as ever.
+    post(&mut shard, &key(9), at(2 * HOUR_US, 0));
+    assert_eq!(moments(&shard)[0], TIME_US + 2 * HOUR_US);
+}
