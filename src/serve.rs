@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::clients::{self, ClientsError};
 use crate::cluster::{self, JoinError, NodeDescriptor};
-use crate::config::{self, Serve};
+use crate::config::{self, Replicate, Serve};
 use crate::io::{
     bind_link, Chosen, Control, Inherited, Lack, ListenError, Listeners, SocketFile, Unfit,
 };
@@ -216,7 +216,10 @@ pub fn run(mut settings: Serve) -> Result<(), ServeError> {
         }
     };
     machines::expect_no_copies(&settings, &owned)?;
-    if let Some(payments) = &settings.payments {
+    // Those of a cluster are in its charter.
+    let alone = |it: &Replicate| it.seed;
+    let payments = settings.payments.as_ref();
+    if let Some(payments) = payments.filter(|_| settings.replicate.as_ref().is_none_or(alone)) {
         processors::expect(payments, &directory, &owned)?;
     }
     // Of two that start at once on the same directory, only the owner gets to replace a stale socket.

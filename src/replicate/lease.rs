@@ -50,8 +50,9 @@ pub(super) struct Lease {
     ending: bool,
     /// The record that is under way gives it up.
     gives_up: bool,
-    /// While we wait: how often another process has renewed it.
+    /// While we wait: how often another process has renewed it, and when we have seen last that somebody holds it.
     renewals_of_twin: u32,
+    held_ns: u64,
 }
 
 impl Lease {
@@ -71,6 +72,7 @@ impl Lease {
             ending: false,
             gives_up: false,
             renewals_of_twin: 0,
+            held_ns: 0,
         }
     }
 
@@ -96,6 +98,15 @@ impl Lease {
             member: self.member,
             incarnation: self.incarnation,
         })
+    }
+
+    /// Whether we are who we take ourselves for: as far as it seems no other process holds the lease, which it would renew.
+    pub(super) fn seems_ours(&self, now_ns: u64) -> bool {
+        match self.state {
+            State::Reading => false,
+            State::Waiting => now_ns >= self.held_ns + LEASE_RENEWAL_NS * 3 / 2,
+            State::Appending | State::Checking | State::Held | State::Over => true,
+        }
     }
 
     /// Whether another process that takes itself for the same member is there, and holds the lease.
@@ -270,6 +281,9 @@ impl Lease {
     fn wait(&mut self, last: Sequence, is_held: bool, now_ns: u64) {
         self.last = last;
         self.state = State::Waiting;
+        if is_held {
+            self.held_ns = now_ns;
+        }
         self.question.drop_at(match is_held && !self.ending {
             true => now_ns + LEASE_SILENCE_NS,
             false => now_ns,

@@ -101,9 +101,9 @@ impl Replica {
         self.lease.lasts(now_ns)
     }
 
-    /// Whether we are who we take ourselves for: no other process holds the lease, as far as that is known.
-    pub fn is_somebody(&self) -> bool {
-        self.lease.writer().is_some()
+    /// Whether we are who we take ourselves for: as far as it seems, no other process is.
+    pub fn is_somebody(&self, now_ns: u64) -> bool {
+        self.lease.seems_ours(now_ns)
     }
 
     /// Whether our copies are near the log's end: shards may come to us without much waiting.

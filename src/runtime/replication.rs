@@ -39,7 +39,7 @@ pub(super) struct Replication {
     /// Shards that were lost in this tick.
     lost: VecDeque<u32>,
     pub(super) carrier: Carrier,
-    /// We have had our lease.
+    /// No other process is this member, as far as it seemed once.
     is_somebody: bool,
     /// As the process was told of it last.
     lease_lasted: bool,
@@ -107,8 +107,9 @@ impl Replication {
     /// A tick begins at this monotonic time.
     pub(super) fn tick_begin(&mut self, node: &mut Node) {
         let now_ns = node.now().monotonic_ns;
-        self.ahead_ns = (self.clock)().saturating_sub(now_ns);
-        self.is_somebody |= self.replica.is_somebody();
+        let lease_ns = (self.clock)();
+        self.ahead_ns = lease_ns.saturating_sub(now_ns);
+        self.is_somebody |= self.replica.is_somebody(lease_ns);
         self.carrier.tick_begin(node, now_ns);
     }
 

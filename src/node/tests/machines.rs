@@ -159,6 +159,17 @@ fn without_the_engine_writes_are_unanswered_then_refused_and_reads_go_on_until_t
 }
 
 #[test]
+fn a_node_that_was_killed_forwards_before_it_has_its_lease_again() {
+    let mut rig = three();
+    rig.kill(1);
+    rig.restart(1);
+    rig.pass(SECOND_NS);
+    assert!(owned(&rig, 1).is_empty());
+    let client = rig.connect(1);
+    assert_eq!(rig.ask(client, transact(3, 'c', 5)).balance(), 5);
+}
+
+#[test]
 fn moments_of_an_account_keep_their_order_though_the_next_owners_clock_is_behind() {
     let mut rig = three();
     rig.stepped_us = 60 * SECOND_NS as i64 / 1000;

@@ -131,10 +131,14 @@ fn another_process_that_goes_on_renewing_it_is_a_twin_and_one_that_was_killed_is
     let (id, _) = asked(&mut rig.out);
     rig.last(id, 4, &held);
     for renewal in 1..TWIN_RENEWALS {
+        rig.pass(LEASE_RENEWAL_NS);
+        assert!(!rig.lease.seems_ours(rig.now_ns));
         rig.lease
             .delivered(4 + Sequence::from(renewal), &held, rig.now_ns);
         assert!(!rig.lease.has_twin());
     }
+    rig.pass(2 * LEASE_RENEWAL_NS);
+    assert!(rig.lease.seems_ours(rig.now_ns), "it renews no more");
     let mut twin = rig;
     twin.lease.delivered(9, &held, twin.now_ns);
     assert!(twin.lease.has_twin());
