@@ -82,7 +82,8 @@ impl Bench {
     fn stops(&self, nodes: &mut Nodes<'_>) -> Result<Vec<Figure>> {
         let row = Row::MachinesFaults;
         let half = self.half_load(nodes, ACCOUNTS)?;
-        let (mut failed, mut waits, mut without) = (0, Vec::new(), Vec::new());
+        let (mut waits, mut without) = (Vec::new(), Vec::new());
+        let (mut failed, mut unsent) = (0, 0);
         for round in 0..self.scale.machine_faults {
             let node = round % NODES.len();
             let stopped = nodes.server(node)?.address;
@@ -100,7 +101,8 @@ impl Bench {
                 let outcome = load.join().expect("it does not panic");
                 stopped.and(outcome)
             })?;
-            failed += outcome.failed();
+            failed += outcome.tally.failures.count();
+            unsent += outcome.unsent;
             waits.push(outcome.quantile_ms(1.0));
             nodes.start(&[node])?;
         }
@@ -112,7 +114,10 @@ impl Bench {
                 .lower_is_better()
                 .must(0.0)
                 .aim(0.0)
-                .note(format!("{} stops, {half:.0} requests/s", waits.len())),
+                .note(format!(
+                    "{} stops, {half:.0} requests/s; {unsent} were due, and not sent before the end",
+                    waits.len()
+                )),
             Figure::new(row, "the same, the longest wait", longest, "ms")
                 .lower_is_better()
                 .aim(100.0)
