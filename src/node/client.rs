@@ -1,7 +1,7 @@
 //! Requests of clients: from what a connection has received, one by one.
 
+use super::transport::commit::Dependency;
 use super::transport::connections::{ExpectedInput, Input};
-use super::transport::dependency::Dependency;
 use super::transport::encoder::ReplyTarget;
 use super::transport::{Progress, Transport};
 use crate::http::{self, Framing, ParseState, Parsed, Request};

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::event::NodeEvent;
 use super::settings::{PaymentSettings, Settings};
 use super::shards::Shards;
-use super::transport::dependency::Dependency;
+use super::transport::commit::Dependency;
 use super::transport::Transport;
 use crate::http::client::{parse_reply, write_request, Outgoing, Response, RetryAfter};
 use crate::limits::{

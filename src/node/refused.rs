@@ -3,8 +3,7 @@
 
 use super::link::{self, Frame, QueryAnswer};
 use super::shards::Shards;
-use super::transport::commit::{by_slot, Op};
-use super::transport::dependency::Dependency;
+use super::transport::commit::{by_slot, Dependency, Op};
 use super::transport::Transport;
 use crate::api::problem::{UNANSWERED, UNAVAILABLE};
 use crate::api::Endpoint;

@@ -7,7 +7,7 @@
 use super::peers::Peers;
 use super::router::{RoutedWork, Router};
 use super::shards::Shards;
-use super::transport::dependency::Dependency;
+use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::{Progress, Transport};
 use crate::api::problem::{PURGE_FORBIDDEN, RESET_FORBIDDEN};

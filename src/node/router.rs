@@ -11,7 +11,7 @@ use super::event::NodeEvent;
 use super::link::Frame;
 use super::peers::Peers;
 use super::shards::Shards;
-use super::transport::dependency::Dependency;
+use super::transport::commit::Dependency;
 use super::transport::encoder::Caller;
 use super::transport::{Progress, Transport};
 use crate::api::problem::{UNANSWERED, UNAVAILABLE};

@@ -1,7 +1,7 @@
 //! The shards that are ours, and what is done to them.
 
 use super::event::NodeEvent;
-use super::transport::dependency::{Dependency, Read};
+use super::transport::commit::{Dependency, Read};
 use super::transport::encoder::Caller;
 use super::transport::Transport;
 use crate::command::{Command, ForwardId, Ids, Outcome, Scope};

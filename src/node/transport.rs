@@ -9,7 +9,6 @@ mod buffers;
 pub(super) mod commit;
 pub(super) mod connections;
 mod deadlines;
-pub(super) mod dependency;
 pub(super) mod encoder;
 
 use std::collections::VecDeque;
@@ -29,9 +28,8 @@ use crate::limits::{
 use crate::machine::{ConnectionId, Effect, Now, Peer};
 use crate::stats::CoreStats;
 use buffers::Budget;
-use commit::{CommitGate, Op};
+use commit::{CommitGate, Dependency, Op};
 use connections::{ConnectionState, Connections, ExpectedInput};
-use dependency::Dependency;
 use encoder::{Caller, Encoder, ReplyTarget};
 
 /// What became of a request at the front of a connection's input.

@@ -126,6 +126,7 @@ fn payments_of_a_cluster_go_to_the_same_processors_from_every_node() {
         .arg("--replace-processors")
         .start();
     wait_for_shards(&replaced, 4);
+    replaced.wait_for_log(named);
     assert!(replaced.is_running());
     replaced.stop();
     launch(&first, other, one).start().stop();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::super::link::{Frame, Query, QueryAnswer};
 use super::super::router::RoutedWork;
-use super::super::transport::dependency::Dependency;
+use super::super::transport::commit::Dependency;
 use super::super::transport::encoder::Caller;
 use super::super::transport::{Progress, Transport};
 use super::participant::{Answering, From};

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::link::{self, Frame, Query, QueryAnswer};
-use super::super::transport::dependency::Dependency;
+use super::super::transport::commit::Dependency;
 use super::{Context, Queries};
 use crate::limits::{PAY_NOW_NS_MAX, QUERY_PARTS_MAX, SUMMARY_NS_MAX};
 use crate::payments::{PaymentId, PaymentState, Summary, Window};

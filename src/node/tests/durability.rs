@@ -1,7 +1,7 @@
 //! When a reply leaves: after the write, or after the sync.
 
 use super::super::link::Frame;
-use super::linking::{bytes, frames, hello};
+use super::linking::{bytes, credit, frames, hello};
 use super::*;
 use crate::command::{Command, Outcome};
 use crate::limits::SYNC_DELAY_NS_MAX;
@@ -261,16 +261,7 @@ fn with_disk_frames_for_a_member_keep_the_order_of_their_shard_and_wait_for_no_o
     };
     frames(&mut rig, linker);
     let client_of = |shard: u32| if shard == 0 { 4 } else { shard };
-    let transact = |shard, counter, amount| Frame::Command {
-        counter,
-        key: None,
-        command: Command::Transact {
-            client: client_of(shard),
-            kind: crate::bank::Kind::Credit,
-            amount,
-            description: crate::bank::Description::new("x").unwrap().into(),
-        },
-    };
+    let transact = |shard, counter, amount| credit(client_of(shard), counter, amount);
     // Nobody has the account: nothing is written, and the reply waits all the same for what was told before.
     let nobody = Frame::Command {
         counter: 2,

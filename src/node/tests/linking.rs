@@ -31,6 +31,20 @@ pub fn bytes(frames: &[Frame<'_>]) -> Vec<u8> {
     bytes
 }
 
+/// A credit that a member asks for.
+pub fn credit(client: u32, counter: u64, amount: i64) -> Frame<'static> {
+    Frame::Command {
+        counter,
+        key: None,
+        command: Command::Transact {
+            client,
+            kind: crate::bank::Kind::Credit,
+            amount,
+            description: crate::bank::Description::new("x").unwrap().into(),
+        },
+    }
+}
+
 /// What it was sent since the last call.
 pub fn frames(rig: &mut Rig, linker: Client) -> Vec<String> {
     let bytes = std::mem::take(&mut rig.socket(linker).outbound);
@@ -187,16 +201,7 @@ fn who_greets_twice_or_speaks_of_what_there_is_not_is_closed() {
 #[test]
 fn who_comes_again_replaces_its_earlier_link_and_what_is_unread_on_that() {
     let mut rig = Rig::with_nodes(TWO, &[0]);
-    let transact = |counter, amount| Frame::Command {
-        counter,
-        key: None,
-        command: Command::Transact {
-            client: 2,
-            kind: crate::bank::Kind::Credit,
-            amount,
-            description: crate::bank::Description::new("x").unwrap().into(),
-        },
-    };
+    let transact = |counter, amount| credit(2, counter, amount);
     let before = rig.connect_linker(0);
     rig.send(before, bytes(&[Frame::Hello(hello()), transact(1, 1)]));
     rig.run();

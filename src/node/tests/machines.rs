@@ -12,10 +12,20 @@ const MACHINES: Plan = Plan {
     ..ONE
 };
 
+/// Nodes that have so many shards among them.
+fn machines(nodes: usize, shards: usize) -> Rig {
+    let mut rig = Rig::new(Plan {
+        nodes,
+        shards,
+        ..MACHINES
+    });
+    rig.pass(2 * SECOND_NS);
+    rig
+}
+
 /// Three nodes, each with its shard.
 fn three() -> Rig {
-    let mut rig = Rig::new(MACHINES);
-    rig.pass(2 * SECOND_NS);
+    let rig = machines(3, 3);
     for node in 0..3 {
         assert_eq!(owned(&rig, node), [node]);
     }
@@ -84,12 +94,7 @@ fn a_reply_waits_for_the_engine_and_ticks_gather_the_next_batch_meanwhile() {
 
 #[test]
 fn a_reply_waits_for_the_records_of_its_own_shard_only() {
-    let mut rig = Rig::new(Plan {
-        nodes: 1,
-        shards: 2,
-        ..MACHINES
-    });
-    rig.pass(2 * SECOND_NS);
+    let mut rig = machines(1, 2);
     let (late, other) = (rig.connect(0), rig.connect(0));
     rig.engine.stuck_log = Some(1);
     rig.send(late, transact(1, 'c', 5) + &transact(2, 'c', 5));
@@ -200,12 +205,7 @@ fn moments_of_an_account_keep_their_order_though_the_next_owners_clock_is_behind
 
 #[test]
 fn what_waits_is_withdrawn_from_whom_it_is_of_though_its_place_was_another_clients_before() {
-    let mut rig = Rig::new(Plan {
-        nodes: 2,
-        shards: 4,
-        ..MACHINES
-    });
-    rig.pass(2 * SECOND_NS);
+    let mut rig = machines(2, 4);
     assert_eq!(owned(&rig, 0), [0, 2]);
     rig.cut_off(0, true);
     rig.pass(SECOND_NS);

@@ -15,12 +15,82 @@ use std::collections::VecDeque;
 
 use super::accounts::Accounts;
 use super::connections::{Buffers, Connection, Connections};
-use super::dependency::{Dependency, Read};
-use super::encoder::Caller;
+use super::encoder::{Caller, ReplyTarget};
+use crate::command::Command;
 use crate::http::Status;
 use crate::limits::COMMAND_NS_MAX;
 use crate::machine::ConnectionId;
+use crate::payments::PaymentId;
 use crate::shard::Shard;
+
+/// What a reply rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Dependency {
+    /// Nothing that any shard holds: it waits for nothing.
+    Nothing,
+    /// What the shard's journal has, and cannot be taken back.
+    Written {
+        shard: usize,
+    },
+    /// The same, of all shards.
+    AllWritten,
+    Read {
+        shard: usize,
+        of: Read,
+    },
+    Write {
+        shard: usize,
+    },
+}
+
+/// What is read, to read it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Read {
+    Statement(u32),
+    Payment(PaymentId),
+}
+
+impl Read {
+    pub(in crate::node) fn command(self) -> Command {
+        match self {
+            Read::Statement(client) => Command::Statement { client },
+            Read::Payment(id) => Command::Show { id },
+        }
+    }
+}
+
+impl Dependency {
+    /// Of a reply that tells nothing: to a member it comes behind what it is told of that shard before.
+    pub(in crate::node) fn of_nothing(caller: &Caller) -> Dependency {
+        match caller.reply_to {
+            ReplyTarget::Client { .. } => Dependency::Nothing,
+            ReplyTarget::Member { shard, .. } => Dependency::Written {
+                shard: shard as usize,
+            },
+        }
+    }
+
+    /// The shard that it is of, if it is of one.
+    fn shard(self) -> Option<usize> {
+        match self {
+            Dependency::Nothing | Dependency::AllWritten => None,
+            Dependency::Written { shard }
+            | Dependency::Read { shard, .. }
+            | Dependency::Write { shard } => Some(shard),
+        }
+    }
+
+    /// Whether it is, or may be, of that shard.
+    pub(in crate::node) fn is_of(self, shard: usize) -> bool {
+        self == Dependency::AllWritten || self.shard() == Some(shard)
+    }
+
+    /// Whether it is what that shard did in this tick.
+    pub(in crate::node) fn is_new_of(self, shard: usize) -> bool {
+        let is_new = matches!(self, Dependency::Read { .. } | Dependency::Write { .. });
+        is_new && self.shard() == Some(shard)
+    }
+}
 
 /// One thing that this tick wrote to a connection.
 pub(in crate::node) struct Op {
@@ -361,13 +431,13 @@ impl CommitGate {
         for at in 0..self.queues.len() {
             let safe = self.safe(at);
             let queue = &mut self.queues[at];
-            while let Some(held) = next_safe(&mut queue.replies, safe) {
+            while let Some(held) = pop_front_if(&mut queue.replies, |it| it.ticket <= safe) {
                 if let Some(connection) = connections.get(held.connection) {
                     connection.output.release(held.end);
                     note_dirty(connection, dirty);
                 }
             }
-            while let Some(held) = next_safe(&mut queue.ops, safe) {
+            while let Some(held) = pop_front_if(&mut queue.ops, |it| it.ticket <= safe) {
                 kept.push(held.op);
             }
         }
@@ -381,7 +451,8 @@ impl CommitGate {
     ) {
         for at in 0..self.queues.len() {
             let safe = self.safe(at);
-            while let Some(held) = next_safe(&mut self.queues[at].frames, safe) {
+            while let Some(held) = pop_front_if(&mut self.queues[at].frames, |it| it.ticket <= safe)
+            {
                 let is_there = |it: &&mut Connection| !it.is_closing();
                 if connections.get(held.connection).filter(is_there).is_some() {
                     let (connection, buffers) =
@@ -455,31 +526,9 @@ impl CommitGate {
     }
 }
 
-/// What waits in a queue until everything up to its ticket is safe.
-trait Held {
-    fn ticket(&self) -> u64;
-}
-
-impl Held for HeldReplies {
-    fn ticket(&self) -> u64 {
-        self.ticket
-    }
-}
-
-impl Held for HeldFrames {
-    fn ticket(&self) -> u64 {
-        self.ticket
-    }
-}
-
-impl Held for HeldOp {
-    fn ticket(&self) -> u64 {
-        self.ticket
-    }
-}
-
-fn next_safe<T: Held>(queue: &mut VecDeque<T>, safe: u64) -> Option<T> {
-    queue.front().filter(|it| it.ticket() <= safe)?;
+/// `VecDeque::pop_front_if`, which is newer than the oldest Rust that this is compiled with.
+fn pop_front_if<T>(queue: &mut VecDeque<T>, is_meant: impl Fn(&T) -> bool) -> Option<T> {
+    queue.front().filter(|it| is_meant(it))?;
     queue.pop_front()
 }
 
