@@ -389,14 +389,9 @@ async fn attempt(
     replicas: usize,
     proposed: Option<&Charter>,
 ) -> Result<Result<Option<Charter>, ClientError>, String> {
-    let timeout = Duration::from_nanos(3 * ENGINE_ANSWER_NS);
     let log = names.log_stream();
-    let ask = |verb: &str, stream: &str, body: String| {
-        let subject = format!("$JS.API.STREAM.{verb}.{stream}");
-        requests::call(client, subject, body, timeout)
-    };
-    let said = |error: async_nats::RequestError| error.to_string();
-    let mut info = ask("INFO", &log, String::new()).await.map_err(said)?;
+    let ask = |verb, stream, body| ask_of_stream(client, verb, stream, body);
+    let mut info = ask("INFO", &log, String::new()).await?;
     if info.error_code() == Some(streams::STREAM_NOT_FOUND) {
         let Some(proposed) = proposed else {
             return Ok(Ok(None));
@@ -405,14 +400,12 @@ async fn attempt(
             log::warn!("engine: one server was given: its loss is the loss of everything");
         }
         let config = names.log_config(replicas, proposed);
-        let made = ask("CREATE", &log, config.to_string())
-            .await
-            .map_err(said)?;
+        let made = ask("CREATE", &log, config.to_string()).await?;
         // Somebody else may have been faster.
         if !matches!(made.error_code(), None | Some(streams::NAME_IN_USE)) {
             return refusal(&made, &log);
         }
-        info = ask("INFO", &log, String::new()).await.map_err(said)?;
+        info = ask("INFO", &log, String::new()).await?;
     }
     if info.error.is_some() {
         return refusal(&info, &log);
@@ -426,13 +419,11 @@ async fn attempt(
         return Ok(Err(error));
     }
     let (lease, wanted) = (names.lease_stream(), names.lease_config(replicas));
-    let made = ask("CREATE", &lease, wanted.to_string())
-        .await
-        .map_err(said)?;
+    let made = ask("CREATE", &lease, wanted.to_string()).await?;
     if !matches!(made.error_code(), None | Some(streams::NAME_IN_USE)) {
         return refusal(&made, &lease);
     }
-    let info = ask("INFO", &lease, String::new()).await.map_err(said)?;
+    let info = ask("INFO", &lease, String::new()).await?;
     if info.error.is_some() {
         return refusal(&info, &lease);
     }
@@ -442,11 +433,8 @@ async fn attempt(
 /// See [`super::Client::amend`].
 async fn amend(client: &Client, settings: &Settings, charter: &Charter) -> Result<(), ClientError> {
     let log = Names::of(settings).log_stream();
-    let timeout = Duration::from_nanos(3 * ENGINE_ANSWER_NS);
     let ask = async |verb: &str, body: String| {
-        let subject = format!("$JS.API.STREAM.{verb}.{log}");
-        let reply = requests::call(client, subject, body, timeout).await;
-        let reply = reply.map_err(|error| error.to_string())?;
+        let reply = ask_of_stream(client, verb, &log, body).await?;
         match reply.error {
             None => Ok(Ok(reply)),
             Some(_) => refusal(&reply, &log),
@@ -470,6 +458,19 @@ async fn amend(client: &Client, settings: &Settings, charter: &Charter) -> Resul
             .map_err(|why: String| format!("JetStream does not answer ({why})"))
     })
     .await
+}
+
+/// A request to the API about a stream. `Err`: why there is no answer.
+async fn ask_of_stream(
+    client: &Client,
+    verb: &str,
+    stream: &str,
+    body: String,
+) -> Result<streams::Reply, String> {
+    let timeout = Duration::from_nanos(3 * ENGINE_ANSWER_NS);
+    let subject = format!("$JS.API.STREAM.{verb}.{stream}");
+    let reply = requests::call(client, subject, body, timeout).await;
+    reply.map_err(|error| error.to_string())
 }
 
 /// What the API does not do: for good, or for now.
