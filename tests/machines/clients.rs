@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use galo_testkit::wait_until;
+use galo_testkit::wait_within;
+
+use crate::machines::SETTLES;
 
 pub struct Clients {
     /// What each has had acknowledged, by number from 0 on.
@@ -35,7 +37,7 @@ impl Clients {
         };
         let before: Vec<u64> = counts().collect();
         let what = format!("each client has had {more} more acknowledged than {before:?}");
-        wait_until(&what, || {
+        wait_within(SETTLES, &what, || {
             counts()
                 .zip(&before)
                 .all(|(now, before)| now >= before + more)
