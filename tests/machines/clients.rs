@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use galo_testkit::wait_within;
-
-use crate::machines::SETTLES;
+use galo_testkit::wait_until;
 
 pub struct Clients {
     /// What each has had acknowledged, by number from 0 on.
@@ -37,7 +35,7 @@ impl Clients {
         };
         let before: Vec<u64> = counts().collect();
         let what = format!("each client has had {more} more acknowledged than {before:?}");
-        wait_within(SETTLES, &what, || {
+        wait_until(&what, || {
             counts()
                 .zip(&before)
                 .all(|(now, before)| now >= before + more)

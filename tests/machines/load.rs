@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use galo_testkit::{get, keyed, transaction, wait_within, Address, Connection, Random, Reply};
+use galo_testkit::{get, keyed, transaction, wait_until, Address, Connection, Random, Reply};
 
 use crate::clients::Clients;
-use crate::machines::SETTLES;
 
 const CLIENTS: u32 = 5;
 
@@ -144,7 +143,7 @@ pub fn under_load(addresses: &[Address], faults: impl FnOnce(&Clients)) -> Repor
         for account in &mut accounts {
             for address in addresses {
                 // All are there again. The engine may still hold an election, which a network that was cut leaves behind.
-                wait_within(SETTLES, "a statement", || {
+                wait_until("a statement", || {
                     let connection = Connection::open(address);
                     connection.is_ok_and(|mut it| account.read(&mut it).is_ok())
                 });

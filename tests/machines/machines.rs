@@ -1,10 +1,8 @@
 //! Three machines, each with a node and a nats-server, on a network of their own; without root all of them are on loopback.
 
-use std::time::Duration;
-
 use galo_testkit::{
-    data_dir, get, wait_until, wait_within, Address, Connection, Launch, NatsCluster, Network,
-    Processor, ReservedPort, Server,
+    data_dir, get, wait_until, Address, Connection, Launch, NatsCluster, Network, Processor,
+    ReservedPort, Server,
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -16,9 +14,6 @@ const SHARDS: usize = 12;
 pub const LOG: &str = "GALO_galo";
 /// What the subjects of its messages begin with.
 pub const SUBJECTS: &str = "galo.galo.log.";
-
-/// How long a cluster may take to be what it is to be: servers that were cut off elect again and again, seconds each.
-pub const SETTLES: Duration = Duration::from_secs(90);
 
 pub struct Machines {
     pub engine: NatsCluster,
@@ -154,7 +149,7 @@ impl Machines {
     /// Who leads the stream of all logs.
     pub fn engine_leader(&self) -> usize {
         let mut leader = None;
-        wait_within(SETTLES, "the log's stream has a leader", || {
+        wait_until("the log's stream has a leader", || {
             leader = self.engine.leader_of(LOG);
             leader.is_some()
         });
@@ -164,7 +159,7 @@ impl Machines {
     /// Waits until nodes have all shards between them.
     pub fn wait_until_taken_over_by(&self, nodes: &[usize]) {
         let what = format!("nodes {nodes:?} have all shards");
-        wait_within(SETTLES, &what, || {
+        wait_until(&what, || {
             let counts = nodes.iter().map(|node| self.shards_of(*node));
             counts.sum::<usize>() == SHARDS
         });
@@ -174,9 +169,7 @@ impl Machines {
     pub fn wait_until_whole(&self) {
         for (node, name) in NODES.iter().enumerate() {
             let what = format!("node {name} has its shards");
-            wait_within(SETTLES, &what, || {
-                self.shards_of(node) == SHARDS / NODES.len()
-            });
+            wait_until(&what, || self.shards_of(node) == SHARDS / NODES.len());
         }
     }
 
